@@ -1,0 +1,1 @@
+//! Examples are the files beside this one; `cargo run --release --example embedded` runs the first.

@@ -1,0 +1,201 @@
+//! Agents: what is registered, and the states an agent goes through.
+
+use crate::id::{AgentId, Environment, IdError, Serial, TenantId};
+use crate::scope::{ScopeError, ScopeSet};
+use crate::time::UnixTime;
+use crate::x509::extensions::{ModelHash, ModelHashError};
+
+/// Most characters of a name that goes into a subject (`ub-common-name`, RFC 5280, appendix A.1).
+pub const MAX_LABEL_CHARS: usize = 64;
+
+/// A name as it stands in a certificate's subject: 1 to 64 characters, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Label(String);
+
+impl Label {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl core::str::FromStr for Label {
+    type Err = AgentError;
+
+    fn from_str(text: &str) -> Result<Self, AgentError> {
+        let fits = (1..=MAX_LABEL_CHARS).contains(&text.chars().count())
+            && !text.chars().any(char::is_control)
+            && text.trim() == text;
+        if fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(AgentError::Label)
+        }
+    }
+}
+
+impl TryFrom<String> for Label {
+    type Error = AgentError;
+
+    fn try_from(text: String) -> Result<Self, AgentError> {
+        text.parse()
+    }
+}
+
+impl From<Label> for String {
+    fn from(label: Label) -> Self {
+        label.0
+    }
+}
+
+/// What a new agent is to be.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewAgent {
+    /// Its name, the common name of its certificates.
+    pub name: Label,
+    /// The fleet it belongs to, the organizational unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<Label>,
+    /// Who runs it, the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<Label>,
+    /// Where it runs.
+    pub environment: Environment,
+    /// The model it runs.
+    pub model_hash: ModelHash,
+    /// What it may do.
+    pub scope: ScopeSet,
+}
+
+impl NewAgent {
+    /// An agent in `production`, without a fleet or an organization.
+    ///
+    /// # Errors
+    /// [`AgentError`] says which of the texts is malformed.
+    pub fn new<T: AsRef<str>>(
+        name: &str,
+        model_hash: &str,
+        scope: impl IntoIterator<Item = T>,
+    ) -> Result<Self, AgentError> {
+        Ok(Self {
+            name: name.parse()?,
+            fleet: None,
+            organization: None,
+            environment: "production".parse()?,
+            model_hash: model_hash.parse()?,
+            scope: ScopeSet::parse(scope)?,
+        })
+    }
+}
+
+/// Why an agent cannot be registered, or not be used so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// A name that does not fit into a subject.
+    #[error("a name has 1 to 64 characters, no control characters, no space at its ends")]
+    Label,
+    /// A model hash in another form.
+    #[error(transparent)]
+    ModelHash(#[from] ModelHashError),
+    /// A malformed identifier.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// A malformed scope.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    /// A step that the agent's state does not allow.
+    #[error("the agent is {state}, so it cannot {step}")]
+    State {
+        /// Its state.
+        state: AgentState,
+        /// What was asked for.
+        step: &'static str,
+    },
+}
+
+impl AgentError {
+    /// Stable code of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Label => "name_malformed",
+            Self::ModelHash(_) => "model_hash_malformed",
+            Self::Id(e) => e.code(),
+            Self::Scope(e) => e.code(),
+            Self::State { .. } => "agent_state",
+        }
+    }
+}
+
+/// Where an agent stands. A revoked or held agent is suspended; only a new certificate, or the
+/// release of a hold, makes it active again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// Registered, without a certificate.
+    Pending,
+    /// Holds a certificate that is accepted.
+    Active,
+    /// Its certificate is revoked or held.
+    Suspended,
+    /// Gone for good.
+    Retired,
+}
+
+impl core::fmt::Display for AgentState {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Pending => "pending",
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Retired => "retired",
+        })
+    }
+}
+
+/// A registered agent.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Agent {
+    /// Its identifier.
+    pub id: AgentId,
+    /// Whose agent it is.
+    pub tenant: TenantId,
+    /// What was asked for at registration. The certificate, not this, says what it may do.
+    #[serde(flatten)]
+    pub spec: NewAgent,
+    /// Where it stands.
+    pub state: AgentState,
+    /// Its newest certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Serial>,
+    /// When it was registered.
+    pub registered_at: UnixTime,
+}
+
+impl Agent {
+    /// The agent that `spec` asks for.
+    ///
+    /// # Errors
+    /// [`AgentError::Scope`] for a wildcard verb, which a later tenant policy may allow.
+    pub fn register(
+        id: AgentId,
+        tenant: TenantId,
+        spec: NewAgent,
+        now: UnixTime,
+    ) -> Result<Self, AgentError> {
+        let scope = spec.scope.clone().without_wildcard_verbs()?;
+        let spec = NewAgent { scope, ..spec };
+        Ok(Self {
+            id,
+            tenant,
+            spec,
+            state: AgentState::Pending,
+            certificate: None,
+            registered_at: now,
+        })
+    }
+}

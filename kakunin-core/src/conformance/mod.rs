@@ -1,0 +1,1 @@
+//! Suites every backend must pass.

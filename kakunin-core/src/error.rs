@@ -1,0 +1,48 @@
+//! The error every storage seam shares, sorted by who must act.
+
+/// A source error of any type.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What went wrong in a store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Nothing is stored under that name. The caller asked for something that is not there.
+    #[error("{0} is not stored here")]
+    NotFound(&'static str),
+    /// Somebody else moved the head of the log. The caller reads it anew and decides again.
+    #[error("the log moved on meanwhile; read its head and decide again")]
+    Conflict,
+    /// There is no room. The operator frees space; what was acknowledged is safe.
+    #[error("no space left for the log; free space on its volume and retry, nothing acknowledged is lost")]
+    Full,
+    /// The store cannot be reached now. The caller retries later.
+    #[error("the store is not available; retry later")]
+    Unavailable(#[source] BoxError),
+    /// What is stored is not what was written. The operator restores or investigates; nothing is served.
+    #[error("the store is damaged ({0}); stop, keep a copy, and compare it with a checkpoint held elsewhere")]
+    Corrupt(String),
+    /// The store belongs to another deployment or version. The operator corrects the configuration.
+    #[error("this store cannot be used here: {0}")]
+    Foreign(String),
+}
+
+impl StoreError {
+    /// Stable code of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::Conflict => "conflict",
+            Self::Full => "storage_full",
+            Self::Unavailable(_) => "storage_unavailable",
+            Self::Corrupt(_) => "storage_corrupt",
+            Self::Foreign(_) => "storage_foreign",
+        }
+    }
+
+    /// Wraps an error of a client library or of the operating system.
+    pub fn unavailable(source: impl Into<BoxError>) -> Self {
+        Self::Unavailable(source.into())
+    }
+}

@@ -1,0 +1,532 @@
+//! What an agent did: events as hosts report them, and the facts of them that a risk model may read.
+
+use crate::id::{AgentId, Serial};
+use crate::scope::Action;
+use crate::time::UnixTime;
+
+/// Most octets of an event in JSON.
+pub const MAX_EVENT_LEN: usize = 32 * 1024;
+/// Most octets of an event's details.
+pub const MAX_DETAILS_LEN: usize = 16 * 1024;
+/// Most octets of a target or counterparty, a session or an id of the reporter's.
+pub const MAX_NAME_LEN: usize = 256;
+/// Most octets of a name that stands in the leaf: tool, subject, correlation.
+pub const MAX_SHORT_NAME_LEN: usize = 64;
+
+/// What kind of act an event reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A tool or API was called.
+    #[default]
+    ApiCall,
+    /// Data was read.
+    DataAccess,
+    /// Data was changed.
+    DataMutation,
+    /// Value was moved.
+    Transaction,
+    /// The agent authenticated itself somewhere, or tried to.
+    Authentication,
+    /// The agent signed a message.
+    MessageSigned,
+    /// A message said to be the agent's did not verify.
+    MessageVerificationFailed,
+    /// Anything else.
+    Other,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It was done.
+    #[default]
+    Ok,
+    /// It was tried and failed.
+    Error,
+    /// It was refused: by scope, by a right, or by a guard.
+    Denied,
+}
+
+/// How sure it is that the act is the agent's own. Only the first two move its score.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Attribution {
+    /// Somebody named the agent; its serial is public, so this proves nothing.
+    #[default]
+    Asserted,
+    /// The agent's possession of its key was shown, or its tenant's authenticated reporter says so.
+    Possession,
+    /// The agent's key, or a session key it vouches for, signed this very event.
+    Signed,
+}
+
+/// An amount of money in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Amount {
+    /// Minor units, such as cents.
+    pub minor: u64,
+    /// ISO 4217 code.
+    pub currency: Currency,
+}
+
+/// An ISO 4217 currency code: three upper-case letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency([u8; 3]);
+
+impl TryFrom<String> for Currency {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let code: [u8; 3] = text
+            .as_bytes()
+            .try_into()
+            .map_err(|_| "a currency is three upper-case letters")?;
+        if code.iter().all(u8::is_ascii_uppercase) {
+            Ok(Self(code))
+        } else {
+            Err("a currency is three upper-case letters")
+        }
+    }
+}
+
+impl From<Currency> for String {
+    fn from(code: Currency) -> Self {
+        code.0.iter().copied().map(char::from).collect()
+    }
+}
+
+/// The place of an event in a stream its reporter numbers, by which it is recorded exactly once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamSeq {
+    /// The stream, chosen by the reporter; one per process is usual.
+    pub stream: u64,
+    /// The number in the stream, from 0.
+    pub seq: u64,
+}
+
+/// One act of an agent, as its host or an enforcement point reports it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// The certificate the agent acted with.
+    pub serial: Serial,
+    /// What it did or wanted to do.
+    pub action: Action,
+    /// What kind of act it was.
+    #[serde(default)]
+    pub kind: EventKind,
+    /// How it ended.
+    #[serde(default)]
+    pub outcome: Outcome,
+    /// Whether the certificate's scope did not cover the action.
+    #[serde(default)]
+    pub out_of_scope: bool,
+    /// Whether an authentication failed.
+    #[serde(default)]
+    pub auth_failure: bool,
+    /// How sure it is that the agent did this. Set by whoever took the event in, never by its sender.
+    #[serde(skip)]
+    pub attribution: Attribution,
+    /// Its place in a numbered stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamSeq>,
+    /// The reporter's own identifier of the event, remembered for a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<Name>,
+    /// The session it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<Name>,
+    /// The tool that was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<ShortName>,
+    /// What it was done to: a file, a domain, a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Name>,
+    /// With whom: an account, an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<Name>,
+    /// How much money it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Amount>,
+    /// When it happened, by the reporter's clock. The log's own time decides, not this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<UnixTime>,
+    /// Correlation with other records, such as a trace id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<ShortName>,
+    /// On whose behalf the agent acted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<ShortName>,
+    /// Anything else, at most [`MAX_DETAILS_LEN`] octets of JSON text; committed to, never read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
+}
+
+impl Event {
+    /// An event with everything optional left out, attributed as [`Attribution::Possession`]: an
+    /// embedder is its own tenant's authenticated reporter.
+    #[must_use]
+    pub fn new(serial: Serial, action: Action, outcome: Outcome) -> Self {
+        Self {
+            serial,
+            action,
+            kind: EventKind::default(),
+            outcome,
+            out_of_scope: false,
+            auth_failure: false,
+            attribution: Attribution::Possession,
+            stream: None,
+            client_id: None,
+            session: None,
+            tool: None,
+            target: None,
+            counterparty: None,
+            amount: None,
+            occurred_at: None,
+            correlation: None,
+            subject: None,
+            details: None,
+        }
+    }
+
+    /// A refusal by scope, as an enforcement point reports it.
+    #[must_use]
+    pub fn refused(serial: Serial, action: Action) -> Self {
+        Self {
+            out_of_scope: true,
+            ..Self::new(serial, action, Outcome::Denied)
+        }
+    }
+
+    /// Parses one event from JSON; it is [`Attribution::Asserted`] until its bearer showed possession.
+    ///
+    /// # Errors
+    /// [`EventError`] with the place and the reason; unknown members are refused.
+    #[cfg(feature = "service")]
+    pub fn from_json(json: &[u8]) -> Result<Self, EventError> {
+        if json.len() > MAX_EVENT_LEN {
+            return Err(EventError::TooLarge(json.len()));
+        }
+        serde_json::from_slice(json).map_err(|e| EventError::Malformed {
+            line: e.line(),
+            column: e.column(),
+            why: e
+                .to_string()
+                .chars()
+                .take(200)
+                .map(|c| if c.is_control() { '?' } else { c })
+                .collect(),
+        })
+    }
+}
+
+/// Why an event is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// More than [`MAX_EVENT_LEN`] octets.
+    #[error("an event of {0} bytes is too large: the limit is {MAX_EVENT_LEN}, details included")]
+    TooLarge(usize),
+    /// Not JSON, or a member is missing, unknown, or of another type.
+    #[error("the event is malformed at line {line} column {column}: {why}")]
+    Malformed {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What was expected.
+        why: String,
+    },
+}
+
+impl EventError {
+    /// Stable code of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge(_) => "event_too_large",
+            Self::Malformed { .. } => "event_malformed",
+        }
+    }
+}
+
+macro_rules! bounded_text {
+    ($(#[$doc:meta])* $name:ident, $max:expr, $error:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+
+            fn try_from(text: String) -> Result<Self, &'static str> {
+                if (1..=$max).contains(&text.len()) && !text.contains('\0') { Ok(Self(text)) } else { Err($error) }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl core::str::FromStr for $name {
+            type Err = &'static str;
+
+            fn from_str(text: &str) -> Result<Self, &'static str> {
+                text.to_owned().try_into()
+            }
+        }
+    };
+}
+
+bounded_text!(
+    /// A name in an event: 1 to [`MAX_NAME_LEN`] octets, no NUL.
+    Name,
+    MAX_NAME_LEN,
+    "a name has 1 to 256 bytes and no NUL"
+);
+bounded_text!(
+    /// A name that stands in the leaf: 1 to [`MAX_SHORT_NAME_LEN`] octets, no NUL.
+    ShortName,
+    MAX_SHORT_NAME_LEN,
+    "this name has 1 to 64 bytes and no NUL"
+);
+bounded_text!(
+    /// The details of an event: 1 to [`MAX_DETAILS_LEN`] octets, no NUL.
+    Details,
+    MAX_DETAILS_LEN,
+    "details have 1 to 16384 bytes and no NUL"
+);
+
+/// What an action can do to others, coarsely, from its verb and resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Effect {
+    /// Looks at something.
+    Read,
+    /// Changes something of the agent's own work.
+    Write,
+    /// Says something to somebody.
+    Send,
+    /// Moves value.
+    Pay,
+    /// Takes something away.
+    Delete,
+    /// Touches keys, passwords or rights.
+    Rights,
+}
+
+impl Effect {
+    /// The effect of `action`: one table, so that a log read anew gives the same facts.
+    #[must_use]
+    pub fn of(action: &Action) -> Self {
+        let resource = action.resource().split('/').next().unwrap_or_default();
+        match (action.verb(), resource) {
+            (_, "credentials" | "keys" | "permissions" | "roles" | "users" | "profile")
+                if action.verb() != "read" =>
+            {
+                Self::Rights
+            }
+            ("grant" | "share" | "invite" | "add", _) => Self::Rights,
+            (_, "payments" | "transfers" | "orders" | "transactions") if action.verb() != "read" => Self::Pay,
+            ("delete" | "remove" | "cancel", _) => Self::Delete,
+            ("send" | "post", _) => Self::Send,
+            (_, "email" | "messages" | "mail" | "channels") if action.verb() != "read" => Self::Send,
+            ("read" | "list" | "get" | "auth", _) => Self::Read,
+            _ => Self::Write,
+        }
+    }
+}
+
+/// A keyed 64-bit token of a name: equal names of one tenant have equal tokens, and without the
+/// tenant's token key a token says nothing about the name. Tokens survive the erasure of details.
+pub type Token = u64;
+
+/// All that a risk model may read of an event. It is in the leaf, so replay sees the same facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// What kind of act.
+    pub kind: EventKind,
+    /// What it can do to others.
+    pub effect: Effect,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Whether the certificate's scope did not cover it.
+    pub out_of_scope: bool,
+    /// Whether an authentication failed.
+    pub auth_failure: bool,
+    /// floor(log2(minor units)) + 1 of the amount, 0 for an amount of nothing.
+    pub amount: Option<u8>,
+    /// Token of the action's text (not keyed: the action stands in the leaf in clear).
+    pub action: Token,
+    /// Token of the target.
+    pub target: Option<Token>,
+    /// Token of the counterparty.
+    pub counterparty: Option<Token>,
+    /// Token of the session.
+    pub session: Option<Token>,
+}
+
+/// The key under which names of one tenant become tokens.
+#[derive(Clone)]
+pub struct TokenKey([u8; 32]);
+
+impl TokenKey {
+    /// Takes 32 random octets.
+    #[must_use]
+    pub const fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    /// The token of `name` in its role.
+    #[must_use]
+    pub fn token(&self, role: &str, name: &str) -> Token {
+        use hmac::{Hmac, KeyInit, Mac};
+        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.0) else {
+            return 0;
+        };
+        mac.update(role.as_bytes());
+        mac.update(&[0]);
+        mac.update(name.as_bytes());
+        first_u64(&mac.finalize().into_bytes())
+    }
+
+    /// The facts of `event`.
+    #[must_use]
+    pub fn facts(&self, event: &Event) -> Facts {
+        let token = |role, name: &Option<Name>| name.as_ref().map(|n| self.token(role, n.as_str()));
+        Facts {
+            kind: event.kind,
+            effect: Effect::of(&event.action),
+            outcome: event.outcome,
+            out_of_scope: event.out_of_scope,
+            auth_failure: event.auth_failure,
+            amount: event.amount.map(|a| amount_bucket(a.minor)),
+            action: action_token(&event.action),
+            target: token("target", &event.target),
+            counterparty: token("counterparty", &event.counterparty),
+            session: token("session", &event.session),
+        }
+    }
+}
+
+impl core::fmt::Debug for TokenKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("TokenKey(..)")
+    }
+}
+
+/// floor(log2) + 1 of an amount, 0 for nothing: at most 64.
+#[must_use]
+pub fn amount_bucket(minor: u64) -> u8 {
+    u8::try_from(u64::BITS - minor.leading_zeros()).unwrap_or(64)
+}
+
+/// The token of an action's text, the same for every tenant.
+#[must_use]
+pub fn action_token(action: &Action) -> Token {
+    use sha2::{Digest, Sha256};
+    first_u64(&Sha256::digest(action.as_str().as_bytes()))
+}
+
+fn first_u64(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |b| u64::from_be_bytes(*b))
+}
+
+/// Whose act an event was: looked up from its serial before anything is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The agent.
+    pub agent: AgentId,
+    /// The certificate it acted with.
+    pub serial: Serial,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_keep_what_survives_erasure_and_nothing_else() {
+        let mut event = Event::new(
+            Serial::from_bytes([1; 16]).unwrap(),
+            "write:payments".parse().unwrap(),
+            Outcome::Ok,
+        );
+        event.counterparty = Some("DE02 1203 0000 0000 2020 51".parse().unwrap());
+        event.amount = Some(Amount {
+            minor: 1_000,
+            currency: "EUR".to_owned().try_into().unwrap(),
+        });
+        let (a, b) = (TokenKey::new([1; 32]), TokenKey::new([2; 32]));
+        assert_eq!(a.facts(&event), a.facts(&event));
+        assert_ne!(a.facts(&event).counterparty, b.facts(&event).counterparty);
+        assert_eq!(
+            (a.facts(&event).effect, a.facts(&event).amount),
+            (Effect::Pay, Some(10))
+        );
+        assert_ne!(a.token("target", "x"), a.token("counterparty", "x"));
+    }
+
+    #[test]
+    fn amounts_fall_into_powers_of_two() {
+        assert_eq!([0, 1, 2, 3, 4, u64::MAX].map(amount_bucket), [0, 1, 2, 2, 3, 64]);
+    }
+
+    #[cfg(feature = "service")]
+    #[test]
+    fn json_is_strict() {
+        let good =
+            br#"{"serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9","action":"read:accounts","outcome":"denied"}"#;
+        let event = Event::from_json(good).unwrap();
+        assert_eq!(
+            (event.outcome, event.attribution),
+            (Outcome::Denied, Attribution::Asserted)
+        );
+        let long = format!(
+            r#"{{"serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9","action":"read:a","tool":"{}"}}"#,
+            "x".repeat(65)
+        );
+        let base = r#""serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9","action":"read:a""#;
+        for bad in [
+            "".to_owned(),
+            "[]".to_owned(),
+            format!("{{{base},\"outcome\":7}}"),
+            format!("{{{base},\"attribution\":\"signed\"}}"),
+            format!("{{{base},\"amount\":{{\"minor\":1.5,\"currency\":\"EUR\"}}}}"),
+            format!("{{{base},\"amount\":{{\"minor\":-1,\"currency\":\"EUR\"}}}}"),
+            format!("{{{base},\"amount\":{{\"minor\":1,\"currency\":\"eur\"}}}}"),
+            format!("{{{base},\"tool\":\"\\u0000\"}}"),
+            format!("{{{base},{base}}}"),
+            format!("{{{base},\"action\":\"read:*\"}}"),
+            long,
+        ] {
+            let error = Event::from_json(bad.as_bytes()).unwrap_err();
+            assert_eq!(error.code(), "event_malformed", "{bad}");
+        }
+        assert_eq!(
+            Event::from_json(&vec![b' '; MAX_EVENT_LEN + 1])
+                .unwrap_err()
+                .code(),
+            "event_too_large"
+        );
+    }
+}

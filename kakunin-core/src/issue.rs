@@ -1,0 +1,264 @@
+//! Issuing an agent's certificate: prepared, linted, signed elsewhere, assembled.
+
+use crate::agent::Agent;
+use crate::id::{AgentId, IssuerId, Serial, TrustDomain};
+use crate::key::{Signature, Spki};
+use crate::time::{DAY, HOUR, MINUTE, UnixTime};
+use crate::x509::ca::Issuer;
+use crate::x509::der::Writer;
+use crate::x509::extensions::AgentClaims;
+use crate::x509::lint::{self, LintError};
+use crate::x509::name::NameParts;
+use crate::x509::oid::{self, Arc};
+use crate::x509::tbs::{
+    AssembleError, TbsCertificate, Unsigned, write_authority_key_id, write_extension, write_point_name,
+};
+
+/// How long before now a certificate begins, for relying parties whose clock is behind.
+pub const BACKDATE: u64 = 5 * MINUTE;
+
+/// How long a certificate lives.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// One hour.
+    Ephemeral,
+    /// 24 hours.
+    HighRisk,
+    /// 30 days.
+    Elevated,
+    /// 365 days: a default of this product, not of any law.
+    #[default]
+    Standard,
+}
+
+impl Profile {
+    /// Lifetime in milliseconds.
+    #[must_use]
+    pub const fn lifetime(self) -> u64 {
+        match self {
+            Self::Ephemeral => HOUR,
+            Self::HighRisk => 24 * HOUR,
+            Self::Elevated => 30 * DAY,
+            Self::Standard => 365 * DAY,
+        }
+    }
+}
+
+/// Where a deployment stands: fixed at its beginning, and changed only by rotating its CA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The trust domain of its SPIFFE IDs.
+    pub trust_domain: TrustDomain,
+    /// The URL under which CRLs and CA certificates are served, without a slash at its end.
+    pub public_url: String,
+    /// The arc of the agent extensions.
+    pub arc: Arc,
+}
+
+impl Place {
+    /// The URI of one CRL shard of an issuer: the CDP in certificates, and the IDP in the shard.
+    #[must_use]
+    pub fn crl_uri(&self, issuer: &IssuerId, shard: u16) -> String {
+        format!("{}/api/v1/crl/{issuer}/{shard}.crl", self.public_url)
+    }
+
+    /// The URI of an issuer's own certificate.
+    #[must_use]
+    pub fn ca_uri(&self, issuer: &IssuerId) -> String {
+        format!("{}/api/v1/ca/{issuer}.cer", self.public_url)
+    }
+
+    /// The SPIFFE ID of an agent.
+    #[must_use]
+    pub fn spiffe_id(&self, claims: &AgentClaims) -> String {
+        let AgentClaims {
+            tenant,
+            environment,
+            agent,
+            ..
+        } = claims;
+        format!(
+            "spiffe://{}/tenant/{tenant}/env/{environment}/agent/{agent}",
+            self.trust_domain
+        )
+    }
+}
+
+/// Why a certificate is not issued.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The issuer is not valid now.
+    #[error("the issuing certificate authority is not valid now; rotate it")]
+    IssuerExpired,
+    /// Our own lint found a fault; nothing was signed.
+    #[error(transparent)]
+    Lint(#[from] LintError),
+    /// The signature is not the issuer's.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+}
+
+impl IssueError {
+    /// Stable code of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::IssuerExpired => "issuer_expired",
+            Self::Lint(e) => e.code(),
+            Self::Assemble(_) => "signature_foreign",
+        }
+    }
+}
+
+/// A certificate that waits for its issuer's signature. Signing it consumes it.
+#[derive(Debug)]
+pub struct Prepared {
+    unsigned: Unsigned,
+    facts: Issued,
+}
+
+/// What a certificate says, without its octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Issued {
+    /// Serial number.
+    pub serial: Serial,
+    /// Whose it is.
+    pub agent: AgentId,
+    /// Who issued it.
+    pub issuer: IssuerId,
+    /// First moment of validity.
+    pub not_before: UnixTime,
+    /// Last moment of validity.
+    pub not_after: UnixTime,
+    /// The CRL shard it names.
+    pub shard: u16,
+}
+
+/// A signed certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// What it says.
+    pub facts: Issued,
+    /// The certificate.
+    pub der: Vec<u8>,
+}
+
+/// Prepares the certificate of `agent` for the key `spki`. Scope, model hash, tenant and environment
+/// are the agent's as registered now; later changes take effect with the next certificate.
+///
+/// # Errors
+/// [`IssueError`].
+pub fn prepare(
+    issuer: &Issuer,
+    place: &Place,
+    agent: &Agent,
+    spki: &Spki,
+    profile: Profile,
+    serial: Serial,
+    now: UnixTime,
+) -> Result<Prepared, IssueError> {
+    if now < issuer.not_before() || now > issuer.not_after() {
+        return Err(IssueError::IssuerExpired);
+    }
+    let facts = Issued {
+        serial,
+        agent: agent.id,
+        issuer: issuer.id(),
+        not_before: now.minus(BACKDATE).max(issuer.not_before()).whole_secs(),
+        not_after: now.plus(profile.lifetime()).min(issuer.not_after()).whole_secs(),
+        shard: issuer.shard_of(&serial),
+    };
+    let tbs = TbsCertificate {
+        serial: &serial,
+        signed_by: issuer.algorithm(),
+        issuer: issuer.name(),
+        not_before: facts.not_before,
+        not_after: facts.not_after,
+        subject: &subject(agent),
+        spki,
+        extensions: &extensions(issuer, place, agent, spki, facts.shard),
+    };
+    let unsigned = Unsigned::new(tbs.to_der(), issuer.algorithm());
+    lint::certificate(&unsigned.under_dummy_signature(), lint::Kind::Agent)?;
+    Ok(Prepared { unsigned, facts })
+}
+
+impl Prepared {
+    /// The bytes to sign.
+    #[must_use]
+    pub fn to_be_signed(&self) -> &[u8] {
+        self.unsigned.to_be_signed()
+    }
+
+    /// What the certificate will say.
+    #[must_use]
+    pub const fn facts(&self) -> &Issued {
+        &self.facts
+    }
+
+    /// Joins the issuer's signature.
+    ///
+    /// # Errors
+    /// [`IssueError::Assemble`] if it is not the issuer's over these bytes.
+    pub fn assemble(self, issuer: &Issuer, signature: &Signature) -> Result<Certificate, IssueError> {
+        Ok(Certificate {
+            facts: self.facts,
+            der: self.unsigned.assemble(signature, issuer.key())?,
+        })
+    }
+}
+
+fn subject(agent: &Agent) -> Vec<u8> {
+    NameParts {
+        organization: agent.spec.organization.as_ref().map(|l| l.as_str()),
+        unit: agent.spec.fleet.as_ref().map(|l| l.as_str()),
+        common_name: Some(agent.spec.name.as_str()),
+        serial_number: Some(&agent.id.to_string()),
+    }
+    .to_der()
+}
+
+fn extensions(issuer: &Issuer, place: &Place, agent: &Agent, spki: &Spki, shard: u16) -> Vec<u8> {
+    let claims = AgentClaims {
+        scope: agent.spec.scope.clone(),
+        model_hash: agent.spec.model_hash,
+        tenant: agent.tenant.clone(),
+        environment: agent.spec.environment.clone(),
+        agent: agent.id,
+        constraints: None,
+    };
+    let mut out = Writer::new();
+    write_extension(&mut out, oid::KEY_USAGE, true, |w| {
+        _ = w.element(0x03, &[7, 0x80])
+    });
+    write_extension(&mut out, oid::EXT_KEY_USAGE, false, |w| {
+        w.sequence(|s| _ = s.oid(oid::SERVER_AUTH).oid(oid::CLIENT_AUTH));
+    });
+    write_extension(&mut out, oid::SUBJECT_KEY_ID, false, |w| {
+        _ = w.element(0x04, spki.key_id().as_bytes())
+    });
+    write_authority_key_id(&mut out, &issuer.id());
+    write_extension(&mut out, oid::SUBJECT_ALT_NAME, false, |w| {
+        w.sequence(|s| _ = s.element(0x86, place.spiffe_id(&claims).as_bytes()));
+    });
+    write_extension(&mut out, oid::CRL_DISTRIBUTION_POINTS, false, |w| {
+        w.sequence(|points| {
+            points.sequence(|point| write_point_name(point, &place.crl_uri(&issuer.id(), shard)));
+        });
+    });
+    write_extension(&mut out, oid::AUTHORITY_INFO_ACCESS, false, |w| {
+        w.sequence(|list| {
+            list.sequence(|access| {
+                access
+                    .oid(oid::CA_ISSUERS)
+                    .element(0x86, place.ca_uri(&issuer.id()).as_bytes());
+            });
+        });
+    });
+    claims.write(&place.arc, &mut out);
+    out.into_bytes()
+}

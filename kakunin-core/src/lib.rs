@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+pub mod agent;
+pub mod brand;
+pub mod crypto;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod key;
+pub mod log;
+pub mod revoke;
+pub mod risk;
+pub mod scope;
+pub mod time;
+pub mod x509;
+
+#[cfg(feature = "service")]
+pub mod issue;
+#[cfg(feature = "service")]
+pub mod service;
+#[cfg(feature = "service")]
+pub mod state;
+#[cfg(feature = "service")]
+pub mod store;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

@@ -1,0 +1,307 @@
+//! What the log says: every kind of record, and how it becomes a leaf with its payload.
+
+use crate::agent::Agent;
+use crate::error::StoreError;
+use crate::event::Event;
+use crate::id::{AgentId, Entropy, EntropyError, IssuerId, Serial, TenantId, TrustDomain};
+use crate::issue::{Issued, Profile};
+use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
+use crate::log::leaf::{Act, Leaf, LeafError};
+use crate::log::sink::{Entry, Payload};
+use crate::revoke::{Revocation, RevocationChange};
+use crate::risk::{Band, Family, ModelId, Score};
+use crate::time::UnixTime;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The log's time.
+    pub time: UnixTime,
+    /// The agent it concerns.
+    pub agent: Option<AgentId>,
+    /// The certificate it concerns.
+    pub serial: Option<Serial>,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What happened. Kinds are only ever added; a reader that meets an unknown critical one stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// `agent.event`: what an agent did. The act is in the leaf; the event is the payload, `None`
+    /// once it is erased.
+    Event(Box<Act>, Option<Box<Event>>),
+    /// Everything else: the payload holds it whole.
+    Control(Box<Control>),
+}
+
+/// Records that are not events.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "always boxed in Body")]
+pub enum Control {
+    /// `deployment.created`
+    DeploymentCreated {
+        /// Trust domain of the SPIFFE IDs.
+        trust_domain: TrustDomain,
+        /// URL under which CRLs and CA certificates are served.
+        public_url: String,
+        /// Arc of the agent extensions.
+        arc: String,
+        /// The log key.
+        log_key: KeyRef,
+        /// Verifier key of the system log.
+        log_verifier: String,
+    },
+    /// `ca.created`
+    CaCreated {
+        /// `root` or `issuing`.
+        role: CaRole,
+        /// Its key.
+        key: KeyRef,
+        /// Its certificate, PEM.
+        certificate: String,
+    },
+    /// `tenant.created`
+    TenantCreated {
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// `crl.published`
+    CrlPublished {
+        /// Whose CRL.
+        issuer: IssuerId,
+        /// Which shard; the full CRL if there is none.
+        shard: Option<u16>,
+        /// cRLNumber.
+        number: u64,
+        /// How many entries.
+        entries: u64,
+        /// SHA-256 of the DER, hex.
+        sha256: String,
+    },
+    /// `agent.registered`
+    AgentRegistered(Agent),
+    /// `agent.retired`
+    AgentRetired,
+    /// `key.planned`
+    KeyPlanned {
+        /// Under which identifier.
+        planned: PlannedKeyId,
+        /// Of which algorithm.
+        algorithm: KeyAlgorithm,
+    },
+    /// `key.bound`: the key exists, here or with the workload.
+    KeyBound {
+        /// Where it is; `None` when the workload keeps it.
+        key: Option<KeyRef>,
+        /// Its key identifier.
+        key_id: IssuerId,
+    },
+    /// `key.abandoned`: planned, and not bound before a crash.
+    KeyAbandoned {
+        /// Under which identifier.
+        planned: PlannedKeyId,
+    },
+    /// `certificate.planned`: this serial is about to be signed.
+    CertificatePlanned {
+        /// What the certificate will say.
+        facts: Issued,
+        /// Its profile.
+        profile: Profile,
+    },
+    /// `certificate.issued`
+    CertificateIssued {
+        /// What it says.
+        facts: Issued,
+        /// The certificate, PEM.
+        certificate: String,
+        /// Whether it follows a revocation or hold: the old evidence no longer counts.
+        reinstates: bool,
+    },
+    /// `certificate.revoked`
+    CertificateRevoked {
+        /// The revocation.
+        revocation: Revocation,
+        /// Why, when behaviour was the cause.
+        evidence: Option<Evidence>,
+    },
+    /// `certificate.held`
+    CertificateHeld(Revocation),
+    /// `certificate.released`
+    CertificateReleased {
+        /// Who issued it.
+        issuer: IssuerId,
+    },
+    /// `risk.band_changed`
+    BandChanged {
+        /// From which band.
+        from: Band,
+        /// To which band.
+        to: Band,
+        /// On what evidence.
+        evidence: Evidence,
+    },
+    /// `revocation.changed`, in the issuer's revocation log.
+    RevocationChanged(RevocationChange),
+}
+
+/// Which certificate authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaRole {
+    /// The trust anchor.
+    Root,
+    /// The one that issues to agents.
+    Issuing,
+}
+
+/// What a decision about behaviour rests on.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Evidence {
+    /// The score that crossed.
+    pub score: Score,
+    /// The threshold of revocation.
+    pub threshold: Score,
+    /// The model.
+    pub model: ModelId,
+    /// Index of the event in this log.
+    pub event: u64,
+    /// What each family contributes, strongest first.
+    pub families: Vec<(Family, Score)>,
+}
+
+/// Kind code of events.
+pub const EVENT: u16 = 32;
+
+impl Control {
+    /// Kind code, as leaves carry it.
+    #[must_use]
+    pub const fn kind(&self) -> u16 {
+        match self {
+            Self::DeploymentCreated { .. } => 1,
+            Self::CaCreated { .. } => 2,
+            Self::TenantCreated { .. } => 3,
+            Self::CrlPublished { .. } => 4,
+            Self::AgentRegistered(_) => 16,
+            Self::AgentRetired => 17,
+            Self::KeyPlanned { .. } => 18,
+            Self::KeyBound { .. } => 19,
+            Self::KeyAbandoned { .. } => 20,
+            Self::CertificatePlanned { .. } => 21,
+            Self::CertificateIssued { .. } => 22,
+            Self::CertificateRevoked { .. } => 23,
+            Self::CertificateHeld(_) => 24,
+            Self::CertificateReleased { .. } => 25,
+            Self::BandChanged { .. } => 33,
+            Self::RevocationChanged(_) => 48,
+        }
+    }
+}
+
+/// Why a record cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// No randomness for the salt.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// It does not fit into a leaf.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// The payload does not encode. A fault of this crate.
+    #[error("the record's payload does not encode")]
+    Payload,
+}
+
+impl Record {
+    /// A record that is not an event.
+    #[must_use]
+    pub fn control(time: UnixTime, agent: Option<AgentId>, serial: Option<Serial>, control: Control) -> Self {
+        Self {
+            time,
+            agent,
+            serial,
+            body: Body::Control(Box::new(control)),
+        }
+    }
+
+    /// Makes the entry that is appended.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn seal(&self, entropy: &dyn Entropy) -> Result<Entry, RecordError> {
+        let (kind, act, octets) = match &self.body {
+            Body::Event(act, event) => {
+                let octets = event.as_ref().map(serde_json::to_vec).transpose();
+                (
+                    EVENT,
+                    Some((**act).clone()),
+                    octets.map_err(|_| RecordError::Payload)?,
+                )
+            }
+            Body::Control(control) => {
+                let octets = serde_json::to_vec(control).map_err(|_| RecordError::Payload)?;
+                (control.kind(), None, Some(octets))
+            }
+        };
+        let payload = octets
+            .map(|octets| {
+                let mut salt = [0; 32];
+                entropy.fill(&mut salt).map(|()| Payload { salt, octets })
+            })
+            .transpose()?;
+        let commitment = payload.as_ref().map(Payload::commitment);
+        let leaf = Leaf {
+            kind,
+            time: self.time,
+            agent: self.agent,
+            serial: self.serial,
+            act,
+            commitment,
+        };
+        Ok(Entry {
+            leaf: leaf.encode()?,
+            payload,
+        })
+    }
+
+    /// Reads an entry back, and checks its payload against the leaf's commitment.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] says what does not fit.
+    pub fn open(entry: &Entry) -> Result<Self, StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt(what.to_owned());
+        let leaf = Leaf::decode(&entry.leaf).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        match (&entry.payload, leaf.commitment) {
+            (Some(payload), Some(commitment)) if payload.commitment() == commitment => {}
+            (None, _) => {}
+            _ => return Err(corrupt("a payload does not match its leaf")),
+        }
+        let payload = entry.payload.as_ref().map(|p| p.octets.as_slice());
+        let body = match (leaf.kind, leaf.act, payload) {
+            (EVENT, Some(act), payload) => {
+                let event = payload.map(serde_json::from_slice).transpose();
+                Body::Event(
+                    Box::new(act),
+                    event.map_err(|_| corrupt("an event's payload does not decode"))?,
+                )
+            }
+            (kind, None, Some(octets)) => {
+                let control: Control = serde_json::from_slice(octets)
+                    .map_err(|_| corrupt("a record is of an unknown critical kind"))?;
+                if control.kind() != kind {
+                    return Err(corrupt("a payload is of another kind than its leaf"));
+                }
+                Body::Control(Box::new(control))
+            }
+            _ => return Err(corrupt("a record lacks its payload")),
+        };
+        Ok(Self {
+            time: leaf.time,
+            agent: leaf.agent,
+            serial: leaf.serial,
+            body,
+        })
+    }
+}

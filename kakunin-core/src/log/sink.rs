@@ -1,0 +1,148 @@
+//! Where logs are kept: the one durable write.
+
+use core::fmt;
+
+use async_trait::async_trait;
+
+use super::leaf::commitment;
+use super::merkle::{Frontier, Hash};
+use crate::error::StoreError;
+use crate::id::{IssuerId, TenantId};
+use crate::revoke::RevocationChange;
+use crate::state::Change;
+use crate::time::UnixTime;
+
+/// Names a log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogId {
+    /// The deployment's own records.
+    System,
+    /// One tenant's.
+    Tenant(TenantId),
+    /// The revocations of one issuing CA, copied from every tenant's log.
+    Revocations(IssuerId),
+}
+
+/// `_system`, the tenant id, or `_revocations-<issuer>`: unique, because tenant ids never begin with `_`.
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System => f.write_str("_system"),
+            Self::Tenant(tenant) => fmt::Display::fmt(tenant, f),
+            Self::Revocations(issuer) => write!(f, "_revocations-{issuer}"),
+        }
+    }
+}
+
+/// The state of a log that its next append depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Size and subtree roots.
+    pub frontier: Frontier,
+    /// Time of the last record.
+    pub time: UnixTime,
+}
+
+/// One entry: the leaf as it is hashed, and what lies beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The leaf.
+    pub leaf: Vec<u8>,
+    /// What the leaf commits to.
+    pub payload: Option<Payload>,
+}
+
+/// What a leaf commits to: erasable, so it lies beside the log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// 32 random octets.
+    pub salt: [u8; 32],
+    /// The payload.
+    pub octets: Vec<u8>,
+}
+
+impl Payload {
+    /// The commitment that the leaf must hold.
+    #[must_use]
+    pub fn commitment(&self) -> [u8; 32] {
+        commitment(&self.salt, &self.octets)
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.octets.len())
+    }
+}
+
+/// Records to append to one log, and what follows from them.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Which log.
+    pub log: LogId,
+    /// The head they were made for.
+    pub expected: Head,
+    /// The head after them.
+    pub next: Head,
+    /// The entries, at least one.
+    pub entries: Vec<Entry>,
+    /// Signed note over `next`.
+    pub checkpoint: String,
+    /// Changes of the state projection. A sink that keeps the projections too applies them in the same
+    /// transaction; every caller applies them again, and they are idempotent by index.
+    pub changes: Vec<Change>,
+    /// Changes of the revocation projection, with their indices; only in revocation logs.
+    pub revocations: Vec<(u64, RevocationChange)>,
+}
+
+/// Keeps logs.
+///
+/// * Atomicity: one call is one transaction over all logs it names: all of it, or nothing.
+/// * Durability: on return of [`AuditSink::append`] every record survives a crash and a power cut.
+/// * Concurrency: any number of calls at once; an append whose expected head is not the log's head is
+///   refused with [`StoreError::Conflict`] and changes nothing, so that a log never forks.
+/// * Idempotence: none; a caller that does not know the outcome reads the head.
+#[async_trait]
+pub trait AuditSink: fmt::Debug + Send + Sync {
+    /// Appends to one or more logs.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was appended.
+    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError>;
+
+    /// Head of a log, and the signed checkpoint over it; a log nobody wrote to is empty and has none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError>;
+
+    /// Up to `limit` entries from index `from`, in order; fewer only at the end of the log.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if an index is missing.
+    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError>;
+
+    /// The logs that have records.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn logs(&self) -> Result<Vec<LogId>, StoreError>;
+}
+
+impl Append {
+    /// Whether this append is what it says: entries lead from one head to the other.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        let mut frontier = self.expected.frontier.clone();
+        self.entries
+            .iter()
+            .for_each(|e| frontier.push(super::merkle::leaf_hash(&e.leaf)));
+        !self.entries.is_empty() && frontier == self.next.frontier && self.expected.time <= self.next.time
+    }
+
+    /// Root after this append.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.next.frontier.root()
+    }
+}

@@ -1,0 +1,394 @@
+//! Revocation: reasons, the record of it, the store seam, and the set that verifiers look into.
+
+use core::fmt;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+use crate::error::StoreError;
+use crate::id::{AgentId, IssuerId, Serial};
+use crate::time::UnixTime;
+
+/// Reason codes of RFC 5280, 5.3.1; 7 is unused, and 0 is written by leaving the extension out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reason {
+    /// 0
+    Unspecified,
+    /// 1: the key leaked.
+    KeyCompromise,
+    /// 2: the issuer's key leaked.
+    CaCompromise,
+    /// 3
+    AffiliationChanged,
+    /// 4: replaced by a newer certificate.
+    Superseded,
+    /// 5: the agent was retired.
+    CessationOfOperation,
+    /// 6: suspended, and may be released.
+    CertificateHold,
+    /// 9: taken away for its behaviour, by an operator's stop or by a regulator.
+    PrivilegeWithdrawn,
+}
+
+impl Reason {
+    /// The CRLReason code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::CaCompromise => 2,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+            Self::CertificateHold => 6,
+            Self::PrivilegeWithdrawn => 9,
+        }
+    }
+}
+
+/// Who or what took the identity away; each maps to one [`Reason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The risk score crossed the threshold.
+    RiskThresholdExceeded,
+    /// Somebody pulled the kill switch.
+    KillSwitchActivated,
+    /// A regulator ordered it.
+    RegulatoryOrder,
+    /// The operator decided it.
+    OperatorInitiated,
+    /// The key leaked.
+    KeyCompromise,
+    /// A newer certificate took its place.
+    Superseded,
+    /// The agent was retired.
+    Retired,
+    /// Issuance was cut off before the certificate was recorded; the serial is refused for ever.
+    Abandoned,
+    /// The identity is suspended, and may be released.
+    Hold,
+}
+
+impl Cause {
+    /// The reason code that relying parties see.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::RiskThresholdExceeded | Self::KillSwitchActivated | Self::RegulatoryOrder => {
+                Reason::PrivilegeWithdrawn
+            }
+            Self::OperatorInitiated | Self::Retired | Self::Abandoned => Reason::CessationOfOperation,
+            Self::KeyCompromise => Reason::KeyCompromise,
+            Self::Superseded => Reason::Superseded,
+            Self::Hold => Reason::CertificateHold,
+        }
+    }
+}
+
+/// One identity that is no longer accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Revocation {
+    /// Who issued the certificate.
+    pub issuer: IssuerId,
+    /// Which certificate.
+    pub serial: Serial,
+    /// Whose it was.
+    pub agent: AgentId,
+    /// When, by the log's time.
+    pub at: UnixTime,
+    /// Why.
+    pub cause: Cause,
+    /// When the certificate would have expired: until then the serial stays on CRLs.
+    pub expires: UnixTime,
+    /// Which of the issuer's CRL shards it stands on.
+    pub shard: u16,
+}
+
+/// One change of the revocation state, as an issuer's revocation log has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", tag = "change")]
+pub enum RevocationChange {
+    /// The certificate is revoked or held.
+    Revoked(Revocation),
+    /// A hold was released: the certificate is accepted again.
+    Released {
+        /// Who issued the certificate.
+        issuer: IssuerId,
+        /// Which certificate.
+        serial: Serial,
+    },
+}
+
+impl RevocationChange {
+    /// Which certificate changed.
+    #[must_use]
+    pub const fn serial(&self) -> (IssuerId, Serial) {
+        match self {
+            Self::Revoked(r) => (r.issuer, r.serial),
+            Self::Released { issuer, serial } => (*issuer, *serial),
+        }
+    }
+}
+
+/// The projection of the revocation logs that CRLs, feeds and look-ups are made from.
+///
+/// * Atomicity: one call applies all of its changes, or none.
+/// * Durability: on return they survive a crash.
+/// * Concurrency: any number of readers; calls of `apply` for one issuer come in order.
+/// * Idempotence: a change whose index was applied before is passed over; the first revocation of a
+///   serial wins over later ones, a hold gives way to a revocation, and only a hold can be released.
+#[async_trait]
+pub trait RevocationStore: fmt::Debug + Send + Sync {
+    /// Applies changes of `issuer`'s revocation log, each with its index there, in rising order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn apply(&self, issuer: &IssuerId, changes: &[(u64, RevocationChange)]) -> Result<(), StoreError>;
+
+    /// How many records of `issuer`'s revocation log were applied: the next index it waits for.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn applied(&self, issuer: &IssuerId) -> Result<u64, StoreError>;
+
+    /// The revocation or hold of a certificate, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn find(&self, issuer: &IssuerId, serial: &Serial) -> Result<Option<Revocation>, StoreError>;
+
+    /// Up to `limit` standing revocations whose index is `cursor` or above, with their indices,
+    /// strictly increasing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn after(
+        &self,
+        issuer: &IssuerId,
+        cursor: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Revocation)>, StoreError>;
+}
+
+/// A serial drawn at random by our own CA hashes to its own first octets. Never use this for keys
+/// that somebody else chose.
+#[derive(Clone, Copy, Default)]
+struct SerialHasher(u64);
+
+impl Hasher for SerialHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // The last octets: the top bits of the first are fixed. Lengths written before them are short.
+        if let Some(tail) = bytes.last_chunk::<8>() {
+            self.0 = u64::from_ne_bytes(*tail);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+}
+
+type SerialMap = HashMap<Serial, Reason, BuildHasherDefault<SerialHasher>>;
+
+/// An immutable set of one issuer's revoked and held serials.
+///
+/// A large base that is shared between versions, and a small delta of what came since, so that one
+/// more revocation among millions copies a few kilobytes.
+#[derive(Clone, Default)]
+pub struct RevokedSet {
+    base: Arc<SerialMap>,
+    delta: HashMap<Serial, Option<Reason>, BuildHasherDefault<SerialHasher>>,
+    size: u64,
+}
+
+// Above this the delta is merged: merging a million entries takes tens of milliseconds, so it must be rare.
+const MAX_DELTA: usize = 4_096;
+
+impl RevokedSet {
+    /// A set of these serials.
+    #[must_use]
+    pub fn from_entries(entries: impl IntoIterator<Item = (Serial, Reason)>) -> Self {
+        Self {
+            base: Arc::new(entries.into_iter().collect()),
+            delta: HashMap::default(),
+            size: 0,
+        }
+    }
+
+    /// Why `serial` is refused, or `None` if it is not.
+    #[must_use]
+    pub fn reason(&self, serial: &Serial) -> Option<Reason> {
+        if !self.delta.is_empty()
+            && let Some(change) = self.delta.get(serial)
+        {
+            return *change;
+        }
+        self.base.get(serial).copied()
+    }
+
+    /// The set after one more change; the first revocation wins, and only a hold can be released.
+    #[must_use]
+    pub fn with(mut self, change: &RevocationChange) -> Self {
+        let (_, serial) = change.serial();
+        let standing = self.reason(&serial);
+        match (change, standing) {
+            (RevocationChange::Revoked(r), None | Some(Reason::CertificateHold)) => {
+                self.delta.insert(serial, Some(r.cause.reason()));
+            }
+            (RevocationChange::Released { .. }, Some(Reason::CertificateHold)) => {
+                self.delta.insert(serial, None);
+            }
+            _ => {}
+        }
+        self.size += 1;
+        if self.delta.len() > MAX_DELTA.max(self.base.len() / 16) {
+            self.merge();
+        }
+        self
+    }
+
+    fn merge(&mut self) {
+        let mut base = (*self.base).clone();
+        for (serial, change) in self.delta.drain() {
+            match change {
+                Some(reason) => base.insert(serial, reason),
+                None => base.remove(&serial),
+            };
+        }
+        self.base = Arc::new(base);
+    }
+}
+
+impl fmt::Debug for RevokedSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "RevokedSet({} + {} changes)",
+            self.base.len(),
+            self.delta.len()
+        )
+    }
+}
+
+/// Revoked serials of every issuer of one deployment, behind an atomic pointer: readers never wait.
+#[derive(Debug, Default)]
+pub struct LiveRevocations(ArcSwap<HashMap<IssuerId, RevokedSet>>);
+
+impl LiveRevocations {
+    /// What is known of a certificate: `Err` if the issuer is not one of this deployment.
+    ///
+    /// # Errors
+    /// [`UnknownIssuer`].
+    pub fn reason(&self, issuer: &IssuerId, serial: &Serial) -> Result<Option<Reason>, UnknownIssuer> {
+        self.0
+            .load()
+            .get(issuer)
+            .map(|set| set.reason(serial))
+            .ok_or(UnknownIssuer)
+    }
+
+    /// Replaces the set of one issuer.
+    pub fn replace(&self, issuer: IssuerId, set: &RevokedSet) {
+        self.0.rcu(|all| {
+            let mut all = (**all).clone();
+            all.insert(issuer, set.clone());
+            all
+        });
+    }
+
+    /// Applies one change of one issuer.
+    pub fn apply(&self, change: &RevocationChange) {
+        self.0.rcu(|all| {
+            let mut all = (**all).clone();
+            let (issuer, _) = change.serial();
+            let set = all.remove(&issuer).unwrap_or_default();
+            all.insert(issuer, set.with(change));
+            all
+        });
+    }
+}
+
+/// The issuer is not one whose revocations are known here, so nothing of it may be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the revocations of this issuer are not known here")]
+pub struct UnknownIssuer;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serial(n: u64) -> Serial {
+        let mut bytes = [0x40; 16];
+        bytes[8..].copy_from_slice(&n.to_be_bytes());
+        Serial::from_bytes(bytes).unwrap()
+    }
+
+    fn revoked(n: u64, cause: Cause) -> RevocationChange {
+        RevocationChange::Revoked(Revocation {
+            issuer: IssuerId::from_bytes([1; 20]),
+            serial: serial(n),
+            agent: AgentId::from_bytes([2; 16]),
+            at: UnixTime::default(),
+            cause,
+            expires: UnixTime::default(),
+            shard: 0,
+        })
+    }
+
+    fn released(n: u64) -> RevocationChange {
+        RevocationChange::Released {
+            issuer: IssuerId::from_bytes([1; 20]),
+            serial: serial(n),
+        }
+    }
+
+    #[test]
+    fn first_reason_wins_and_only_a_hold_is_released() {
+        let set = RevokedSet::default()
+            .with(&revoked(1, Cause::KeyCompromise))
+            .with(&revoked(1, Cause::Superseded))
+            .with(&released(1))
+            .with(&revoked(2, Cause::Hold))
+            .with(&released(2))
+            .with(&revoked(3, Cause::Hold))
+            .with(&revoked(3, Cause::RegulatoryOrder))
+            .with(&released(3));
+        assert_eq!(set.reason(&serial(1)), Some(Reason::KeyCompromise));
+        assert_eq!(set.reason(&serial(2)), None);
+        assert_eq!(set.reason(&serial(3)), Some(Reason::PrivilegeWithdrawn));
+    }
+
+    #[test]
+    fn merging_changes_nothing() {
+        let count = u64::try_from(MAX_DELTA).unwrap() * 2;
+        let set = (0..count).fold(RevokedSet::default(), |set, n| set.with(&revoked(n, Cause::Hold)));
+        let set = (0..count).step_by(2).fold(set, |set, n| set.with(&released(n)));
+        for n in 0..count {
+            let expected = (n % 2 == 1).then_some(Reason::CertificateHold);
+            assert_eq!(set.reason(&serial(n)), expected, "{n}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_issuer_is_an_error_not_an_absence() {
+        let live = LiveRevocations::default();
+        let issuer = IssuerId::from_bytes([1; 20]);
+        assert_eq!(live.reason(&issuer, &serial(1)), Err(UnknownIssuer));
+        live.replace(issuer, &RevokedSet::default());
+        assert_eq!(live.reason(&issuer, &serial(1)), Ok(None));
+        live.apply(&revoked(1, Cause::Retired));
+        assert_eq!(
+            live.reason(&issuer, &serial(1)),
+            Ok(Some(Reason::CessationOfOperation))
+        );
+    }
+}

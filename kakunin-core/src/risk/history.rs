@@ -1,0 +1,155 @@
+//! What is remembered of an agent: a rolling window of evidence, and its habits.
+
+use super::Assessment;
+use super::codec::{Reader, Writer};
+use super::fixed::to_u32;
+use super::habits::Habits;
+use super::window::Window;
+use crate::event::Facts;
+use crate::time::UnixTime;
+
+/// Most octets of an encoded history.
+pub const MAX_HISTORY_LEN: usize = 8_192;
+
+/// Version of the encoding.
+const VERSION: u8 = 1;
+/// Surprise, in millionths of a bit, from which an event is no ground for trust.
+const SUSPICIOUS: u64 = 300_000;
+/// Score, in millionths, from which nothing is trusted that an agent does.
+const UNTRUSTED: u32 = 300_000;
+
+/// What is remembered of an agent: counts and surprise of 30 days, and what it is used to.
+///
+/// The size is bounded, an event is taken in in constant time, and a gap costs no more than an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    window: Window,
+    habits: Habits,
+}
+
+impl History {
+    /// Takes an assessed event in. Time does not go back: an earlier `at` counts as the last one.
+    pub fn record(&mut self, at: UnixTime, facts: &Facts, assessment: &Assessment) {
+        let surprise: u64 = assessment.surprise.iter().copied().map(u64::from).sum();
+        let suspicious = surprise >= SUSPICIOUS || assessment.score.millionths() >= UNTRUSTED;
+        let window = self.window.at(at);
+        if window.hour() > self.window.hour() && self.window.this_hour() > 0 {
+            self.habits.learn_hour(self.window.this_hour());
+        }
+        self.window = window;
+        self.window.add(facts, &assessment.surprise);
+        self.habits.learn(to_u32(self.window.day()), facts, suspicious);
+    }
+
+    /// The window as it stands at `at`.
+    pub(super) fn window_at(&self, at: UnixTime) -> Window {
+        self.window.at(at)
+    }
+
+    /// What the agent is used to.
+    pub(super) const fn habits(&self) -> &Habits {
+        &self.habits
+    }
+
+    /// Encodes: the same history always gives the same octets, at most [`MAX_HISTORY_LEN`].
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u8(VERSION);
+        self.window.encode(&mut out);
+        self.habits.encode(&mut out);
+        out.0
+    }
+
+    /// Decodes what [`History::encode`] gave; `None` for anything else.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut bytes = Reader(bytes);
+        if bytes.u8()? != VERSION {
+            return None;
+        }
+        let window = Window::decode(&mut bytes)?;
+        let habits = Habits::decode(&mut bytes, to_u32(window.day()))?;
+        bytes.end()?;
+        Some(Self { window, habits })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Effect, EventKind, Outcome};
+    use crate::risk::{Prior, RiskModel, Weighted};
+    use crate::time::DAY;
+
+    fn worked(days: u64) -> History {
+        let (model, mut history) = (Weighted::default(), History::default());
+        for i in 0..days * 5 {
+            let facts = Facts {
+                kind: EventKind::ApiCall,
+                effect: Effect::Write,
+                outcome: if i % 7 == 0 { Outcome::Denied } else { Outcome::Ok },
+                out_of_scope: i % 7 == 0,
+                auth_failure: false,
+                amount: Some(9),
+                action: i % 4,
+                target: Some(i % 9),
+                counterparty: None,
+                session: None,
+            };
+            let at = UnixTime::from_millis(1_767_571_200_000 + i * DAY / 5);
+            let assessment = model.assess(&history, &Prior::default(), at, &facts);
+            history.record(at, &facts, &assessment);
+        }
+        history
+    }
+
+    #[test]
+    fn decoding_is_strict() {
+        let bytes = worked(3).encode();
+        assert!(History::decode(&bytes).is_some());
+        assert!((0..bytes.len()).all(|n| History::decode(&bytes[..n]).is_none()));
+        assert!(History::decode(&[bytes.as_slice(), &[0]].concat()).is_none());
+        assert!(History::decode(&[]).is_none());
+        assert_eq!(
+            History::decode(&History::default().encode()),
+            Some(History::default())
+        );
+    }
+
+    // Whatever is accepted is what would have been written, and can be worked with.
+    #[test]
+    fn no_bytes_make_decoding_panic() {
+        let good = worked(5).encode();
+        let byte = |n: usize| u8::try_from(n % 256).unwrap();
+        let mut seed = 7_u64;
+        let mut next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            usize::try_from(seed >> 33).unwrap()
+        };
+        for round in 0..20_000 {
+            let mut bytes = if round % 4 == 0 {
+                (0..next() % 300).map(|_| byte(next())).collect::<Vec<u8>>()
+            } else {
+                good.clone()
+            };
+            for _ in 0..next() % 4 {
+                let (at, byte) = (next() % bytes.len().max(1), byte(next()));
+                if let Some(b) = bytes.get_mut(at) {
+                    *b = byte;
+                }
+            }
+            if let Some(history) = History::decode(&bytes) {
+                assert_eq!(history.encode(), bytes);
+                let _ = Weighted::default().current(&history, UnixTime::from_millis(u64::MAX));
+            }
+        }
+    }
+
+    #[test]
+    fn time_that_stands_still_or_goes_back_is_the_last_time() {
+        let history = worked(2);
+        let last = history.window_at(UnixTime::default());
+        assert_eq!(last, history.window);
+    }
+}

@@ -1,0 +1,278 @@
+//! Decisions that are not in the log yet: records, and the entries as they will be.
+//!
+//! A draft works on copies of the agents it touches. If the append fails it is dropped, and nothing
+//! in memory knows of it.
+
+use std::collections::HashMap;
+
+use super::Policy;
+use super::projection::{self, AgentEntry, Projection, Standing};
+use crate::error::StoreError;
+use crate::event::{Attribution, Event, TokenKey};
+use crate::id::{AgentId, Serial};
+use crate::log::leaf::Act;
+use crate::log::record::{Body, Control, Evidence, Record};
+use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::risk::{Assessment, Band, RiskModel, Score};
+use crate::state::Change;
+use crate::time::UnixTime;
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventStatus {
+    /// Recorded and scored.
+    Scored,
+    /// Recorded, not scored: nobody showed that it was the agent.
+    Unattributed,
+    /// Recorded, not scored: the certificate is revoked, held or expired.
+    NotAccepted,
+    /// Recorded before, so not again.
+    Duplicate,
+}
+
+/// The answer to one event. It is given after the record is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Observed {
+    /// Index in the tenant's log, unless it is a duplicate.
+    pub index: Option<u64>,
+    /// What became of it.
+    pub status: EventStatus,
+    /// The agent's score after it.
+    pub score: Score,
+    /// The agent's band after it.
+    pub band: Band,
+    /// Whether this event took the identity away.
+    pub revoked: bool,
+}
+
+/// Records in the making.
+pub(super) struct Draft<'p> {
+    base: &'p Projection,
+    first_index: u64,
+    pub(super) time: UnixTime,
+    pub(super) agents: HashMap<AgentId, AgentEntry>,
+    pub(super) serials: HashMap<Serial, AgentId>,
+    pub(super) records: Vec<Record>,
+    pub(super) changes: Vec<Change>,
+    pub(super) revocations: Vec<RevocationChange>,
+}
+
+impl<'p> Draft<'p> {
+    pub(super) fn new(base: &'p Projection, first_index: u64, time: UnixTime) -> Self {
+        Self {
+            base,
+            first_index,
+            time,
+            agents: HashMap::new(),
+            serials: HashMap::new(),
+            records: Vec::new(),
+            changes: Vec::new(),
+            revocations: Vec::new(),
+        }
+    }
+
+    /// An agent as it will be after the draft so far.
+    pub(super) fn agent(&self, id: &AgentId) -> Option<&AgentEntry> {
+        self.agents.get(id).or_else(|| self.base.agents.get(id))
+    }
+
+    pub(super) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
+        self.serials
+            .get(serial)
+            .or_else(|| self.base.serials.get(serial))
+            .copied()
+    }
+
+    fn next_index(&self) -> u64 {
+        // A draft holds a few thousand records at the most.
+        self.first_index + u64::try_from(self.records.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Adds a record that is not an event.
+    pub(super) fn push(
+        &mut self,
+        agent: AgentId,
+        serial: Option<Serial>,
+        control: Control,
+    ) -> Result<(), StoreError> {
+        self.add(agent, Record::control(self.time, Some(agent), serial, control))
+    }
+
+    /// Forgets the evidence against an agent, whose new certificate was just pushed.
+    pub(super) fn reinstate(&mut self, agent: &AgentId) {
+        if let Some(entry) = self.agents.get_mut(agent) {
+            entry.history = crate::risk::History::default();
+            entry.score = Score::default();
+        }
+    }
+
+    fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
+        let index = self.next_index();
+        let mut entry = self
+            .agents
+            .remove(&agent)
+            .or_else(|| self.base.agents.get(&agent).cloned());
+        projection::apply(&mut entry, index, &record, &mut self.changes)?;
+        if let Some(entry) = entry {
+            if let Some(last) = entry.row.certificates.last() {
+                self.serials.insert(last.facts.serial, agent);
+            }
+            self.agents.insert(agent, entry);
+        }
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// Adds a revocation, with what it means for the issuer's revocation log.
+    pub(super) fn revoke(
+        &mut self,
+        revocation: Revocation,
+        evidence: Option<Evidence>,
+    ) -> Result<(), StoreError> {
+        self.revocations.push(RevocationChange::Revoked(revocation));
+        let control = Control::CertificateRevoked { revocation, evidence };
+        self.push(revocation.agent, Some(revocation.serial), control)
+    }
+
+    /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon.
+    pub(super) fn observe(
+        &mut self,
+        agent: AgentId,
+        event: Event,
+        tokens: &TokenKey,
+        policy: &Policy,
+        model: &dyn RiskModel,
+    ) -> Result<Observed, StoreError> {
+        let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
+        let client_id = event
+            .client_id
+            .as_ref()
+            .map(|id| tokens.token("client", id.as_str()));
+        let entry = self.agent(&agent).ok_or_else(corrupt)?;
+        let again = event
+            .stream
+            .is_some_and(|s| entry.seen.has_number(s.stream, s.seq))
+            || client_id.is_some_and(|id| entry.seen.has_id(self.time, id));
+        let (score, band) = (entry.score, entry.row.band);
+        if again {
+            return Ok(Observed {
+                index: None,
+                status: EventStatus::Duplicate,
+                score,
+                band,
+                revoked: false,
+            });
+        }
+        let accepted = entry
+            .certificate(&event.serial)
+            .is_some_and(|c| c.standing == Standing::Good && self.time <= c.facts.not_after);
+        let facts = tokens.facts(&event);
+        let assessment = (accepted && event.attribution > Attribution::Asserted)
+            .then(|| model.assess(&entry.history, &policy.prior, self.time, &facts));
+        let status = match (accepted, &assessment) {
+            (true, Some(_)) => EventStatus::Scored,
+            (true, None) => EventStatus::Unattributed,
+            (false, _) => EventStatus::NotAccepted,
+        };
+        let (index, serial) = (self.next_index(), event.serial);
+        let act = act(&event, facts, client_id, assessment.as_ref().map(|a| a.score));
+        let record = Record {
+            time: self.time,
+            agent: Some(agent),
+            serial: Some(serial),
+            body: Body::Event(Box::new(act), Some(Box::new(event))),
+        };
+        self.add(agent, record)?;
+        let mut observed = Observed {
+            index: Some(index),
+            status,
+            score,
+            band,
+            revoked: false,
+        };
+        if let Some(assessment) = assessment {
+            let time = self.time;
+            let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
+            entry.history.record(time, &facts, &assessment);
+            entry.score = assessment.score;
+            observed.score = assessment.score;
+            self.act_on(agent, serial, index, &assessment, policy, model, &mut observed)?;
+        }
+        Ok(observed)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one decision")]
+    fn act_on(
+        &mut self,
+        agent: AgentId,
+        serial: Serial,
+        event: u64,
+        assessment: &Assessment,
+        policy: &Policy,
+        model: &dyn RiskModel,
+        observed: &mut Observed,
+    ) -> Result<(), StoreError> {
+        let to = policy.thresholds.band(assessment.score);
+        let from = observed.band;
+        if to == from {
+            return Ok(());
+        }
+        observed.band = to;
+        let evidence = Evidence {
+            score: assessment.score,
+            threshold: policy.thresholds.revoke(),
+            model: model.id(),
+            event,
+            families: assessment.strongest(),
+        };
+        self.push(
+            agent,
+            Some(serial),
+            Control::BandChanged {
+                from,
+                to,
+                evidence: evidence.clone(),
+            },
+        )?;
+        if to == Band::Revoke {
+            observed.revoked = true;
+            let certificate = self.agent(&agent).and_then(|e| e.certificate(&serial));
+            if let Some(revocation) =
+                certificate.map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.time))
+            {
+                self.revoke(revocation, Some(evidence))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The revocation of a certificate.
+pub(super) fn revocation(facts: &crate::issue::Issued, cause: Cause, at: UnixTime) -> Revocation {
+    Revocation {
+        issuer: facts.issuer,
+        serial: facts.serial,
+        agent: facts.agent,
+        at,
+        cause,
+        expires: facts.not_after,
+        shard: facts.shard,
+    }
+}
+
+fn act(event: &Event, facts: crate::event::Facts, client_id: Option<u64>, score: Option<Score>) -> Act {
+    let text = |name: &Option<crate::event::ShortName>| name.as_ref().map(|n| n.as_str().to_owned());
+    Act {
+        subject: text(&event.subject),
+        tool: text(&event.tool),
+        action: event.action.clone(),
+        correlation: text(&event.correlation),
+        attribution: event.attribution,
+        score,
+        facts,
+        stream: event.stream.map(|s| (s.stream, s.seq)),
+        client_id,
+    }
+}

@@ -1,0 +1,87 @@
+//! What the service answers when it does not do what it was asked for.
+
+use crate::agent::AgentError;
+use crate::error::StoreError;
+use crate::id::EntropyError;
+use crate::issue::IssueError;
+use crate::key::{SignError, SpkiError};
+use crate::log::note::NoteError;
+use crate::log::record::RecordError;
+use crate::x509::ca::CaError;
+use crate::x509::crl::CrlError;
+use crate::x509::csr::CsrError;
+
+/// Why a step was not done. Each carries a stable code.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing of that name, for this tenant.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// It is there already.
+    #[error("{0}")]
+    Exists(&'static str),
+    /// What was asked for does not fit the agent or its state.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// The request is refused.
+    #[error(transparent)]
+    Csr(#[from] CsrError),
+    /// More events at once than are taken in.
+    #[error("{0} events at once are too many; send at most {max}", max = super::MAX_EVENTS)]
+    TooManyEvents(usize),
+    /// The event's names do not fit into a record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Certificate or CA could not be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// A certificate authority could not be made.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// A CRL could not be made.
+    #[error(transparent)]
+    Crl(#[from] CrlError),
+    /// A public key of the provider is not usable.
+    #[error(transparent)]
+    Key(#[from] SpkiError),
+    /// A key could not be used.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The log's key or checkpoint is not usable.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// Store, keys and configuration are not of one deployment.
+    #[error("this is the data of another deployment: {0}")]
+    Deployment(String),
+}
+
+impl Error {
+    /// Stable code of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::Exists(_) => "exists",
+            Self::Agent(e) => e.code(),
+            Self::Csr(e) => e.code(),
+            Self::TooManyEvents(_) => "too_many_events",
+            Self::Record(RecordError::Leaf(_)) => "event_too_large",
+            Self::Record(_) | Self::Entropy(_) => "internal",
+            Self::Issue(e) => e.code(),
+            Self::Ca(_) => "ca",
+            Self::Crl(_) => "crl",
+            Self::Key(e) => e.code(),
+            Self::Sign(e) => e.code(),
+            Self::Note(e) => e.code(),
+            Self::Store(e) => e.code(),
+            Self::Deployment(_) => "deployment_mismatch",
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The head of one log, and how records become an append to it.
+
+use std::sync::Arc;
+
+use super::error::Error;
+use crate::error::StoreError;
+use crate::id::Entropy;
+use crate::key::Signer;
+use crate::log::checkpoint::Checkpoint;
+use crate::log::merkle::leaf_hash;
+use crate::log::note::VerifierKey;
+use crate::log::record::Record;
+use crate::log::sink::{Append, AuditSink, Head, LogId};
+use crate::revoke::RevocationChange;
+use crate::state::Change;
+use crate::time::UnixTime;
+
+/// One log as its sequencer knows it.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    log: LogId,
+    key: VerifierKey,
+    signer: Arc<dyn Signer>,
+    head: Head,
+    checkpoint: Option<String>,
+    /// Whether the head in memory may not be the head in the store: set before an append, cleared
+    /// after it, so that a call that failed or was cancelled is followed by a reload.
+    stale: bool,
+}
+
+impl Ledger {
+    /// Opens a log; its checkpoint must be the log key's, over the stored head.
+    pub(super) async fn open(
+        log: LogId,
+        host: &str,
+        signer: Arc<dyn Signer>,
+        sink: &dyn AuditSink,
+    ) -> Result<Self, Error> {
+        let key = VerifierKey::new(&origin(host, &log), signer.public_key())?;
+        let mut ledger = Self {
+            log,
+            key,
+            signer,
+            head: Head::default(),
+            checkpoint: None,
+            stale: true,
+        };
+        ledger.reload(sink).await?;
+        Ok(ledger)
+    }
+
+    /// Reads the head anew.
+    pub(super) async fn reload(&mut self, sink: &dyn AuditSink) -> Result<(), Error> {
+        let (head, checkpoint) = sink.head(&self.log).await?;
+        if let Some(note) = &checkpoint {
+            let signed = Checkpoint::open(note, &self.key).map_err(|_| {
+                Error::Deployment(format!(
+                    "the checkpoint of log {} is not by its log key",
+                    self.log
+                ))
+            })?;
+            if signed.size != head.frontier.size() || signed.root != head.frontier.root() {
+                return Err(StoreError::Corrupt(format!(
+                    "log {} is not what its checkpoint signed",
+                    self.log
+                ))
+                .into());
+            }
+        } else if head.frontier.size() > 0 {
+            return Err(StoreError::Corrupt(format!("log {} has no checkpoint", self.log)).into());
+        }
+        (self.head, self.checkpoint, self.stale) = (head, checkpoint, false);
+        Ok(())
+    }
+
+    pub(super) const fn log(&self) -> &LogId {
+        &self.log
+    }
+
+    pub(super) const fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    pub(super) const fn size(&self) -> u64 {
+        self.head.frontier.size()
+    }
+
+    pub(super) const fn key(&self) -> &VerifierKey {
+        &self.key
+    }
+
+    pub(super) fn checkpoint(&self) -> Option<&str> {
+        self.checkpoint.as_deref()
+    }
+
+    /// The time of the next record: the clock's, but never before the last one.
+    pub(super) fn time(&self, now: UnixTime) -> UnixTime {
+        now.max(self.head.time)
+    }
+
+    /// Seals the records, and signs the head after them.
+    pub(super) async fn prepare(
+        &self,
+        records: &[Record],
+        changes: Vec<Change>,
+        revocations: &[RevocationChange],
+        entropy: &dyn Entropy,
+    ) -> Result<Append, Error> {
+        let entries = records
+            .iter()
+            .map(|r| r.seal(entropy))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut next = self.head.clone();
+        for (record, entry) in records.iter().zip(&entries) {
+            next.time = next.time.max(record.time);
+            next.frontier.push(leaf_hash(&entry.leaf));
+        }
+        let text = Checkpoint {
+            origin: self.key.name().to_owned(),
+            size: next.frontier.size(),
+            root: next.frontier.root(),
+        };
+        let signature = self.signer.sign(text.to_text().as_bytes()).await?;
+        let indices = self.size()..;
+        Ok(Append {
+            log: self.log.clone(),
+            expected: self.head.clone(),
+            checkpoint: text.to_note(&self.key, signature.as_bytes()),
+            next,
+            entries,
+            changes,
+            revocations: indices.zip(revocations.iter().copied()).collect(),
+        })
+    }
+
+    /// Marks the head as unknown until [`Ledger::appended`].
+    pub(super) const fn appending(&mut self) {
+        self.stale = true;
+    }
+
+    /// The append was acknowledged: this is the head now.
+    pub(super) fn appended(&mut self, head: Head, checkpoint: String) {
+        (self.head, self.checkpoint, self.stale) = (head, Some(checkpoint), false);
+    }
+
+    /// The append was refused and nothing was written: the head is what it was.
+    pub(super) const fn not_appended(&mut self) {
+        self.stale = false;
+    }
+}
+
+/// Origin of a log's checkpoints: `<host>/<log>/1`, the epoch being the first.
+fn origin(host: &str, log: &LogId) -> String {
+    format!("{host}/{log}/1")
+}

@@ -1,0 +1,82 @@
+//! The sequenced lifecycle: the one place where steps meet store, keys and clock.
+//!
+//! | file | does |
+//! |---|---|
+//! | `deployment.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
+//! | `lifecycle.rs` | register, key, certify, retire |
+//! | `observe.rs` | takes events in, scores them |
+//! | `revoking.rs` | revokes, holds, releases; tells the key provider; inbox |
+//! | `publish.rs` | CRLs, chain, checkpoints, the log as readers see it |
+//! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
+//! | `tenant.rs`, `ledger.rs` | the sequencer of a log: commit, snapshot, replay |
+
+mod dedup;
+mod deployment;
+mod draft;
+mod error;
+mod ledger;
+mod lifecycle;
+mod observe;
+mod projection;
+mod publish;
+mod revoking;
+mod tenant;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use deployment::{Config, Parts};
+pub use draft::{EventStatus, Observed};
+pub use error::Error;
+pub use lifecycle::KeySource;
+pub use projection::{Notification, NotificationKind};
+
+use crate::id::TenantId;
+use crate::issue::Place;
+use crate::key::Signer;
+use crate::revoke::LiveRevocations;
+use crate::risk::{Prior, Thresholds};
+use crate::x509::ca::Issuer;
+use ledger::Ledger;
+use tenant::Tenant;
+
+/// Most events in one call of [`Kakunin::observe_all`].
+pub const MAX_EVENTS: usize = 1_000;
+
+/// A deployment: agents, their certificates, what they do, and the log of it all.
+///
+/// Cheap to clone; every clone is the same deployment. Futures may be run on any executor.
+#[derive(Clone, Debug)]
+pub struct Kakunin {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    policy: Policy,
+    place: Place,
+    host: String,
+    ca: Ca,
+    log_signer: Arc<dyn Signer>,
+    token_secret: deployment::TokenSecret,
+    system: async_lock::Mutex<Ledger>,
+    revocation_log: async_lock::Mutex<Ledger>,
+    tenants: async_lock::RwLock<HashMap<TenantId, Option<Arc<Tenant>>>>,
+    live: Arc<LiveRevocations>,
+}
+
+/// What decides over scores.
+#[derive(Debug)]
+struct Policy {
+    thresholds: Thresholds,
+    prior: Prior,
+}
+
+/// The issuing CA with its signer, and the root above it.
+#[derive(Debug)]
+struct Ca {
+    root: Issuer,
+    issuer: Issuer,
+    signer: Arc<dyn Signer>,
+}

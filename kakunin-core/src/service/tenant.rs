@@ -1,0 +1,316 @@
+//! One tenant: its sequencer, which decides everything that depends on order, and how it is loaded.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use futures_channel::oneshot;
+
+use super::Inner;
+use super::draft::{Draft, Observed};
+use super::error::Error;
+use super::ledger::Ledger;
+use super::projection::{self, AgentEntry, DedupRow, Projection};
+use crate::error::StoreError;
+use crate::event::{Event, TokenKey};
+use crate::id::{AgentId, Serial, TenantId};
+use crate::log::record::Record;
+use crate::log::sink::LogId;
+use crate::revoke::RevocationChange;
+use crate::risk::History;
+use crate::state::{Change, Kind};
+use crate::time::{MINUTE, UnixTime};
+
+/// Records between two snapshots of the risk histories.
+const SNAPSHOT_RECORDS: u64 = 250_000;
+/// Milliseconds between two snapshots of the risk histories.
+const SNAPSHOT_INTERVAL: u64 = MINUTE;
+/// Records read at once when a log is replayed.
+const REPLAY_STEP: usize = 4_096;
+/// Rows read at once when state is loaded.
+const SCAN_STEP: usize = 4_096;
+/// Key of the snapshot's index among the histories; shorter than any agent's.
+const SNAPSHOT_KEY: &[u8] = b"index";
+
+/// One tenant of the deployment.
+#[derive(Debug)]
+pub(super) struct Tenant {
+    pub(super) id: TenantId,
+    pub(super) tokens: TokenKey,
+    /// Events that wait for whoever holds the sequencer next.
+    queue: Mutex<Vec<Job>>,
+    pub(super) sequencer: async_lock::Mutex<Sequencer>,
+}
+
+/// A caller's events, and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) events: Vec<Event>,
+    /// Times of recorded events that are replayed; live ones get the clock's.
+    pub(super) times: Option<Vec<UnixTime>>,
+    pub(super) answer: oneshot::Sender<Result<Vec<Observed>, Error>>,
+}
+
+/// What only one task at a time may touch.
+#[derive(Debug)]
+pub(super) struct Sequencer {
+    pub(super) ledger: Ledger,
+    pub(super) projection: Projection,
+    snapshot_at: u64,
+    snapshot_time: UnixTime,
+}
+
+/// What a draft leaves behind.
+pub(super) struct Decided {
+    pub(super) agents: HashMap<AgentId, AgentEntry>,
+    pub(super) serials: HashMap<Serial, AgentId>,
+    pub(super) records: Vec<Record>,
+    pub(super) changes: Vec<Change>,
+    pub(super) revocations: Vec<RevocationChange>,
+}
+
+impl Tenant {
+    pub(super) async fn load(inner: &Inner, id: TenantId) -> Result<Self, Error> {
+        let log = LogId::Tenant(id.clone());
+        let tokens = inner.tokens_of(&id);
+        let ledger = inner.ledger(log).await?;
+        let mut sequencer = Sequencer {
+            ledger,
+            projection: Projection::default(),
+            snapshot_at: 0,
+            snapshot_time: inner.now(),
+        };
+        sequencer.reload(inner).await?;
+        Ok(Self {
+            id,
+            tokens,
+            queue: Mutex::default(),
+            sequencer: async_lock::Mutex::new(sequencer),
+        })
+    }
+
+    pub(super) fn enqueue(&self, job: Job) {
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(job);
+    }
+
+    /// Jobs that were waiting, up to about `limit` events; their order is kept.
+    pub(super) fn take_jobs(&self, limit: usize) -> Vec<Job> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = 0;
+        let fits = queue.iter().take_while(|job| {
+            let first = events == 0;
+            events += job.events.len();
+            first || events <= limit
+        });
+        let count = fits.count();
+        queue.drain(..count).collect()
+    }
+}
+
+impl Sequencer {
+    /// Makes sure that memory is what the store has, after a call that failed or was cancelled.
+    pub(super) async fn settle(&mut self, inner: &Inner) -> Result<(), Error> {
+        if self.ledger.is_stale() {
+            self.reload(inner).await
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn draft(&self, now: UnixTime) -> Draft<'_> {
+        Draft::new(&self.projection, self.ledger.size(), self.ledger.time(now))
+    }
+
+    /// Appends what was decided, and makes it the state.
+    pub(super) async fn commit(&mut self, inner: &Inner, decided: Decided) -> Result<(), Error> {
+        if decided.records.is_empty() {
+            return Ok(());
+        }
+        inner
+            .append(
+                &mut self.ledger,
+                &decided.records,
+                decided.changes,
+                &decided.revocations,
+            )
+            .await?;
+        self.projection.agents.extend(decided.agents);
+        self.projection.serials.extend(decided.serials);
+        let due = self.ledger.size() - self.snapshot_at >= SNAPSHOT_RECORDS
+            || inner.now().since(self.snapshot_time) >= SNAPSHOT_INTERVAL;
+        if due && self.snapshot(inner).await.is_err() {
+            // The records are durable; a snapshot only shortens the next start. Not at once again.
+            self.snapshot_time = inner.now();
+        }
+        Ok(())
+    }
+
+    /// Stores the risk histories with the index they were taken at.
+    pub(super) async fn snapshot(&mut self, inner: &Inner) -> Result<(), Error> {
+        let put = |key: &[u8], value: Vec<u8>| Change {
+            kind: Kind::Risk,
+            key: key.to_vec(),
+            value: Some(value),
+        };
+        let mut changes = vec![put(SNAPSHOT_KEY, self.ledger.size().to_be_bytes().to_vec())];
+        for (id, entry) in &self.projection.agents {
+            let score = entry.score.millionths().to_be_bytes();
+            changes.push(put(
+                id.as_bytes(),
+                [score.as_slice(), &entry.history.encode()].concat(),
+            ));
+        }
+        inner.parts.state.put(self.ledger.log(), &changes).await?;
+        (self.snapshot_at, self.snapshot_time) = (self.ledger.size(), inner.now());
+        Ok(())
+    }
+
+    /// Reads head, state and histories, and replays what they lack. Fires no effect.
+    async fn reload(&mut self, inner: &Inner) -> Result<(), Error> {
+        self.ledger.reload(&*inner.parts.sink).await?;
+        let log = self.ledger.log().clone();
+        let state = &*inner.parts.state;
+        let applied = state.applied(&log).await?;
+        if applied > self.ledger.size() {
+            return Err(StoreError::Corrupt(format!("the state of {log} is ahead of its log")).into());
+        }
+        self.projection = load_rows(inner, &log).await?;
+        let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
+        self.replay(inner, &log, applied, folded).await?;
+        self.snapshot_at = folded;
+        Ok(())
+    }
+
+    async fn load_histories(&mut self, inner: &Inner, log: &LogId) -> Result<u64, Error> {
+        let corrupt = || StoreError::Corrupt("a risk history does not decode".into());
+        let mut folded = 0;
+        for (key, value) in scan(inner, log, Kind::Risk).await? {
+            if key == SNAPSHOT_KEY {
+                folded = u64::from_be_bytes(value.as_slice().try_into().map_err(|_| corrupt())?);
+                continue;
+            }
+            let id = AgentId::from_bytes(key.as_slice().try_into().map_err(|_| corrupt())?);
+            if let (Some(entry), Some((score, history))) = (
+                self.projection.agents.get_mut(&id),
+                value.split_first_chunk::<4>(),
+            ) {
+                entry.score = crate::risk::Score::from_millionths(u32::from_be_bytes(*score));
+                entry.history = History::decode(history).ok_or_else(corrupt)?;
+            }
+        }
+        Ok(folded)
+    }
+
+    /// Applies records from `applied` on to the state, and folds those from `folded` on.
+    async fn replay(&mut self, inner: &Inner, log: &LogId, applied: u64, folded: u64) -> Result<(), Error> {
+        let mut index = applied.min(folded);
+        while index < self.ledger.size() {
+            let entries = inner.parts.sink.read(log, index, REPLAY_STEP).await?;
+            if entries.is_empty() {
+                return Err(StoreError::Corrupt(format!("log {log} ends before its head")).into());
+            }
+            let mut changes = Vec::new();
+            for entry in &entries {
+                let record = Record::open(entry)?;
+                self.replay_one(
+                    inner,
+                    &record,
+                    index,
+                    (index >= applied, index >= folded),
+                    &mut changes,
+                )?;
+                index += 1;
+            }
+            if index > applied {
+                inner.parts.state.apply(log, index, &changes).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_one(
+        &mut self,
+        inner: &Inner,
+        record: &Record,
+        index: u64,
+        (apply, fold): (bool, bool),
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Error> {
+        let Some(agent) = record.agent else { return Ok(()) };
+        let mut entry = self.projection.agents.remove(&agent);
+        if apply {
+            projection::apply(&mut entry, index, record, changes)?;
+        }
+        if let Some(mut entry) = entry {
+            if fold {
+                projection::fold(&mut entry, record, &*inner.parts.model, &inner.policy.prior);
+            }
+            self.projection
+                .serials
+                .extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
+            self.projection.agents.insert(agent, entry);
+        }
+        Ok(())
+    }
+}
+
+impl Draft<'_> {
+    pub(super) fn decided(self) -> Decided {
+        Decided {
+            agents: self.agents,
+            serials: self.serials,
+            records: self.records,
+            changes: self.changes,
+            revocations: self.revocations,
+        }
+    }
+}
+
+async fn load_rows(inner: &Inner, log: &LogId) -> Result<Projection, Error> {
+    let mut projection = Projection::default();
+    for (_, row) in scan(inner, log, Kind::Agent).await? {
+        let entry = AgentEntry::from_row(&row)?;
+        let agent = entry.row.agent.id;
+        projection
+            .serials
+            .extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
+        projection.agents.insert(agent, entry);
+    }
+    let mut ids = Vec::new();
+    for (key, value) in scan(inner, log, Kind::Dedup).await? {
+        let (agent, row) = projection::load_dedup(&key, &value)
+            .ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?;
+        match (row, projection.agents.get_mut(&agent)) {
+            (DedupRow::Stream(stream, window), Some(entry)) => entry.seen.load_window(stream, window),
+            (DedupRow::Id(at, id), _) => ids.push((at, agent, id)),
+            (DedupRow::Stream(..), None) => {}
+        }
+    }
+    ids.sort_unstable();
+    for (at, agent, id) in ids {
+        if let Some(entry) = projection.agents.get_mut(&agent) {
+            entry.seen.add_id(at, id);
+        }
+    }
+    Ok(projection)
+}
+
+/// Every row of a kind.
+pub(super) async fn scan(inner: &Inner, log: &LogId, kind: Kind) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    loop {
+        let after = rows.last().map(|(key, _)| key.clone());
+        let more = inner
+            .parts
+            .state
+            .scan(log, kind, after.as_deref(), SCAN_STEP)
+            .await?;
+        let end = more.len() < SCAN_STEP;
+        rows.extend(more);
+        if end {
+            return Ok(rows);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Projections of the log other than revocations, and what is kept beside the log.
+
+use async_trait::async_trait;
+
+use crate::error::StoreError;
+use crate::log::sink::LogId;
+
+/// What kind of state a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Agents, by id. Projection.
+    Agent,
+    /// Certificates, by serial. Projection.
+    Certificate,
+    /// What was planned and is not finished: keys and certificates. Projection.
+    Plan,
+    /// High-water marks of event streams, and event ids. Projection.
+    Dedup,
+    /// The inbox. Projection.
+    Inbox,
+    /// Risk histories with the index they were taken at. Rebuilt by replay, written at intervals.
+    Risk,
+    /// Secrets that are never in the log. Never rebuilt.
+    Vault,
+    /// Cursors of followers. Never rebuilt: a lost one means that effects are tried again.
+    Cursor,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Agent,
+        Self::Certificate,
+        Self::Plan,
+        Self::Dedup,
+        Self::Inbox,
+        Self::Risk,
+        Self::Vault,
+        Self::Cursor,
+    ];
+
+    /// Stable number, as stores keep it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Agent => 1,
+            Self::Certificate => 2,
+            Self::Plan => 3,
+            Self::Dedup => 4,
+            Self::Inbox => 5,
+            Self::Risk => 6,
+            Self::Vault => 7,
+            Self::Cursor => 8,
+        }
+    }
+}
+
+/// A value that is set, or taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its key within kind and log.
+    pub key: Vec<u8>,
+    /// The new value, or `None` to take it away.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Keeps state by log, kind and key. A tenant's state is reached by naming its log, and by nothing else.
+///
+/// * Atomicity: one call is one transaction.
+/// * Durability: on return of `apply` and `put` the values survive a crash.
+/// * Concurrency: any number of readers; `apply` for one log comes in order.
+/// * Idempotence: `apply` up to an index that was applied before changes nothing; `put` sets.
+#[async_trait]
+pub trait StateStore: core::fmt::Debug + Send + Sync {
+    /// Applies what follows from the records of `log` below `index`, if not done yet.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// The index below which the records of `log` were applied.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn applied(&self, log: &LogId) -> Result<u64, StoreError>;
+
+    /// Sets values that are not projections, whatever was applied.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// One value.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Up to `limit` values of a kind whose key is above `after`, in order of their keys.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn scan(
+        &self,
+        log: &LogId,
+        kind: Kind,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+}

@@ -1,0 +1,176 @@
+//! The tables, and what is checked before a file is used.
+
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::{corrupt, store_error};
+use crate::error::StoreError;
+
+/// "KAKU": tells our files from other applications' databases.
+const APPLICATION_ID: i64 = 0x4b41_4b55;
+const VERSION: i64 = 1;
+
+/// Append-only tables refuse UPDATE and DELETE. `INSERT OR REPLACE` would get past those triggers where
+/// recursive triggers are off, so the next index is also checked on INSERT: that refuses gaps as well.
+const SCHEMA: &str = "
+CREATE TABLE log(
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE batch(
+  log_id INTEGER NOT NULL REFERENCES log(id),
+  prev_size INTEGER NOT NULL,
+  new_size INTEGER NOT NULL CHECK (new_size > prev_size),
+  root BLOB NOT NULL CHECK (length(root) = 32),
+  frontier BLOB NOT NULL,
+  time INTEGER NOT NULL,
+  checkpoint TEXT NOT NULL,
+  PRIMARY KEY (log_id, new_size),
+  UNIQUE (log_id, prev_size)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER batch_order BEFORE INSERT ON batch
+WHEN NEW.prev_size <> (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
+BEGIN SELECT RAISE(ABORT, 'append-only: not the head of the log'); END;
+CREATE TRIGGER batch_update BEFORE UPDATE ON batch BEGIN SELECT RAISE(ABORT, 'append-only: batch'); END;
+CREATE TRIGGER batch_delete BEFORE DELETE ON batch BEGIN SELECT RAISE(ABORT, 'append-only: batch'); END;
+
+CREATE TABLE leaf(
+  log_id INTEGER NOT NULL REFERENCES log(id),
+  idx INTEGER NOT NULL,
+  leaf BLOB NOT NULL CHECK (length(leaf) <= 512),
+  PRIMARY KEY (log_id, idx)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER leaf_order BEFORE INSERT ON leaf
+WHEN NEW.idx <> (SELECT coalesce(max(idx) + 1, 0) FROM leaf WHERE log_id = NEW.log_id)
+BEGIN SELECT RAISE(ABORT, 'append-only: not the next index'); END;
+CREATE TRIGGER leaf_update BEFORE UPDATE ON leaf BEGIN SELECT RAISE(ABORT, 'append-only: leaf'); END;
+CREATE TRIGGER leaf_delete BEFORE DELETE ON leaf BEGIN SELECT RAISE(ABORT, 'append-only: leaf'); END;
+
+CREATE TABLE payload(
+  log_id INTEGER NOT NULL REFERENCES log(id),
+  idx INTEGER NOT NULL,
+  salt BLOB NOT NULL CHECK (length(salt) = 32),
+  octets BLOB NOT NULL,
+  PRIMARY KEY (log_id, idx)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER payload_update BEFORE UPDATE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
+CREATE TRIGGER payload_delete BEFORE DELETE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
+
+CREATE TABLE state(
+  log_id INTEGER NOT NULL REFERENCES log(id),
+  kind INTEGER NOT NULL,
+  key BLOB NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY (log_id, kind, key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE state_applied(
+  log_id INTEGER PRIMARY KEY REFERENCES log(id),
+  size INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE revocation(
+  issuer BLOB NOT NULL,
+  idx INTEGER NOT NULL,
+  serial BLOB NOT NULL,
+  record TEXT NOT NULL,
+  PRIMARY KEY (issuer, idx),
+  UNIQUE (issuer, serial)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE revocation_applied(
+  issuer BLOB PRIMARY KEY,
+  size INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the file for writing, makes the tables if it is new, and checks them if it is not.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    let application: i64 = pragma(&connection, "application_id")?;
+    let version: i64 = pragma(&connection, "user_version")?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(store_error)?;
+    configure(&connection)?;
+    match (application, version, tables) {
+        (0, 0, 0) => create(&connection)?,
+        (APPLICATION_ID, VERSION, _) => check(&connection)?,
+        (APPLICATION_ID, later, _) => {
+            return Err(StoreError::Foreign(format!(
+                "its format {later} is not {VERSION}; update this program"
+            )));
+        }
+        _ => {
+            return Err(StoreError::Foreign(
+                "the file is a database of another application; name another file".into(),
+            ));
+        }
+    }
+    Ok(connection)
+}
+
+/// Opens the file once more, for reading alone.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).map_err(store_error)
+}
+
+fn configure(connection: &Connection) -> Result<(), StoreError> {
+    for (name, value) in [
+        ("journal_mode", "WAL"),
+        ("synchronous", "FULL"),
+        // macOS: flush the drive's own cache too.
+        ("fullfsync", "ON"),
+        ("recursive_triggers", "ON"),
+        ("trusted_schema", "OFF"),
+        ("foreign_keys", "ON"),
+        ("cache_size", "-65536"),
+    ] {
+        connection.pragma_update(None, name, value).map_err(store_error)?;
+    }
+    connection.set_prepared_statement_cache_capacity(32);
+    // No writes to the schema behind SQLite's back.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
+        .map(|_| ())
+        .map_err(store_error)
+}
+
+fn create(connection: &Connection) -> Result<(), StoreError> {
+    let script = format!(
+        "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    );
+    connection.execute_batch(&script).map_err(store_error)
+}
+
+/// Compares tables and triggers with what they must be: a dropped trigger is how an append-only table
+/// stops being one.
+fn check(connection: &Connection) -> Result<(), StoreError> {
+    let fresh = Connection::open_in_memory().map_err(store_error)?;
+    fresh.execute_batch(SCHEMA).map_err(store_error)?;
+    if schema_of(connection)? == schema_of(&fresh)? {
+        return Ok(());
+    }
+    Err(corrupt(
+        "its tables or triggers are not the ones this program made",
+    ))
+}
+
+fn schema_of(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+    let mut statement = connection.prepare(sql).map_err(store_error)?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(store_error)?;
+    rows.collect::<Result<_, _>>().map_err(store_error)
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i64, StoreError> {
+    connection
+        .pragma_query_value(None, name, |row| row.get(0))
+        .map_err(store_error)
+}

@@ -1,0 +1,252 @@
+//! Time as an argument: Unix milliseconds, and the calendar that X.509 and RFC 3339 need.
+
+use core::fmt;
+
+/// Milliseconds since 1970-01-01T00:00:00Z, as the log and every decision use them.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct UnixTime(u64);
+
+/// Where the time comes from. Only the service and hosts read one; steps take [`UnixTime`].
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The current time.
+    fn now(&self) -> UnixTime;
+}
+
+/// The operating system's clock.
+#[cfg(not(target_family = "wasm"))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+#[cfg(not(target_family = "wasm"))]
+impl Clock for SystemClock {
+    fn now(&self) -> UnixTime {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A clock that moves only when told: replays of recorded time, and tests.
+#[derive(Debug, Default)]
+pub struct ManualClock(core::sync::atomic::AtomicU64);
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    #[must_use]
+    pub fn at(now: UnixTime) -> Self {
+        Self(core::sync::atomic::AtomicU64::new(now.millis()))
+    }
+
+    /// Moves the clock to `now`, forwards or backwards.
+    pub fn set(&self, now: UnixTime) {
+        self.0.store(now.millis(), core::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixTime {
+        UnixTime(self.0.load(core::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+/// Milliseconds in a second.
+pub const SECOND: u64 = 1_000;
+/// Milliseconds in a minute.
+pub const MINUTE: u64 = 60 * SECOND;
+/// Milliseconds in an hour.
+pub const HOUR: u64 = 60 * MINUTE;
+/// Milliseconds in a day.
+pub const DAY: u64 = 24 * HOUR;
+
+impl UnixTime {
+    /// The last second X.509 can express (9999-12-31T23:59:59Z).
+    pub const MAX_X509: Self = Self(253_402_300_799_000);
+
+    /// From Unix milliseconds.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// From Unix seconds.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(SECOND))
+    }
+
+    /// Unix milliseconds.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole Unix seconds.
+    #[must_use]
+    pub const fn secs(self) -> u64 {
+        self.0 / SECOND
+    }
+
+    /// This time plus `millis`.
+    #[must_use]
+    pub const fn plus(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// This time minus `millis`, not before the epoch.
+    #[must_use]
+    pub const fn minus(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis))
+    }
+
+    /// Milliseconds from `earlier` to this time, zero if it is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// This time cut to whole seconds, as certificates carry it.
+    #[must_use]
+    pub const fn whole_secs(self) -> Self {
+        Self(self.0 - self.0 % SECOND)
+    }
+
+    /// Calendar date and time of day in UTC.
+    #[must_use]
+    pub fn civil(self) -> Civil {
+        let secs = self.secs();
+        let (year, month, day) = civil_from_days(secs / 86_400);
+        let s = secs % 86_400;
+        Civil {
+            year,
+            month,
+            day,
+            hour: s / 3_600,
+            minute: s / 60 % 60,
+            second: s % 60,
+        }
+    }
+}
+
+/// A calendar date and time of day, UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Civil {
+    /// Year, 1970 or later.
+    pub year: u64,
+    /// Month, 1 to 12.
+    pub month: u64,
+    /// Day of the month, 1 to 31.
+    pub day: u64,
+    /// Hour, 0 to 23.
+    pub hour: u64,
+    /// Minute, 0 to 59.
+    pub minute: u64,
+    /// Second, 0 to 59.
+    pub second: u64,
+}
+
+impl Civil {
+    /// The time this date names, or `None` if there is no such date since 1970.
+    #[must_use]
+    pub fn to_time(self) -> Option<UnixTime> {
+        let in_range = self.year >= 1970
+            && (1..=12).contains(&self.month)
+            && (1..=days_in_month(self.year, self.month)).contains(&self.day)
+            && self.hour < 24
+            && self.minute < 60
+            && self.second < 60;
+        let days = days_from_civil(self.year, self.month, self.day);
+        in_range
+            .then(|| UnixTime::from_secs(days * 86_400 + self.hour * 3_600 + self.minute * 60 + self.second))
+    }
+}
+
+/// RFC 3339 with milliseconds and `Z`.
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = self.civil();
+        let ms = self.0 % SECOND;
+        write!(
+            f,
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{ms:03}Z",
+            c.year, c.month, c.day, c.hour, c.minute, c.second
+        )
+    }
+}
+
+fn days_in_month(year: u64, month: u64) -> u64 {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+// Days since the epoch in the proleptic Gregorian calendar, counting years from March so that the
+// leap day is the last of its year.
+fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
+    let y = if month <= 2 { year.saturating_sub(1) } else { year };
+    let m = (month + 9) % 12;
+    (365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day).saturating_sub(719_469)
+}
+
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let z = days + 719_468;
+    let era = z / 146_097;
+    let doe = z % 146_097;
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let m = (5 * doy + 2) / 153;
+    let month = if m < 10 { m + 3 } else { m - 9 };
+    (
+        era * 400 + yoe + u64::from(month <= 2),
+        month,
+        doy - (153 * m + 2) / 5 + 1,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_rfc3339() {
+        assert_eq!(
+            UnixTime::from_millis(1_795_420_800_007).to_string(),
+            "2026-11-23T08:00:00.007Z"
+        );
+        assert_eq!(UnixTime::default().to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(UnixTime::MAX_X509.to_string(), "9999-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn calendar_round_trips_every_day_of_four_centuries() {
+        for day in 0..150_000_u64 {
+            let t = UnixTime::from_secs(day * 86_400 + 86_399);
+            assert_eq!(t.civil().to_time(), Some(t));
+        }
+    }
+
+    #[test]
+    fn refuses_dates_that_do_not_exist() {
+        let c = |year, month, day| {
+            Civil {
+                year,
+                month,
+                day,
+                hour: 0,
+                minute: 0,
+                second: 0,
+            }
+            .to_time()
+        };
+        assert!(c(2023, 2, 29).is_none() && c(2100, 2, 29).is_none() && c(2024, 2, 29).is_some());
+        assert!(c(1969, 12, 31).is_none() && c(2024, 13, 1).is_none() && c(2024, 4, 31).is_none());
+        assert!(c(2024, 4, 0).is_none() && c(2024, 0, 4).is_none());
+    }
+}

@@ -1,0 +1,132 @@
+//! Certificate revocation lists (RFC 5280, 5): our own DER, because the authority key identifier
+//! must be the issuer's own key identifier, and entries are encoded once and kept.
+
+use crate::id::Serial;
+use crate::key::Signature;
+use crate::revoke::{Reason, Revocation};
+use crate::time::{MINUTE, UnixTime};
+use crate::x509::ca::Issuer;
+use crate::x509::der::Writer;
+use crate::x509::lint::{self, LintError};
+use crate::x509::oid;
+use crate::x509::tbs::{
+    AssembleError, Unsigned, write_authority_key_id, write_extension, write_point_name, write_time,
+};
+
+/// How long before now `thisUpdate` is set, for relying parties whose clock is behind.
+pub const BACKDATE: u64 = 5 * MINUTE;
+
+/// What a CRL covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage<'a> {
+    /// Every certificate of the issuer; no issuing distribution point is written.
+    Full,
+    /// One shard: the URI that its certificates name, octet for octet.
+    Shard(&'a str),
+}
+
+/// One entry, encoded.
+#[must_use]
+pub fn entry(revocation: &Revocation) -> Vec<u8> {
+    encode_entry(&revocation.serial, revocation.at, revocation.cause.reason())
+}
+
+fn encode_entry(serial: &Serial, at: UnixTime, reason: Reason) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.sequence(|w| {
+        w.unsigned(serial.as_bytes());
+        write_time(w, at);
+        // "the reason code CRL entry extension SHOULD be absent instead of using unspecified (0)" (5.3.1)
+        if reason != Reason::Unspecified {
+            w.sequence(|extensions| {
+                write_extension(extensions, oid::REASON_CODE, false, |v| {
+                    _ = v.element(0x0a, &[reason.code()])
+                });
+            });
+        }
+    });
+    out.into_bytes()
+}
+
+/// A CRL that waits for its issuer's signature.
+#[derive(Debug)]
+pub struct PreparedCrl {
+    unsigned: Unsigned,
+}
+
+impl PreparedCrl {
+    /// The bytes to sign.
+    #[must_use]
+    pub fn to_be_signed(&self) -> &[u8] {
+        self.unsigned.to_be_signed()
+    }
+
+    /// Joins the signature; DER comes out.
+    ///
+    /// # Errors
+    /// [`CrlError::Assemble`] if it is not the issuer's over these bytes.
+    pub fn assemble(self, issuer: &Issuer, signature: &Signature) -> Result<Vec<u8>, CrlError> {
+        Ok(self.unsigned.assemble(signature, issuer.key())?)
+    }
+}
+
+/// Why a CRL is not made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CrlError {
+    /// Our own lint found a fault; nothing was signed.
+    #[error(transparent)]
+    Lint(#[from] LintError),
+    /// The signature is not the issuer's.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+}
+
+/// Prepares a CRL with these encoded entries, valid from [`BACKDATE`] before `now` for `validity`.
+///
+/// # Errors
+/// [`CrlError::Lint`].
+pub fn prepare(
+    issuer: &Issuer,
+    coverage: Coverage<'_>,
+    number: u64,
+    entries: &[Vec<u8>],
+    now: UnixTime,
+    validity: u64,
+) -> Result<PreparedCrl, CrlError> {
+    let algorithm = issuer.algorithm();
+    let mut out = Writer::new();
+    out.sequence(|w| {
+        w.unsigned(&[1])
+            .raw(algorithm.signature_algorithm())
+            .raw(issuer.name());
+        write_time(w, now.minus(BACKDATE));
+        write_time(w, now.plus(validity));
+        // "When there are no revoked certificates, the revoked certificates list MUST be absent" (5.1.2.6)
+        if !entries.is_empty() {
+            w.element(0x30, &entries.concat());
+        }
+        w.nested(0xa0, |x| {
+            x.sequence(|extensions| write_extensions(extensions, issuer, coverage, number));
+        });
+    });
+    let unsigned = Unsigned::new(out.into_bytes(), algorithm);
+    lint::crl(&unsigned.under_dummy_signature())?;
+    Ok(PreparedCrl { unsigned })
+}
+
+fn write_extensions(out: &mut Writer, issuer: &Issuer, coverage: Coverage<'_>, number: u64) {
+    write_authority_key_id(out, &issuer.id());
+    write_extension(out, oid::CRL_NUMBER, false, |w| {
+        _ = w.unsigned(&number.to_be_bytes())
+    });
+    if let Coverage::Shard(uri) = coverage {
+        write_extension(out, oid::ISSUING_DISTRIBUTION_POINT, true, |w| {
+            w.sequence(|idp| {
+                write_point_name(idp, uri);
+                // onlyContainsUserCerts
+                idp.element(0x81, &[0xff]);
+            });
+        });
+    }
+}

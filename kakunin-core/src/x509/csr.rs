@@ -1,0 +1,99 @@
+//! PKCS#10 requests (RFC 2986): the public key and the proof that its holder has the private one.
+//!
+//! Nothing else is read from a request: names and extensions come from policy.
+
+use crate::crypto::PublicKey;
+use crate::key::{Spki, SpkiError};
+use crate::x509::der::{DerError, Reader};
+use crate::x509::pem;
+
+/// Most octets of a request that is looked at.
+pub const MAX_REQUEST_LEN: usize = 16 * 1024;
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CsrError {
+    /// Neither DER nor PEM of a PKCS#10 request.
+    #[error("this is not a PKCS#10 request: send DER, or PEM with `-----BEGIN CERTIFICATE REQUEST-----`")]
+    Malformed,
+    /// The key is not one that gets a certificate here.
+    #[error(transparent)]
+    Key(#[from] SpkiError),
+    /// The signature is not by the key in the request.
+    #[error("the request is not signed by the key it names; sign it with that key")]
+    NotPossessed,
+}
+
+impl CsrError {
+    /// Stable code of this error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "csr_malformed",
+            Self::Key(e) => e.code(),
+            Self::NotPossessed => "csr_not_possessed",
+        }
+    }
+}
+
+/// The public key of a request in DER or PEM, if the request shows possession of the private one.
+///
+/// # Errors
+/// [`CsrError`].
+pub fn proven_key(request: &[u8]) -> Result<Spki, CsrError> {
+    if request.len() > MAX_REQUEST_LEN {
+        return Err(CsrError::Malformed);
+    }
+    match core::str::from_utf8(request) {
+        Ok(text) if text.contains("-----BEGIN") => {
+            let blocks = pem::decode(pem::CERTIFICATE_REQUEST, text).map_err(|_| CsrError::Malformed)?;
+            blocks
+                .first()
+                .ok_or(CsrError::Malformed)
+                .and_then(|der| check(der))
+        }
+        _ => check(request),
+    }
+}
+
+fn check(der: &[u8]) -> Result<Spki, CsrError> {
+    let parts = split(der).map_err(|_| CsrError::Malformed)?;
+    let spki = Spki::from_der(parts.spki)?;
+    if parts.algorithm != spki.algorithm().signature_algorithm() {
+        return Err(CsrError::NotPossessed);
+    }
+    let key = PublicKey::parse(&spki)?;
+    key.verify(parts.info, parts.signature)
+        .map_err(|_| CsrError::NotPossessed)?;
+    Ok(spki)
+}
+
+struct Parts<'a> {
+    info: &'a [u8],
+    spki: &'a [u8],
+    algorithm: &'a [u8],
+    signature: &'a [u8],
+}
+
+fn split(der: &[u8]) -> Result<Parts<'_>, DerError> {
+    let mut outer = Reader::new(der);
+    let mut request = outer.sequence()?;
+    outer.finish()?;
+    let info = request.raw(0x30)?;
+    let algorithm = request.raw(0x30)?;
+    let signature = request.bit_string()?;
+    request.finish()?;
+    let mut r = Reader::new(info).sequence()?;
+    r.positive_integer()?;
+    r.raw(0x30)?;
+    let spki = r.raw(0x30)?;
+    r.optional(0xa0)?;
+    r.finish()?;
+    Ok(Parts {
+        info,
+        spki,
+        algorithm,
+        signature,
+    })
+}

@@ -1,0 +1,272 @@
+//! Software keys, for development and embedding: in memory, or encrypted in a folder.
+//!
+//! Making an RSA key takes 50 to 200 ms of CPU, on the calling thread: this crate has no runtime.
+
+mod keys;
+mod keystore;
+mod secret;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use kakunin_core::key::{
+    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
+};
+
+use keys::Private;
+pub use keystore::KdfCost;
+use keystore::{Keystore, Sealed};
+pub use secret::{Secret, SecretError};
+
+const SCHEME: &str = "local:";
+
+/// Keys of this process, or of a folder.
+pub struct LocalKeys {
+    held: Mutex<BTreeMap<PlannedKeyId, Arc<Held>>>,
+    store: Option<Keystore>,
+}
+
+/// One key. Every signer that was opened for it shares this value, so disabling reaches all of them.
+struct Held {
+    planned: PlannedKeyId,
+    spki: Spki,
+    state: AtomicU8,
+    /// Parsed when first used; taken away when the key is retired.
+    private: RwLock<Option<Arc<Private>>>,
+}
+
+/// Whether a key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Enabled,
+    Disabled,
+    Retired,
+}
+
+impl State {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Enabled => 0,
+            Self::Disabled => 1,
+            Self::Retired => 2,
+        }
+    }
+
+    const fn of(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Enabled),
+            1 => Some(Self::Disabled),
+            2 => Some(Self::Retired),
+            _ => None,
+        }
+    }
+}
+
+impl LocalKeys {
+    /// Keys that live as long as this value.
+    #[must_use]
+    pub fn ephemeral() -> Self {
+        Self {
+            held: Mutex::default(),
+            store: None,
+        }
+    }
+
+    /// Keys in the folder `dir`, which is made if it is not there.
+    ///
+    /// # Errors
+    /// [`SignError::Locked`] says what to do: a wrong secret, a damaged or foreign file, wrong rights, or
+    /// another process that uses the folder.
+    pub fn open(dir: impl AsRef<Path>, secret: &Secret) -> Result<Self, SignError> {
+        Self::open_with_cost(dir, secret, KdfCost::default())
+    }
+
+    /// As [`LocalKeys::open`], with another cost for a folder that is made now. A lower one than the
+    /// default makes guessing the passphrase cheaper: for tests.
+    ///
+    /// # Errors
+    /// As [`LocalKeys::open`].
+    pub fn open_with_cost(dir: impl AsRef<Path>, secret: &Secret, cost: KdfCost) -> Result<Self, SignError> {
+        let store = Keystore::open(dir.as_ref(), secret, cost)?;
+        let mut held = BTreeMap::new();
+        for sealed in store.load()? {
+            let key = Held {
+                planned: sealed.planned.clone(),
+                spki: sealed.spki,
+                state: AtomicU8::new(sealed.state.code()),
+                private: RwLock::new(None),
+            };
+            held.insert(sealed.planned, Arc::new(key));
+        }
+        Ok(Self {
+            held: Mutex::new(held),
+            store: Some(store),
+        })
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<PlannedKeyId, Arc<Held>>> {
+        // Changes of the map are single insertions: a panic elsewhere leaves it whole.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, key: &KeyRef) -> Result<Arc<Held>, SignError> {
+        let planned = key.as_str().strip_prefix(SCHEME).and_then(PlannedKeyId::parse);
+        planned
+            .and_then(|p| self.held().get(&p).cloned())
+            .ok_or_else(|| SignError::NotFound(key.clone()))
+    }
+
+    fn change(&self, key: &KeyRef, to: State) -> Result<(), SignError> {
+        let held = self.find(key)?;
+        // Under the lock, so that two changes of one key come one after the other on disk too.
+        let guard = self.held();
+        match (held.state(), to) {
+            (State::Retired, State::Retired) => return Ok(()),
+            (State::Retired, _) => return Err(refused(&held.planned, "it is retired")),
+            _ => {}
+        }
+        if let Some(store) = &self.store {
+            store.set_state(&held.planned, to)?;
+        }
+        held.state.store(to.code(), Ordering::Release);
+        if to == State::Retired {
+            *held.private.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+        drop(guard);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyProvider for LocalKeys {
+    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
+        let reference = KeyRef::new(format!("{SCHEME}{}", planned.as_str()));
+        if self.held().contains_key(planned) {
+            return Ok(reference);
+        }
+        // Made without the lock: two calls for one id both make a key, and the first to come back stays.
+        let (private, pkcs8) = Private::generate(algorithm)?;
+        let spki = private.spki()?;
+        let mut all = self.held();
+        if all.contains_key(planned) {
+            return Ok(reference);
+        }
+        if let Some(store) = &self.store {
+            let sealed = Sealed {
+                planned: planned.clone(),
+                spki: spki.clone(),
+                state: State::Enabled,
+            };
+            store.save(&sealed, &pkcs8)?;
+        }
+        let key = Held {
+            planned: planned.clone(),
+            spki,
+            state: AtomicU8::new(State::Enabled.code()),
+            private: RwLock::new(Some(Arc::new(private))),
+        };
+        all.insert(planned.clone(), Arc::new(key));
+        Ok(reference)
+    }
+
+    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
+        let held = self.find(key)?;
+        if held.state() == State::Retired {
+            return Err(refused(&held.planned, "it is retired"));
+        }
+        if let (None, Some(store)) = (held.private(), &self.store) {
+            let pkcs8 = store.private_key(&held.planned)?;
+            let private = Private::from_pkcs8(held.spki.algorithm(), &pkcs8)?;
+            *held.private.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(private));
+        }
+        Ok(held)
+    }
+
+    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.change(key, State::Disabled)
+    }
+
+    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.change(key, State::Enabled)
+    }
+
+    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.change(key, State::Retired)
+    }
+
+    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
+        let held = self.held();
+        let standing = held.values().filter(|k| k.state() != State::Retired);
+        Ok(standing
+            .map(|k| HeldKey {
+                planned: k.planned.clone(),
+                key: reference(&k.planned),
+            })
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Signer for Held {
+    fn algorithm(&self) -> KeyAlgorithm {
+        self.spki.algorithm()
+    }
+
+    fn public_key(&self) -> &Spki {
+        &self.spki
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        match (self.state(), self.private()) {
+            (State::Enabled, Some(private)) => private.sign(message),
+            (State::Disabled, _) => Err(refused(&self.planned, "it is disabled")),
+            _ => Err(refused(&self.planned, "it is retired")),
+        }
+    }
+}
+
+impl Held {
+    fn state(&self) -> State {
+        State::of(self.state.load(Ordering::Acquire)).unwrap_or(State::Retired)
+    }
+
+    fn private(&self) -> Option<Arc<Private>> {
+        self.private
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn reference(planned: &PlannedKeyId) -> KeyRef {
+    KeyRef::new(format!("{SCHEME}{}", planned.as_str()))
+}
+
+fn refused(planned: &PlannedKeyId, why: &'static str) -> SignError {
+    SignError::Refused {
+        key: reference(planned),
+        why,
+    }
+}
+
+impl fmt::Debug for LocalKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LocalKeys({} keys)", self.held().len())
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {:?} {:?}",
+            reference(&self.planned),
+            self.spki,
+            self.state()
+        )
+    }
+}

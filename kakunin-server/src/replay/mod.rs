@@ -1,0 +1,361 @@
+//! Recorded agent traces, fed through issuance, scope check, scoring and revocation.
+
+mod report;
+mod trace;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kakunin_core::agent::NewAgent;
+use kakunin_core::event::{Event, StreamSeq};
+use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::issue::Profile;
+use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::log::checkpoint::Checkpoint;
+use kakunin_core::log::note::VerifierKey;
+use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, NotificationKind, Parts};
+use kakunin_core::store::sqlite::SqliteStore;
+use kakunin_core::time::{DAY, ManualClock, UnixTime};
+use kakunin_kms::local::LocalKeys;
+use kakunin_verify::{TrustAnchor, Verifier};
+
+pub use report::{Report, Verdicts};
+use trace::{Call, TracedAgent, Truth};
+
+/// A Monday, 00:00 UTC: day 0 of every trace.
+const BASE: UnixTime = UnixTime::from_secs(1_767_571_200);
+/// Events sent to the service at once.
+const BATCH: usize = 1_000;
+
+/// Which list of scopes becomes the certificate's.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum ScopeColumn {
+    /// What this agent's own tasks need.
+    Job,
+    /// What its trade needs.
+    #[default]
+    Suite,
+    /// That, and every read of its trade.
+    Broad,
+}
+
+/// How to replay.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Agents with their scopes; `agents.jsonl.gz` beside the events if not given.
+    pub agents: Option<PathBuf>,
+    /// Which list of scopes.
+    pub scope: ScopeColumn,
+    /// Algorithm of the agents' keys.
+    pub key: KeyAlgorithm,
+    /// Keep the log in this folder instead of one that goes away.
+    pub data: Option<PathBuf>,
+    /// Show a progress bar, if standard error is a terminal.
+    pub progress: bool,
+}
+
+/// Why a trace is not replayed to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The file cannot be opened.
+    #[error("cannot open {path}: {source}", path = path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The archive ends early, or is not one.
+    #[error("{path} is damaged or not gzip, near line {line}: {source}; get the file again", path = path.display())]
+    Archive {
+        /// Which file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line is not what it should be.
+    #[error("{path} line {line}: {why}", path = path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// The engine refused something.
+    #[error(transparent)]
+    Engine(#[from] kakunin_core::service::Error),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] kakunin_core::error::StoreError),
+    /// The verifier could not be set up.
+    #[error(transparent)]
+    Verifier(#[from] kakunin_verify::anchor::SetupError),
+    /// An agent of the trace cannot be registered.
+    #[error(transparent)]
+    Agent(#[from] kakunin_core::agent::AgentError),
+    /// A folder could not be made.
+    #[error("cannot make a folder for the log: {0}")]
+    Folder(#[source] std::io::Error),
+}
+
+/// Replays a trace.
+///
+/// # Errors
+/// [`ReplayError`]. Both files are read to their ends before anything is issued, so that a damaged one
+/// is said at once.
+pub fn run(events: &Path, options: &Options) -> Result<Report, ReplayError> {
+    let beside = events.with_file_name("agents.jsonl.gz");
+    let agents = trace::agents(options.agents.as_deref().unwrap_or(&beside), options.scope)?;
+    let calls = trace::calls(events, &agents)?;
+    let agents: Vec<TracedAgent> = agents.into_values().collect();
+
+    let folder = tempfile::tempdir().map_err(ReplayError::Folder)?;
+    let folder = options.data.as_deref().unwrap_or(folder.path());
+    std::fs::create_dir_all(folder).map_err(ReplayError::Folder)?;
+    let clock = Arc::new(ManualClock::at(BASE));
+    let mut parts = Parts::new(
+        SqliteStore::open(folder.join("replay.db"))?,
+        Arc::new(LocalKeys::ephemeral()),
+    );
+    parts.clock = clock.clone();
+    let model = parts.model.id().0;
+    let kakunin = pollster::block_on(Kakunin::open(Config::new("replay.example")?, parts))?;
+
+    let mut replay = Replay::new(kakunin, clock, agents)?;
+    let started = Instant::now();
+    replay.issue(options)?;
+    let issuance_seconds = started.elapsed().as_secs_f64();
+    let started = Instant::now();
+    replay.play(&calls, &bar(options.progress, calls.len(), "events"))?;
+    let seconds = started.elapsed().as_secs_f64();
+    replay.report(&calls, issuance_seconds, seconds, model)
+}
+
+struct Replay {
+    kakunin: Kakunin,
+    clock: Arc<ManualClock>,
+    tenant: TenantId,
+    verifier: Verifier,
+    agents: Vec<TracedAgent>,
+    /// Serial and certificate of each agent, in the order of `agents`.
+    certificates: Vec<(Serial, Vec<u8>)>,
+    /// Number of the call that took each agent's identity away.
+    revoked_at: Vec<Option<u64>>,
+    refused_by_scope: u64,
+    refused_after_revocation: u64,
+    recorded: u64,
+}
+
+impl Replay {
+    fn new(kakunin: Kakunin, clock: Arc<ManualClock>, agents: Vec<TracedAgent>) -> Result<Self, ReplayError> {
+        let tenant: TenantId = "replay".parse().map_err(kakunin_core::agent::AgentError::from)?;
+        pollster::block_on(kakunin.create_tenant(&tenant))?;
+        let anchor = TrustAnchor::new(kakunin.root().as_der(), kakunin.place().trust_domain.clone())?;
+        let verifier = Verifier::builder(kakunin.revocations())
+            .anchor(anchor)
+            .issuer(kakunin.issuer().as_der())
+            .build(BASE)?;
+        let revoked_at = vec![None; agents.len()];
+        Ok(Self {
+            kakunin,
+            clock,
+            tenant,
+            verifier,
+            agents,
+            certificates: Vec::new(),
+            revoked_at,
+            refused_by_scope: 0,
+            refused_after_revocation: 0,
+            recorded: 0,
+        })
+    }
+
+    /// Registers and certifies every agent, on every core: making an RSA key is the slow part.
+    fn issue(&mut self, options: &Options) -> Result<(), ReplayError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let progress = bar(options.progress, self.agents.len(), "certificates");
+        let share = self.agents.len().div_ceil(cores).max(1);
+        let this = &*self;
+        let issued: Vec<Result<Vec<_>, ReplayError>> = std::thread::scope(|scope| {
+            let workers: Vec<_> = this
+                .agents
+                .chunks(share)
+                .map(|agents| {
+                    let progress = &progress;
+                    scope.spawn(move || {
+                        let each = agents.iter().map(|agent| {
+                            progress.inc(1);
+                            this.certify(agent, options.key)
+                        });
+                        each.collect()
+                    })
+                })
+                .collect();
+            // A worker that panicked is a fault of this program, and is passed on as one.
+            workers
+                .into_iter()
+                .map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        progress.finish_and_clear();
+        for share in issued {
+            self.certificates.extend(share?);
+        }
+        Ok(())
+    }
+
+    fn certify(&self, agent: &TracedAgent, key: KeyAlgorithm) -> Result<(Serial, Vec<u8>), ReplayError> {
+        let spec = NewAgent {
+            scope: agent.scope.clone(),
+            ..NewAgent::new(&agent.name, &format!("sha256:{:064}", 0), Vec::<&str>::new())?
+        };
+        let issued = pollster::block_on(async {
+            let registered = self.kakunin.register(&self.tenant, spec).await?;
+            self.kakunin
+                .certify(
+                    &self.tenant,
+                    &registered.id,
+                    Profile::Standard,
+                    KeySource::Provider(key),
+                )
+                .await
+        })?;
+        Ok((issued.facts.serial, issued.der))
+    }
+
+    fn play(&mut self, calls: &[Call], progress: &ProgressBar) -> Result<(), ReplayError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        for calls in calls.chunks(BATCH) {
+            for call in calls {
+                batch.push(self.enforce(call));
+            }
+            let observed = pollster::block_on(self.kakunin.replay(&self.tenant, std::mem::take(&mut batch)))?;
+            for (call, observed) in calls.iter().zip(observed) {
+                self.recorded += 1;
+                self.refused_after_revocation += u64::from(observed.status == EventStatus::NotAccepted);
+                if let Some(revoked @ None) = self.revoked_at.get_mut(call.agent)
+                    && observed.revoked
+                {
+                    *revoked = Some(call.seq);
+                }
+            }
+            progress.inc(u64::try_from(calls.len()).unwrap_or_default());
+        }
+        progress.finish_and_clear();
+        Ok(())
+    }
+
+    /// What an enforcement point does with a call: lets it through or refuses it, and reports it.
+    fn enforce(&mut self, call: &Call) -> (UnixTime, Event) {
+        let at = BASE.plus(call.at);
+        self.clock.set(at);
+        let Some((serial, certificate)) = self.certificates.get(call.agent) else {
+            unreachable!("every agent of the trace was certified")
+        };
+        let allowed = self.verifier.check(&[certificate], call.action.as_str(), at);
+        let out_of_scope = allowed.is_err_and(|denied| denied.code() == "scope_violation");
+        self.refused_by_scope += u64::from(out_of_scope);
+        let mut event = if out_of_scope {
+            Event::refused(*serial, call.action.clone())
+        } else {
+            Event::new(*serial, call.action.clone(), call.outcome)
+        };
+        event.stream = Some(StreamSeq {
+            stream: 0,
+            seq: call.seq,
+        });
+        event.auth_failure = call.auth_failure;
+        event.session.clone_from(&call.session);
+        event.tool.clone_from(&call.tool);
+        event.target.clone_from(&call.target);
+        event.counterparty.clone_from(&call.counterparty);
+        event.amount = call.amount;
+        (at, event)
+    }
+
+    fn report(
+        self,
+        calls: &[Call],
+        issuance_seconds: f64,
+        seconds: f64,
+        model: String,
+    ) -> Result<Report, ReplayError> {
+        let end = calls.last().map_or(BASE, |c| BASE.plus(c.at).plus(DAY));
+        self.clock.set(end);
+        let (checkpoint, warnings) = pollster::block_on(async {
+            let note = self.kakunin.checkpoint(&self.tenant).await?.unwrap_or_default();
+            let key = VerifierKey::parse(&self.kakunin.log_verifier(&self.tenant).await?)?;
+            Ok::<_, kakunin_core::service::Error>((Checkpoint::open(&note, &key)?, self.warnings().await?))
+        })?;
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let events: u32 = u32::try_from(self.recorded).unwrap_or(u32::MAX);
+        Ok(Report {
+            agents: count(self.agents.len()),
+            events: self.recorded,
+            issuance_seconds,
+            events_per_second: f64::from(events) / seconds.max(1e-9),
+            refused_by_scope: self.refused_by_scope,
+            refused_after_revocation: self.refused_after_revocation,
+            warnings,
+            revoked: count(self.revoked_at.iter().flatten().count()),
+            truth: self.verdicts(),
+            log_size: checkpoint.size,
+            log_root: checkpoint.to_text().lines().nth(2).unwrap_or_default().to_owned(),
+            model,
+        })
+    }
+
+    async fn warnings(&self) -> Result<u64, kakunin_core::service::Error> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let items = self.kakunin.notifications(&self.tenant, after, 1_000).await?;
+            let Some((last, _)) = items.last() else {
+                return Ok(count);
+            };
+            after = Some(*last);
+            count += items
+                .iter()
+                .filter(|(_, n)| n.kind == NotificationKind::PreRevocationWarning)
+                .map(|_| 1)
+                .sum::<u64>();
+        }
+    }
+
+    fn verdicts(&self) -> Option<Verdicts> {
+        let mut verdicts = Verdicts::default();
+        for (agent, revoked) in self.agents.iter().zip(&self.revoked_at) {
+            match agent.truth? {
+                Truth::Honest => {
+                    verdicts.honest += 1;
+                    verdicts.honest_revoked += u64::from(revoked.is_some());
+                }
+                Truth::Compromised(onset) => {
+                    verdicts.compromised += 1;
+                    let early = revoked.is_some_and(|at| onset.is_some_and(|onset| at < onset));
+                    verdicts.revoked_before_onset += u64::from(early);
+                    verdicts.compromised_revoked += u64::from(revoked.is_some() && !early);
+                }
+            }
+        }
+        Some(verdicts)
+    }
+}
+
+fn bar(shown: bool, length: usize, what: &'static str) -> ProgressBar {
+    let target = if shown {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let style = ProgressStyle::with_template("{msg:<14} {wide_bar} {pos}/{len} {per_sec} {eta}");
+    ProgressBar::with_draw_target(u64::try_from(length).ok(), target)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(what)
+}

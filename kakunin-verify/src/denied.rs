@@ -1,0 +1,271 @@
+//! Why something was denied: codes that stay, sentences that say what to do.
+
+use core::fmt;
+use std::borrow::Cow;
+
+/// A refusal. Values compare, so that callers and tests can match on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    code: Code,
+    detail: Cow<'static, str>,
+}
+
+/// What a refusal is about. Texts of [`Code::as_str`] never change their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Code {
+    /// The action is not one of the scope grammar.
+    ActionMalformed,
+    /// The certificate's validity is over.
+    AgentExpired,
+    /// The certificate is on hold: the agent is suspended, and may be released.
+    AgentInactive,
+    /// The certificate is revoked.
+    AgentRevoked,
+    /// Not DER, or not a certificate of this profile.
+    CertificateMalformed,
+    /// No certificate was presented.
+    CertificateMissing,
+    /// The certificate's validity has not begun.
+    CertificateNotYetValid,
+    /// A critical extension that nothing here understands (RFC 5280, 4.2).
+    ExtensionCritical,
+    /// An extension this profile requires is absent.
+    ExtensionMissing,
+    /// The issuer, or a certificate above it, is not valid at this time.
+    IssuerExpired,
+    /// The issuer's certificate does not lead to an anchor, or is not that of a certificate authority.
+    IssuerInvalid,
+    /// The issuer, or a certificate above it, is revoked or held.
+    IssuerRevoked,
+    /// The issuer is not known and was not presented.
+    IssuerUnknown,
+    /// The certified key is weak or of an algorithm that is not used.
+    KeyNotAllowed,
+    /// The revocations of this issuer are not known here.
+    RevocationUnknown,
+    /// The scope in the certificate does not cover the action.
+    ScopeViolation,
+    /// The signature does not verify by the issuer's key and its one algorithm.
+    SignatureInvalid,
+    /// The SPIFFE ID is not that of the trust domain and the agent extensions.
+    SpiffeMismatch,
+    /// Key usage, extended key usage or basic constraints are not those of an agent.
+    UsageNotAllowed,
+    /// What is known of revocations is too old to decide.
+    VerifyUnavailable,
+}
+
+impl Denied {
+    pub(crate) const fn new(code: Code) -> Self {
+        Self {
+            code,
+            detail: Cow::Borrowed(""),
+        }
+    }
+
+    pub(crate) fn about(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.code.as_str()
+    }
+
+    /// The code as a value to match on.
+    #[must_use]
+    pub const fn kind(&self) -> Code {
+        self.code
+    }
+
+    /// What the refusal is about, such as the extension or the action; may be empty.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The status to answer over HTTP: 401 when the caller did not prove who it is, 403 when it did
+    /// and is refused, 503 when nothing could be decided.
+    #[must_use]
+    pub const fn http_status(&self) -> u16 {
+        self.code.facts().1
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code.facts().2)?;
+        if self.detail.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " (`{}`)", self.detail)
+        }
+    }
+}
+
+impl core::error::Error for Denied {}
+
+impl Code {
+    /// Every code, for tables and tests.
+    pub const ALL: [Self; 20] = [
+        Self::ActionMalformed,
+        Self::AgentExpired,
+        Self::AgentInactive,
+        Self::AgentRevoked,
+        Self::CertificateMalformed,
+        Self::CertificateMissing,
+        Self::CertificateNotYetValid,
+        Self::ExtensionCritical,
+        Self::ExtensionMissing,
+        Self::IssuerExpired,
+        Self::IssuerInvalid,
+        Self::IssuerRevoked,
+        Self::IssuerUnknown,
+        Self::KeyNotAllowed,
+        Self::RevocationUnknown,
+        Self::ScopeViolation,
+        Self::SignatureInvalid,
+        Self::SpiffeMismatch,
+        Self::UsageNotAllowed,
+        Self::VerifyUnavailable,
+    ];
+
+    /// The code as text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.facts().0
+    }
+
+    // Code, HTTP status, sentence.
+    const fn facts(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::ActionMalformed => (
+                "action_malformed",
+                403,
+                "the action is not `verb:resource`; name one concrete action",
+            ),
+            Self::AgentExpired => ("agent_expired", 403, "the certificate has expired; renew it"),
+            Self::AgentInactive => (
+                "agent_inactive",
+                403,
+                "the agent is suspended; have its operator release the hold",
+            ),
+            Self::AgentRevoked => (
+                "agent_revoked",
+                403,
+                "the certificate is revoked; the agent needs a new one",
+            ),
+            Self::CertificateMalformed => (
+                "certificate_malformed",
+                401,
+                "not a certificate of this profile; have it issued again",
+            ),
+            Self::CertificateMissing => (
+                "certificate_missing",
+                401,
+                "no certificate was presented; present the agent's chain, leaf first",
+            ),
+            Self::CertificateNotYetValid => (
+                "certificate_not_yet_valid",
+                403,
+                "the certificate is not valid yet; compare the clocks of issuer and verifier",
+            ),
+            Self::ExtensionCritical => (
+                "extension_critical",
+                401,
+                "a critical extension is not understood; issue without it",
+            ),
+            Self::ExtensionMissing => (
+                "extension_missing",
+                401,
+                "a required extension is missing; issue under the agent profile",
+            ),
+            Self::IssuerExpired => (
+                "issuer_expired",
+                401,
+                "the issuing authority is not valid now; renew from a current one",
+            ),
+            Self::IssuerInvalid => (
+                "issuer_invalid",
+                401,
+                "the issuing authority is not acceptable; check its certificate and the anchors",
+            ),
+            Self::IssuerRevoked => (
+                "issuer_revoked",
+                403,
+                "the issuing authority is revoked; renew from a current one",
+            ),
+            Self::IssuerUnknown => (
+                "issuer_unknown",
+                401,
+                "the issuing authority is not known; present its certificate beside the leaf, or load it",
+            ),
+            Self::KeyNotAllowed => (
+                "key_not_allowed",
+                401,
+                "the certified key is not acceptable; use RSA-2048, P-256 or Ed25519",
+            ),
+            Self::RevocationUnknown => (
+                "revocation_unknown",
+                503,
+                "the revocations of this issuer are not known here; subscribe to them",
+            ),
+            Self::ScopeViolation => (
+                "scope_violation",
+                403,
+                "the certificate does not allow this action; issue one with that scope",
+            ),
+            Self::SignatureInvalid => (
+                "signature_invalid",
+                401,
+                "the certificate was not signed by its issuer; present it unaltered",
+            ),
+            Self::SpiffeMismatch => (
+                "spiffe_mismatch",
+                401,
+                "the SPIFFE ID is not that of the trust domain and the agent; issue anew",
+            ),
+            Self::UsageNotAllowed => (
+                "usage_not_allowed",
+                401,
+                "the certificate is not for an agent's use; issue under the agent profile",
+            ),
+            Self::VerifyUnavailable => (
+                "verify_unavailable",
+                503,
+                "what is known of revocations is too old; retry when the feed is back",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_sentences_lower_case() {
+        let codes: std::collections::BTreeSet<_> = Code::ALL.iter().map(|c| c.as_str()).collect();
+        assert_eq!(codes.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let denied = Denied::about(code, "x");
+            let text = denied.to_string();
+            assert!(
+                text.starts_with(|c: char| c.is_ascii_lowercase()) && text.ends_with(" (`x`)"),
+                "{text}"
+            );
+            assert!([401, 403, 503].contains(&denied.http_status()));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Issuing certificate authorities: validated once by rustls-webpki, then kept ready for use.
+
+use core::time::Duration;
+
+use kakunin_core::crypto::PublicKey;
+use kakunin_core::id::{IssuerId, Serial, TrustDomain};
+use kakunin_core::key::{KeyAlgorithm, Spki};
+use kakunin_core::time::UnixTime;
+use kakunin_core::x509::certificate::CertificateView;
+use kakunin_core::x509::der::{Reader, Writer};
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, InvalidSignature, SignatureVerificationAlgorithm, alg_id,
+};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+
+use crate::algorithms::Algorithm;
+use crate::anchor::TrustAnchor;
+use crate::denied::{Code, Denied};
+use crate::verifier::Trust;
+
+/// A certificate authority that leads to an anchor. What may change later (time, revocation) is
+/// checked at each use.
+#[derive(Debug)]
+pub(crate) struct Issuer {
+    pub(crate) id: IssuerId,
+    /// Its subject, whole DER: leaves must carry the same octets as their issuer.
+    pub(crate) name: Vec<u8>,
+    pub(crate) key: PublicKey,
+    pub(crate) domain: TrustDomain,
+    /// Itself and the authorities above it, as revocation views name certificates.
+    pub(crate) path: Vec<(IssuerId, Serial)>,
+    // Common validity of the whole path, the anchor's included.
+    not_before: UnixTime,
+    not_after: UnixTime,
+}
+
+impl Issuer {
+    /// Validates the authority `candidate` at `now`, with `others` as certificates between it and an anchor.
+    pub(crate) fn validate(
+        trust: &Trust,
+        candidate: &[u8],
+        others: &[&[u8]],
+        now: UnixTime,
+    ) -> Result<Self, Denied> {
+        let view = parse(trust, candidate)?;
+        let spki = Spki::from_der(view.spki).map_err(|e| invalid(e.to_string()))?;
+        // So that nobody can claim the key identifier of somebody else's authority.
+        if view.extensions.subject_key_id != Some(spki.key_id().as_bytes().as_slice()) {
+            return Err(invalid(
+                "subject key identifier: not the one of RFC 7093, method 1",
+            ));
+        }
+        let probe = Probe::new(view.subject, &spki)?;
+        let (anchor, authorities) = probe.path(trust, candidate, others, now)?;
+        let mut issuer = Self {
+            id: spki.key_id(),
+            name: view.subject.to_vec(),
+            key: PublicKey::with_backend(&spki, trust.backend).map_err(|e| invalid(e.to_string()))?,
+            domain: anchor.domain().clone(),
+            path: Vec::new(),
+            not_before: anchor.validity().0,
+            not_after: anchor.validity().1,
+        };
+        for der in &authorities {
+            let view = parse(trust, der)?;
+            check_authority(&view)?;
+            issuer.not_before = issuer.not_before.max(view.not_before);
+            issuer.not_after = issuer.not_after.min(view.not_after);
+            issuer.path.extend(view.issuer_id().zip(view.serial()));
+        }
+        Ok(issuer)
+    }
+
+    pub(crate) fn valid_at(&self, now: UnixTime) -> bool {
+        self.not_before <= now && now.whole_secs() <= self.not_after
+    }
+}
+
+/// What RFC 5280 asks of a certificate authority and webpki leaves out, and what the short path relies
+/// on: without name constraints nothing in a leaf depends on more than its issuer.
+pub(crate) fn check_authority(view: &CertificateView<'_>) -> Result<(), Denied> {
+    let x = &view.extensions;
+    if !x.basic_constraints.is_some_and(|(ca, _)| ca) {
+        return Err(invalid("basic constraints: not a certificate authority"));
+    }
+    if x.key_usage.is_none_or(|(_, bits)| bits & KEY_CERT_SIGN == 0) {
+        return Err(invalid("key usage: keyCertSign is missing"));
+    }
+    if x.name_constraints {
+        return Err(invalid(
+            "name constraints: bind the anchor to its trust domain instead",
+        ));
+    }
+    Ok(())
+}
+
+/// keyUsage bit 5 (RFC 5280, 4.2.1.3).
+pub(crate) const KEY_CERT_SIGN: u8 = 0x04;
+
+fn parse<'a>(trust: &Trust, der: &'a [u8]) -> Result<CertificateView<'a>, Denied> {
+    CertificateView::parse(der, &trust.arc).map_err(|_| invalid("not a DER certificate"))
+}
+
+fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denied {
+    Denied::about(Code::IssuerInvalid, detail)
+}
+
+/// webpki validates a chain from a leaf only. So it is given one: a certificate made for the occasion,
+/// under an algorithm that accepts exactly its octets for exactly the candidate's key.
+#[derive(Debug)]
+struct Probe {
+    certificate: Vec<u8>,
+    tbs: Vec<u8>,
+    issuer_key: Vec<u8>,
+    key: AlgorithmIdentifier,
+}
+
+impl Probe {
+    fn new(issuer: &[u8], spki: &Spki) -> Result<Self, Denied> {
+        let key = match spki.algorithm() {
+            KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => alg_id::RSA_ENCRYPTION,
+            KeyAlgorithm::P256 => alg_id::ECDSA_P256,
+            KeyAlgorithm::Ed25519 => alg_id::ED25519,
+            _ => return Err(invalid("key algorithm")),
+        };
+        let mut tbs = Writer::new();
+        tbs.sequence(|w| {
+            w.nested(0xa0, |w| _ = w.unsigned(&[2]))
+                .unsigned(&[1])
+                .element(0x30, PROBE_ALGORITHM)
+                .raw(issuer);
+            w.sequence(|w| {
+                _ = w
+                    .element(0x17, b"700101000000Z")
+                    .element(0x18, b"99991231235959Z")
+            });
+            w.sequence(|_| ()).sequence(|_| ());
+        });
+        let tbs = tbs.into_bytes();
+        let mut certificate = Writer::new();
+        certificate.sequence(|w| _ = w.raw(&tbs).element(0x30, PROBE_ALGORITHM).bit_string(&[]));
+        let issuer_key = public_key_bits(spki).ok_or_else(|| invalid("key"))?.to_vec();
+        Ok(Self {
+            certificate: certificate.into_bytes(),
+            tbs,
+            issuer_key,
+            key,
+        })
+    }
+
+    /// The anchor that `candidate` leads to, and the authorities on the way, `candidate` first.
+    fn path<'t>(
+        &self,
+        trust: &'t Trust,
+        candidate: &[u8],
+        others: &[&[u8]],
+        now: UnixTime,
+    ) -> Result<(&'t TrustAnchor, Vec<Vec<u8>>), Denied> {
+        let leaf = CertificateDer::from(self.certificate.as_slice());
+        let leaf = EndEntityCert::try_from(&leaf).map_err(|e| invalid(format!("{e:?}")))?;
+        let real = Algorithm::all(trust.backend);
+        let mut algorithms: Vec<&dyn SignatureVerificationAlgorithm> = vec![self];
+        algorithms.extend(real.iter().map(|a| -> &dyn SignatureVerificationAlgorithm { a }));
+        let anchors: Vec<_> = trust.anchors.iter().map(|a| a.webpki().clone()).collect();
+        let others: Vec<_> = [candidate]
+            .iter()
+            .chain(others)
+            .map(|der| CertificateDer::from(*der))
+            .collect();
+        let through_candidate = |path: &VerifiedPath<'_>| match path.intermediate_certificates().next() {
+            Some(first) if first.der().as_ref() == candidate => Ok(()),
+            _ => Err(webpki::Error::UnknownIssuer),
+        };
+        let time = rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.secs()));
+        let usage = KeyUsage::client_auth();
+        let path = leaf
+            .verify_for_usage(
+                &algorithms,
+                &anchors,
+                &others,
+                time,
+                usage,
+                None,
+                Some(&through_candidate),
+            )
+            .map_err(|e| invalid(format!("{e:?}")))?;
+        let anchor = trust.anchors.iter().find(|a| a.webpki() == path.anchor());
+        let authorities = path
+            .intermediate_certificates()
+            .map(|c| c.der().to_vec())
+            .collect();
+        Ok((anchor.ok_or_else(|| invalid("anchor"))?, authorities))
+    }
+}
+
+impl SignatureVerificationAlgorithm for Probe {
+    fn verify_signature(&self, key: &[u8], message: &[u8], _: &[u8]) -> Result<(), InvalidSignature> {
+        if key == self.issuer_key && message == self.tbs {
+            Ok(())
+        } else {
+            Err(InvalidSignature)
+        }
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.key
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        AlgorithmIdentifier::from_slice(PROBE_ALGORITHM)
+    }
+}
+
+// 1.3.6.1.4.1.32473.0, under the documentation arc: an algorithm no certificate can name in earnest.
+const PROBE_ALGORITHM: &[u8] = &[0x06, 9, 0x2b, 6, 1, 4, 1, 0x81, 0xfd, 0x59, 0];
+
+fn public_key_bits(spki: &Spki) -> Option<&[u8]> {
+    let mut body = Reader::new(spki.as_der()).sequence().ok()?;
+    body.raw(0x30).ok()?;
+    body.bit_string().ok()
+}

@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+pub mod agent;
+pub mod algorithms;
+pub mod anchor;
+mod cache;
+pub mod denied;
+mod issuer;
+mod leaf;
+pub mod policy;
+pub mod revocation;
+pub mod verifier;
+
+pub use agent::{Authorized, VerifiedAgent};
+pub use anchor::TrustAnchor;
+pub use denied::{Code, Denied};
+pub use policy::Policy;
+pub use revocation::{RevocationHandle, RevocationView, Snapshot};
+pub use verifier::{Verifier, VerifierBuilder};

@@ -1,0 +1,292 @@
+//! The verifier: anchors, known issuers, a revocation view and a policy.
+
+use core::fmt;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use kakunin_core::crypto::Backend;
+use kakunin_core::id::IssuerId;
+use kakunin_core::revoke::Reason;
+use kakunin_core::time::UnixTime;
+use kakunin_core::x509::certificate::CertificateView;
+use kakunin_core::x509::oid;
+
+use crate::agent::{Authorized, VerifiedAgent};
+use crate::anchor::{SetupError, TrustAnchor};
+use crate::cache::Cache;
+use crate::denied::{Code, Denied};
+use crate::issuer::Issuer;
+use crate::leaf::{Leaf, check_validity};
+use crate::policy::Policy;
+use crate::revocation::{RevocationView, Status};
+
+/// Checks agents. Clones share everything, and any number of threads may use one at once.
+#[derive(Clone)]
+pub struct Verifier(Arc<Inner>);
+
+/// Sets a [`Verifier`] up.
+#[derive(Debug)]
+pub struct VerifierBuilder {
+    trust: Trust,
+    issuers: Vec<Vec<u8>>,
+    revocations: Box<dyn RevocationView>,
+    policy: Policy,
+    cache: usize,
+}
+
+/// What issuers are validated against.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    pub(crate) anchors: Vec<TrustAnchor>,
+    pub(crate) arc: oid::Arc,
+    pub(crate) backend: Backend,
+}
+
+pub(crate) struct Inner {
+    trust: Trust,
+    issuers: ArcSwap<HashMap<IssuerId, Arc<Issuer>>>,
+    revocations: Box<dyn RevocationView>,
+    policy: Policy,
+    cache: Cache,
+}
+
+// A chain longer than this is nobody's; the bound is on what a stranger can make us parse.
+const MAX_CHAIN: usize = 8;
+// Strangers add issuers only under our anchors. Beyond this number they are validated at each use.
+const MAX_ISSUERS: usize = 256;
+const DEFAULT_CACHE: usize = 16 * 1024;
+
+impl Verifier {
+    /// Begins to set up a verifier that looks revocations up in `revocations`.
+    #[must_use]
+    pub fn builder(revocations: impl RevocationView + 'static) -> VerifierBuilder {
+        VerifierBuilder {
+            trust: Trust {
+                anchors: Vec::new(),
+                arc: oid::Arc::default(),
+                backend: Backend::fastest(),
+            },
+            issuers: Vec::new(),
+            revocations: Box::new(revocations),
+            policy: Policy::strict(),
+            cache: DEFAULT_CACHE,
+        }
+    }
+
+    /// Accepts a certificate chain, leaf first, each certificate in DER. Certificates beside the leaf are
+    /// needed only until its issuer is known.
+    ///
+    /// # Errors
+    /// [`Denied`] says which rule the chain breaks.
+    pub fn verify<C: AsRef<[u8]>>(&self, chain: &[C], now: UnixTime) -> Result<VerifiedAgent, Denied> {
+        let leaf = self.0.leaf(chain, now)?;
+        self.0.check_standing(&leaf, now)?;
+        Ok(VerifiedAgent::new(leaf, self.0.clone()))
+    }
+
+    /// Accepts a chain and allows one action: the whole check of one request.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`] and [`VerifiedAgent::authorize`].
+    pub fn check<C: AsRef<[u8]>>(
+        &self,
+        chain: &[C],
+        action: &str,
+        now: UnixTime,
+    ) -> Result<Authorized, Denied> {
+        self.verify(chain, now)?.permit(action)
+    }
+
+    /// The policy, so that the host can log its opt-outs.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.0.policy
+    }
+
+    /// The issuers known so far.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<IssuerId> {
+        self.0.issuers.load().keys().copied().collect()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let issuers = self.0.issuers.load().len();
+        write!(
+            f,
+            "Verifier({} anchors, {issuers} issuers)",
+            self.0.trust.anchors.len()
+        )
+    }
+}
+
+impl VerifierBuilder {
+    /// Trusts one more root.
+    #[must_use]
+    pub fn anchor(mut self, anchor: TrustAnchor) -> Self {
+        self.trust.anchors.push(anchor);
+        self
+    }
+
+    /// Loads one more certificate authority under the anchors, so that leaves may come without it.
+    #[must_use]
+    pub fn issuer(mut self, der: impl Into<Vec<u8>>) -> Self {
+        self.issuers.push(der.into());
+        self
+    }
+
+    /// Replaces the strict policy.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// The arc under which the agent extensions stand, if it is not the documentation arc.
+    #[must_use]
+    pub fn arc(mut self, arc: oid::Arc) -> Self {
+        self.trust.arc = arc;
+        self
+    }
+
+    /// Which implementation checks signatures, if not the fastest.
+    #[must_use]
+    pub const fn backend(mut self, backend: Backend) -> Self {
+        self.trust.backend = backend;
+        self
+    }
+
+    /// How many accepted certificates are remembered, if not 16,384 (about 2 kB each); 0 for none.
+    #[must_use]
+    pub const fn cache_capacity(mut self, leaves: usize) -> Self {
+        self.cache = leaves;
+        self
+    }
+
+    /// Validates the loaded issuers at `now`.
+    ///
+    /// # Errors
+    /// [`SetupError`] if there is no anchor, two contradict each other, or an issuer is not acceptable.
+    pub fn build(self, now: UnixTime) -> Result<Verifier, SetupError> {
+        let anchors = &self.trust.anchors;
+        if anchors.is_empty() {
+            return Err(SetupError::NoAnchor);
+        }
+        let clash = |a: &&TrustAnchor| anchors.iter().any(|b| a.same_key(b) && a.domain() != b.domain());
+        if let Some(twice) = anchors.iter().find(clash) {
+            return Err(SetupError::AnchorTwice(twice.domain().clone()));
+        }
+        let all: Vec<&[u8]> = self.issuers.iter().map(Vec::as_slice).collect();
+        let mut issuers = HashMap::new();
+        for (i, der) in all.iter().enumerate() {
+            let issuer =
+                Issuer::validate(&self.trust, der, &all, now).map_err(|e| SetupError::Issuer(i, e))?;
+            issuers.insert(issuer.id, Arc::new(issuer));
+        }
+        Ok(Verifier(Arc::new(Inner {
+            trust: self.trust,
+            issuers: ArcSwap::from_pointee(issuers),
+            revocations: self.revocations,
+            policy: self.policy,
+            cache: Cache::new(self.cache),
+        })))
+    }
+}
+
+impl Inner {
+    /// The leaf of a chain, checked now or remembered; its standing at `now` is left to the caller.
+    fn leaf<C: AsRef<[u8]>>(&self, chain: &[C], now: UnixTime) -> Result<Arc<Leaf>, Denied> {
+        let (leaf, others) = chain.split_first().ok_or(Denied::new(Code::CertificateMissing))?;
+        let der = leaf.as_ref();
+        // A remembered leaf whose issuer has expired may have a renewed issuer beside it.
+        if let Some(leaf) = self.cache.get(der).filter(|leaf| leaf.issuer.valid_at(now)) {
+            return Ok(leaf);
+        }
+        let view = CertificateView::parse(der, &self.trust.arc);
+        let view = view.map_err(|_| Denied::new(Code::CertificateMalformed))?;
+        check_validity(view.not_before, view.not_after, now)?;
+        let id = view
+            .issuer_id()
+            .ok_or(Denied::about(Code::ExtensionMissing, "authority key identifier"))?;
+        let known = self.issuers.load().get(&id).cloned();
+        let issuer = match known {
+            Some(issuer) if issuer.valid_at(now) => issuer,
+            _ => {
+                let others: Vec<&[u8]> = others.iter().take(MAX_CHAIN).map(AsRef::as_ref).collect();
+                self.admit(&id, &view, &others, now)?
+                    .or(known)
+                    .ok_or(Denied::new(Code::IssuerUnknown))?
+            }
+        };
+        let leaf = Arc::new(Leaf::check(der, &view, issuer, self.trust.backend)?);
+        self.cache.insert(&leaf);
+        Ok(leaf)
+    }
+
+    /// Finds and validates the issuer of a leaf among the certificates presented with it. There may be
+    /// several for one key, by different parents or of different age: the first good one is taken.
+    fn admit(
+        &self,
+        id: &IssuerId,
+        leaf: &CertificateView<'_>,
+        others: &[&[u8]],
+        now: UnixTime,
+    ) -> Result<Option<Arc<Issuer>>, Denied> {
+        let is_issuer = |der: &&&[u8]| {
+            CertificateView::parse(der, &self.trust.arc).is_ok_and(|ca| {
+                ca.subject == leaf.issuer && ca.extensions.subject_key_id == Some(id.as_bytes().as_slice())
+            })
+        };
+        let mut refusal = None;
+        for candidate in others.iter().filter(is_issuer) {
+            match Issuer::validate(&self.trust, candidate, others, now) {
+                Ok(issuer) => return Ok(Some(self.remember(issuer))),
+                Err(denied) => refusal = Some(denied),
+            }
+        }
+        refusal.map_or(Ok(None), Err)
+    }
+
+    fn remember(&self, issuer: Issuer) -> Arc<Issuer> {
+        let issuer = Arc::new(issuer);
+        self.issuers.rcu(|known| {
+            let mut known = (**known).clone();
+            if known.len() < MAX_ISSUERS || known.contains_key(&issuer.id) {
+                known.insert(issuer.id, issuer.clone());
+            }
+            known
+        });
+        issuer
+    }
+
+    /// What may change while a certificate stays the same: time, and revocation of it and its issuers.
+    pub(crate) fn check_standing(&self, leaf: &Leaf, now: UnixTime) -> Result<(), Denied> {
+        leaf.check_time(now)?;
+        let (status, as_of) = self.revocations.status(&leaf.issuer.id, &leaf.serial, now);
+        match status {
+            Status::Revoked(Reason::CertificateHold) => return Err(Denied::new(Code::AgentInactive)),
+            Status::Revoked(_) => return Err(Denied::new(Code::AgentRevoked)),
+            Status::Unknown if !self.policy.accepts_unknown() => {
+                return Err(Denied::about(Code::RevocationUnknown, leaf.issuer.id.to_string()));
+            }
+            Status::Unknown | Status::Good => {}
+        }
+        // Most views know nothing of authorities; what they do know counts.
+        let revoked =
+            |(issuer, serial)| matches!(self.revocations.status(issuer, serial, now).0, Status::Revoked(_));
+        if leaf
+            .issuer
+            .path
+            .iter()
+            .any(|(issuer, serial)| revoked((issuer, serial)))
+        {
+            return Err(Denied::new(Code::IssuerRevoked));
+        }
+        if status == Status::Good && !self.policy.accepts_age(as_of, now) {
+            return Err(Denied::about(Code::VerifyUnavailable, as_of.to_string()));
+        }
+        Ok(())
+    }
+}
