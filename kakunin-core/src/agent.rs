@@ -28,11 +28,7 @@ impl core::str::FromStr for Label {
         let fits = (1..=MAX_LABEL_CHARS).contains(&text.chars().count())
             && !text.chars().any(char::is_control)
             && text.trim() == text;
-        if fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(AgentError::Label)
-        }
+        if fits { Ok(Self(text.to_owned())) } else { Err(AgentError::Label) }
     }
 }
 
@@ -189,13 +185,6 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let scope = spec.scope.clone().without_wildcard_verbs()?;
         let spec = NewAgent { scope, ..spec };
-        Ok(Self {
-            id,
-            tenant,
-            spec,
-            state: AgentState::Pending,
-            certificate: None,
-            registered_at: now,
-        })
+        Ok(Self { id, tenant, spec, state: AgentState::Pending, certificate: None, registered_at: now })
     }
 }

@@ -84,10 +84,8 @@ impl TryFrom<String> for Currency {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        let code: [u8; 3] = text
-            .as_bytes()
-            .try_into()
-            .map_err(|_| "a currency is three upper-case letters")?;
+        let code: [u8; 3] =
+            text.as_bytes().try_into().map_err(|_| "a currency is three upper-case letters")?;
         if code.iter().all(u8::is_ascii_uppercase) {
             Ok(Self(code))
         } else {
@@ -200,10 +198,7 @@ impl Event {
     /// A refusal by scope, as an enforcement point reports it.
     #[must_use]
     pub fn refused(serial: Serial, action: Action) -> Self {
-        Self {
-            out_of_scope: true,
-            ..Self::new(serial, action, Outcome::Denied)
-        }
+        Self { out_of_scope: true, ..Self::new(serial, action, Outcome::Denied) }
     }
 
     /// Parses one event from JSON; it is [`Attribution::Asserted`] until its bearer showed possession.
@@ -218,12 +213,7 @@ impl Event {
         serde_json::from_slice(json).map_err(|e| EventError::Malformed {
             line: e.line(),
             column: e.column(),
-            why: e
-                .to_string()
-                .chars()
-                .take(200)
-                .map(|c| if c.is_control() { '?' } else { c })
-                .collect(),
+            why: e.to_string().chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect(),
         })
     }
 }
@@ -466,23 +456,14 @@ mod tests {
 
     #[test]
     fn facts_keep_what_survives_erasure_and_nothing_else() {
-        let mut event = Event::new(
-            Serial::from_bytes([1; 16]).unwrap(),
-            "write:payments".parse().unwrap(),
-            Outcome::Ok,
-        );
+        let mut event =
+            Event::new(Serial::from_bytes([1; 16]).unwrap(), "write:payments".parse().unwrap(), Outcome::Ok);
         event.counterparty = Some("DE02 1203 0000 0000 2020 51".parse().unwrap());
-        event.amount = Some(Amount {
-            minor: 1_000,
-            currency: "EUR".to_owned().try_into().unwrap(),
-        });
+        event.amount = Some(Amount { minor: 1_000, currency: "EUR".to_owned().try_into().unwrap() });
         let (a, b) = (TokenKey::new([1; 32]), TokenKey::new([2; 32]));
         assert_eq!(a.facts(&event), a.facts(&event));
         assert_ne!(a.facts(&event).counterparty, b.facts(&event).counterparty);
-        assert_eq!(
-            (a.facts(&event).effect, a.facts(&event).amount),
-            (Effect::Pay, Some(10))
-        );
+        assert_eq!((a.facts(&event).effect, a.facts(&event).amount), (Effect::Pay, Some(10)));
         assert_ne!(a.token("target", "x"), a.token("counterparty", "x"));
     }
 
@@ -497,10 +478,7 @@ mod tests {
         let good =
             br#"{"serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9","action":"read:accounts","outcome":"denied"}"#;
         let event = Event::from_json(good).unwrap();
-        assert_eq!(
-            (event.outcome, event.attribution),
-            (Outcome::Denied, Attribution::Asserted)
-        );
+        assert_eq!((event.outcome, event.attribution), (Outcome::Denied, Attribution::Asserted));
         let long = format!(
             r#"{{"serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9","action":"read:a","tool":"{}"}}"#,
             "x".repeat(65)
@@ -522,11 +500,6 @@ mod tests {
             let error = Event::from_json(bad.as_bytes()).unwrap_err();
             assert_eq!(error.code(), "event_malformed", "{bad}");
         }
-        assert_eq!(
-            Event::from_json(&vec![b' '; MAX_EVENT_LEN + 1])
-                .unwrap_err()
-                .code(),
-            "event_too_large"
-        );
+        assert_eq!(Event::from_json(&vec![b' '; MAX_EVENT_LEN + 1]).unwrap_err().code(), "event_too_large");
     }
 }

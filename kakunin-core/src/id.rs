@@ -17,11 +17,7 @@ pub struct IdError {
 impl IdError {
     fn new(kind: &'static str, value: &str, rule: &'static str) -> Self {
         // What a caller sent may be long or unprintable; an error quotes only its beginning.
-        let value = value
-            .chars()
-            .take(40)
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect();
+        let value = value.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect();
         Self { kind, value, rule }
     }
 
@@ -139,9 +135,7 @@ impl FromStr for TrustDomain {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let ok = (1..=255).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
         if ok {
             Ok(Self(text.to_owned()))
         } else {
@@ -202,15 +196,10 @@ impl FromStr for AgentId {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let bad = || IdError::new("agent id", text, "a UUID in lower case with hyphens");
-        let dashes_fit = text.len() == 36
-            && [8, 13, 18, 23]
-                .iter()
-                .all(|&i| text.as_bytes().get(i) == Some(&b'-'));
+        let dashes_fit =
+            text.len() == 36 && [8, 13, 18, 23].iter().all(|&i| text.as_bytes().get(i) == Some(&b'-'));
         let hex: String = text.chars().filter(|&c| c != '-').collect();
-        match (
-            dashes_fit && !text.bytes().any(|b| b.is_ascii_uppercase()),
-            hex_decode::<16>(&hex),
-        ) {
+        match (dashes_fit && !text.bytes().any(|b| b.is_ascii_uppercase()), hex_decode::<16>(&hex)) {
             (true, Some(bytes)) => Ok(Self(bytes)),
             _ => Err(bad()),
         }
@@ -294,11 +283,7 @@ impl FromStr for Serial {
 
     /// Accepts either case, and `:` or spaces between octets, as tools print serials.
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let hex: String = text
-            .chars()
-            .filter(|c| !matches!(c, ':' | ' '))
-            .take(33)
-            .collect();
+        let hex: String = text.chars().filter(|c| !matches!(c, ':' | ' ')).take(33).collect();
         hex_decode::<16>(&hex)
             .and_then(Self::from_bytes)
             .ok_or_else(|| IdError::new("serial number", text, "32 hex digits of a positive number"))
@@ -355,9 +340,7 @@ impl TryFrom<String> for IssuerId {
     type Error = IdError;
 
     fn try_from(text: String) -> Result<Self, IdError> {
-        hex_decode(&text)
-            .map(Self)
-            .ok_or_else(|| IdError::new("issuer id", &text, "40 hex digits"))
+        hex_decode(&text).map(Self).ok_or_else(|| IdError::new("issuer id", &text, "40 hex digits"))
     }
 }
 
@@ -399,15 +382,10 @@ pub fn uuid_v7(now: UnixTime, entropy: &dyn Entropy) -> Result<[u8; 16], Entropy
 
 /// Whether `text` is a label: `[a-z0-9]` then up to 62 of `[a-z0-9_-]`.
 pub(crate) fn is_label(text: &str) -> bool {
-    let start = text
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let start = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     start
         && text.len() <= 63
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
 /// Decodes exactly `N` octets of hex, either case.
@@ -419,10 +397,7 @@ pub fn hex_decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut out = [0; N];
     for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
         *byte = core::str::from_utf8(pair).ok().and_then(|p| {
-            p.bytes()
-                .all(|b| b.is_ascii_hexdigit())
-                .then(|| u8::from_str_radix(p, 16).ok())
-                .flatten()
+            p.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u8::from_str_radix(p, 16).ok()).flatten()
         })?;
     }
     Some(out)
@@ -432,13 +407,11 @@ pub fn hex_decode<const N: usize>(text: &str) -> Option<[u8; N]> {
 #[must_use]
 pub fn hex_encode(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
 }
 
 #[cfg(test)]
@@ -469,16 +442,8 @@ mod tests {
     #[test]
     fn serials_are_read_as_tools_print_them() {
         let serial: Serial = "0A1B2C3D4E5F60718293A4B5C6D7E8F9".parse().unwrap();
-        assert_eq!(
-            "0a:1b:2c:3d:4e:5f:60:71:82:93:a4:b5:c6:d7:e8:f9".parse(),
-            Ok(serial)
-        );
-        for bad in [
-            "",
-            "0A1B",
-            "0A1B2C3D4E5F60718293A4B5C6D7E8F9AA",
-            "+A1B2C3D4E5F60718293A4B5C6D7E8F9",
-        ] {
+        assert_eq!("0a:1b:2c:3d:4e:5f:60:71:82:93:a4:b5:c6:d7:e8:f9".parse(), Ok(serial));
+        for bad in ["", "0A1B", "0A1B2C3D4E5F60718293A4B5C6D7E8F9AA", "+A1B2C3D4E5F60718293A4B5C6D7E8F9"] {
             assert!(bad.parse::<Serial>().is_err(), "{bad}");
         }
     }

@@ -74,16 +74,8 @@ impl Place {
     /// The SPIFFE ID of an agent.
     #[must_use]
     pub fn spiffe_id(&self, claims: &AgentClaims) -> String {
-        let AgentClaims {
-            tenant,
-            environment,
-            agent,
-            ..
-        } = claims;
-        format!(
-            "spiffe://{}/tenant/{tenant}/env/{environment}/agent/{agent}",
-            self.trust_domain
-        )
+        let AgentClaims { tenant, environment, agent, .. } = claims;
+        format!("spiffe://{}/tenant/{tenant}/env/{environment}/agent/{agent}", self.trust_domain)
     }
 }
 
@@ -205,10 +197,7 @@ impl Prepared {
     /// # Errors
     /// [`IssueError::Assemble`] if it is not the issuer's over these bytes.
     pub fn assemble(self, issuer: &Issuer, signature: &Signature) -> Result<Certificate, IssueError> {
-        Ok(Certificate {
-            facts: self.facts,
-            der: self.unsigned.assemble(signature, issuer.key())?,
-        })
+        Ok(Certificate { facts: self.facts, der: self.unsigned.assemble(signature, issuer.key())? })
     }
 }
 
@@ -232,15 +221,11 @@ fn extensions(issuer: &Issuer, place: &Place, agent: &Agent, spki: &Spki, shard:
         constraints: None,
     };
     let mut out = Writer::new();
-    write_extension(&mut out, oid::KEY_USAGE, true, |w| {
-        _ = w.element(0x03, &[7, 0x80])
-    });
+    write_extension(&mut out, oid::KEY_USAGE, true, |w| _ = w.element(0x03, &[7, 0x80]));
     write_extension(&mut out, oid::EXT_KEY_USAGE, false, |w| {
         w.sequence(|s| _ = s.oid(oid::SERVER_AUTH).oid(oid::CLIENT_AUTH));
     });
-    write_extension(&mut out, oid::SUBJECT_KEY_ID, false, |w| {
-        _ = w.element(0x04, spki.key_id().as_bytes())
-    });
+    write_extension(&mut out, oid::SUBJECT_KEY_ID, false, |w| _ = w.element(0x04, spki.key_id().as_bytes()));
     write_authority_key_id(&mut out, &issuer.id());
     write_extension(&mut out, oid::SUBJECT_ALT_NAME, false, |w| {
         w.sequence(|s| _ = s.element(0x86, place.spiffe_id(&claims).as_bytes()));
@@ -253,9 +238,7 @@ fn extensions(issuer: &Issuer, place: &Place, agent: &Agent, spki: &Spki, shard:
     write_extension(&mut out, oid::AUTHORITY_INFO_ACCESS, false, |w| {
         w.sequence(|list| {
             list.sequence(|access| {
-                access
-                    .oid(oid::CA_ISSUERS)
-                    .element(0x86, place.ca_uri(&issuer.id()).as_bytes());
+                access.oid(oid::CA_ISSUERS).element(0x86, place.ca_uri(&issuer.id()).as_bytes());
             });
         });
     });

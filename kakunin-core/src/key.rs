@@ -82,11 +82,7 @@ impl Spki {
             oid::P256_KEY_IDENTIFIER | oid::ED25519_IDENTIFIER => return Err(SpkiError::Malformed),
             _ => return Err(SpkiError::Unsupported),
         };
-        Ok(Self {
-            der: der.to_vec(),
-            algorithm,
-            key_id: key_id_of(bits),
-        })
+        Ok(Self { der: der.to_vec(), algorithm, key_id: key_id_of(bits) })
     }
 
     /// The DER.
@@ -353,9 +349,7 @@ fn rsa_size(bits: &[u8]) -> Result<KeyAlgorithm, SpkiError> {
     let mut body = outer.sequence().map_err(|_| SpkiError::Malformed)?;
     let modulus = body.positive_integer().map_err(|_| SpkiError::Malformed)?;
     let exponent = body.positive_integer().map_err(|_| SpkiError::Malformed)?;
-    body.finish()
-        .and_then(|()| outer.finish())
-        .map_err(|_| SpkiError::Malformed)?;
+    body.finish().and_then(|()| outer.finish()).map_err(|_| SpkiError::Malformed)?;
     let full = modulus.first().is_some_and(|b| b & 0x80 != 0);
     let odd = modulus.last().is_some_and(|b| b & 1 == 1);
     match (modulus.len(), full && odd && exponent == [1, 0, 1]) {

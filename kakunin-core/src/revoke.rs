@@ -217,11 +217,7 @@ impl RevokedSet {
     /// A set of these serials.
     #[must_use]
     pub fn from_entries(entries: impl IntoIterator<Item = (Serial, Reason)>) -> Self {
-        Self {
-            base: Arc::new(entries.into_iter().collect()),
-            delta: HashMap::default(),
-            size: 0,
-        }
+        Self { base: Arc::new(entries.into_iter().collect()), delta: HashMap::default(), size: 0 }
     }
 
     /// Why `serial` is refused, or `None` if it is not.
@@ -270,12 +266,7 @@ impl RevokedSet {
 
 impl fmt::Debug for RevokedSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "RevokedSet({} + {} changes)",
-            self.base.len(),
-            self.delta.len()
-        )
+        write!(f, "RevokedSet({} + {} changes)", self.base.len(), self.delta.len())
     }
 }
 
@@ -289,11 +280,7 @@ impl LiveRevocations {
     /// # Errors
     /// [`UnknownIssuer`].
     pub fn reason(&self, issuer: &IssuerId, serial: &Serial) -> Result<Option<Reason>, UnknownIssuer> {
-        self.0
-            .load()
-            .get(issuer)
-            .map(|set| set.reason(serial))
-            .ok_or(UnknownIssuer)
+        self.0.load().get(issuer).map(|set| set.reason(serial)).ok_or(UnknownIssuer)
     }
 
     /// Replaces the set of one issuer.
@@ -345,10 +332,7 @@ mod tests {
     }
 
     fn released(n: u64) -> RevocationChange {
-        RevocationChange::Released {
-            issuer: IssuerId::from_bytes([1; 20]),
-            serial: serial(n),
-        }
+        RevocationChange::Released { issuer: IssuerId::from_bytes([1; 20]), serial: serial(n) }
     }
 
     #[test]
@@ -386,9 +370,6 @@ mod tests {
         live.replace(issuer, &RevokedSet::default());
         assert_eq!(live.reason(&issuer, &serial(1)), Ok(None));
         live.apply(&revoked(1, Cause::Retired));
-        assert_eq!(
-            live.reason(&issuer, &serial(1)),
-            Ok(Some(Reason::CessationOfOperation))
-        );
+        assert_eq!(live.reason(&issuer, &serial(1)), Ok(Some(Reason::CessationOfOperation)));
     }
 }

@@ -73,17 +73,11 @@ impl Scope {
     /// # Errors
     /// [`ScopeError::Malformed`] with the place and the rule.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
-        check(text)
-            .map(|()| Self(text.to_owned()))
-            .map_err(|(at, rule)| ScopeError::Malformed {
-                text: text
-                    .chars()
-                    .take(40)
-                    .map(|c| if c.is_control() { '?' } else { c })
-                    .collect(),
-                at,
-                rule,
-            })
+        check(text).map(|()| Self(text.to_owned())).map_err(|(at, rule)| ScopeError::Malformed {
+            text: text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect(),
+            at,
+            rule,
+        })
     }
 
     /// The text of this scope.
@@ -157,11 +151,7 @@ impl Action {
     /// As [`Scope::parse`], and [`ScopeError::NotConcrete`] for a wildcard.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         let scope = Scope::parse(text)?;
-        if scope.as_str().contains('*') {
-            Err(ScopeError::NotConcrete(scope))
-        } else {
-            Ok(Self(scope))
-        }
+        if scope.as_str().contains('*') { Err(ScopeError::NotConcrete(scope)) } else { Ok(Self(scope)) }
     }
 
     /// The text of this action.
@@ -225,11 +215,7 @@ impl ScopeSet {
         let mut scopes: Vec<Scope> = scopes.into_iter().collect();
         scopes.sort();
         scopes.dedup();
-        if scopes.len() > MAX_SCOPES {
-            Err(ScopeError::TooMany(scopes.len()))
-        } else {
-            Ok(Self(scopes))
-        }
+        if scopes.len() > MAX_SCOPES { Err(ScopeError::TooMany(scopes.len())) } else { Ok(Self(scopes)) }
     }
 
     /// Parses each text and makes a set of them.
@@ -319,13 +305,7 @@ pub fn check(text: &str) -> Result<(), (usize, &'static str)> {
         return Err((text.len(), "a scope is verb:resource"));
     };
     if verb != "*" {
-        check_word(
-            verb,
-            32,
-            b"-_",
-            false,
-            "a verb is a-z then a-z 0-9 - _, up to 32, or *",
-        )?;
+        check_word(verb, 32, b"-_", false, "a verb is a-z then a-z 0-9 - _, up to 32, or *")?;
     }
     if resource == "*" {
         return Ok(());
@@ -333,14 +313,8 @@ pub fn check(text: &str) -> Result<(), (usize, &'static str)> {
     let mut at = verb.len() + 1;
     let body = resource.strip_suffix("/*").unwrap_or(resource);
     for seg in body.split('/') {
-        check_word(
-            seg,
-            64,
-            b"-_.",
-            true,
-            "a segment is a-z 0-9 then a-z 0-9 - _ ., up to 64",
-        )
-        .map_err(|(offset, rule)| (at + offset, rule))?;
+        check_word(seg, 64, b"-_.", true, "a segment is a-z 0-9 then a-z 0-9 - _ ., up to 64")
+            .map_err(|(offset, rule)| (at + offset, rule))?;
         at += seg.len() + 1;
     }
     Ok(())
@@ -420,29 +394,17 @@ mod tests {
             assert!(Scope::parse(bad).is_err(), "{bad}");
         }
         assert!(Action::parse("read:*").is_err() && Action::parse("*:a").is_err());
-        assert_eq!(
-            Scope::parse("read:a//b")
-                .unwrap_err()
-                .to_string()
-                .contains("at byte 7"),
-            true
-        );
+        let error = Scope::parse("read:a//b").unwrap_err().to_string();
+        assert!(error.contains("at byte 7"), "{error}");
     }
 
     #[test]
     fn attenuation_is_refused_when_wider() {
         let parent = set(&["read:accounts/*", "write:payments"]);
-        assert!(
-            parent
-                .attenuate(set(&["read:accounts/7", "write:payments"]))
-                .is_ok()
-        );
+        assert!(parent.attenuate(set(&["read:accounts/7", "write:payments"])).is_ok());
         assert!(parent.attenuate(set(&["read:accounts/7/*"])).is_ok());
         let wider = parent.attenuate(set(&["read:*"])).unwrap_err();
-        assert_eq!(
-            (wider.code(), wider.to_string().contains("`read:*`")),
-            ("scope_wider", true)
-        );
+        assert_eq!((wider.code(), wider.to_string().contains("`read:*`")), ("scope_wider", true));
         assert!(set(&["*:a"]).without_wildcard_verbs().is_err());
     }
 }

@@ -23,9 +23,7 @@ pub struct SystemClock;
 #[cfg(not(target_family = "wasm"))]
 impl Clock for SystemClock {
     fn now(&self) -> UnixTime {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }
@@ -120,14 +118,7 @@ impl UnixTime {
         let secs = self.secs();
         let (year, month, day) = civil_from_days(secs / 86_400);
         let s = secs % 86_400;
-        Civil {
-            year,
-            month,
-            day,
-            hour: s / 3_600,
-            minute: s / 60 % 60,
-            second: s % 60,
-        }
+        Civil { year, month, day, hour: s / 3_600, minute: s / 60 % 60, second: s % 60 }
     }
 }
 
@@ -203,11 +194,7 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     let m = (5 * doy + 2) / 153;
     let month = if m < 10 { m + 3 } else { m - 9 };
-    (
-        era * 400 + yoe + u64::from(month <= 2),
-        month,
-        doy - (153 * m + 2) / 5 + 1,
-    )
+    (era * 400 + yoe + u64::from(month <= 2), month, doy - (153 * m + 2) / 5 + 1)
 }
 
 #[cfg(test)]
@@ -216,10 +203,7 @@ mod tests {
 
     #[test]
     fn shows_rfc3339() {
-        assert_eq!(
-            UnixTime::from_millis(1_795_420_800_007).to_string(),
-            "2026-11-23T08:00:00.007Z"
-        );
+        assert_eq!(UnixTime::from_millis(1_795_420_800_007).to_string(), "2026-11-23T08:00:00.007Z");
         assert_eq!(UnixTime::default().to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(UnixTime::MAX_X509.to_string(), "9999-12-31T23:59:59.000Z");
     }
@@ -234,17 +218,7 @@ mod tests {
 
     #[test]
     fn refuses_dates_that_do_not_exist() {
-        let c = |year, month, day| {
-            Civil {
-                year,
-                month,
-                day,
-                hour: 0,
-                minute: 0,
-                second: 0,
-            }
-            .to_time()
-        };
+        let c = |year, month, day| Civil { year, month, day, hour: 0, minute: 0, second: 0 }.to_time();
         assert!(c(2023, 2, 29).is_none() && c(2100, 2, 29).is_none() && c(2024, 2, 29).is_some());
         assert!(c(1969, 12, 31).is_none() && c(2024, 13, 1).is_none() && c(2024, 4, 31).is_none());
         assert!(c(2024, 4, 0).is_none() && c(2024, 0, 4).is_none());

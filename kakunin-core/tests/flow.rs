@@ -46,12 +46,7 @@ fn world() -> World {
     let kakunin = block_on(Kakunin::open(config, parts)).unwrap();
     let acme = "acme".parse().unwrap();
     block_on(kakunin.create_tenant(&acme)).unwrap();
-    World {
-        kakunin,
-        keys,
-        clock,
-        acme,
-    }
+    World { kakunin, keys, clock, acme }
 }
 
 const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
@@ -61,11 +56,8 @@ impl World {
         let spec = NewAgent::new(name, MODEL, ["read:accounts", "write:payments"]).unwrap();
         let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap();
         assert_eq!(agent.state, AgentState::Pending);
-        let certificate = block_on(
-            self.kakunin
-                .certify(&self.acme, &agent.id, Profile::Standard, P256),
-        )
-        .unwrap();
+        let certificate =
+            block_on(self.kakunin.certify(&self.acme, &agent.id, Profile::Standard, P256)).unwrap();
         (agent.id, certificate.facts.serial)
     }
 
@@ -95,10 +87,7 @@ impl World {
     }
 
     fn reason(&self, serial: &Serial) -> Option<Reason> {
-        self.kakunin
-            .revocations()
-            .reason(&self.kakunin.issuer().id(), serial)
-            .unwrap()
+        self.kakunin.revocations().reason(&self.kakunin.issuer().id(), serial).unwrap()
     }
 }
 
@@ -109,33 +98,15 @@ fn an_agent_that_is_only_refused_loses_its_identity_and_the_others_keep_theirs()
     let (honest, other) = w.agent("two");
     let refusals = w.refuse_until_revoked(serial);
     assert!(refusals < 60, "{refusals}");
-    assert_eq!(
-        (w.state(&led_astray), w.state(&honest)),
-        (AgentState::Suspended, AgentState::Active)
-    );
-    assert_eq!(
-        (w.reason(&serial), w.reason(&other)),
-        (Some(Reason::PrivilegeWithdrawn), None)
-    );
-    let late = block_on(
-        w.kakunin
-            .observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok)),
-    )
-    .unwrap();
+    assert_eq!((w.state(&led_astray), w.state(&honest)), (AgentState::Suspended, AgentState::Active));
+    assert_eq!((w.reason(&serial), w.reason(&other)), (Some(Reason::PrivilegeWithdrawn), None));
+    let late = block_on(w.kakunin.observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok))).unwrap();
     assert_eq!((late.status, late.revoked), (EventStatus::NotAccepted, false));
     let inbox = block_on(w.kakunin.notifications(&w.acme, None, 100)).unwrap();
     let kinds: Vec<_> = inbox.iter().map(|(_, n)| n.kind).collect();
     assert_eq!(kinds.last(), Some(&NotificationKind::AgentRevoked), "{kinds:?}");
-    assert!(
-        inbox
-            .iter()
-            .all(|(_, n)| n.agent == led_astray && n.evidence.is_some())
-    );
-    assert_eq!(
-        block_on(w.keys.list()).unwrap().len(),
-        4,
-        "log, root, issuing, and the honest agent's"
-    );
+    assert!(inbox.iter().all(|(_, n)| n.agent == led_astray && n.evidence.is_some()));
+    assert_eq!(block_on(w.keys.list()).unwrap().len(), 4, "log, root, issuing, and the honest agent's");
 }
 
 #[test]
@@ -148,31 +119,17 @@ fn the_revocation_stands_in_the_log_with_the_event_that_caused_it() {
         |r| matches!(&r.body, Body::Control(c) if matches!(**c, Control::CertificateRevoked { .. })),
     );
     let at = at.unwrap();
-    let Body::Control(control) = &records[at].body else {
-        unreachable!()
-    };
-    let Control::CertificateRevoked {
-        revocation,
-        evidence: Some(evidence),
-    } = &**control
-    else {
+    let Body::Control(control) = &records[at].body else { unreachable!() };
+    let Control::CertificateRevoked { revocation, evidence: Some(evidence) } = &**control else {
         panic!("{control:?}")
     };
-    assert_eq!(
-        (revocation.serial, revocation.cause),
-        (serial, Cause::RiskThresholdExceeded)
-    );
+    assert_eq!((revocation.serial, revocation.cause), (serial, Cause::RiskThresholdExceeded));
     let event = usize::try_from(evidence.event).unwrap();
     assert_eq!(event, at - 2, "event, band, revocation: one append");
-    let Body::Event(act, _) = &records[event].body else {
-        panic!()
-    };
+    let Body::Event(act, _) = &records[event].body else { panic!() };
     assert_eq!(act.score, Some(evidence.score));
     assert!(evidence.score >= evidence.threshold && !evidence.families.is_empty());
-    assert!(
-        records.windows(2).all(|w| w[0].time <= w[1].time),
-        "log time never goes back"
-    );
+    assert!(records.windows(2).all(|w| w[0].time <= w[1].time), "log time never goes back");
 }
 
 #[test]
@@ -180,11 +137,7 @@ fn the_checkpoint_is_over_exactly_what_is_read() {
     let w = world();
     let (_, serial) = w.agent("one");
     for _ in 0..10 {
-        block_on(
-            w.kakunin
-                .observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok)),
-        )
-        .unwrap();
+        block_on(w.kakunin.observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok))).unwrap();
     }
     let mut frontier = Frontier::default();
     for entry in block_on(w.kakunin.entries(&w.acme, 0, 10_000)).unwrap() {
@@ -194,19 +147,11 @@ fn the_checkpoint_is_over_exactly_what_is_read() {
     assert_eq!(key.name(), "agents.example/acme/1");
     let note = block_on(w.kakunin.checkpoint(&w.acme)).unwrap().unwrap();
     let checkpoint = Checkpoint::open(&note, &key).unwrap();
-    assert_eq!(
-        (checkpoint.size, checkpoint.root),
-        (frontier.size(), frontier.root())
-    );
+    assert_eq!((checkpoint.size, checkpoint.root), (frontier.size(), frontier.root()));
     use signed_note::{Note, StandardVerifier, Verifier, VerifierList};
     let verifiers: Vec<Box<dyn Verifier>> = vec![Box::new(StandardVerifier::new(&key.to_string()).unwrap())];
     assert_eq!(
-        Note::from_bytes(note.as_bytes())
-            .unwrap()
-            .verify(&VerifierList::new(verifiers))
-            .unwrap()
-            .0
-            .len(),
+        Note::from_bytes(note.as_bytes()).unwrap().verify(&VerifierList::new(verifiers)).unwrap().0.len(),
         1
     );
 }
@@ -248,16 +193,8 @@ fn an_event_is_recorded_once() {
     );
     assert_eq!(["a", "b", "a"].map(named), [Scored, Scored, Duplicate]);
     w.clock.set(NOW.plus(25 * 3_600_000));
-    assert_eq!(
-        ["b", "c", "b"].map(named),
-        [Scored, Scored, Duplicate],
-        "remembered for a day"
-    );
-    let events = w
-        .records()
-        .iter()
-        .filter(|r| matches!(r.body, Body::Event(..)))
-        .count();
+    assert_eq!(["b", "c", "b"].map(named), [Scored, Scored, Duplicate], "remembered for a day");
+    let events = w.records().iter().filter(|r| matches!(r.body, Body::Event(..))).count();
     assert_eq!(events, 8);
 }
 
@@ -270,14 +207,8 @@ fn revoking_is_idempotent_and_the_first_cause_stands() {
     let again = block_on(w.kakunin.revoke(&w.acme, &serial, Cause::Superseded)).unwrap();
     assert_eq!((first, w.records().len()), (again, size));
     assert_eq!(w.reason(&serial), Some(Reason::KeyCompromise));
-    assert!(matches!(
-        block_on(w.kakunin.hold(&w.acme, &serial)),
-        Err(Error::Exists(_))
-    ));
-    assert!(matches!(
-        block_on(w.kakunin.release(&w.acme, &serial)),
-        Err(Error::Exists(_))
-    ));
+    assert!(matches!(block_on(w.kakunin.hold(&w.acme, &serial)), Err(Error::Exists(_))));
+    assert!(matches!(block_on(w.kakunin.release(&w.acme, &serial)), Err(Error::Exists(_))));
     assert_eq!(w.state(&agent), AgentState::Suspended);
 }
 
@@ -288,17 +219,10 @@ fn a_hold_suspends_and_a_release_restores() {
     let before = block_on(w.keys.list()).unwrap().len();
     block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
     block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
-    assert_eq!(
-        (w.state(&agent), w.reason(&serial)),
-        (AgentState::Suspended, Some(Reason::CertificateHold))
-    );
+    assert_eq!((w.state(&agent), w.reason(&serial)), (AgentState::Suspended, Some(Reason::CertificateHold)));
     block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
     assert_eq!((w.state(&agent), w.reason(&serial)), (AgentState::Active, None));
-    assert_eq!(
-        block_on(w.keys.list()).unwrap().len(),
-        before,
-        "a held key is disabled, not deleted"
-    );
+    assert_eq!(block_on(w.keys.list()).unwrap().len(), before, "a held key is disabled, not deleted");
 }
 
 #[test]
@@ -314,17 +238,11 @@ fn a_revoked_agent_gets_a_new_identity_with_a_clean_record() {
     assert_ne!(again.facts.serial, serial);
     assert_eq!(w.state(&agent), AgentState::Active);
     assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().1, Band::Low);
-    let seen = block_on(
-        w.kakunin
-            .observe(&w.acme, w.event(again.facts.serial, "read:accounts", Outcome::Ok)),
-    )
-    .unwrap();
+    let seen =
+        block_on(w.kakunin.observe(&w.acme, w.event(again.facts.serial, "read:accounts", Outcome::Ok)))
+            .unwrap();
     assert_eq!((seen.status, seen.band), (EventStatus::Scored, Band::Low));
-    assert_eq!(
-        w.reason(&serial),
-        Some(Reason::PrivilegeWithdrawn),
-        "the old one stays revoked"
-    );
+    assert_eq!(w.reason(&serial), Some(Reason::PrivilegeWithdrawn), "the old one stays revoked");
 }
 
 #[test]
@@ -349,32 +267,17 @@ fn another_tenants_objects_do_not_exist() {
     let (agent, serial) = w.agent("one");
     let other: TenantId = "other".parse().unwrap();
     block_on(w.kakunin.create_tenant(&other)).unwrap();
-    assert!(matches!(
-        block_on(w.kakunin.agent(&other, &agent)),
-        Err(Error::NotFound(_))
-    ));
-    assert!(matches!(
-        block_on(w.kakunin.certificate(&other, &serial)),
-        Err(Error::NotFound(_))
-    ));
+    assert!(matches!(block_on(w.kakunin.agent(&other, &agent)), Err(Error::NotFound(_))));
+    assert!(matches!(block_on(w.kakunin.certificate(&other, &serial)), Err(Error::NotFound(_))));
     assert!(matches!(
         block_on(w.kakunin.revoke(&other, &serial, Cause::OperatorInitiated)),
         Err(Error::NotFound(_))
     ));
-    assert!(matches!(
-        block_on(w.kakunin.hold(&other, &serial)),
-        Err(Error::NotFound(_))
-    ));
+    assert!(matches!(block_on(w.kakunin.hold(&other, &serial)), Err(Error::NotFound(_))));
     let event = w.event(serial, "read:accounts", Outcome::Ok);
-    assert!(matches!(
-        block_on(w.kakunin.observe(&other, event)),
-        Err(Error::NotFound(_))
-    ));
+    assert!(matches!(block_on(w.kakunin.observe(&other, event)), Err(Error::NotFound(_))));
     let nobody = "nobody".parse().unwrap();
-    assert!(matches!(
-        block_on(w.kakunin.agent(&nobody, &agent)),
-        Err(Error::NotFound(_))
-    ));
+    assert!(matches!(block_on(w.kakunin.agent(&nobody, &agent)), Err(Error::NotFound(_))));
 }
 
 #[test]
@@ -384,11 +287,7 @@ fn a_request_gives_its_key_and_nothing_else() {
     let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let openssl = |args: &[&str]| {
-        let done = std::process::Command::new("openssl")
-            .args(args)
-            .current_dir(dir.path())
-            .output()
-            .unwrap();
+        let done = std::process::Command::new("openssl").args(args).current_dir(dir.path()).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
     openssl(&[
@@ -413,19 +312,12 @@ fn a_request_gives_its_key_and_nothing_else() {
         &[0x30; 20_000],
     ] {
         let refused =
-            block_on(
-                w.kakunin
-                    .certify(&w.acme, &agent.id, Profile::Standard, KeySource::Request(garbage)),
-            );
+            block_on(w.kakunin.certify(&w.acme, &agent.id, Profile::Standard, KeySource::Request(garbage)));
         assert_eq!(refused.unwrap_err().code(), "csr_malformed");
     }
-    let certificate = block_on(w.kakunin.certify(
-        &w.acme,
-        &agent.id,
-        Profile::Standard,
-        KeySource::Request(&request),
-    ))
-    .unwrap();
+    let certificate =
+        block_on(w.kakunin.certify(&w.acme, &agent.id, Profile::Standard, KeySource::Request(&request)))
+            .unwrap();
     let text = String::from_utf8_lossy(&certificate.der).into_owned();
     assert!(text.contains("one") && !text.contains("root of all"));
     openssl(&[
@@ -433,10 +325,7 @@ fn a_request_gives_its_key_and_nothing_else() {
     ]);
     let weak = std::fs::read(dir.path().join("weak")).unwrap();
     let refused =
-        block_on(
-            w.kakunin
-                .certify(&w.acme, &agent.id, Profile::Standard, KeySource::Request(&weak)),
-        );
+        block_on(w.kakunin.certify(&w.acme, &agent.id, Profile::Standard, KeySource::Request(&weak)));
     assert_eq!(refused.unwrap_err().code(), "key_weak");
 }
 
@@ -448,20 +337,14 @@ fn many_callers_at_once_are_sequenced_and_each_is_answered() {
         let workers: Vec<_> = (0..16)
             .map(|_| {
                 scope.spawn(|| {
-                    let one = || {
-                        w.kakunin
-                            .observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok))
-                    };
+                    let one = || w.kakunin.observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok));
                     (0..50).map(|_| block_on(one()).unwrap().index.unwrap()).collect()
                 })
             })
             .collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
-    assert!(
-        indices.iter().all(|mine| mine.windows(2).all(|w| w[0] < w[1])),
-        "a caller's order is kept"
-    );
+    assert!(indices.iter().all(|mine| mine.windows(2).all(|w| w[0] < w[1])), "a caller's order is kept");
     let mut all = indices.concat();
     all.sort_unstable();
     all.dedup();
@@ -511,11 +394,7 @@ fn a_key_whose_maker_never_answered_is_swept() {
     let keys = Arc::new(Failing(LocalKeys::ephemeral(), false.into()));
     let mut config = Config::new("agents.example").unwrap();
     config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    let kakunin = block_on(Kakunin::open(
-        config,
-        Parts::new(MemoryStore::new(), keys.clone()),
-    ))
-    .unwrap();
+    let kakunin = block_on(Kakunin::open(config, Parts::new(MemoryStore::new(), keys.clone()))).unwrap();
     let acme = "acme".parse().unwrap();
     block_on(kakunin.create_tenant(&acme)).unwrap();
     let agent = block_on(kakunin.register(&acme, NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
@@ -523,11 +402,7 @@ fn a_key_whose_maker_never_answered_is_swept() {
     keys.1.store(true, std::sync::atomic::Ordering::Relaxed);
     let failed = block_on(kakunin.certify(&acme, &agent.id, Profile::Standard, P256)).unwrap_err();
     assert_eq!(failed.code(), "key_unavailable");
-    assert_eq!(
-        block_on(keys.list()).unwrap().len(),
-        before,
-        "the orphan was retired"
-    );
+    assert_eq!(block_on(keys.list()).unwrap().len(), before, "the orphan was retired");
     keys.1.store(false, std::sync::atomic::Ordering::Relaxed);
     block_on(kakunin.certify(&acme, &agent.id, Profile::Standard, P256)).unwrap();
 }

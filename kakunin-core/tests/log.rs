@@ -31,9 +31,7 @@ fn reference() -> Vec<Hash> {
         &[0x30, 0x31],
         &[0x40, 0x41, 0x42, 0x43],
         &[0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57],
-        &[
-            0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f,
-        ],
+        &[0x60, 0x61, 0x62, 0x63, 0x64, 0x65, 0x66, 0x67, 0x68, 0x69, 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x6f],
     ];
     leaves.iter().map(|l| leaf_hash(l)).collect()
 }
@@ -92,32 +90,14 @@ fn reference_proofs() {
 #[test]
 fn counted_leaves() {
     let leaves = counted(600);
-    assert_eq!(
-        root(&leaves[..256]),
-        h("78cd7db3bbfa785ffefa21e1c0aa7d4806c6e22ad65472710377ecb7e5a5a54e")
-    );
-    assert_eq!(
-        root(&leaves[..257]),
-        h("086ce24d72dd8347eef9afbf95829379f67cee8f5d23cece828a2dae88729c8d")
-    );
-    assert_eq!(
-        root(&leaves),
-        h("f3b67dafa5a6cc3d2bd25aec3043c661fd1af5c6c4e03499c84f0b84ad030c8c")
-    );
-    assert_eq!(
-        root(&counted(70_000)),
-        h("339ecf3ae716405fdc28cef164e45a785cade0d5bc3e1400a7a4d70d0b2dec9b")
-    );
+    assert_eq!(root(&leaves[..256]), h("78cd7db3bbfa785ffefa21e1c0aa7d4806c6e22ad65472710377ecb7e5a5a54e"));
+    assert_eq!(root(&leaves[..257]), h("086ce24d72dd8347eef9afbf95829379f67cee8f5d23cece828a2dae88729c8d"));
+    assert_eq!(root(&leaves), h("f3b67dafa5a6cc3d2bd25aec3043c661fd1af5c6c4e03499c84f0b84ad030c8c"));
+    assert_eq!(root(&counted(70_000)), h("339ecf3ae716405fdc28cef164e45a785cade0d5bc3e1400a7a4d70d0b2dec9b"));
     let path = inclusion_proof(&leaves, 300);
     assert_eq!(path.len(), 10);
-    assert_eq!(
-        path[0],
-        h("385f39c562a215dafb5d0a561b29b89ffdff5ae15226e7d6dac1a9cbd39ae6ff")
-    );
-    assert_eq!(
-        path[9],
-        h("3ca77daba80d8e027185b26ba0a194d0ff5b46f23a87e631e05b773aeda73ded")
-    );
+    assert_eq!(path[0], h("385f39c562a215dafb5d0a561b29b89ffdff5ae15226e7d6dac1a9cbd39ae6ff"));
+    assert_eq!(path[9], h("3ca77daba80d8e027185b26ba0a194d0ff5b46f23a87e631e05b773aeda73ded"));
     let expected = [
         "f8d7f68a863bef1c98bbcb0fcf19b52ce611ea1ecd3ff54f4bbfa9f0291b99ca",
         "3ca77daba80d8e027185b26ba0a194d0ff5b46f23a87e631e05b773aeda73ded",
@@ -133,34 +113,21 @@ fn proofs_hold_for_what_they_prove_and_for_nothing_else() {
         let (tree, size) = (root(&leaves[..n]), u64::try_from(n).unwrap());
         for i in 0..n {
             let (path, index) = (inclusion_proof(&leaves[..n], i), u64::try_from(i).unwrap());
-            assert!(
-                verify_inclusion(index, size, &leaves[i], &path, &tree).is_ok(),
-                "{i} in {n}"
-            );
+            assert!(verify_inclusion(index, size, &leaves[i], &path, &tree).is_ok(), "{i} in {n}");
             for wrong in (0..size + 2).filter(|w| *w != index) {
                 assert!(
                     verify_inclusion(wrong, size, &leaves[i], &path, &tree).is_err(),
                     "{i} as {wrong} in {n}"
                 );
             }
-            altered(&path, |p| {
-                assert!(verify_inclusion(index, size, &leaves[i], p, &tree).is_err())
-            });
+            altered(&path, |p| assert!(verify_inclusion(index, size, &leaves[i], p, &tree).is_err()));
         }
         for m in 0..=n {
             let (path, first) = (consistency_proof(&leaves[..n], m), u64::try_from(m).unwrap());
             let old = root(&leaves[..m]);
-            assert!(
-                verify_consistency((first, &old), (size, &tree), &path).is_ok(),
-                "{m} to {n}"
-            );
-            assert!(
-                verify_consistency((first, &[7; 32]), (size, &tree), &path).is_err(),
-                "{m} to {n}"
-            );
-            altered(&path, |p| {
-                assert!(verify_consistency((first, &old), (size, &tree), p).is_err())
-            });
+            assert!(verify_consistency((first, &old), (size, &tree), &path).is_ok(), "{m} to {n}");
+            assert!(verify_consistency((first, &[7; 32]), (size, &tree), &path).is_err(), "{m} to {n}");
+            altered(&path, |p| assert!(verify_consistency((first, &old), (size, &tree), p).is_err()));
         }
     }
 }
@@ -181,9 +148,7 @@ fn altered(path: &[Hash], mut refuse: impl FnMut(&[Hash])) {
 fn ct_merkle_agrees() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % below
     };
     for _ in 0..40 {
@@ -191,23 +156,15 @@ fn ct_merkle_agrees() {
         let mut tree = MemoryBackedTree::<sha2::Sha256, Vec<u8>>::new();
         let mut leaves = Vec::new();
         for _ in 0..n {
-            let leaf: Vec<u8> = (0..random(60))
-                .map(|_| u8::try_from(random(256)).unwrap())
-                .collect();
+            let leaf: Vec<u8> = (0..random(60)).map(|_| u8::try_from(random(256)).unwrap()).collect();
             leaves.push(leaf_hash(&leaf));
             tree.push(leaf);
         }
         assert_eq!(tree.root().as_bytes().as_slice(), root(&leaves));
         let i = random(n);
-        assert_eq!(
-            tree.prove_inclusion(i).as_bytes(),
-            inclusion_proof(&leaves, i).concat()
-        );
+        assert_eq!(tree.prove_inclusion(i).as_bytes(), inclusion_proof(&leaves, i).concat());
         let added = 1 + random(n - 1);
-        assert_eq!(
-            tree.prove_consistency(added).as_bytes(),
-            consistency_proof(&leaves, n - added).concat()
-        );
+        assert_eq!(tree.prove_consistency(added).as_bytes(), consistency_proof(&leaves, n - added).concat());
     }
 }
 
@@ -244,19 +201,10 @@ fn altered_notes_are_refused() {
         }
     }
     let stranger = "\u{2014} witness.example/w1 IDJKvgAAAABpVbkADyA6DoNx1ztnPRBI4pWIF3kXyNJH8yJNAqGNKVC3La3vR+Qr7cfLwIJHPNwS4lub7YnpM7gxsueD9XrrhGN5CQ==\n";
-    assert!(
-        Checkpoint::open(&format!("{NOTE}{stranger}"), &key).is_ok(),
-        "other signatures are passed over"
-    );
+    assert!(Checkpoint::open(&format!("{NOTE}{stranger}"), &key).is_ok(), "other signatures are passed over");
     let (text, _) = NOTE.split_once("\n\n").unwrap();
-    assert_eq!(
-        Checkpoint::open(&format!("{text}\n\n{stranger}"), &key),
-        Err(NoteError::Unsigned)
-    );
-    let (padded, extended) = (
-        NOTE.replace("\n8\n", "\n08\n"),
-        NOTE.replace("\n8\n", "\n8\nextension\n"),
-    );
+    assert_eq!(Checkpoint::open(&format!("{text}\n\n{stranger}"), &key), Err(NoteError::Unsigned));
+    let (padded, extended) = (NOTE.replace("\n8\n", "\n08\n"), NOTE.replace("\n8\n", "\n8\nextension\n"));
     for bad in ["", "\n", "a\n\n", "a\n1\n", &padded, &extended] {
         assert!(Checkpoint::open(bad, &key).is_err(), "{bad:?}");
     }

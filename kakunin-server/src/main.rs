@@ -55,14 +55,7 @@ enum Key {
 }
 
 fn main() -> ExitCode {
-    let Command::Replay {
-        file,
-        agents,
-        scope,
-        key,
-        data,
-        json,
-    } = Arguments::parse().command;
+    let Command::Replay { file, agents, scope, key, data, json } = Arguments::parse().command;
     let options = Options {
         scope: match scope {
             Scope::Job => ScopeColumn::Job,

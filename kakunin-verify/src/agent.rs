@@ -60,10 +60,7 @@ impl VerifiedAgent {
         let action =
             Action::parse(action).map_err(|e| Denied::about(Code::ActionMalformed, e.to_string()))?;
         if self.leaf.claims.scope.permits(&action) {
-            Ok(Authorized {
-                agent: self.clone(),
-                action,
-            })
+            Ok(Authorized { agent: self.clone(), action })
         } else {
             Err(Denied::about(Code::ScopeViolation, action.as_str().to_owned()))
         }

@@ -64,12 +64,7 @@ impl TrustAnchor {
         let anchor = webpki::anchor_from_trusted_cert(&CertificateDer::from(der))
             .map_err(|_| SetupError::Anchor(domain.clone(), Denied::new(crate::Code::CertificateMalformed)))?
             .to_owned();
-        Ok(Self {
-            domain,
-            anchor,
-            not_before: view.not_before,
-            not_after: view.not_after,
-        })
+        Ok(Self { domain, anchor, not_before: view.not_before, not_after: view.not_after })
     }
 
     /// The trust domain.

@@ -28,10 +28,7 @@ struct Shard {
 impl Cache {
     /// Holds up to about `capacity` leaves; 0 turns it off.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            shards: Default::default(),
-            per_generation: capacity.div_ceil(2 * SHARDS),
-        }
+        Self { shards: Default::default(), per_generation: capacity.div_ceil(2 * SHARDS) }
     }
 
     pub(crate) fn get(&self, der: &[u8]) -> Option<Arc<Leaf>> {

@@ -58,17 +58,11 @@ pub enum Code {
 
 impl Denied {
     pub(crate) const fn new(code: Code) -> Self {
-        Self {
-            code,
-            detail: Cow::Borrowed(""),
-        }
+        Self { code, detail: Cow::Borrowed("") }
     }
 
     pub(crate) fn about(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-        }
+        Self { code, detail: detail.into() }
     }
 
     /// The stable code.
@@ -100,11 +94,7 @@ impl Denied {
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code.facts().2)?;
-        if self.detail.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " (`{}`)", self.detail)
-        }
+        if self.detail.is_empty() { Ok(()) } else { write!(f, " (`{}`)", self.detail) }
     }
 }
 
@@ -144,27 +134,19 @@ impl Code {
     // Code, HTTP status, sentence.
     const fn facts(self) -> (&'static str, u16, &'static str) {
         match self {
-            Self::ActionMalformed => (
-                "action_malformed",
-                403,
-                "the action is not `verb:resource`; name one concrete action",
-            ),
+            Self::ActionMalformed => {
+                ("action_malformed", 403, "the action is not `verb:resource`; name one concrete action")
+            }
             Self::AgentExpired => ("agent_expired", 403, "the certificate has expired; renew it"),
-            Self::AgentInactive => (
-                "agent_inactive",
-                403,
-                "the agent is suspended; have its operator release the hold",
-            ),
-            Self::AgentRevoked => (
-                "agent_revoked",
-                403,
-                "the certificate is revoked; the agent needs a new one",
-            ),
-            Self::CertificateMalformed => (
-                "certificate_malformed",
-                401,
-                "not a certificate of this profile; have it issued again",
-            ),
+            Self::AgentInactive => {
+                ("agent_inactive", 403, "the agent is suspended; have its operator release the hold")
+            }
+            Self::AgentRevoked => {
+                ("agent_revoked", 403, "the certificate is revoked; the agent needs a new one")
+            }
+            Self::CertificateMalformed => {
+                ("certificate_malformed", 401, "not a certificate of this profile; have it issued again")
+            }
             Self::CertificateMissing => (
                 "certificate_missing",
                 401,
@@ -175,31 +157,23 @@ impl Code {
                 403,
                 "the certificate is not valid yet; compare the clocks of issuer and verifier",
             ),
-            Self::ExtensionCritical => (
-                "extension_critical",
-                401,
-                "a critical extension is not understood; issue without it",
-            ),
-            Self::ExtensionMissing => (
-                "extension_missing",
-                401,
-                "a required extension is missing; issue under the agent profile",
-            ),
-            Self::IssuerExpired => (
-                "issuer_expired",
-                401,
-                "the issuing authority is not valid now; renew from a current one",
-            ),
+            Self::ExtensionCritical => {
+                ("extension_critical", 401, "a critical extension is not understood; issue without it")
+            }
+            Self::ExtensionMissing => {
+                ("extension_missing", 401, "a required extension is missing; issue under the agent profile")
+            }
+            Self::IssuerExpired => {
+                ("issuer_expired", 401, "the issuing authority is not valid now; renew from a current one")
+            }
             Self::IssuerInvalid => (
                 "issuer_invalid",
                 401,
                 "the issuing authority is not acceptable; check its certificate and the anchors",
             ),
-            Self::IssuerRevoked => (
-                "issuer_revoked",
-                403,
-                "the issuing authority is revoked; renew from a current one",
-            ),
+            Self::IssuerRevoked => {
+                ("issuer_revoked", 403, "the issuing authority is revoked; renew from a current one")
+            }
             Self::IssuerUnknown => (
                 "issuer_unknown",
                 401,
@@ -261,10 +235,7 @@ mod tests {
         for code in Code::ALL {
             let denied = Denied::about(code, "x");
             let text = denied.to_string();
-            assert!(
-                text.starts_with(|c: char| c.is_ascii_lowercase()) && text.ends_with(" (`x`)"),
-                "{text}"
-            );
+            assert!(text.starts_with(|c: char| c.is_ascii_lowercase()) && text.ends_with(" (`x`)"), "{text}");
             assert!([401, 403, 503].contains(&denied.http_status()));
         }
     }

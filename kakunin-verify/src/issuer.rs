@@ -46,9 +46,7 @@ impl Issuer {
         let spki = Spki::from_der(view.spki).map_err(|e| invalid(e.to_string()))?;
         // So that nobody can claim the key identifier of somebody else's authority.
         if view.extensions.subject_key_id != Some(spki.key_id().as_bytes().as_slice()) {
-            return Err(invalid(
-                "subject key identifier: not the one of RFC 7093, method 1",
-            ));
+            return Err(invalid("subject key identifier: not the one of RFC 7093, method 1"));
         }
         let probe = Probe::new(view.subject, &spki)?;
         let (anchor, authorities) = probe.path(trust, candidate, others, now)?;
@@ -87,9 +85,7 @@ pub(crate) fn check_authority(view: &CertificateView<'_>) -> Result<(), Denied> 
         return Err(invalid("key usage: keyCertSign is missing"));
     }
     if x.name_constraints {
-        return Err(invalid(
-            "name constraints: bind the anchor to its trust domain instead",
-        ));
+        return Err(invalid("name constraints: bind the anchor to its trust domain instead"));
     }
     Ok(())
 }
@@ -129,23 +125,14 @@ impl Probe {
                 .unsigned(&[1])
                 .element(0x30, PROBE_ALGORITHM)
                 .raw(issuer);
-            w.sequence(|w| {
-                _ = w
-                    .element(0x17, b"700101000000Z")
-                    .element(0x18, b"99991231235959Z")
-            });
+            w.sequence(|w| _ = w.element(0x17, b"700101000000Z").element(0x18, b"99991231235959Z"));
             w.sequence(|_| ()).sequence(|_| ());
         });
         let tbs = tbs.into_bytes();
         let mut certificate = Writer::new();
         certificate.sequence(|w| _ = w.raw(&tbs).element(0x30, PROBE_ALGORITHM).bit_string(&[]));
         let issuer_key = public_key_bits(spki).ok_or_else(|| invalid("key"))?.to_vec();
-        Ok(Self {
-            certificate: certificate.into_bytes(),
-            tbs,
-            issuer_key,
-            key,
-        })
+        Ok(Self { certificate: certificate.into_bytes(), tbs, issuer_key, key })
     }
 
     /// The anchor that `candidate` leads to, and the authorities on the way, `candidate` first.
@@ -162,11 +149,7 @@ impl Probe {
         let mut algorithms: Vec<&dyn SignatureVerificationAlgorithm> = vec![self];
         algorithms.extend(real.iter().map(|a| -> &dyn SignatureVerificationAlgorithm { a }));
         let anchors: Vec<_> = trust.anchors.iter().map(|a| a.webpki().clone()).collect();
-        let others: Vec<_> = [candidate]
-            .iter()
-            .chain(others)
-            .map(|der| CertificateDer::from(*der))
-            .collect();
+        let others: Vec<_> = [candidate].iter().chain(others).map(|der| CertificateDer::from(*der)).collect();
         let through_candidate = |path: &VerifiedPath<'_>| match path.intermediate_certificates().next() {
             Some(first) if first.der().as_ref() == candidate => Ok(()),
             _ => Err(webpki::Error::UnknownIssuer),
@@ -174,32 +157,17 @@ impl Probe {
         let time = rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.secs()));
         let usage = KeyUsage::client_auth();
         let path = leaf
-            .verify_for_usage(
-                &algorithms,
-                &anchors,
-                &others,
-                time,
-                usage,
-                None,
-                Some(&through_candidate),
-            )
+            .verify_for_usage(&algorithms, &anchors, &others, time, usage, None, Some(&through_candidate))
             .map_err(|e| invalid(format!("{e:?}")))?;
         let anchor = trust.anchors.iter().find(|a| a.webpki() == path.anchor());
-        let authorities = path
-            .intermediate_certificates()
-            .map(|c| c.der().to_vec())
-            .collect();
+        let authorities = path.intermediate_certificates().map(|c| c.der().to_vec()).collect();
         Ok((anchor.ok_or_else(|| invalid("anchor"))?, authorities))
     }
 }
 
 impl SignatureVerificationAlgorithm for Probe {
     fn verify_signature(&self, key: &[u8], message: &[u8], _: &[u8]) -> Result<(), InvalidSignature> {
-        if key == self.issuer_key && message == self.tbs {
-            Ok(())
-        } else {
-            Err(InvalidSignature)
-        }
+        if key == self.issuer_key && message == self.tbs { Ok(()) } else { Err(InvalidSignature) }
     }
 
     fn public_key_alg_id(&self) -> AlgorithmIdentifier {

@@ -44,9 +44,7 @@ impl Leaf {
         if view.signature_algorithm != algorithm {
             return Err(Denied::about(Code::SignatureInvalid, "signature algorithm"));
         }
-        let serial = view
-            .serial()
-            .ok_or(Denied::about(Code::CertificateMalformed, "serial number"))?;
+        let serial = view.serial().ok_or(Denied::about(Code::CertificateMalformed, "serial number"))?;
         // A self-issued leaf is legal, and looks self-signed to some: not one of ours.
         if !is_name(view.subject) || view.subject == view.issuer {
             return Err(Denied::about(Code::CertificateMalformed, "subject"));
@@ -73,20 +71,13 @@ impl Leaf {
     /// inclusive" (RFC 5280, 4.1.2.5), so up to the end of that second.
     pub(crate) fn check_time(&self, now: UnixTime) -> Result<(), Denied> {
         check_validity(self.not_before, self.not_after, now)?;
-        if self.issuer.valid_at(now) {
-            Ok(())
-        } else {
-            Err(Denied::new(Code::IssuerExpired))
-        }
+        if self.issuer.valid_at(now) { Ok(()) } else { Err(Denied::new(Code::IssuerExpired)) }
     }
 }
 
 pub(crate) fn check_validity(not_before: UnixTime, not_after: UnixTime, now: UnixTime) -> Result<(), Denied> {
     if now < not_before {
-        Err(Denied::about(
-            Code::CertificateNotYetValid,
-            not_before.to_string(),
-        ))
+        Err(Denied::about(Code::CertificateNotYetValid, not_before.to_string()))
     } else if now.whole_secs() > not_after {
         Err(Denied::about(Code::AgentExpired, not_after.to_string()))
     } else {
@@ -110,15 +101,11 @@ fn check_usage(view: &CertificateView<'_>) -> Result<(), Denied> {
         // For authorities only (4.2.1.10).
         return Err(Denied::about(Code::UsageNotAllowed, "name constraints"));
     }
-    let (critical, bits) = x
-        .key_usage
-        .ok_or(Denied::about(Code::ExtensionMissing, "key usage"))?;
+    let (critical, bits) = x.key_usage.ok_or(Denied::about(Code::ExtensionMissing, "key usage"))?;
     if !critical || bits & DIGITAL_SIGNATURE == 0 || bits & (KEY_CERT_SIGN | CRL_SIGN) != 0 {
         return Err(Denied::about(Code::UsageNotAllowed, "key usage"));
     }
-    let usage = x
-        .ext_key_usage
-        .ok_or(Denied::about(Code::ExtensionMissing, "extended key usage"))?;
+    let usage = x.ext_key_usage.ok_or(Denied::about(Code::ExtensionMissing, "extended key usage"))?;
     // An X.509-SVID has both (SPIFFE X.509-SVID, 4.4).
     if !usage.client_auth || !usage.server_auth {
         return Err(Denied::about(Code::UsageNotAllowed, "extended key usage"));
@@ -163,10 +150,7 @@ fn claims(view: &CertificateView<'_>) -> Result<AgentClaims, Denied> {
     if !view.extensions.agent.complete() {
         return Err(Denied::about(Code::ExtensionMissing, "agent extensions"));
     }
-    view.extensions
-        .agent
-        .to_owned()
-        .ok_or(Denied::about(Code::CertificateMalformed, "agent extensions"))
+    view.extensions.agent.to_owned().ok_or(Denied::about(Code::CertificateMalformed, "agent extensions"))
 }
 
 fn spiffe_id<'a>(
@@ -175,9 +159,7 @@ fn spiffe_id<'a>(
     claims: &AgentClaims,
 ) -> Result<&'a str, Denied> {
     let names = &view.extensions;
-    let uri = names
-        .uri
-        .ok_or(Denied::about(Code::ExtensionMissing, "subject alternative name"))?;
+    let uri = names.uri.ok_or(Denied::about(Code::ExtensionMissing, "subject alternative name"))?;
     if names.other_names {
         return Err(Denied::about(Code::SpiffeMismatch, "more than one name"));
     }
@@ -192,9 +174,5 @@ fn spiffe_id<'a>(
             .parse::<AgentId>()
             .ok()
     };
-    if agent() == Some(claims.agent) {
-        Ok(uri)
-    } else {
-        Err(Denied::new(Code::SpiffeMismatch))
-    }
+    if agent() == Some(claims.agent) { Ok(uri) } else { Err(Denied::new(Code::SpiffeMismatch)) }
 }

@@ -12,7 +12,7 @@ pub mod revocation;
 pub mod verifier;
 
 pub use agent::{Authorized, VerifiedAgent};
-pub use anchor::TrustAnchor;
+pub use anchor::{SetupError, TrustAnchor};
 pub use denied::{Code, Denied};
 pub use policy::Policy;
 pub use revocation::{RevocationHandle, RevocationView, Snapshot};

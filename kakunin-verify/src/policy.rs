@@ -13,10 +13,7 @@ impl Policy {
     /// Unknown or older than 20 s is denied.
     #[must_use]
     pub const fn strict() -> Self {
-        Self {
-            max_staleness: Some(20 * SECOND),
-            accept_unknown: false,
-        }
+        Self { max_staleness: Some(20 * SECOND), accept_unknown: false }
     }
 
     /// Denies when what is known of revocations is older than `millis`.
@@ -56,8 +53,7 @@ impl Policy {
 
     // A view far ahead of `now` means that our clock went back, and then age says nothing either.
     pub(crate) fn accepts_age(&self, as_of: UnixTime, now: UnixTime) -> bool {
-        self.max_staleness
-            .is_none_or(|max| now.since(as_of) <= max && as_of.since(now) <= max)
+        self.max_staleness.is_none_or(|max| now.since(as_of) <= max && as_of.since(now) <= max)
     }
 }
 
@@ -80,9 +76,7 @@ mod tests {
                 && !policy.accepts_age(t.plus(20 * SECOND + 1), t)
         );
         assert_eq!(policy.opt_outs().count(), 0);
-        let lax = policy
-            .dangerously_ignore_staleness()
-            .dangerously_accept_unknown_revocation();
+        let lax = policy.dangerously_ignore_staleness().dangerously_accept_unknown_revocation();
         assert!(lax.accepts_age(UnixTime::default(), t) && lax.accepts_unknown());
         assert_eq!(lax.opt_outs().count(), 2);
     }

@@ -61,10 +61,7 @@ impl Snapshot {
     /// An empty snapshot, complete as of that moment.
     #[must_use]
     pub fn new(as_of: UnixTime) -> Self {
-        Self {
-            sets: HashMap::new(),
-            as_of,
-        }
+        Self { sets: HashMap::new(), as_of }
     }
 
     /// With the revocations of one more issuer; an empty set says that none is revoked.
@@ -116,13 +113,7 @@ impl RevocationHandle {
     /// current one is passed over, so that a late arrival never brings a revoked identity back.
     pub fn publish(&self, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
-        self.0.rcu(|current| {
-            if current.as_of > snapshot.as_of {
-                current.clone()
-            } else {
-                snapshot.clone()
-            }
-        });
+        self.0.rcu(|current| if current.as_of > snapshot.as_of { current.clone() } else { snapshot.clone() });
     }
 
     /// The current snapshot.
@@ -144,27 +135,15 @@ mod tests {
 
     #[test]
     fn a_handle_starts_unknown_and_never_goes_back() {
-        let (issuer, serial) = (
-            IssuerId::from_bytes([1; 20]),
-            Serial::from_bytes([1; 16]).unwrap(),
-        );
+        let (issuer, serial) = (IssuerId::from_bytes([1; 20]), Serial::from_bytes([1; 16]).unwrap());
         let handle = RevocationHandle::default();
         let t = UnixTime::from_secs(9);
-        assert_eq!(
-            handle.status(&issuer, &serial, t),
-            (Status::Unknown, UnixTime::default())
-        );
+        assert_eq!(handle.status(&issuer, &serial, t), (Status::Unknown, UnixTime::default()));
         let revoked = RevokedSet::from_entries([(serial, Reason::KeyCompromise)]);
         handle.publish(Snapshot::new(t).with(issuer, revoked));
         handle.publish(Snapshot::new(t.minus(1)).with(issuer, RevokedSet::default()));
-        assert_eq!(
-            handle.status(&issuer, &serial, t).0,
-            Status::Revoked(Reason::KeyCompromise)
-        );
+        assert_eq!(handle.status(&issuer, &serial, t).0, Status::Revoked(Reason::KeyCompromise));
         handle.publish((*handle.current()).clone().confirmed(t.plus(1)));
-        assert_eq!(
-            handle.status(&issuer, &serial, t),
-            (Status::Revoked(Reason::KeyCompromise), t.plus(1))
-        );
+        assert_eq!(handle.status(&issuer, &serial, t), (Status::Revoked(Reason::KeyCompromise), t.plus(1)));
     }
 }

@@ -62,11 +62,7 @@ impl Verifier {
     #[must_use]
     pub fn builder(revocations: impl RevocationView + 'static) -> VerifierBuilder {
         VerifierBuilder {
-            trust: Trust {
-                anchors: Vec::new(),
-                arc: oid::Arc::default(),
-                backend: Backend::fastest(),
-            },
+            trust: Trust { anchors: Vec::new(), arc: oid::Arc::default(), backend: Backend::fastest() },
             issuers: Vec::new(),
             revocations: Box::new(revocations),
             policy: Policy::strict(),
@@ -114,11 +110,7 @@ impl Verifier {
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let issuers = self.0.issuers.load().len();
-        write!(
-            f,
-            "Verifier({} anchors, {issuers} issuers)",
-            self.0.trust.anchors.len()
-        )
+        write!(f, "Verifier({} anchors, {issuers} issuers)", self.0.trust.anchors.len())
     }
 }
 
@@ -207,17 +199,13 @@ impl Inner {
         let view = CertificateView::parse(der, &self.trust.arc);
         let view = view.map_err(|_| Denied::new(Code::CertificateMalformed))?;
         check_validity(view.not_before, view.not_after, now)?;
-        let id = view
-            .issuer_id()
-            .ok_or(Denied::about(Code::ExtensionMissing, "authority key identifier"))?;
+        let id = view.issuer_id().ok_or(Denied::about(Code::ExtensionMissing, "authority key identifier"))?;
         let known = self.issuers.load().get(&id).cloned();
         let issuer = match known {
             Some(issuer) if issuer.valid_at(now) => issuer,
             _ => {
                 let others: Vec<&[u8]> = others.iter().take(MAX_CHAIN).map(AsRef::as_ref).collect();
-                self.admit(&id, &view, &others, now)?
-                    .or(known)
-                    .ok_or(Denied::new(Code::IssuerUnknown))?
+                self.admit(&id, &view, &others, now)?.or(known).ok_or(Denied::new(Code::IssuerUnknown))?
             }
         };
         let leaf = Arc::new(Leaf::check(der, &view, issuer, self.trust.backend)?);
@@ -276,12 +264,7 @@ impl Inner {
         // Most views know nothing of authorities; what they do know counts.
         let revoked =
             |(issuer, serial)| matches!(self.revocations.status(issuer, serial, now).0, Status::Revoked(_));
-        if leaf
-            .issuer
-            .path
-            .iter()
-            .any(|(issuer, serial)| revoked((issuer, serial)))
-        {
+        if leaf.issuer.path.iter().any(|(issuer, serial)| revoked((issuer, serial))) {
             return Err(Denied::new(Code::IssuerRevoked));
         }
         if status == Status::Good && !self.policy.accepts_age(as_of, now) {

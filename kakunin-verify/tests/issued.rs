@@ -1,11 +1,5 @@
 //! What `kakunin-core` issues is what this crate, webpki and OpenSSL accept.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
@@ -57,16 +51,9 @@ fn an_issued_certificate_is_accepted_by_us_and_by_openssl() {
             scope: c.scope,
         };
         let agent = Agent::register(c.agent, c.tenant, spec, NOW).unwrap();
-        let prepared = issue::prepare(
-            &issuing,
-            &place,
-            &agent,
-            &spki(&leaf_key),
-            Profile::Standard,
-            number(0x42),
-            NOW,
-        )
-        .unwrap();
+        let prepared =
+            issue::prepare(&issuing, &place, &agent, &spki(&leaf_key), Profile::Standard, number(0x42), NOW)
+                .unwrap();
         let signature = sign(&issuing_key, prepared.to_be_signed());
         let leaf = prepared.assemble(&issuing, &signature).unwrap().der;
 
@@ -74,11 +61,7 @@ fn an_issued_certificate_is_accepted_by_us_and_by_openssl() {
             let handle = RevocationHandle::default();
             handle.publish(Snapshot::new(NOW).with(issuing.id(), RevokedSet::default()));
             let anchor = TrustAnchor::new(root.as_der(), domain()).unwrap();
-            let verifier = Verifier::builder(handle)
-                .anchor(anchor)
-                .backend(backend)
-                .build(NOW)
-                .unwrap();
+            let verifier = Verifier::builder(handle).anchor(anchor).backend(backend).build(NOW).unwrap();
             let chain = [leaf.as_slice(), issuing.as_der()];
             let allowed = verifier.check(&chain, ACTION, NOW).unwrap();
             assert_eq!(allowed.agent().agent(), &agent.id);
@@ -111,9 +94,5 @@ fn openssl_accepts(root: &[u8], issuing: &[u8], leaf: &[u8]) {
         .arg(save("leaf.pem", leaf))
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -2,13 +2,7 @@
 //!
 //! With the agent profile off they exercise what validates our issuers: rustls-webpki over our algorithms.
 //! With it on, none of their leaves may pass, since none has the agent extensions.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
@@ -33,17 +27,12 @@ const CASES: usize = 208;
 const EXCEPTIONS: &str = include_str!("limbo-exceptions.tsv");
 
 fn corpus() -> Vec<Value> {
-    let shared = std::env::var_os("KAKUNIN_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
+    let shared = std::env::var_os("KAKUNIN_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared"), PathBuf::from);
     let path = shared.join("data/x509-limbo/x509-limbo-core.json.gz");
     let file = std::fs::File::open(&path);
     let file = file.unwrap_or_else(|e| {
-        panic!(
-            "x509-limbo is expected at {} (or under $KAKUNIN_SHARED): {e}",
-            path.display()
-        )
+        panic!("x509-limbo is expected at {} (or under $KAKUNIN_SHARED): {e}", path.display())
     });
     let corpus: Value = serde_json::from_reader(flate2::read::GzDecoder::new(file)).unwrap();
     let cases = corpus["testcases"].as_array().unwrap().clone();
@@ -73,11 +62,7 @@ fn issuer_validation_comes_out_as_listed() {
         }
         let as_expected = CASES - exceptions.len();
         println!("{backend:?}: {as_expected} of {CASES} as expected, {good_refused} good chains refused");
-        assert!(
-            surprises.is_empty(),
-            "over {backend:?}:\n{}",
-            surprises.join("\n")
-        );
+        assert!(surprises.is_empty(), "over {backend:?}:\n{}", surprises.join("\n"));
     }
 }
 
@@ -88,16 +73,12 @@ fn no_foreign_leaf_is_an_agent() {
         let leaf = certificates(&case["peer_certificate"]).remove(0);
         let mut chain = vec![leaf];
         chain.extend(certificates(&case["untrusted_intermediates"]));
-        let lax = Policy::strict()
-            .dangerously_ignore_staleness()
-            .dangerously_accept_unknown_revocation();
+        let lax = Policy::strict().dangerously_ignore_staleness().dangerously_accept_unknown_revocation();
         let roots = certificates(&case["trusted_certs"]);
         // Roots stand in the chain as well, for those that sign leaves themselves.
         chain.extend(roots.clone());
         let builder = Verifier::builder(kakunin_verify::RevocationHandle::default()).policy(lax);
-        let anchors = roots
-            .iter()
-            .filter_map(|der| TrustAnchor::new(der, domain()).ok());
+        let anchors = roots.iter().filter_map(|der| TrustAnchor::new(der, domain()).ok());
         let Ok(verifier) = anchors.fold(builder, |b, a| b.anchor(a)).build(now) else {
             continue;
         };
@@ -108,54 +89,28 @@ fn no_foreign_leaf_is_an_agent() {
 fn validate(case: &Value, backend: Backend) -> Result<(), String> {
     let text = |e: webpki::Error| format!("{e:?}");
     let ours = Algorithm::all(backend);
-    let algorithms = ours
-        .each_ref()
-        .map(|a| -> &dyn SignatureVerificationAlgorithm { a });
-    let roots: Vec<_> = certificates(&case["trusted_certs"])
-        .into_iter()
-        .map(CertificateDer::from)
-        .collect();
-    let anchors: Vec<_> = roots
-        .iter()
-        .filter_map(|der| webpki::anchor_from_trusted_cert(der).ok())
-        .collect();
-    let intermediates: Vec<_> = certificates(&case["untrusted_intermediates"])
-        .into_iter()
-        .map(CertificateDer::from)
-        .collect();
+    let algorithms = ours.each_ref().map(|a| -> &dyn SignatureVerificationAlgorithm { a });
+    let roots: Vec<_> = certificates(&case["trusted_certs"]).into_iter().map(CertificateDer::from).collect();
+    let anchors: Vec<_> = roots.iter().filter_map(|der| webpki::anchor_from_trusted_cert(der).ok()).collect();
+    let intermediates: Vec<_> =
+        certificates(&case["untrusted_intermediates"]).into_iter().map(CertificateDer::from).collect();
     let leaf = CertificateDer::from(certificates(&case["peer_certificate"]).remove(0));
     let leaf = EndEntityCert::try_from(&leaf).map_err(text)?;
     let time = rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(time_of(case).secs()));
     let client = case["validation_kind"] == "CLIENT";
-    let usage = if client {
-        KeyUsage::client_auth()
-    } else {
-        KeyUsage::server_auth()
-    };
+    let usage = if client { KeyUsage::client_auth() } else { KeyUsage::server_auth() };
     let crls: Result<Vec<CertRevocationList<'_>>, String> = case["crls"]
         .as_array()
         .unwrap()
         .iter()
         .flat_map(|crl| pem::decode(pem::CRL, crl.as_str().unwrap()).unwrap())
-        .map(|der| {
-            OwnedCertRevocationList::from_der(&der)
-                .map(CertRevocationList::from)
-                .map_err(text)
-        })
+        .map(|der| OwnedCertRevocationList::from_der(&der).map(CertRevocationList::from).map_err(text))
         .collect();
     let crls = crls?;
     let crls: Vec<_> = crls.iter().collect();
     let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|b| b.build());
-    leaf.verify_for_usage(
-        &algorithms,
-        &anchors,
-        &intermediates,
-        time,
-        usage,
-        revocation,
-        None,
-    )
-    .map_err(text)?;
+    leaf.verify_for_usage(&algorithms, &anchors, &intermediates, time, usage, revocation, None)
+        .map_err(text)?;
     match case["expected_peer_name"]["value"].as_str() {
         Some(name) if !client => {
             let name = ServerName::try_from(name).map_err(|_| "not a server name".to_owned())?;
@@ -167,10 +122,7 @@ fn validate(case: &Value, backend: Backend) -> Result<(), String> {
 
 fn certificates(value: &Value) -> Vec<Vec<u8>> {
     let texts = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-    texts
-        .iter()
-        .flat_map(|text| pem::decode(pem::CERTIFICATE, text.as_str().unwrap()).unwrap())
-        .collect()
+    texts.iter().flat_map(|text| pem::decode(pem::CERTIFICATE, text.as_str().unwrap()).unwrap()).collect()
 }
 
 /// `YYYY-MM-DDTHH:MM:SS+00:00`, or the current time.

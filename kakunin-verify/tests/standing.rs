@@ -1,11 +1,5 @@
 //! What changes while a certificate stays the same: time, revocation, the age of what is known.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
@@ -42,17 +36,12 @@ fn a_revocation_is_seen_by_the_next_call_of_an_agent_held_for_long() {
     let chain = [world.leaf_der()];
     let agent = verifier.verify(&chain, NOW).unwrap();
     assert_eq!(code(agent.authorize(ACTION, NOW)), None);
-    for (reason, expected) in [
-        (Reason::CertificateHold, "agent_inactive"),
-        (Reason::PrivilegeWithdrawn, "agent_revoked"),
-    ] {
+    for (reason, expected) in
+        [(Reason::CertificateHold, "agent_inactive"), (Reason::PrivilegeWithdrawn, "agent_revoked")]
+    {
         live.replace(world.issuing.key.id(), &revoked(reason));
         assert_eq!(code(agent.authorize(ACTION, NOW)), Some(expected));
-        assert_eq!(
-            code(verifier.check(&chain, ACTION, NOW)),
-            Some(expected),
-            "remembered"
-        );
+        assert_eq!(code(verifier.check(&chain, ACTION, NOW)), Some(expected), "remembered");
         live.replace(world.issuing.key.id(), &RevokedSet::default());
         assert_eq!(code(agent.authorize(ACTION, NOW)), None, "released");
     }
@@ -61,9 +50,7 @@ fn a_revocation_is_seen_by_the_next_call_of_an_agent_held_for_long() {
 #[test]
 fn expiry_is_seen_on_every_way() {
     let world = World::p256();
-    let verifier = world
-        .builder()
-        .policy(Policy::strict().dangerously_ignore_staleness());
+    let verifier = world.builder().policy(Policy::strict().dangerously_ignore_staleness());
     let verifier = verifier.issuer(world.issuing_der.clone()).build(NOW).unwrap();
     let chain = [world.leaf_der()];
     let agent = verifier.verify(&chain, NOW).unwrap();
@@ -76,11 +63,7 @@ fn expiry_is_seen_on_every_way() {
         (NOW.plus(4_000 * DAY), Some("agent_expired")),
     ] {
         assert_eq!(code(agent.authorize(ACTION, now)), expected, "held, {now}");
-        assert_eq!(
-            code(verifier.check(&chain, ACTION, now)),
-            expected,
-            "remembered, {now}"
-        );
+        assert_eq!(code(verifier.check(&chain, ACTION, now)), expected, "remembered, {now}");
     }
 }
 
@@ -93,25 +76,10 @@ fn unknown_and_stale_are_denied_unless_the_policy_says_so_by_name() {
     let lax_age = Policy::strict().dangerously_ignore_staleness();
     let lax_unknown = Policy::strict().dangerously_accept_unknown_revocation();
     let cases = [
-        (
-            "nothing yet",
-            Snapshot::default(),
-            Policy::strict(),
-            Some("revocation_unknown"),
-        ),
-        (
-            "unknown issuer",
-            Snapshot::new(NOW),
-            Policy::strict(),
-            Some("revocation_unknown"),
-        ),
+        ("nothing yet", Snapshot::default(), Policy::strict(), Some("revocation_unknown")),
+        ("unknown issuer", Snapshot::new(NOW), Policy::strict(), Some("revocation_unknown")),
         ("unknown accepted", Snapshot::new(NOW), lax_unknown.clone(), None),
-        (
-            "fresh",
-            Snapshot::new(NOW).with(id, RevokedSet::default()),
-            Policy::strict(),
-            None,
-        ),
+        ("fresh", Snapshot::new(NOW).with(id, RevokedSet::default()), Policy::strict(), None),
         (
             "stale",
             Snapshot::new(old).with(id, RevokedSet::default()),
@@ -136,12 +104,7 @@ fn unknown_and_stale_are_denied_unless_the_policy_says_so_by_name() {
             Policy::strict(),
             Some("verify_unavailable"),
         ),
-        (
-            "stale accepted",
-            Snapshot::new(old).with(id, RevokedSet::default()),
-            lax_age.clone(),
-            None,
-        ),
+        ("stale accepted", Snapshot::new(old).with(id, RevokedSet::default()), lax_age.clone(), None),
         (
             "stale accepted, revoked",
             Snapshot::new(old).with(id, revoked(Reason::Superseded)),
@@ -151,9 +114,7 @@ fn unknown_and_stale_are_denied_unless_the_policy_says_so_by_name() {
     ];
     for (what, snapshot, policy, expected) in cases {
         let handle = RevocationHandle::default();
-        let verifier = Verifier::builder(handle.clone())
-            .anchor(world.anchor())
-            .policy(policy);
+        let verifier = Verifier::builder(handle.clone()).anchor(world.anchor()).policy(policy);
         let verifier = verifier.issuer(world.issuing_der.clone()).build(NOW).unwrap();
         handle.publish(snapshot);
         assert_eq!(code(verifier.check(&chain, ACTION, NOW)), expected, "{what}");
@@ -171,22 +132,15 @@ fn a_revoked_issuer_takes_its_agents_with_it() {
     let by_root = RevokedSet::from_entries([(issuing_serial, Reason::CaCompromise)]);
     handle.publish((*handle.current()).clone().with(world.root.key.id(), by_root));
     assert_eq!(code(agent.authorize(ACTION, NOW)), Some("issuer_revoked"));
-    assert_eq!(
-        code(verifier.check(&[world.leaf_der()], ACTION, NOW)),
-        Some("issuer_revoked")
-    );
+    assert_eq!(code(verifier.check(&[world.leaf_der()], ACTION, NOW)), Some("issuer_revoked"));
 }
 
 #[test]
 fn the_cache_changes_nothing_but_speed() {
     let world = World::p256();
     for capacity in [0, 1, 40] {
-        let verifier = world
-            .builder()
-            .issuer(world.issuing_der.clone())
-            .cache_capacity(capacity)
-            .build(NOW)
-            .unwrap();
+        let verifier =
+            world.builder().issuer(world.issuing_der.clone()).cache_capacity(capacity).build(NOW).unwrap();
         let leaves: Vec<_> = (0..100_u8)
             .map(|n| {
                 let mut spec = world.leaf();
@@ -215,16 +169,8 @@ fn a_refusal_says_what_to_answer() {
     for (result, code, status) in [
         (verifier.check(&none, ACTION, NOW), "certificate_missing", 401),
         (verifier.check(&[b"x"], ACTION, NOW), "certificate_malformed", 401),
-        (
-            verifier.check(&[world.leaf_der()], "write:all", NOW),
-            "scope_violation",
-            403,
-        ),
-        (
-            verifier.check(&[world.leaf_der()], ACTION, NOW.plus(60 * SECOND)),
-            "verify_unavailable",
-            503,
-        ),
+        (verifier.check(&[world.leaf_der()], "write:all", NOW), "scope_violation", 403),
+        (verifier.check(&[world.leaf_der()], ACTION, NOW.plus(60 * SECOND)), "verify_unavailable", 503),
     ] {
         let denied = result.unwrap_err();
         assert_eq!((denied.code(), denied.http_status()), (code, status), "{denied}");

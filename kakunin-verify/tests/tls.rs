@@ -1,11 +1,5 @@
 //! A TLS stack that is not ours accepts our leaf as client certificate, and the chain it hands over verifies.
-#![allow(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
@@ -42,20 +36,11 @@ fn rustls_accepts_the_agent_as_client() {
             spec.ext(oid::SUBJECT_ALT_NAME).value = san(&[(0x82, "server.example.org")]);
             spec.sign(&world.issuing.key)
         };
-        let chain = |leaf: &[u8]| {
-            vec![
-                CertificateDer::from(leaf.to_vec()),
-                CertificateDer::from(issuing.clone()),
-            ]
-        };
-        let peer = handshake(
-            &world,
-            (chain(&leaf), &world.leaf_key),
-            (chain(&server), &server_key),
-        );
-        let verifier = world
-            .builder()
-            .policy(kakunin_verify::Policy::strict().dangerously_ignore_staleness());
+        let chain =
+            |leaf: &[u8]| vec![CertificateDer::from(leaf.to_vec()), CertificateDer::from(issuing.clone())];
+        let peer = handshake(&world, (chain(&leaf), &world.leaf_key), (chain(&server), &server_key));
+        let verifier =
+            world.builder().policy(kakunin_verify::Policy::strict().dangerously_ignore_staleness());
         let mut root = world.root.spec(&world.root, None);
         root.not_before = time(now.minus(DAY));
         let anchor = kakunin_verify::TrustAnchor::new(&root.sign(&world.root.key), domain()).unwrap();
@@ -73,9 +58,8 @@ fn handshake(world: &World, client: Identity<'_>, server: Identity<'_>) -> Vec<C
     let roots = Arc::new(roots);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let key = |key: &Key| PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.pkcs8()));
-    let client_verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone())
-        .build()
-        .unwrap();
+    let client_verifier =
+        WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build().unwrap();
     let server_config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .unwrap()

@@ -69,10 +69,7 @@ impl PublicKey {
             #[cfg(feature = "aws-lc")]
             Backend::AwsLc => aws_lc::parse(spki)?,
         };
-        Ok(Self {
-            spki: spki.clone(),
-            verify,
-        })
+        Ok(Self { spki: spki.clone(), verify })
     }
 
     /// The key this was parsed from.

@@ -50,8 +50,6 @@ impl Verify for Ed25519 {
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         let signature = ed25519_dalek::Signature::from_slice(signature).map_err(|_| BadSignature)?;
         // Strict: no small-order keys, no malleable encodings.
-        self.0
-            .verify_strict(message, &signature)
-            .map_err(|_| BadSignature)
+        self.0.verify_strict(message, &signature).map_err(|_| BadSignature)
     }
 }

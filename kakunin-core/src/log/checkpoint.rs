@@ -20,12 +20,7 @@ impl Checkpoint {
     /// The text that is signed.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!(
-            "{}\n{}\n{}\n",
-            self.origin,
-            self.size,
-            Base64::encode_string(&self.root)
-        )
+        format!("{}\n{}\n{}\n", self.origin, self.size, Base64::encode_string(&self.root))
     }
 
     /// The signed note, from the text's signature.
@@ -40,11 +35,7 @@ impl Checkpoint {
     /// [`NoteError`].
     pub fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
         let checkpoint = Self::parse(key.open(note)?)?;
-        if checkpoint.origin == key.name() {
-            Ok(checkpoint)
-        } else {
-            Err(NoteError::Malformed)
-        }
+        if checkpoint.origin == key.name() { Ok(checkpoint) } else { Err(NoteError::Malformed) }
     }
 
     /// Parses the text of a checkpoint; extension lines are refused, as this product writes none.
@@ -61,15 +52,11 @@ impl Checkpoint {
             && size.bytes().all(|b| b.is_ascii_digit())
             && (size == "0" || !size.starts_with('0'));
         let mut hash = [0; 32];
-        let decoded = Base64::decode(root, &mut hash)
-            .map_err(|_| NoteError::Malformed)?
-            .len();
+        let decoded = Base64::decode(root, &mut hash).map_err(|_| NoteError::Malformed)?.len();
         match size.parse() {
-            Ok(size) if canonical && decoded == 32 && !origin.is_empty() => Ok(Self {
-                origin: origin.to_owned(),
-                size,
-                root: hash,
-            }),
+            Ok(size) if canonical && decoded == 32 && !origin.is_empty() => {
+                Ok(Self { origin: origin.to_owned(), size, root: hash })
+            }
             _ => Err(NoteError::Malformed),
         }
     }

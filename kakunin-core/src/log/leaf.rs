@@ -85,11 +85,7 @@ impl Leaf {
         let mut out = Vec::with_capacity(256);
         // Writing to a Vec cannot fail; an error here would be a fault of this function.
         write(self, &mut Encoder::new(&mut out)).map_err(|_| LeafError::Malformed)?;
-        if out.len() > MAX_LEAF_LEN {
-            Err(LeafError::TooLong)
-        } else {
-            Ok(out)
-        }
+        if out.len() > MAX_LEAF_LEN { Err(LeafError::TooLong) } else { Ok(out) }
     }
 
     /// Decodes a leaf.
@@ -102,11 +98,7 @@ impl Leaf {
         }
         let leaf = read(octets)?;
         // One comparison refuses every other spelling: long integers, other orders, trailing octets.
-        if leaf.encode()? == octets {
-            Ok(leaf)
-        } else {
-            Err(LeafError::Malformed)
-        }
+        if leaf.encode()? == octets { Ok(leaf) } else { Err(LeafError::Malformed) }
     }
 
     /// Whether a reader that does not know this kind must stop.
@@ -120,9 +112,8 @@ impl Leaf {
 /// payload and salt are erased.
 #[must_use]
 pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> [u8; 32] {
-    Hmac::<sha2::Sha256>::new_from_slice(salt).map_or([0; 32], |mac| {
-        mac.chain_update(payload).finalize().into_bytes().into()
-    })
+    Hmac::<sha2::Sha256>::new_from_slice(salt)
+        .map_or([0; 32], |mac| mac.chain_update(payload).finalize().into_bytes().into())
 }
 
 type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
@@ -144,13 +135,7 @@ fn write(leaf: &Leaf, e: &mut Encoder<&mut Vec<u8>>) -> Written {
         leaf.commitment.is_some(),
     ];
     let present = optional.into_iter().map(u64::from).sum::<u64>();
-    e.map(3 + present)?
-        .u8(0)?
-        .u64(VERSION)?
-        .u8(1)?
-        .u16(leaf.kind)?
-        .u8(2)?
-        .u64(leaf.time.millis())?;
+    e.map(3 + present)?.u8(0)?.u64(VERSION)?.u8(1)?.u16(leaf.kind)?.u8(2)?.u64(leaf.time.millis())?;
     if let Some(agent) = &leaf.agent {
         e.u8(3)?.bytes(agent.as_bytes())?;
     }
@@ -227,44 +212,20 @@ fn read(octets: &[u8]) -> Result<Leaf, LeafError> {
     let kind = d.u16()?;
     required(next(&mut d, 2)?)?;
     let time = UnixTime::from_millis(d.u64()?);
-    let agent = if next(&mut d, 3)? {
-        Some(AgentId::from_bytes(exact(d.bytes()?)?))
-    } else {
-        None
-    };
+    let agent = if next(&mut d, 3)? { Some(AgentId::from_bytes(exact(d.bytes()?)?)) } else { None };
     let serial = match next(&mut d, 4)? {
         true => Some(Serial::from_bytes(exact(d.bytes()?)?).ok_or(LeafError::Malformed)?),
         false => None,
     };
-    let subject = if next(&mut d, 5)? {
-        Some(name(&mut d)?)
-    } else {
-        None
-    };
-    let tool = if next(&mut d, 6)? {
-        Some(name(&mut d)?)
-    } else {
-        None
-    };
+    let subject = if next(&mut d, 5)? { Some(name(&mut d)?) } else { None };
+    let tool = if next(&mut d, 6)? { Some(name(&mut d)?) } else { None };
     let action = match next(&mut d, 7)? {
         true => Some(Action::parse(d.str()?).map_err(|_| LeafError::Malformed)?),
         false => None,
     };
-    let correlation = if next(&mut d, 8)? {
-        Some(name(&mut d)?)
-    } else {
-        None
-    };
-    let attribution = if next(&mut d, 9)? {
-        Some(attribution_of(d.u8()?)?)
-    } else {
-        None
-    };
-    let score = if next(&mut d, 10)? {
-        Some(score_of(d.u32()?)?)
-    } else {
-        None
-    };
+    let correlation = if next(&mut d, 8)? { Some(name(&mut d)?) } else { None };
+    let attribution = if next(&mut d, 9)? { Some(attribution_of(d.u8()?)?) } else { None };
+    let score = if next(&mut d, 10)? { Some(score_of(d.u32()?)?) } else { None };
     let facts = match (next(&mut d, 11)?, &action) {
         (true, Some(action)) => Some(read_facts(&mut d, action)?),
         (true, None) => return Err(LeafError::Malformed),
@@ -276,35 +237,16 @@ fn read(octets: &[u8]) -> Result<Leaf, LeafError> {
         false => None,
     };
     let client_id = if next(&mut d, 13)? { Some(d.u64()?) } else { None };
-    let commitment = if next(&mut d, 14)? {
-        Some(exact(d.bytes()?)?)
-    } else {
-        None
-    };
+    let commitment = if next(&mut d, 14)? { Some(exact(d.bytes()?)?) } else { None };
     required(fields == 0)?;
     let act = match (action, attribution, facts) {
-        (Some(action), Some(attribution), Some(facts)) => Some(Act {
-            subject,
-            tool,
-            action,
-            correlation,
-            attribution,
-            score,
-            facts,
-            stream,
-            client_id,
-        }),
+        (Some(action), Some(attribution), Some(facts)) => {
+            Some(Act { subject, tool, action, correlation, attribution, score, facts, stream, client_id })
+        }
         _ => None,
     };
     // Parts of an act without the whole are caught by the comparison in `decode`.
-    Ok(Leaf {
-        kind,
-        time,
-        agent,
-        serial,
-        act,
-        commitment,
-    })
+    Ok(Leaf { kind, time, agent, serial, act, commitment })
 }
 
 struct Keys<'k> {
@@ -338,10 +280,7 @@ fn read_facts(d: &mut Decoder<'_>, action: &Action) -> Result<Facts, LeafError> 
         }
         Ok(Some(d.u64()?))
     };
-    let amount = number()?
-        .map(u8::try_from)
-        .transpose()
-        .map_err(|_| LeafError::Malformed)?;
+    let amount = number()?.map(u8::try_from).transpose().map_err(|_| LeafError::Malformed)?;
     if amount.is_some_and(|a| a > 64) || flags > 3 {
         return Err(LeafError::Malformed);
     }
@@ -374,11 +313,7 @@ fn name(d: &mut Decoder<'_>) -> Result<String, LeafError> {
 
 fn score_of(millionths: u32) -> Result<Score, LeafError> {
     let score = Score::from_millionths(millionths);
-    if score.millionths() == millionths {
-        Ok(score)
-    } else {
-        Err(LeafError::Malformed)
-    }
+    if score.millionths() == millionths { Ok(score) } else { Err(LeafError::Malformed) }
 }
 
 macro_rules! codes {
@@ -411,14 +346,7 @@ codes!(
     EventKind::MessageVerificationFailed = 6,
     EventKind::Other = 7
 );
-codes!(
-    outcome_code,
-    outcome_of,
-    Outcome,
-    Outcome::Ok = 0,
-    Outcome::Error = 1,
-    Outcome::Denied = 2
-);
+codes!(outcome_code, outcome_of, Outcome, Outcome::Ok = 0, Outcome::Error = 1, Outcome::Denied = 2);
 codes!(
     attribution_code,
     attribution_of,

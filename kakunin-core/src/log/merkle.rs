@@ -11,22 +11,13 @@ pub const MAX_PROOF_LEN: usize = 64;
 /// Hash of a leaf: `SHA-256(0x00 || leaf)`.
 #[must_use]
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
-    Sha256::new()
-        .chain_update([0])
-        .chain_update(leaf)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
 }
 
 /// Hash of an inner node: `SHA-256(0x01 || left || right)`.
 #[must_use]
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    Sha256::new()
-        .chain_update([1])
-        .chain_update(left)
-        .chain_update(right)
-        .finalize()
-        .into()
+    Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
 /// Root of the empty tree: `SHA-256("")`.
@@ -117,11 +108,7 @@ pub fn inclusion_proof(leaves: &[Hash], index: usize) -> Vec<Hash> {
 /// Consistency proof from the first `m` leaves to all of them: `PROOF`. Empty for `m` of 0 or all.
 #[must_use]
 pub fn consistency_proof(leaves: &[Hash], m: usize) -> Vec<Hash> {
-    if m == 0 || m >= leaves.len() {
-        Vec::new()
-    } else {
-        subproof(leaves, m, true)
-    }
+    if m == 0 || m >= leaves.len() { Vec::new() } else { subproof(leaves, m, true) }
 }
 
 fn subproof(leaves: &[Hash], m: usize, whole: bool) -> Vec<Hash> {
@@ -175,11 +162,7 @@ pub fn verify_inclusion(
         fnode >>= 1;
         snode >>= 1;
     }
-    if snode == 0 && hash == *root {
-        Ok(())
-    } else {
-        Err(BadProof)
-    }
+    if snode == 0 && hash == *root { Ok(()) } else { Err(BadProof) }
 }
 
 /// Checks a consistency proof (RFC 9162, 2.1.4.2; size 0 as C2SP tlog-witness has it).

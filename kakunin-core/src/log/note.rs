@@ -75,12 +75,7 @@ impl VerifierKey {
             .finalize()
             .into();
         let [a, b, c, d, ..] = digest;
-        Ok(Self {
-            name: name.to_owned(),
-            id: [a, b, c, d],
-            octets,
-            key,
-        })
+        Ok(Self { name: name.to_owned(), id: [a, b, c, d], octets, key })
     }
 
     /// Parses `name+hash+key`.
@@ -97,11 +92,7 @@ impl VerifierKey {
             Ok([ED25519, octets @ ..]) if octets.len() == 32 => Self::new(name, &spki_of(octets)?)?,
             _ => return Err(NoteError::Key),
         };
-        if crate::id::hex_encode(&key.id) == id {
-            Ok(key)
-        } else {
-            Err(NoteError::Key)
-        }
+        if crate::id::hex_encode(&key.id) == id { Ok(key) } else { Err(NoteError::Key) }
     }
 
     /// Name of the key.
@@ -130,9 +121,7 @@ impl VerifierKey {
                 return Err(NoteError::Malformed);
             }
             if name == self.name && id == self.id {
-                self.key
-                    .verify(text.as_bytes(), &signature)
-                    .map_err(|_| NoteError::Forged)?;
+                self.key.verify(text.as_bytes(), &signature).map_err(|_| NoteError::Forged)?;
                 found = true;
             }
         }
@@ -144,13 +133,7 @@ impl VerifierKey {
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blob: Vec<u8> = core::iter::once(ED25519).chain(self.octets).collect();
-        write!(
-            f,
-            "{}+{}+{}",
-            self.name,
-            crate::id::hex_encode(&self.id),
-            Base64::encode_string(&blob)
-        )
+        write!(f, "{}+{}+{}", self.name, crate::id::hex_encode(&self.id), Base64::encode_string(&blob))
     }
 }
 

@@ -218,12 +218,7 @@ impl Record {
     /// A record that is not an event.
     #[must_use]
     pub fn control(time: UnixTime, agent: Option<AgentId>, serial: Option<Serial>, control: Control) -> Self {
-        Self {
-            time,
-            agent,
-            serial,
-            body: Body::Control(Box::new(control)),
-        }
+        Self { time, agent, serial, body: Body::Control(Box::new(control)) }
     }
 
     /// Makes the entry that is appended.
@@ -234,11 +229,7 @@ impl Record {
         let (kind, act, octets) = match &self.body {
             Body::Event(act, event) => {
                 let octets = event.as_ref().map(serde_json::to_vec).transpose();
-                (
-                    EVENT,
-                    Some((**act).clone()),
-                    octets.map_err(|_| RecordError::Payload)?,
-                )
+                (EVENT, Some((**act).clone()), octets.map_err(|_| RecordError::Payload)?)
             }
             Body::Control(control) => {
                 let octets = serde_json::to_vec(control).map_err(|_| RecordError::Payload)?;
@@ -252,18 +243,8 @@ impl Record {
             })
             .transpose()?;
         let commitment = payload.as_ref().map(Payload::commitment);
-        let leaf = Leaf {
-            kind,
-            time: self.time,
-            agent: self.agent,
-            serial: self.serial,
-            act,
-            commitment,
-        };
-        Ok(Entry {
-            leaf: leaf.encode()?,
-            payload,
-        })
+        let leaf = Leaf { kind, time: self.time, agent: self.agent, serial: self.serial, act, commitment };
+        Ok(Entry { leaf: leaf.encode()?, payload })
     }
 
     /// Reads an entry back, and checks its payload against the leaf's commitment.
@@ -282,10 +263,7 @@ impl Record {
         let body = match (leaf.kind, leaf.act, payload) {
             (EVENT, Some(act), payload) => {
                 let event = payload.map(serde_json::from_slice).transpose();
-                Body::Event(
-                    Box::new(act),
-                    event.map_err(|_| corrupt("an event's payload does not decode"))?,
-                )
+                Body::Event(Box::new(act), event.map_err(|_| corrupt("an event's payload does not decode"))?)
             }
             (kind, None, Some(octets)) => {
                 let control: Control = serde_json::from_slice(octets)
@@ -297,11 +275,6 @@ impl Record {
             }
             _ => return Err(corrupt("a record lacks its payload")),
         };
-        Ok(Self {
-            time: leaf.time,
-            agent: leaf.agent,
-            serial: leaf.serial,
-            body,
-        })
+        Ok(Self { time: leaf.time, agent: leaf.agent, serial: leaf.serial, body })
     }
 }

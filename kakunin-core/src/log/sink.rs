@@ -134,9 +134,7 @@ impl Append {
     #[must_use]
     pub fn is_consistent(&self) -> bool {
         let mut frontier = self.expected.frontier.clone();
-        self.entries
-            .iter()
-            .for_each(|e| frontier.push(super::merkle::leaf_hash(&e.leaf)));
+        self.entries.iter().for_each(|e| frontier.push(super::merkle::leaf_hash(&e.leaf)));
         !self.entries.is_empty() && frontier == self.next.frontier && self.expected.time <= self.next.time
     }
 

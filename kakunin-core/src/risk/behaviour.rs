@@ -18,12 +18,7 @@ struct Agent {
 
 impl Agent {
     fn new() -> Self {
-        Self {
-            model: Weighted::default(),
-            prior: Prior::default(),
-            history: History::default(),
-            now: START,
-        }
+        Self { model: Weighted::default(), prior: Prior::default(), history: History::default(), now: START }
     }
 
     /// An agent that did 40 honest things in its first minutes.
@@ -77,42 +72,26 @@ fn fact(action: u64, effect: Effect, outcome: Outcome) -> Facts {
 }
 
 fn honest(i: u64) -> Facts {
-    Facts {
-        target: Some(100 + i % 4),
-        ..fact(i % 3, Effect::Read, Outcome::Ok)
-    }
+    Facts { target: Some(100 + i % 4), ..fact(i % 3, Effect::Read, Outcome::Ok) }
 }
 
 fn refused(action: u64) -> Facts {
-    Facts {
-        out_of_scope: true,
-        ..fact(action, Effect::Read, Outcome::Denied)
-    }
+    Facts { out_of_scope: true, ..fact(action, Effect::Read, Outcome::Denied) }
 }
 
 fn wrong_password() -> Facts {
-    Facts {
-        auth_failure: true,
-        ..fact(77, Effect::Read, Outcome::Denied)
-    }
+    Facts { auth_failure: true, ..fact(77, Effect::Read, Outcome::Denied) }
 }
 
 fn payment(payee: u64, amount: u8) -> Facts {
-    Facts {
-        counterparty: Some(payee),
-        amount: Some(amount),
-        ..fact(55, Effect::Pay, Outcome::Ok)
-    }
+    Facts { counterparty: Some(payee), amount: Some(amount), ..fact(55, Effect::Pay, Outcome::Ok) }
 }
 
 fn attack(i: u64) -> Facts {
     match i % 5 {
         3 => wrong_password(),
         4 => payment(9_000 + i, 24),
-        _ => Facts {
-            target: Some(7_000 + i),
-            ..refused(500 + i % 3)
-        },
+        _ => Facts { target: Some(7_000 + i), ..refused(500 + i % 3) },
     }
 }
 
@@ -125,29 +104,14 @@ struct Lcg(u64);
 
 impl Lcg {
     fn below(&mut self, n: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
 
     fn facts(&mut self) -> Facts {
-        let effects = [
-            Effect::Read,
-            Effect::Write,
-            Effect::Send,
-            Effect::Pay,
-            Effect::Delete,
-            Effect::Rights,
-        ];
-        let outcomes = [
-            Outcome::Ok,
-            Outcome::Ok,
-            Outcome::Ok,
-            Outcome::Error,
-            Outcome::Denied,
-        ];
+        let effects =
+            [Effect::Read, Effect::Write, Effect::Send, Effect::Pay, Effect::Delete, Effect::Rights];
+        let outcomes = [Outcome::Ok, Outcome::Ok, Outcome::Ok, Outcome::Error, Outcome::Denied];
         let action = self.below(60);
         let mut facts = fact(action, effects[index(action % 6)], outcomes[index(self.below(5))]);
         facts.target = (self.below(2) == 0).then(|| self.below(400));
@@ -165,12 +129,7 @@ impl Lcg {
 
 #[test]
 fn an_attack_of_a_minute_is_warned_of_and_then_revoked() {
-    let acts = |threshold| {
-        Agent::at_work()
-            .until(threshold, 30, |i| (8 * SECOND, attack(i)))
-            .unwrap()
-            + 1
-    };
+    let acts = |threshold| Agent::at_work().until(threshold, 30, |i| (8 * SECOND, attack(i))).unwrap() + 1;
     assert!((5..acts(REVOKE)).contains(&acts(WARNING)));
     assert!((8..=15).contains(&acts(REVOKE)), "{}", acts(REVOKE));
 }
@@ -179,14 +138,7 @@ fn an_attack_of_a_minute_is_warned_of_and_then_revoked() {
 fn an_attack_that_is_all_refused_is_revoked_too() {
     let acts = Agent::at_work()
         .until(REVOKE, 30, |i| {
-            (
-                5 * SECOND,
-                Facts {
-                    out_of_scope: true,
-                    outcome: Outcome::Denied,
-                    ..attack(i)
-                },
-            )
+            (5 * SECOND, Facts { out_of_scope: true, outcome: Outcome::Denied, ..attack(i) })
         })
         .unwrap();
     assert!((7..15).contains(&acts), "{acts}");
@@ -194,11 +146,9 @@ fn an_attack_that_is_all_refused_is_revoked_too() {
 
 #[test]
 fn refusals_alone_revoke() {
-    for (mut agent, gap) in [
-        (Agent::new(), SECOND),
-        (Agent::at_work(), 10 * SECOND),
-        (Agent::at_work(), 20 * SECOND),
-    ] {
+    for (mut agent, gap) in
+        [(Agent::new(), SECOND), (Agent::at_work(), 10 * SECOND), (Agent::at_work(), 20 * SECOND)]
+    {
         let acts = agent.until(REVOKE, 60, |_| (gap, refused(5))).unwrap() + 1;
         assert!((12..=20).contains(&acts), "{acts}");
     }
@@ -206,10 +156,7 @@ fn refusals_alone_revoke() {
 
 #[test]
 fn guessing_passwords_revokes() {
-    let acts = Agent::at_work()
-        .until(REVOKE, 60, |_| (5 * SECOND, wrong_password()))
-        .unwrap()
-        + 1;
+    let acts = Agent::at_work().until(REVOKE, 60, |_| (5 * SECOND, wrong_password())).unwrap() + 1;
     assert!((12..=25).contains(&acts), "{acts}");
 }
 
@@ -217,35 +164,19 @@ fn guessing_passwords_revokes() {
 fn a_slow_burner_is_revoked_within_weeks() {
     // Every sixth act, one each 40 minutes, tests another door.
     let act = |i| match i % 6 {
-        5 => (
-            40 * MINUTE,
-            Facts {
-                target: Some(10_000 + i),
-                ..refused(500 + i % 4)
-            },
-        ),
+        5 => (40 * MINUTE, Facts { target: Some(10_000 + i), ..refused(500 + i % 4) }),
         _ => (40 * MINUTE, honest(i)),
     };
     let days = Agent::new().until(REVOKE, 30 * 36, act).unwrap() / 36;
     assert!((7..25).contains(&days), "{days}");
     // And the same door every hour, which never becomes ordinary either.
-    assert!(
-        Agent::new()
-            .until(REVOKE, 30 * 24, |_| (HOUR, refused(5)))
-            .is_some()
-    );
+    assert!(Agent::new().until(REVOKE, 30 * 24, |_| (HOUR, refused(5))).is_some());
 }
 
 #[test]
 fn honest_mistakes_stay_below_the_warning() {
     let act = |i| match i % 40 {
-        7 | 27 => (
-            72 * MINUTE,
-            Facts {
-                target: Some(50_000 + i),
-                ..refused(6)
-            },
-        ),
+        7 | 27 => (72 * MINUTE, Facts { target: Some(50_000 + i), ..refused(6) }),
         13 => (72 * MINUTE, wrong_password()),
         14 => (MINUTE, wrong_password()),
         _ => (72 * MINUTE, honest(i)),
@@ -270,10 +201,7 @@ fn a_new_payee_is_surprising_only_after_many_known_ones() {
         (0..days * each).for_each(|i| assert!(agent.act(DAY / each, payment(1 + i % 2, 14)) < 300_000));
         agent.assess(HOUR, payment(99, 14))
     };
-    assert!(
-        pays(1, 40).score.millionths() < 50_000,
-        "a habit of a day is hardly one"
-    );
+    assert!(pays(1, 40).score.millionths() < 50_000, "a habit of a day is hardly one");
     assert!(pays(10, 1).score.millionths() < WARNING);
     let sure = pays(20, 3);
     assert!(sure.score.millionths() >= REVOKE);
@@ -290,11 +218,7 @@ fn the_suspicious_does_not_become_ordinary() {
     for _ in 0..40 {
         agent.act(SECOND, refused(9));
     }
-    assert_eq!(
-        agent.assess(SECOND, refused(9)).surprise,
-        first,
-        "a burst is not its own excuse"
-    );
+    assert_eq!(agent.assess(SECOND, refused(9)).surprise, first, "a burst is not its own excuse");
     for _ in 0..200 {
         agent.act(6 * HOUR, refused(9));
     }
@@ -312,30 +236,15 @@ fn a_score_only_falls_between_events_and_is_gone_after_the_window() {
             agent.act(gap, lcg.facts());
         }
         let mut before = Score::MAX;
-        let steps = [
-            0,
-            1,
-            SECOND,
-            MINUTE,
-            7 * MINUTE,
-            59 * MINUTE,
-            HOUR,
-            5 * HOUR,
-            DAY,
-            3 * DAY,
-        ];
+        let steps = [0, 1, SECOND, MINUTE, 7 * MINUTE, 59 * MINUTE, HOUR, 5 * HOUR, DAY, 3 * DAY];
         for step in steps.into_iter().chain([7 * MINUTE; 300]).chain([HOUR; 100]) {
             agent.now += step;
-            let score = agent
-                .model
-                .current(&agent.history, UnixTime::from_millis(agent.now));
+            let score = agent.model.current(&agent.history, UnixTime::from_millis(agent.now));
             assert!(score <= before);
             before = score;
         }
         assert_eq!(
-            agent
-                .model
-                .current(&agent.history, UnixTime::from_millis(agent.now + 31 * DAY)),
+            agent.model.current(&agent.history, UnixTime::from_millis(agent.now + 31 * DAY)),
             Score::default()
         );
     }
@@ -349,25 +258,11 @@ fn more_evidence_never_scores_less() {
         let facts = lcg.facts();
         let at = UnixTime::from_millis(agent.now);
         let score = |facts: Facts| agent.model.assess(&agent.history, &agent.prior, at, &facts).score;
-        let calm = Facts {
-            out_of_scope: false,
-            auth_failure: false,
-            ..facts
-        };
+        let calm = Facts { out_of_scope: false, auth_failure: false, ..facts };
         for worse in [
-            Facts {
-                out_of_scope: true,
-                ..calm
-            },
-            Facts {
-                auth_failure: true,
-                ..calm
-            },
-            Facts {
-                out_of_scope: true,
-                auth_failure: true,
-                ..calm
-            },
+            Facts { out_of_scope: true, ..calm },
+            Facts { auth_failure: true, ..calm },
+            Facts { out_of_scope: true, auth_failure: true, ..calm },
         ] {
             assert!(score(worse) >= score(calm));
         }
@@ -379,10 +274,7 @@ fn more_evidence_never_scores_less() {
 #[test]
 fn evidence_names_what_was_seen() {
     let mut agent = Agent::at_work();
-    for (facts, family) in [
-        (refused(5), Family::ScopeBoundary),
-        (wrong_password(), Family::Authentication),
-    ] {
+    for (facts, family) in [(refused(5), Family::ScopeBoundary), (wrong_password(), Family::Authentication)] {
         let before = agent.history.clone();
         let a = agent.assess(SECOND, facts);
         assert_eq!(a.strongest()[0].0, family);
@@ -402,11 +294,7 @@ fn histories_stay_small_and_round_trip() {
     for round in 0..6 {
         let mut agent = Agent::new();
         for i in 0..2_500_u64 {
-            let gap = if round < 3 {
-                lcg.gap()
-            } else {
-                lcg.below(40 * MINUTE)
-            };
+            let gap = if round < 3 { lcg.gap() } else { lcg.below(40 * MINUTE) };
             let mut facts = lcg.facts();
             facts.action = facts.action.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             facts.target = Some(i.wrapping_mul(0xD134_2543_DE82_EF95));
@@ -442,18 +330,13 @@ fn one_log_one_score_bit_for_bit() {
             scores.push(a.score.millionths());
         }
     }
-    sum = agent
-        .history
-        .encode()
-        .iter()
-        .fold(sum, |s, b| s.wrapping_mul(31).wrapping_add((*b).into()));
+    sum = agent.history.encode().iter().fold(sum, |s, b| s.wrapping_mul(31).wrapping_add((*b).into()));
     assert_eq!(scores, GOLDEN, "the model changed: it needs a new version");
     assert_eq!(sum, GOLDEN_SUM);
 }
 
-const GOLDEN: [u32; 10] = [
-    457_082, 589_671, 645_791, 809_237, 692_489, 792_153, 727_660, 847_085, 748_073, 763_869,
-];
+const GOLDEN: [u32; 10] =
+    [457_082, 589_671, 645_791, 809_237, 692_489, 792_153, 727_660, 847_085, 748_073, 763_869];
 const GOLDEN_SUM: u64 = 1_511_063_362_018_450_772;
 
 #[test]
@@ -462,19 +345,10 @@ fn others_do_not_matter() {
     let (mut together, mut alone) = ([Agent::new(), Agent::new()], [Agent::new(), Agent::new()]);
     let mut lcg = Lcg(5);
     let acts: Vec<_> = (0..200).map(|i| (i % 2, lcg.below(HOUR), lcg.facts())).collect();
-    let mixed: Vec<_> = acts
-        .iter()
-        .map(|(who, gap, facts)| together[*who].act(*gap, *facts))
-        .collect();
+    let mixed: Vec<_> = acts.iter().map(|(who, gap, facts)| together[*who].act(*gap, *facts)).collect();
     for (who, agent) in alone.iter_mut().enumerate() {
-        let own: Vec<_> = acts
-            .iter()
-            .filter(|a| a.0 == who)
-            .map(|(_, gap, facts)| agent.act(*gap, *facts))
-            .collect();
-        assert_eq!(
-            own,
-            mixed.iter().skip(who).step_by(2).copied().collect::<Vec<_>>()
-        );
+        let own: Vec<_> =
+            acts.iter().filter(|a| a.0 == who).map(|(_, gap, facts)| agent.act(*gap, *facts)).collect();
+        assert_eq!(own, mixed.iter().skip(who).step_by(2).copied().collect::<Vec<_>>());
     }
 }

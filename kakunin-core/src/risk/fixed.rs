@@ -6,9 +6,7 @@ pub(super) const BIT: u64 = 1_000_000;
 /// `value * num / den` without overflow; a division by zero gives zero, an overflow the largest value.
 pub(super) fn mul_div(value: u64, num: u64, den: u64) -> u64 {
     let product = u128::from(value) * u128::from(num);
-    product
-        .checked_div(u128::from(den))
-        .map_or(0, |q| u64::try_from(q).unwrap_or(u64::MAX))
+    product.checked_div(u128::from(den)).map_or(0, |q| u64::try_from(q).unwrap_or(u64::MAX))
 }
 
 /// A sum of evidence, capped to what is stored.
@@ -47,10 +45,7 @@ mod tests {
 
     #[test]
     fn logarithms_are_exact_at_powers_of_two_and_never_rise() {
-        assert_eq!(
-            [surprise(1, 1), surprise(1, 2), surprise(3, 24)],
-            [0, BIT, 3 * BIT]
-        );
+        assert_eq!([surprise(1, 1), surprise(1, 2), surprise(3, 24)], [0, BIT, 3 * BIT]);
         assert_eq!(surprise(0, 0), 0);
         assert_eq!(surprise(1, u64::MAX), 20 * BIT);
         assert_eq!(surprise(u64::MAX, 1), 0);
@@ -59,10 +54,7 @@ mod tests {
 
     #[test]
     fn doubt_rises_with_evidence_up_to_certainty() {
-        assert_eq!(
-            [0, BIT, 2 * BIT, 3 * BIT].map(doubt),
-            [0, 500_000, 750_000, 875_000]
-        );
+        assert_eq!([0, BIT, 2 * BIT, 3 * BIT].map(doubt), [0, 500_000, 750_000, 875_000]);
         assert_eq!(doubt(u64::MAX), 1_000_000);
         assert!((0..40_000).all(|n| doubt(n * 1_000) <= doubt((n + 1) * 1_000)));
     }

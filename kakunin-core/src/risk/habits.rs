@@ -63,19 +63,12 @@ const fn mixed(a: Token, b: Token) -> u64 {
 impl Habits {
     /// What is known of an action; nothing yet if it never was used.
     pub(super) fn action(&self, action: Token) -> Option<&ActionHabit> {
-        self.actions
-            .binary_search_by_key(&action, |a| a.action)
-            .ok()
-            .and_then(|i| self.actions.get(i))
+        self.actions.binary_search_by_key(&action, |a| a.action).ok().and_then(|i| self.actions.get(i))
     }
 
     /// On how many days a pair was met in calm, if at all, up to [`KNOWN`].
     pub(super) fn days(&self, key: u64) -> Option<u8> {
-        self.pairs
-            .binary_search_by_key(&key, |p| p.key)
-            .ok()
-            .and_then(|i| self.pairs.get(i))
-            .map(|p| p.days)
+        self.pairs.binary_search_by_key(&key, |p| p.key).ok().and_then(|i| self.pairs.get(i)).map(|p| p.days)
     }
 
     /// Days of work in a row, before `day`, on which it met nothing new.
@@ -130,13 +123,7 @@ impl Habits {
             Err(_) => {
                 make_room(&mut self.actions, ACTIONS, |a| (a.last_day, a.uses));
                 let at = self.actions.partition_point(|a| a.action < facts.action);
-                self.actions.insert(
-                    at,
-                    ActionHabit {
-                        action: facts.action,
-                        ..ActionHabit::default()
-                    },
-                );
+                self.actions.insert(at, ActionHabit { action: facts.action, ..ActionHabit::default() });
                 at
             }
         };
@@ -153,11 +140,7 @@ impl Habits {
         // An unusual amount becomes usual one doubling at a time, and not by a suspicious act.
         let amount = facts.amount.unwrap_or(0).min(64);
         if amount > habit.amount && !suspicious {
-            habit.amount = if habit.amount == 0 {
-                amount
-            } else {
-                habit.amount + 1
-            };
+            habit.amount = if habit.amount == 0 { amount } else { habit.amount + 1 };
         }
     }
 
@@ -172,14 +155,7 @@ impl Habits {
         }
         make_room(&mut self.pairs, PAIRS, |p| (p.days, p.last_day));
         let at = self.pairs.partition_point(|p| p.key < key);
-        self.pairs.insert(
-            at,
-            Pair {
-                key,
-                last_day: day,
-                days: calm,
-            },
-        );
+        self.pairs.insert(at, Pair { key, last_day: day, days: calm });
     }
 
     pub(super) fn encode(&self, out: &mut Writer) {
@@ -211,13 +187,7 @@ impl Habits {
         let actions = table(bytes, ACTIONS, |b| {
             let (action, last_day, uses, run, amount) = (b.u64()?, b.u32()?, b.u32()?, b.u32()?, b.u8()?);
             let sound = (1..=MOST_USES).contains(&uses) && run <= uses && amount <= 64 && last_day <= today;
-            sound.then_some(ActionHabit {
-                action,
-                last_day,
-                uses,
-                run,
-                amount,
-            })
+            sound.then_some(ActionHabit { action, last_day, uses, run, amount })
         })?;
         let pairs = table(bytes, PAIRS, |b| {
             let (key, last_day, days) = (b.u64()?, b.u32()?, b.u8()?);
@@ -227,15 +197,7 @@ impl Habits {
             actions.is_sorted_by(|a, b| a.action < b.action) && pairs.is_sorted_by(|a, b| a.key < b.key);
         let counts = busy_hours <= SETTLED && quiet_days <= SETTLED && fresh_today <= 1 && day <= today;
         let fresh_today = fresh_today == 1;
-        (sorted && counts).then_some(Self {
-            actions,
-            pairs,
-            busy,
-            busy_hours,
-            day,
-            quiet_days,
-            fresh_today,
-        })
+        (sorted && counts).then_some(Self { actions, pairs, busy, busy_hours, day, quiet_days, fresh_today })
     }
 }
 

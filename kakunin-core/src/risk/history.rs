@@ -111,10 +111,7 @@ mod tests {
         assert!((0..bytes.len()).all(|n| History::decode(&bytes[..n]).is_none()));
         assert!(History::decode(&[bytes.as_slice(), &[0]].concat()).is_none());
         assert!(History::decode(&[]).is_none());
-        assert_eq!(
-            History::decode(&History::default().encode()),
-            Some(History::default())
-        );
+        assert_eq!(History::decode(&History::default().encode()), Some(History::default()));
     }
 
     // Whatever is accepted is what would have been written, and can be worked with.

@@ -37,11 +37,7 @@ impl Score {
     /// From millionths; anything above [`Score::MAX`] is that.
     #[must_use]
     pub const fn from_millionths(millionths: u32) -> Self {
-        if millionths > Self::MAX.0 {
-            Self::MAX
-        } else {
-            Self(millionths)
-        }
+        if millionths > Self::MAX.0 { Self::MAX } else { Self(millionths) }
     }
 
     /// Millionths.
@@ -92,11 +88,7 @@ impl Thresholds {
     /// [`ThresholdsError`] unless `0 < medium < warning < revoke`.
     pub fn new(medium: Score, warning: Score, revoke: Score) -> Result<Self, ThresholdsError> {
         if Score::default() < medium && medium < warning && warning < revoke {
-            Ok(Self {
-                medium,
-                warning,
-                revoke,
-            })
+            Ok(Self { medium, warning, revoke })
         } else {
             Err(ThresholdsError)
         }
@@ -123,11 +115,7 @@ impl Thresholds {
 /// 0.3, 0.75, 0.85.
 impl Default for Thresholds {
     fn default() -> Self {
-        Self {
-            medium: Score(300_000),
-            warning: Score(750_000),
-            revoke: Score(850_000),
-        }
+        Self { medium: Score(300_000), warning: Score(750_000), revoke: Score(850_000) }
     }
 }
 
@@ -147,12 +135,8 @@ pub enum Family {
 
 impl Family {
     /// All families, in the order of [`Assessment::evidence`].
-    pub const ALL: [Self; 4] = [
-        Self::Frequency,
-        Self::ScopeBoundary,
-        Self::Authentication,
-        Self::Transaction,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::Frequency, Self::ScopeBoundary, Self::Authentication, Self::Transaction];
 }
 
 /// The verdict after one event.
@@ -219,10 +203,7 @@ mod tests {
         let bands = [0, 299_999, 300_000, 749_999, 750_000, 849_999, 850_000, 1_000_000]
             .map(|m| t.band(Score::from_millionths(m)));
         use Band::{Low, Medium, Revoke, Warning};
-        assert_eq!(
-            bands,
-            [Low, Low, Medium, Medium, Warning, Warning, Revoke, Revoke]
-        );
+        assert_eq!(bands, [Low, Low, Medium, Medium, Warning, Warning, Revoke, Revoke]);
         assert!(Thresholds::new(Score(1), Score(1), Score(2)).is_err());
         assert!(Thresholds::new(Score(0), Score(1), Score(2)).is_err());
     }

@@ -88,10 +88,7 @@ impl Weights {
     };
 
     fn fresh(&self, effect: Effect) -> u64 {
-        self.fresh
-            .iter()
-            .find(|(e, _)| *e == effect)
-            .map_or(0, |(_, share)| *share)
+        self.fresh.iter().find(|(e, _)| *e == effect).map_or(0, |(_, share)| *share)
     }
 }
 
@@ -104,10 +101,7 @@ pub struct Weighted {
 
 impl Default for Weighted {
     fn default() -> Self {
-        Self {
-            id: ModelId("weighted/1".into()),
-            weights: Weights::V1,
-        }
+        Self { id: ModelId("weighted/1".into()), weights: Weights::V1 }
     }
 }
 
@@ -126,21 +120,11 @@ impl RiskModel for Weighted {
 
     fn assess(&self, history: &History, prior: &Prior, at: UnixTime, facts: &Facts) -> Assessment {
         let mut window = history.window_at(at);
-        let event = Look {
-            weights: &self.weights,
-            history,
-            window: &window,
-            prior,
-            facts,
-        };
+        let event = Look { weights: &self.weights, history, window: &window, prior, facts };
         let surprise = event.families().map(to_u32);
         window.add(facts, &surprise);
         let (score, evidence) = self.weights.combine(&window);
-        Assessment {
-            score,
-            evidence,
-            surprise,
-        }
+        Assessment { score, evidence, surprise }
     }
 
     fn current(&self, history: &History, at: UnixTime) -> Score {
@@ -153,17 +137,8 @@ impl Weights {
     // the score would be lower by without it.
     fn combine(&self, window: &Window) -> (Score, [u32; 4]) {
         let mut bits = [0; 4];
-        let shares = self
-            .recent
-            .iter()
-            .zip(&self.hourly)
-            .zip(&self.daily)
-            .zip(&self.family_cap);
-        let sums = window
-            .recent()
-            .into_iter()
-            .zip(window.hourly())
-            .zip(window.daily(self.daily_cap));
+        let shares = self.recent.iter().zip(&self.hourly).zip(&self.daily).zip(&self.family_cap);
+        let sums = window.recent().into_iter().zip(window.hourly()).zip(window.daily(self.daily_cap));
         for ((total, (((recent, hourly), daily), cap)), ((r, h), d)) in bits.iter_mut().zip(shares).zip(sums)
         {
             *total = mul_div(r.into(), *recent, 1_000)
@@ -173,10 +148,7 @@ impl Weights {
         }
         let all = bits.iter().fold(0_u64, |sum, family| sum.saturating_add(*family));
         let score = doubt(all);
-        (
-            Score::from_millionths(score),
-            bits.map(|family| score - doubt(all - family)),
-        )
+        (Score::from_millionths(score), bits.map(|family| score - doubt(all - family)))
     }
 }
 
@@ -191,12 +163,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn families(&self) -> [u64; 4] {
-        [
-            self.frequency(),
-            self.scope_boundary(),
-            self.authentication(),
-            self.transaction(),
-        ]
+        [self.frequency(), self.scope_boundary(), self.authentication(), self.transaction()]
     }
 
     // Each event beyond the busiest hours adds a little, so that a multiple of them adds `overload`.
@@ -221,11 +188,7 @@ impl Look<'_> {
                     self.prior.out_of_scope,
                 );
                 let known = self.history.habits().days(refusal_key(self.facts)) == Some(KNOWN);
-                let full = if known {
-                    mul_div(full, w.refused_before, 1_000)
-                } else {
-                    full
-                };
+                let full = if known { mul_div(full, w.refused_before, 1_000) } else { full };
                 full.max(w.denied)
             }
             (false, Outcome::Denied) => w.denied,
@@ -250,21 +213,15 @@ impl Look<'_> {
     // boundary tested for weeks never becomes ordinary.
     fn unless_habit(&self, full: u64, times: u64, events: u64, prior: u32) -> u64 {
         let believed = u64::from(self.weights.prior_events);
-        let own = surprise(
-            times * BIT + u64::from(prior) * believed,
-            (events + believed) * BIT,
-        );
+        let own = surprise(times * BIT + u64::from(prior) * believed, (events + believed) * BIT);
         let usual = surprise(prior.into(), BIT);
         mul_div(full, own, usual).clamp(mul_div(full, self.weights.habit_floor, 1_000), full)
     }
 
     // Reaching for much money is evidence; meeting somebody new only if it came to that.
     fn transaction(&self) -> u64 {
-        let met = if self.facts.outcome == Outcome::Ok {
-            self.fresh().saturating_add(self.first())
-        } else {
-            0
-        };
+        let met =
+            if self.facts.outcome == Outcome::Ok { self.fresh().saturating_add(self.first()) } else { 0 };
         met.saturating_add(self.amount())
     }
 
@@ -275,11 +232,7 @@ impl Look<'_> {
             return 0;
         }
         let run = habits.action(self.facts.action).map_or(0, |a| a.run);
-        let rare = mul_div(
-            u64::from(run) + 1,
-            self.prior.fresh.of(self.facts.effect).into(),
-            1,
-        );
+        let rare = mul_div(u64::from(run) + 1, self.prior.fresh.of(self.facts.effect).into(), 1);
         self.settled(mul_div(surprise(BIT, rare), self.stake(), 1_000))
     }
 
@@ -294,20 +247,12 @@ impl Look<'_> {
     // A habit of a day is none yet.
     fn settled(&self, full: u64) -> u64 {
         let days = u64::from(self.history.habits().quiet_days(to_u32(self.window.day())));
-        mul_div(
-            full,
-            days.min(self.weights.settled_days),
-            self.weights.settled_days,
-        )
+        mul_div(full, days.min(self.weights.settled_days), self.weights.settled_days)
     }
 
     fn amount(&self) -> u64 {
         let Some(amount) = self.facts.amount else { return 0 };
-        let own = self
-            .history
-            .habits()
-            .action(self.facts.action)
-            .map_or(0, |a| a.amount);
+        let own = self.history.habits().action(self.facts.action).map_or(0, |a| a.amount);
         let usual = if own == 0 { self.prior.amount } else { own };
         u64::from(amount.saturating_sub(usual).min(self.weights.amount_steps))
             .saturating_mul(self.weights.amount)

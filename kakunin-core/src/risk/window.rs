@@ -22,12 +22,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    const EMPTY: Self = Self {
-        events: 0,
-        out_of_scope: 0,
-        auth_failures: 0,
-        surprise: [0; 4],
-    };
+    const EMPTY: Self = Self { events: 0, out_of_scope: 0, auth_failures: 0, surprise: [0; 4] };
 
     fn add(&mut self, facts: &Facts, surprise: &[u32; 4]) {
         self.events = self.events.saturating_add(1);
@@ -100,12 +95,8 @@ impl Window {
     pub(super) fn add(&mut self, facts: &Facts, surprise: &[u32; 4]) {
         add_each(&mut self.recent, surprise);
         let (hour, day) = (self.hour(), self.day());
-        slot(&mut self.hours, hour)
-            .into_iter()
-            .for_each(|b| b.add(facts, surprise));
-        slot(&mut self.days, day)
-            .into_iter()
-            .for_each(|b| b.add(facts, surprise));
+        slot(&mut self.hours, hour).into_iter().for_each(|b| b.add(facts, surprise));
+        slot(&mut self.days, day).into_iter().for_each(|b| b.add(facts, surprise));
     }
 
     /// Hours since the epoch.
@@ -140,14 +131,14 @@ impl Window {
 
     /// Sums over the days before this one.
     pub(super) fn before_today(&self) -> Past {
-        aged(&self.days, self.day())
-            .skip(1)
-            .filter(|(_, b)| b.events > 0)
-            .fold(Past::default(), |past, (_, b)| Past {
+        aged(&self.days, self.day()).skip(1).filter(|(_, b)| b.events > 0).fold(
+            Past::default(),
+            |past, (_, b)| Past {
                 events: past.events + u64::from(b.events),
                 out_of_scope: past.out_of_scope + u64::from(b.out_of_scope),
                 auth_failures: past.auth_failures + u64::from(b.auth_failures),
-            })
+            },
+        )
     }
 
     pub(super) fn encode(&self, out: &mut Writer) {
@@ -161,19 +152,12 @@ impl Window {
         let last = UnixTime::from_millis(bytes.u64()?);
         let recent = [bytes.u32()?, bytes.u32()?, bytes.u32()?, bytes.u32()?];
         let (hours, days) = (decode_used(bytes)?, decode_used(bytes)?);
-        Some(Self {
-            last,
-            recent,
-            hours,
-            days,
-        })
+        Some(Self { last, recent, hours, days })
     }
 }
 
 fn add_each(sums: &mut [u32; 4], more: &[u32; 4]) {
-    sums.iter_mut()
-        .zip(more)
-        .for_each(|(sum, m)| *sum = sum.saturating_add(*m));
+    sums.iter_mut().zip(more).for_each(|(sum, m)| *sum = sum.saturating_add(*m));
 }
 
 // A period has the slot of its number modulo the length, so that nothing moves when time does.
@@ -182,10 +166,7 @@ fn slot<const N: usize>(ring: &mut [Bucket; N], period: u64) -> Option<&mut Buck
 }
 
 fn index<const N: usize>(period: u64) -> usize {
-    u64::try_from(N)
-        .ok()
-        .and_then(|n| usize::try_from(period % n.max(1)).ok())
-        .unwrap_or(0)
+    u64::try_from(N).ok().and_then(|n| usize::try_from(period % n.max(1)).ok()).unwrap_or(0)
 }
 
 // Empties the slots of the periods after `from` up to `to`; after a long gap that is each slot once.
@@ -204,21 +185,16 @@ fn aged<const N: usize>(ring: &[Bucket; N], now: u64) -> impl Iterator<Item = (u
 
 fn faded<const N: usize>(ring: &[Bucket; N], now: u64, cap: u32) -> [u64; 4] {
     let span = u64::try_from(N).unwrap_or(1);
-    aged(ring, now)
-        .filter(|(_, b)| b.events > 0)
-        .fold([0_u64; 4], |mut sums, (age, bucket)| {
-            sums.iter_mut().zip(bucket.surprise).for_each(|(sum, s)| {
-                *sum += mul_div(u64::from(s.min(cap)), span.saturating_sub(age), span);
-            });
-            sums
-        })
+    aged(ring, now).filter(|(_, b)| b.events > 0).fold([0_u64; 4], |mut sums, (age, bucket)| {
+        sums.iter_mut().zip(bucket.surprise).for_each(|(sum, s)| {
+            *sum += mul_div(u64::from(s.min(cap)), span.saturating_sub(age), span);
+        });
+        sums
+    })
 }
 
 fn encode_used<const N: usize>(ring: &[Bucket; N], out: &mut Writer) {
-    let used = ring
-        .iter()
-        .rev()
-        .fold(0_u64, |map, b| map << 1 | u64::from(b.events > 0));
+    let used = ring.iter().rev().fold(0_u64, |map, b| map << 1 | u64::from(b.events > 0));
     out.u64(used);
     ring.iter().filter(|b| b.events > 0).for_each(|b| b.encode(out));
 }

@@ -45,21 +45,11 @@ impl Seen {
 
     /// Remembers a number, and gives the window to store.
     pub(super) fn add_number(&mut self, stream: u64, seq: u64) -> Window {
-        let window = self
-            .streams
-            .entry(stream)
-            .or_insert(Window { high: seq, mask: 0 });
+        let window = self.streams.entry(stream).or_insert(Window { high: seq, mask: 0 });
         if let Some(ahead) = seq.checked_sub(window.high) {
-            window.mask = u32::try_from(ahead)
-                .ok()
-                .and_then(|n| window.mask.checked_shl(n))
-                .unwrap_or(0)
-                | 1;
+            window.mask = u32::try_from(ahead).ok().and_then(|n| window.mask.checked_shl(n)).unwrap_or(0) | 1;
             window.high = seq;
-        } else if let Some(bit) = u32::try_from(window.high - seq)
-            .ok()
-            .and_then(|n| 1_u64.checked_shl(n))
-        {
+        } else if let Some(bit) = u32::try_from(window.high - seq).ok().and_then(|n| 1_u64.checked_shl(n)) {
             window.mask |= bit;
         }
         *window
@@ -84,11 +74,7 @@ impl Seen {
     /// Forgets identifiers that are a day old, and gives them.
     pub(super) fn forget_ids(&mut self, now: UnixTime) -> Vec<u64> {
         let mut gone = Vec::new();
-        while self
-            .order
-            .front()
-            .is_some_and(|(at, _)| now.since(*at) >= DAY || self.order.len() > MAX_IDS)
-        {
+        while self.order.front().is_some_and(|(at, _)| now.since(*at) >= DAY || self.order.len() > MAX_IDS) {
             if let Some((at, id)) = self.order.pop_front()
                 && self.ids.get(&id) == Some(&at)
             {

@@ -124,9 +124,7 @@ impl Kakunin {
         }
         let inner = load(config, parts).await?;
         inner.load_revocations().await?;
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Makes a tenant, if it is not there yet.
@@ -142,9 +140,7 @@ impl Kakunin {
         if system.is_stale() {
             system.reload(&*inner.parts.sink).await?;
         }
-        let control = Control::TenantCreated {
-            tenant: tenant.clone(),
-        };
+        let control = Control::TenantCreated { tenant: tenant.clone() };
         inner.append_system(&mut system, control).await?;
         inner.tenants.write().await.insert(tenant.clone(), None);
         Ok(())
@@ -185,11 +181,7 @@ impl Inner {
     async fn sweep(&self, tenant: &Tenant) -> Result<(), Error> {
         let cut_off: Vec<_> = {
             let sequencer = tenant.sequencer.lock().await;
-            let planned = sequencer
-                .projection
-                .agents
-                .iter()
-                .filter(|(_, e)| e.row.plan.is_some());
+            let planned = sequencer.projection.agents.iter().filter(|(_, e)| e.row.plan.is_some());
             planned.map(|(id, _)| *id).collect()
         };
         for agent in cut_off {
@@ -235,33 +227,17 @@ impl Inner {
                 self.level_revocations(&log).await?;
             }
             let first = log.size();
-            let copies: Vec<_> = revocations
-                .iter()
-                .map(|c| copy_of(c, log.time(self.now())))
-                .collect();
+            let copies: Vec<_> = revocations.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
             let copied = log.prepare(&copies, Vec::new(), revocations, entropy).await?;
-            self.write(&mut [(ledger, tenant_append), (&mut log, copied)])
-                .await?;
+            self.write(&mut [(ledger, tenant_append), (&mut log, copied)]).await?;
             revocations.iter().for_each(|change| self.live.apply(change));
             let indexed: Vec<_> = (first..).zip(revocations.iter().copied()).collect();
-            if self
-                .parts
-                .revocations
-                .apply(&self.ca.issuer.id(), &indexed)
-                .await
-                .is_err()
-            {
+            if self.parts.revocations.apply(&self.ca.issuer.id(), &indexed).await.is_err() {
                 log.appending();
             }
         }
         // The records are durable: if the projection cannot follow now, it does when it is reloaded.
-        if self
-            .parts
-            .state
-            .apply(ledger.log(), ledger.size(), &changes)
-            .await
-            .is_err()
-        {
+        if self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_err() {
             ledger.appending();
         }
         Ok(())
@@ -341,10 +317,7 @@ fn copy_of(change: &RevocationChange, time: UnixTime) -> Record {
 }
 
 fn tokens_of(secret: &TokenSecret, tenant: &TenantId) -> TokenKey {
-    TokenKey::new(crate::log::leaf::commitment(
-        &secret.0,
-        tenant.as_str().as_bytes(),
-    ))
+    TokenKey::new(crate::log::leaf::commitment(&secret.0, tenant.as_str().as_bytes()))
 }
 
 /// Rows that follow from one record of the system log.
@@ -354,13 +327,12 @@ fn system_changes(record: &Record) -> Result<Vec<Change>, StoreError> {
     };
     Ok(match &**control {
         Control::DeploymentCreated { .. } => vec![set(Kind::Certificate, DEPLOYMENT.to_vec(), control)?],
-        Control::CaCreated {
-            role: CaRole::Root, ..
-        } => vec![set(Kind::Certificate, ROOT.to_vec(), control)?],
-        Control::CaCreated {
-            role: CaRole::Issuing,
-            ..
-        } => vec![set(Kind::Certificate, ISSUING.to_vec(), control)?],
+        Control::CaCreated { role: CaRole::Root, .. } => {
+            vec![set(Kind::Certificate, ROOT.to_vec(), control)?]
+        }
+        Control::CaCreated { role: CaRole::Issuing, .. } => {
+            vec![set(Kind::Certificate, ISSUING.to_vec(), control)?]
+        }
         Control::TenantCreated { tenant } => {
             vec![set(Kind::Agent, tenant.as_str().as_bytes().to_vec(), tenant)?]
         }
@@ -391,13 +363,8 @@ async fn create(config: &Config, parts: &Parts) -> Result<(), Error> {
     let signature = root.1.sign(prepared.to_be_signed()).await?;
     let root_ca = prepared.assemble(&signature)?;
     let serial = Serial::generate(&*parts.entropy)?;
-    let prepared = prepare_issuing(
-        &root_ca,
-        &name("kakunin issuing CA"),
-        issuing.1.public_key(),
-        &serial,
-        now,
-    )?;
+    let prepared =
+        prepare_issuing(&root_ca, &name("kakunin issuing CA"), issuing.1.public_key(), &serial, now)?;
     let signature = root.1.sign(prepared.to_be_signed()).await?;
     let issuing_ca = prepared.assemble(&signature)?;
 
@@ -419,14 +386,8 @@ async fn create(config: &Config, parts: &Parts) -> Result<(), Error> {
         ca(CaRole::Issuing, &issuing.0, &issuing_ca),
     ];
     let records = controls.map(|c| Record::control(system.time(now), None, None, c));
-    let changes = records
-        .iter()
-        .map(system_changes)
-        .collect::<Result<Vec<_>, _>>()?
-        .concat();
-    let append = system
-        .prepare(&records, changes.clone(), &[], &*parts.entropy)
-        .await?;
+    let changes = records.iter().map(system_changes).collect::<Result<Vec<_>, _>>()?.concat();
+    let append = system.prepare(&records, changes.clone(), &[], &*parts.entropy).await?;
     let size = append.next.frontier.size();
     system.appending();
     parts.sink.append(vec![append]).await?;
@@ -463,39 +424,20 @@ async fn vault_seed(parts: &Parts, now: UnixTime) -> Result<[u8; 32], Error> {
     let unique = uuid_v7(now, &*parts.entropy)?;
     let seed = crate::log::leaf::commitment(&seed, &unique);
     let value = Some(seed.to_vec());
-    parts
-        .state
-        .put(
-            &LogId::System,
-            &[Change {
-                kind: Kind::Vault,
-                key: SECRET.to_vec(),
-                value,
-            }],
-        )
-        .await?;
+    parts.state.put(&LogId::System, &[Change { kind: Kind::Vault, key: SECRET.to_vec(), value }]).await?;
     Ok(seed)
 }
 
 /// Reads the deployment back, and checks that configuration, store and keys belong together.
 async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
     level_system(&parts).await?;
-    let Control::DeploymentCreated {
-        trust_domain,
-        public_url,
-        arc,
-        log_key,
-        log_verifier,
-    } = system_row(&parts, DEPLOYMENT).await?
+    let Control::DeploymentCreated { trust_domain, public_url, arc, log_key, log_verifier } =
+        system_row(&parts, DEPLOYMENT).await?
     else {
         return Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into());
     };
     for (what, found, wanted) in [
-        (
-            "trust domain",
-            trust_domain.as_str(),
-            config.trust_domain.as_str(),
-        ),
+        ("trust domain", trust_domain.as_str(), config.trust_domain.as_str()),
         ("public URL", public_url.as_str(), config.public_url.as_str()),
         ("extension arc", arc.as_str(), config.arc.as_str()),
     ] {
@@ -509,17 +451,13 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
     let log_signer = parts.keys.open(&log_key).await?;
     let system = Ledger::open(LogId::System, &host, log_signer.clone(), &*parts.sink).await?;
     if system.key().to_string() != log_verifier {
-        return Err(Error::Deployment(
-            "the log key is not the one that began the log".into(),
-        ));
+        return Err(Error::Deployment("the log key is not the one that began the log".into()));
     }
     let (_, root) = ca_row(&parts, ROOT).await?;
     let (key, issuer) = ca_row(&parts, ISSUING).await?;
     let signer = parts.keys.open(&key).await?;
     if signer.public_key() != issuer.key().spki() {
-        return Err(Error::Deployment(
-            "the issuing key is not the one in the issuing certificate".into(),
-        ));
+        return Err(Error::Deployment("the issuing key is not the one in the issuing certificate".into()));
     }
     let ca = Ca { root, issuer, signer };
     let revocations = LogId::Revocations(ca.issuer.id());
@@ -527,15 +465,8 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
     let arc = Oids::parse(&arc).map_err(|e| Error::Deployment(e.to_string()))?;
     let token_secret = TokenSecret(vault_seed(&parts, parts.clock.now()).await?);
     let inner = Inner {
-        policy: Policy {
-            thresholds: config.thresholds,
-            prior: Prior::default(),
-        },
-        place: Place {
-            trust_domain,
-            public_url,
-            arc,
-        },
+        policy: Policy { thresholds: config.thresholds, prior: Prior::default() },
+        place: Place { trust_domain, public_url, arc },
         host,
         ca,
         log_signer,
@@ -550,10 +481,7 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
     let mut known = inner.tenants.write().await;
     for (key, _) in tenants {
         let id = String::from_utf8(key).ok().and_then(|text| text.parse().ok());
-        known.insert(
-            id.ok_or_else(|| StoreError::Corrupt("a tenant's row does not decode".into()))?,
-            None,
-        );
+        known.insert(id.ok_or_else(|| StoreError::Corrupt("a tenant's row does not decode".into()))?, None);
     }
     drop(known);
     Ok(inner)
@@ -587,25 +515,18 @@ async fn ca_row(parts: &Parts, key: &[u8]) -> Result<(KeyRef, Issuer), Error> {
     let Control::CaCreated { key, certificate, .. } = system_row(parts, key).await? else {
         return Err(StoreError::Corrupt("a certificate authority's record is of another kind".into()).into());
     };
-    let der = pem::decode(pem::CERTIFICATE, &certificate)
-        .ok()
-        .and_then(|mut all| all.pop());
+    let der = pem::decode(pem::CERTIFICATE, &certificate).ok().and_then(|mut all| all.pop());
     let der = der.ok_or_else(|| StoreError::Corrupt("a CA certificate does not decode".into()))?;
     Ok((key, Issuer::from_der(der)?))
 }
 
 /// Host and port of the public URL, as origins of checkpoints begin with it.
 fn host_of(url: &str) -> Result<String, Error> {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"))
-        .unwrap_or_default();
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
     let fits = !rest.is_empty()
         && !url.ends_with('/')
         && url.len() <= 256
-        && rest
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".-_:/[]".contains(&b));
+        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:/[]".contains(&b));
     let host = rest.split('/').next().unwrap_or_default();
     if fits && !host.is_empty() {
         Ok(host.to_owned())

@@ -79,10 +79,7 @@ impl<'p> Draft<'p> {
     }
 
     pub(super) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
-        self.serials
-            .get(serial)
-            .or_else(|| self.base.serials.get(serial))
-            .copied()
+        self.serials.get(serial).or_else(|| self.base.serials.get(serial)).copied()
     }
 
     fn next_index(&self) -> u64 {
@@ -110,10 +107,7 @@ impl<'p> Draft<'p> {
 
     fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
         let index = self.next_index();
-        let mut entry = self
-            .agents
-            .remove(&agent)
-            .or_else(|| self.base.agents.get(&agent).cloned());
+        let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
         projection::apply(&mut entry, index, &record, &mut self.changes)?;
         if let Some(entry) = entry {
             if let Some(last) = entry.row.certificates.last() {
@@ -146,24 +140,13 @@ impl<'p> Draft<'p> {
         model: &dyn RiskModel,
     ) -> Result<Observed, StoreError> {
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
-        let client_id = event
-            .client_id
-            .as_ref()
-            .map(|id| tokens.token("client", id.as_str()));
+        let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
-        let again = event
-            .stream
-            .is_some_and(|s| entry.seen.has_number(s.stream, s.seq))
+        let again = event.stream.is_some_and(|s| entry.seen.has_number(s.stream, s.seq))
             || client_id.is_some_and(|id| entry.seen.has_id(self.time, id));
         let (score, band) = (entry.score, entry.row.band);
         if again {
-            return Ok(Observed {
-                index: None,
-                status: EventStatus::Duplicate,
-                score,
-                band,
-                revoked: false,
-            });
+            return Ok(Observed { index: None, status: EventStatus::Duplicate, score, band, revoked: false });
         }
         let accepted = entry
             .certificate(&event.serial)
@@ -185,13 +168,7 @@ impl<'p> Draft<'p> {
             body: Body::Event(Box::new(act), Some(Box::new(event))),
         };
         self.add(agent, record)?;
-        let mut observed = Observed {
-            index: Some(index),
-            status,
-            score,
-            band,
-            revoked: false,
-        };
+        let mut observed = Observed { index: Some(index), status, score, band, revoked: false };
         if let Some(assessment) = assessment {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
@@ -227,15 +204,7 @@ impl<'p> Draft<'p> {
             event,
             families: assessment.strongest(),
         };
-        self.push(
-            agent,
-            Some(serial),
-            Control::BandChanged {
-                from,
-                to,
-                evidence: evidence.clone(),
-            },
-        )?;
+        self.push(agent, Some(serial), Control::BandChanged { from, to, evidence: evidence.clone() })?;
         if to == Band::Revoke {
             observed.revoked = true;
             let certificate = self.agent(&agent).and_then(|e| e.certificate(&serial));

@@ -37,14 +37,7 @@ impl Ledger {
         sink: &dyn AuditSink,
     ) -> Result<Self, Error> {
         let key = VerifierKey::new(&origin(host, &log), signer.public_key())?;
-        let mut ledger = Self {
-            log,
-            key,
-            signer,
-            head: Head::default(),
-            checkpoint: None,
-            stale: true,
-        };
+        let mut ledger = Self { log, key, signer, head: Head::default(), checkpoint: None, stale: true };
         ledger.reload(sink).await?;
         Ok(ledger)
     }
@@ -54,10 +47,7 @@ impl Ledger {
         let (head, checkpoint) = sink.head(&self.log).await?;
         if let Some(note) = &checkpoint {
             let signed = Checkpoint::open(note, &self.key).map_err(|_| {
-                Error::Deployment(format!(
-                    "the checkpoint of log {} is not by its log key",
-                    self.log
-                ))
+                Error::Deployment(format!("the checkpoint of log {} is not by its log key", self.log))
             })?;
             if signed.size != head.frontier.size() || signed.root != head.frontier.root() {
                 return Err(StoreError::Corrupt(format!(
@@ -106,10 +96,7 @@ impl Ledger {
         revocations: &[RevocationChange],
         entropy: &dyn Entropy,
     ) -> Result<Append, Error> {
-        let entries = records
-            .iter()
-            .map(|r| r.seal(entropy))
-            .collect::<Result<Vec<_>, _>>()?;
+        let entries = records.iter().map(|r| r.seal(entropy)).collect::<Result<Vec<_>, _>>()?;
         let mut next = self.head.clone();
         for (record, entry) in records.iter().zip(&entries) {
             next.time = next.time.max(record.time);

@@ -44,9 +44,7 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         let recorded = agent.clone();
         inner
-            .decide(&tenant, move |draft| {
-                Ok(draft.push(id, None, Control::AgentRegistered(recorded))?)
-            })
+            .decide(&tenant, move |draft| Ok(draft.push(id, None, Control::AgentRegistered(recorded))?))
             .await?;
         Ok(agent)
     }
@@ -73,10 +71,7 @@ impl Kakunin {
             }
             KeySource::Provider(algorithm) => {
                 let planned = PlannedKeyId::new(uuid_v7(inner.now(), &*inner.parts.entropy)?);
-                let record = Control::KeyPlanned {
-                    planned: planned.clone(),
-                    algorithm,
-                };
+                let record = Control::KeyPlanned { planned: planned.clone(), algorithm };
                 inner
                     .decide(&tenant, |draft| {
                         certifiable(draft, agent)?;
@@ -104,11 +99,7 @@ impl Kakunin {
     pub async fn agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<Agent, Error> {
         let tenant = self.inner.tenant(tenant).await?;
         let sequencer = tenant.sequencer.lock().await;
-        let entry = sequencer
-            .projection
-            .agents
-            .get(agent)
-            .ok_or(Error::NotFound("agent"))?;
+        let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
         Ok(entry.row.agent.clone())
     }
 
@@ -135,9 +126,8 @@ impl Kakunin {
                 if entry.row.agent.state == AgentState::Retired {
                     return Ok(());
                 }
-                let standing = entry
-                    .standing_certificate(time)
-                    .map(|c| revocation(&c.facts, Cause::Retired, time));
+                let standing =
+                    entry.standing_certificate(time).map(|c| revocation(&c.facts, Cause::Retired, time));
                 draft.push(*agent, None, Control::AgentRetired)?;
                 if let Some(revocation) = standing {
                     draft.revoke(revocation, None)?;
@@ -173,11 +163,7 @@ impl Inner {
         let ca = &self.ca;
         let prepared = self
             .decide(tenant, |draft| {
-                let entry = if with_provider {
-                    known(draft, agent)?
-                } else {
-                    certifiable(draft, agent)?
-                };
+                let entry = if with_provider { known(draft, agent)? } else { certifiable(draft, agent)? };
                 let prepared = issue::prepare(
                     &ca.issuer,
                     &self.place,
@@ -188,19 +174,8 @@ impl Inner {
                     draft.time,
                 )?;
                 let facts = *prepared.facts();
-                draft.push(
-                    *agent,
-                    None,
-                    Control::KeyBound {
-                        key,
-                        key_id: spki.key_id(),
-                    },
-                )?;
-                draft.push(
-                    *agent,
-                    Some(serial),
-                    Control::CertificatePlanned { facts, profile },
-                )?;
+                draft.push(*agent, None, Control::KeyBound { key, key_id: spki.key_id() })?;
+                draft.push(*agent, Some(serial), Control::CertificatePlanned { facts, profile })?;
                 Ok(prepared)
             })
             .await?;
@@ -218,25 +193,14 @@ impl Inner {
             let state = entry.row.agent.state;
             // Between planning and now somebody may have retired the agent, or swept the plan.
             if state == AgentState::Retired
-                || entry
-                    .row
-                    .plan
-                    .as_ref()
-                    .is_none_or(|p| p.facts != Some(certificate.facts))
+                || entry.row.plan.as_ref().is_none_or(|p| p.facts != Some(certificate.facts))
             {
-                return Err(AgentError::State {
-                    state,
-                    step: "be given a certificate",
-                }
-                .into());
+                return Err(AgentError::State { state, step: "be given a certificate" }.into());
             }
             let reinstates = state == AgentState::Suspended;
             let pem = pem::encode(pem::CERTIFICATE, &certificate.der);
-            let issued = Control::CertificateIssued {
-                facts: certificate.facts,
-                certificate: pem,
-                reinstates,
-            };
+            let issued =
+                Control::CertificateIssued { facts: certificate.facts, certificate: pem, reinstates };
             draft.push(*agent, Some(serial), issued)?;
             if reinstates {
                 draft.reinstate(agent);
@@ -259,13 +223,7 @@ impl Inner {
                     draft.revoke(revocation, None)?;
                 }
                 if let Some(planned) = &plan.planned {
-                    draft.push(
-                        *agent,
-                        None,
-                        Control::KeyAbandoned {
-                            planned: planned.clone(),
-                        },
-                    )?;
+                    draft.push(*agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
                 }
                 Ok(plan.planned)
             })
@@ -281,18 +239,11 @@ impl Inner {
 
     async fn stored_certificate(&self, tenant: &Tenant, serial: &Serial) -> Result<Vec<u8>, Error> {
         let log = crate::log::sink::LogId::Tenant(tenant.id.clone());
-        let row = self
-            .parts
-            .state
-            .get(&log, crate::state::Kind::Certificate, serial.as_bytes())
-            .await?;
+        let row = self.parts.state.get(&log, crate::state::Kind::Certificate, serial.as_bytes()).await?;
         let row = row.ok_or(Error::NotFound("certificate"))?;
         let corrupt = || StoreError::Corrupt("a stored certificate does not decode".into());
         let text = core::str::from_utf8(&row).map_err(|_| corrupt())?;
-        Ok(pem::decode(pem::CERTIFICATE, text)
-            .ok()
-            .and_then(|mut all| all.pop())
-            .ok_or_else(corrupt)?)
+        Ok(pem::decode(pem::CERTIFICATE, text).ok().and_then(|mut all| all.pop()).ok_or_else(corrupt)?)
     }
 }
 
@@ -305,16 +256,10 @@ fn certifiable<'d>(draft: &'d Draft<'_>, agent: &AgentId) -> Result<&'d AgentEnt
     let entry = known(draft, agent)?;
     let state = entry.row.agent.state;
     if state == AgentState::Retired {
-        return Err(AgentError::State {
-            state,
-            step: "be given a certificate",
-        }
-        .into());
+        return Err(AgentError::State { state, step: "be given a certificate" }.into());
     }
     if entry.standing_certificate(draft.time).is_some() {
-        return Err(Error::Exists(
-            "the agent has a certificate; revoke it, or renew it",
-        ));
+        return Err(Error::Exists("the agent has a certificate; revoke it, or renew it"));
     }
     if entry.row.plan.is_some() {
         return Err(Error::Exists("a certificate for this agent is being issued"));

@@ -20,10 +20,7 @@ impl Kakunin {
     /// # Errors
     /// As [`Kakunin::observe_all`].
     pub async fn observe(&self, tenant: &TenantId, event: Event) -> Result<Observed, Error> {
-        self.observe_all(tenant, vec![event])
-            .await?
-            .pop()
-            .ok_or(Error::NotFound("event"))
+        self.observe_all(tenant, vec![event]).await?.pop().ok_or(Error::NotFound("event"))
     }
 
     /// Records events in order, scores each, and revokes where a score says so. All of them, or none.
@@ -65,11 +62,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let (answer, mut answered) = oneshot::channel();
-        tenant.enqueue(Job {
-            events,
-            times,
-            answer,
-        });
+        tenant.enqueue(Job { events, times, answer });
         loop {
             let mut sequencer = tenant.sequencer.lock().await;
             // Whoever had the sequencer before may have taken our events along.
@@ -93,17 +86,8 @@ impl Kakunin {
     ) -> Result<(crate::risk::Score, crate::risk::Band), Error> {
         let tenant = self.inner.tenant(tenant).await?;
         let sequencer = tenant.sequencer.lock().await;
-        let entry = sequencer
-            .projection
-            .agents
-            .get(agent)
-            .ok_or(Error::NotFound("agent"))?;
-        let score = self
-            .inner
-            .parts
-            .model
-            .current(&entry.history, self.inner.now())
-            .min(entry.score);
+        let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
+        let score = self.inner.parts.model.current(&entry.history, self.inner.now()).min(entry.score);
         Ok((score, self.inner.policy.thresholds.band(score)))
     }
 }
@@ -168,15 +152,11 @@ fn subjects(sequencer: &Sequencer, events: &[Event]) -> Result<Vec<AgentId>, Err
         .map(|event| {
             let agent = agent(&event.serial).ok_or(Error::NotFound("certificate"))?;
             let entry = sequencer.projection.agents.get(&agent);
-            let room = event
-                .stream
-                .is_none_or(|s| entry.is_some_and(|e| e.seen.has_room(s.stream)));
+            let room = event.stream.is_none_or(|s| entry.is_some_and(|e| e.seen.has_room(s.stream)));
             if room {
                 Ok(agent)
             } else {
-                Err(Error::Exists(
-                    "too many streams; go on with one of the agent's own",
-                ))
+                Err(Error::Exists("too many streams; go on with one of the agent's own"))
             }
         })
         .collect()

@@ -112,30 +112,14 @@ pub(super) struct Projection {
 
 impl AgentEntry {
     fn new(agent: Agent) -> Self {
-        let row = AgentRow {
-            agent,
-            certificates: Vec::new(),
-            plan: None,
-            band: Band::Low,
-            warned_on: None,
-        };
-        Self {
-            row,
-            history: History::default(),
-            score: Score::default(),
-            seen: Seen::default(),
-        }
+        let row = AgentRow { agent, certificates: Vec::new(), plan: None, band: Band::Low, warned_on: None };
+        Self { row, history: History::default(), score: Score::default(), seen: Seen::default() }
     }
 
     pub(super) fn from_row(octets: &[u8]) -> Result<Self, StoreError> {
         let row: AgentRow = serde_json::from_slice(octets)
             .map_err(|_| StoreError::Corrupt("an agent's row does not decode".into()))?;
-        Ok(Self {
-            row,
-            history: History::default(),
-            score: Score::default(),
-            seen: Seen::default(),
-        })
+        Ok(Self { row, history: History::default(), score: Score::default(), seen: Seen::default() })
     }
 
     pub(super) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
@@ -179,11 +163,7 @@ pub(super) fn apply(
         )));
     };
     apply_control(entry, index, record, control, changes)?;
-    changes.push(set(
-        Kind::Agent,
-        entry.row.agent.id.as_bytes().to_vec(),
-        &entry.row,
-    )?);
+    changes.push(set(Kind::Agent, entry.row.agent.id.as_bytes().to_vec(), &entry.row)?);
     Ok(())
 }
 
@@ -217,44 +197,22 @@ fn apply_control(
     match control {
         Control::AgentRetired => row.agent.state = AgentState::Retired,
         Control::KeyPlanned { planned, .. } => {
-            row.plan = Some(Plan {
-                planned: Some(planned.clone()),
-                key: None,
-                facts: None,
-            });
+            row.plan = Some(Plan { planned: Some(planned.clone()), key: None, facts: None });
         }
         Control::KeyBound { key, .. } => {
-            let plan = row.plan.get_or_insert(Plan {
-                planned: None,
-                key: None,
-                facts: None,
-            });
+            let plan = row.plan.get_or_insert(Plan { planned: None, key: None, facts: None });
             plan.key.clone_from(key);
         }
         Control::KeyAbandoned { .. } => row.plan = None,
         Control::CertificatePlanned { facts, .. } => {
-            row.plan
-                .get_or_insert(Plan {
-                    planned: None,
-                    key: None,
-                    facts: None,
-                })
-                .facts = Some(*facts);
+            row.plan.get_or_insert(Plan { planned: None, key: None, facts: None }).facts = Some(*facts);
         }
-        Control::CertificateIssued {
-            facts,
-            certificate,
-            reinstates,
-        } => {
+        Control::CertificateIssued { facts, certificate, reinstates } => {
             if *reinstates {
                 row.band = Band::Low;
             }
             let key = row.plan.take().and_then(|p| p.key);
-            row.certificates.push(CertificateState {
-                facts: *facts,
-                key,
-                standing: Standing::Good,
-            });
+            row.certificates.push(CertificateState { facts: *facts, key, standing: Standing::Good });
             row.agent.state = AgentState::Active;
             row.agent.certificate = Some(facts.serial);
             changes.push(Change {
@@ -265,22 +223,10 @@ fn apply_control(
         }
         Control::CertificateRevoked { revocation, evidence } => {
             revoke(row, index, revocation, changes)?;
-            notify(
-                NotificationKind::AgentRevoked,
-                index,
-                record,
-                evidence.as_ref(),
-                changes,
-            )?;
+            notify(NotificationKind::AgentRevoked, index, record, evidence.as_ref(), changes)?;
         }
         Control::CertificateHeld(hold) => {
-            stand(
-                row,
-                index,
-                &hold.serial,
-                (Standing::Held(*hold), KeyAction::Disable),
-                changes,
-            )?;
+            stand(row, index, &hold.serial, (Standing::Held(*hold), KeyAction::Disable), changes)?;
             row.agent.state = AgentState::Suspended;
         }
         Control::CertificateReleased { .. } => {
@@ -293,13 +239,7 @@ fn apply_control(
             let today = record.time.millis() / DAY;
             if *to == Band::Warning && row.warned_on != Some(today) {
                 row.warned_on = Some(today);
-                notify(
-                    NotificationKind::PreRevocationWarning,
-                    index,
-                    record,
-                    Some(evidence),
-                    changes,
-                )?;
+                notify(NotificationKind::PreRevocationWarning, index, record, Some(evidence), changes)?;
             }
             row.band = *to;
         }
@@ -330,21 +270,11 @@ fn revoke(
             not_after: revocation.expires,
             shard: revocation.shard,
         };
-        row.certificates.push(CertificateState {
-            facts,
-            key,
-            standing: Standing::Good,
-        });
+        row.certificates.push(CertificateState { facts, key, standing: Standing::Good });
     } else if row.agent.state != AgentState::Retired {
         row.agent.state = AgentState::Suspended;
     }
-    stand(
-        row,
-        index,
-        &revocation.serial,
-        (Standing::Revoked(*revocation), KeyAction::Retire),
-        changes,
-    )
+    stand(row, index, &revocation.serial, (Standing::Revoked(*revocation), KeyAction::Retire), changes)
 }
 
 fn stand(
@@ -360,11 +290,7 @@ fn stand(
     certificate.standing = standing;
     if let Some(key) = certificate.key.clone() {
         // By index: a later task of the same key is another row, and tasks are done in order.
-        changes.push(set(
-            Kind::Plan,
-            index.to_be_bytes().to_vec(),
-            &KeyTask { key, task },
-        )?);
+        changes.push(set(Kind::Plan, index.to_be_bytes().to_vec(), &KeyTask { key, task })?);
     }
     Ok(())
 }
@@ -377,13 +303,8 @@ fn notify(
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
     if let Some(agent) = record.agent {
-        let item = Notification {
-            kind,
-            agent,
-            serial: record.serial,
-            at: record.time,
-            evidence: evidence.cloned(),
-        };
+        let item =
+            Notification { kind, agent, serial: record.serial, at: record.time, evidence: evidence.cloned() };
         changes.push(set(Kind::Inbox, index.to_be_bytes().to_vec(), &item)?);
     }
     Ok(())
@@ -394,26 +315,14 @@ fn remember(entry: &mut AgentEntry, at: UnixTime, act: &Act, changes: &mut Vec<C
     if let Some((stream, seq)) = act.stream {
         let window = entry.seen.add_number(stream, seq);
         let value = [window.high.to_be_bytes(), window.mask.to_be_bytes()].concat();
-        changes.push(Change {
-            kind: Kind::Dedup,
-            key: dedup_key(&agent, 0, stream),
-            value: Some(value),
-        });
+        changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 0, stream), value: Some(value) });
     }
     if let Some(id) = act.client_id {
         entry.seen.add_id(at, id);
         let value = Some(at.millis().to_be_bytes().to_vec());
-        changes.push(Change {
-            kind: Kind::Dedup,
-            key: dedup_key(&agent, 1, id),
-            value,
-        });
+        changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 1, id), value });
         for gone in entry.seen.forget_ids(at) {
-            changes.push(Change {
-                kind: Kind::Dedup,
-                key: dedup_key(&agent, 1, gone),
-                value: None,
-            });
+            changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 1, gone), value: None });
         }
     }
 }
@@ -431,13 +340,9 @@ pub(super) fn load_dedup(key: &[u8], value: &[u8]) -> Option<(AgentId, DedupRow)
     let (first, rest) = value.split_first_chunk::<8>()?;
     let first = u64::from_be_bytes(*first);
     let row = match part {
-        0 => DedupRow::Stream(
-            number,
-            Window {
-                high: first,
-                mask: u64::from_be_bytes(rest.try_into().ok()?),
-            },
-        ),
+        0 => {
+            DedupRow::Stream(number, Window { high: first, mask: u64::from_be_bytes(rest.try_into().ok()?) })
+        }
         1 => DedupRow::Id(UnixTime::from_millis(first), number),
         _ => return None,
     };
@@ -453,9 +358,5 @@ pub(super) enum DedupRow {
 /// A change that sets `value` as JSON.
 pub(super) fn set(kind: Kind, key: Vec<u8>, value: &impl serde::Serialize) -> Result<Change, StoreError> {
     let octets = serde_json::to_vec(value).map_err(StoreError::unavailable)?;
-    Ok(Change {
-        kind,
-        key,
-        value: Some(octets),
-    })
+    Ok(Change { kind, key, value: Some(octets) })
 }

@@ -60,9 +60,7 @@ impl Kakunin {
         }
         let now = inner.now();
         let issuer = &inner.ca.issuer;
-        let revocations = self
-            .standing(|r| r.expires >= now && shard.is_none_or(|s| s == r.shard))
-            .await?;
+        let revocations = self.standing(|r| r.expires >= now && shard.is_none_or(|s| s == r.shard)).await?;
         let entries: Vec<_> = revocations.iter().map(crl::entry).collect();
         let number = self.next_crl_number(shard).await?;
         let uri = shard.map(|s| inner.place.crl_uri(&issuer.id(), s));
@@ -109,18 +107,7 @@ impl Kakunin {
         // If the counter was lost, time still keeps the number growing.
         let next = (last + 1).max(inner.now().secs());
         let value = Some(next.to_be_bytes().to_vec());
-        inner
-            .parts
-            .state
-            .put(
-                &LogId::System,
-                &[Change {
-                    kind: Kind::Cursor,
-                    key,
-                    value,
-                }],
-            )
-            .await?;
+        inner.parts.state.put(&LogId::System, &[Change { kind: Kind::Cursor, key, value }]).await?;
         Ok(next)
     }
 
@@ -150,12 +137,7 @@ impl Kakunin {
     /// [`Error::NotFound`], and what the store says.
     pub async fn entries(&self, tenant: &TenantId, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        Ok(self
-            .inner
-            .parts
-            .sink
-            .read(&LogId::Tenant(tenant.id.clone()), from, limit)
-            .await?)
+        Ok(self.inner.parts.sink.read(&LogId::Tenant(tenant.id.clone()), from, limit).await?)
     }
 
     /// Stores the risk histories of every tenant in use, so that the next start replays little.
@@ -163,15 +145,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says.
     pub async fn snapshot(&self) -> Result<(), Error> {
-        let tenants: Vec<_> = self
-            .inner
-            .tenants
-            .read()
-            .await
-            .values()
-            .flatten()
-            .cloned()
-            .collect();
+        let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
         for tenant in tenants {
             let mut sequencer = tenant.sequencer.lock().await;
             sequencer.settle(&self.inner).await?;

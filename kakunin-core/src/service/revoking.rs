@@ -87,10 +87,7 @@ impl Kakunin {
                     }
                     Standing::Held(_) => {}
                 }
-                draft.revocations.push(RevocationChange::Released {
-                    issuer,
-                    serial: *serial,
-                });
+                draft.revocations.push(RevocationChange::Released { issuer, serial: *serial });
                 Ok(draft.push(agent, Some(*serial), Control::CertificateReleased { issuer })?)
             })
             .await?;
@@ -111,11 +108,8 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         let log = LogId::Tenant(tenant.id.clone());
         let after = after.map(u64::to_be_bytes);
-        let rows = inner
-            .parts
-            .state
-            .scan(&log, Kind::Inbox, after.as_ref().map(<[u8; 8]>::as_slice), limit)
-            .await?;
+        let rows =
+            inner.parts.state.scan(&log, Kind::Inbox, after.as_ref().map(<[u8; 8]>::as_slice), limit).await?;
         let corrupt = || StoreError::Corrupt("an item of the inbox does not decode".into());
         let mut items = Vec::with_capacity(rows.len());
         for (key, value) in rows {
@@ -144,17 +138,7 @@ impl Inner {
                     keys.retire(&task.key).await.or_else(already_gone)?;
                 }
             }
-            self.parts
-                .state
-                .put(
-                    &log,
-                    &[Change {
-                        kind: Kind::Plan,
-                        key,
-                        value: None,
-                    }],
-                )
-                .await?;
+            self.parts.state.put(&log, &[Change { kind: Kind::Plan, key, value: None }]).await?;
         }
         Ok(())
     }
@@ -170,7 +154,5 @@ fn already_gone(error: crate::key::SignError) -> Result<(), crate::key::SignErro
 
 fn certificate<'d>(draft: &'d Draft<'_>, serial: &Serial) -> Result<&'d CertificateState, Error> {
     let agent: AgentId = draft.agent_of(serial).ok_or(Error::NotFound("certificate"))?;
-    known(draft, &agent)?
-        .certificate(serial)
-        .ok_or(Error::NotFound("certificate"))
+    known(draft, &agent)?.certificate(serial).ok_or(Error::NotFound("certificate"))
 }

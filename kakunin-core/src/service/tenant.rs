@@ -80,19 +80,11 @@ impl Tenant {
             snapshot_time: inner.now(),
         };
         sequencer.reload(inner).await?;
-        Ok(Self {
-            id,
-            tokens,
-            queue: Mutex::default(),
-            sequencer: async_lock::Mutex::new(sequencer),
-        })
+        Ok(Self { id, tokens, queue: Mutex::default(), sequencer: async_lock::Mutex::new(sequencer) })
     }
 
     pub(super) fn enqueue(&self, job: Job) {
-        self.queue
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(job);
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
     }
 
     /// Jobs that were waiting, up to about `limit` events; their order is kept.
@@ -112,11 +104,7 @@ impl Tenant {
 impl Sequencer {
     /// Makes sure that memory is what the store has, after a call that failed or was cancelled.
     pub(super) async fn settle(&mut self, inner: &Inner) -> Result<(), Error> {
-        if self.ledger.is_stale() {
-            self.reload(inner).await
-        } else {
-            Ok(())
-        }
+        if self.ledger.is_stale() { self.reload(inner).await } else { Ok(()) }
     }
 
     pub(super) fn draft(&self, now: UnixTime) -> Draft<'_> {
@@ -128,14 +116,7 @@ impl Sequencer {
         if decided.records.is_empty() {
             return Ok(());
         }
-        inner
-            .append(
-                &mut self.ledger,
-                &decided.records,
-                decided.changes,
-                &decided.revocations,
-            )
-            .await?;
+        inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
         self.projection.agents.extend(decided.agents);
         self.projection.serials.extend(decided.serials);
         let due = self.ledger.size() - self.snapshot_at >= SNAPSHOT_RECORDS
@@ -149,18 +130,12 @@ impl Sequencer {
 
     /// Stores the risk histories with the index they were taken at.
     pub(super) async fn snapshot(&mut self, inner: &Inner) -> Result<(), Error> {
-        let put = |key: &[u8], value: Vec<u8>| Change {
-            kind: Kind::Risk,
-            key: key.to_vec(),
-            value: Some(value),
-        };
+        let put =
+            |key: &[u8], value: Vec<u8>| Change { kind: Kind::Risk, key: key.to_vec(), value: Some(value) };
         let mut changes = vec![put(SNAPSHOT_KEY, self.ledger.size().to_be_bytes().to_vec())];
         for (id, entry) in &self.projection.agents {
             let score = entry.score.millionths().to_be_bytes();
-            changes.push(put(
-                id.as_bytes(),
-                [score.as_slice(), &entry.history.encode()].concat(),
-            ));
+            changes.push(put(id.as_bytes(), [score.as_slice(), &entry.history.encode()].concat()));
         }
         inner.parts.state.put(self.ledger.log(), &changes).await?;
         (self.snapshot_at, self.snapshot_time) = (self.ledger.size(), inner.now());
@@ -192,10 +167,9 @@ impl Sequencer {
                 continue;
             }
             let id = AgentId::from_bytes(key.as_slice().try_into().map_err(|_| corrupt())?);
-            if let (Some(entry), Some((score, history))) = (
-                self.projection.agents.get_mut(&id),
-                value.split_first_chunk::<4>(),
-            ) {
+            if let (Some(entry), Some((score, history))) =
+                (self.projection.agents.get_mut(&id), value.split_first_chunk::<4>())
+            {
                 entry.score = crate::risk::Score::from_millionths(u32::from_be_bytes(*score));
                 entry.history = History::decode(history).ok_or_else(corrupt)?;
             }
@@ -214,13 +188,7 @@ impl Sequencer {
             let mut changes = Vec::new();
             for entry in &entries {
                 let record = Record::open(entry)?;
-                self.replay_one(
-                    inner,
-                    &record,
-                    index,
-                    (index >= applied, index >= folded),
-                    &mut changes,
-                )?;
+                self.replay_one(inner, &record, index, (index >= applied, index >= folded), &mut changes)?;
                 index += 1;
             }
             if index > applied {
@@ -247,9 +215,7 @@ impl Sequencer {
             if fold {
                 projection::fold(&mut entry, record, &*inner.parts.model, &inner.policy.prior);
             }
-            self.projection
-                .serials
-                .extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
+            self.projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
             self.projection.agents.insert(agent, entry);
         }
         Ok(())
@@ -273,9 +239,7 @@ async fn load_rows(inner: &Inner, log: &LogId) -> Result<Projection, Error> {
     for (_, row) in scan(inner, log, Kind::Agent).await? {
         let entry = AgentEntry::from_row(&row)?;
         let agent = entry.row.agent.id;
-        projection
-            .serials
-            .extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
+        projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
         projection.agents.insert(agent, entry);
     }
     let mut ids = Vec::new();
@@ -302,11 +266,7 @@ pub(super) async fn scan(inner: &Inner, log: &LogId, kind: Kind) -> Result<Vec<(
     let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     loop {
         let after = rows.last().map(|(key, _)| key.clone());
-        let more = inner
-            .parts
-            .state
-            .scan(log, kind, after.as_deref(), SCAN_STEP)
-            .await?;
+        let more = inner.parts.state.scan(log, kind, after.as_deref(), SCAN_STEP).await?;
         let end = more.len() < SCAN_STEP;
         rows.extend(more);
         if end {

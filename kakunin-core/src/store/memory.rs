@@ -78,11 +78,7 @@ impl Revocations {
         }
         self.applied = index + 1;
         let (_, serial) = change.serial();
-        let standing = self
-            .index_of
-            .get(&serial)
-            .and_then(|i| self.by_index.get(i))
-            .map(|r| r.cause);
+        let standing = self.index_of.get(&serial).and_then(|i| self.by_index.get(i)).map(|r| r.cause);
         let changes = match change {
             RevocationChange::Revoked(_) => matches!(standing, None | Some(Cause::Hold)),
             RevocationChange::Released { .. } => standing == Some(Cause::Hold),
@@ -104,14 +100,8 @@ impl Revocations {
 impl AuditSink for MemoryStore {
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         let mut tables = self.tables();
-        let stale = |a: &Append| {
-            tables
-                .logs
-                .get(&a.log)
-                .map(|l| &l.head)
-                .unwrap_or(&Head::default())
-                != &a.expected
-        };
+        let stale =
+            |a: &Append| tables.logs.get(&a.log).map(|l| &l.head).unwrap_or(&Head::default()) != &a.expected;
         if appends.iter().any(stale) {
             return Err(StoreError::Conflict);
         }
@@ -120,10 +110,7 @@ impl AuditSink for MemoryStore {
             tables.apply_state(&append.log, size, &append.changes);
             if let LogId::Revocations(issuer) = &append.log {
                 let revocations = tables.revocations.entry(*issuer).or_default();
-                append
-                    .revocations
-                    .iter()
-                    .for_each(|(index, change)| revocations.apply(*index, change));
+                append.revocations.iter().for_each(|(index, change)| revocations.apply(*index, change));
             }
             let log = tables.logs.entry(append.log).or_default();
             log.entries.extend(append.entries);
@@ -135,19 +122,16 @@ impl AuditSink for MemoryStore {
 
     async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
         let tables = self.tables();
-        Ok(tables
-            .logs
-            .get(log)
-            .map(|l| (l.head.clone(), l.checkpoint.clone()))
-            .unwrap_or_default())
+        Ok(tables.logs.get(log).map(|l| (l.head.clone(), l.checkpoint.clone())).unwrap_or_default())
     }
 
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let tables = self.tables();
-        Ok(tables.logs.get(log).map_or_else(Vec::new, |l| {
-            l.entries.iter().skip(from).take(limit).cloned().collect()
-        }))
+        Ok(tables
+            .logs
+            .get(log)
+            .map_or_else(Vec::new, |l| l.entries.iter().skip(from).take(limit).cloned().collect()))
     }
 
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
@@ -172,11 +156,7 @@ impl StateStore for MemoryStore {
     }
 
     async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self
-            .tables()
-            .state
-            .get(&(log.clone(), kind, key.to_vec()))
-            .cloned())
+        Ok(self.tables().state.get(&(log.clone(), kind, key.to_vec())).cloned())
     }
 
     async fn scan(
@@ -188,16 +168,9 @@ impl StateStore for MemoryStore {
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         let from = (log.clone(), kind, after.unwrap_or_default().to_vec());
         let tables = self.tables();
-        let rows = tables
-            .state
-            .range(from..)
-            .take_while(|((l, k, _), _)| l == log && *k == kind);
-        let rows = rows
-            .filter(|((_, _, key), _)| after != Some(key.as_slice()))
-            .take(limit);
-        Ok(rows
-            .map(|((_, _, key), value)| (key.clone(), value.clone()))
-            .collect())
+        let rows = tables.state.range(from..).take_while(|((l, k, _), _)| l == log && *k == kind);
+        let rows = rows.filter(|((_, _, key), _)| after != Some(key.as_slice())).take(limit);
+        Ok(rows.map(|((_, _, key), value)| (key.clone(), value.clone())).collect())
     }
 }
 
@@ -206,9 +179,7 @@ impl RevocationStore for MemoryStore {
     async fn apply(&self, issuer: &IssuerId, changes: &[(u64, RevocationChange)]) -> Result<(), StoreError> {
         let mut tables = self.tables();
         let revocations = tables.revocations.entry(*issuer).or_default();
-        changes
-            .iter()
-            .for_each(|(index, change)| revocations.apply(*index, change));
+        changes.iter().for_each(|(index, change)| revocations.apply(*index, change));
         Ok(())
     }
 
@@ -218,10 +189,8 @@ impl RevocationStore for MemoryStore {
 
     async fn find(&self, issuer: &IssuerId, serial: &Serial) -> Result<Option<Revocation>, StoreError> {
         let tables = self.tables();
-        let found = tables
-            .revocations
-            .get(issuer)
-            .and_then(|r| r.by_index.get(r.index_of.get(serial)?).copied());
+        let found =
+            tables.revocations.get(issuer).and_then(|r| r.by_index.get(r.index_of.get(serial)?).copied());
         Ok(found)
     }
 
@@ -232,14 +201,7 @@ impl RevocationStore for MemoryStore {
         limit: usize,
     ) -> Result<Vec<(u64, Revocation)>, StoreError> {
         let tables = self.tables();
-        let standing = tables
-            .revocations
-            .get(issuer)
-            .map(|r| r.by_index.range(cursor..).take(limit));
-        Ok(standing
-            .into_iter()
-            .flatten()
-            .map(|(index, revocation)| (*index, *revocation))
-            .collect())
+        let standing = tables.revocations.get(issuer).map(|r| r.by_index.range(cursor..).take(limit));
+        Ok(standing.into_iter().flatten().map(|(index, revocation)| (*index, *revocation)).collect())
     }
 }

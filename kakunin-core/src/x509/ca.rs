@@ -46,13 +46,7 @@ impl Issuer {
         }
         let key = PublicKey::parse(&spki).map_err(|_| CaError::NotACa)?;
         let (name, not_before, not_after) = (view.subject.to_vec(), view.not_before, view.not_after);
-        Ok(Self {
-            name,
-            key,
-            not_before,
-            not_after,
-            der,
-        })
+        Ok(Self { name, key, not_before, not_after, der })
     }
 
     /// Its certificate.
@@ -161,15 +155,7 @@ pub fn prepare_root(
 ) -> Result<PreparedCa, CaError> {
     let subject = name.to_der();
     let not_before = now.whole_secs();
-    prepare(
-        &subject,
-        &subject,
-        spki,
-        spki,
-        serial,
-        (not_before, not_before.plus(ROOT_VALIDITY)),
-        1,
-    )
+    prepare(&subject, &subject, spki, spki, serial, (not_before, not_before.plus(ROOT_VALIDITY)), 1)
 }
 
 /// Prepares an issuing CA below `root`, which issues to agents only (pathLenConstraint 0).
@@ -188,15 +174,7 @@ pub fn prepare_issuing(
     if not_after > root.not_after {
         return Err(CaError::OutlivesIssuer);
     }
-    prepare(
-        &root.name,
-        &name.to_der(),
-        root.key.spki(),
-        spki,
-        serial,
-        (not_before, not_after),
-        0,
-    )
+    prepare(&root.name, &name.to_der(), root.key.spki(), spki, serial, (not_before, not_after), 0)
 }
 
 fn prepare(
@@ -208,10 +186,7 @@ fn prepare(
     (not_before, not_after): (UnixTime, UnixTime),
     path_len: u8,
 ) -> Result<PreparedCa, CaError> {
-    if [signed_by, spki]
-        .iter()
-        .any(|k| k.algorithm() == KeyAlgorithm::Ed25519)
-    {
+    if [signed_by, spki].iter().any(|k| k.algorithm() == KeyAlgorithm::Ed25519) {
         return Err(CaError::Algorithm);
     }
     let mut extensions = Writer::new();
@@ -221,9 +196,7 @@ fn prepare(
         });
     });
     // keyCertSign and cRLSign
-    write_extension(&mut extensions, oid::KEY_USAGE, true, |w| {
-        _ = w.element(0x03, &[1, 0x06])
-    });
+    write_extension(&mut extensions, oid::KEY_USAGE, true, |w| _ = w.element(0x03, &[1, 0x06]));
     write_extension(&mut extensions, oid::SUBJECT_KEY_ID, false, |w| {
         _ = w.element(0x04, spki.key_id().as_bytes())
     });

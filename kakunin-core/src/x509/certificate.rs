@@ -130,10 +130,7 @@ impl<'a> CertificateView<'a> {
     /// The issuer's key identifier, if it is one that this profile writes.
     #[must_use]
     pub fn issuer_id(&self) -> Option<IssuerId> {
-        self.extensions
-            .authority_key_id
-            .and_then(|id| id.try_into().ok())
-            .map(IssuerId::from_bytes)
+        self.extensions.authority_key_id.and_then(|id| id.try_into().ok()).map(IssuerId::from_bytes)
     }
 }
 
@@ -161,15 +158,8 @@ impl<'a> Extensions<'a> {
         }
         let seen = seen.get(..oids).ok_or(DerError)?;
         // "A certificate MUST NOT include more than one instance of a particular extension" (4.2).
-        let twice = seen
-            .iter()
-            .enumerate()
-            .any(|(i, oid)| seen.iter().take(i).any(|other| other == oid));
-        if twice || oids == 0 {
-            Err(DerError)
-        } else {
-            Ok(out)
-        }
+        let twice = seen.iter().enumerate().any(|(i, oid)| seen.iter().take(i).any(|other| other == oid));
+        if twice || oids == 0 { Err(DerError) } else { Ok(out) }
     }
 
     fn take(&mut self, oid: &[u8], critical: bool, value: &'a [u8], arc: &Arc) -> Result<(), DerError> {

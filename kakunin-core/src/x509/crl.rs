@@ -97,9 +97,7 @@ pub fn prepare(
     let algorithm = issuer.algorithm();
     let mut out = Writer::new();
     out.sequence(|w| {
-        w.unsigned(&[1])
-            .raw(algorithm.signature_algorithm())
-            .raw(issuer.name());
+        w.unsigned(&[1]).raw(algorithm.signature_algorithm()).raw(issuer.name());
         write_time(w, now.minus(BACKDATE));
         write_time(w, now.plus(validity));
         // "When there are no revoked certificates, the revoked certificates list MUST be absent" (5.1.2.6)
@@ -117,9 +115,7 @@ pub fn prepare(
 
 fn write_extensions(out: &mut Writer, issuer: &Issuer, coverage: Coverage<'_>, number: u64) {
     write_authority_key_id(out, &issuer.id());
-    write_extension(out, oid::CRL_NUMBER, false, |w| {
-        _ = w.unsigned(&number.to_be_bytes())
-    });
+    write_extension(out, oid::CRL_NUMBER, false, |w| _ = w.unsigned(&number.to_be_bytes()));
     if let Coverage::Shard(uri) = coverage {
         write_extension(out, oid::ISSUING_DISTRIBUTION_POINT, true, |w| {
             w.sequence(|idp| {

@@ -48,10 +48,7 @@ pub fn proven_key(request: &[u8]) -> Result<Spki, CsrError> {
     match core::str::from_utf8(request) {
         Ok(text) if text.contains("-----BEGIN") => {
             let blocks = pem::decode(pem::CERTIFICATE_REQUEST, text).map_err(|_| CsrError::Malformed)?;
-            blocks
-                .first()
-                .ok_or(CsrError::Malformed)
-                .and_then(|der| check(der))
+            blocks.first().ok_or(CsrError::Malformed).and_then(|der| check(der))
         }
         _ => check(request),
     }
@@ -64,8 +61,7 @@ fn check(der: &[u8]) -> Result<Spki, CsrError> {
         return Err(CsrError::NotPossessed);
     }
     let key = PublicKey::parse(&spki)?;
-    key.verify(parts.info, parts.signature)
-        .map_err(|_| CsrError::NotPossessed)?;
+    key.verify(parts.info, parts.signature).map_err(|_| CsrError::NotPossessed)?;
     Ok(spki)
 }
 
@@ -90,10 +86,5 @@ fn split(der: &[u8]) -> Result<Parts<'_>, DerError> {
     let spki = r.raw(0x30)?;
     r.optional(0xa0)?;
     r.finish()?;
-    Ok(Parts {
-        info,
-        spki,
-        algorithm,
-        signature,
-    })
+    Ok(Parts { info, spki, algorithm, signature })
 }

@@ -38,11 +38,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// If something is left.
     pub const fn finish(self) -> Result<(), DerError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DerError)
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(DerError) }
     }
 
     /// The next element whatever its tag: tag, content, whole encoding.
@@ -98,11 +94,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::any`].
     pub fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, DerError> {
-        if self.peek() == Some(tag) {
-            self.read(tag).map(Some)
-        } else {
-            Ok(None)
-        }
+        if self.peek() == Some(tag) { self.read(tag).map(Some) } else { Ok(None) }
     }
 
     /// A reader of the content of the next SEQUENCE.
@@ -228,9 +220,7 @@ impl Writer {
 
 fn push_len(out: &mut Vec<u8>, len: usize) {
     let bytes = len.to_be_bytes();
-    let digits = bytes
-        .get(bytes.iter().position(|b| *b != 0).unwrap_or(7)..)
-        .unwrap_or_default();
+    let digits = bytes.get(bytes.iter().position(|b| *b != 0).unwrap_or(7)..).unwrap_or_default();
     if len >= 0x80 {
         // At most 8 octets of length on any platform, so this cannot overflow.
         out.push(0x80 | u8::try_from(digits.len()).unwrap_or(0x7f));
@@ -261,23 +251,10 @@ mod tests {
         let padded_length: &[u8] = &[0x04, 0x82, 0, 0x80];
         let high_tag: &[u8] = &[0x1f, 1, 0];
         let truncated: &[u8] = &[0x04, 5, 0];
-        for bytes in [
-            indefinite,
-            long_form_of_short,
-            padded_length,
-            high_tag,
-            truncated,
-            &[0x04],
-            &[],
-        ] {
+        for bytes in [indefinite, long_form_of_short, padded_length, high_tag, truncated, &[0x04], &[]] {
             assert!(Reader::new(bytes).any().is_err(), "{bytes:x?}");
         }
-        for integer in [
-            &[0x02, 2, 0, 1][..],
-            &[0x02, 1, 0x80],
-            &[0x02, 0],
-            &[0x02, 2, 0xff, 0xff],
-        ] {
+        for integer in [&[0x02, 2, 0, 1][..], &[0x02, 1, 0x80], &[0x02, 0], &[0x02, 2, 0xff, 0xff]] {
             assert!(Reader::new(integer).positive_integer().is_err(), "{integer:x?}");
         }
         assert!(Reader::new(&[0x01, 1, 0]).default_false().is_err());

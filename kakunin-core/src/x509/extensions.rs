@@ -164,10 +164,7 @@ impl<'a> RawClaims<'a> {
                 }
             }
             CONSTRAINTS => {
-                set(
-                    &mut self.constraints,
-                    r.read(0x04)?.try_into().map_err(|_| DerError)?,
-                )?;
+                set(&mut self.constraints, r.read(0x04)?.try_into().map_err(|_| DerError)?)?;
             }
             PROFILE_VERSION => return Err(DerError),
             _ => return Ok(()),
@@ -215,8 +212,7 @@ impl<'a> RawClaims<'a> {
     /// Whether the scope covers `action`, straight from the DER.
     #[must_use]
     pub fn permits(&self, action: &Action) -> bool {
-        self.scope
-            .is_some_and(|der| ScopeTexts::new(der).any(|s| scope::covers(s, action.as_str())))
+        self.scope.is_some_and(|der| ScopeTexts::new(der).any(|s| scope::covers(s, action.as_str())))
     }
 }
 
@@ -243,10 +239,7 @@ impl<'a> Iterator for ScopeTexts<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        self.0
-            .read(0x0c)
-            .ok()
-            .and_then(|octets| core::str::from_utf8(octets).ok())
+        self.0.read(0x0c).ok().and_then(|octets| core::str::from_utf8(octets).ok())
     }
 }
 
@@ -266,10 +259,7 @@ fn check_scopes(sequence: &[u8]) -> Result<&[u8], DerError> {
 }
 
 fn text(octets: &[u8]) -> Result<&str, DerError> {
-    core::str::from_utf8(octets)
-        .ok()
-        .filter(|t| (1..=128).contains(&t.len()))
-        .ok_or(DerError)
+    core::str::from_utf8(octets).ok().filter(|t| (1..=128).contains(&t.len())).ok_or(DerError)
 }
 
 fn set<T>(slot: &mut Option<T>, value: T) -> Result<(), DerError> {
@@ -313,10 +303,7 @@ mod tests {
 
     #[test]
     fn round_trips() {
-        let original = AgentClaims {
-            constraints: Some([7; 32]),
-            ..claims()
-        };
+        let original = AgentClaims { constraints: Some([7; 32]), ..claims() };
         let mut w = Writer::new();
         original.write(&Arc::default(), &mut w);
         let bytes = w.into_bytes();
@@ -343,13 +330,9 @@ mod tests {
             w.into_bytes()
         };
         assert!(decode_scope(&seq(&["read:a", "read:b"])).is_ok() && decode_scope(&seq(&[])).is_ok());
-        for bad in [
-            seq(&["read:b", "read:a"]),
-            seq(&["read:a", "read:a"]),
-            seq(&["read:A"]),
-            seq(&[""]),
-            vec![0x30],
-        ] {
+        for bad in
+            [seq(&["read:b", "read:a"]), seq(&["read:a", "read:a"]), seq(&["read:A"]), seq(&[""]), vec![0x30]]
+        {
             assert!(decode_scope(&bad).is_err(), "{bad:x?}");
         }
     }

@@ -43,17 +43,15 @@ pub const CLIENT_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 pub const CA_ISSUERS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 48, 2];
 
 /// `sha256WithRSAEncryption` with NULL parameters (RFC 4055, 5)
-pub const SHA256_WITH_RSA_IDENTIFIER: &[u8] = &[
-    0x30, 0x0d, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 0x05, 0,
-];
+pub const SHA256_WITH_RSA_IDENTIFIER: &[u8] =
+    &[0x30, 0x0d, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11, 0x05, 0];
 /// `ecdsa-with-SHA256`, parameters absent (RFC 5758, 3.2)
 pub const ECDSA_WITH_SHA256_IDENTIFIER: &[u8] = &[0x30, 0x0a, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
 /// `id-Ed25519`, parameters absent, for keys and signatures alike (RFC 8410, 3)
 pub const ED25519_IDENTIFIER: &[u8] = &[0x30, 5, 0x06, 3, 0x2b, 0x65, 0x70];
 /// `rsaEncryption` with NULL parameters (RFC 3279, 2.3.1)
-pub const RSA_KEY_IDENTIFIER: &[u8] = &[
-    0x30, 0x0d, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0,
-];
+pub const RSA_KEY_IDENTIFIER: &[u8] =
+    &[0x30, 0x0d, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0];
 /// `id-ecPublicKey` on P-256 (RFC 5480, 2.1)
 pub const P256_KEY_IDENTIFIER: &[u8] = &[
     0x30, 0x13, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7,
@@ -80,10 +78,7 @@ impl Arc {
         let oid: const_oid::ObjectIdentifier = text.parse().map_err(|_| ArcError)?;
         let mut prefix = oid.as_bytes().to_vec();
         prefix.push(1);
-        Ok(Self {
-            text: text.to_owned(),
-            prefix,
-        })
+        Ok(Self { text: text.to_owned(), prefix })
     }
 
     /// The arc in dotted form, without the `.1` of the extensions.

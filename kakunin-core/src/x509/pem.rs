@@ -35,10 +35,7 @@ pub fn encode(label: &str, der: &[u8]) -> String {
 /// # Errors
 /// If there is no such block, or one is not base64.
 pub fn decode(label: &'static str, text: &str) -> Result<Vec<Vec<u8>>, PemError> {
-    let (begin, end) = (
-        format!("-----BEGIN {label}-----"),
-        format!("-----END {label}-----"),
-    );
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((_, after)) = rest.split_once(begin.as_str()) {
@@ -47,11 +44,7 @@ pub fn decode(label: &'static str, text: &str) -> Result<Vec<Vec<u8>>, PemError>
         blocks.push(Base64::decode_vec(&body).map_err(|_| PemError(label))?);
         rest = after;
     }
-    if blocks.is_empty() {
-        Err(PemError(label))
-    } else {
-        Ok(blocks)
-    }
+    if blocks.is_empty() { Err(PemError(label)) } else { Ok(blocks) }
 }
 
 #[cfg(test)]

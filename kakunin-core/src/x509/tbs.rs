@@ -63,8 +63,7 @@ impl Unsigned {
     /// # Errors
     /// [`AssembleError`] if it is not: a wrong key, or a backend that signs something else.
     pub(crate) fn assemble(self, signature: &Signature, key: &PublicKey) -> Result<Vec<u8>, AssembleError> {
-        key.verify(&self.tbs, signature.as_bytes())
-            .map_err(|_| AssembleError)?;
+        key.verify(&self.tbs, signature.as_bytes()).map_err(|_| AssembleError)?;
         Ok(self.join(signature.as_bytes()))
     }
 
@@ -76,9 +75,7 @@ impl Unsigned {
     fn join(&self, signature: &[u8]) -> Vec<u8> {
         let mut out = Writer::new();
         out.sequence(|w| {
-            w.raw(&self.tbs)
-                .raw(self.algorithm.signature_algorithm())
-                .bit_string(signature);
+            w.raw(&self.tbs).raw(self.algorithm.signature_algorithm()).bit_string(signature);
         });
         out.into_bytes()
     }
@@ -94,10 +91,7 @@ pub struct AssembleError;
 /// UTCTime through 2049, GeneralizedTime from 2050 (RFC 5280, 4.1.2.5).
 pub(crate) fn write_time(w: &mut Writer, time: UnixTime) {
     let c = time.civil();
-    let rest = format!(
-        "{:02}{:02}{:02}{:02}{:02}Z",
-        c.month, c.day, c.hour, c.minute, c.second
-    );
+    let rest = format!("{:02}{:02}{:02}{:02}{:02}Z", c.month, c.day, c.hour, c.minute, c.second);
     if c.year < 2050 {
         w.element(0x17, format!("{:02}{rest}", c.year % 100).as_bytes());
     } else {

@@ -67,8 +67,7 @@ impl Private {
         Ok(Signature::new(match self {
             Self::Rsa(key) => {
                 let mut out = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut out)
-                    .map_err(failed)?;
+                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut out).map_err(failed)?;
                 out
             }
             Self::P256(key) => key.sign(&random, message).map_err(failed)?.as_ref().to_vec(),

@@ -71,11 +71,7 @@ struct Header {
 
 impl Keystore {
     pub(super) fn open(dir: &Path, secret: &Secret, cost: KdfCost) -> Result<Self, SignError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|e| io_error("make", dir, e))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| io_error("make", dir, e))?;
         let lock = lock(dir)?;
         let path = dir.join(HEADER);
         match read(&path) {
@@ -89,41 +85,24 @@ impl Keystore {
         let damaged = || locked(format!("{HEADER} in {} is damaged; restore it", dir.display()));
         let header: Header = serde_json::from_slice(header).map_err(|_| damaged())?;
         if header.version != 1 {
-            return Err(locked(format!(
-                "the key folder {} is of a later version",
-                dir.display()
-            )));
+            return Err(locked(format!("the key folder {} is of a later version", dir.display())));
         }
         let id = hex_decode(&header.store).ok_or_else(damaged)?;
         let salt: [u8; 32] = hex_decode(&header.salt).ok_or_else(damaged)?;
         let key = derive(secret, &salt, header.iterations)?;
         let verifier: [u8; NONCE_LEN + VERIFIER.len() + 16] =
             hex_decode(&header.verifier).ok_or_else(damaged)?;
-        let store = Self {
-            dir: dir.to_owned(),
-            id,
-            key,
-            _lock: lock,
-        };
+        let store = Self { dir: dir.to_owned(), id, key, _lock: lock };
         match store.unseal(&id, &verifier) {
             Some(plain) if plain.as_slice() == VERIFIER => Ok(store),
-            _ => Err(locked(format!(
-                "wrong passphrase or key for the key folder {}",
-                dir.display()
-            ))),
+            _ => Err(locked(format!("wrong passphrase or key for the key folder {}", dir.display()))),
         }
     }
 
     fn create(dir: &Path, secret: &Secret, cost: KdfCost, lock: File) -> Result<Self, SignError> {
         let key_files = fs::read_dir(dir).map_err(|e| io_error("read", dir, e))?;
-        if key_files
-            .flatten()
-            .any(|f| f.path().extension().is_some_and(|e| e == "key"))
-        {
-            return Err(locked(format!(
-                "{} has keys but no {HEADER}; restore it",
-                dir.display()
-            )));
+        if key_files.flatten().any(|f| f.path().extension().is_some_and(|e| e == "key")) {
+            return Err(locked(format!("{} has keys but no {HEADER}; restore it", dir.display())));
         }
         let (mut id, mut salt) = ([0; 16], [0; 32]);
         let random = SystemRandom::new();
@@ -134,12 +113,7 @@ impl Keystore {
         // A key of full entropy gains nothing from stretching.
         let iterations = if secret.is_key() { NonZeroU32::MIN } else { cost.0 };
         let key = derive(secret, &salt, iterations)?;
-        let store = Self {
-            dir: dir.to_owned(),
-            id,
-            key,
-            _lock: lock,
-        };
+        let store = Self { dir: dir.to_owned(), id, key, _lock: lock };
         let header = Header {
             version: 1,
             store: hex_encode(&id),
@@ -184,10 +158,7 @@ impl Keystore {
     fn read_key(&self, path: &Path) -> Result<(Sealed, Pkcs8), SignError> {
         let octets = read(path).map_err(|e| io_error("read", path, e))?;
         self.parse(path, &octets).ok_or_else(|| {
-            locked(format!(
-                "key file {} is damaged or not of this folder; restore it",
-                path.display()
-            ))
+            locked(format!("key file {} is damaged or not of this folder; restore it", path.display()))
         })
     }
 
@@ -197,11 +168,7 @@ impl Keystore {
         let (state, rest) = rest.split_first()?;
         let (len, rest) = rest.split_first_chunk::<2>()?;
         let (spki, body) = rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
-        let sealed = Sealed {
-            planned,
-            spki: Spki::from_der(spki).ok()?,
-            state: State::of(*state)?,
-        };
+        let sealed = Sealed { planned, spki: Spki::from_der(spki).ok()?, state: State::of(*state)? };
         let head = octets.get(..octets.len() - body.len())?;
         let pkcs8 = self.unseal(&self.aad(head, &sealed.planned), body)?;
         Some((sealed, pkcs8))
@@ -223,11 +190,7 @@ impl Keystore {
     fn unseal(&self, aad: &[u8], sealed: &[u8]) -> Option<Pkcs8> {
         let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut plain = Zeroizing::new(body.to_vec());
-        let len = self
-            .key
-            .open_in_place(Nonce::from(nonce), Aad::from(aad), &mut plain)
-            .ok()?
-            .len();
+        let len = self.key.open_in_place(Nonce::from(nonce), Aad::from(aad), &mut plain).ok()?.len();
         plain.truncate(len);
         Some(plain)
     }
@@ -241,12 +204,7 @@ impl Keystore {
         let (path, beside) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
         let replace = || {
             let mut options = OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&beside)?;
+            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
             file.write_all(octets)?;
             file.sync_all()?;
             fs::rename(&beside, &path)?;
@@ -263,12 +221,7 @@ impl Keystore {
 fn lock(dir: &Path) -> Result<File, SignError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path);
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = file.map_err(|e| io_error("open", &path, e))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -282,13 +235,7 @@ fn lock(dir: &Path) -> Result<File, SignError> {
 
 fn derive(secret: &Secret, salt: &[u8; 32], iterations: NonZeroU32) -> Result<RandomizedNonceKey, SignError> {
     let mut key = Zeroizing::new([0; 32]);
-    pbkdf2::derive(
-        pbkdf2::PBKDF2_HMAC_SHA256,
-        iterations,
-        salt,
-        secret.octets(),
-        &mut *key,
-    );
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, secret.octets(), &mut *key);
     RandomizedNonceKey::new(&AES_256_GCM, &*key).map_err(|e| SignError::Unavailable(e.into()))
 }
 

@@ -70,10 +70,7 @@ impl LocalKeys {
     /// Keys that live as long as this value.
     #[must_use]
     pub fn ephemeral() -> Self {
-        Self {
-            held: Mutex::default(),
-            store: None,
-        }
+        Self { held: Mutex::default(), store: None }
     }
 
     /// Keys in the folder `dir`, which is made if it is not there.
@@ -102,10 +99,7 @@ impl LocalKeys {
             };
             held.insert(sealed.planned, Arc::new(key));
         }
-        Ok(Self {
-            held: Mutex::new(held),
-            store: Some(store),
-        })
+        Ok(Self { held: Mutex::new(held), store: Some(store) })
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<PlannedKeyId, Arc<Held>>> {
@@ -115,9 +109,7 @@ impl LocalKeys {
 
     fn find(&self, key: &KeyRef) -> Result<Arc<Held>, SignError> {
         let planned = key.as_str().strip_prefix(SCHEME).and_then(PlannedKeyId::parse);
-        planned
-            .and_then(|p| self.held().get(&p).cloned())
-            .ok_or_else(|| SignError::NotFound(key.clone()))
+        planned.and_then(|p| self.held().get(&p).cloned()).ok_or_else(|| SignError::NotFound(key.clone()))
     }
 
     fn change(&self, key: &KeyRef, to: State) -> Result<(), SignError> {
@@ -156,11 +148,7 @@ impl KeyProvider for LocalKeys {
             return Ok(reference);
         }
         if let Some(store) = &self.store {
-            let sealed = Sealed {
-                planned: planned.clone(),
-                spki: spki.clone(),
-                state: State::Enabled,
-            };
+            let sealed = Sealed { planned: planned.clone(), spki: spki.clone(), state: State::Enabled };
             store.save(&sealed, &pkcs8)?;
         }
         let key = Held {
@@ -201,12 +189,7 @@ impl KeyProvider for LocalKeys {
     async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
         let held = self.held();
         let standing = held.values().filter(|k| k.state() != State::Retired);
-        Ok(standing
-            .map(|k| HeldKey {
-                planned: k.planned.clone(),
-                key: reference(&k.planned),
-            })
-            .collect())
+        Ok(standing.map(|k| HeldKey { planned: k.planned.clone(), key: reference(&k.planned) }).collect())
     }
 }
 
@@ -235,10 +218,7 @@ impl Held {
     }
 
     fn private(&self) -> Option<Arc<Private>> {
-        self.private
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.private.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -247,10 +227,7 @@ fn reference(planned: &PlannedKeyId) -> KeyRef {
 }
 
 fn refused(planned: &PlannedKeyId, why: &'static str) -> SignError {
-    SignError::Refused {
-        key: reference(planned),
-        why,
-    }
+    SignError::Refused { key: reference(planned), why }
 }
 
 impl fmt::Debug for LocalKeys {
@@ -261,12 +238,6 @@ impl fmt::Debug for LocalKeys {
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {:?} {:?}",
-            reference(&self.planned),
-            self.spki,
-            self.state()
-        )
+        write!(f, "{} {:?} {:?}", reference(&self.planned), self.spki, self.state())
     }
 }

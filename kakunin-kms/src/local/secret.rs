@@ -46,14 +46,7 @@ impl Secret {
     /// [`SecretError::Empty`].
     pub fn new(passphrase: impl Into<Vec<u8>>) -> Result<Self, SecretError> {
         let octets = Zeroizing::new(passphrase.into());
-        if octets.is_empty() {
-            Err(SecretError::Empty)
-        } else {
-            Ok(Self {
-                octets,
-                is_key: false,
-            })
-        }
+        if octets.is_empty() { Err(SecretError::Empty) } else { Ok(Self { octets, is_key: false }) }
     }
 
     /// A passphrase from an environment variable.
@@ -73,10 +66,7 @@ impl Secret {
     pub fn from_key_file(path: impl AsRef<Path>) -> Result<Self, SecretError> {
         use std::os::unix::fs::MetadataExt;
         let shown = path.as_ref().display().to_string();
-        let unreadable = |source| SecretError::Unreadable {
-            path: shown.clone(),
-            source,
-        };
+        let unreadable = |source| SecretError::Unreadable { path: shown.clone(), source };
         let file = File::open(path.as_ref()).map_err(unreadable)?;
         let about = file.metadata().map_err(unreadable)?;
         if !about.is_file() || about.mode() & 0o077 != 0 {
@@ -92,10 +82,7 @@ impl Secret {
                 Zeroizing::new(key.ok_or(SecretError::NotAKey(shown))?.to_vec())
             }
         };
-        Ok(Self {
-            octets: key,
-            is_key: true,
-        })
+        Ok(Self { octets: key, is_key: true })
     }
 
     pub(super) fn octets(&self) -> &[u8] {

@@ -96,7 +96,7 @@ pub enum ReplayError {
     Store(#[from] kakunin_core::error::StoreError),
     /// The verifier could not be set up.
     #[error(transparent)]
-    Verifier(#[from] kakunin_verify::anchor::SetupError),
+    Verifier(#[from] kakunin_verify::SetupError),
     /// An agent of the trace cannot be registered.
     #[error(transparent)]
     Agent(#[from] kakunin_core::agent::AgentError),
@@ -120,10 +120,8 @@ pub fn run(events: &Path, options: &Options) -> Result<Report, ReplayError> {
     let folder = options.data.as_deref().unwrap_or(folder.path());
     std::fs::create_dir_all(folder).map_err(ReplayError::Folder)?;
     let clock = Arc::new(ManualClock::at(BASE));
-    let mut parts = Parts::new(
-        SqliteStore::open(folder.join("replay.db"))?,
-        Arc::new(LocalKeys::ephemeral()),
-    );
+    let mut parts =
+        Parts::new(SqliteStore::open(folder.join("replay.db"))?, Arc::new(LocalKeys::ephemeral()));
     parts.clock = clock.clone();
     let model = parts.model.id().0;
     let kakunin = pollster::block_on(Kakunin::open(Config::new("replay.example")?, parts))?;
@@ -219,12 +217,7 @@ impl Replay {
         let issued = pollster::block_on(async {
             let registered = self.kakunin.register(&self.tenant, spec).await?;
             self.kakunin
-                .certify(
-                    &self.tenant,
-                    &registered.id,
-                    Profile::Standard,
-                    KeySource::Provider(key),
-                )
+                .certify(&self.tenant, &registered.id, Profile::Standard, KeySource::Provider(key))
                 .await
         })?;
         Ok((issued.facts.serial, issued.der))
@@ -267,10 +260,7 @@ impl Replay {
         } else {
             Event::new(*serial, call.action.clone(), call.outcome)
         };
-        event.stream = Some(StreamSeq {
-            stream: 0,
-            seq: call.seq,
-        });
+        event.stream = Some(StreamSeq { stream: 0, seq: call.seq });
         event.auth_failure = call.auth_failure;
         event.session.clone_from(&call.session);
         event.tool.clone_from(&call.tool);
@@ -349,11 +339,7 @@ impl Replay {
 }
 
 fn bar(shown: bool, length: usize, what: &'static str) -> ProgressBar {
-    let target = if shown {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
+    let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let style = ProgressStyle::with_template("{msg:<14} {wide_bar} {pos}/{len} {per_sec} {eta}");
     ProgressBar::with_draw_target(u64::try_from(length).ok(), target)
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))

@@ -59,16 +59,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut row = |name: &str, value: String| writeln!(f, "{name:<34}{value:>22}");
         row("agents", self.agents.to_string())?;
-        row(
-            "  certificates issued in",
-            format!("{:.1} s", self.issuance_seconds),
-        )?;
+        row("  certificates issued in", format!("{:.1} s", self.issuance_seconds))?;
         row("events", self.events.to_string())?;
         row("  per second, durable", format!("{:.0}", self.events_per_second))?;
-        row(
-            "refused calls",
-            (self.refused_by_scope + self.refused_after_revocation).to_string(),
-        )?;
+        row("refused calls", (self.refused_by_scope + self.refused_after_revocation).to_string())?;
         row("  outside the scope", self.refused_by_scope.to_string())?;
         row("  after revocation", self.refused_after_revocation.to_string())?;
         row("warnings", self.warnings.to_string())?;
@@ -76,14 +70,8 @@ impl fmt::Display for Report {
         if let Some(t) = &self.truth {
             let share = |part, of| format!("{part} of {of}");
             row("  honest", share(t.honest_revoked, t.honest))?;
-            row(
-                "  compromised, after onset",
-                share(t.compromised_revoked, t.compromised),
-            )?;
-            row(
-                "  compromised, before onset",
-                share(t.revoked_before_onset, t.compromised),
-            )?;
+            row("  compromised, after onset", share(t.compromised_revoked, t.compromised))?;
+            row("  compromised, before onset", share(t.revoked_before_onset, t.compromised))?;
         }
         row("log size", self.log_size.to_string())?;
         row("risk model", self.model.clone())?;

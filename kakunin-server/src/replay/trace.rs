@@ -93,14 +93,7 @@ pub(super) fn agents(path: &Path, column: ScopeColumn) -> Result<BTreeMap<String
             _ => Truth::Honest,
         });
         let scope = scope.ok_or_else(|| bad(path, number, "the agent has no such list of scopes".into()))?;
-        agents.insert(
-            row.agent.clone(),
-            TracedAgent {
-                name: row.agent,
-                scope,
-                truth,
-            },
-        );
+        agents.insert(row.agent.clone(), TracedAgent { name: row.agent, scope, truth });
         Ok(())
     })?;
     Ok(agents)
@@ -108,28 +101,17 @@ pub(super) fn agents(path: &Path, column: ScopeColumn) -> Result<BTreeMap<String
 
 /// Reads the calls of these agents, in the order of their times.
 pub(super) fn calls(path: &Path, agents: &BTreeMap<String, TracedAgent>) -> Result<Vec<Call>, ReplayError> {
-    let positions: BTreeMap<&str, usize> = agents
-        .keys()
-        .enumerate()
-        .map(|(i, name)| (name.as_str(), i))
-        .collect();
+    let positions: BTreeMap<&str, usize> =
+        agents.keys().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
     let mut calls = Vec::new();
     lines(path, |number, line| {
         let row: EventLine = parse(path, number, line)?;
         let agent = positions.get(row.agent.as_str()).copied();
         let agent = agent.ok_or_else(|| {
-            bad(
-                path,
-                number,
-                format!("agent `{:.40}` is not in the agents file", row.agent),
-            )
+            bad(path, number, format!("agent `{:.40}` is not in the agents file", row.agent))
         })?;
         if calls.len() >= MAX_EVENTS {
-            return Err(bad(
-                path,
-                number,
-                format!("more than {MAX_EVENTS} events; split the file"),
-            ));
+            return Err(bad(path, number, format!("more than {MAX_EVENTS} events; split the file")));
         }
         calls.push(Call {
             agent,
@@ -155,30 +137,20 @@ fn lines(
     path: &Path,
     mut each: impl FnMut(u64, &[u8]) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
-    let file = File::open(path).map_err(|source| ReplayError::Open {
-        path: path.to_owned(),
-        source,
-    })?;
+    let file = File::open(path).map_err(|source| ReplayError::Open { path: path.to_owned(), source })?;
     let mut reader = BufReader::with_capacity(1 << 16, MultiGzDecoder::new(BufReader::new(file)));
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
         let read = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line);
-        let read = read.map_err(|source| ReplayError::Archive {
-            path: path.to_owned(),
-            line: number,
-            source,
-        })?;
+        let read =
+            read.map_err(|source| ReplayError::Archive { path: path.to_owned(), line: number, source })?;
         if read == 0 {
             break;
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         if u64::try_from(text.len()).is_ok_and(|n| n >= MAX_LINE) {
-            return Err(bad(
-                path,
-                number,
-                format!("the line is longer than {MAX_LINE} bytes"),
-            ));
+            return Err(bad(path, number, format!("the line is longer than {MAX_LINE} bytes")));
         }
         if !text.is_empty() {
             each(number, text)?;
@@ -192,11 +164,7 @@ fn parse<'l, T: serde::Deserialize<'l>>(path: &Path, number: u64, line: &'l [u8]
 }
 
 fn bad(path: &Path, line: u64, why: String) -> ReplayError {
-    ReplayError::Line {
-        path: path.to_owned(),
-        line,
-        why,
-    }
+    ReplayError::Line { path: path.to_owned(), line, why }
 }
 
 /// Seconds with a fraction, as milliseconds.
@@ -212,10 +180,7 @@ fn minor_units(text: &str) -> Option<Amount> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let cents: String = fraction.chars().chain("00".chars()).take(2).collect();
     let minor = format!("{whole}{cents}").parse().ok()?;
-    Some(Amount {
-        minor,
-        currency: Currency::try_from("USD".to_owned()).ok()?,
-    })
+    Some(Amount { minor, currency: Currency::try_from("USD".to_owned()).ok()? })
 }
 
 #[cfg(test)]

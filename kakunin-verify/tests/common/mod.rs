@@ -1,10 +1,5 @@
 //! Chains for tests, built by hand so that every octet can be wrong.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    reason = "each test binary uses its own part of this"
-)]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its own part of this")]
 
 pub mod mutate;
 
@@ -87,8 +82,7 @@ impl Key {
             Self::P256(key) => key.sign(&rng, message).unwrap().as_ref().to_vec(),
             Self::Rsa(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &rng, message, &mut signature)
-                    .unwrap();
+                key.sign(&RSA_PKCS1_SHA256, &rng, message, &mut signature).unwrap();
                 signature
             }
             Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
@@ -133,11 +127,7 @@ pub struct Ext {
 }
 
 pub fn ext(oid: &[u8], critical: bool, value: Vec<u8>) -> Ext {
-    Ext {
-        oid: oid.to_vec(),
-        critical,
-        value,
-    }
+    Ext { oid: oid.to_vec(), critical, value }
 }
 
 /// A certificate before it is signed; every part is DER that may be wrong.
@@ -158,8 +148,7 @@ impl Spec {
     pub fn tbs(&self) -> Vec<u8> {
         encode(|w| {
             w.sequence(|w| {
-                w.nested(0xa0, |w| _ = w.element(0x02, &self.version))
-                    .element(0x02, &self.serial);
+                w.nested(0xa0, |w| _ = w.element(0x02, &self.version)).element(0x02, &self.serial);
                 w.raw(&self.algorithm).raw(&self.issuer);
                 w.sequence(|w| _ = w.raw(&self.not_before).raw(&self.not_after));
                 w.raw(&self.subject).raw(&self.spki);
@@ -200,19 +189,14 @@ pub fn assemble(tbs: &[u8], algorithm: &[u8], key: &Key) -> Vec<u8> {
 pub fn name(common_name: &str) -> Vec<u8> {
     encode(|w| {
         w.sequence(|w| {
-            w.nested(0x31, |w| {
-                _ = w.sequence(|w| _ = w.oid(oid::COMMON_NAME).utf8(common_name))
-            });
+            w.nested(0x31, |w| _ = w.sequence(|w| _ = w.oid(oid::COMMON_NAME).utf8(common_name)));
         });
     })
 }
 
 pub fn time(t: UnixTime) -> Vec<u8> {
     let c = t.civil();
-    let tail = format!(
-        "{:02}{:02}{:02}{:02}{:02}Z",
-        c.month, c.day, c.hour, c.minute, c.second
-    );
+    let tail = format!("{:02}{:02}{:02}{:02}{:02}Z", c.month, c.day, c.hour, c.minute, c.second);
     match c.year {
         ..2050 => encode(|w| _ = w.element(0x17, format!("{:02}{tail}", c.year % 100).as_bytes())),
         _ => encode(|w| _ = w.element(0x18, format!("{:04}{tail}", c.year).as_bytes())),
@@ -229,13 +213,7 @@ pub fn eku(oids: &[&[u8]]) -> Vec<u8> {
 }
 
 pub fn san(names: &[(u8, &str)]) -> Vec<u8> {
-    encode(|w| {
-        _ = w.sequence(|w| {
-            names
-                .iter()
-                .for_each(|(tag, n)| _ = w.element(*tag, n.as_bytes()))
-        })
-    })
+    encode(|w| _ = w.sequence(|w| names.iter().for_each(|(tag, n)| _ = w.element(*tag, n.as_bytes()))))
 }
 
 pub fn authority_key_id(id: &IssuerId) -> Vec<u8> {
@@ -281,11 +259,7 @@ impl Ca {
             extensions: vec![
                 ext(oid::BASIC_CONSTRAINTS, true, ca_constraints(path_len)),
                 ext(oid::KEY_USAGE, true, key_usage(0x06)),
-                ext(
-                    oid::SUBJECT_KEY_ID,
-                    false,
-                    subject_key_id(self.key.id().as_bytes()),
-                ),
+                ext(oid::SUBJECT_KEY_ID, false, subject_key_id(self.key.id().as_bytes())),
                 ext(oid::AUTHORITY_KEY_ID, false, authority_key_id(&parent.key.id())),
             ],
         }
@@ -345,13 +319,7 @@ impl World {
         spec.drop_ext(oid::AUTHORITY_KEY_ID);
         let root_der = spec.sign(&root.key);
         let issuing_der = issuing.spec(&root, Some(0)).sign(&root.key);
-        Self {
-            root,
-            issuing,
-            root_der,
-            issuing_der,
-            leaf_key,
-        }
+        Self { root, issuing, root_der, issuing_der, leaf_key }
     }
 
     pub fn p256() -> Self {
@@ -362,27 +330,11 @@ impl World {
         let mut extensions = vec![
             ext(oid::BASIC_CONSTRAINTS, true, encode(|w| _ = w.sequence(|_| ()))),
             ext(oid::KEY_USAGE, true, key_usage(0x80)),
-            ext(
-                oid::EXT_KEY_USAGE,
-                false,
-                eku(&[oid::SERVER_AUTH, oid::CLIENT_AUTH]),
-            ),
-            ext(
-                oid::SUBJECT_KEY_ID,
-                false,
-                subject_key_id(self.leaf_key.id().as_bytes()),
-            ),
-            ext(
-                oid::AUTHORITY_KEY_ID,
-                false,
-                authority_key_id(&self.issuing.key.id()),
-            ),
+            ext(oid::EXT_KEY_USAGE, false, eku(&[oid::SERVER_AUTH, oid::CLIENT_AUTH])),
+            ext(oid::SUBJECT_KEY_ID, false, subject_key_id(self.leaf_key.id().as_bytes())),
+            ext(oid::AUTHORITY_KEY_ID, false, authority_key_id(&self.issuing.key.id())),
             ext(oid::SUBJECT_ALT_NAME, false, san(&[(0x86, SPIFFE_ID)])),
-            ext(
-                oid::CRL_DISTRIBUTION_POINTS,
-                false,
-                crl_points("http://pki.example.org/crl/7"),
-            ),
+            ext(oid::CRL_DISTRIBUTION_POINTS, false, crl_points("http://pki.example.org/crl/7")),
         ];
         extensions.extend(agent_extensions());
         Spec {
@@ -418,11 +370,7 @@ impl World {
     }
 
     pub fn verifier(&self, backend: Backend) -> Verifier {
-        self.builder()
-            .issuer(self.issuing_der.clone())
-            .backend(backend)
-            .build(NOW)
-            .unwrap()
+        self.builder().issuer(self.issuing_der.clone()).backend(backend).build(NOW).unwrap()
     }
 }
 
@@ -430,9 +378,7 @@ pub fn crl_points(uri: &str) -> Vec<u8> {
     encode(|w| {
         w.sequence(|w| {
             w.sequence(|w| {
-                w.nested(0xa0, |w| {
-                    _ = w.nested(0xa0, |w| _ = w.element(0x86, uri.as_bytes()))
-                });
+                w.nested(0xa0, |w| _ = w.nested(0xa0, |w| _ = w.element(0x86, uri.as_bytes())));
             });
         });
     })

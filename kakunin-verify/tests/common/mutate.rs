@@ -17,14 +17,8 @@ pub fn mutant(world: &World, random: &mut Random) -> Mutant {
     let key = &world.issuing.key;
     let (kind, der) = match random.below(10) {
         0 | 1 => ("octets of the signed certificate", octets(good.sign(key), random)),
-        2 | 3 => (
-            "octets, signed again",
-            assemble(&octets(good.tbs(), random), &good.algorithm, key),
-        ),
-        4..=6 => (
-            "nodes, signed again",
-            assemble(&nodes(&good.tbs(), random), &good.algorithm, key),
-        ),
+        2 | 3 => ("octets, signed again", assemble(&octets(good.tbs(), random), &good.algorithm, key)),
+        4..=6 => ("nodes, signed again", assemble(&nodes(&good.tbs(), random), &good.algorithm, key)),
         _ => ("rules, signed again", rules(good, world, random).sign(key)),
     };
     Mutant { kind, der }
@@ -74,9 +68,7 @@ fn take_apart(der: &[u8]) -> Option<Vec<Node>> {
     while !r.is_empty() {
         let (tag, content, _) = r.any().ok()?;
         // Octet strings of extensions hold DER too.
-        let inner = (tag & 0x20 != 0 || tag == 0x04)
-            .then(|| take_apart(content))
-            .flatten();
+        let inner = (tag & 0x20 != 0 || tag == 0x04).then(|| take_apart(content)).flatten();
         let content = inner.map_or_else(|| Content::Octets(content.to_vec()), Content::Nodes);
         out.push(Node { tag, content });
     }
@@ -152,10 +144,7 @@ fn rules(mut spec: Spec, world: &World, random: &mut Random) -> Spec {
                 spec.extensions.remove(at);
             }
             11 => {
-                let (a, b) = (
-                    random.below(spec.extensions.len()),
-                    random.below(spec.extensions.len()),
-                );
+                let (a, b) = (random.below(spec.extensions.len()), random.below(spec.extensions.len()));
                 spec.extensions.swap(a, b);
             }
             12 => {
@@ -192,39 +181,20 @@ fn any_extension(random: &mut Random) -> Ext {
         (oid::KEY_USAGE, vec![0x03, 2, 7, octet(random)]),
         (oid::KEY_USAGE, key_usage(0xa0)),
         (oid::EXT_KEY_USAGE, eku(&[oid::CLIENT_AUTH])),
-        (
-            oid::EXT_KEY_USAGE,
-            eku(&[oid::SERVER_AUTH, oid::CLIENT_AUTH, &[0x2a, 3]]),
-        ),
+        (oid::EXT_KEY_USAGE, eku(&[oid::SERVER_AUTH, oid::CLIENT_AUTH, &[0x2a, 3]])),
         (oid::EXT_KEY_USAGE, eku(&[])),
-        (
-            oid::SUBJECT_ALT_NAME,
-            san(&[(0x86, SPIFFE_ID), (0x82, "a.example.org")]),
-        ),
+        (oid::SUBJECT_ALT_NAME, san(&[(0x86, SPIFFE_ID), (0x82, "a.example.org")])),
         (oid::SUBJECT_ALT_NAME, san(&[])),
         (oid::SUBJECT_KEY_ID, subject_key_id(&[octet(random); 20])),
-        (
-            oid::CRL_DISTRIBUTION_POINTS,
-            crl_points("http://other.example.org/"),
-        ),
-        (
-            oid::AUTHORITY_INFO_ACCESS,
-            octets(crl_points("http://other.example.org/"), random),
-        ),
+        (oid::CRL_DISTRIBUTION_POINTS, crl_points("http://other.example.org/")),
+        (oid::AUTHORITY_INFO_ACCESS, octets(crl_points("http://other.example.org/"), random)),
         (NAME_CONSTRAINTS, vec![0x30, 0]),
-        (
-            &[0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 2],
-            vec![0x04, 1, octet(random)],
-        ),
+        (&[0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 2], vec![0x04, 1, octet(random)]),
         (&[0x55, 0x1d, 0x24], vec![0x30, 0]),
         (&[0x2a, 3, 4], vec![5, 0]),
     ];
     let (id, value) = values[random.below(values.len())].clone();
-    let value = if random.below(3) == 0 && !value.is_empty() {
-        octets(value, random)
-    } else {
-        value
-    };
+    let value = if random.below(3) == 0 && !value.is_empty() { octets(value, random) } else { value };
     ext(id, random.below(3) == 0, value)
 }
 

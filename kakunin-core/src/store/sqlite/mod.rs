@@ -54,13 +54,7 @@ impl SqliteStore {
         let connection = schema::open_writer(&path)?;
         let reader = Mutex::new(schema::open_reader(&path)?);
         let writer = Writer::start(connection)?;
-        Ok(Self {
-            path,
-            writer,
-            reader,
-            applied: Mutex::default(),
-            _lock: lock,
-        })
+        Ok(Self { path, writer, reader, applied: Mutex::default(), _lock: lock })
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -76,10 +70,7 @@ impl SqliteStore {
 #[async_trait]
 impl AuditSink for SqliteStore {
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
-        let sizes: Vec<_> = appends
-            .iter()
-            .map(|a| (a.log.clone(), a.next.frontier.size()))
-            .collect();
+        let sizes: Vec<_> = appends.iter().map(|a| (a.log.clone(), a.next.frontier.size())).collect();
         self.writer.call(Work::Append(appends)).await?;
         self.remember(|applied| {
             for (log, size) in sizes {
@@ -113,9 +104,7 @@ impl StateStore for SqliteStore {
         if done {
             return Ok(());
         }
-        self.writer
-            .call(Work::Apply(log.clone(), index, changes.to_vec()))
-            .await?;
+        self.writer.call(Work::Apply(log.clone(), index, changes.to_vec())).await?;
         let size = Self::read(self, |c| rows::state_applied(c, log))?;
         self.remember(|applied| _ = applied.state.insert(log.clone(), size));
         Ok(())
@@ -155,9 +144,7 @@ impl RevocationStore for SqliteStore {
         if done {
             return Ok(());
         }
-        self.writer
-            .call(Work::Revocations(*issuer, changes.to_vec()))
-            .await?;
+        self.writer.call(Work::Revocations(*issuer, changes.to_vec())).await?;
         let size = Self::read(self, |c| rows::revocations_applied(c, issuer))?;
         self.remember(|applied| _ = applied.revocations.insert(*issuer, size));
         Ok(())
@@ -185,11 +172,7 @@ impl RevocationStore for SqliteStore {
 fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&name);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&name);
     let file = file.map_err(StoreError::unavailable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

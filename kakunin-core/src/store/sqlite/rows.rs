@@ -26,19 +26,10 @@ pub(super) fn head(connection: &Connection, log: &LogId) -> Result<(Head, Option
     let Some((size, frontier, time, checkpoint, root)) = found else {
         return Ok((Head::default(), None));
     };
-    let roots: Vec<Hash> = frontier
-        .chunks_exact(32)
-        .filter_map(|c| c.try_into().ok())
-        .collect();
+    let roots: Vec<Hash> = frontier.chunks_exact(32).filter_map(|c| c.try_into().ok()).collect();
     let frontier = Frontier::from_parts(size, roots).filter(|f| f.root().as_slice() == root);
     let frontier = frontier.ok_or_else(|| corrupt("the head of a log does not fit its root"))?;
-    Ok((
-        Head {
-            frontier,
-            time: UnixTime::from_millis(time),
-        },
-        Some(checkpoint),
-    ))
+    Ok((Head { frontier, time: UnixTime::from_millis(time) }, Some(checkpoint)))
 }
 
 pub(super) fn append(connection: &Connection, append: &Append) -> Result<(), StoreError> {
@@ -56,12 +47,9 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<(), Sto
             .map_err(store_error)?;
         for (index, entry) in (first..).zip(&append.entries) {
             let index = signed(index)?;
-            leaf.execute(params![id, index, entry.leaf])
-                .map_err(store_error)?;
+            leaf.execute(params![id, index, entry.leaf]).map_err(store_error)?;
             if let Some(Payload { salt, octets }) = &entry.payload {
-                payload
-                    .execute(params![id, index, salt, octets])
-                    .map_err(store_error)?;
+                payload.execute(params![id, index, salt, octets]).map_err(store_error)?;
             }
         }
     }
@@ -72,15 +60,7 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<(), Sto
     let time = signed(next.time.millis())?;
     let mut batch = connection.prepare_cached(sql).map_err(store_error)?;
     batch
-        .execute(params![
-            id,
-            signed(first)?,
-            size,
-            root,
-            frontier,
-            time,
-            append.checkpoint
-        ])
+        .execute(params![id, signed(first)?, size, root, frontier, time, append.checkpoint])
         .map_err(store_error)?;
     apply_state(connection, &append.log, next.frontier.size(), &append.changes)?;
     if let LogId::Revocations(issuer) = &append.log {
@@ -105,22 +85,14 @@ pub(super) fn read(
                 (Some(salt), Some(octets)) => Some(Payload { salt, octets }),
                 _ => None,
             };
-            Ok((
-                unsigned(row, 0)?,
-                Entry {
-                    leaf: row.get(1)?,
-                    payload,
-                },
-            ))
+            Ok((unsigned(row, 0)?, Entry { leaf: row.get(1)?, payload }))
         })
         .map_err(store_error)?;
     let mut entries = Vec::new();
     for (expected, row) in (from..).zip(rows) {
         let (index, entry) = row.map_err(store_error)?;
         if index != expected {
-            return Err(StoreError::Corrupt(format!(
-                "index {expected} of log {log} is missing"
-            )));
+            return Err(StoreError::Corrupt(format!("index {expected} of log {log} is missing")));
         }
         entries.push(entry);
     }
@@ -130,9 +102,7 @@ pub(super) fn read(
 pub(super) fn logs(connection: &Connection) -> Result<Vec<LogId>, StoreError> {
     let sql = "SELECT name FROM log WHERE id IN (SELECT log_id FROM batch) ORDER BY name";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    let names = statement
-        .query_map([], |row| row.get::<_, String>(0))
-        .map_err(store_error)?;
+    let names = statement.query_map([], |row| row.get::<_, String>(0)).map_err(store_error)?;
     names.map(|name| parse_log(&name.map_err(store_error)?)).collect()
 }
 
@@ -146,11 +116,7 @@ pub(super) fn apply_state(
     let sql = "INSERT INTO state_applied(log_id, size) VALUES (?1, ?2)
         ON CONFLICT(log_id) DO UPDATE SET size = excluded.size WHERE excluded.size > size";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    if statement
-        .execute(params![id, signed(size)?])
-        .map_err(store_error)?
-        == 0
-    {
+    if statement.execute(params![id, signed(size)?]).map_err(store_error)? == 0 {
         return Ok(());
     }
     put_state(connection, log, changes)
@@ -177,9 +143,7 @@ pub(super) fn put_state(connection: &Connection, log: &LogId, changes: &[Change]
 pub(super) fn state_applied(connection: &Connection, log: &LogId) -> Result<u64, StoreError> {
     let sql = "SELECT size FROM state_applied WHERE log_id = (SELECT id FROM log WHERE name = ?1)";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    let found = statement
-        .query_row([log.to_string()], |row| unsigned(row, 0))
-        .optional();
+    let found = statement.query_row([log.to_string()], |row| unsigned(row, 0)).optional();
     Ok(found.map_err(store_error)?.unwrap_or_default())
 }
 
@@ -191,10 +155,7 @@ pub(super) fn get(
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let sql = "SELECT value FROM state WHERE log_id = (SELECT id FROM log WHERE name = ?1) AND kind = ?2 AND key = ?3";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    statement
-        .query_row(params![log.to_string(), kind, key], |row| row.get(0))
-        .optional()
-        .map_err(store_error)
+    statement.query_row(params![log.to_string(), kind, key], |row| row.get(0)).optional().map_err(store_error)
 }
 
 pub(super) type Rows = Vec<(Vec<u8>, Vec<u8>)>;
@@ -209,12 +170,9 @@ pub(super) fn scan(
     let sql = "SELECT key, value FROM state WHERE log_id = (SELECT id FROM log WHERE name = ?1) AND kind = ?2
         AND (?3 IS NULL OR key > ?3) ORDER BY key LIMIT ?4";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    let rows = statement.query_map(params![log.to_string(), kind, after, clamp(limit)], |r| {
-        Ok((r.get(0)?, r.get(1)?))
-    });
-    rows.map_err(store_error)?
-        .collect::<Result<_, _>>()
-        .map_err(store_error)
+    let rows = statement
+        .query_map(params![log.to_string(), kind, after, clamp(limit)], |r| Ok((r.get(0)?, r.get(1)?)));
+    rows.map_err(store_error)?.collect::<Result<_, _>>().map_err(store_error)
 }
 
 pub(super) fn apply_revocations(
@@ -259,14 +217,7 @@ fn apply_revocation(
         let record = serde_json::to_string(revocation).map_err(StoreError::unavailable)?;
         connection
             .prepare_cached("INSERT INTO revocation(issuer, idx, serial, record) VALUES (?1, ?2, ?3, ?4)")
-            .and_then(|mut s| {
-                s.execute(params![
-                    issuer.as_bytes(),
-                    clamp(index),
-                    serial.as_bytes(),
-                    record
-                ])
-            })
+            .and_then(|mut s| s.execute(params![issuer.as_bytes(), clamp(index), serial.as_bytes(), record]))
             .map_err(store_error)?;
     }
     Ok(())
@@ -275,9 +226,7 @@ fn apply_revocation(
 pub(super) fn revocations_applied(connection: &Connection, issuer: &IssuerId) -> Result<u64, StoreError> {
     let sql = "SELECT size FROM revocation_applied WHERE issuer = ?1";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    let found = statement
-        .query_row([issuer.as_bytes()], |row| unsigned(row, 0))
-        .optional();
+    let found = statement.query_row([issuer.as_bytes()], |row| unsigned(row, 0)).optional();
     Ok(found.map_err(store_error)?.unwrap_or_default())
 }
 
@@ -288,14 +237,9 @@ pub(super) fn find(
 ) -> Result<Option<Revocation>, StoreError> {
     let sql = "SELECT record FROM revocation WHERE issuer = ?1 AND serial = ?2";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
-    let found = statement.query_row(params![issuer.as_bytes(), serial.as_bytes()], |row| {
-        row.get::<_, String>(0)
-    });
-    found
-        .optional()
-        .map_err(store_error)?
-        .map(|record| revocation(&record))
-        .transpose()
+    let found =
+        statement.query_row(params![issuer.as_bytes(), serial.as_bytes()], |row| row.get::<_, String>(0));
+    found.optional().map_err(store_error)?.map(|record| revocation(&record)).transpose()
 }
 
 pub(super) fn after(
@@ -311,11 +255,8 @@ pub(super) fn after(
             Ok((unsigned(row, 0)?, row.get::<_, String>(1)?))
         })
         .map_err(store_error)?;
-    rows.map(|row| {
-        row.map_err(store_error)
-            .and_then(|(index, record)| Ok((index, revocation(&record)?)))
-    })
-    .collect()
+    rows.map(|row| row.map_err(store_error).and_then(|(index, record)| Ok((index, revocation(&record)?))))
+        .collect()
 }
 
 fn revocation(record: &str) -> Result<Revocation, StoreError> {
@@ -324,30 +265,20 @@ fn revocation(record: &str) -> Result<Revocation, StoreError> {
 
 fn log_id(connection: &Connection, log: &LogId) -> Result<i64, StoreError> {
     let name = log.to_string();
-    let mut statement = connection
-        .prepare_cached("SELECT id FROM log WHERE name = ?1")
-        .map_err(store_error)?;
-    if let Some(id) = statement
-        .query_row([&name], |row| row.get(0))
-        .optional()
-        .map_err(store_error)?
-    {
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM log WHERE name = ?1").map_err(store_error)?;
+    if let Some(id) = statement.query_row([&name], |row| row.get(0)).optional().map_err(store_error)? {
         return Ok(id);
     }
-    let mut statement = connection
-        .prepare_cached("INSERT INTO log(name) VALUES (?1)")
-        .map_err(store_error)?;
+    let mut statement =
+        connection.prepare_cached("INSERT INTO log(name) VALUES (?1)").map_err(store_error)?;
     statement.insert([&name]).map_err(store_error)
 }
 
 fn parse_log(name: &str) -> Result<LogId, StoreError> {
     let unknown = || corrupt("a log has an unknown name");
     match name.strip_prefix("_revocations-") {
-        Some(issuer) => issuer
-            .to_owned()
-            .try_into()
-            .map(LogId::Revocations)
-            .map_err(|_| unknown()),
+        Some(issuer) => issuer.to_owned().try_into().map(LogId::Revocations).map_err(|_| unknown()),
         None if name == "_system" => Ok(LogId::System),
         None => name.parse().map(LogId::Tenant).map_err(|_| unknown()),
     }

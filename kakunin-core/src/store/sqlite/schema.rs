@@ -134,10 +134,7 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
     }
     connection.set_prepared_statement_cache_capacity(32);
     // No writes to the schema behind SQLite's back.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)
-        .map(|_| ())
-        .map_err(store_error)
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map(|_| ()).map_err(store_error)
 }
 
 fn create(connection: &Connection) -> Result<(), StoreError> {
@@ -155,22 +152,16 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
     if schema_of(connection)? == schema_of(&fresh)? {
         return Ok(());
     }
-    Err(corrupt(
-        "its tables or triggers are not the ones this program made",
-    ))
+    Err(corrupt("its tables or triggers are not the ones this program made"))
 }
 
 fn schema_of(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
     let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
     let mut statement = connection.prepare(sql).map_err(store_error)?;
-    let rows = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
-        .map_err(store_error)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(store_error)?;
     rows.collect::<Result<_, _>>().map_err(store_error)
 }
 
 fn pragma(connection: &Connection, name: &str) -> Result<i64, StoreError> {
-    connection
-        .pragma_query_value(None, name, |row| row.get(0))
-        .map_err(store_error)
+    connection.pragma_query_value(None, name, |row| row.get(0)).map_err(store_error)
 }

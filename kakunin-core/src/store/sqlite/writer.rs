@@ -40,23 +40,14 @@ impl Writer {
     pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
         let thread = std::thread::Builder::new().name("kakunin-sqlite".into());
-        let thread = thread
-            .spawn(move || serve(&connection, &queue))
-            .map_err(StoreError::unavailable)?;
-        Ok(Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-        })
+        let thread = thread.spawn(move || serve(&connection, &queue)).map_err(StoreError::unavailable)?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     pub(super) async fn call(&self, work: Work) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
         let gone = || StoreError::unavailable("the writing thread has ended; open the store anew");
-        self.jobs
-            .as_ref()
-            .ok_or_else(gone)?
-            .send((work, answer))
-            .map_err(|_| gone())?;
+        self.jobs.as_ref().ok_or_else(gone)?.send((work, answer)).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 }
@@ -73,10 +64,7 @@ impl Drop for Writer {
 
 fn serve(connection: &Connection, queue: &Receiver<(Work, Answer)>) {
     while let Ok(first) = queue.recv() {
-        let group: Vec<_> = std::iter::once(first)
-            .chain(queue.try_iter())
-            .take(MAX_GROUP)
-            .collect();
+        let group: Vec<_> = std::iter::once(first).chain(queue.try_iter()).take(MAX_GROUP).collect();
         let results = commit(connection, group.iter().map(|(work, _)| work));
         for ((_, answer), result) in group.into_iter().zip(results) {
             // A caller that went away does not need its answer.
@@ -95,11 +83,7 @@ fn commit<'w>(connection: &Connection, group: impl Iterator<Item = &'w Work>) ->
             let full = matches!(error, StoreError::Full);
             let text = error.to_string();
             let each = || {
-                if full {
-                    StoreError::Full
-                } else {
-                    StoreError::unavailable(text.clone())
-                }
+                if full { StoreError::Full } else { StoreError::unavailable(text.clone()) }
             };
             group.iter().map(|_| Err(each())).collect()
         }
@@ -118,9 +102,7 @@ fn try_commit(connection: &Connection, group: &[&Work]) -> Result<Vec<Result<(),
             // Out of space or worse: SQLite may have ended the transaction, so nobody's call stands.
             Err(_) if connection.is_autocommit() => return result.map(|()| results),
             Err(StoreError::Full) => return result.map(|()| results),
-            Err(_) => connection
-                .execute_batch("ROLLBACK TO call; RELEASE call")
-                .map_err(store_error)?,
+            Err(_) => connection.execute_batch("ROLLBACK TO call; RELEASE call").map_err(store_error)?,
         }
         results.push(result);
     }
@@ -130,9 +112,7 @@ fn try_commit(connection: &Connection, group: &[&Work]) -> Result<Vec<Result<(),
 
 fn run(connection: &Connection, work: &Work) -> Result<(), StoreError> {
     match work {
-        Work::Append(appends) => appends
-            .iter()
-            .try_for_each(|append| rows::append(connection, append)),
+        Work::Append(appends) => appends.iter().try_for_each(|append| rows::append(connection, append)),
         Work::Apply(log, size, changes) => rows::apply_state(connection, log, *size, changes),
         Work::Put(log, changes) => rows::put_state(connection, log, changes),
         Work::Revocations(issuer, changes) => rows::apply_revocations(connection, issuer, changes),
