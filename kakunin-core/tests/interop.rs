@@ -1,0 +1,250 @@
+//! Other people's software decides: OpenSSL, GnuTLS, Python `cryptography` and pkilint read, verify and
+//! lint what this crate issues.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::{Arc, OnceLock};
+
+use kakunin_core::agent::NewAgent;
+use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::issue::Profile;
+use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::revoke::Cause;
+use kakunin_core::service::{Config, Kakunin, KeySource, Parts};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::x509::pem;
+use kakunin_kms::local::LocalKeys;
+use pollster::block_on;
+
+const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A deployment with the default algorithms, and files of what it publishes: `leaf` stands, `revoked`
+/// does not; CRLs are full and of the leaf's shard, before and after the revocation.
+struct World {
+    dir: tempfile::TempDir,
+    shard_of_revoked: u16,
+    leaf: Serial,
+    revoked: Serial,
+}
+
+fn world() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(make)
+}
+
+fn make() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    let kakunin = block_on(Kakunin::open(Config::new("agents.example").unwrap(), parts)).unwrap();
+    let acme: TenantId = "acme".parse().unwrap();
+    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let put = |name: &str, label, der: &[u8]| {
+        std::fs::write(dir.path().join(format!("{name}.pem")), pem::encode(label, der)).unwrap();
+        std::fs::write(dir.path().join(format!("{name}.der")), der).unwrap();
+    };
+    let issue = |name: &str, algorithm| {
+        let mut spec = NewAgent::new(name, MODEL, ["read:accounts", "write:payments"]).unwrap();
+        (spec.fleet, spec.organization) =
+            (Some("agent fleet".parse().unwrap()), Some("Beispiel & Söhne".parse().unwrap()));
+        let agent = block_on(kakunin.register(&acme, spec)).unwrap();
+        let source = KeySource::Provider(algorithm);
+        let issued = block_on(kakunin.certify(&acme, &agent.id, Profile::Standard, source)).unwrap();
+        put(name, pem::CERTIFICATE, &issued.der);
+        issued.facts
+    };
+    put("root", pem::CERTIFICATE, kakunin.root().as_der());
+    put("issuing", pem::CERTIFICATE, kakunin.issuer().as_der());
+    let leaf = issue("leaf", KeyAlgorithm::Rsa2048);
+    let revoked = issue("revoked", KeyAlgorithm::P256);
+    issue("ed25519", KeyAlgorithm::Ed25519);
+    put("empty", pem::CRL, &block_on(kakunin.crl(None)).unwrap());
+    block_on(kakunin.revoke(&acme, &revoked.serial, Cause::KeyCompromise)).unwrap();
+    put("full", pem::CRL, &block_on(kakunin.crl(None)).unwrap());
+    put("shard", pem::CRL, &block_on(kakunin.crl(Some(revoked.shard))).unwrap());
+    put("leaf-shard", pem::CRL, &block_on(kakunin.crl(Some(leaf.shard))).unwrap());
+    World { dir, shard_of_revoked: revoked.shard, leaf: leaf.serial, revoked: revoked.serial }
+}
+
+impl World {
+    fn run(&self, program: &str, args: &[&str]) -> Output {
+        let done = Command::new(program).args(args).current_dir(self.dir.path()).output();
+        done.unwrap_or_else(|e| panic!("{program} cannot be run ({e}): `make setup` installs it"))
+    }
+
+    fn text(&self, program: &str, args: &[&str]) -> (bool, String) {
+        let done = self.run(program, args);
+        let text = [done.stdout, done.stderr].concat();
+        (done.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn openssl_verify(&self, leaf: &str, crl: &str) -> (bool, String) {
+        let leaf = format!("{leaf}.pem");
+        let crl = format!("{crl}.pem");
+        let args =
+            ["verify", "-CAfile", "root.pem", "-untrusted", "issuing.pem", "-CRLfile", &crl, "-crl_check"];
+        self.text("openssl", &[&args[..], &["-x509_strict", "-purpose", "sslclient", &leaf]].concat())
+    }
+}
+
+/// Python with `cryptography` and `pkilint`: `KAKUNIN_PYTHON`, or where `make setup` puts it.
+fn python() -> String {
+    let tools = std::env::var("KAKUNIN_TOOLS").map(PathBuf::from).or_else(|_| {
+        let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
+        cache
+            .or_else(|_| std::env::var("HOME").map(|h| PathBuf::from(h).join(".cache")))
+            .map(|c| c.join("kakunin/tools"))
+    });
+    std::env::var("KAKUNIN_PYTHON")
+        .ok()
+        .or_else(|| tools.ok().map(|t| t.join("venv/bin/python").display().to_string()))
+        .unwrap_or_else(|| "python3".to_owned())
+}
+
+#[test]
+fn openssl_accepts_leaf_and_chain_and_refuses_the_leaf_after_revocation() {
+    let w = world();
+    for crl in ["empty", "full", "leaf-shard"] {
+        let (ok, text) = w.openssl_verify("leaf", crl);
+        assert!(ok, "{crl}: {text}");
+    }
+    for key in ["revoked", "ed25519"] {
+        let (ok, text) = w.openssl_verify(key, "empty");
+        assert!(ok, "{key}: {text}");
+    }
+    for crl in ["full", "shard"] {
+        let (ok, text) = w.openssl_verify("revoked", crl);
+        assert!(!ok && text.contains("error 23"), "{crl}: {text}");
+    }
+    let (ok, text) = w.openssl_verify("revoked", "leaf-shard");
+    let same_shard =
+        w.shard_of_revoked == u16::from_be_bytes([w.leaf.as_bytes()[14], w.leaf.as_bytes()[15]]) % 512;
+    assert!(
+        !ok && (same_shard || text.contains("error 3") || text.contains("different CRL scope")),
+        "{text}"
+    );
+    let (ok, text) = w.text("openssl", &["verify", "-x509_strict", "-CAfile", "root.pem", "issuing.pem"]);
+    assert!(ok, "{text}");
+}
+
+#[test]
+fn openssl_shows_what_the_profile_says() {
+    let w = world();
+    let (_, text) = w.text(
+        "openssl",
+        &["x509", "-in", "leaf.pem", "-noout", "-text", "-nameopt", "RFC2253,utf8,-esc_msb"],
+    );
+    for part in [
+        "O=Beispiel & Söhne",
+        "OU=agent fleet",
+        "CN=leaf",
+        "X509v3 Key Usage: critical",
+        "Digital Signature",
+        "TLS Web Server Authentication, TLS Web Client Authentication",
+        "URI:spiffe://agents.example/tenant/acme/env/production/agent/",
+        "http://agents.example/api/v1/crl/",
+        "CA Issuers - URI:http://agents.example/api/v1/ca/",
+        "1.3.6.1.4.1.32473.1.1:",
+        "1.3.6.1.4.1.32473.1.6:",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let (_, text) = w.text("openssl", &["crl", "-in", "shard.pem", "-noout", "-text"]);
+    for part in
+        ["Issuing Distribution Point: critical", "Only User Certificates", "CRL Number", "Key Compromise"]
+    {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(text.replace([':', ' '], "").contains(&w.revoked.to_string()), "{text}");
+}
+
+#[test]
+fn gnutls_accepts_the_chain_and_refuses_the_revoked_leaf() {
+    let w = world();
+    for (leaf, accepted) in [("leaf", true), ("revoked", false)] {
+        let chain = ["issuing.pem"]
+            .iter()
+            .fold(std::fs::read_to_string(w.dir.path().join(format!("{leaf}.pem"))).unwrap(), |all, name| {
+                all + &std::fs::read_to_string(w.dir.path().join(name)).unwrap()
+            });
+        let file = format!("{leaf}-chain.pem");
+        std::fs::write(w.dir.path().join(&file), chain).unwrap();
+        let args =
+            ["--verify", "--load-ca-certificate", "root.pem", "--load-crl", "full.pem", "--infile", &file];
+        let (ok, text) = w.text("certtool", &args);
+        assert_eq!(ok && !text.contains("revoked"), accepted, "{leaf}: {text}");
+        assert!(accepted || text.contains("revoked"), "{text}");
+    }
+}
+
+#[test]
+fn python_cryptography_reads_and_verifies() {
+    let script = r#"
+import sys, datetime
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store, ExtensionPolicy
+from cryptography.x509.oid import ObjectIdentifier, NameOID
+load = lambda n: x509.load_pem_x509_certificate(open(n + ".pem", "rb").read())
+root, issuing, leaf, revoked = map(load, ("root", "issuing", "leaf", "revoked"))
+verifier = PolicyBuilder().store(Store([root])).extension_policies(
+    ee_policy=ExtensionPolicy.permit_all(), ca_policy=ExtensionPolicy.webpki_defaults_ca()).build_client_verifier()
+for cert in (leaf, revoked):
+    verified = verifier.verify(cert, [issuing])
+    assert len(verified.chain) == 3, verified
+scope = leaf.extensions.get_extension_for_oid(ObjectIdentifier("1.3.6.1.4.1.32473.1.1"))
+assert not scope.critical
+assert scope.value.value == bytes.fromhex("301f0c0d726561643a6163636f756e74730c0e77726974653a7061796d656e7473")
+assert leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "leaf"
+for name in ("empty", "full", "shard"):
+    crl = x509.load_pem_x509_crl(open(name + ".pem", "rb").read())
+    assert crl.is_signature_valid(issuing.public_key()), name
+    assert crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number > 0
+    entry = crl.get_revoked_certificate_by_serial_number(revoked.serial_number)
+    assert (entry is None) == (name == "empty"), name
+    assert crl.get_revoked_certificate_by_serial_number(leaf.serial_number) is None
+    if entry is not None:
+        assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason == x509.ReasonFlags.key_compromise
+print("verified")
+"#;
+    let (ok, text) = world().text(&python(), &["-c", script]);
+    assert!(ok && text.contains("verified"), "{text}");
+}
+
+/// pkilint's findings at WARNING and above, but for its known false positive: it takes every `spiffe://`
+/// URI for malformed.
+#[test]
+fn pkilint_finds_nothing() {
+    let w = world();
+    let bin = PathBuf::from(python()).parent().unwrap().to_owned();
+    let lint = |tool: &str, args: &[&str]| {
+        let (_, text) = w.text(&bin.join(tool).display().to_string(), args);
+        let findings: Vec<_> = text
+            .lines()
+            .filter(|l| ["(WARNING)", "(ERROR)", "(FATAL)"].iter().any(|level| l.contains(level)))
+            .filter(|l| {
+                !(l.contains("pkix.invalid_uri_syntax")
+                    && l.contains("\"spiffe://agents.example/tenant/acme/"))
+            })
+            .map(str::to_owned)
+            .collect();
+        assert!(!text.contains("Traceback"), "{text}");
+        assert!(findings.is_empty(), "{tool} {args:?}: {findings:#?}");
+        text
+    };
+    for certificate in ["root", "issuing", "leaf", "revoked", "ed25519"] {
+        let text = lint("lint_pkix_cert", &["lint", "-s", "WARNING", &format!("{certificate}.pem")]);
+        let false_positive = !["root", "issuing"].contains(&certificate);
+        assert_eq!(text.contains("pkix.invalid_uri_syntax"), false_positive, "the filter is needed: {text}");
+    }
+    lint("lint_pkix_signer_signee_cert_chain", &["lint", "-s", "WARNING", "issuing.pem", "leaf.pem"]);
+    lint("lint_pkix_signer_signee_cert_chain", &["lint", "-s", "WARNING", "root.pem", "issuing.pem"]);
+    for crl in ["empty", "full", "shard"] {
+        lint("lint_crl", &["lint", "-s", "WARNING", "-t", "CRL", "-p", "PKIX", &format!("{crl}.pem")]);
+    }
+}
