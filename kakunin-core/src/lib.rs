@@ -7,6 +7,8 @@ pub mod error;
 pub mod event;
 pub mod id;
 pub mod key;
+#[cfg(not(target_family = "wasm"))]
+pub mod lock;
 pub mod log;
 pub mod revoke;
 pub mod risk;

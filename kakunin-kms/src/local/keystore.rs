@@ -20,6 +20,7 @@ use aws_lc_rs::pbkdf2;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use kakunin_core::id::{hex_decode, hex_encode};
 use kakunin_core::key::{PlannedKeyId, SignError, Spki};
+use kakunin_core::lock;
 use zeroize::Zeroizing;
 
 use super::State;
@@ -220,17 +221,7 @@ impl Keystore {
 
 fn lock(dir: &Path) -> Result<File, SignError> {
     let path = dir.join("lock");
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|e| io_error("open", &path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(locked(format!(
-            "the key folder {} is in use by another process; stop it first",
-            dir.display()
-        ))),
-        Err(fs::TryLockError::Error(e)) => Err(io_error("lock", &path, e)),
-    }
+    lock::exclusive(&path).map_err(|e| locked(format!("the key folder {}: {e}", dir.display())))
 }
 
 fn derive(secret: &Secret, salt: &[u8; 32], iterations: NonZeroU32) -> Result<RandomizedNonceKey, SignError> {

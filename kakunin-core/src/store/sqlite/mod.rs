@@ -11,7 +11,7 @@ mod writer;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +20,7 @@ use rusqlite::Connection;
 
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
+use crate::lock::{self, LockError};
 use crate::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use crate::revoke::{Revocation, RevocationChange, RevocationStore};
 use crate::state::{Change, Kind, StateStore};
@@ -172,16 +173,10 @@ impl RevocationStore for SqliteStore {
 fn lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&name);
-    let file = file.map_err(StoreError::unavailable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Foreign(format!(
-            "{} is in use by another process; stop it first",
-            path.display()
-        ))),
-        Err(TryLockError::Error(e)) => Err(StoreError::unavailable(e)),
-    }
+    lock::exclusive(Path::new(&name)).map_err(|error| match error {
+        LockError::InUse => StoreError::Foreign(format!("{}: {error}", path.display())),
+        LockError::Io(error) => StoreError::unavailable(error),
+    })
 }
 
 impl fmt::Debug for SqliteStore {

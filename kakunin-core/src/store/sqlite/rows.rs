@@ -89,7 +89,8 @@ pub(super) fn read(
         })
         .map_err(store_error)?;
     let mut entries = Vec::new();
-    for (expected, row) in (from..).zip(rows) {
+    // Rows lead: counting on from the largest number there is would be an overflow.
+    for (row, expected) in rows.zip(from..) {
         let (index, entry) = row.map_err(store_error)?;
         if index != expected {
             return Err(StoreError::Corrupt(format!("index {expected} of log {log} is missing")));

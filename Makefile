@@ -1,0 +1,39 @@
+# make test sets up whatever is missing and passes every test; make check is the quick loop.
+
+SHELL := bash
+TOOLS := $(or $(KAKUNIN_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kakunin/tools)
+export KAKUNIN_TOOLS := $(TOOLS)
+export KAKUNIN_PYTHON := $(TOOLS)/venv/bin/python
+FUZZ_SECONDS ?= $(if $(CI),60,10)
+
+.PHONY: test check setup bench bench-quick fuzz
+
+test: setup
+	@echo "== tests: every crate, every feature"
+	cargo test --workspace --all-features
+	@echo "== tests: portable algorithms"
+	cargo test -p kakunin-core -p kakunin-verify
+	@echo "== the example of the README"
+	cargo run --release --example embedded
+	@echo "== light: what kakunin-verify pulls in, and wasm"
+	.ci/light
+	@echo "== fuzzing, $(FUZZ_SECONDS) s a target"
+	.ci/fuzz $(FUZZ_SECONDS)
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo test --workspace --lib
+
+setup:
+	@echo "== setup"
+	@.ci/setup
+
+bench:
+	cargo bench -p kakunin-benches
+
+bench-quick:
+	KAKUNIN_BENCH_QUICK=1 cargo bench -p kakunin-benches
+
+fuzz: setup
+	.ci/fuzz $(FUZZ_SECONDS)

@@ -1,0 +1,161 @@
+//! [`AuditSink`].
+
+use std::sync::Arc;
+
+use super::at_once;
+use crate::error::StoreError;
+use crate::id::IssuerId;
+use crate::log::merkle::leaf_hash;
+use crate::log::sink::{Append, AuditSink, Entry, Head, LogId, Payload};
+use crate::time::UnixTime;
+
+/// Every property but surviving a restart, which needs [`acknowledged_is_present_after_reopening`]. The
+/// store must be empty.
+pub async fn all(sink: &dyn AuditSink) {
+    what_is_read_is_what_was_appended(sink).await;
+    a_stale_head_conflicts_and_changes_nothing(sink).await;
+    of_two_appends_from_one_head_one_wins(sink).await;
+    several_logs_are_all_or_nothing(sink).await;
+    reading_keeps_its_bounds(sink).await;
+    sixty_four_logs_at_once(sink).await;
+    the_logs_with_records_are_named(sink).await;
+}
+
+fn log(name: &str) -> LogId {
+    LogId::Tenant(name.parse().unwrap())
+}
+
+/// An append of these leaves to `head`; every second entry has a payload.
+#[must_use]
+pub fn append(log: LogId, head: &Head, leaves: &[&[u8]]) -> Append {
+    let mut next = head.clone();
+    next.time = next.time.plus(1);
+    let entries: Vec<Entry> = leaves
+        .iter()
+        .enumerate()
+        .map(|(i, leaf)| {
+            next.frontier.push(leaf_hash(leaf));
+            let payload = (i % 2 == 0).then(|| Payload { salt: [9; 32], octets: leaf.repeat(3) });
+            Entry { leaf: leaf.to_vec(), payload }
+        })
+        .collect();
+    let checkpoint = format!("checkpoint of {log} at {}\n", next.frontier.size());
+    let (changes, revocations) = (Vec::new(), Vec::new());
+    Append { log, expected: head.clone(), next, entries, checkpoint, changes, revocations }
+}
+
+async fn grow(sink: &dyn AuditSink, log: &LogId, leaves: &[&[u8]]) -> Append {
+    let (head, _) = sink.head(log).await.unwrap();
+    let append = append(log.clone(), &head, leaves);
+    assert!(append.is_consistent());
+    sink.append(vec![append.clone()]).await.unwrap();
+    append
+}
+
+/// Leaves and payloads come back octet for octet, in order, and the head is the one appended.
+pub async fn what_is_read_is_what_was_appended(sink: &dyn AuditSink) {
+    let log = log("read-back");
+    assert_eq!(sink.head(&log).await.unwrap(), (Head::default(), None));
+    let first = grow(sink, &log, &[b"", b"a", &[0; 512]]).await;
+    let second = grow(sink, &log, &[b"b"]).await;
+    let all = sink.read(&log, 0, 100).await.unwrap();
+    assert_eq!(all, [first.entries, second.entries.clone()].concat());
+    assert_eq!(sink.head(&log).await.unwrap(), (second.next, Some(second.checkpoint)));
+}
+
+/// An append made for another head is refused, and nothing of it is there.
+pub async fn a_stale_head_conflicts_and_changes_nothing(sink: &dyn AuditSink) {
+    let log = log("stale");
+    let old = Head::default();
+    grow(sink, &log, &[b"a"]).await;
+    let (head, _) = sink.head(&log).await.unwrap();
+    let ahead = append(log.clone(), &head, &[b"x"]).next;
+    let mut later = head.clone();
+    later.time = UnixTime::from_millis(u64::from(u32::MAX));
+    for wrong in [old, ahead, later] {
+        let refused = sink.append(vec![append(log.clone(), &wrong, &[b"b"])]).await;
+        assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    }
+    assert_eq!(sink.head(&log).await.unwrap().0, head);
+    assert_eq!(sink.read(&log, 0, 9).await.unwrap().len(), 1);
+}
+
+/// A log never forks.
+pub async fn of_two_appends_from_one_head_one_wins(sink: &dyn AuditSink) {
+    let log = log("race");
+    for _ in 0..20 {
+        let (head, _) = sink.head(&log).await.unwrap();
+        let results =
+            at_once(2, |i| sink.append(vec![append(log.clone(), &head, &[&[u8::try_from(i).unwrap()]])]));
+        let wins = results.iter().filter(|r| r.is_ok()).count();
+        let conflicts = results.iter().filter(|r| matches!(r, Err(StoreError::Conflict))).count();
+        assert_eq!((wins, conflicts), (1, 1), "{results:?}");
+    }
+    assert_eq!(sink.read(&log, 0, 100).await.unwrap().len(), 20);
+}
+
+/// One call over several logs is one transaction: if one log refuses, no log has anything of it.
+pub async fn several_logs_are_all_or_nothing(sink: &dyn AuditSink) {
+    let (a, b) = (log("both-a"), LogId::Revocations(IssuerId::from_bytes([3; 20])));
+    let (head_a, head_b) = (Head::default(), Head::default());
+    let both = |leaf: &'static [u8], head_a: &Head, head_b: &Head| {
+        vec![append(a.clone(), head_a, &[leaf]), append(b.clone(), head_b, &[leaf, leaf])]
+    };
+    sink.append(both(b"1", &head_a, &head_b)).await.unwrap();
+    let now_a = sink.head(&a).await.unwrap().0;
+    let refused = sink.append(both(b"2", &now_a, &head_b)).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    assert_eq!(sink.head(&a).await.unwrap().0, now_a);
+    assert_eq!((sink.read(&a, 0, 9).await.unwrap().len(), sink.read(&b, 0, 9).await.unwrap().len()), (1, 2));
+}
+
+/// Reading begins where it is told, ends at its limit, and beyond the end there is nothing.
+pub async fn reading_keeps_its_bounds(sink: &dyn AuditSink) {
+    let log = log("bounds");
+    let append = grow(sink, &log, &[b"0", b"1", b"2", b"3"]).await;
+    assert_eq!(sink.read(&log, 1, 2).await.unwrap(), append.entries[1..3]);
+    assert_eq!(sink.read(&log, 3, 9).await.unwrap(), append.entries[3..]);
+    for (from, limit) in [(4, 9), (u64::MAX, 9), (0, 0)] {
+        assert!(sink.read(&log, from, limit).await.unwrap().is_empty(), "{from} {limit}");
+    }
+    assert!(sink.read(&self::log("nobodys"), 0, 9).await.unwrap().is_empty());
+}
+
+/// Many logs grow at once, each with its own records and no other's.
+pub async fn sixty_four_logs_at_once(sink: &dyn AuditSink) {
+    at_once(64, |i| async move {
+        let log = log(&format!("crowd-{i}"));
+        for n in 0..5 {
+            grow(sink, &log, &[format!("{i}/{n}").as_bytes()]).await;
+        }
+        let all = sink.read(&log, 0, 100).await.unwrap();
+        let expected: Vec<_> = (0..5).map(|n| format!("{i}/{n}").into_bytes()).collect();
+        assert_eq!(all.into_iter().map(|e| e.leaf).collect::<Vec<_>>(), expected);
+    });
+}
+
+/// Every log that has records is named, and no other.
+pub async fn the_logs_with_records_are_named(sink: &dyn AuditSink) {
+    grow(sink, &LogId::System, &[b"s"]).await;
+    let logs = sink.logs().await.unwrap();
+    assert!(
+        logs.contains(&LogId::System) && logs.contains(&LogId::Revocations(IssuerId::from_bytes([3; 20])))
+    );
+    assert!(logs.contains(&log("race")) && !logs.contains(&log("nobodys")));
+}
+
+/// What was acknowledged is there after the store was closed and opened again.
+pub async fn acknowledged_is_present_after_reopening(open: impl Fn() -> Arc<dyn AuditSink>) {
+    let log = log("reopened");
+    let mut expected = Vec::new();
+    for round in 0..3_u8 {
+        let sink = open();
+        assert_eq!(sink.read(&log, 0, 100).await.unwrap(), expected, "round {round}");
+        for n in 0..10_u8 {
+            expected.extend(grow(&*sink, &log, &[&[round, n]]).await.entries);
+        }
+    }
+    let sink = open();
+    assert_eq!(sink.read(&log, 0, 100).await.unwrap(), expected);
+    assert_eq!(sink.head(&log).await.unwrap().0.frontier.size(), 30);
+}

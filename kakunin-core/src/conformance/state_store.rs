@@ -1,0 +1,91 @@
+//! [`StateStore`].
+
+use super::at_once;
+use crate::log::sink::LogId;
+use crate::state::{Change, Kind, StateStore};
+
+/// Every property. The store must be empty.
+pub async fn all(store: &dyn StateStore) {
+    applying_is_idempotent_by_index(store).await;
+    putting_is_not_bound_to_an_index(store).await;
+    scanning_is_ordered_and_paged(store).await;
+    tenants_and_kinds_are_apart(store).await;
+    many_writers_at_once(store).await;
+}
+
+fn log(name: &str) -> LogId {
+    LogId::Tenant(name.parse().unwrap())
+}
+
+fn set(kind: Kind, key: &[u8], value: &[u8]) -> Change {
+    Change { kind, key: key.to_vec(), value: Some(value.to_vec()) }
+}
+
+/// What was applied up to an index is not applied again; what comes after it is.
+pub async fn applying_is_idempotent_by_index(store: &dyn StateStore) {
+    let log = log("apply");
+    assert_eq!(store.applied(&log).await.unwrap(), 0);
+    store.apply(&log, 5, &[set(Kind::Agent, b"k", b"1")]).await.unwrap();
+    for index in [5, 3] {
+        store.apply(&log, index, &[set(Kind::Agent, b"k", b"2")]).await.unwrap();
+    }
+    assert_eq!(store.get(&log, Kind::Agent, b"k").await.unwrap().unwrap(), b"1");
+    assert_eq!(store.applied(&log).await.unwrap(), 5);
+    store.apply(&log, 6, &[Change { kind: Kind::Agent, key: b"k".to_vec(), value: None }]).await.unwrap();
+    assert_eq!(store.get(&log, Kind::Agent, b"k").await.unwrap(), None);
+    store.apply(&log, 7, &[]).await.unwrap();
+    assert_eq!(store.applied(&log).await.unwrap(), 7);
+}
+
+/// Putting sets, whatever was applied, and does not count as applying.
+pub async fn putting_is_not_bound_to_an_index(store: &dyn StateStore) {
+    let log = log("put");
+    for value in [b"1", b"2"] {
+        store.put(&log, &[set(Kind::Vault, b"k", value)]).await.unwrap();
+        assert_eq!(store.get(&log, Kind::Vault, b"k").await.unwrap().unwrap(), value);
+    }
+    assert_eq!(store.applied(&log).await.unwrap(), 0);
+}
+
+/// Rows come in the order of their keys, a page after another, none twice and none left out.
+pub async fn scanning_is_ordered_and_paged(store: &dyn StateStore) {
+    let log = log("scan");
+    let keys: Vec<Vec<u8>> = vec![vec![], vec![0], vec![0, 1], vec![1], vec![0xff], vec![0xff, 0xff]];
+    let changes: Vec<_> = keys.iter().rev().map(|k| set(Kind::Inbox, k, k)).collect();
+    store.put(&log, &changes).await.unwrap();
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let page = store.scan(&log, Kind::Inbox, seen.last().map(Vec::as_slice), 2).await.unwrap();
+        assert!(page.len() <= 2 && page.iter().all(|(key, value)| key == value));
+        if page.is_empty() {
+            break;
+        }
+        seen.extend(page.into_iter().map(|(key, _)| key));
+    }
+    assert_eq!(seen, keys);
+}
+
+/// One key is another value for another tenant and for another kind.
+pub async fn tenants_and_kinds_are_apart(store: &dyn StateStore) {
+    let (a, b) = (log("tenant-a"), log("tenant-b"));
+    store.put(&a, &[set(Kind::Agent, b"k", b"a"), set(Kind::Dedup, b"k", b"d")]).await.unwrap();
+    assert_eq!(store.get(&b, Kind::Agent, b"k").await.unwrap(), None);
+    assert!(store.scan(&b, Kind::Agent, None, 9).await.unwrap().is_empty());
+    store.put(&b, &[set(Kind::Agent, b"k", b"b")]).await.unwrap();
+    assert_eq!(store.get(&a, Kind::Agent, b"k").await.unwrap().unwrap(), b"a");
+    assert_eq!(store.scan(&a, Kind::Dedup, None, 9).await.unwrap(), [(b"k".to_vec(), b"d".to_vec())]);
+    assert!(store.scan(&LogId::System, Kind::Agent, None, 9).await.unwrap().is_empty());
+}
+
+/// Many callers at once lose nothing.
+pub async fn many_writers_at_once(store: &dyn StateStore) {
+    let log = log("crowd");
+    at_once(32, |i| {
+        let log = &log;
+        async move {
+            let i = u8::try_from(i).unwrap();
+            store.put(log, &[set(Kind::Cursor, &[i], &[i])]).await.unwrap();
+        }
+    });
+    assert_eq!(store.scan(&log, Kind::Cursor, None, 100).await.unwrap().len(), 32);
+}

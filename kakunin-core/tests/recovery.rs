@@ -1,0 +1,316 @@
+//! The log says what happened: state that is lost, late or half written comes back from it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use kakunin_core::agent::{Agent, AgentState, NewAgent};
+use kakunin_core::error::StoreError;
+use kakunin_core::event::{Event, Outcome, StreamSeq};
+use kakunin_core::id::{AgentId, Serial, TenantId};
+use kakunin_core::issue::Profile;
+use kakunin_core::key::{
+    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
+};
+use kakunin_core::log::record::{Body, Record};
+use kakunin_core::log::sink::LogId;
+use kakunin_core::revoke::Reason;
+use kakunin_core::risk::{Band, Score};
+use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts};
+use kakunin_core::state::{Change, Kind, StateStore};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::time::{ManualClock, UnixTime};
+use kakunin_kms::local::LocalKeys;
+use pollster::block_on;
+
+const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
+
+fn config() -> Config {
+    let mut config = Config::new("agents.example").unwrap();
+    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    config
+}
+
+fn parts() -> (Parts, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    parts.clock = clock.clone();
+    (parts, clock)
+}
+
+fn acme() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+fn agent(kakunin: &Kakunin, name: &str) -> (AgentId, Serial) {
+    let agent = block_on(kakunin.register(&acme(), NewAgent::new(name, MODEL, ["read:a"]).unwrap())).unwrap();
+    let certificate = block_on(kakunin.certify(&acme(), &agent.id, Profile::Standard, P256)).unwrap();
+    (agent.id, certificate.facts.serial)
+}
+
+/// Some life: one agent works, one wanders, one is revoked, one is held.
+fn live(kakunin: &Kakunin, clock: &ManualClock) -> Vec<(AgentId, Serial)> {
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let agents: Vec<_> = ["works", "wanders", "revoked", "held"].map(|name| agent(kakunin, name)).into();
+    for n in 0..120_u64 {
+        clock.set(NOW.plus(n * 7_000));
+        for (i, (_, serial)) in agents.iter().enumerate() {
+            let mut event = if i == 2 || (i == 1 && n % 50 == 7) {
+                Event::refused(*serial, "delete:a".parse().unwrap())
+            } else {
+                Event::new(*serial, "read:a".parse().unwrap(), Outcome::Ok)
+            };
+            event.stream = Some(StreamSeq { stream: 1, seq: n });
+            event.target = Some(format!("t{}", n % 9).parse().unwrap());
+            block_on(kakunin.observe(&acme(), event)).unwrap();
+        }
+    }
+    block_on(kakunin.hold(&acme(), &agents[3].1)).unwrap();
+    agents
+}
+
+type Seen = (Vec<(Agent, (Score, Band), Option<Reason>)>, Vec<(u64, Notification)>);
+
+fn look(kakunin: &Kakunin, agents: &[(AgentId, Serial)]) -> Seen {
+    let of = |(id, serial): &(AgentId, Serial)| {
+        let agent = block_on(kakunin.agent(&acme(), id)).unwrap();
+        let reason = kakunin.revocations().reason(&kakunin.issuer().id(), serial).unwrap();
+        (agent, block_on(kakunin.risk(&acme(), id)).unwrap(), reason)
+    };
+    (agents.iter().map(of).collect(), block_on(kakunin.notifications(&acme(), None, 1_000)).unwrap())
+}
+
+#[test]
+fn lost_state_is_rebuilt_from_the_log_bit_for_bit() {
+    let (parts, clock) = parts();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    let agents = live(&kakunin, &clock);
+    let before = look(&kakunin, &agents);
+    assert_eq!(before.0[2].0.state, AgentState::Suspended, "the life had a revocation in it");
+    assert!(before.0[2].2.is_some() && before.0[3].2 == Some(Reason::CertificateHold));
+    drop(kakunin);
+    // A new, empty store for both projections; the vault is backed up apart, as documented.
+    let empty = Arc::new(MemoryStore::new());
+    let secret = block_on(parts.state.get(&LogId::System, Kind::Vault, b"secret")).unwrap();
+    let vault = Change { kind: Kind::Vault, key: b"secret".to_vec(), value: secret };
+    block_on(empty.put(&LogId::System, &[vault])).unwrap();
+    let rebuilt = Parts { state: empty.clone(), revocations: empty, ..parts };
+    let kakunin = block_on(Kakunin::open(config(), rebuilt)).unwrap();
+    assert_eq!(look(&kakunin, &agents), before);
+    let mut again = Event::new(agents[0].1, "read:a".parse().unwrap(), Outcome::Ok);
+    again.stream = Some(StreamSeq { stream: 1, seq: 119 });
+    let seen = block_on(kakunin.observe(&acme(), again)).unwrap();
+    assert_eq!(seen.status, EventStatus::Duplicate, "what was recorded once stays recorded once");
+}
+
+#[test]
+fn the_scores_in_the_log_are_the_scores_of_a_replay() {
+    let (parts, clock) = parts();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    live(&kakunin, &clock);
+    let logged: Vec<Option<Score>> = block_on(kakunin.entries(&acme(), 0, 10_000))
+        .unwrap()
+        .iter()
+        .filter_map(|e| match Record::open(e).unwrap().body {
+            Body::Event(act, _) => Some(act.score),
+            Body::Control(_) => None,
+        })
+        .collect();
+    let (other, clock) = self::parts();
+    let kakunin = block_on(Kakunin::open(config(), other)).unwrap();
+    live(&kakunin, &clock);
+    let again: Vec<Option<Score>> = block_on(kakunin.entries(&acme(), 0, 10_000))
+        .unwrap()
+        .iter()
+        .filter_map(|e| match Record::open(e).unwrap().body {
+            Body::Event(act, _) => Some(act.score),
+            Body::Control(_) => None,
+        })
+        .collect();
+    assert_eq!(logged, again, "other names, other keys, same behaviour: same scores");
+}
+
+#[test]
+fn a_snapshot_changes_nothing() {
+    for snapshot in [false, true] {
+        let (parts, clock) = parts();
+        let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+        let agents = live(&kakunin, &clock);
+        if snapshot {
+            block_on(kakunin.snapshot()).unwrap();
+            let event = Event::new(agents[0].1, "read:a".parse().unwrap(), Outcome::Error);
+            block_on(kakunin.observe(&acme(), event)).unwrap();
+        }
+        let before = look(&kakunin, &agents);
+        drop(kakunin);
+        let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
+        assert_eq!(look(&kakunin, &agents), before, "snapshot: {snapshot}");
+    }
+}
+
+/// State whose `apply` fails while it is told to, as after a crash between append and projection.
+#[derive(Debug)]
+struct Late(Arc<MemoryStore>, AtomicBool);
+
+#[async_trait]
+impl StateStore for Late {
+    async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(StoreError::unavailable("down"));
+        }
+        StateStore::apply(&*self.0, log, index, changes).await
+    }
+    async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
+        StateStore::applied(&*self.0, log).await
+    }
+    async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
+        self.0.put(log, changes).await
+    }
+    async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(log, kind, key).await
+    }
+    async fn scan(
+        &self,
+        log: &LogId,
+        kind: Kind,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        self.0.scan(log, kind, after, limit).await
+    }
+}
+
+#[test]
+fn a_projection_that_falls_behind_is_brought_level() {
+    let (mut parts, clock) = parts();
+    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicBool::new(false)));
+    parts.state = late.clone();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let (id, serial) = agent(&kakunin, "one");
+    clock.set(NOW.plus(1_000));
+    late.1.store(true, Ordering::Relaxed);
+    let acknowledged =
+        block_on(kakunin.observe(&acme(), Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok)));
+    assert!(acknowledged.is_ok(), "the record is durable, so it is acknowledged");
+    late.1.store(false, Ordering::Relaxed);
+    block_on(kakunin.hold(&acme(), &serial)).unwrap();
+    drop(kakunin);
+    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
+    assert_eq!(block_on(kakunin.agent(&acme(), &id)).unwrap().state, AgentState::Suspended);
+    assert_eq!(
+        kakunin.revocations().reason(&kakunin.issuer().id(), &serial),
+        Ok(Some(Reason::CertificateHold))
+    );
+}
+
+#[test]
+fn data_of_another_deployment_is_refused() {
+    let (parts, _) = parts();
+    drop(block_on(Kakunin::open(config(), parts.clone())).unwrap());
+    let other = |change: &dyn Fn(&mut Config)| {
+        let mut config = config();
+        change(&mut config);
+        block_on(Kakunin::open(config, parts.clone())).unwrap_err()
+    };
+    for error in [
+        other(&|c| c.trust_domain = "other.example".parse().unwrap()),
+        other(&|c| c.public_url = "http://other.example".into()),
+        other(&|c| c.arc = "1.3.6.1.4.1.99999".into()),
+    ] {
+        assert_eq!(error.code(), "deployment_mismatch");
+        assert!(error.to_string().contains("another deployment"), "{error}");
+    }
+    let keys = Parts { keys: Arc::new(LocalKeys::ephemeral()), ..parts };
+    let error = block_on(Kakunin::open(config(), keys)).unwrap_err();
+    assert_eq!(
+        (error.code(), error.to_string().contains("provider of this deployment")),
+        ("key_not_found", true)
+    );
+}
+
+/// Keys whose signers stop answering while they are told to.
+#[derive(Debug)]
+struct Dying(LocalKeys, Arc<AtomicBool>);
+
+#[derive(Debug)]
+struct DyingSigner(Arc<dyn Signer>, Arc<AtomicBool>);
+
+#[async_trait]
+impl Signer for DyingSigner {
+    fn algorithm(&self) -> KeyAlgorithm {
+        self.0.algorithm()
+    }
+    fn public_key(&self) -> &Spki {
+        self.0.public_key()
+    }
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        // Checkpoints go on; the certificate's signature never comes.
+        if self.1.load(Ordering::Relaxed) && self.algorithm() == KeyAlgorithm::P256 {
+            std::future::pending::<()>().await;
+        }
+        self.0.sign(message).await
+    }
+}
+
+#[async_trait]
+impl KeyProvider for Dying {
+    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
+        self.0.generate(planned, algorithm).await
+    }
+    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
+        Ok(Arc::new(DyingSigner(self.0.open(key).await?, self.1.clone())))
+    }
+    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.0.disable(key).await
+    }
+    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.0.enable(key).await
+    }
+    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.0.retire(key).await
+    }
+    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
+        self.0.list().await
+    }
+}
+
+#[test]
+fn an_issuance_that_was_cut_off_leaves_a_serial_that_is_refused_and_no_key() {
+    let (mut parts, _) = parts();
+    let dead = Arc::new(AtomicBool::new(false));
+    let keys = Arc::new(Dying(LocalKeys::ephemeral(), dead.clone()));
+    parts.keys = keys.clone();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let one = block_on(kakunin.register(&acme(), NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
+    let before = block_on(keys.list()).unwrap().len();
+    dead.store(true, Ordering::Relaxed);
+    {
+        // Polled until it waits for the signature, and dropped there, as a process that dies does.
+        let acme = acme();
+        let mut certify = std::pin::pin!(kakunin.certify(&acme, &one.id, Profile::Standard, P256));
+        let waker = std::task::Waker::noop();
+        assert!(certify.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+    }
+    assert_eq!(block_on(keys.list()).unwrap().len(), before + 1, "planned, made, and bound");
+    drop(kakunin);
+    dead.store(false, Ordering::Relaxed);
+    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
+    assert_eq!(block_on(kakunin.agent(&acme(), &one.id)).unwrap().state, AgentState::Pending);
+    assert_eq!(block_on(keys.list()).unwrap().len(), before, "the orphan was retired");
+    let planned = block_on(kakunin.entries(&acme(), 0, 100)).unwrap();
+    let serial = planned.iter().find_map(|e| Record::open(e).unwrap().serial).unwrap();
+    let reason = kakunin.revocations().reason(&kakunin.issuer().id(), &serial).unwrap();
+    assert_eq!(reason, Some(Reason::CessationOfOperation));
+    block_on(kakunin.certify(&acme(), &one.id, Profile::Standard, P256)).unwrap();
+}
