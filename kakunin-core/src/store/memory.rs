@@ -52,6 +52,22 @@ impl MemoryStore {
 }
 
 impl Tables {
+    /// Whether every append stands on the head of its log, or on an earlier append of the same call.
+    fn check(&self, appends: &[Append]) -> Result<(), StoreError> {
+        let (mut heads, empty) = (HashMap::new(), Head::default());
+        for Append { log, expected, next, entries, .. } in appends {
+            let stored = self.logs.get(log).map_or(&empty, |l| &l.head);
+            if heads.insert(log, next).unwrap_or(stored) != expected {
+                return Err(StoreError::Conflict);
+            }
+            let grown = next.frontier.size().checked_sub(expected.frontier.size());
+            if entries.is_empty() || grown != u64::try_from(entries.len()).ok() {
+                return Err(StoreError::unavailable("an append whose entries do not lead to its head"));
+            }
+        }
+        Ok(())
+    }
+
     fn apply_state(&mut self, log: &LogId, index: u64, changes: &[Change]) {
         let applied = self.applied.entry(log.clone()).or_default();
         if *applied < index {
@@ -100,11 +116,7 @@ impl Revocations {
 impl AuditSink for MemoryStore {
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         let mut tables = self.tables();
-        let stale =
-            |a: &Append| tables.logs.get(&a.log).map(|l| &l.head).unwrap_or(&Head::default()) != &a.expected;
-        if appends.iter().any(stale) {
-            return Err(StoreError::Conflict);
-        }
+        tables.check(&appends)?;
         for append in appends {
             let size = append.next.frontier.size();
             tables.apply_state(&append.log, size, &append.changes);

@@ -160,7 +160,11 @@ fn lines(
 }
 
 fn parse<'l, T: serde::Deserialize<'l>>(path: &Path, number: u64, line: &'l [u8]) -> Result<T, ReplayError> {
-    serde_json::from_slice(line).map_err(|e| bad(path, number, format!("{e:.200}")))
+    serde_json::from_slice(line).map_err(|e| {
+        let text = e.to_string();
+        let what = text.split(" at line ").next().unwrap_or_default();
+        bad(path, number, format!("{what:.200}, at column {}", e.column()))
+    })
 }
 
 fn bad(path: &Path, line: u64, why: String) -> ReplayError {

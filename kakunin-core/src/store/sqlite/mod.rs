@@ -5,11 +5,11 @@
 //! the calling thread, over a connection of their own.
 
 mod error;
+mod levels;
 mod rows;
 mod schema;
 mod writer;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ use crate::lock::{self, LockError};
 use crate::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use crate::revoke::{Revocation, RevocationChange, RevocationStore};
 use crate::state::{Change, Kind, StateStore};
+use levels::Levels;
 use writer::{Work, Writer};
 
 /// A store in one file.
@@ -31,16 +32,10 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Writer,
     reader: Mutex<Connection>,
-    applied: Mutex<Applied>,
+    state: Levels<LogId>,
+    revocations: Levels<IssuerId>,
     /// Held until the store is dropped.
     _lock: File,
-}
-
-/// How far projections were applied, so that applying again costs no transaction.
-#[derive(Debug, Default)]
-struct Applied {
-    state: HashMap<LogId, u64>,
-    revocations: HashMap<IssuerId, u64>,
 }
 
 impl SqliteStore {
@@ -54,33 +49,32 @@ impl SqliteStore {
         let lock = lock(&path)?;
         let connection = schema::open_writer(&path)?;
         let reader = Mutex::new(schema::open_reader(&path)?);
-        let writer = Writer::start(connection)?;
-        Ok(Self { path, writer, reader, applied: Mutex::default(), _lock: lock })
+        let writer = Writer::start(path.clone(), connection)?;
+        let (state, revocations) = (Levels::default(), Levels::default());
+        Ok(Self { path, writer, reader, state, revocations, _lock: lock })
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         // A query that panicked leaves the connection usable: it only reads.
         query(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    fn remember(&self, note: impl FnOnce(&mut Applied)) {
-        note(&mut self.applied.lock().unwrap_or_else(PoisonError::into_inner));
-    }
 }
 
 #[async_trait]
 impl AuditSink for SqliteStore {
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
-        let sizes: Vec<_> = appends.iter().map(|a| (a.log.clone(), a.next.frontier.size())).collect();
+        let sizes: Vec<_> = appends
+            .iter()
+            .map(|a| (a.log.clone(), a.next.frontier.size(), rows::next_index(&a.revocations)))
+            .collect();
         self.writer.call(Work::Append(appends)).await?;
-        self.remember(|applied| {
-            for (log, size) in sizes {
-                if let LogId::Revocations(issuer) = &log {
-                    applied.revocations.insert(*issuer, size);
-                }
-                applied.state.insert(log, size);
+        for (log, size, revocations) in sizes {
+            self.state.raise(&log, size);
+            // An append that named no revocations applied none.
+            if let (LogId::Revocations(issuer), Some(size)) = (&log, revocations) {
+                self.revocations.raise(issuer, size);
             }
-        });
+        }
         Ok(())
     }
 
@@ -100,14 +94,14 @@ impl AuditSink for SqliteStore {
 #[async_trait]
 impl StateStore for SqliteStore {
     async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError> {
-        let mut done = false;
-        self.remember(|applied| done = applied.state.get(log).is_some_and(|size| *size >= index));
-        if done {
+        if self.state.reaches(log, index) {
             return Ok(());
         }
-        self.writer.call(Work::Apply(log.clone(), index, changes.to_vec())).await?;
-        let size = Self::read(self, |c| rows::state_applied(c, log))?;
-        self.remember(|applied| _ = applied.state.insert(log.clone(), size));
+        let applied = Self::read(self, |c| rows::state_applied(c, log))?;
+        if applied < index {
+            self.writer.call(Work::Apply(log.clone(), index, changes.to_vec())).await?;
+        }
+        self.state.raise(log, applied.max(index));
         Ok(())
     }
 
@@ -137,17 +131,17 @@ impl StateStore for SqliteStore {
 #[async_trait]
 impl RevocationStore for SqliteStore {
     async fn apply(&self, issuer: &IssuerId, changes: &[(u64, RevocationChange)]) -> Result<(), StoreError> {
-        let Some((last, _)) = changes.last() else {
+        let Some(next) = rows::next_index(changes) else {
             return Ok(());
         };
-        let mut done = false;
-        self.remember(|applied| done = applied.revocations.get(issuer).is_some_and(|size| size > last));
-        if done {
+        if self.revocations.reaches(issuer, next) {
             return Ok(());
         }
-        self.writer.call(Work::Revocations(*issuer, changes.to_vec())).await?;
-        let size = Self::read(self, |c| rows::revocations_applied(c, issuer))?;
-        self.remember(|applied| _ = applied.revocations.insert(*issuer, size));
+        let applied = Self::read(self, |c| rows::revocations_applied(c, issuer))?;
+        if applied < next {
+            self.writer.call(Work::Revocations(*issuer, changes.to_vec())).await?;
+        }
+        self.revocations.raise(issuer, applied.max(next));
         Ok(())
     }
 

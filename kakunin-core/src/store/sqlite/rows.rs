@@ -182,7 +182,7 @@ pub(super) fn apply_revocations(
     changes: &[(u64, RevocationChange)],
 ) -> Result<(), StoreError> {
     let applied = revocations_applied(connection, issuer)?;
-    let Some((last, _)) = changes.last().filter(|(index, _)| *index >= applied) else {
+    let Some(next) = next_index(changes).filter(|next| *next > applied) else {
         return Ok(());
     };
     for (index, change) in changes.iter().filter(|(index, _)| *index >= applied) {
@@ -190,7 +190,7 @@ pub(super) fn apply_revocations(
     }
     connection
         .prepare_cached("INSERT OR REPLACE INTO revocation_applied(issuer, size) VALUES (?1, ?2)")
-        .and_then(|mut s| s.execute(params![issuer.as_bytes(), clamp(last + 1)]))
+        .and_then(|mut s| s.execute(params![issuer.as_bytes(), clamp(next)]))
         .map(|_| ())
         .map_err(store_error)
 }
@@ -222,6 +222,11 @@ fn apply_revocation(
             .map_err(store_error)?;
     }
     Ok(())
+}
+
+/// The index that comes after these changes.
+pub(super) fn next_index(changes: &[(u64, RevocationChange)]) -> Option<u64> {
+    changes.last().map(|(last, _)| last.saturating_add(1))
 }
 
 pub(super) fn revocations_applied(connection: &Connection, issuer: &IssuerId) -> Result<u64, StoreError> {

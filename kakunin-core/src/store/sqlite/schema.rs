@@ -1,5 +1,7 @@
 //! The tables, and what is checked before a file is used.
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
@@ -20,6 +22,12 @@ CREATE TABLE log(
   name TEXT NOT NULL UNIQUE
 ) STRICT;
 
+CREATE TRIGGER log_new BEFORE INSERT ON log
+WHEN EXISTS (SELECT 1 FROM log WHERE id = NEW.id OR name = NEW.name)
+BEGIN SELECT RAISE(ABORT, 'append-only: log'); END;
+CREATE TRIGGER log_update BEFORE UPDATE ON log BEGIN SELECT RAISE(ABORT, 'append-only: log'); END;
+CREATE TRIGGER log_delete BEFORE DELETE ON log BEGIN SELECT RAISE(ABORT, 'append-only: log'); END;
+
 CREATE TABLE batch(
   log_id INTEGER NOT NULL REFERENCES log(id),
   prev_size INTEGER NOT NULL,
@@ -34,6 +42,9 @@ CREATE TABLE batch(
 CREATE TRIGGER batch_order BEFORE INSERT ON batch
 WHEN NEW.prev_size <> (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
 BEGIN SELECT RAISE(ABORT, 'append-only: not the head of the log'); END;
+CREATE TRIGGER batch_whole BEFORE INSERT ON batch
+WHEN NEW.new_size <> (SELECT coalesce(max(idx) + 1, 0) FROM leaf WHERE log_id = NEW.log_id)
+BEGIN SELECT RAISE(ABORT, 'append-only: the entries do not lead to the new head'); END;
 CREATE TRIGGER batch_update BEFORE UPDATE ON batch BEGIN SELECT RAISE(ABORT, 'append-only: batch'); END;
 CREATE TRIGGER batch_delete BEFORE DELETE ON batch BEGIN SELECT RAISE(ABORT, 'append-only: batch'); END;
 
@@ -56,7 +67,12 @@ CREATE TABLE payload(
   octets BLOB NOT NULL,
   PRIMARY KEY (log_id, idx)
 ) STRICT, WITHOUT ROWID;
+-- A payload comes with its leaf, before the batch that seals both; never later, and never again.
+CREATE TRIGGER payload_order BEFORE INSERT ON payload
+WHEN NEW.idx < (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
+BEGIN SELECT RAISE(ABORT, 'append-only: payload of a sealed leaf'); END;
 CREATE TRIGGER payload_update BEFORE UPDATE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
+-- Erasure will lift this for rows whose erasure is itself a record of the log, and for no others.
 CREATE TRIGGER payload_delete BEFORE DELETE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
 
 CREATE TABLE state(
@@ -87,21 +103,20 @@ CREATE TABLE revocation_applied(
 
 /// Opens the file for writing, makes the tables if it is new, and checks them if it is not.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    make_file(path)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let application: i64 = pragma(&connection, "application_id")?;
     let version: i64 = pragma(&connection, "user_version")?;
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(store_error)?;
-    configure(&connection)?;
+    // The journal mode is kept in the file: not a byte of somebody else's database may change.
     match (application, version, tables) {
-        (0, 0, 0) => create(&connection)?,
-        (APPLICATION_ID, VERSION, _) => check(&connection)?,
-        (APPLICATION_ID, later, _) => {
+        (0, 0, 0) => configure(&connection).and_then(|()| create(&connection))?,
+        (APPLICATION_ID, VERSION, _) => check(&connection).and_then(|()| configure(&connection))?,
+        (APPLICATION_ID, other, _) => {
             return Err(StoreError::Foreign(format!(
-                "its format {later} is not {VERSION}; update this program"
+                "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
             )));
         }
         _ => {
@@ -115,8 +130,31 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
 
 /// Opens the file once more, for reading alone.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags).map_err(store_error)
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Opens the file once more, for copying the WAL into it.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.pragma_update(None, "fullfsync", "ON").map_err(store_error)?;
+    Ok(connection)
+}
+
+/// Makes the file if it is not there, for its owner alone: secrets lie in it. SQLite gives its side files
+/// the same mode.
+fn make_file(path: &Path) -> Result<(), StoreError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(StoreError::unavailable(error)),
+        _ => Ok(()),
+    }
+}
+
+fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(store_error)
 }
 
 fn configure(connection: &Connection) -> Result<(), StoreError> {
@@ -129,6 +167,8 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
         ("trusted_schema", "OFF"),
         ("foreign_keys", "ON"),
         ("cache_size", "-65536"),
+        // Another thread copies the WAL away long before; if it cannot, the WAL still ends at 64 MB.
+        ("wal_autocheckpoint", "16384"),
     ] {
         connection.pragma_update(None, name, value).map_err(store_error)?;
     }

@@ -1,14 +1,16 @@
 //! The one thread that writes. Whatever waits for it goes into one transaction, each call under its own
-//! savepoint, and every caller is answered after COMMIT.
+//! savepoint, and every caller is answered after COMMIT. A second thread copies the WAL into the file, so
+//! that no commit waits for that.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use futures_channel::oneshot;
 use rusqlite::Connection;
 
 use super::error::store_error;
-use super::rows;
+use super::{rows, schema};
 use crate::error::StoreError;
 use crate::id::IssuerId;
 use crate::log::sink::{Append, LogId};
@@ -17,6 +19,9 @@ use crate::state::Change;
 
 /// Calls that go into one transaction.
 const MAX_GROUP: usize = 256;
+
+/// Pages of WAL that are worth copying: 4 MB, SQLite's own default.
+const CHECKPOINT_PAGES: i64 = 1_000;
 
 /// One call.
 #[derive(Debug)]
@@ -29,19 +34,22 @@ pub(super) enum Work {
 
 type Answer = oneshot::Sender<Result<(), StoreError>>;
 
-/// Sends calls to the thread; dropping it ends the thread after what it was sent.
+/// Sends calls to the thread; dropping it ends both threads after what they were sent.
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: Option<Sender<(Work, Answer)>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(path: PathBuf, connection: Connection) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
-        let thread = std::thread::Builder::new().name("kakunin-sqlite".into());
-        let thread = thread.spawn(move || serve(&connection, &queue)).map_err(StoreError::unavailable)?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        // One waiting request is enough: a checkpoint copies all there is.
+        let (due, requests) = sync_channel(1);
+        let copier = schema::open_checkpointer(&path)?;
+        let copying = spawn("kakunin-wal", move || checkpoint(&copier, &requests))?;
+        let writing = spawn("kakunin-sqlite", move || serve(&path, connection, &queue, &due))?;
+        Ok(Self { jobs: Some(jobs), threads: vec![writing, copying] })
     }
 
     pub(super) async fn call(&self, work: Work) -> Result<(), StoreError> {
@@ -55,38 +63,70 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // If it panicked there is nothing left to do for it.
             let _ = thread.join();
         }
     }
 }
 
-fn serve(connection: &Connection, queue: &Receiver<(Work, Answer)>) {
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new().name(name.into()).spawn(run).map_err(StoreError::unavailable)
+}
+
+fn serve(path: &Path, mut connection: Connection, queue: &Receiver<(Work, Answer)>, due: &SyncSender<()>) {
     while let Ok(first) = queue.recv() {
         let group: Vec<_> = std::iter::once(first).chain(queue.try_iter()).take(MAX_GROUP).collect();
-        let results = commit(connection, group.iter().map(|(work, _)| work));
+        let results = commit(&connection, group.iter().map(|(work, _)| work));
         for ((_, answer), result) in group.into_iter().zip(results) {
             // A caller that went away does not need its answer.
             let _ = answer.send(result);
         }
+        // A transaction that could not be undone: closing the connection undoes it. If there is no new one
+        // yet, every call fails until there is.
+        if !connection.is_autocommit()
+            && let Ok(fresh) = schema::open_writer(path)
+        {
+            connection = fresh;
+        }
+        if wal_pages(&connection) >= CHECKPOINT_PAGES {
+            // Refused if one is waiting already.
+            let _ = due.try_send(());
+        }
+    }
+}
+
+/// Pages of the WAL that are not in the file yet; 0 if that is not known.
+fn wal_pages(connection: &Connection) -> i64 {
+    let pages = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
+    let statement = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)");
+    statement.and_then(|mut s| s.query_row([], pages)).unwrap_or_default()
+}
+
+fn checkpoint(connection: &Connection, requests: &Receiver<()>) {
+    while requests.recv().is_ok() {
+        // If it fails nothing is lost: the WAL stays, and the next request tries again.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     }
 }
 
 fn commit<'w>(connection: &Connection, group: impl Iterator<Item = &'w Work>) -> Vec<Result<(), StoreError>> {
     let group: Vec<_> = group.collect();
-    match try_commit(connection, &group) {
-        Ok(results) => results,
-        Err(error) => {
-            // Whatever was begun is undone; if SQLite did it already, this changes nothing.
-            let _ = connection.execute_batch("ROLLBACK");
-            let full = matches!(error, StoreError::Full);
-            let text = error.to_string();
-            let each = || {
-                if full { StoreError::Full } else { StoreError::unavailable(text.clone()) }
-            };
-            group.iter().map(|_| Err(each())).collect()
-        }
+    try_commit(connection, &group).unwrap_or_else(|error| {
+        // Whatever was begun is undone; if SQLite did it already, this changes nothing.
+        let _ = connection.execute_batch("ROLLBACK");
+        group.iter().map(|_| Err(again(&error))).collect()
+    })
+}
+
+/// The same error, for one more caller.
+fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Full => StoreError::Full,
+        StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
+        StoreError::Foreign(what) => StoreError::Foreign(what.clone()),
+        StoreError::Unavailable(source) => StoreError::unavailable(source.to_string()),
+        other => StoreError::unavailable(other.to_string()),
     }
 }
 

@@ -1,0 +1,140 @@
+//! The command, as a person runs it: over the sample, over the whole recorded set, and over bad files.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+fn replay(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kakunin")).arg("replay").args(arguments).output().unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let done = replay(&[arguments, &["--json", "--key", "p256"]].concat());
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    serde_json::from_slice(&done.stdout).unwrap()
+}
+
+fn sample() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/traces/events.jsonl.gz")
+}
+
+#[test]
+fn the_sample_runs_to_its_end() {
+    let report = json(&[sample().to_str().unwrap()]);
+    assert_eq!((report["agents"].as_u64(), report["truth"]["honest"].as_u64()), (Some(20), Some(13)));
+    assert!(
+        report["refused_by_scope"].as_u64() > Some(0)
+            && report["log_size"].as_u64() > report["events"].as_u64()
+    );
+    let done = replay(&[sample().to_str().unwrap(), "--key", "p256"]);
+    let table = String::from_utf8(done.stdout).unwrap();
+    for row in ["agents", "events", "refused calls", "warnings", "agents revoked", "log size", "log root"] {
+        assert!(table.contains(row), "{row}\n{table}");
+    }
+    let narrow = json(&[sample().to_str().unwrap(), "--scope", "job"]);
+    assert!(
+        narrow["refused_by_scope"].as_u64() > report["refused_by_scope"].as_u64(),
+        "a narrower scope refuses more"
+    );
+}
+
+/// All 221,136 calls. Two runs come to the same verdicts: the scores are a function of the calls.
+#[test]
+fn the_whole_recorded_set_runs_to_its_end() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/agent-traces/events.jsonl.gz");
+    assert!(file.exists(), "{} is not there: the recorded traces lie beside the clone", file.display());
+    let report = json(&[file.to_str().unwrap()]);
+    assert_eq!((report["agents"].as_u64(), report["events"].as_u64()), (Some(550), Some(221_136)));
+    let again = json(&[file.to_str().unwrap()]);
+    for same in ["refused_by_scope", "refused_after_revocation", "warnings", "revoked", "truth", "log_size"] {
+        assert_eq!(report[same], again[same], "{same}");
+    }
+    let honest = report["truth"]["honest_revoked"].as_u64().unwrap();
+    assert!(honest <= 9, "{honest} of 432 honest agents lost their identity; the budget is 2 %");
+}
+
+/// A folder with an agents file and these lines as events, gzipped.
+fn trace(lines: &[u8]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let agents = br#"{"agent":"a","scope_suite":["read:a"],"role":"benign"}"#;
+    for (name, content) in [("agents.jsonl.gz", &agents[..]), ("events.jsonl.gz", lines)] {
+        let mut file =
+            GzEncoder::new(std::fs::File::create(dir.path().join(name)).unwrap(), Compression::fast());
+        file.write_all(content).unwrap();
+        file.finish().unwrap();
+    }
+    dir
+}
+
+fn refused(dir: &Path) -> String {
+    let done = replay(&[dir.join("events.jsonl.gz").to_str().unwrap(), "--key", "p256"]);
+    assert!(!done.status.success());
+    let text = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(text.lines().count(), 1, "one clear line: {text}");
+    assert!(text.starts_with("kakunin: ") && !text.contains("panicked"), "{text}");
+    text
+}
+
+const GOOD: &str =
+    r#"{"agent":"a","seq":0,"session":"s","t":1.5,"action":"read:a","tool":"t","outcome":"ok"}"#;
+
+#[test]
+fn a_bad_line_is_named_with_its_number_and_what_is_wrong() {
+    assert!(
+        replay(&[trace(GOOD.as_bytes()).path().join("events.jsonl.gz").to_str().unwrap(), "--key", "p256"])
+            .status
+            .success()
+    );
+    for (bad, why) in [
+        (GOOD.replace("read:a", "read:A"), "malformed"),
+        (GOOD.replace("read:a", "read:*"), "wildcard"),
+        (GOOD.replace("\"ok\"", "7"), "column"),
+        (GOOD.replace("\"ok\"", "\"good\""), "unknown variant"),
+        (GOOD.replace("1.5", "\"now\""), "invalid type"),
+        (GOOD.replace("1.5", "-1"), "seconds"),
+        (GOOD.replace("\"agent\":\"a\"", "\"agent\":\"b\""), "not in the agents file"),
+        (GOOD.replace("\"t\"", "\"u\""), "missing field"),
+        (GOOD.replace("\"s\"", &format!("\"{}\"", "s".repeat(300))), "256 bytes"),
+        ("x".repeat(70_000), "longer than"),
+        ("{".to_owned(), "EOF"),
+    ] {
+        let dir = trace(format!("{GOOD}\n{bad}\n").as_bytes());
+        let text = refused(dir.path());
+        assert!(text.contains("line 2") && text.contains(why), "{why}: {text}");
+    }
+}
+
+#[test]
+fn a_truncated_corrupt_or_missing_archive_is_said_at_once() {
+    let dir = trace(&[GOOD.as_bytes(), b"\n"].concat().repeat(2_000));
+    let path = dir.path().join("events.jsonl.gz");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(refused(dir.path()).contains("get the file again"));
+    let mut corrupt = whole.clone();
+    let middle = corrupt.len() / 2;
+    corrupt[middle] ^= 0xff;
+    std::fs::write(&path, corrupt).unwrap();
+    refused(dir.path());
+    std::fs::write(&path, b"not gzip at all").unwrap();
+    assert!(refused(dir.path()).contains("not gzip"));
+    std::fs::remove_file(&path).unwrap();
+    assert!(refused(dir.path()).contains("cannot open"));
+}
+
+#[test]
+fn a_log_that_is_kept_is_not_begun_twice_with_other_keys() {
+    let dir = trace(GOOD.as_bytes());
+    let (file, data) = (dir.path().join("events.jsonl.gz"), dir.path().join("data"));
+    let arguments = [file.to_str().unwrap(), "--key", "p256", "--data", data.to_str().unwrap()];
+    assert!(replay(&arguments).status.success() && data.join("replay.db").exists());
+    let again = replay(&arguments);
+    let text = String::from_utf8(again.stderr).unwrap();
+    assert!(!again.status.success() && text.contains("provider of this deployment"), "{text}");
+}
