@@ -45,17 +45,16 @@ async fn embedded() -> Result<(), Box<dyn Error>> {
     println!("authorized  read:accounts");
 
     // It drifts: refused calls are reported, add up to a score, and cost it its identity.
-    while let Some(denied) =
-        me.authorize("delete:backups", now()).err().filter(|d| d.code() != "agent_revoked")
-    {
+    while let Err(denied) = me.authorize("delete:backups", now()) {
         let seen = kakunin.observe(&acme, Event::refused(*me.serial(), "delete:backups".parse()?)).await?;
         println!("refused     delete:backups: {}, score {} ({:?})", denied.code(), seen.score, seen.band);
+        if seen.revoked {
+            break;
+        }
     }
     let gone = me.authorize("read:accounts", now()).err().ok_or("it should be gone")?;
     println!("refused     read:accounts: {}: {gone}", gone.code());
-    println!(
-        "on record   {}",
-        kakunin.checkpoint(&acme).await?.ok_or("an empty log")?.replace('\n', "\n            ")
-    );
+    let checkpoint = kakunin.checkpoint(&acme).await?.ok_or("an empty log")?;
+    println!("on record   {}", checkpoint.lines().collect::<Vec<_>>().join("\n            "));
     Ok(())
 }

@@ -133,13 +133,6 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Opens the file once more, for copying the WAL into it.
-pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.pragma_update(None, "fullfsync", "ON").map_err(store_error)?;
-    Ok(connection)
-}
-
 /// Makes the file if it is not there, for its owner alone: secrets lie in it. SQLite gives its side files
 /// the same mode.
 fn make_file(path: &Path) -> Result<(), StoreError> {
@@ -167,8 +160,8 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
         ("trusted_schema", "OFF"),
         ("foreign_keys", "ON"),
         ("cache_size", "-65536"),
-        // Another thread copies the WAL away long before; if it cannot, the WAL still ends at 64 MB.
-        ("wal_autocheckpoint", "16384"),
+        // The writer copies the WAL itself, when nobody waits for its answer.
+        ("wal_autocheckpoint", "0"),
     ] {
         connection.pragma_update(None, name, value).map_err(store_error)?;
     }

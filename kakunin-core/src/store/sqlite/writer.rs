@@ -1,9 +1,8 @@
 //! The one thread that writes. Whatever waits for it goes into one transaction, each call under its own
-//! savepoint, and every caller is answered after COMMIT. A second thread copies the WAL into the file, so
-//! that no commit waits for that.
+//! savepoint, and every caller is answered after COMMIT, before the WAL is copied into the file.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 use futures_channel::oneshot;
@@ -34,22 +33,20 @@ pub(super) enum Work {
 
 type Answer = oneshot::Sender<Result<(), StoreError>>;
 
-/// Sends calls to the thread; dropping it ends both threads after what they were sent.
+/// Sends calls to the thread; dropping it ends the thread after what it was sent.
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: Option<Sender<(Work, Answer)>>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub(super) fn start(path: PathBuf, connection: Connection) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
-        // One waiting request is enough: a checkpoint copies all there is.
-        let (due, requests) = sync_channel(1);
-        let copier = schema::open_checkpointer(&path)?;
-        let copying = spawn("kakunin-wal", move || checkpoint(&copier, &requests))?;
-        let writing = spawn("kakunin-sqlite", move || serve(&path, connection, &queue, &due))?;
-        Ok(Self { jobs: Some(jobs), threads: vec![writing, copying] })
+        let thread = std::thread::Builder::new().name("kakunin-sqlite".into());
+        let thread =
+            thread.spawn(move || serve(&path, connection, &queue)).map_err(StoreError::unavailable)?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     pub(super) async fn call(&self, work: Work) -> Result<(), StoreError> {
@@ -63,18 +60,14 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.jobs.take());
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.thread.take() {
             // If it panicked there is nothing left to do for it.
             let _ = thread.join();
         }
     }
 }
 
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
-    std::thread::Builder::new().name(name.into()).spawn(run).map_err(StoreError::unavailable)
-}
-
-fn serve(path: &Path, mut connection: Connection, queue: &Receiver<(Work, Answer)>, due: &SyncSender<()>) {
+fn serve(path: &Path, mut connection: Connection, queue: &Receiver<(Work, Answer)>) {
     while let Ok(first) = queue.recv() {
         let group: Vec<_> = std::iter::once(first).chain(queue.try_iter()).take(MAX_GROUP).collect();
         let results = commit(&connection, group.iter().map(|(work, _)| work));
@@ -90,8 +83,8 @@ fn serve(path: &Path, mut connection: Connection, queue: &Receiver<(Work, Answer
             connection = fresh;
         }
         if wal_pages(&connection) >= CHECKPOINT_PAGES {
-            // Refused if one is waiting already.
-            let _ = due.try_send(());
+            // If it fails nothing is lost: the WAL stays, and the next group tries again.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
     }
 }
@@ -101,13 +94,6 @@ fn wal_pages(connection: &Connection) -> i64 {
     let pages = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
     let statement = connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)");
     statement.and_then(|mut s| s.query_row([], pages)).unwrap_or_default()
-}
-
-fn checkpoint(connection: &Connection, requests: &Receiver<()>) {
-    while requests.recv().is_ok() {
-        // If it fails nothing is lost: the WAL stays, and the next request tries again.
-        let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-    }
 }
 
 fn commit<'w>(connection: &Connection, group: impl Iterator<Item = &'w Work>) -> Vec<Result<(), StoreError>> {
