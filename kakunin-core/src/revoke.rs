@@ -207,7 +207,6 @@ type SerialMap = HashMap<Serial, Reason, BuildHasherDefault<SerialHasher>>;
 pub struct RevokedSet {
     base: Arc<SerialMap>,
     delta: HashMap<Serial, Option<Reason>, BuildHasherDefault<SerialHasher>>,
-    size: u64,
 }
 
 // Above this the delta is merged: merging a million entries takes tens of milliseconds, so it must be rare.
@@ -217,7 +216,7 @@ impl RevokedSet {
     /// A set of these serials.
     #[must_use]
     pub fn from_entries(entries: impl IntoIterator<Item = (Serial, Reason)>) -> Self {
-        Self { base: Arc::new(entries.into_iter().collect()), delta: HashMap::default(), size: 0 }
+        Self { base: Arc::new(entries.into_iter().collect()), delta: HashMap::default() }
     }
 
     /// Why `serial` is refused, or `None` if it is not.
@@ -245,7 +244,6 @@ impl RevokedSet {
             }
             _ => {}
         }
-        self.size += 1;
         if self.delta.len() > MAX_DELTA.max(self.base.len() / 16) {
             self.merge();
         }

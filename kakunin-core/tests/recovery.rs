@@ -8,7 +8,7 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use async_trait::async_trait;
 use kakunin_core::agent::{Agent, AgentState, NewAgent};
@@ -20,8 +20,8 @@ use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
 use kakunin_core::log::record::{Body, Record};
-use kakunin_core::log::sink::LogId;
-use kakunin_core::revoke::Reason;
+use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
+use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::risk::{Band, Score};
 use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts};
 use kakunin_core::state::{Change, Kind, StateStore};
@@ -157,17 +157,23 @@ fn a_snapshot_changes_nothing() {
     }
 }
 
-/// State whose `apply` fails while it is told to, as after a crash between append and projection.
+/// State whose `apply` fails or never returns while it is told to, as after a crash between append and
+/// projection.
 #[derive(Debug)]
-struct Late(Arc<MemoryStore>, AtomicBool);
+struct Late(Arc<MemoryStore>, AtomicU8);
+
+const UP: u8 = 0;
+const DOWN: u8 = 1;
+const SILENT: u8 = 2;
 
 #[async_trait]
 impl StateStore for Late {
     async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError> {
-        if self.1.load(Ordering::Relaxed) {
-            return Err(StoreError::unavailable("down"));
+        match self.1.load(Ordering::Relaxed) {
+            UP => StateStore::apply(&*self.0, log, index, changes).await,
+            DOWN => Err(StoreError::unavailable("down")),
+            _ => std::future::pending().await,
         }
-        StateStore::apply(&*self.0, log, index, changes).await
     }
     async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
         StateStore::applied(&*self.0, log).await
@@ -192,17 +198,17 @@ impl StateStore for Late {
 #[test]
 fn a_projection_that_falls_behind_is_brought_level() {
     let (mut parts, clock) = parts();
-    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicBool::new(false)));
+    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicU8::new(UP)));
     parts.state = late.clone();
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     block_on(kakunin.create_tenant(&acme())).unwrap();
     let (id, serial) = agent(&kakunin, "one");
     clock.set(NOW.plus(1_000));
-    late.1.store(true, Ordering::Relaxed);
+    late.1.store(DOWN, Ordering::Relaxed);
     let acknowledged =
         block_on(kakunin.observe(&acme(), Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok)));
     assert!(acknowledged.is_ok(), "the record is durable, so it is acknowledged");
-    late.1.store(false, Ordering::Relaxed);
+    late.1.store(UP, Ordering::Relaxed);
     block_on(kakunin.hold(&acme(), &serial)).unwrap();
     drop(kakunin);
     let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
@@ -211,6 +217,112 @@ fn a_projection_that_falls_behind_is_brought_level() {
         kakunin.revocations().reason(&kakunin.issuer().id(), &serial),
         Ok(Some(Reason::CertificateHold))
     );
+}
+
+/// A caller that goes away between append and projection, as when its connection breaks.
+#[test]
+fn a_call_that_is_dropped_after_its_append_leaves_nothing_behind_the_log() {
+    let (mut parts, _) = parts();
+    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicU8::new(UP)));
+    parts.state = late.clone();
+    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let (id, serial) = agent(&kakunin, "one");
+    late.1.store(SILENT, Ordering::Relaxed);
+    {
+        let acme = acme();
+        let mut revoke = std::pin::pin!(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(revoke.as_mut().poll(&mut context).is_pending());
+    }
+    late.1.store(UP, Ordering::Relaxed);
+    assert_eq!(
+        kakunin.revocations().reason(&kakunin.issuer().id(), &serial),
+        Ok(Some(Reason::KeyCompromise))
+    );
+    let again = block_on(kakunin.revoke(&acme(), &serial, Cause::Superseded)).unwrap();
+    assert_eq!(again.cause, Cause::KeyCompromise, "what is in the log is known");
+    assert_eq!(block_on(kakunin.agent(&acme(), &id)).unwrap().state, AgentState::Suspended);
+}
+
+/// A sink that writes and never says so, while it is told to.
+#[derive(Debug)]
+struct Mute(Arc<MemoryStore>, AtomicBool);
+
+#[async_trait]
+impl AuditSink for Mute {
+    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
+        self.0.append(appends).await?;
+        if self.1.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
+        self.0.head(log).await
+    }
+    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.0.read(log, from, limit).await
+    }
+    async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
+        self.0.logs().await
+    }
+}
+
+/// A caller that goes away while its revocation is being written: verifiers of this process refuse the
+/// certificate from the moment it was decided, and what follows agrees with the log.
+#[test]
+fn a_revocation_whose_caller_went_away_is_in_force() {
+    let (mut parts, _) = parts();
+    let store = Arc::new(MemoryStore::new());
+    let mute = Arc::new(Mute(store.clone(), AtomicBool::new(false)));
+    (parts.sink, parts.state, parts.revocations) = (mute.clone(), store.clone(), store);
+    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let ((id, serial), (_, other)) = (agent(&kakunin, "one"), agent(&kakunin, "two"));
+    let reason = |serial| kakunin.revocations().reason(&kakunin.issuer().id(), serial).unwrap();
+    mute.1.store(true, Ordering::Relaxed);
+    {
+        let acme = acme();
+        let mut revoke = std::pin::pin!(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(revoke.as_mut().poll(&mut context).is_pending());
+    }
+    mute.1.store(false, Ordering::Relaxed);
+    assert_eq!(reason(&serial), Some(Reason::KeyCompromise));
+    block_on(kakunin.revoke(&acme(), &other, Cause::Retired)).unwrap();
+    assert_eq!(
+        (reason(&serial), reason(&other)),
+        (Some(Reason::KeyCompromise), Some(Reason::CessationOfOperation))
+    );
+    assert_eq!(block_on(kakunin.agent(&acme(), &id)).unwrap().state, AgentState::Suspended);
+    let again = block_on(kakunin.revoke(&acme(), &serial, Cause::Superseded)).unwrap();
+    assert_eq!(again.cause, Cause::KeyCompromise);
+}
+
+/// The caller that writes for all goes away: those who waited are told, and nobody waits for ever.
+#[test]
+fn callers_whose_writer_went_away_are_answered() {
+    let (mut parts, _) = parts();
+    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicU8::new(UP)));
+    parts.state = late.clone();
+    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let (_, serial) = agent(&kakunin, "one");
+    let acme = acme();
+    let event = || Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut waiting = Box::pin(kakunin.observe(&acme, event()));
+    {
+        // The first takes the sequencer and hangs; the second queues behind it.
+        late.1.store(SILENT, Ordering::Relaxed);
+        let mut writer = Box::pin(kakunin.observe(&acme, event()));
+        assert!(writer.as_mut().poll(&mut context).is_pending());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+    }
+    late.1.store(UP, Ordering::Relaxed);
+    assert!(block_on(waiting).is_ok());
+    assert_eq!(block_on(kakunin.observe(&acme, event())).unwrap().status, EventStatus::Scored);
 }
 
 #[test]

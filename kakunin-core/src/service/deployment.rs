@@ -137,9 +137,7 @@ impl Kakunin {
         if inner.tenants.read().await.contains_key(tenant) {
             return Ok(());
         }
-        if system.is_stale() {
-            system.reload(&*inner.parts.sink).await?;
-        }
+        inner.settle_system(&mut system).await?;
         let control = Control::TenantCreated { tenant: tenant.clone() };
         inner.append_system(&mut system, control).await?;
         inner.tenants.write().await.insert(tenant.clone(), None);
@@ -209,43 +207,48 @@ impl Inner {
 
     /// Appends to a tenant's log and, with revocations, to the issuer's in the same transaction; then
     /// brings the projections level, and tells the verifiers of this process.
+    ///
+    /// `ledger` stays unsettled: its caller settles it once what it keeps in memory is level too.
+    /// `Ok(false)` means that the records are durable and the projection is not; it is when reloaded.
     pub(super) async fn append(
         &self,
         ledger: &mut Ledger,
         records: &[Record],
         changes: Vec<Change>,
         revocations: &[RevocationChange],
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let entropy = &*self.parts.entropy;
         let tenant_append = ledger.prepare(records, changes.clone(), &[], entropy).await?;
         if revocations.is_empty() {
             self.write(&mut [(ledger, tenant_append)]).await?;
         } else {
             let mut log = self.revocation_log.lock().await;
-            if log.is_stale() {
-                log.reload(&*self.parts.sink).await?;
-                self.level_revocations(&log).await?;
-            }
+            self.settle_revocations(&mut log).await?;
             let first = log.size();
             let copies: Vec<_> = revocations.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
             let copied = log.prepare(&copies, Vec::new(), revocations, entropy).await?;
-            self.write(&mut [(ledger, tenant_append), (&mut log, copied)]).await?;
+            // Refused from the moment it is decided: if this call is dropped while it waits, verifiers err
+            // on the side of refusing. What is released waits until it is written.
+            revocations
+                .iter()
+                .filter(|c| matches!(c, RevocationChange::Revoked(_)))
+                .for_each(|c| self.live.apply(c));
+            if let Err(error) = self.write(&mut [(ledger, tenant_append), (&mut log, copied)]).await {
+                self.load_live().await?;
+                return Err(error);
+            }
             revocations.iter().for_each(|change| self.live.apply(change));
             let indexed: Vec<_> = (first..).zip(revocations.iter().copied()).collect();
-            if self.parts.revocations.apply(&self.ca.issuer.id(), &indexed).await.is_err() {
-                log.appending();
+            if self.parts.revocations.apply(&self.ca.issuer.id(), &indexed).await.is_ok() {
+                log.settled();
             }
         }
-        // The records are durable: if the projection cannot follow now, it does when it is reloaded.
-        if self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_err() {
-            ledger.appending();
-        }
-        Ok(())
+        Ok(self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok())
     }
 
     async fn write(&self, appends: &mut [(&mut Ledger, crate::log::sink::Append)]) -> Result<(), Error> {
         let written = appends.iter().map(|(_, append)| append.clone()).collect();
-        appends.iter_mut().for_each(|(ledger, _)| ledger.appending());
+        appends.iter_mut().for_each(|(ledger, _)| ledger.unsettled());
         match self.parts.sink.append(written).await {
             Ok(()) => {
                 for (ledger, append) in appends {
@@ -254,7 +257,8 @@ impl Inner {
                 Ok(())
             }
             Err(StoreError::Full) => {
-                appends.iter_mut().for_each(|(ledger, _)| ledger.not_appended());
+                // Certain: nothing was written, so memory is still what the store has.
+                appends.iter_mut().for_each(|(ledger, _)| ledger.settled());
                 Err(StoreError::Full.into())
             }
             Err(error) => Err(error.into()),
@@ -264,12 +268,41 @@ impl Inner {
     pub(super) async fn append_system(&self, system: &mut Ledger, control: Control) -> Result<(), Error> {
         let record = Record::control(system.time(self.now()), None, None, control);
         let changes = system_changes(&record)?;
-        self.append(system, &[record], changes, &[]).await
+        if self.append(system, &[record], changes, &[]).await? {
+            system.settled();
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the system log is what the store has, after a call that failed or was dropped.
+    pub(super) async fn settle_system(&self, system: &mut Ledger) -> Result<(), Error> {
+        if system.is_stale() {
+            system.reload(&*self.parts.sink).await?;
+            level_system(&self.parts).await?;
+        }
+        Ok(())
     }
 
     async fn load_revocations(&self) -> Result<(), Error> {
-        let log = self.revocation_log.lock().await;
-        self.level_revocations(&log).await?;
+        let mut log = self.revocation_log.lock().await;
+        log.unsettled();
+        self.settle_revocations(&mut log).await
+    }
+
+    /// Makes sure that the revocation log, its projection and the live set agree.
+    async fn settle_revocations(&self, log: &mut Ledger) -> Result<(), Error> {
+        if log.is_stale() {
+            log.reload(&*self.parts.sink).await?;
+            log.unsettled();
+            self.level_revocations(log).await?;
+            self.load_live().await?;
+            log.settled();
+        }
+        Ok(())
+    }
+
+    /// Makes the live set what the store has.
+    async fn load_live(&self) -> Result<(), Error> {
         let issuer = self.ca.issuer.id();
         let mut entries = Vec::new();
         let mut cursor = 0;
@@ -368,7 +401,7 @@ async fn create(config: &Config, parts: &Parts) -> Result<(), Error> {
     let signature = root.1.sign(prepared.to_be_signed()).await?;
     let issuing_ca = prepared.assemble(&signature)?;
 
-    let mut system = Ledger::open(LogId::System, &host, log.1, &*parts.sink).await?;
+    let system = Ledger::open(LogId::System, &host, log.1, &*parts.sink).await?;
     let ca = |role, key: &KeyRef, issuer: &Issuer| Control::CaCreated {
         role,
         key: key.clone(),
@@ -389,7 +422,6 @@ async fn create(config: &Config, parts: &Parts) -> Result<(), Error> {
     let changes = records.iter().map(system_changes).collect::<Result<Vec<_>, _>>()?.concat();
     let append = system.prepare(&records, changes.clone(), &[], &*parts.entropy).await?;
     let size = append.next.frontier.size();
-    system.appending();
     parts.sink.append(vec![append]).await?;
     parts.state.apply(&LogId::System, size, &changes).await?;
     Ok(())

@@ -30,6 +30,9 @@ pub enum Error {
     /// More events at once than are taken in.
     #[error("{0} events at once are too many; send at most {max}", max = super::MAX_EVENTS)]
     TooManyEvents(usize),
+    /// An agent with more streams than are kept.
+    #[error("the agent has {max} streams already; go on with one of them", max = super::dedup::MAX_STREAMS)]
+    TooManyStreams,
     /// The event's names do not fit into a record.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -72,6 +75,7 @@ impl Error {
             Self::Agent(e) => e.code(),
             Self::Csr(e) => e.code(),
             Self::TooManyEvents(_) => "too_many_events",
+            Self::TooManyStreams => "too_many_streams",
             Self::Record(RecordError::Leaf(_)) => "event_too_large",
             Self::Record(_) | Self::Entropy(_) => "internal",
             Self::Issue(e) => e.code(),

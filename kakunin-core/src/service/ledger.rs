@@ -23,8 +23,7 @@ pub(super) struct Ledger {
     signer: Arc<dyn Signer>,
     head: Head,
     checkpoint: Option<String>,
-    /// Whether the head in memory may not be the head in the store: set before an append, cleared
-    /// after it, so that a call that failed or was cancelled is followed by a reload.
+    /// Whether what is in memory may not be what the store has: see [`Ledger::unsettled`].
     stale: bool,
 }
 
@@ -120,18 +119,19 @@ impl Ledger {
         })
     }
 
-    /// Marks the head as unknown until [`Ledger::appended`].
-    pub(super) const fn appending(&mut self) {
+    /// Marks memory as possibly not what the store has: until [`Ledger::settled`], whoever comes next
+    /// reloads. So a call that fails, or is dropped while it waits, leaves nothing wrong behind.
+    pub(super) const fn unsettled(&mut self) {
         self.stale = true;
     }
 
-    /// The append was acknowledged: this is the head now.
+    /// The append was acknowledged: this is the head now. Projections may still lack it.
     pub(super) fn appended(&mut self, head: Head, checkpoint: String) {
-        (self.head, self.checkpoint, self.stale) = (head, Some(checkpoint), false);
+        (self.head, self.checkpoint) = (head, Some(checkpoint));
     }
 
-    /// The append was refused and nothing was written: the head is what it was.
-    pub(super) const fn not_appended(&mut self) {
+    /// Memory is what the store has.
+    pub(super) const fn settled(&mut self) {
         self.stale = false;
     }
 }

@@ -3,16 +3,20 @@
 
 use futures_channel::oneshot;
 
-use super::draft::{EventStatus, Observed};
+use super::draft::{Draft, EventStatus, Observed};
 use super::error::Error;
 use super::tenant::{Job, Sequencer, Tenant};
 use super::{Inner, Kakunin, MAX_EVENTS};
+use crate::error::StoreError;
 use crate::event::Event;
 use crate::id::{AgentId, Serial, TenantId};
 use crate::time::UnixTime;
 
 /// Events that go into one append, over all callers that wait.
 const MAX_BATCH: usize = 4 * MAX_EVENTS;
+
+const OUTCOME_UNKNOWN: &str =
+    "the call that was writing these events was dropped; send them again with their stream numbers";
 
 impl Kakunin {
     /// Records one event, scores it, and revokes if the score says so.
@@ -66,12 +70,16 @@ impl Kakunin {
         loop {
             let mut sequencer = tenant.sequencer.lock().await;
             // Whoever had the sequencer before may have taken our events along.
-            if let Ok(Some(result)) = answered.try_recv() {
-                drop(sequencer);
-                inner.run_key_tasks_if_revoked(&tenant, &result).await;
-                return result;
+            match answered.try_recv() {
+                Ok(Some(result)) => {
+                    drop(sequencer);
+                    inner.run_key_tasks_if_revoked(&tenant, &result).await;
+                    return result;
+                }
+                // It was dropped while it wrote: our events may be in the log, or not.
+                Err(oneshot::Canceled) => return Err(StoreError::unavailable(OUTCOME_UNKNOWN).into()),
+                Ok(None) => sequence(inner, &tenant, &mut sequencer).await,
             }
-            sequence(inner, &tenant, &mut sequencer).await;
         }
     }
 
@@ -100,41 +108,29 @@ async fn sequence(inner: &Inner, tenant: &Tenant, sequencer: &mut Sequencer) {
     let mut draft = sequencer.draft(inner.now());
     let mut answers = Vec::new();
     let mut failure = None;
-    for job in jobs {
-        if job.answer.is_canceled() {
+    for job in jobs.into_iter().filter(|job| !job.answer.is_canceled()) {
+        if failure.is_some() {
+            answers.push((job.answer, Vec::new()));
             continue;
         }
-        let subjects = match subjects(sequencer, &job.events) {
-            Ok(subjects) => subjects,
-            Err(error) => {
-                // The receiver is gone only if its caller is.
-                let _ = job.answer.send(Err(error));
-                continue;
+        match subjects(sequencer, &job.events) {
+            Ok(subjects) => {
+                let observed = decide(inner, tenant, &mut draft, subjects, job.events, job.times);
+                let observed = observed.unwrap_or_else(|error| {
+                    failure = Some(Error::from(error));
+                    Vec::new()
+                });
+                answers.push((job.answer, observed));
             }
-        };
-        let mut times = job.times.unwrap_or_default().into_iter();
-        let observed: Result<Vec<_>, _> = subjects
-            .into_iter()
-            .zip(job.events)
-            .map(|(agent, event)| {
-                draft.time = times.next().unwrap_or(draft.time).max(draft.time);
-                draft.observe(agent, event, &tenant.tokens, &inner.policy, &*inner.parts.model)
-            })
-            .collect();
-        match observed {
-            Ok(observed) => answers.push((job.answer, observed)),
-            Err(error) => {
-                failure = Some(error);
-                break;
-            }
+            // The receiver is gone only if its caller is.
+            Err(error) => _ = job.answer.send(Err(error)),
         }
     }
     let decided = draft.decided();
-    let result = match failure {
-        Some(error) => Err(error.into()),
-        None => sequencer.commit(inner, decided).await,
+    let mut error = match failure {
+        Some(error) => Some(error),
+        None => sequencer.commit(inner, decided).await.err(),
     };
-    let mut error = result.err();
     for (answer, observed) in answers {
         let result = match &mut error {
             None => Ok(observed),
@@ -144,7 +140,24 @@ async fn sequence(inner: &Inner, tenant: &Tenant, sequencer: &mut Sequencer) {
     }
 }
 
-/// The agents of a job's events, if every one is known and its record will fit.
+/// Takes one job's events into the draft.
+fn decide(
+    inner: &Inner,
+    tenant: &Tenant,
+    draft: &mut Draft<'_>,
+    subjects: Vec<AgentId>,
+    events: Vec<Event>,
+    times: Option<Vec<UnixTime>>,
+) -> Result<Vec<Observed>, StoreError> {
+    let mut times = times.unwrap_or_default().into_iter();
+    let each = subjects.into_iter().zip(events).map(|(agent, event)| {
+        draft.time = times.next().unwrap_or(draft.time).max(draft.time);
+        draft.observe(agent, event, &tenant.tokens, &inner.policy, &*inner.parts.model)
+    });
+    each.collect()
+}
+
+/// The agents of a job's events, if every one is known and has room for its stream.
 fn subjects(sequencer: &Sequencer, events: &[Event]) -> Result<Vec<AgentId>, Error> {
     let agent = |serial: &Serial| sequencer.projection.serials.get(serial).copied();
     events
@@ -153,11 +166,7 @@ fn subjects(sequencer: &Sequencer, events: &[Event]) -> Result<Vec<AgentId>, Err
             let agent = agent(&event.serial).ok_or(Error::NotFound("certificate"))?;
             let entry = sequencer.projection.agents.get(&agent);
             let room = event.stream.is_none_or(|s| entry.is_some_and(|e| e.seen.has_room(s.stream)));
-            if room {
-                Ok(agent)
-            } else {
-                Err(Error::Exists("too many streams; go on with one of the agent's own"))
-            }
+            if room { Ok(agent) } else { Err(Error::TooManyStreams) }
         })
         .collect()
 }
@@ -170,7 +179,6 @@ fn refuse_all(jobs: Vec<Job>, mut error: Error) {
 
 // One failure answers many callers: the first gets it with its source, the others its text.
 fn again(error: &mut Error) -> Error {
-    use crate::error::StoreError;
     let copy = match &*error {
         Error::Store(StoreError::Full) => Error::Store(StoreError::Full),
         Error::Store(StoreError::Conflict) => Error::Store(StoreError::Conflict),

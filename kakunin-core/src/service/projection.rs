@@ -223,7 +223,9 @@ fn apply_control(
         }
         Control::CertificateRevoked { revocation, evidence } => {
             revoke(row, index, revocation, changes)?;
-            notify(NotificationKind::AgentRevoked, index, record, evidence.as_ref(), changes)?;
+            if revocation.cause != Cause::Abandoned {
+                notify(NotificationKind::AgentRevoked, index, record, evidence.as_ref(), changes)?;
+            }
         }
         Control::CertificateHeld(hold) => {
             stand(row, index, &hold.serial, (Standing::Held(*hold), KeyAction::Disable), changes)?;

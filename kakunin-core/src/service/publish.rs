@@ -55,9 +55,7 @@ impl Kakunin {
     pub async fn crl(&self, shard: Option<u16>) -> Result<Vec<u8>, Error> {
         let inner = &self.inner;
         let mut system = inner.system.lock().await;
-        if system.is_stale() {
-            system.reload(&*inner.parts.sink).await?;
-        }
+        inner.settle_system(&mut system).await?;
         let now = inner.now();
         let issuer = &inner.ca.issuer;
         let revocations = self.standing(|r| r.expires >= now && shard.is_none_or(|s| s == r.shard)).await?;

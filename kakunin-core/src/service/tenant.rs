@@ -116,9 +116,13 @@ impl Sequencer {
         if decided.records.is_empty() {
             return Ok(());
         }
-        inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
+        let level =
+            inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
         self.projection.agents.extend(decided.agents);
         self.projection.serials.extend(decided.serials);
+        if level {
+            self.ledger.settled();
+        }
         let due = self.ledger.size() - self.snapshot_at >= SNAPSHOT_RECORDS
             || inner.now().since(self.snapshot_time) >= SNAPSHOT_INTERVAL;
         if due && self.snapshot(inner).await.is_err() {
@@ -145,6 +149,7 @@ impl Sequencer {
     /// Reads head, state and histories, and replays what they lack. Fires no effect.
     async fn reload(&mut self, inner: &Inner) -> Result<(), Error> {
         self.ledger.reload(&*inner.parts.sink).await?;
+        self.ledger.unsettled();
         let log = self.ledger.log().clone();
         let state = &*inner.parts.state;
         let applied = state.applied(&log).await?;
@@ -155,6 +160,7 @@ impl Sequencer {
         let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
         self.replay(inner, &log, applied, folded).await?;
         self.snapshot_at = folded;
+        self.ledger.settled();
         Ok(())
     }
 
