@@ -2,24 +2,28 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `deployment.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
+//! | `deployment.rs`, `genesis.rs`, `system.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
 //! | `lifecycle.rs` | register, key, certify, retire |
 //! | `observe.rs` | takes events in, scores them |
 //! | `revoking.rs` | revokes, holds, releases; tells the key provider; inbox |
 //! | `publish.rs` | CRLs, chain, checkpoints, the log as readers see it |
 //! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
-//! | `tenant.rs`, `ledger.rs` | the sequencer of a log: commit, snapshot, replay |
+//! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
+//! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
 
+mod commit;
 mod dedup;
 mod deployment;
 mod draft;
 mod error;
+mod genesis;
 mod ledger;
 mod lifecycle;
 mod observe;
 mod projection;
 mod publish;
 mod revoking;
+mod system;
 mod tenant;
 
 use std::collections::HashMap;
@@ -59,7 +63,7 @@ struct Inner {
     host: String,
     ca: Ca,
     log_signer: Arc<dyn Signer>,
-    token_secret: deployment::TokenSecret,
+    token_secret: genesis::TokenSecret,
     system: async_lock::Mutex<Ledger>,
     revocation_log: async_lock::Mutex<Ledger>,
     tenants: async_lock::RwLock<HashMap<TenantId, Option<Arc<Tenant>>>>,

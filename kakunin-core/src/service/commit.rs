@@ -1,0 +1,173 @@
+//! The append: from what was decided to what is durable, and everything else brought level with it.
+
+use super::draft::Draft;
+use super::error::Error;
+use super::ledger::Ledger;
+use super::tenant::Tenant;
+use super::{Inner, system};
+use crate::error::StoreError;
+use crate::log::record::{Body, Control, Record};
+use crate::log::sink::Append;
+use crate::revoke::{RevocationChange, RevokedSet};
+use crate::state::Change;
+use crate::time::UnixTime;
+
+impl Inner {
+    /// Decides under the tenant's sequencer, and makes it durable.
+    pub(super) async fn decide<T>(
+        &self,
+        tenant: &Tenant,
+        decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut sequencer = tenant.sequencer.lock().await;
+        sequencer.settle(self).await?;
+        let mut draft = sequencer.draft(self.now());
+        let value = decision(&mut draft)?;
+        let decided = draft.decided();
+        sequencer.commit(self, decided).await?;
+        Ok(value)
+    }
+
+    /// Appends to a tenant's log and, with revocations, to the issuer's in the same transaction; then
+    /// brings the projections level, and tells the verifiers of this process.
+    ///
+    /// `ledger` stays unsettled: its caller settles it once what it keeps in memory is level too.
+    /// `Ok(false)` means that the records are durable and the projection is not; it is when reloaded.
+    pub(super) async fn append(
+        &self,
+        ledger: &mut Ledger,
+        records: &[Record],
+        changes: Vec<Change>,
+        revocations: &[RevocationChange],
+    ) -> Result<bool, Error> {
+        let entropy = &*self.parts.entropy;
+        let tenant_append = ledger.prepare(records, changes.clone(), &[], entropy).await?;
+        if revocations.is_empty() {
+            self.write(&mut [(ledger, tenant_append)]).await?;
+        } else {
+            let mut log = self.revocation_log.lock().await;
+            self.settle_revocations(&mut log).await?;
+            let first = log.size();
+            let copies: Vec<_> = revocations.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
+            let copied = log.prepare(&copies, Vec::new(), revocations, entropy).await?;
+            // Refused from the moment it is decided: if this call is dropped while it waits, verifiers err
+            // on the side of refusing. What is released waits until it is written.
+            revocations
+                .iter()
+                .filter(|c| matches!(c, RevocationChange::Revoked(_)))
+                .for_each(|c| self.live.apply(c));
+            if let Err(error) = self.write(&mut [(ledger, tenant_append), (&mut log, copied)]).await {
+                self.load_live().await?;
+                return Err(error);
+            }
+            revocations.iter().for_each(|change| self.live.apply(change));
+            let indexed: Vec<_> = (first..).zip(revocations.iter().copied()).collect();
+            if self.parts.revocations.apply(&self.ca.issuer.id(), &indexed).await.is_ok() {
+                log.settled();
+            }
+        }
+        Ok(self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok())
+    }
+
+    async fn write(&self, appends: &mut [(&mut Ledger, Append)]) -> Result<(), Error> {
+        let written = appends.iter().map(|(_, append)| append.clone()).collect();
+        appends.iter_mut().for_each(|(ledger, _)| ledger.unsettled());
+        match self.parts.sink.append(written).await {
+            Ok(()) => {
+                for (ledger, append) in appends {
+                    ledger.appended(append.next.clone(), append.checkpoint.clone());
+                }
+                Ok(())
+            }
+            Err(StoreError::Full) => {
+                // Certain: nothing was written, so memory is still what the store has.
+                appends.iter_mut().for_each(|(ledger, _)| ledger.settled());
+                Err(StoreError::Full.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn append_system(&self, system: &mut Ledger, control: Control) -> Result<(), Error> {
+        let record = Record::control(system.time(self.now()), None, None, control);
+        let changes = system::changes(&record)?;
+        if self.append(system, &[record], changes, &[]).await? {
+            system.settled();
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the system log is what the store has, after a call that failed or was dropped.
+    pub(super) async fn settle_system(&self, system: &mut Ledger) -> Result<(), Error> {
+        if system.is_stale() {
+            system.reload(&*self.parts.sink).await?;
+            system::level(&self.parts).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn load_revocations(&self) -> Result<(), Error> {
+        let mut log = self.revocation_log.lock().await;
+        log.unsettled();
+        self.settle_revocations(&mut log).await
+    }
+
+    /// Makes sure that the revocation log, its projection and the live set agree.
+    async fn settle_revocations(&self, log: &mut Ledger) -> Result<(), Error> {
+        if log.is_stale() {
+            log.reload(&*self.parts.sink).await?;
+            log.unsettled();
+            self.level_revocations(log).await?;
+            self.load_live().await?;
+            log.settled();
+        }
+        Ok(())
+    }
+
+    /// Makes the live set what the store has.
+    async fn load_live(&self) -> Result<(), Error> {
+        let issuer = self.ca.issuer.id();
+        let mut entries = Vec::new();
+        let mut cursor = 0;
+        loop {
+            let more = self.parts.revocations.after(&issuer, cursor, 65_536).await?;
+            let Some((last, _)) = more.last() else { break };
+            cursor = last + 1;
+            entries.extend(more.into_iter().map(|(_, r)| (r.serial, r.cause.reason())));
+        }
+        self.live.replace(issuer, &RevokedSet::from_entries(entries));
+        Ok(())
+    }
+
+    /// Applies what the revocation log has and the projection lacks.
+    async fn level_revocations(&self, log: &Ledger) -> Result<(), Error> {
+        let issuer = self.ca.issuer.id();
+        let mut index = self.parts.revocations.applied(&issuer).await?;
+        while index < log.size() {
+            let entries = self.parts.sink.read(log.log(), index, 4_096).await?;
+            let mut changes = Vec::new();
+            for entry in &entries {
+                if let Body::Control(control) = Record::open(entry)?.body
+                    && let Control::RevocationChanged(change) = *control
+                {
+                    changes.push((index, change));
+                }
+                index += 1;
+            }
+            if entries.is_empty() {
+                return Err(StoreError::Corrupt("a revocation log ends before its head".into()).into());
+            }
+            self.parts.revocations.apply(&issuer, &changes).await?;
+        }
+        Ok(())
+    }
+}
+
+fn copy_of(change: &RevocationChange, time: UnixTime) -> Record {
+    let agent = match change {
+        RevocationChange::Revoked(revocation) => Some(revocation.agent),
+        RevocationChange::Released { .. } => None,
+    };
+    let (_, serial) = change.serial();
+    Record::control(time, agent, Some(serial), Control::RevocationChanged(*change))
+}
