@@ -11,8 +11,8 @@ use kakunin_kms::local::{KdfCost, LocalKeys, Secret};
 use pollster::block_on;
 
 fn abilities() -> Abilities {
-    use KeyAlgorithm::{Ed25519, P256, Rsa2048, Rsa3072};
-    Abilities { algorithms: vec![P256, Ed25519, Rsa2048, Rsa3072] }
+    use KeyAlgorithm::{Ed25519, P256, Rsa2048, Rsa3072, Rsa4096};
+    Abilities { algorithms: vec![P256, Ed25519, Rsa2048, Rsa3072, Rsa4096] }
 }
 
 #[test]
@@ -27,7 +27,10 @@ fn in_a_folder() {
         let (secret, cost) = (Secret::new("passphrase").unwrap(), KdfCost(NonZeroU32::MIN));
         Arc::new(LocalKeys::open_with_cost(dir.path().join("keys"), &secret, cost).unwrap())
     };
-    block_on(all(&*open(), &abilities()));
+    // A key of RSA-4096 takes a second to make, and differs from RSA-3072 in nothing a folder can see.
+    let Abilities { mut algorithms } = abilities();
+    algorithms.retain(|a| *a != KeyAlgorithm::Rsa4096);
+    block_on(all(&*open(), &Abilities { algorithms }));
     for algorithm in abilities().algorithms {
         let dir = tempfile::tempdir().unwrap();
         let open = || -> Arc<dyn KeyProvider> {

@@ -59,9 +59,9 @@ fn an_altered_key_file_is_refused_whichever_byte_it_is() {
     let (dir, _) = folder();
     let path = file_of(dir.path(), 1);
     let good = fs::read(&path).unwrap();
-    for i in 0..good.len() {
+    for (i, bit) in (0..good.len()).flat_map(|i| [(i, 1), (i, 0x80), (i, 0xff)]) {
         let mut bad = good.clone();
-        bad[i] ^= 1;
+        bad[i] ^= bit;
         fs::write(&path, &bad).unwrap();
         let why = locked(open(dir.path(), PASSPHRASE));
         assert!(why.contains("damaged"), "byte {i}: {why}");
@@ -114,15 +114,34 @@ fn a_second_process_is_refused() {
     assert!(locked(open(dir.path(), PASSPHRASE)).contains("in use by another process"));
 }
 
+/// PKCS#8 in plain as aws-lc writes it: P-256, Ed25519, RSA.
+fn plain_keys() -> [Vec<u8>; 3] {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+    let p256 = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap().to_pkcs8v1().unwrap();
+    let ed25519 = Ed25519KeyPair::generate().unwrap().to_pkcs8().unwrap();
+    let rsa: Pkcs8V1Der<'_> = KeyPair::generate(KeySize::Rsa2048).unwrap().as_der().unwrap();
+    [p256.as_ref().to_vec(), ed25519.as_ref().to_vec(), rsa.as_ref().to_vec()]
+}
+
 #[test]
 fn nobody_else_can_read_the_folder_and_nothing_in_it_is_plain() {
     let (dir, key) = folder();
     let keys_dir = dir.path().join("made");
     let keys = open(&keys_dir, PASSPHRASE).unwrap();
     block_on(keys.generate(&planned(3), KeyAlgorithm::Ed25519)).unwrap();
+    block_on(keys.generate(&planned(4), KeyAlgorithm::Rsa2048)).unwrap();
     assert_eq!(fs::metadata(&keys_dir).unwrap().permissions().mode() & 0o777, 0o700);
-    // PKCS#8 of an EC key holds the curve's identifier, of an Ed25519 key this prefix.
-    let marks: [&[u8]; 2] = [&[0x30, 0x2e, 0x02, 0x01, 0x00], &[0x02, 0x01, 0x01, 0x04, 0x20]];
+    // What stands before the private half in PKCS#8, and not in a public key: of EC, Ed25519 and RSA.
+    let marks: [&[u8]; 3] = [
+        &[0x02, 0x01, 0x01, 0x04, 0x20],
+        &[0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20],
+        &[0x01, 0x01, 0x01, 0x05, 0x00, 0x04, 0x82],
+    ];
+    for (mark, pkcs8) in marks.iter().zip(plain_keys()) {
+        assert!(pkcs8.windows(mark.len()).any(|w| w == *mark), "{mark:x?} is a mark of nothing");
+    }
     for dir in [dir.path(), &keys_dir] {
         for file in fs::read_dir(dir).unwrap().map(|f| f.unwrap().path()).filter(|p| p.is_file()) {
             assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o077, 0, "{}", file.display());
@@ -135,6 +154,29 @@ fn nobody_else_can_read_the_folder_and_nothing_in_it_is_plain() {
     let signer = block_on(open(dir.path(), PASSPHRASE).unwrap().open(&key)).unwrap();
     let shown = format!("{keys:?} {signer:?} {key:?} {:?}", Secret::new(PASSPHRASE).unwrap());
     assert!(!shown.contains("horse"), "{shown}");
+}
+
+#[test]
+fn a_key_file_that_others_read_and_a_folder_that_others_write_are_refused() {
+    let (dir, _) = folder();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&file_of(dir.path(), 1), 0o644);
+    assert!(locked(open(dir.path(), PASSPHRASE)).contains("chmod 600"));
+    mode(&file_of(dir.path(), 1), 0o400);
+    mode(dir.path(), 0o770);
+    assert!(locked(open(dir.path(), PASSPHRASE)).contains("chmod 700"));
+    mode(dir.path(), 0o755);
+    assert!(open(dir.path(), PASSPHRASE).is_ok());
+}
+
+#[test]
+fn what_a_dying_process_left_is_cleared_away_and_nothing_else() {
+    let (dir, key) = folder();
+    let names = [format!("{}.key.new", planned(1).as_str()), "mine.new".to_owned()];
+    names.iter().for_each(|name| fs::write(dir.path().join(name), b"half").unwrap());
+    let keys = open(dir.path(), PASSPHRASE).unwrap();
+    assert_eq!(names.map(|name| dir.path().join(name).exists()), [false, true]);
+    block_on(block_on(keys.open(&key)).unwrap().sign(b"m")).unwrap();
 }
 
 #[test]
@@ -152,7 +194,8 @@ fn a_retired_keys_file_has_no_private_half() {
 
 #[test]
 fn secrets_come_from_the_environment_or_a_private_file() {
-    assert!(matches!(Secret::from_env("KAKUNIN_NO_SUCH_VARIABLE"), Err(SecretError::NoVariable(_))));
+    let missing = Secret::from_env("KAKUNIN_NO_SUCH_VARIABLE").unwrap_err().to_string();
+    assert!(missing.contains("KAKUNIN_NO_SUCH_VARIABLE is not set: set it to"), "{missing}");
     assert!(matches!(Secret::new(""), Err(SecretError::Empty)));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("key");
@@ -165,6 +208,9 @@ fn secrets_come_from_the_environment_or_a_private_file() {
     assert!(matches!(with(&[7; 31], 0o600), Err(SecretError::NotAKey(_))));
     assert!(matches!(with(b"zz", 0o600), Err(SecretError::NotAKey(_))));
     assert!(matches!(Secret::from_key_file(dir.path()), Err(SecretError::TooOpen(_))));
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
+    assert!(matches!(Secret::from_key_file(&pipe), Err(SecretError::TooOpen(_))), "and it does not wait");
     let keys = LocalKeys::open(dir.path().join("keys"), &with(&[7; 32], 0o600).unwrap()).unwrap();
     drop(keys);
     let hex = with("07".repeat(32).as_bytes(), 0o400).unwrap();
@@ -215,21 +261,18 @@ impl Drop for Unmount<'_> {
 /// OpenSSL verifies a signature of each algorithm.
 #[test]
 fn openssl_verifies() {
+    use KeyAlgorithm::{Ed25519, P256, Rsa2048, Rsa3072, Rsa4096};
     let keys = LocalKeys::ephemeral();
     let dir = tempfile::tempdir().unwrap();
     let put = |name: &str, octets: &[u8]| fs::write(dir.path().join(name), octets).unwrap();
     put("m", b"message");
-    for (n, algorithm) in
-        [KeyAlgorithm::Rsa2048, KeyAlgorithm::Rsa3072, KeyAlgorithm::P256, KeyAlgorithm::Ed25519]
-            .into_iter()
-            .enumerate()
-    {
+    for (n, algorithm) in [Rsa2048, Rsa3072, Rsa4096, P256, Ed25519].into_iter().enumerate() {
         let key = block_on(keys.generate(&planned(u8::try_from(n).unwrap()), algorithm)).unwrap();
         let signer = block_on(keys.open(&key)).unwrap();
         put("k", signer.public_key().as_der());
         put("s", block_on(signer.sign(b"message")).unwrap().as_bytes());
         let line = match algorithm {
-            KeyAlgorithm::Ed25519 => "pkeyutl -verify -rawin -pubin -inkey k -keyform DER -in m -sigfile s",
+            Ed25519 => "pkeyutl -verify -rawin -pubin -inkey k -keyform DER -in m -sigfile s",
             _ => "dgst -sha256 -verify k -keyform DER -signature s m",
         };
         let done = Command::new("openssl").args(line.split(' ')).current_dir(dir.path()).output().unwrap();

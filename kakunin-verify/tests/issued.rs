@@ -65,9 +65,27 @@ fn an_issued_certificate_is_accepted_by_us_and_by_openssl() {
             let chain = [leaf.as_slice(), issuing.as_der()];
             let allowed = verifier.check(&chain, ACTION, NOW).unwrap();
             assert_eq!(allowed.agent().agent(), &agent.id);
+            for i in 0..leaf.len() {
+                let mut altered = leaf.clone();
+                altered[i] ^= 1;
+                let refused = verifier.verify(&[altered.as_slice(), issuing.as_der()], NOW);
+                assert!(refused.is_err(), "byte {i}");
+            }
         }
+        rustls_accepts(root.as_der(), issuing.as_der(), &leaf);
         openssl_accepts(root.as_der(), issuing.as_der(), &leaf);
     }
+}
+
+/// As a server of rustls does it when a client presents the chain.
+fn rustls_accepts(root: &[u8], issuing: &[u8], leaf: &[u8]) {
+    let der = |octets: &[u8]| rustls::pki_types::CertificateDer::from(octets.to_vec());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(der(root)).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+    let time = rustls::pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(NOW.secs()));
+    verifier.build().unwrap().verify_client_cert(&der(leaf), &[der(issuing)], time).unwrap();
 }
 
 fn openssl_accepts(root: &[u8], issuing: &[u8], leaf: &[u8]) {

@@ -7,12 +7,13 @@
 //! ```
 //!
 //! What stands before the nonce is authenticated together with store id and file name: a file that was
-//! renamed, taken from another store, or given another state does not open.
+//! renamed, taken from another store, or given another state does not open. Nor does a key file that
+//! others can reach, or a folder in which they can write.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::num::NonZeroU32;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
@@ -73,6 +74,7 @@ struct Header {
 impl Keystore {
     pub(super) fn open(dir: &Path, secret: &Secret, cost: KdfCost) -> Result<Self, SignError> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| io_error("make", dir, e))?;
+        check_folder(dir)?;
         let lock = lock(dir)?;
         let path = dir.join(HEADER);
         match read(&path) {
@@ -134,6 +136,8 @@ impl Keystore {
             let path = file.map_err(|e| io_error("read", &self.dir, e))?.path();
             if path.extension().is_some_and(|e| e == "key") {
                 all.push(self.read_key(&path)?.0);
+            } else if is_leftover(&path) {
+                fs::remove_file(&path).map_err(|e| io_error("remove", &path, e))?;
             }
         }
         Ok(all)
@@ -157,6 +161,7 @@ impl Keystore {
     }
 
     fn read_key(&self, path: &Path) -> Result<(Sealed, Pkcs8), SignError> {
+        check_key_file(path)?;
         let octets = read(path).map_err(|e| io_error("read", path, e))?;
         self.parse(path, &octets).ok_or_else(|| {
             locked(format!("key file {} is damaged or not of this folder; restore it", path.display()))
@@ -204,8 +209,13 @@ impl Keystore {
     fn write(&self, name: &str, octets: &[u8]) -> Result<(), SignError> {
         let (path, beside) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
         let replace = || {
+            // Made anew, so that nothing left under this name lends the file its mode.
+            match fs::remove_file(&beside) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
             let mut options = OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            let mut file = options.write(true).create_new(true).mode(0o600).open(&beside)?;
             file.write_all(octets)?;
             file.sync_all()?;
             fs::rename(&beside, &path)?;
@@ -238,6 +248,30 @@ fn head(sealed: &Sealed) -> Result<Vec<u8>, SignError> {
 
 fn file_name(planned: &PlannedKeyId) -> String {
     format!("{}.key", planned.as_str())
+}
+
+/// Whether a process that died while it wrote left this: the file beside it is whole, or never was.
+fn is_leftover(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str());
+    name.and_then(|n| n.strip_suffix(".key.new")).and_then(PlannedKeyId::parse).is_some()
+}
+
+/// Refuses a folder in which others can exchange a file for an older one.
+fn check_folder(dir: &Path) -> Result<(), SignError> {
+    refuse_bits(dir, 0o022, "others can write in the key folder", "700")
+}
+
+/// Refuses a key file that others can reach: encryption is not its only fence.
+fn check_key_file(path: &Path) -> Result<(), SignError> {
+    refuse_bits(path, 0o077, "others can reach the key file", "600")
+}
+
+fn refuse_bits(path: &Path, bits: u32, what: &str, mode: &str) -> Result<(), SignError> {
+    let about = fs::metadata(path).map_err(|e| io_error("read", path, e))?;
+    match about.mode() & bits {
+        0 => Ok(()),
+        _ => Err(locked(format!("{what} {}: chmod {mode} it", path.display()))),
+    }
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

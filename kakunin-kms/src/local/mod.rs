@@ -136,7 +136,7 @@ impl LocalKeys {
 #[async_trait]
 impl KeyProvider for LocalKeys {
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
-        let reference = KeyRef::new(format!("{SCHEME}{}", planned.as_str()));
+        let reference = reference(planned);
         if self.held().contains_key(planned) {
             return Ok(reference);
         }
@@ -163,6 +163,8 @@ impl KeyProvider for LocalKeys {
 
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
         let held = self.find(key)?;
+        // Under the lock, so that a retirement meanwhile does not find its private half put back.
+        let guard = self.held();
         if held.state() == State::Retired {
             return Err(refused(&held.planned, "it is retired"));
         }
@@ -171,6 +173,7 @@ impl KeyProvider for LocalKeys {
             let private = Private::from_pkcs8(held.spki.algorithm(), &pkcs8)?;
             *held.private.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(private));
         }
+        drop(guard);
         Ok(held)
     }
 

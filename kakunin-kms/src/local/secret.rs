@@ -1,7 +1,7 @@
 //! What a key folder is encrypted under: a passphrase, or a key of 32 octets.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
@@ -67,6 +67,10 @@ impl Secret {
         use std::os::unix::fs::MetadataExt;
         let shown = path.as_ref().display().to_string();
         let unreadable = |source| SecretError::Unreadable { path: shown.clone(), source };
+        // Asked first, because opening a pipe that nobody writes to does not return.
+        if !fs::metadata(path.as_ref()).map_err(unreadable)?.is_file() {
+            return Err(SecretError::TooOpen(shown));
+        }
         let file = File::open(path.as_ref()).map_err(unreadable)?;
         let about = file.metadata().map_err(unreadable)?;
         if !about.is_file() || about.mode() & 0o077 != 0 {

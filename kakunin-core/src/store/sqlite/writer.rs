@@ -19,8 +19,9 @@ use crate::state::Change;
 /// Calls that go into one transaction.
 const MAX_GROUP: usize = 256;
 
-/// Pages of WAL that are worth copying: 4 MB, SQLite's own default.
-const CHECKPOINT_PAGES: i64 = 1_000;
+/// Pages of WAL that are worth copying: 16 MB. The heads of many logs are written again and again, so a
+/// later copy is a smaller one.
+const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// One call.
 #[derive(Debug)]
@@ -121,10 +122,10 @@ fn try_commit(connection: &Connection, group: &[&Work]) -> Result<Vec<Result<(),
     connection.execute_batch("BEGIN IMMEDIATE").map_err(store_error)?;
     let mut results = Vec::with_capacity(group.len());
     for work in group {
-        connection.execute_batch("SAVEPOINT call").map_err(store_error)?;
+        execute(connection, "SAVEPOINT call")?;
         let result = run(connection, work);
         match &result {
-            Ok(()) => connection.execute_batch("RELEASE call").map_err(store_error)?,
+            Ok(()) => execute(connection, "RELEASE call")?,
             // Out of space or worse: SQLite may have ended the transaction, so nobody's call stands.
             Err(_) if connection.is_autocommit() => return result.map(|()| results),
             Err(StoreError::Full) => return result.map(|()| results),
@@ -134,6 +135,11 @@ fn try_commit(connection: &Connection, group: &[&Work]) -> Result<Vec<Result<(),
     }
     connection.execute_batch("COMMIT").map_err(store_error)?;
     Ok(results)
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+    statement.execute([]).map(|_| ()).map_err(store_error)
 }
 
 fn run(connection: &Connection, work: &Work) -> Result<(), StoreError> {

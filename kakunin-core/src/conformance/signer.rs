@@ -1,0 +1,67 @@
+//! [`Signer`](crate::key::Signer), of whatever provider opens it.
+
+use super::at_once;
+use super::key_provider::id;
+use crate::crypto::PublicKey;
+use crate::key::{KeyAlgorithm, KeyProvider};
+
+/// Every property. Makes keys under planned ids that begin with `seed` and the few numbers after it.
+pub async fn all(keys: &dyn KeyProvider, algorithm: KeyAlgorithm, seed: u8) {
+    signatures_verify_and_belong_to_their_message(keys, algorithm, seed).await;
+    the_public_key_is_constant(keys, algorithm, seed + 1).await;
+    rsa_and_ed25519_sign_the_same_octets_again(keys, algorithm, seed + 2).await;
+    sixty_four_signatures_at_once(keys, algorithm, seed + 3).await;
+}
+
+/// A signature verifies under the public key, and over nothing but its message.
+pub async fn signatures_verify_and_belong_to_their_message(
+    keys: &dyn KeyProvider,
+    algorithm: KeyAlgorithm,
+    seed: u8,
+) {
+    let key = keys.generate(&id(seed, 0), algorithm).await.unwrap();
+    let signer = keys.open(&key).await.unwrap();
+    assert_eq!((signer.algorithm(), signer.public_key().algorithm()), (algorithm, algorithm));
+    let public = PublicKey::parse(signer.public_key()).unwrap();
+    for message in [&b""[..], b"message", &[7; 10_000]] {
+        let signature = signer.sign(message).await.unwrap();
+        assert_eq!(public.verify(message, signature.as_bytes()), Ok(()));
+        assert!(public.verify(b"another", signature.as_bytes()).is_err());
+        assert!(signature.as_bytes().len() <= algorithm.signature_len());
+    }
+}
+
+/// Opening a key again gives the same public key.
+pub async fn the_public_key_is_constant(keys: &dyn KeyProvider, algorithm: KeyAlgorithm, seed: u8) {
+    let key = keys.generate(&id(seed, 0), algorithm).await.unwrap();
+    let first = keys.open(&key).await.unwrap();
+    first.sign(b"m").await.unwrap();
+    assert_eq!(first.public_key(), keys.open(&key).await.unwrap().public_key());
+}
+
+/// Only ECDSA draws a number for each signature.
+pub async fn rsa_and_ed25519_sign_the_same_octets_again(
+    keys: &dyn KeyProvider,
+    algorithm: KeyAlgorithm,
+    seed: u8,
+) {
+    let key = keys.generate(&id(seed, 0), algorithm).await.unwrap();
+    let (one, two) = (keys.open(&key).await.unwrap(), keys.open(&key).await.unwrap());
+    let (first, again) = (one.sign(b"m").await.unwrap(), two.sign(b"m").await.unwrap());
+    assert!(algorithm == KeyAlgorithm::P256 || first == again, "{algorithm:?}");
+}
+
+/// Sixty-four calls at once all give a signature that verifies.
+pub async fn sixty_four_signatures_at_once(keys: &dyn KeyProvider, algorithm: KeyAlgorithm, seed: u8) {
+    let key = keys.generate(&id(seed, 0), algorithm).await.unwrap();
+    let signer = keys.open(&key).await.unwrap();
+    let public = PublicKey::parse(signer.public_key()).unwrap();
+    at_once(64, |i| {
+        let (signer, public) = (signer.clone(), &public);
+        async move {
+            let message = i.to_be_bytes();
+            let signature = signer.sign(&message).await.unwrap();
+            assert_eq!(public.verify(&message, signature.as_bytes()), Ok(()));
+        }
+    });
+}
