@@ -330,17 +330,13 @@ impl Effect {
     pub fn of(action: &Action) -> Self {
         let resource = action.resource().split('/').next().unwrap_or_default();
         match (action.verb(), resource) {
-            (_, "credentials" | "keys" | "permissions" | "roles" | "users" | "profile")
-                if action.verb() != "read" =>
-            {
-                Self::Rights
-            }
+            ("read" | "list" | "get" | "auth", _) => Self::Read,
+            (_, "credentials" | "keys" | "permissions" | "roles" | "users" | "profile") => Self::Rights,
             ("grant" | "share" | "invite" | "add", _) => Self::Rights,
-            (_, "payments" | "transfers" | "orders" | "transactions") if action.verb() != "read" => Self::Pay,
+            (_, "payments" | "transfers" | "orders" | "transactions") => Self::Pay,
             ("delete" | "remove" | "cancel", _) => Self::Delete,
             ("send" | "post", _) => Self::Send,
-            (_, "email" | "messages" | "mail" | "channels") if action.verb() != "read" => Self::Send,
-            ("read" | "list" | "get" | "auth", _) => Self::Read,
+            (_, "email" | "messages" | "mail" | "channels") => Self::Send,
             _ => Self::Write,
         }
     }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::at_once;
 use crate::error::StoreError;
-use crate::id::IssuerId;
+use crate::id::{AgentId, IssuerId, Serial};
 use crate::log::merkle::leaf_hash;
 use crate::log::sink::{Append, AuditSink, Entry, Head, LogId, Payload};
+use crate::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
+use crate::state::{Change, Kind, StateStore};
+use crate::store::Store;
 use crate::time::UnixTime;
 
 /// Every property but surviving a restart, which needs [`acknowledged_is_present_after_reopening`]. The
@@ -16,6 +19,8 @@ pub async fn all(sink: &dyn AuditSink) {
     a_stale_head_conflicts_and_changes_nothing(sink).await;
     of_two_appends_from_one_head_one_wins(sink).await;
     several_logs_are_all_or_nothing(sink).await;
+    one_log_twice_in_a_call_grows_in_turn(sink).await;
+    entries_that_do_not_lead_to_the_next_head_are_refused(sink).await;
     reading_keeps_its_bounds(sink).await;
     sixty_four_logs_at_once(sink).await;
     the_logs_with_records_are_named(sink).await;
@@ -109,6 +114,33 @@ pub async fn several_logs_are_all_or_nothing(sink: &dyn AuditSink) {
     assert_eq!((sink.read(&a, 0, 9).await.unwrap().len(), sink.read(&b, 0, 9).await.unwrap().len()), (1, 2));
 }
 
+/// A call may name a log twice, if the second append stands on the first.
+pub async fn one_log_twice_in_a_call_grows_in_turn(sink: &dyn AuditSink) {
+    let log = log("twice");
+    let first = append(log.clone(), &Head::default(), &[b"1"]);
+    let fork = append(log.clone(), &Head::default(), &[b"2"]);
+    let refused = sink.append(vec![first.clone(), fork]).await;
+    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
+    assert_eq!(sink.head(&log).await.unwrap(), (Head::default(), None));
+    let second = append(log.clone(), &first.next, &[b"2"]);
+    sink.append(vec![first, second.clone()]).await.unwrap();
+    assert_eq!(sink.head(&log).await.unwrap().0, second.next);
+    assert_eq!(sink.read(&log, 0, 9).await.unwrap().len(), 2);
+}
+
+/// A defect of the caller leaves no gap in the log.
+pub async fn entries_that_do_not_lead_to_the_next_head_are_refused(sink: &dyn AuditSink) {
+    let log = log("gap");
+    let append = append(log.clone(), &Head::default(), &[b"1", b"2"]);
+    let twice = [append.entries.clone(), append.entries.clone()].concat();
+    for count in [0, 1, 3] {
+        let wrong = Append { entries: twice[..count].to_vec(), ..append.clone() };
+        assert!(sink.append(vec![wrong]).await.is_err());
+        assert_eq!(sink.head(&log).await.unwrap(), (Head::default(), None));
+        assert!(sink.read(&log, 0, 9).await.unwrap().is_empty());
+    }
+}
+
 /// Reading begins where it is told, ends at its limit, and beyond the end there is nothing.
 pub async fn reading_keeps_its_bounds(sink: &dyn AuditSink) {
     let log = log("bounds");
@@ -142,6 +174,56 @@ pub async fn the_logs_with_records_are_named(sink: &dyn AuditSink) {
         logs.contains(&LogId::System) && logs.contains(&LogId::Revocations(IssuerId::from_bytes([3; 20])))
     );
     assert!(logs.contains(&log("race")) && !logs.contains(&log("nobodys")));
+}
+
+/// A store that keeps the projections too applies what an append brings along in the same transaction, and
+/// what it does not bring is still to be applied.
+pub async fn what_follows_from_an_append_is_applied_with_it(store: &dyn Store) {
+    let issuer = IssuerId::from_bytes([8; 20]);
+    let (tenant, list) = (log("follows"), LogId::Revocations(issuer));
+    let set =
+        |value: &[u8]| vec![Change { kind: Kind::Agent, key: b"k".to_vec(), value: Some(value.to_vec()) }];
+    let both = |head: &(Head, Head), value: &[u8], changes: &[(u64, RevocationChange)]| {
+        let mut tenant = append(tenant.clone(), &head.0, &[value]);
+        tenant.changes = set(value);
+        let mut list = append(list.clone(), &head.1, &[value]);
+        list.revocations = changes.to_vec();
+        vec![tenant, list]
+    };
+    let heads = (Head::default(), Head::default());
+    let appends = both(&heads, b"1", &[(0, revoked(issuer, 1))]);
+    let next = (appends[0].next.clone(), appends[1].next.clone());
+    store.append(appends).await.unwrap();
+    let stale = (next.0.clone(), Head::default());
+    store.append(both(&stale, b"2", &[(0, revoked(issuer, 2))])).await.unwrap_err();
+    assert_eq!(store.get(&tenant, Kind::Agent, b"k").await.unwrap().unwrap(), b"1");
+    assert_eq!(StateStore::applied(store, &tenant).await.unwrap(), 1);
+    StateStore::apply(store, &tenant, 1, &set(b"3")).await.unwrap();
+    assert_eq!(store.get(&tenant, Kind::Agent, b"k").await.unwrap().unwrap(), b"1");
+    assert_eq!(RevocationStore::applied(store, &issuer).await.unwrap(), 1);
+    let standing = store.after(&issuer, 0, 9).await.unwrap();
+    assert_eq!(standing.iter().map(|(i, r)| (*i, r.agent)).collect::<Vec<_>>(), [(0, agent(1))]);
+
+    store.append(both(&next, b"4", &[])).await.unwrap();
+    assert_eq!(RevocationStore::applied(store, &issuer).await.unwrap(), 1);
+    RevocationStore::apply(store, &issuer, &[(1, revoked(issuer, 4))]).await.unwrap();
+    assert_eq!(store.after(&issuer, 1, 9).await.unwrap().len(), 1);
+}
+
+const fn agent(n: u8) -> AgentId {
+    AgentId::from_bytes([n; 16])
+}
+
+fn revoked(issuer: IssuerId, n: u8) -> RevocationChange {
+    RevocationChange::Revoked(Revocation {
+        issuer,
+        serial: Serial::from_bytes([n; 16]).unwrap(),
+        agent: agent(n),
+        at: UnixTime::default(),
+        cause: Cause::Retired,
+        expires: UnixTime::default(),
+        shard: 0,
+    })
 }
 
 /// What was acknowledged is there after the store was closed and opened again.

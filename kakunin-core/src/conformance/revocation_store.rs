@@ -1,16 +1,21 @@
 //! [`RevocationStore`].
 
+use std::sync::Arc;
+
+use super::at_once;
 use crate::id::{AgentId, IssuerId, Serial};
 use crate::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
 use crate::time::UnixTime;
 
-/// Every property. The store must be empty.
+/// Every property but surviving a restart, which needs [`acknowledged_is_present_after_reopening`]. The
+/// store must be empty.
 pub async fn all(store: &dyn RevocationStore) {
     applying_is_idempotent_by_index(store).await;
     the_first_revocation_wins(store).await;
     a_hold_gives_way_and_only_holds_are_released(store).await;
     what_stands_is_listed_in_order(store).await;
     issuers_are_apart(store).await;
+    sixty_four_issuers_at_once(store).await;
 }
 
 const fn issuer(n: u8) -> IssuerId {
@@ -102,4 +107,35 @@ pub async fn issuers_are_apart(store: &dyn RevocationStore) {
     store.apply(&issuer(5), &[(0, revoked(5, 1, Cause::Retired))]).await.unwrap();
     assert_eq!(cause(store, 6, 1).await, None);
     assert_eq!(store.applied(&issuer(6)).await.unwrap(), 0);
+}
+
+/// Many issuers' lists grow at once, each with its own serials and no other's.
+pub async fn sixty_four_issuers_at_once(store: &dyn RevocationStore) {
+    at_once(64, |i| async move {
+        let of = 100 + u8::try_from(i).unwrap();
+        for n in 0..5 {
+            store.apply(&issuer(of), &[(u64::from(n), revoked(of, n, Cause::Retired))]).await.unwrap();
+        }
+        let standing = store.after(&issuer(of), 0, 9).await.unwrap();
+        assert_eq!(standing.len(), 5);
+        assert!(standing.iter().all(|(_, r)| r.issuer == issuer(of)));
+    });
+}
+
+/// A revocation outlives the process, and is not applied twice.
+pub async fn acknowledged_is_present_after_reopening(open: impl Fn() -> Arc<dyn RevocationStore>) {
+    for n in 0..3_u8 {
+        let store = open();
+        assert_eq!(store.applied(&issuer(7)).await.unwrap(), u64::from(n));
+        let again = u64::from(n.saturating_sub(1));
+        if n > 0 {
+            store.apply(&issuer(7), &[(again, revoked(7, 9, Cause::Retired))]).await.unwrap();
+        }
+        store.apply(&issuer(7), &[(u64::from(n), revoked(7, n, Cause::Retired))]).await.unwrap();
+    }
+    let standing = open().after(&issuer(7), 0, 9).await.unwrap();
+    assert_eq!(
+        standing.iter().map(|(_, r)| r.serial).collect::<Vec<_>>(),
+        (0..3).map(serial).collect::<Vec<_>>()
+    );
 }

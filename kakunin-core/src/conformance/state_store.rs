@@ -1,16 +1,19 @@
 //! [`StateStore`].
 
+use std::sync::Arc;
+
 use super::at_once;
 use crate::log::sink::LogId;
 use crate::state::{Change, Kind, StateStore};
 
-/// Every property. The store must be empty.
+/// Every property but surviving a restart, which needs [`acknowledged_is_present_after_reopening`]. The
+/// store must be empty.
 pub async fn all(store: &dyn StateStore) {
     applying_is_idempotent_by_index(store).await;
     putting_is_not_bound_to_an_index(store).await;
     scanning_is_ordered_and_paged(store).await;
     tenants_and_kinds_are_apart(store).await;
-    many_writers_at_once(store).await;
+    sixty_four_writers_at_once(store).await;
 }
 
 fn log(name: &str) -> LogId {
@@ -78,14 +81,32 @@ pub async fn tenants_and_kinds_are_apart(store: &dyn StateStore) {
 }
 
 /// Many callers at once lose nothing.
-pub async fn many_writers_at_once(store: &dyn StateStore) {
+pub async fn sixty_four_writers_at_once(store: &dyn StateStore) {
     let log = log("crowd");
-    at_once(32, |i| {
+    at_once(64, |i| {
         let log = &log;
         async move {
             let i = u8::try_from(i).unwrap();
             store.put(log, &[set(Kind::Cursor, &[i], &[i])]).await.unwrap();
         }
     });
-    assert_eq!(store.scan(&log, Kind::Cursor, None, 100).await.unwrap().len(), 32);
+    assert_eq!(store.scan(&log, Kind::Cursor, None, 100).await.unwrap().len(), 64);
+}
+
+/// What was applied or put is there after the store was closed and opened again, and is not applied twice.
+pub async fn acknowledged_is_present_after_reopening(open: impl Fn() -> Arc<dyn StateStore>) {
+    let log = log("reopened-state");
+    for round in 1..4_u8 {
+        let store = open();
+        let before = round - 1;
+        assert_eq!(store.applied(&log).await.unwrap(), u64::from(before));
+        store.apply(&log, u64::from(before), &[set(Kind::Agent, b"again", b"")]).await.unwrap();
+        assert_eq!(store.get(&log, Kind::Agent, b"again").await.unwrap(), None);
+        store.apply(&log, u64::from(round), &[set(Kind::Agent, &[round], b"a")]).await.unwrap();
+        store.put(&log, &[set(Kind::Vault, &[round], b"v")]).await.unwrap();
+    }
+    let store = open();
+    for kind in [Kind::Agent, Kind::Vault] {
+        assert_eq!(store.scan(&log, kind, None, 9).await.unwrap().len(), 3);
+    }
 }

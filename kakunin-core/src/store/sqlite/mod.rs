@@ -30,8 +30,10 @@ use writer::{Work, Writer};
 /// A store in one file.
 pub struct SqliteStore {
     path: PathBuf,
-    writer: Writer,
+    // Closed before the writer: the last connection to close copies the WAL into the file, and one that only
+    // reads cannot.
     reader: Mutex<Connection>,
+    writer: Writer,
     state: Levels<LogId>,
     revocations: Levels<IssuerId>,
     /// Held until the store is dropped.

@@ -19,9 +19,9 @@ use crate::state::Change;
 /// Calls that go into one transaction.
 const MAX_GROUP: usize = 256;
 
-/// Pages of WAL that are worth copying: 16 MB. The heads of many logs are written again and again, so a
+/// Pages of WAL that are worth copying: 8 MB. The heads of many logs are written again and again, so a
 /// later copy is a smaller one.
-const CHECKPOINT_PAGES: i64 = 4_000;
+const CHECKPOINT_PAGES: i64 = 2_000;
 
 /// One call.
 #[derive(Debug)]
