@@ -11,6 +11,7 @@
 pub mod audit_sink;
 pub mod key_provider;
 pub mod revocation_store;
+pub mod risk_model;
 pub mod signer;
 pub mod state_store;
 
