@@ -113,18 +113,12 @@ fn what_a_log_is_called_and_how_long_it_is_cannot_be_changed_by_sql() {
         "DELETE FROM log",
         "INSERT OR REPLACE INTO log SELECT id, 't2' FROM log",
         "INSERT OR REPLACE INTO log SELECT id + 1, name FROM log",
-        "INSERT OR IGNORE INTO leaf SELECT log_id, 0, x'00' FROM leaf",
-        "INSERT INTO leaf VALUES (1, 2, x'00') ON CONFLICT DO UPDATE SET leaf = x'00'",
+        "INSERT INTO leaf SELECT log_id, idx, x'00' FROM leaf WHERE true ON CONFLICT DO UPDATE SET leaf = x'00'",
         "INSERT INTO batch SELECT log_id, new_size, new_size + 1, root, frontier, time, '' FROM batch",
         "INSERT INTO batch SELECT log_id, 0, 2, zeroblob(32), frontier, time, '' FROM batch",
     ] {
-        let outcome = raw.execute_batch(&format!("BEGIN; {attack}; ROLLBACK;"));
-        let allowed = attack.starts_with("INSERT INTO leaf");
-        assert_eq!(outcome.is_ok(), allowed, "{attack}: {outcome:?}");
-        if let Err(refused) = outcome {
-            assert!(refused.to_string().contains("append-only"), "{attack}: {refused}");
-            raw.execute_batch("ROLLBACK").unwrap();
-        }
+        let refused = raw.execute_batch(attack).unwrap_err().to_string();
+        assert!(refused.contains("append-only"), "{attack}: {refused}");
     }
     drop(raw);
     assert_eq!(checked_size(&open(), &tenant(1)), 2);
@@ -255,8 +249,9 @@ fn many_writers_on_a_full_disk_lose_nothing_acknowledged() {
 
 /// The child of the next test: four logs grow in steps of different sizes, and each new size is printed.
 #[test]
+#[ignore = "the child that the next test starts and kills"]
 fn child_that_is_killed() {
-    let Ok(path) = std::env::var("KAKUNIN_TEST_STORE") else { return };
+    let path = std::env::var("KAKUNIN_TEST_STORE").unwrap();
     let store = SqliteStore::open(path).unwrap();
     at_once(4, |i| {
         let store = &store;
@@ -276,7 +271,7 @@ fn batches_of_many_logs_survive_kill_9() {
     let mut acknowledged = [0; 4];
     for round in 0..15_u64 {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "child_that_is_killed", "--nocapture"])
+            .args(["--ignored", "--exact", "child_that_is_killed", "--nocapture"])
             .env("KAKUNIN_TEST_STORE", &path)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

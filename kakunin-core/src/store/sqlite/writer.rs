@@ -16,8 +16,8 @@ use crate::log::sink::{Append, LogId};
 use crate::revoke::RevocationChange;
 use crate::state::Change;
 
-/// Calls that go into one transaction.
-const MAX_GROUP: usize = 256;
+/// Entries that go into one transaction, about: nobody with one entry waits long for others with many.
+const MAX_GROUP: usize = 4_096;
 
 /// Pages of WAL that are worth copying: 8 MB. The heads of many logs are written again and again, so a
 /// later copy is a smaller one.
@@ -30,6 +30,16 @@ pub(super) enum Work {
     Apply(LogId, u64, Vec<Change>),
     Put(LogId, Vec<Change>),
     Revocations(IssuerId, Vec<(u64, RevocationChange)>),
+}
+
+impl Work {
+    fn size(&self) -> usize {
+        1 + match self {
+            Self::Append(appends) => appends.iter().map(|a| a.entries.len()).sum(),
+            Self::Apply(_, _, changes) | Self::Put(_, changes) => changes.len(),
+            Self::Revocations(_, changes) => changes.len(),
+        }
+    }
 }
 
 type Answer = oneshot::Sender<Result<(), StoreError>>;
@@ -70,7 +80,7 @@ impl Drop for Writer {
 
 fn serve(path: &Path, mut connection: Connection, queue: &Receiver<(Work, Answer)>) {
     while let Ok(first) = queue.recv() {
-        let group: Vec<_> = std::iter::once(first).chain(queue.try_iter()).take(MAX_GROUP).collect();
+        let group = group(first, queue);
         let results = commit(&connection, group.iter().map(|(work, _)| work));
         for ((_, answer), result) in group.into_iter().zip(results) {
             // A caller that went away does not need its answer.
@@ -88,6 +98,19 @@ fn serve(path: &Path, mut connection: Connection, queue: &Receiver<(Work, Answer
             let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         }
     }
+}
+
+/// A call, and those that wait behind it.
+fn group(first: (Work, Answer), queue: &Receiver<(Work, Answer)>) -> Vec<(Work, Answer)> {
+    let mut size = first.0.size();
+    let mut group = vec![first];
+    while size < MAX_GROUP
+        && let Ok(next) = queue.try_recv()
+    {
+        size += next.0.size();
+        group.push(next);
+    }
+    group
 }
 
 /// Pages of the WAL that are not in the file yet; 0 if that is not known.
