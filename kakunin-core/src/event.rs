@@ -210,10 +210,15 @@ impl Event {
         if json.len() > MAX_EVENT_LEN {
             return Err(EventError::TooLarge(json.len()));
         }
-        serde_json::from_slice(json).map_err(|e| EventError::Malformed {
-            line: e.line(),
-            column: e.column(),
-            why: e.to_string().chars().take(200).map(|c| if c.is_control() { '?' } else { c }).collect(),
+        serde_json::from_slice(json).map_err(|e| {
+            // Its own text ends with the place, which is told apart here.
+            let text = e.to_string();
+            let why = text.split(" at line ").next().unwrap_or_default().chars().take(200);
+            EventError::Malformed {
+                line: e.line(),
+                column: e.column(),
+                why: why.map(|c| if c.is_control() { '?' } else { c }).collect(),
+            }
         })
     }
 }
@@ -496,6 +501,9 @@ mod tests {
             let error = Event::from_json(bad.as_bytes()).unwrap_err();
             assert_eq!(error.code(), "event_malformed", "{bad}");
         }
+        let error =
+            Event::from_json(format!("{{{base},\"outcome\":\"done\"}}").as_bytes()).unwrap_err().to_string();
+        assert!(error.contains("unknown variant `done`") && error.matches("line").count() == 1, "{error}");
         assert_eq!(Event::from_json(&vec![b' '; MAX_EVENT_LEN + 1]).unwrap_err().code(), "event_too_large");
     }
 }
