@@ -316,7 +316,8 @@ bounded_text!(
     "details have 1 to 16384 bytes and no NUL"
 );
 
-#[cfg(all(test, feature = "service"))]
+#[cfg(test)]
+#[cfg(feature = "service")]
 mod tests {
     use super::*;
 

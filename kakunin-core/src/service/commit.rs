@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
-use super::tenant::Tenant;
+use super::tenant::{Sequencer, Tenant};
 use super::{Inner, system};
 use crate::error::StoreError;
 use crate::log::record::{Body, Control, Record};
@@ -13,14 +13,23 @@ use crate::state::Change;
 use crate::time::UnixTime;
 
 impl Inner {
+    /// The tenant's sequencer, once what it has in memory is what the store has.
+    pub(super) async fn settled<'t>(
+        &self,
+        tenant: &'t Tenant,
+    ) -> Result<async_lock::MutexGuard<'t, Sequencer>, Error> {
+        let mut sequencer = tenant.sequencer.lock().await;
+        sequencer.settle(self).await?;
+        Ok(sequencer)
+    }
+
     /// Decides under the tenant's sequencer, and makes it durable.
     pub(super) async fn decide<T>(
         &self,
         tenant: &Tenant,
         decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut sequencer = tenant.sequencer.lock().await;
-        sequencer.settle(self).await?;
+        let mut sequencer = self.settled(tenant).await?;
         let mut draft = sequencer.draft(self.now());
         let value = decision(&mut draft)?;
         let decided = draft.decided();

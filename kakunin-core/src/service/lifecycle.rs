@@ -98,7 +98,7 @@ impl Kakunin {
     /// [`Error::NotFound`] for another tenant's agents too.
     pub async fn agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<Agent, Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = tenant.sequencer.lock().await;
+        let sequencer = self.inner.settled(&tenant).await?;
         let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
         Ok(entry.row.agent.clone())
     }

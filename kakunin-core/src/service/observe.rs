@@ -93,7 +93,7 @@ impl Kakunin {
         agent: &AgentId,
     ) -> Result<(crate::risk::Score, crate::risk::Band), Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = tenant.sequencer.lock().await;
+        let sequencer = self.inner.settled(&tenant).await?;
         let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
         let score = self.inner.parts.model.current(&entry.history, self.inner.now()).min(entry.score);
         Ok((score, self.inner.policy.thresholds.band(score)))

@@ -115,7 +115,7 @@ impl Kakunin {
     /// [`Error::NotFound`].
     pub async fn checkpoint(&self, tenant: &TenantId) -> Result<Option<String>, Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = tenant.sequencer.lock().await;
+        let sequencer = self.inner.settled(&tenant).await?;
         Ok(sequencer.ledger.checkpoint().map(str::to_owned))
     }
 
@@ -125,7 +125,7 @@ impl Kakunin {
     /// [`Error::NotFound`].
     pub async fn log_verifier(&self, tenant: &TenantId) -> Result<String, Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = tenant.sequencer.lock().await;
+        let sequencer = self.inner.settled(&tenant).await?;
         Ok(sequencer.ledger.key().to_string())
     }
 
@@ -145,8 +145,7 @@ impl Kakunin {
     pub async fn snapshot(&self) -> Result<(), Error> {
         let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
         for tenant in tenants {
-            let mut sequencer = tenant.sequencer.lock().await;
-            sequencer.settle(&self.inner).await?;
+            let mut sequencer = self.inner.settled(&tenant).await?;
             sequencer.snapshot(&self.inner).await?;
         }
         Ok(())
