@@ -8,6 +8,11 @@ use crate::x509::extensions::{ModelHash, ModelHashError};
 /// Most characters of a name that goes into a subject (`ub-common-name`, RFC 5280, appendix A.1).
 pub const MAX_LABEL_CHARS: usize = 64;
 
+/// Most characters of a [`Note`].
+pub const MAX_NOTE_CHARS: usize = 1_000;
+/// Most octets of a [`Document`].
+pub const MAX_DOCUMENT_LEN: usize = 4_096;
+
 /// A name as it stands in a certificate's subject: 1 to 64 characters, no control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -46,6 +51,71 @@ impl From<Label> for String {
     }
 }
 
+/// What somebody says in their own words: 1 to 1,000 characters, no control characters but line breaks
+/// and tabs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Note(String);
+
+impl Note {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Note {
+    type Error = AgentError;
+
+    fn try_from(text: String) -> Result<Self, AgentError> {
+        let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+        let fits = (1..=MAX_NOTE_CHARS).contains(&text.chars().count()) && text.chars().all(plain);
+        if fits { Ok(Self(text)) } else { Err(AgentError::Note) }
+    }
+}
+
+impl From<Note> for String {
+    fn from(note: Note) -> Self {
+        note.0
+    }
+}
+
+/// A JSON document that is kept as it was given: at most 4,096 octets, no NUL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Document(String);
+
+impl Document {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// SHA-256 of the text: what a certificate pins of it.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        use sha2::{Digest, Sha256};
+        Sha256::digest(self.0.as_bytes()).into()
+    }
+}
+
+impl TryFrom<String> for Document {
+    type Error = AgentError;
+
+    fn try_from(text: String) -> Result<Self, AgentError> {
+        let fits = (1..=MAX_DOCUMENT_LEN).contains(&text.len()) && !text.contains('\0');
+        if fits { Ok(Self(text)) } else { Err(AgentError::Document) }
+    }
+}
+
+impl From<Document> for String {
+    fn from(document: Document) -> Self {
+        document.0
+    }
+}
+
 /// What a new agent is to be.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +134,22 @@ pub struct NewAgent {
     pub model_hash: ModelHash,
     /// What it may do.
     pub scope: ScopeSet,
+    /// Limits that no scope can say, such as amounts: canonical JSON (RFC 8785), whose SHA-256 the
+    /// certificate pins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<Document>,
+    /// Name of the model, for people; the hash is what counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Label>,
+    /// Version of the agent, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Label>,
+    /// What it is there for, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Note>,
+    /// Whatever its owner wants to find again, JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Document>,
 }
 
 impl NewAgent {
@@ -83,7 +169,21 @@ impl NewAgent {
             environment: "production".parse()?,
             model_hash: model_hash.parse()?,
             scope: ScopeSet::parse(scope)?,
+            constraints: None,
+            model: None,
+            version: None,
+            description: None,
+            metadata: None,
         })
+    }
+
+    /// This specification, if it may be registered.
+    ///
+    /// # Errors
+    /// [`AgentError::Scope`] for a wildcard verb, which a later tenant policy may allow.
+    pub fn checked(self) -> Result<Self, AgentError> {
+        let scope = self.scope.without_wildcard_verbs()?;
+        Ok(Self { scope, ..self })
     }
 }
 
@@ -94,6 +194,15 @@ pub enum AgentError {
     /// A name that does not fit into a subject.
     #[error("a name has 1 to 64 characters, no control characters, no space at its ends")]
     Label,
+    /// A remark that is empty, too long, or not plain text.
+    #[error("a note has 1 to 1000 characters, and no control characters but line breaks and tabs")]
+    Note,
+    /// A document that is empty or too long.
+    #[error("a document has 1 to 4096 bytes and no NUL")]
+    Document,
+    /// At renewal: the model that is attested is not the one registered.
+    #[error("the attested model is not the registered one; register the new model, then renew")]
+    Attestation,
     /// A model hash in another form.
     #[error(transparent)]
     ModelHash(#[from] ModelHashError),
@@ -119,6 +228,9 @@ impl AgentError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Label => "name_malformed",
+            Self::Note => "note_malformed",
+            Self::Document => "document_malformed",
+            Self::Attestation => "attestation_mismatch",
             Self::ModelHash(_) => "model_hash_malformed",
             Self::Id(e) => e.code(),
             Self::Scope(e) => e.code(),
@@ -170,6 +282,8 @@ pub struct Agent {
     pub certificate: Option<Serial>,
     /// When it was registered.
     pub registered_at: UnixTime,
+    /// When its registration, state or certificate last changed.
+    pub updated_at: UnixTime,
 }
 
 impl Agent {
@@ -183,8 +297,15 @@ impl Agent {
         spec: NewAgent,
         now: UnixTime,
     ) -> Result<Self, AgentError> {
-        let scope = spec.scope.clone().without_wildcard_verbs()?;
-        let spec = NewAgent { scope, ..spec };
-        Ok(Self { id, tenant, spec, state: AgentState::Pending, certificate: None, registered_at: now })
+        let spec = spec.checked()?;
+        Ok(Self {
+            id,
+            tenant,
+            spec,
+            state: AgentState::Pending,
+            certificate: None,
+            registered_at: now,
+            updated_at: now,
+        })
     }
 }

@@ -164,78 +164,100 @@ impl fmt::Display for TrustDomain {
     }
 }
 
-/// An agent: a UUIDv7 (RFC 9562), stable over renewals of its certificate.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AgentId([u8; 16]);
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name([u8; 16]);
 
-impl AgentId {
-    /// A new identifier made at `now`.
-    ///
-    /// # Errors
-    /// When there is no randomness.
-    pub fn generate(now: UnixTime, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
-        uuid_v7(now, entropy).map(Self)
-    }
-
-    /// From its 16 octets.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 16 octets.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl FromStr for AgentId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let bad = || IdError::new("agent id", text, "a UUID in lower case with hyphens");
-        let dashes_fit =
-            text.len() == 36 && [8, 13, 18, 23].iter().all(|&i| text.as_bytes().get(i) == Some(&b'-'));
-        let hex: String = text.chars().filter(|&c| c != '-').collect();
-        match (dashes_fit && !text.bytes().any(|b| b.is_ascii_uppercase()), hex_decode::<16>(&hex)) {
-            (true, Some(bytes)) => Ok(Self(bytes)),
-            _ => Err(bad()),
-        }
-    }
-}
-
-impl TryFrom<String> for AgentId {
-    type Error = IdError;
-
-    fn try_from(text: String) -> Result<Self, IdError> {
-        text.parse()
-    }
-}
-
-impl From<AgentId> for String {
-    fn from(id: AgentId) -> Self {
-        id.to_string()
-    }
-}
-
-impl fmt::Display for AgentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, byte) in self.0.iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
+        impl $name {
+            /// A new identifier made at `now`.
+            ///
+            /// # Errors
+            /// When there is no randomness.
+            pub fn generate(now: UnixTime, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
+                uuid_v7(now, entropy).map(Self)
             }
-            write!(f, "{byte:02x}")?;
+
+            /// From its 16 octets.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 16 octets.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
         }
-        Ok(())
-    }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                uuid_from_text(text)
+                    .map(Self)
+                    .ok_or_else(|| IdError::new($kind, text, "a UUID in lower case with hyphens"))
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                for (i, byte) in self.0.iter().enumerate() {
+                    if matches!(i, 4 | 6 | 8 | 10) {
+                        f.write_str("-")?;
+                    }
+                    write!(f, "{byte:02x}")?;
+                }
+                Ok(())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
 }
 
-impl fmt::Debug for AgentId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
+uuid_id!(
+    /// An agent: a UUIDv7 (RFC 9562), stable over renewals of its certificate.
+    AgentId,
+    "agent id"
+);
+uuid_id!(
+    /// A stop that somebody ordered: a UUIDv7.
+    HaltId,
+    "halt id"
+);
+uuid_id!(
+    /// A key of the API: a UUIDv7, which is not secret.
+    ApiKeyId,
+    "API key id"
+);
+
+fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
+    let dashes_fit =
+        text.len() == 36 && [8, 13, 18, 23].iter().all(|&i| text.as_bytes().get(i) == Some(&b'-'));
+    let hex: String = text.chars().filter(|&c| c != '-').collect();
+    hex_decode::<16>(&hex).filter(|_| dashes_fit && !text.bytes().any(|b| b.is_ascii_uppercase()))
 }
 
 /// A certificate serial number: 16 octets, positive, never zero (RFC 5280, 4.1.2.2).

@@ -1,6 +1,6 @@
 //! Issuing an agent's certificate: prepared, linted, signed elsewhere, assembled.
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Document};
 use crate::id::{AgentId, IssuerId, Serial, TrustDomain};
 use crate::key::{Signature, Spki};
 use crate::time::{DAY, HOUR, MINUTE, UnixTime};
@@ -218,7 +218,7 @@ fn extensions(issuer: &Issuer, place: &Place, agent: &Agent, spki: &Spki, shard:
         tenant: agent.tenant.clone(),
         environment: agent.spec.environment.clone(),
         agent: agent.id,
-        constraints: None,
+        constraints: agent.spec.constraints.as_ref().map(Document::sha256),
     };
     let mut out = Writer::new();
     write_extension(&mut out, oid::KEY_USAGE, true, |w| _ = w.element(0x03, &[7, 0x80]));

@@ -17,6 +17,8 @@ pub mod time;
 pub mod x509;
 
 #[cfg(feature = "service")]
+pub mod access;
+#[cfg(feature = "service")]
 pub mod issue;
 #[cfg(feature = "service")]
 pub mod service;

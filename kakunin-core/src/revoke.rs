@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use crate::error::StoreError;
-use crate::id::{AgentId, IssuerId, Serial};
+use crate::id::{AgentId, HaltId, IssuerId, Serial};
 use crate::time::UnixTime;
 
 /// Reason codes of RFC 5280, 5.3.1; 7 is unused, and 0 is written by leaving the extension out.
@@ -109,6 +109,19 @@ pub struct Revocation {
     pub expires: UnixTime,
     /// Which of the issuer's CRL shards it stands on.
     pub shard: u16,
+}
+
+/// A stop that somebody ordered, as its receipt says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Halt {
+    /// Identifier of this stop.
+    pub id: HaltId,
+    /// Why.
+    pub cause: Cause,
+    /// The certificate it took away, if the agent had one.
+    pub serial: Option<Serial>,
+    /// When, by the log's time.
+    pub at: UnixTime,
 }
 
 /// One change of the revocation state, as an issuer's revocation log has it.

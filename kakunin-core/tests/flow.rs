@@ -104,7 +104,7 @@ fn an_agent_that_is_only_refused_loses_its_identity_and_the_others_keep_theirs()
     assert_eq!((late.status, late.revoked), (EventStatus::NotAccepted, false));
     let inbox = block_on(w.kakunin.notifications(&w.acme, None, 100)).unwrap();
     let kinds: Vec<_> = inbox.iter().map(|(_, n)| n.kind).collect();
-    assert_eq!(kinds.last(), Some(&NotificationKind::AgentRevoked), "{kinds:?}");
+    assert_eq!(kinds.first(), Some(&NotificationKind::AgentRevoked), "{kinds:?}");
     assert!(inbox.iter().all(|(_, n)| n.agent == led_astray && n.evidence.is_some()));
     assert_eq!(block_on(w.keys.list()).unwrap().len(), 4, "log, root, issuing, and the honest agent's");
 }
@@ -237,7 +237,7 @@ fn a_revoked_agent_gets_a_new_identity_with_a_clean_record() {
     let again = block_on(w.kakunin.certify(&w.acme, &agent, Profile::HighRisk, P256)).unwrap();
     assert_ne!(again.facts.serial, serial);
     assert_eq!(w.state(&agent), AgentState::Active);
-    assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().1, Band::Low);
+    assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().band, Band::Low);
     let seen =
         block_on(w.kakunin.observe(&w.acme, w.event(again.facts.serial, "read:accounts", Outcome::Ok)))
             .unwrap();

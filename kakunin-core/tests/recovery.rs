@@ -22,8 +22,9 @@ use kakunin_core::key::{
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::risk::{Band, Score};
-use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts};
+
+use kakunin_core::risk::Score;
+use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts, Risk};
 use kakunin_core::state::{Change, Kind, StateStore};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{ManualClock, UnixTime};
@@ -75,10 +76,16 @@ fn live(kakunin: &Kakunin, clock: &ManualClock) -> Vec<(AgentId, Serial)> {
         }
     }
     block_on(kakunin.hold(&acme(), &agents[3].1)).unwrap();
-    agents
+    let mut halted = agent(kakunin, "halted");
+    let renewed =
+        block_on(kakunin.renew(&acme(), &halted.0, &MODEL.parse().unwrap(), Profile::HighRisk, P256));
+    halted.1 = renewed.unwrap().facts.serial;
+    block_on(kakunin.halt(&acme(), &halted.0, Cause::RegulatoryOrder, None)).unwrap();
+    block_on(kakunin.suspect_impersonation(&agents[0].1)).unwrap();
+    agents.into_iter().chain([halted]).collect()
 }
 
-type Seen = (Vec<(Agent, (Score, Band), Option<Reason>)>, Vec<(u64, Notification)>);
+type Seen = (Vec<(Agent, Risk, Option<Reason>)>, Vec<(u64, Notification)>);
 
 fn look(kakunin: &Kakunin, agents: &[(AgentId, Serial)]) -> Seen {
     let of = |(id, serial): &(AgentId, Serial)| {

@@ -43,12 +43,10 @@ fn an_issued_certificate_is_accepted_by_us_and_by_openssl() {
         };
         let c = claims();
         let spec = NewAgent {
-            name: "payments agent".parse().unwrap(),
-            fleet: None,
-            organization: None,
             environment: c.environment,
             model_hash: c.model_hash,
             scope: c.scope,
+            ..NewAgent::new("payments agent", &format!("sha256:{:064}", 0), [""; 0]).unwrap()
         };
         let agent = Agent::register(c.agent, c.tenant, spec, NOW).unwrap();
         let prepared =

@@ -1,14 +1,15 @@
 //! What the log says: every kind of record, and how it becomes a leaf with its payload.
 
-use crate::agent::Agent;
+use crate::access::{ApiKeyFacts, ApiKeyId};
+use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::error::StoreError;
-use crate::event::Event;
+use crate::event::{Event, ShortName};
 use crate::id::{AgentId, Entropy, EntropyError, IssuerId, Serial, TenantId, TrustDomain};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
 use crate::log::leaf::{Act, Leaf, LeafError};
 use crate::log::sink::{Entry, Payload};
-use crate::revoke::{Revocation, RevocationChange};
+use crate::revoke::{Halt, Revocation, RevocationChange};
 use crate::risk::{Band, Family, ModelId, Score};
 use crate::time::UnixTime;
 
@@ -21,6 +22,9 @@ pub struct Record {
     pub agent: Option<AgentId>,
     /// The certificate it concerns.
     pub serial: Option<Serial>,
+    /// Who asked for it, such as `key:<id>`; `None` for what the deployment decided by itself, and for
+    /// events, which say how sure it is that they are the agent's own.
+    pub by: Option<ShortName>,
     /// What happened.
     pub body: Body,
 }
@@ -80,8 +84,28 @@ pub enum Control {
         /// SHA-256 of the DER, hex.
         sha256: String,
     },
+    /// `api_key.created`: who may call the API; its hash is in the vault.
+    ApiKeyCreated(ApiKeyFacts),
+    /// `api_key.revoked`
+    ApiKeyRevoked {
+        /// Which key.
+        id: ApiKeyId,
+    },
     /// `agent.registered`
     AgentRegistered(Agent),
+    /// `agent.updated`: takes effect with the next certificate.
+    AgentUpdated(NewAgent),
+    /// `agent.halted`: somebody pulled the switch; what it revoked follows in the same append.
+    AgentHalted {
+        /// The stop.
+        halt: Halt,
+        /// What whoever ordered it had to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Note>,
+    },
+    /// `agent.impersonation_suspected`: somebody presents its certificate or names its serial without
+    /// showing possession; at most once a day and agent.
+    PossessionMissing,
     /// `agent.retired`
     AgentRetired,
     /// `key.planned`
@@ -118,6 +142,9 @@ pub enum Control {
         certificate: String,
         /// Whether it follows a revocation or hold: the old evidence no longer counts.
         reinstates: bool,
+        /// The document whose hash it pins.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        constraints: Option<Document>,
     },
     /// `certificate.revoked`
     CertificateRevoked {
@@ -171,10 +198,46 @@ pub struct Evidence {
     pub families: Vec<(Family, Score)>,
 }
 
+/// The payload of a record that is not an event.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Asked<C> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<ShortName>,
+    record: C,
+}
+
 /// Kind code of events.
 pub const EVENT: u16 = 32;
 
 impl Control {
+    /// Name of this kind of record.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::DeploymentCreated { .. } => "deployment.created",
+            Self::CaCreated { .. } => "ca.created",
+            Self::TenantCreated { .. } => "tenant.created",
+            Self::CrlPublished { .. } => "crl.published",
+            Self::ApiKeyCreated(_) => "api_key.created",
+            Self::ApiKeyRevoked { .. } => "api_key.revoked",
+            Self::AgentRegistered(_) => "agent.registered",
+            Self::AgentRetired => "agent.retired",
+            Self::AgentUpdated(_) => "agent.updated",
+            Self::AgentHalted { .. } => "agent.halted",
+            Self::KeyPlanned { .. } => "key.planned",
+            Self::KeyBound { .. } => "key.bound",
+            Self::KeyAbandoned { .. } => "key.abandoned",
+            Self::CertificatePlanned { .. } => "certificate.planned",
+            Self::CertificateIssued { .. } => "certificate.issued",
+            Self::CertificateRevoked { .. } => "certificate.revoked",
+            Self::CertificateHeld(_) => "certificate.held",
+            Self::CertificateReleased { .. } => "certificate.released",
+            Self::BandChanged { .. } => "risk.band_changed",
+            Self::PossessionMissing => "agent.impersonation_suspected",
+            Self::RevocationChanged(_) => "revocation.changed",
+        }
+    }
+
     /// Kind code, as leaves carry it.
     #[must_use]
     pub const fn kind(&self) -> u16 {
@@ -183,6 +246,8 @@ impl Control {
             Self::CaCreated { .. } => 2,
             Self::TenantCreated { .. } => 3,
             Self::CrlPublished { .. } => 4,
+            Self::ApiKeyCreated(_) => 5,
+            Self::ApiKeyRevoked { .. } => 6,
             Self::AgentRegistered(_) => 16,
             Self::AgentRetired => 17,
             Self::KeyPlanned { .. } => 18,
@@ -193,7 +258,10 @@ impl Control {
             Self::CertificateRevoked { .. } => 23,
             Self::CertificateHeld(_) => 24,
             Self::CertificateReleased { .. } => 25,
+            Self::AgentUpdated(_) => 26,
+            Self::AgentHalted { .. } => 27,
             Self::BandChanged { .. } => 33,
+            Self::PossessionMissing => 34,
             Self::RevocationChanged(_) => 48,
         }
     }
@@ -215,10 +283,25 @@ pub enum RecordError {
 }
 
 impl Record {
+    /// Name of this kind of record.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match &self.body {
+            Body::Event(..) => "agent.event",
+            Body::Control(control) => control.name(),
+        }
+    }
+
     /// A record that is not an event.
     #[must_use]
     pub fn control(time: UnixTime, agent: Option<AgentId>, serial: Option<Serial>, control: Control) -> Self {
-        Self { time, agent, serial, body: Body::Control(Box::new(control)) }
+        Self { time, agent, serial, by: None, body: Body::Control(Box::new(control)) }
+    }
+
+    /// The same record, asked for by somebody.
+    #[must_use]
+    pub fn asked_by(self, by: Option<ShortName>) -> Self {
+        Self { by, ..self }
     }
 
     /// Makes the entry that is appended.
@@ -232,7 +315,8 @@ impl Record {
                 (EVENT, Some((**act).clone()), octets.map_err(|_| RecordError::Payload)?)
             }
             Body::Control(control) => {
-                let octets = serde_json::to_vec(control).map_err(|_| RecordError::Payload)?;
+                let payload = Asked { by: self.by.clone(), record: control };
+                let octets = serde_json::to_vec(&payload).map_err(|_| RecordError::Payload)?;
                 (control.kind(), None, Some(octets))
             }
         };
@@ -260,21 +344,22 @@ impl Record {
             _ => return Err(corrupt("a payload does not match its leaf")),
         }
         let payload = entry.payload.as_ref().map(|p| p.octets.as_slice());
-        let body = match (leaf.kind, leaf.act, payload) {
+        let (by, body) = match (leaf.kind, leaf.act, payload) {
             (EVENT, Some(act), payload) => {
                 let event = payload.map(serde_json::from_slice).transpose();
-                Body::Event(Box::new(act), event.map_err(|_| corrupt("an event's payload does not decode"))?)
+                let event = event.map_err(|_| corrupt("an event's payload does not decode"))?;
+                (None, Body::Event(Box::new(act), event))
             }
             (kind, None, Some(octets)) => {
-                let control: Control = serde_json::from_slice(octets)
+                let asked: Asked<Control> = serde_json::from_slice(octets)
                     .map_err(|_| corrupt("a record is of an unknown critical kind"))?;
-                if control.kind() != kind {
+                if asked.record.kind() != kind {
                     return Err(corrupt("a payload is of another kind than its leaf"));
                 }
-                Body::Control(Box::new(control))
+                (asked.by, Body::Control(Box::new(asked.record)))
             }
             _ => return Err(corrupt("a record lacks its payload")),
         };
-        Ok(Self { time: leaf.time, agent: leaf.agent, serial: leaf.serial, body })
+        Ok(Self { time: leaf.time, agent: leaf.agent, serial: leaf.serial, by, body })
     }
 }

@@ -18,6 +18,19 @@ const SUSPICIOUS: u64 = 300_000;
 /// Score, in millionths, from which nothing is trusted that an agent does.
 const UNTRUSTED: u32 = 300_000;
 
+/// One day of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// When it began, UTC.
+    pub begin: UnixTime,
+    /// Scored events.
+    pub events: u32,
+    /// Those outside the scope.
+    pub out_of_scope: u32,
+    /// Those that failed to authenticate.
+    pub auth_failures: u32,
+}
+
 /// What is remembered of an agent: counts and surprise of 30 days, and what it is used to.
 ///
 /// The size is bounded, an event is taken in in constant time, and a gap costs no more than an event.
@@ -39,6 +52,12 @@ impl History {
         self.window = window;
         self.window.add(facts, &assessment.surprise);
         self.habits.learn(to_u32(self.window.day()), facts, suspicious);
+    }
+
+    /// The days of the window up to `at` on which something happened, oldest first.
+    #[must_use]
+    pub fn days(&self, at: UnixTime) -> Vec<Day> {
+        self.window.at(at).days()
     }
 
     /// The window as it stands at `at`.

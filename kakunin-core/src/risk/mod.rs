@@ -19,7 +19,7 @@ use core::fmt;
 use crate::event::Facts;
 use crate::time::UnixTime;
 
-pub use history::History;
+pub use history::{Day, History};
 pub use prior::Prior;
 pub use weighted::Weighted;
 
@@ -105,6 +105,18 @@ impl Thresholds {
         }
     }
 
+    /// The score from which an agent is worth a look.
+    #[must_use]
+    pub const fn medium(&self) -> Score {
+        self.medium
+    }
+
+    /// The score from which its owner is warned.
+    #[must_use]
+    pub const fn warning(&self) -> Score {
+        self.warning
+    }
+
     /// The score from which the identity is taken away.
     #[must_use]
     pub const fn revoke(&self) -> Score {
@@ -137,6 +149,15 @@ impl Family {
     /// All families, in the order of [`Assessment::evidence`].
     pub const ALL: [Self; 4] =
         [Self::Frequency, Self::ScopeBoundary, Self::Authentication, Self::Transaction];
+
+    /// Families that contribute to `evidence`, which is in the order of [`Family::ALL`]; strongest first.
+    #[must_use]
+    pub fn ranked(evidence: &[u32; 4]) -> Vec<(Self, Score)> {
+        let each = Self::ALL.into_iter().zip(*evidence).filter(|(_, m)| *m > 0);
+        let mut list: Vec<_> = each.map(|(family, m)| (family, Score::from_millionths(m))).collect();
+        list.sort_by_key(|(family, score)| (core::cmp::Reverse(*score), *family));
+        list
+    }
 }
 
 /// The verdict after one event.
@@ -156,14 +177,7 @@ impl Assessment {
     /// The families that contribute, strongest first.
     #[must_use]
     pub fn strongest(&self) -> Vec<(Family, Score)> {
-        let mut list: Vec<_> = Family::ALL
-            .into_iter()
-            .zip(self.evidence)
-            .filter(|(_, m)| *m > 0)
-            .map(|(family, m)| (family, Score::from_millionths(m)))
-            .collect();
-        list.sort_by_key(|(family, score)| (core::cmp::Reverse(*score), *family));
-        list
+        Family::ranked(&self.evidence)
     }
 }
 

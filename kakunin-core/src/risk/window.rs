@@ -2,6 +2,7 @@
 
 use super::codec::{Reader, Writer};
 use super::fixed::{decayed, mul_div};
+use super::history::Day;
 use crate::event::Facts;
 use crate::time::{DAY, HOUR, MINUTE, UnixTime};
 
@@ -127,6 +128,21 @@ impl Window {
     /// Events of this hour so far.
     pub(super) fn this_hour(&self) -> u32 {
         aged(&self.hours, self.hour()).next().map_or(0, |(_, b)| b.events)
+    }
+
+    /// The days on which something happened, oldest first.
+    pub(super) fn days(&self) -> Vec<Day> {
+        let used = aged(&self.days, self.day()).filter(|(_, b)| b.events > 0);
+        let mut days: Vec<_> = used
+            .map(|(age, b)| Day {
+                begin: UnixTime::from_millis((self.day() - age) * DAY),
+                events: b.events,
+                out_of_scope: b.out_of_scope,
+                auth_failures: b.auth_failures,
+            })
+            .collect();
+        days.reverse();
+        days
     }
 
     /// Sums over the days before this one.

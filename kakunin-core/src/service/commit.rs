@@ -6,6 +6,7 @@ use super::ledger::Ledger;
 use super::tenant::{Sequencer, Tenant};
 use super::{Inner, system};
 use crate::error::StoreError;
+use crate::event::ShortName;
 use crate::log::record::{Body, Control, Record};
 use crate::log::sink::Append;
 use crate::revoke::{RevocationChange, RevokedSet};
@@ -27,10 +28,12 @@ impl Inner {
     pub(super) async fn decide<T>(
         &self,
         tenant: &Tenant,
+        by: Option<ShortName>,
         decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut sequencer = self.settled(tenant).await?;
         let mut draft = sequencer.draft(self.now());
+        draft.asked_by(by);
         let value = decision(&mut draft)?;
         let decided = draft.decided();
         sequencer.commit(self, decided).await?;
@@ -97,8 +100,13 @@ impl Inner {
         }
     }
 
-    pub(super) async fn append_system(&self, system: &mut Ledger, control: Control) -> Result<(), Error> {
-        let record = Record::control(system.time(self.now()), None, None, control);
+    pub(super) async fn append_system(
+        &self,
+        system: &mut Ledger,
+        control: Control,
+        by: Option<ShortName>,
+    ) -> Result<(), Error> {
+        let record = Record::control(system.time(self.now()), None, None, control).asked_by(by);
         let changes = system::changes(&record)?;
         if self.append(system, &[record], changes, &[]).await? {
             system.settled();

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use super::error::Error;
 use super::genesis::{self, TokenSecret};
+use super::keys::ApiKeys;
 use super::ledger::Ledger;
+use super::publish::Crls;
+use super::status::Serials;
 use super::system;
 use super::tenant::{Tenant, scan};
 use super::{Ca, Inner, Kakunin, Policy};
 use crate::brand::DEFAULT_ARC;
 use crate::error::StoreError;
-use crate::event::TokenKey;
+use crate::event::{ShortName, TokenKey};
 use crate::id::{Entropy, SystemEntropy, TenantId, TrustDomain};
 use crate::issue::Place;
 use crate::key::{KeyAlgorithm, KeyProvider};
@@ -105,7 +108,20 @@ impl Kakunin {
         }
         let inner = load(config, parts).await?;
         inner.load_revocations().await?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), by: None })
+    }
+
+    /// The same deployment, whose records from here on say that `who` asked for them.
+    #[must_use]
+    pub fn acting_as(&self, who: ShortName) -> Self {
+        Self { inner: self.inner.clone(), by: Some(who) }
+    }
+
+    /// The tenants of this deployment, in the order of their names.
+    pub async fn tenants(&self) -> Vec<TenantId> {
+        let mut ids: Vec<_> = self.inner.tenants.read().await.keys().cloned().collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Makes a tenant, if it is not there yet.
@@ -120,7 +136,7 @@ impl Kakunin {
         }
         inner.settle_system(&mut system).await?;
         let control = Control::TenantCreated { tenant: tenant.clone() };
-        inner.append_system(&mut system, control).await?;
+        inner.append_system(&mut system, control, self.by.clone()).await?;
         inner.tenants.write().await.insert(tenant.clone(), None);
         Ok(())
     }
@@ -219,6 +235,9 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         revocation_log: async_lock::Mutex::new(revocation_log),
         tenants: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),
+        serials: Serials::default(),
+        api_keys: ApiKeys::load(&parts).await?,
+        crls: Crls::default(),
         parts,
     };
     let tenants = scan(&inner, &LogId::System, Kind::Agent).await?;

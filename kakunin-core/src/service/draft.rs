@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::Policy;
 use super::projection::{self, AgentEntry, Projection, Standing};
 use crate::error::StoreError;
-use crate::event::{Attribution, Event, TokenKey};
+use crate::event::{Attribution, Event, ShortName, TokenKey};
 use crate::id::{AgentId, Serial};
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
@@ -52,6 +52,7 @@ pub(super) struct Draft<'p> {
     base: &'p Projection,
     first_index: u64,
     pub(super) time: UnixTime,
+    by: Option<ShortName>,
     pub(super) agents: HashMap<AgentId, AgentEntry>,
     pub(super) serials: HashMap<Serial, AgentId>,
     pub(super) records: Vec<Record>,
@@ -65,12 +66,18 @@ impl<'p> Draft<'p> {
             base,
             first_index,
             time,
+            by: None,
             agents: HashMap::new(),
             serials: HashMap::new(),
             records: Vec::new(),
             changes: Vec::new(),
             revocations: Vec::new(),
         }
+    }
+
+    /// Whoever asked for what is drafted; events are never asked for.
+    pub(super) fn asked_by(&mut self, by: Option<ShortName>) {
+        self.by = by;
     }
 
     /// An agent as it will be after the draft so far.
@@ -94,14 +101,14 @@ impl<'p> Draft<'p> {
         serial: Option<Serial>,
         control: Control,
     ) -> Result<(), StoreError> {
-        self.add(agent, Record::control(self.time, Some(agent), serial, control))
+        let record = Record::control(self.time, Some(agent), serial, control);
+        self.add(agent, record.asked_by(self.by.clone()))
     }
 
     /// Forgets the evidence against an agent, whose new certificate was just pushed.
     pub(super) fn reinstate(&mut self, agent: &AgentId) {
         if let Some(entry) = self.agents.get_mut(agent) {
-            entry.history = crate::risk::History::default();
-            entry.score = Score::default();
+            entry.forget();
         }
     }
 
@@ -165,6 +172,7 @@ impl<'p> Draft<'p> {
             time: self.time,
             agent: Some(agent),
             serial: Some(serial),
+            by: None,
             body: Body::Event(Box::new(act), Some(Box::new(event))),
         };
         self.add(agent, record)?;
@@ -172,8 +180,7 @@ impl<'p> Draft<'p> {
         if let Some(assessment) = assessment {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
-            entry.history.record(time, &facts, &assessment);
-            entry.score = assessment.score;
+            entry.record(time, &facts, &assessment);
             observed.score = assessment.score;
             self.act_on(agent, serial, index, &assessment, policy, model, &mut observed)?;
         }

@@ -21,6 +21,9 @@ pub enum Error {
     /// It is there already.
     #[error("{0}")]
     Exists(&'static str),
+    /// The workload keeps the key, so nobody else signs with it.
+    #[error("the key of this agent is with its workload; sign there")]
+    KeyElsewhere,
     /// What was asked for does not fit the agent or its state.
     #[error(transparent)]
     Agent(#[from] AgentError),
@@ -72,6 +75,7 @@ impl Error {
         match self {
             Self::NotFound(_) => "not_found",
             Self::Exists(_) => "exists",
+            Self::KeyElsewhere => "key_elsewhere",
             Self::Agent(e) => e.code(),
             Self::Csr(e) => e.code(),
             Self::TooManyEvents(_) => "too_many_events",

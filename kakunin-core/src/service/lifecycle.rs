@@ -1,35 +1,45 @@
-//! Registering agents, giving them certificates, retiring them.
+//! Registering agents, changing and retiring them, and what is known of them.
 
 use super::draft::{Draft, revocation};
 use super::error::Error;
-use super::projection::AgentEntry;
-use super::tenant::Tenant;
+use super::projection::{AgentEntry, CertificateState, Standing};
 use super::{Inner, Kakunin};
 use crate::agent::{Agent, AgentError, AgentState, NewAgent};
-use crate::error::StoreError;
-use crate::id::{AgentId, Serial, TenantId, uuid_v7};
-use crate::issue::{self, Certificate, Profile};
-use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
+use crate::id::{AgentId, TenantId};
+use crate::issue::{Issued, Profile};
+use crate::key::KeyRef;
 use crate::log::record::Control;
-use crate::revoke::Cause;
-use crate::x509::{csr, pem};
+use crate::revoke::{Cause, Revocation};
+use crate::risk::{Band, Day, Family, Score, Thresholds};
 
-/// Where an agent's private key is, or shall be.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum KeySource<'a> {
-    /// The deployment's provider makes it and keeps it.
-    Provider(KeyAlgorithm),
-    /// The workload keeps it, and shows possession with a PKCS#10 request in DER or PEM. Names and
-    /// extensions come from the registration, never from the request.
-    Request(&'a [u8]),
+/// A certificate of an agent, as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateEntry {
+    /// What it says.
+    pub facts: Issued,
+    /// The profile it was issued under.
+    pub profile: Profile,
+    /// Where its key is; `None` when the workload keeps it.
+    pub key: Option<KeyRef>,
+    /// Its revocation or hold.
+    pub revocation: Option<Revocation>,
 }
 
-/// RSA-2048 in the deployment's provider.
-impl Default for KeySource<'_> {
-    fn default() -> Self {
-        Self::Provider(KeyAlgorithm::Rsa2048)
-    }
+/// What is believed of an agent, and on what evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Risk {
+    /// The agent.
+    pub agent: Agent,
+    /// Its score now; it falls while nothing happens.
+    pub score: Score,
+    /// The band the score is in.
+    pub band: Band,
+    /// Where bands begin.
+    pub thresholds: Thresholds,
+    /// What each family contributed when the agent last did something, strongest first.
+    pub evidence: Vec<(Family, Score)>,
+    /// The days of the window on which something happened, oldest first.
+    pub days: Vec<Day>,
 }
 
 impl Kakunin {
@@ -44,52 +54,42 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         let recorded = agent.clone();
         inner
-            .decide(&tenant, move |draft| Ok(draft.push(id, None, Control::AgentRegistered(recorded))?))
+            .decide(&tenant, self.by.clone(), move |draft| {
+                Ok(draft.push(id, None, Control::AgentRegistered(recorded))?)
+            })
             .await?;
         Ok(agent)
     }
 
-    /// Gives an agent a certificate for a key from `source`: key and serial are recorded as planned
-    /// before they exist, so that a crash leaves nothing unexplained.
+    /// Changes what an agent is registered as. Its certificates stay what they are: the change takes
+    /// effect with the next one.
     ///
     /// # Errors
-    /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Agent`] if it is
-    /// retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
-    pub async fn certify(
+    /// [`Error::NotFound`]; [`Error::Agent`] if it is retired, or the change is refused.
+    pub async fn update(
         &self,
         tenant: &TenantId,
         agent: &AgentId,
-        profile: Profile,
-        source: KeySource<'_>,
-    ) -> Result<Certificate, Error> {
+        change: impl FnOnce(&mut NewAgent) -> Result<(), AgentError>,
+    ) -> Result<Agent, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        match source {
-            KeySource::Request(request) => {
-                let spki = csr::proven_key(request)?;
-                inner.issue(&tenant, agent, profile, None, &spki).await
-            }
-            KeySource::Provider(algorithm) => {
-                let planned = PlannedKeyId::new(uuid_v7(inner.now(), &*inner.parts.entropy)?);
-                let record = Control::KeyPlanned { planned: planned.clone(), algorithm };
-                inner
-                    .decide(&tenant, |draft| {
-                        certifiable(draft, agent)?;
-                        Ok(draft.push(*agent, None, record)?)
-                    })
-                    .await?;
-                let made = inner.make_key(&planned, algorithm).await;
-                let issued = match made {
-                    Ok((key, spki)) => inner.issue(&tenant, agent, profile, Some(key), &spki).await,
-                    Err(error) => Err(error),
-                };
-                if issued.is_err() {
-                    // The error that matters is the first one; what is left over is swept at the next start.
-                    let _ = inner.abandon(&tenant, agent).await;
+        inner
+            .decide(&tenant, self.by.clone(), |draft| {
+                let entry = known(draft, agent)?;
+                let state = entry.row.agent.state;
+                if state == AgentState::Retired {
+                    return Err(AgentError::State { state, step: "be changed" }.into());
                 }
-                issued
-            }
-        }
+                let mut spec = entry.row.agent.spec.clone();
+                change(&mut spec)?;
+                let spec = spec.checked()?;
+                if spec != entry.row.agent.spec {
+                    draft.push(*agent, None, Control::AgentUpdated(spec))?;
+                }
+                Ok(known(draft, agent)?.row.agent.clone())
+            })
+            .await
     }
 
     /// One agent.
@@ -97,19 +97,63 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`] for another tenant's agents too.
     pub async fn agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<Agent, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
-        Ok(entry.row.agent.clone())
+        self.inner.with_agent(tenant, agent, |entry| entry.row.agent.clone()).await
     }
 
-    /// A certificate this deployment issued, DER.
+    /// Up to `limit` agents from number `offset` on, in the order of their registration, all of them or
+    /// those in one state; and how many there are in all.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for another tenant's certificates too.
-    pub async fn certificate(&self, tenant: &TenantId, serial: &Serial) -> Result<Vec<u8>, Error> {
+    /// What the store says.
+    pub async fn agents(
+        &self,
+        tenant: &TenantId,
+        state: Option<AgentState>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(Vec<Agent>, usize), Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        self.inner.stored_certificate(&tenant, serial).await
+        let sequencer = self.inner.settled(&tenant).await?;
+        let all = sequencer.projection.agents.values().map(|entry| &entry.row.agent);
+        let mut all: Vec<_> = all.filter(|a| state.is_none_or(|s| s == a.state)).collect();
+        all.sort_unstable_by_key(|a| a.id);
+        let total = all.len();
+        Ok((all.into_iter().skip(offset).take(limit).cloned().collect(), total))
+    }
+
+    /// Every certificate an agent ever had, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn certificates(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+    ) -> Result<Vec<CertificateEntry>, Error> {
+        let all = |entry: &AgentEntry| entry.row.certificates.iter().map(CertificateState::entry).collect();
+        self.inner.with_agent(tenant, agent, all).await
+    }
+
+    /// What is believed of an agent now. Scores fall while nothing happens.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn risk(&self, tenant: &TenantId, agent: &AgentId) -> Result<Risk, Error> {
+        let inner = &self.inner;
+        let now = inner.now();
+        inner
+            .with_agent(tenant, agent, |entry| {
+                let score = inner.parts.model.current(&entry.history, now).min(entry.score);
+                Risk {
+                    agent: entry.row.agent.clone(),
+                    score,
+                    band: inner.policy.thresholds.band(score),
+                    thresholds: inner.policy.thresholds,
+                    evidence: Family::ranked(&entry.evidence),
+                    days: entry.history.days(now),
+                }
+            })
+            .await
     }
 
     /// Retires an agent for good; its certificate is revoked with it.
@@ -120,7 +164,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         inner
-            .decide(&tenant, |draft| {
+            .decide(&tenant, self.by.clone(), |draft| {
                 let time = draft.time;
                 let entry = known(draft, agent)?;
                 if entry.row.agent.state == AgentState::Retired {
@@ -135,134 +179,36 @@ impl Kakunin {
                 Ok(())
             })
             .await?;
-        inner.run_key_tasks(&tenant).await
+        // The identity is gone already; a provider that does not answer now is asked again later.
+        let _ = inner.run_key_tasks(&tenant).await;
+        Ok(())
     }
 }
 
 impl Inner {
-    async fn make_key(
+    async fn with_agent<T>(
         &self,
-        planned: &PlannedKeyId,
-        algorithm: KeyAlgorithm,
-    ) -> Result<(KeyRef, Spki), Error> {
-        let key = self.parts.keys.generate(planned, algorithm).await?;
-        let spki = self.parts.keys.open(&key).await?.public_key().clone();
-        Ok((key, spki))
-    }
-
-    async fn issue(
-        &self,
-        tenant: &Tenant,
+        tenant: &TenantId,
         agent: &AgentId,
-        profile: Profile,
-        key: Option<KeyRef>,
-        spki: &Spki,
-    ) -> Result<Certificate, Error> {
-        let serial = Serial::generate(&*self.parts.entropy)?;
-        let with_provider = key.is_some();
-        let ca = &self.ca;
-        let prepared = self
-            .decide(tenant, |draft| {
-                let entry = if with_provider { known(draft, agent)? } else { certifiable(draft, agent)? };
-                let prepared = issue::prepare(
-                    &ca.issuer,
-                    &self.place,
-                    &entry.row.agent,
-                    spki,
-                    profile,
-                    serial,
-                    draft.time,
-                )?;
-                let facts = *prepared.facts();
-                draft.push(*agent, None, Control::KeyBound { key, key_id: spki.key_id() })?;
-                draft.push(*agent, Some(serial), Control::CertificatePlanned { facts, profile })?;
-                Ok(prepared)
-            })
-            .await?;
-        let signed = ca.signer.sign(prepared.to_be_signed()).await.map_err(Error::from);
-        let assembled = signed.and_then(|signature| Ok(prepared.assemble(&ca.issuer, &signature)?));
-        let certificate = match assembled {
-            Ok(certificate) => certificate,
-            Err(error) => {
-                let _ = self.abandon(tenant, agent).await;
-                return Err(error);
-            }
+        read: impl FnOnce(&AgentEntry) -> T,
+    ) -> Result<T, Error> {
+        let tenant = self.tenant(tenant).await?;
+        let sequencer = self.settled(&tenant).await?;
+        let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
+        Ok(read(entry))
+    }
+}
+
+impl CertificateState {
+    fn entry(&self) -> CertificateEntry {
+        let revocation = match self.standing {
+            Standing::Good => None,
+            Standing::Held(revocation) | Standing::Revoked(revocation) => Some(revocation),
         };
-        self.decide(tenant, |draft| {
-            let entry = known(draft, agent)?;
-            let state = entry.row.agent.state;
-            // Between planning and now somebody may have retired the agent, or swept the plan.
-            if state == AgentState::Retired
-                || entry.row.plan.as_ref().is_none_or(|p| p.facts != Some(certificate.facts))
-            {
-                return Err(AgentError::State { state, step: "be given a certificate" }.into());
-            }
-            let reinstates = state == AgentState::Suspended;
-            let pem = pem::encode(pem::CERTIFICATE, &certificate.der);
-            let issued =
-                Control::CertificateIssued { facts: certificate.facts, certificate: pem, reinstates };
-            draft.push(*agent, Some(serial), issued)?;
-            if reinstates {
-                draft.reinstate(agent);
-            }
-            Ok(())
-        })
-        .await?;
-        Ok(certificate)
-    }
-
-    /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
-    pub(super) async fn abandon(&self, tenant: &Tenant, agent: &AgentId) -> Result<(), Error> {
-        let orphan = self
-            .decide(tenant, |draft| {
-                let Some(plan) = known(draft, agent)?.row.plan.clone() else {
-                    return Ok(None);
-                };
-                if let Some(facts) = plan.facts {
-                    let revocation = revocation(&facts, Cause::Abandoned, draft.time);
-                    draft.revoke(revocation, None)?;
-                }
-                if let Some(planned) = &plan.planned {
-                    draft.push(*agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
-                }
-                Ok(plan.planned)
-            })
-            .await?;
-        if let Some(planned) = orphan {
-            let held = self.parts.keys.list().await?;
-            for orphan in held.into_iter().filter(|k| k.planned == planned) {
-                self.parts.keys.retire(&orphan.key).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn stored_certificate(&self, tenant: &Tenant, serial: &Serial) -> Result<Vec<u8>, Error> {
-        let log = crate::log::sink::LogId::Tenant(tenant.id.clone());
-        let row = self.parts.state.get(&log, crate::state::Kind::Certificate, serial.as_bytes()).await?;
-        let row = row.ok_or(Error::NotFound("certificate"))?;
-        let corrupt = || StoreError::Corrupt("a stored certificate does not decode".into());
-        let text = core::str::from_utf8(&row).map_err(|_| corrupt())?;
-        Ok(pem::decode(pem::CERTIFICATE, text).ok().and_then(|mut all| all.pop()).ok_or_else(corrupt)?)
+        CertificateEntry { facts: self.facts, profile: self.profile, key: self.key.clone(), revocation }
     }
 }
 
 pub(super) fn known<'d>(draft: &'d Draft<'_>, agent: &AgentId) -> Result<&'d AgentEntry, Error> {
     draft.agent(agent).ok_or(Error::NotFound("agent"))
-}
-
-/// The agent, if it may be given a certificate now.
-fn certifiable<'d>(draft: &'d Draft<'_>, agent: &AgentId) -> Result<&'d AgentEntry, Error> {
-    let entry = known(draft, agent)?;
-    let state = entry.row.agent.state;
-    if state == AgentState::Retired {
-        return Err(AgentError::State { state, step: "be given a certificate" }.into());
-    }
-    if entry.standing_certificate(draft.time).is_some() {
-        return Err(Error::Exists("the agent has a certificate; revoke it, or renew it"));
-    }
-    if entry.row.plan.is_some() {
-        return Err(Error::Exists("a certificate for this agent is being issued"));
-    }
-    Ok(entry)
 }

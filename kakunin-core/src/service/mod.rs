@@ -3,38 +3,52 @@
 //! | file | does |
 //! |---|---|
 //! | `deployment.rs`, `genesis.rs`, `system.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
-//! | `lifecycle.rs` | register, key, certify, retire |
+//! | `lifecycle.rs`, `certify.rs`, `signing.rs` | register, change, retire; certify, renew; sign |
 //! | `observe.rs` | takes events in, scores them |
-//! | `revoking.rs` | revokes, holds, releases; tells the key provider; inbox |
-//! | `publish.rs` | CRLs, chain, checkpoints, the log as readers see it |
+//! | `revoking.rs`, `inbox.rs` | revokes, halts, holds, releases; tells key provider and people |
+//! | `publish.rs`, `status.rs` | CRLs and chain; a certificate by its serial |
+//! | `reading.rs` | the log as its owner reads it |
+//! | `keys.rs` | who may call the API |
 //! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
 //! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
 //! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
 
+mod certify;
 mod commit;
 mod dedup;
 mod deployment;
 mod draft;
 mod error;
 mod genesis;
+mod inbox;
+mod keys;
 mod ledger;
 mod lifecycle;
 mod observe;
 mod projection;
 mod publish;
+mod reading;
 mod revoking;
+mod signing;
+mod status;
 mod system;
 mod tenant;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use certify::KeySource;
 pub use deployment::{Config, Parts};
 pub use draft::{EventStatus, Observed};
 pub use error::Error;
-pub use lifecycle::KeySource;
-pub use projection::{Notification, NotificationKind};
+pub use inbox::{Notification, NotificationKind};
+pub use lifecycle::{CertificateEntry, Risk};
+pub use publish::PublishedCrl;
+pub use reading::{Page, Recorded};
+pub use signing::Signed;
+pub use status::CertificateStatus;
 
+use crate::event::ShortName;
 use crate::id::TenantId;
 use crate::issue::Place;
 use crate::key::Signer;
@@ -53,6 +67,7 @@ pub const MAX_EVENTS: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Kakunin {
     inner: Arc<Inner>,
+    by: Option<ShortName>,
 }
 
 #[derive(Debug)]
@@ -68,6 +83,9 @@ struct Inner {
     revocation_log: async_lock::Mutex<Ledger>,
     tenants: async_lock::RwLock<HashMap<TenantId, Option<Arc<Tenant>>>>,
     live: Arc<LiveRevocations>,
+    serials: status::Serials,
+    api_keys: keys::ApiKeys,
+    crls: publish::Crls,
 }
 
 /// What decides over scores.

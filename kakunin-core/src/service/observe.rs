@@ -82,22 +82,6 @@ impl Kakunin {
             }
         }
     }
-
-    /// The score an agent would be shown with now, and its band. Scores fall while nothing happens.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn risk(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-    ) -> Result<(crate::risk::Score, crate::risk::Band), Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
-        let score = self.inner.parts.model.current(&entry.history, self.inner.now()).min(entry.score);
-        Ok((score, self.inner.policy.thresholds.band(score)))
-    }
 }
 
 async fn sequence(inner: &Inner, tenant: &Tenant, sequencer: &mut Sequencer) {

@@ -6,15 +6,17 @@
 use std::collections::HashMap;
 
 use super::dedup::{Seen, Window};
-use crate::agent::{Agent, AgentState};
+use super::inbox::Item;
+use crate::agent::{Agent, AgentState, Document};
 use crate::error::StoreError;
+use crate::event::Facts;
 use crate::id::{AgentId, Serial};
-use crate::issue::Issued;
+use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
 use crate::log::leaf::Act;
-use crate::log::record::{Body, Control, Evidence, Record};
-use crate::revoke::{Cause, Revocation};
-use crate::risk::{Band, History, Prior, RiskModel, Score};
+use crate::log::record::{Body, Control, Record};
+use crate::revoke::{Cause, Halt, Revocation};
+use crate::risk::{Assessment, Band, History, Prior, RiskModel, Score};
 use crate::state::{Change, Kind};
 use crate::time::{DAY, UnixTime};
 
@@ -24,6 +26,8 @@ pub(super) struct AgentEntry {
     pub(super) row: AgentRow,
     pub(super) history: History,
     pub(super) score: Score,
+    /// What each family contributed to the score.
+    pub(super) evidence: [u32; 4],
     pub(super) seen: Seen,
 }
 
@@ -34,14 +38,18 @@ pub(super) struct AgentRow {
     pub(super) certificates: Vec<CertificateState>,
     pub(super) plan: Option<Plan>,
     pub(super) band: Band,
+    pub(super) halt: Option<Halt>,
     warned_on: Option<u64>,
+    alerted_on: Option<u64>,
 }
 
 /// A certificate of an agent, and whether it is accepted.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct CertificateState {
     pub(super) facts: Issued,
+    pub(super) profile: Profile,
     pub(super) key: Option<KeyRef>,
+    pub(super) constraints: Option<Document>,
     pub(super) standing: Standing,
 }
 
@@ -59,7 +67,7 @@ pub(super) enum Standing {
 pub(super) struct Plan {
     pub(super) planned: Option<PlannedKeyId>,
     pub(super) key: Option<KeyRef>,
-    pub(super) facts: Option<Issued>,
+    pub(super) facts: Option<(Issued, Profile)>,
 }
 
 /// Something a key provider has yet to be told. Stored with the decision, removed when done.
@@ -77,32 +85,6 @@ pub(super) enum KeyAction {
     Retire,
 }
 
-/// An item of the inbox.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Notification {
-    /// `pre_revocation_warning` or `agent_revoked`.
-    pub kind: NotificationKind,
-    /// Which agent.
-    pub agent: AgentId,
-    /// With which certificate.
-    pub serial: Option<Serial>,
-    /// When.
-    pub at: UnixTime,
-    /// On what evidence, when behaviour was the cause.
-    pub evidence: Option<Evidence>,
-}
-
-/// What the inbox tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum NotificationKind {
-    /// The score reached the warning threshold; once a day and agent.
-    PreRevocationWarning,
-    /// The identity was taken away.
-    AgentRevoked,
-}
-
 /// Agents of one tenant.
 #[derive(Debug, Default)]
 pub(super) struct Projection {
@@ -110,16 +92,54 @@ pub(super) struct Projection {
     pub(super) serials: HashMap<Serial, AgentId>,
 }
 
+impl AgentRow {
+    pub(super) fn decode(octets: &[u8]) -> Result<Self, StoreError> {
+        serde_json::from_slice(octets)
+            .map_err(|_| StoreError::Corrupt("an agent's row does not decode".into()))
+    }
+
+    /// Whether an alert about this agent went out on the day of `now`.
+    pub(super) fn alerted_today(&self, now: UnixTime) -> bool {
+        self.alerted_on == Some(now.millis() / DAY)
+    }
+}
+
 impl AgentEntry {
     fn new(agent: Agent) -> Self {
-        let row = AgentRow { agent, certificates: Vec::new(), plan: None, band: Band::Low, warned_on: None };
-        Self { row, history: History::default(), score: Score::default(), seen: Seen::default() }
+        Self::of(AgentRow {
+            agent,
+            certificates: Vec::new(),
+            plan: None,
+            band: Band::Low,
+            halt: None,
+            warned_on: None,
+            alerted_on: None,
+        })
+    }
+
+    fn of(row: AgentRow) -> Self {
+        Self {
+            row,
+            history: History::default(),
+            score: Score::default(),
+            evidence: [0; 4],
+            seen: Seen::default(),
+        }
     }
 
     pub(super) fn from_row(octets: &[u8]) -> Result<Self, StoreError> {
-        let row: AgentRow = serde_json::from_slice(octets)
-            .map_err(|_| StoreError::Corrupt("an agent's row does not decode".into()))?;
-        Ok(Self { row, history: History::default(), score: Score::default(), seen: Seen::default() })
+        AgentRow::decode(octets).map(Self::of)
+    }
+
+    /// Takes an assessed event into the history.
+    pub(super) fn record(&mut self, at: UnixTime, facts: &Facts, assessment: &Assessment) {
+        self.history.record(at, facts, assessment);
+        (self.score, self.evidence) = (assessment.score, assessment.evidence);
+    }
+
+    /// Forgets the evidence, when somebody decides to trust the agent again.
+    pub(super) fn forget(&mut self) {
+        (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
     }
 
     pub(super) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
@@ -172,14 +192,12 @@ pub(super) fn fold(entry: &mut AgentEntry, record: &Record, model: &dyn RiskMode
     match &record.body {
         Body::Event(act, _) if act.score.is_some() => {
             let assessment = model.assess(&entry.history, prior, record.time, &act.facts);
-            entry.history.record(record.time, &act.facts, &assessment);
-            entry.score = assessment.score;
+            entry.record(record.time, &act.facts, &assessment);
         }
         Body::Control(control) => {
             // A certificate after a revocation is somebody's decision to trust the agent again.
             if let Control::CertificateIssued { reinstates: true, .. } = &**control {
-                entry.history = History::default();
-                entry.score = Score::default();
+                entry.forget();
             }
         }
         Body::Event(..) => {}
@@ -194,8 +212,19 @@ fn apply_control(
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
     let row = &mut entry.row;
+    row.agent.updated_at = record.time;
     match control {
         Control::AgentRetired => row.agent.state = AgentState::Retired,
+        Control::AgentUpdated(spec) => row.agent.spec = spec.clone(),
+        Control::AgentHalted { halt, .. } => {
+            row.halt = Some(*halt);
+            row.agent.state = AgentState::Suspended;
+            changes.push(Item::about(record, index).halted(halt).change()?);
+        }
+        Control::PossessionMissing => {
+            row.alerted_on = Some(record.time.millis() / DAY);
+            changes.push(Item::about(record, index).impersonated().change()?);
+        }
         Control::KeyPlanned { planned, .. } => {
             row.plan = Some(Plan { planned: Some(planned.clone()), key: None, facts: None });
         }
@@ -204,15 +233,23 @@ fn apply_control(
             plan.key.clone_from(key);
         }
         Control::KeyAbandoned { .. } => row.plan = None,
-        Control::CertificatePlanned { facts, .. } => {
-            row.plan.get_or_insert(Plan { planned: None, key: None, facts: None }).facts = Some(*facts);
+        Control::CertificatePlanned { facts, profile } => {
+            row.plan.get_or_insert(Plan { planned: None, key: None, facts: None }).facts =
+                Some((*facts, *profile));
         }
-        Control::CertificateIssued { facts, certificate, reinstates } => {
+        Control::CertificateIssued { facts, certificate, reinstates, constraints } => {
             if *reinstates {
-                row.band = Band::Low;
+                (row.band, row.halt) = (Band::Low, None);
             }
-            let key = row.plan.take().and_then(|p| p.key);
-            row.certificates.push(CertificateState { facts: *facts, key, standing: Standing::Good });
+            let plan = row.plan.take();
+            let profile = plan.as_ref().and_then(|p| p.facts).map_or_else(Profile::default, |(_, p)| p);
+            row.certificates.push(CertificateState {
+                facts: *facts,
+                profile,
+                key: plan.and_then(|p| p.key),
+                constraints: constraints.clone(),
+                standing: Standing::Good,
+            });
             row.agent.state = AgentState::Active;
             row.agent.certificate = Some(facts.serial);
             changes.push(Change {
@@ -223,8 +260,10 @@ fn apply_control(
         }
         Control::CertificateRevoked { revocation, evidence } => {
             revoke(row, index, revocation, changes)?;
-            if revocation.cause != Cause::Abandoned {
-                notify(NotificationKind::AgentRevoked, index, record, evidence.as_ref(), changes)?;
+            let told = row.halt.is_some_and(|halt| halt.serial == Some(revocation.serial));
+            if !told && !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded) {
+                let item = Item::about(record, index).revoked(revocation.cause, evidence.clone());
+                changes.push(item.change()?);
             }
         }
         Control::CertificateHeld(hold) => {
@@ -241,7 +280,7 @@ fn apply_control(
             let today = record.time.millis() / DAY;
             if *to == Band::Warning && row.warned_on != Some(today) {
                 row.warned_on = Some(today);
-                notify(NotificationKind::PreRevocationWarning, index, record, Some(evidence), changes)?;
+                changes.push(Item::about(record, index).warned(evidence.clone()).change()?);
             }
             row.band = *to;
         }
@@ -250,6 +289,8 @@ fn apply_control(
         | Control::CaCreated { .. }
         | Control::TenantCreated { .. }
         | Control::CrlPublished { .. }
+        | Control::ApiKeyCreated(_)
+        | Control::ApiKeyRevoked { .. }
         | Control::RevocationChanged(_) => {}
     }
     Ok(())
@@ -272,8 +313,11 @@ fn revoke(
             not_after: revocation.expires,
             shard: revocation.shard,
         };
-        row.certificates.push(CertificateState { facts, key, standing: Standing::Good });
-    } else if row.agent.state != AgentState::Retired {
+        let profile = Profile::default();
+        let standing = Standing::Good;
+        row.certificates.push(CertificateState { facts, profile, key, constraints: None, standing });
+    } else if row.agent.state != AgentState::Retired && row.agent.certificate == Some(revocation.serial) {
+        // An older one, superseded by renewal, takes nothing away from its agent.
         row.agent.state = AgentState::Suspended;
     }
     stand(row, index, &revocation.serial, (Standing::Revoked(*revocation), KeyAction::Retire), changes)
@@ -293,21 +337,6 @@ fn stand(
     if let Some(key) = certificate.key.clone() {
         // By index: a later task of the same key is another row, and tasks are done in order.
         changes.push(set(Kind::Plan, index.to_be_bytes().to_vec(), &KeyTask { key, task })?);
-    }
-    Ok(())
-}
-
-fn notify(
-    kind: NotificationKind,
-    index: u64,
-    record: &Record,
-    evidence: Option<&Evidence>,
-    changes: &mut Vec<Change>,
-) -> Result<(), StoreError> {
-    if let Some(agent) = record.agent {
-        let item =
-            Notification { kind, agent, serial: record.serial, at: record.time, evidence: evidence.cloned() };
-        changes.push(set(Kind::Inbox, index.to_be_bytes().to_vec(), &item)?);
     }
     Ok(())
 }

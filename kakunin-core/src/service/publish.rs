@@ -1,5 +1,6 @@
-//! What relying parties and readers get: CRLs, the chain, live revocations, and the log.
+//! What relying parties get: CRLs, the chain, live revocations.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -7,20 +8,51 @@ use sha2::{Digest, Sha256};
 use super::Kakunin;
 use super::error::Error;
 use crate::error::StoreError;
-use crate::id::{TenantId, hex_encode};
+use crate::id::hex_encode;
 use crate::issue::Place;
 use crate::log::record::Control;
-use crate::log::sink::{Entry, LogId};
+use crate::log::sink::LogId;
 use crate::revoke::{LiveRevocations, Revocation};
 use crate::state::{Change, Kind};
-use crate::time::HOUR;
+use crate::time::{HOUR, SECOND, UnixTime};
 use crate::x509::ca::Issuer;
 use crate::x509::crl::{self, Coverage};
 
 /// How long a CRL is valid.
 const CRL_VALIDITY: u64 = HOUR;
+/// How long before its end a CRL is replaced, though nothing changed.
+const CRL_RENEWAL: u64 = HOUR / 2;
+/// How old a full CRL may be although something was revoked since: it can be large.
+const FULL_CRL_AGE: u64 = 30 * SECOND;
 /// Revocations read at once.
 const STEP: usize = 65_536;
+
+/// A CRL as it was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedCrl {
+    /// The CRL.
+    pub der: Vec<u8>,
+    /// cRLNumber.
+    pub number: u64,
+    /// When it was made; it says that it is valid from [`crate::issue::BACKDATE`] before.
+    pub at: UnixTime,
+    /// nextUpdate.
+    pub next_update: UnixTime,
+    /// Size of the revocation log it was made from.
+    revocations: u64,
+}
+
+/// The newest CRLs, by shard; the full one under `None`.
+#[derive(Debug, Default)]
+pub(super) struct Crls(async_lock::Mutex<HashMap<Option<u16>, Arc<PublishedCrl>>>);
+
+impl PublishedCrl {
+    fn serves(&self, shard: Option<u16>, revocations: u64, now: UnixTime) -> bool {
+        let current = self.revocations == revocations;
+        let fresh = now.plus(CRL_RENEWAL) < self.next_update;
+        fresh && (current || shard.is_none() && now.since(self.at) < FULL_CRL_AGE)
+    }
+}
 
 impl Kakunin {
     /// The revocations of this deployment as verifiers of this process see them: always current.
@@ -47,19 +79,41 @@ impl Kakunin {
         &self.inner.place
     }
 
-    /// A CRL of the issuing CA, DER: one shard, or every revoked certificate that has not expired.
+    /// A CRL of the issuing CA, one shard or the full one, as it stands: made when something was revoked
+    /// since, or it is about to end. The full one may lack what was revoked within the last 30 s.
+    ///
+    /// # Errors
+    /// What the store and the key provider say.
+    pub async fn published_crl(&self, shard: Option<u16>) -> Result<Arc<PublishedCrl>, Error> {
+        let inner = &self.inner;
+        let mut crls = inner.crls.0.lock().await;
+        let applied = inner.parts.revocations.applied(&inner.ca.issuer.id()).await?;
+        if let Some(crl) = crls.get(&shard).filter(|crl| crl.serves(shard, applied, inner.now())) {
+            return Ok(crl.clone());
+        }
+        let crl = Arc::new(self.make_crl(shard, applied).await?);
+        crls.insert(shard, crl.clone());
+        Ok(crl)
+    }
+
+    /// A new CRL of the issuing CA, DER: one shard, or every revoked certificate that has not expired.
     /// Its number is above that of every CRL with this coverage before it.
     ///
     /// # Errors
     /// What the store and the key provider say.
     pub async fn crl(&self, shard: Option<u16>) -> Result<Vec<u8>, Error> {
+        let applied = self.inner.parts.revocations.applied(&self.inner.ca.issuer.id()).await?;
+        Ok(self.make_crl(shard, applied).await?.der)
+    }
+
+    async fn make_crl(&self, shard: Option<u16>, revocations: u64) -> Result<PublishedCrl, Error> {
         let inner = &self.inner;
         let mut system = inner.system.lock().await;
         inner.settle_system(&mut system).await?;
         let now = inner.now();
         let issuer = &inner.ca.issuer;
-        let revocations = self.standing(|r| r.expires >= now && shard.is_none_or(|s| s == r.shard)).await?;
-        let entries: Vec<_> = revocations.iter().map(crl::entry).collect();
+        let standing = self.standing(|r| r.expires >= now && shard.is_none_or(|s| s == r.shard)).await?;
+        let entries: Vec<_> = standing.iter().map(crl::entry).collect();
         let number = self.next_crl_number(shard).await?;
         let uri = shard.map(|s| inner.place.crl_uri(&issuer.id(), s));
         let coverage = uri.as_deref().map_or(Coverage::Full, Coverage::Shard);
@@ -73,8 +127,8 @@ impl Kakunin {
             entries: u64::try_from(entries.len()).unwrap_or(u64::MAX),
             sha256: hex_encode(&Sha256::digest(&der)),
         };
-        inner.append_system(&mut system, record).await?;
-        Ok(der)
+        inner.append_system(&mut system, record, None).await?;
+        Ok(PublishedCrl { der, number, at: now, next_update: now.plus(CRL_VALIDITY), revocations })
     }
 
     async fn standing(&self, wanted: impl Fn(&Revocation) -> bool) -> Result<Vec<Revocation>, Error> {
@@ -107,47 +161,5 @@ impl Kakunin {
         let value = Some(next.to_be_bytes().to_vec());
         inner.parts.state.put(&LogId::System, &[Change { kind: Kind::Cursor, key, value }]).await?;
         Ok(next)
-    }
-
-    /// The signed checkpoint over a tenant's log, `None` while it is empty.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn checkpoint(&self, tenant: &TenantId) -> Result<Option<String>, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        Ok(sequencer.ledger.checkpoint().map(str::to_owned))
-    }
-
-    /// The verifier key of a tenant's log: `name+hash+key`.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn log_verifier(&self, tenant: &TenantId) -> Result<String, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        Ok(sequencer.ledger.key().to_string())
-    }
-
-    /// Up to `limit` entries of a tenant's log from index `from`.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], and what the store says.
-    pub async fn entries(&self, tenant: &TenantId, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        Ok(self.inner.parts.sink.read(&LogId::Tenant(tenant.id.clone()), from, limit).await?)
-    }
-
-    /// Stores the risk histories of every tenant in use, so that the next start replays little.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn snapshot(&self) -> Result<(), Error> {
-        let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
-        for tenant in tenants {
-            let mut sequencer = self.inner.settled(&tenant).await?;
-            sequencer.snapshot(&self.inner).await?;
-        }
-        Ok(())
     }
 }

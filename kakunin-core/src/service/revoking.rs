@@ -3,14 +3,16 @@
 use super::draft::{Draft, revocation};
 use super::error::Error;
 use super::lifecycle::known;
-use super::projection::{CertificateState, KeyAction, KeyTask, Notification, Standing};
+use super::projection::{CertificateState, KeyAction, KeyTask, Standing};
 use super::tenant::{Tenant, scan};
 use super::{Inner, Kakunin};
+use crate::agent::{AgentError, AgentState, Note};
 use crate::error::StoreError;
-use crate::id::{AgentId, Serial, TenantId};
+use crate::id::{AgentId, HaltId, Serial, TenantId};
+use crate::key::Signature;
 use crate::log::record::Control;
 use crate::log::sink::LogId;
-use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::revoke::{Cause, Halt, Revocation, RevocationChange};
 use crate::state::{Change, Kind};
 
 impl Kakunin {
@@ -27,7 +29,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let revoked = inner
-            .decide(&tenant, |draft| {
+            .decide(&tenant, self.by.clone(), |draft| {
                 let certificate = certificate(draft, serial)?;
                 if let Standing::Revoked(first) = certificate.standing {
                     return Ok(first);
@@ -42,6 +44,77 @@ impl Kakunin {
         Ok(revoked)
     }
 
+    /// Stops an agent at once: its certificate, if it has one, is revoked for `cause`, and it stays
+    /// suspended until it is given a new one. Stopping a stopped agent gives the first stop.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Agent`] if it is retired.
+    pub async fn halt(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        cause: Cause,
+        note: Option<Note>,
+    ) -> Result<Halt, Error> {
+        let inner = &self.inner;
+        let tenant = inner.tenant(tenant).await?;
+        let id = HaltId::generate(inner.now(), &*inner.parts.entropy)?;
+        let halted = inner
+            .decide(&tenant, self.by.clone(), |draft| {
+                let entry = known(draft, agent)?;
+                let state = entry.row.agent.state;
+                if let Some(first) = entry.row.halt {
+                    return Ok(first);
+                }
+                if state == AgentState::Retired {
+                    return Err(AgentError::State { state, step: "be halted" }.into());
+                }
+                let standing = entry.standing_certificate(draft.time).map(|c| c.facts);
+                let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.time };
+                draft.push(*agent, halt.serial, Control::AgentHalted { halt, note })?;
+                if let Some(facts) = standing {
+                    let revocation = revocation(&facts, cause, draft.time);
+                    draft.revoke(revocation, None)?;
+                }
+                Ok(halt)
+            })
+            .await?;
+        let _ = inner.run_key_tasks(&tenant).await;
+        Ok(halted)
+    }
+
+    /// The receipt of a stop: the issuing CA's signature, PKCS#1 v1.5 with SHA-256 for an RSA key, over
+    /// `{agent}:{serial, or no-cert}:{when, RFC 3339}:{halt}`.
+    ///
+    /// # Errors
+    /// What the key provider says; the agent is stopped all the same.
+    pub async fn halt_receipt(&self, agent: &AgentId, halt: &Halt) -> Result<Signature, Error> {
+        let serial = halt.serial.map_or_else(|| "no-cert".to_owned(), |serial| serial.to_string());
+        let text = format!("{agent}:{serial}:{}:{}", halt.at, halt.id);
+        Ok(self.inner.ca.signer.sign(text.as_bytes()).await?)
+    }
+
+    /// Records that somebody uses an agent's certificate, or names it, without showing possession: an
+    /// alert for its owner, once a day and agent. It moves no score. Says whether this was the first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn suspect_impersonation(&self, serial: &Serial) -> Result<bool, Error> {
+        let inner = &self.inner;
+        let tenant = inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
+        let tenant = inner.tenant(&tenant).await?;
+        inner
+            .decide(&tenant, None, |draft| {
+                let agent = draft.agent_of(serial).ok_or(Error::NotFound("certificate"))?;
+                if known(draft, &agent)?.row.alerted_today(draft.time) {
+                    return Ok(false);
+                }
+                draft.push(agent, Some(*serial), Control::PossessionMissing)?;
+                Ok(true)
+            })
+            .await
+    }
+
     /// Suspends a certificate until [`Kakunin::release`]. Holding a held one gives the first hold.
     ///
     /// # Errors
@@ -50,7 +123,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let held = inner
-            .decide(&tenant, |draft| {
+            .decide(&tenant, self.by.clone(), |draft| {
                 let certificate = certificate(draft, serial)?;
                 match certificate.standing {
                     Standing::Held(first) => return Ok(first),
@@ -77,7 +150,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         inner
-            .decide(&tenant, |draft| {
+            .decide(&tenant, self.by.clone(), |draft| {
                 let certificate = certificate(draft, serial)?;
                 let (issuer, agent) = (certificate.facts.issuer, certificate.facts.agent);
                 match certificate.standing {
@@ -92,31 +165,6 @@ impl Kakunin {
             })
             .await?;
         inner.run_key_tasks(&tenant).await
-    }
-
-    /// The inbox of a tenant, oldest first: up to `limit` items above index `after`.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn notifications(
-        &self,
-        tenant: &TenantId,
-        after: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<(u64, Notification)>, Error> {
-        let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
-        let log = LogId::Tenant(tenant.id.clone());
-        let after = after.map(u64::to_be_bytes);
-        let rows =
-            inner.parts.state.scan(&log, Kind::Inbox, after.as_ref().map(<[u8; 8]>::as_slice), limit).await?;
-        let corrupt = || StoreError::Corrupt("an item of the inbox does not decode".into());
-        let mut items = Vec::with_capacity(rows.len());
-        for (key, value) in rows {
-            let index = u64::from_be_bytes(key.as_slice().try_into().map_err(|_| corrupt())?);
-            items.push((index, serde_json::from_slice(&value).map_err(|_| corrupt())?));
-        }
-        Ok(items)
     }
 }
 

@@ -138,8 +138,10 @@ impl Sequencer {
             |key: &[u8], value: Vec<u8>| Change { kind: Kind::Risk, key: key.to_vec(), value: Some(value) };
         let mut changes = vec![put(SNAPSHOT_KEY, self.ledger.size().to_be_bytes().to_vec())];
         for (id, entry) in &self.projection.agents {
-            let score = entry.score.millionths().to_be_bytes();
-            changes.push(put(id.as_bytes(), [score.as_slice(), &entry.history.encode()].concat()));
+            let scores = [&[entry.score.millionths()], entry.evidence.as_slice()].concat();
+            let mut value: Vec<u8> = scores.into_iter().flat_map(u32::to_be_bytes).collect();
+            value.extend(entry.history.encode());
+            changes.push(put(id.as_bytes(), value));
         }
         inner.parts.state.put(self.ledger.log(), &changes).await?;
         (self.snapshot_at, self.snapshot_time) = (self.ledger.size(), inner.now());
@@ -159,6 +161,9 @@ impl Sequencer {
         self.projection = load_rows(inner, &log).await?;
         let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
         self.replay(inner, &log, applied, folded).await?;
+        if let LogId::Tenant(tenant) = &log {
+            inner.serials.remember_all(tenant, self.projection.serials.keys().copied());
+        }
         self.snapshot_at = folded;
         self.ledger.settled();
         Ok(())
@@ -173,12 +178,12 @@ impl Sequencer {
                 continue;
             }
             let id = AgentId::from_bytes(key.as_slice().try_into().map_err(|_| corrupt())?);
-            if let (Some(entry), Some((score, history))) =
-                (self.projection.agents.get_mut(&id), value.split_first_chunk::<4>())
-            {
-                entry.score = crate::risk::Score::from_millionths(u32::from_be_bytes(*score));
-                entry.history = History::decode(history).ok_or_else(corrupt)?;
-            }
+            let Some(entry) = self.projection.agents.get_mut(&id) else { continue };
+            let (scores, history) = value.split_at_checked(20).ok_or_else(corrupt)?;
+            let mut scores = scores.chunks_exact(4).map(|c| c.iter().fold(0, |n, b| n << 8 | u32::from(*b)));
+            entry.score = crate::risk::Score::from_millionths(scores.next().unwrap_or_default());
+            entry.evidence.iter_mut().zip(scores).for_each(|(to, from)| *to = from);
+            entry.history = History::decode(history).ok_or_else(corrupt)?;
         }
         Ok(folded)
     }

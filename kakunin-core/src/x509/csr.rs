@@ -1,10 +1,11 @@
 //! PKCS#10 requests (RFC 2986): the public key and the proof that its holder has the private one.
 //!
-//! Nothing else is read from a request: names and extensions come from policy.
+//! Nothing else is read from a request, and nothing else is written into one: names and extensions come
+//! from policy.
 
 use crate::crypto::PublicKey;
-use crate::key::{Spki, SpkiError};
-use crate::x509::der::{DerError, Reader};
+use crate::key::{KeyAlgorithm, Signature, Spki, SpkiError};
+use crate::x509::der::{DerError, Reader, Writer};
 use crate::x509::pem;
 
 /// Most octets of a request that is looked at.
@@ -63,6 +64,43 @@ fn check(der: &[u8]) -> Result<Spki, CsrError> {
     let key = PublicKey::parse(&spki)?;
     key.verify(parts.info, parts.signature).map_err(|_| CsrError::NotPossessed)?;
     Ok(spki)
+}
+
+/// A request for a key that somebody else holds, before it is signed with that key.
+#[derive(Debug)]
+pub struct RequestToSign {
+    info: Vec<u8>,
+    algorithm: KeyAlgorithm,
+}
+
+impl RequestToSign {
+    /// A request for a certificate of `key`: an empty name, no attributes.
+    #[must_use]
+    pub fn new(key: &Spki) -> Self {
+        let mut out = Writer::new();
+        out.sequence(|w| {
+            w.unsigned(&[0]).sequence(|_| {});
+            w.raw(key.as_der()).nested(0xa0, |_| {});
+        });
+        Self { info: out.into_bytes(), algorithm: key.algorithm() }
+    }
+
+    /// The bytes to sign with the key.
+    #[must_use]
+    pub fn to_be_signed(&self) -> &[u8] {
+        &self.info
+    }
+
+    /// Joins the signature: the request, DER.
+    #[must_use]
+    pub fn assemble(self, signature: &Signature) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.sequence(|w| {
+            w.raw(&self.info).raw(self.algorithm.signature_algorithm());
+            w.bit_string(signature.as_bytes());
+        });
+        out.into_bytes()
+    }
 }
 
 struct Parts<'a> {

@@ -1,6 +1,6 @@
 //! Distinguished names (RFC 5280, 4.1.2.4), as issuers and subjects of this profile have them.
 
-use crate::x509::der::Writer;
+use crate::x509::der::{DerError, Reader, Writer};
 use crate::x509::oid;
 
 /// The attributes of a name, each a set of its own, from the most general to the most specific.
@@ -14,6 +14,33 @@ pub struct NameParts<'a> {
     pub common_name: Option<&'a str>,
     /// Serial number of the subject, printable characters only.
     pub serial_number: Option<&'a str>,
+}
+
+impl<'a> NameParts<'a> {
+    /// Reads a name of this profile; attributes that it does not have are passed over.
+    ///
+    /// # Errors
+    /// If it is not an RDNSequence, or an attribute's value is not text.
+    pub fn read(der: &'a [u8]) -> Result<Self, DerError> {
+        let mut outer = Reader::new(der);
+        let mut sets = outer.sequence()?;
+        outer.finish()?;
+        let mut parts = Self::default();
+        while !sets.is_empty() {
+            let mut attribute = Reader::new(sets.read(0x31)?).sequence()?;
+            let oid = attribute.read(0x06)?;
+            let (_, value, _) = attribute.any()?;
+            let text = Some(core::str::from_utf8(value).map_err(|_| DerError)?);
+            match oid {
+                oid::ORGANIZATION => parts.organization = text,
+                oid::ORGANIZATIONAL_UNIT => parts.unit = text,
+                oid::COMMON_NAME => parts.common_name = text,
+                oid::SERIAL_NUMBER => parts.serial_number = text,
+                _ => {}
+            }
+        }
+        Ok(parts)
+    }
 }
 
 impl NameParts<'_> {

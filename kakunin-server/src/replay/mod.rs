@@ -303,13 +303,13 @@ impl Replay {
     }
 
     async fn warnings(&self) -> Result<u64, kakunin_core::service::Error> {
-        let (mut count, mut after) = (0, None);
+        let (mut count, mut before) = (0, None);
         loop {
-            let items = self.kakunin.notifications(&self.tenant, after, 1_000).await?;
+            let items = self.kakunin.notifications(&self.tenant, before, 1_000).await?;
             let Some((last, _)) = items.last() else {
                 return Ok(count);
             };
-            after = Some(*last);
+            before = Some(*last);
             count += items
                 .iter()
                 .filter(|(_, n)| n.kind == NotificationKind::PreRevocationWarning)

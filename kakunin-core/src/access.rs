@@ -1,0 +1,171 @@
+//! Who may call the API of a deployment: keys, what each may do, and how one is presented.
+
+use core::fmt;
+
+use base64ct::{Base64UrlUnpadded, Encoding};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::agent::Label;
+use crate::brand::KEY_PREFIX;
+pub use crate::id::ApiKeyId;
+use crate::id::{Entropy, EntropyError, TenantId};
+use crate::time::UnixTime;
+
+const SECRET_LEN: usize = 32;
+/// What follows the prefix in keys of this deployment. The other spelling is read as well.
+const LIVE: &str = "live_";
+const TEST: &str = "test_";
+
+/// What a key may do in its tenant; each may also do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads.
+    Reader,
+    /// Reports events: an enforcement point, or the host of agents.
+    Reporter,
+    /// Registers, certifies, revokes.
+    Operator,
+    /// Makes tenants, and keys for them.
+    Admin,
+}
+
+/// What is known of a key, secret apart.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ApiKeyFacts {
+    /// Which key.
+    pub id: ApiKeyId,
+    /// Whose: it reaches nothing of another tenant's.
+    pub tenant: TenantId,
+    /// What it may do.
+    pub role: Role,
+    /// What it is for.
+    pub label: Label,
+    /// When it was made.
+    pub created_at: UnixTime,
+    /// After when it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<UnixTime>,
+}
+
+impl ApiKeyFacts {
+    /// Whether it is accepted at `now`.
+    #[must_use]
+    pub fn valid_at(&self, now: UnixTime) -> bool {
+        self.expires_at.is_none_or(|end| now <= end)
+    }
+}
+
+/// A key as its bearer presents it. Wiped when dropped, and never shown but by [`ApiKey::reveal`].
+///
+/// `kak_live_` and the base64url (RFC 4648, 5) of 16 octets of identifier and 32 random ones.
+pub struct ApiKey(Zeroizing<String>);
+
+impl ApiKey {
+    /// A new key.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn generate(id: &ApiKeyId, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
+        let mut octets = Zeroizing::new([0; 16 + SECRET_LEN]);
+        let (head, secret) = octets.split_at_mut(16);
+        head.copy_from_slice(id.as_bytes());
+        entropy.fill(secret)?;
+        let text = Zeroizing::new(Base64UrlUnpadded::encode_string(&*octets));
+        Ok(Self(Zeroizing::new(format!("{KEY_PREFIX}{LIVE}{}", *text))))
+    }
+
+    /// Takes a presented key apart: which key it says it is, and the hash that key must have.
+    #[must_use]
+    pub fn open(text: &str) -> Option<(ApiKeyId, KeyHash)> {
+        let rest = text.strip_prefix(KEY_PREFIX)?;
+        let rest = rest.strip_prefix(LIVE).or_else(|| rest.strip_prefix(TEST))?;
+        let mut octets = Zeroizing::new([0; 16 + SECRET_LEN]);
+        let decoded = Base64UrlUnpadded::decode(rest, &mut *octets).ok()?;
+        let (id, secret) = decoded.split_first_chunk::<16>()?;
+        (secret.len() == SECRET_LEN).then(|| (ApiKeyId::from_bytes(*id), KeyHash::of(secret)))
+    }
+
+    /// The hash to keep.
+    #[must_use]
+    pub fn hash(&self) -> Option<KeyHash> {
+        Self::open(&self.0).map(|(_, hash)| hash)
+    }
+
+    /// The text, to be handed to its bearer once.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(..)")
+    }
+}
+
+/// SHA-256 of a key's secret, which is random: stretching would add nothing.
+#[derive(Clone, Copy)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    fn of(secret: &[u8]) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+
+    /// From stored octets.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The octets to store.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether two are the same, in a time that does not depend on where they differ.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        let difference = self.0.iter().zip(other.0).fold(0, |all, (a, b)| all | (a ^ b));
+        core::hint::black_box(difference) == 0
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::SystemEntropy;
+
+    #[test]
+    fn a_key_opens_to_its_own_hash_and_shows_itself_nowhere_else() {
+        let id = ApiKeyId::generate(UnixTime::from_secs(9), &SystemEntropy).unwrap();
+        let (one, two) =
+            (ApiKey::generate(&id, &SystemEntropy).unwrap(), ApiKey::generate(&id, &SystemEntropy));
+        let (opened, hash) = ApiKey::open(one.reveal()).unwrap();
+        assert!(opened == id && hash.matches(&one.hash().unwrap()));
+        assert!(!hash.matches(&two.unwrap().hash().unwrap()));
+        assert!(ApiKey::open(&one.reveal().replace("kak_live_", "kak_test_")).is_some());
+        assert!(!format!("{one:?} {hash:?}").contains(&one.reveal()[9..20]));
+        let text = one.reveal();
+        for bad in ["", "kak_", "kak_live_", &text[..text.len() - 1], &format!("{text}A"), &text[4..], "é"] {
+            assert!(ApiKey::open(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn roles_rise() {
+        assert!(
+            Role::Admin > Role::Operator && Role::Operator > Role::Reporter && Role::Reporter > Role::Reader
+        );
+    }
+}

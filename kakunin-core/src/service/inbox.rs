@@ -1,0 +1,119 @@
+//! The inbox of a tenant: what people should know, newest first.
+
+use super::Kakunin;
+use super::error::Error;
+use super::projection::set;
+use crate::error::StoreError;
+use crate::id::{AgentId, Serial, TenantId};
+use crate::log::record::{Evidence, Record};
+use crate::log::sink::LogId;
+use crate::revoke::{Cause, Halt};
+use crate::state::{Change, Kind};
+use crate::time::UnixTime;
+
+/// An item of the inbox.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Notification {
+    /// What it tells.
+    pub kind: NotificationKind,
+    /// Which agent.
+    pub agent: AgentId,
+    /// With which certificate.
+    pub serial: Option<Serial>,
+    /// When.
+    pub at: UnixTime,
+    /// Why, when an identity was taken away.
+    pub cause: Option<Cause>,
+    /// On what evidence, when behaviour was the cause.
+    pub evidence: Option<Evidence>,
+}
+
+/// What the inbox tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NotificationKind {
+    /// The score reached the warning threshold; once a day and agent.
+    PreRevocationWarning,
+    /// The identity was taken away.
+    AgentRevoked,
+    /// Somebody stopped the agent.
+    AgentHalted,
+    /// Somebody uses its certificate or serial without its key; once a day and agent.
+    ImpersonationSuspected,
+}
+
+/// An item in the making.
+pub(super) struct Item(Option<Notification>, u64);
+
+impl Item {
+    pub(super) fn about(record: &Record, index: u64) -> Self {
+        let item = record.agent.map(|agent| Notification {
+            kind: NotificationKind::AgentRevoked,
+            agent,
+            serial: record.serial,
+            at: record.time,
+            cause: None,
+            evidence: None,
+        });
+        Self(item, index)
+    }
+
+    pub(super) fn revoked(self, cause: Cause, evidence: Option<Evidence>) -> Self {
+        self.with(|item| Notification { cause: Some(cause), evidence, ..item })
+    }
+
+    pub(super) fn warned(self, evidence: Evidence) -> Self {
+        let kind = NotificationKind::PreRevocationWarning;
+        self.with(|item| Notification { kind, evidence: Some(evidence), ..item })
+    }
+
+    pub(super) fn halted(self, halt: &Halt) -> Self {
+        let kind = NotificationKind::AgentHalted;
+        self.with(|item| Notification { kind, serial: halt.serial, cause: Some(halt.cause), ..item })
+    }
+
+    pub(super) fn impersonated(self) -> Self {
+        self.with(|item| Notification { kind: NotificationKind::ImpersonationSuspected, ..item })
+    }
+
+    fn with(self, change: impl FnOnce(Notification) -> Notification) -> Self {
+        Self(self.0.map(change), self.1)
+    }
+
+    pub(super) fn change(self) -> Result<Change, StoreError> {
+        let item = self.0.ok_or_else(|| StoreError::Corrupt("a record lacks its agent".into()))?;
+        set(Kind::Inbox, key(self.1).to_vec(), &item)
+    }
+}
+
+/// Rows are kept newest first, as they are read.
+fn key(index: u64) -> [u8; 8] {
+    (u64::MAX - index).to_be_bytes()
+}
+
+impl Kakunin {
+    /// The inbox of a tenant, newest first: up to `limit` items below index `before`.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn notifications(
+        &self,
+        tenant: &TenantId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(u64, Notification)>, Error> {
+        let inner = &self.inner;
+        let tenant = inner.tenant(tenant).await?;
+        let log = LogId::Tenant(tenant.id.clone());
+        let after = before.map(key);
+        let after = after.as_ref().map(<[u8; 8]>::as_slice);
+        let rows = inner.parts.state.scan(&log, Kind::Inbox, after, limit).await?;
+        let corrupt = || StoreError::Corrupt("an item of the inbox does not decode".into());
+        let item = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let key = u64::from_be_bytes(key.as_slice().try_into().map_err(|_| corrupt())?);
+            Ok((u64::MAX - key, serde_json::from_slice(&value).map_err(|_| corrupt())?))
+        };
+        rows.into_iter().map(item).collect()
+    }
+}

@@ -1,0 +1,116 @@
+//! The log as its owner reads it: entries, records newest first, checkpoints.
+
+use super::Kakunin;
+use super::error::Error;
+use crate::error::StoreError;
+use crate::id::TenantId;
+use crate::log::record::Record;
+use crate::log::sink::{Entry, LogId};
+
+/// Most records looked at for one page: a filter that fits little ends early, with a cursor.
+const MAX_SCAN: u64 = 16_384;
+const STEP: u64 = 1_024;
+
+/// A record with its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Index in the tenant's log.
+    pub index: u64,
+    /// The entry as it is stored.
+    pub entry: Entry,
+    /// What it says.
+    pub record: Record,
+}
+
+/// Part of a log, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Records, newest first.
+    pub items: Vec<Recorded>,
+    /// Where the next page begins; `None` at the beginning of the log.
+    pub next: Option<u64>,
+}
+
+impl Kakunin {
+    /// Up to `limit` records below index `before` that `wanted` takes, newest first. A page may be short
+    /// although more follow: [`Page::next`] says whether.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and what the store says.
+    pub async fn records(
+        &self,
+        tenant: &TenantId,
+        before: Option<u64>,
+        limit: usize,
+        wanted: impl Fn(&Record) -> bool,
+    ) -> Result<Page, Error> {
+        let tenant = self.inner.tenant(tenant).await?;
+        let size = self.inner.settled(&tenant).await?.ledger.size();
+        let log = LogId::Tenant(tenant.id.clone());
+        let mut end = before.unwrap_or(size).min(size);
+        let stop = end.saturating_sub(MAX_SCAN);
+        let mut items = Vec::new();
+        while end > stop {
+            let from = end.saturating_sub(STEP).max(stop);
+            let count = usize::try_from(end - from).unwrap_or(usize::MAX);
+            let entries = self.inner.parts.sink.read(&log, from, count).await?;
+            if entries.len() != count {
+                return Err(StoreError::Corrupt(format!("log {log} lacks entries below {end}")).into());
+            }
+            for (index, entry) in (from..end).rev().zip(entries.into_iter().rev()) {
+                let record = Record::open(&entry)?;
+                if !wanted(&record) {
+                    continue;
+                }
+                if items.len() == limit {
+                    return Ok(Page { items, next: Some(index + 1) });
+                }
+                items.push(Recorded { index, entry, record });
+            }
+            end = from;
+        }
+        Ok(Page { items, next: (end > 0).then_some(end) })
+    }
+
+    /// The signed checkpoint over a tenant's log, `None` while it is empty.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn checkpoint(&self, tenant: &TenantId) -> Result<Option<String>, Error> {
+        let tenant = self.inner.tenant(tenant).await?;
+        let sequencer = self.inner.settled(&tenant).await?;
+        Ok(sequencer.ledger.checkpoint().map(str::to_owned))
+    }
+
+    /// The verifier key of a tenant's log: `name+hash+key`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn log_verifier(&self, tenant: &TenantId) -> Result<String, Error> {
+        let tenant = self.inner.tenant(tenant).await?;
+        let sequencer = self.inner.settled(&tenant).await?;
+        Ok(sequencer.ledger.key().to_string())
+    }
+
+    /// Up to `limit` entries of a tenant's log from index `from`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and what the store says.
+    pub async fn entries(&self, tenant: &TenantId, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+        let tenant = self.inner.tenant(tenant).await?;
+        Ok(self.inner.parts.sink.read(&LogId::Tenant(tenant.id.clone()), from, limit).await?)
+    }
+
+    /// Stores the risk histories of every tenant in use, so that the next start replays little.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn snapshot(&self) -> Result<(), Error> {
+        let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
+        for tenant in tenants {
+            let mut sequencer = self.inner.settled(&tenant).await?;
+            sequencer.snapshot(&self.inner).await?;
+        }
+        Ok(())
+    }
+}
