@@ -42,6 +42,16 @@ pub enum Code {
     IssuerUnknown,
     /// The certified key is weak or of an algorithm that is not used.
     KeyNotAllowed,
+    /// What was presented as proof of possession does not prove it.
+    PossessionInvalid,
+    /// A certificate or serial number without proof that its key is held.
+    PossessionMissing,
+    /// The proof was used before.
+    PossessionReplayed,
+    /// The proof is too old, or from the future.
+    PossessionStale,
+    /// No more proofs can be remembered, so none can be told from a replay.
+    PossessionUnavailable,
     /// The revocations of this issuer are not known here.
     RevocationUnknown,
     /// The scope in the certificate does not cover the action.
@@ -102,7 +112,7 @@ impl core::error::Error for Denied {}
 
 impl Code {
     /// Every code, for tables and tests.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::ActionMalformed,
         Self::AgentExpired,
         Self::AgentInactive,
@@ -117,6 +127,11 @@ impl Code {
         Self::IssuerRevoked,
         Self::IssuerUnknown,
         Self::KeyNotAllowed,
+        Self::PossessionInvalid,
+        Self::PossessionMissing,
+        Self::PossessionReplayed,
+        Self::PossessionStale,
+        Self::PossessionUnavailable,
         Self::RevocationUnknown,
         Self::ScopeViolation,
         Self::SignatureInvalid,
@@ -184,6 +199,29 @@ impl Code {
                 401,
                 "the certified key is not acceptable; use RSA-2048, P-256 or Ed25519",
             ),
+            Self::PossessionInvalid => (
+                "possession_invalid",
+                401,
+                "the request is not signed with the certified key in the form asked for; sign it so",
+            ),
+            Self::PossessionMissing => (
+                "possession_missing",
+                401,
+                "nothing proves that the certified key is held; use mutual TLS, or sign the request",
+            ),
+            Self::PossessionReplayed => (
+                "possession_replayed",
+                401,
+                "this signature was used before; sign each request with a new nonce",
+            ),
+            Self::PossessionStale => (
+                "possession_stale",
+                401,
+                "the signature is not of this minute; sign again, by the right clock",
+            ),
+            Self::PossessionUnavailable => {
+                ("possession_unavailable", 503, "too many signatures at once; send the request again")
+            }
             Self::RevocationUnknown => (
                 "revocation_unknown",
                 503,

@@ -6,8 +6,14 @@ pub mod anchor;
 mod cache;
 pub mod denied;
 mod issuer;
+#[cfg(feature = "tower")]
+pub mod layer;
 mod leaf;
 pub mod policy;
+#[cfg(feature = "possession")]
+pub mod possession;
+#[cfg(feature = "tower")]
+pub mod report;
 pub mod revocation;
 pub mod verifier;
 

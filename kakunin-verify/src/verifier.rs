@@ -81,6 +81,15 @@ impl Verifier {
         Ok(VerifiedAgent::new(leaf, self.0.clone()))
     }
 
+    /// Whose certificate chain this is, standing or not: [`VerifiedAgent::authorize`] and
+    /// [`VerifiedAgent::recheck`] say whether it still does.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`], except for what revocation and the issuer's standing would say.
+    pub fn identify<C: AsRef<[u8]>>(&self, chain: &[C], now: UnixTime) -> Result<VerifiedAgent, Denied> {
+        Ok(VerifiedAgent::new(self.0.leaf(chain, now)?, self.0.clone()))
+    }
+
     /// Accepts a chain and allows one action: the whole check of one request.
     ///
     /// # Errors

@@ -1,0 +1,108 @@
+//! The agent's side: what to sign, and how it is sent.
+
+use base64ct::{Base64, Encoding};
+use kakunin_core::id::Serial;
+use kakunin_core::key::{KeyAlgorithm, Signature};
+use kakunin_core::time::UnixTime;
+use kakunin_core::x509::der::{Reader, Writer};
+
+use super::{TAG, algorithm_name, invalid};
+use crate::denied::Denied;
+
+const LABEL: &str = "kakunin";
+
+/// A request that is about to be signed with the key of an agent's certificate.
+#[derive(Clone, Debug)]
+pub struct RequestToSign {
+    base: String,
+    input: String,
+    algorithm: KeyAlgorithm,
+}
+
+impl RequestToSign {
+    /// By method and target (origin form), for the certificate `serial` with a key of `algorithm`. `nonce`
+    /// has 16 to 64 printable characters without `"` and `\`, and is never used again.
+    #[must_use]
+    pub fn new(
+        method: &str,
+        target: &str,
+        serial: &Serial,
+        algorithm: KeyAlgorithm,
+        nonce: &str,
+        created: UnixTime,
+    ) -> Self {
+        let (alg, created) = (algorithm_name(algorithm), created.secs());
+        let params = format!(
+            "(\"@method\" \"@request-target\");created={created};keyid=\"{serial}\";alg=\"{alg}\";\
+             nonce=\"{nonce}\";tag=\"{TAG}\""
+        );
+        let base =
+            format!("\"@method\": {method}\n\"@request-target\": {target}\n\"@signature-params\": {params}");
+        Self { base, input: format!("{LABEL}={params}"), algorithm }
+    }
+
+    /// The bytes to sign: the signature base (RFC 9421, 2.5).
+    #[must_use]
+    pub fn to_be_signed(&self) -> &[u8] {
+        self.base.as_bytes()
+    }
+
+    /// The value of `Signature-Input`.
+    #[must_use]
+    pub fn signature_input(&self) -> &str {
+        &self.input
+    }
+
+    /// The value of `Signature`, from a signature in X.509 form.
+    ///
+    /// # Errors
+    /// [`Denied`] with `possession_invalid` if it is not a signature of that algorithm.
+    pub fn signature(&self, signature: &Signature) -> Result<String, Denied> {
+        let octets = match self.algorithm {
+            KeyAlgorithm::P256 => to_raw(signature.as_bytes())?,
+            _ => signature.as_bytes().to_vec(),
+        };
+        Ok(format!("{LABEL}=:{}:", Base64::encode_string(&octets)))
+    }
+}
+
+/// ECDSA signatures are `r || s` in RFC 9421, 3.3.4, and a DER sequence in X.509.
+pub(super) fn to_der(raw: &[u8]) -> Result<Vec<u8>, Denied> {
+    if raw.len() != 64 {
+        return Err(invalid("signature"));
+    }
+    let (r, s) = raw.split_at(32);
+    let mut out = Writer::new();
+    out.sequence(|w| _ = w.unsigned(r).unsigned(s));
+    Ok(out.into_bytes())
+}
+
+fn to_raw(der: &[u8]) -> Result<Vec<u8>, Denied> {
+    let read = || {
+        let mut body = Reader::new(der).sequence()?;
+        Ok::<_, kakunin_core::x509::der::DerError>([body.positive_integer()?, body.positive_integer()?])
+    };
+    let mut raw = Vec::with_capacity(64);
+    for number in read().map_err(|_| invalid("signature"))? {
+        let number = number.strip_prefix(&[0]).unwrap_or(number);
+        let padding = 32_usize.checked_sub(number.len()).ok_or_else(|| invalid("signature"))?;
+        raw.extend(std::iter::repeat_n(0, padding));
+        raw.extend_from_slice(number);
+    }
+    Ok(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_signature_are_the_same_numbers() {
+        let mut small = [0; 64];
+        (small[31], small[40]) = (1, 7);
+        for raw in [[0x80; 64], [0x7f; 64], small] {
+            assert_eq!(to_raw(&to_der(&raw).unwrap()).unwrap(), raw);
+        }
+        assert!(to_der(&[1; 63]).is_err() && to_raw(&[]).is_err());
+    }
+}
