@@ -262,6 +262,13 @@ impl ScopeSet {
     }
 }
 
+impl ScopeSet {
+    /// The scopes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Scope> {
+        self.0.iter()
+    }
+}
+
 impl TryFrom<Vec<Scope>> for ScopeSet {
     type Error = ScopeError;
 

@@ -112,6 +112,34 @@ impl UnixTime {
         Self(self.0 - self.0 % SECOND)
     }
 
+    /// Reads RFC 3339 in UTC, `2026-11-23T08:00:00.123Z` or with `+00:00`; finer than milliseconds is cut.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let local = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?;
+        let (whole, fraction) = local.split_once('.').unwrap_or((local, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let shape = whole.bytes().enumerate().all(|(i, b)| match i {
+            4 | 7 => b == b'-',
+            10 => b == b'T',
+            13 | 16 => b == b':',
+            _ => b.is_ascii_digit(),
+        });
+        if whole.len() != 19 || !shape || !digits(fraction) || fraction.len() > 9 {
+            return None;
+        }
+        let number = |from: usize, to: usize| whole.get(from..to)?.parse::<u64>().ok();
+        let civil = Civil {
+            year: number(0, 4)?,
+            month: number(5, 7)?,
+            day: number(8, 10)?,
+            hour: number(11, 13)?,
+            minute: number(14, 16)?,
+            second: number(17, 19)?,
+        };
+        let millis = format!("{fraction:0<3}").get(..3)?.parse::<u64>().ok()?;
+        civil.to_time().map(|time| time.plus(millis))
+    }
+
     /// Calendar date and time of day in UTC.
     #[must_use]
     pub fn civil(self) -> Civil {
@@ -200,6 +228,30 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_what_it_writes_and_little_else() {
+        let read = |text: &str| UnixTime::from_rfc3339(text).map(|t| t.to_string());
+        for good in ["2026-11-23T08:00:00.123Z", "1970-01-01T00:00:00.000Z", "2028-02-29T23:59:59.999Z"] {
+            assert_eq!(read(good).as_deref(), Some(good));
+        }
+        assert_eq!(read("2026-11-23T08:00:00+00:00").as_deref(), Some("2026-11-23T08:00:00.000Z"));
+        assert_eq!(read("2026-11-23T08:00:00.5Z").as_deref(), Some("2026-11-23T08:00:00.500Z"));
+        for bad in [
+            "",
+            "Z",
+            "2026-11-23",
+            "2026-02-29T00:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23t08:00:00z",
+            "2026-11-23T08:00:00.Z",
+            "2026-11-23T08:00:00+01:00",
+            "2026-11-23T08:00:0\u{e9}Z",
+            "+026-11-23T08:00:00Z",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn shows_rfc3339() {

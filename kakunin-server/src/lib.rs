@@ -1,3 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod demo;
+pub mod http;
 pub mod replay;
+pub mod serve;

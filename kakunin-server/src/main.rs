@@ -1,90 +1,88 @@
 //! The command `kakunin`.
 
-use std::path::PathBuf;
+mod arguments;
+
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use kakunin_core::key::KeyAlgorithm;
-use kakunin_server::replay::{self, Options, ScopeColumn};
-
-/// Machine identity for AI agents, taken away by itself when they misbehave.
-#[derive(Parser)]
-#[command(name = "kakunin", version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Feeds recorded agent traces through issuance, scope check, scoring and revocation.
-    Replay {
-        /// Events, one JSON object a line, gzipped.
-        file: PathBuf,
-        /// Agents with their scopes; `agents.jsonl.gz` beside the events if not given.
-        #[arg(long)]
-        agents: Option<PathBuf>,
-        /// Which list of the agents file becomes the certificate's scope.
-        #[arg(long, value_enum, default_value_t = Scope::Suite)]
-        scope: Scope,
-        /// Algorithm of the agents' keys.
-        #[arg(long, value_enum, default_value_t = Key::Rsa2048)]
-        key: Key,
-        /// Keep the log in this folder instead of one that goes away.
-        #[arg(long)]
-        data: Option<PathBuf>,
-        /// Print one JSON object instead of a table.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Scope {
-    Job,
-    Suite,
-    Broad,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Key {
-    #[value(name = "rsa-2048")]
-    Rsa2048,
-    P256,
-    Ed25519,
-}
+use arguments::{Arguments, Command};
+use clap::Parser;
+use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
+use kakunin_server::{demo, http, replay};
 
 fn main() -> ExitCode {
-    let Command::Replay { file, agents, scope, key, data, json } = Arguments::parse().command;
-    let options = Options {
-        scope: match scope {
-            Scope::Job => ScopeColumn::Job,
-            Scope::Suite => ScopeColumn::Suite,
-            Scope::Broad => ScopeColumn::Broad,
-        },
-        key: match key {
-            Key::Rsa2048 => KeyAlgorithm::Rsa2048,
-            Key::P256 => KeyAlgorithm::P256,
-            Key::Ed25519 => KeyAlgorithm::Ed25519,
-        },
-        agents,
-        data,
-        progress: !json,
-    };
-    match replay::run(&file, &options) {
-        Ok(report) if json => print(&report.to_json()),
-        Ok(report) => print(&report.to_string()),
-        Err(error) => {
-            eprintln!("kakunin: {error}");
-            ExitCode::FAILURE
+    match Arguments::parse().command {
+        Command::Serve(serve) => {
+            log_to_stderr(serve.log_json);
+            ended(in_runtime(run(serve.into())))
         }
+        Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
+        Command::Replay(options) => replay_trace(&options),
+        Command::Openapi => match http::openapi().to_pretty_json() {
+            Ok(text) => print(&text),
+            Err(error) => ended::<serde_json::Error>(Err(error)),
+        },
+    }
+}
+
+async fn run(options: ServeOptions) -> Result<(), ServeError> {
+    let stop = stop_on_signals()?;
+    let server = Server::bind(&options).await?;
+    let url = server.url()?;
+    let deployment = server.deployment();
+    if let Some(key) = &deployment.admin_key {
+        print(&format!(
+            "kakunin: new deployment. Admin key, shown once and written to {}:\n{}",
+            deployment.admin_key_file.display(),
+            key.reveal()
+        ));
+    }
+    let (domain, tenant) = (&deployment.kakunin.place().trust_domain, &deployment.tenant);
+    print(&format!("kakunin: ready at {url}, trust domain {domain}, first tenant {tenant}"));
+    server.serve(stop).await
+}
+
+fn replay_trace(options: &arguments::Replay) -> ExitCode {
+    match replay::run(&options.file, &options.into()) {
+        Ok(report) if options.json => print(&report.to_json()),
+        Ok(report) => print(&report.to_string()),
+        Err(error) => ended(Err(error)),
+    }
+}
+
+fn in_runtime<T, E: From<std::io::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    // One line, with its causes where the error does not name them itself.
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    eprintln!("kakunin: {text}");
+    ExitCode::FAILURE
+}
+
+fn log_to_stderr(json: bool) {
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    if json {
+        builder.json().init();
+    } else {
+        builder.with_ansi(std::io::stderr().is_terminal()).init();
     }
 }
 
 /// Prints to a pipe that may be closed already.
 fn print(text: &str) -> ExitCode {
-    use std::io::Write;
-    match writeln!(std::io::stdout(), "{text}") {
+    let mut out = std::io::stdout();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -111,6 +111,37 @@ impl Kakunin {
         Ok(Self { inner: Arc::new(inner), by: None })
     }
 
+    /// What the deployment that these parts hold was made as, if they hold one: trust domain, public URL
+    /// and extension arc.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn made_as(parts: &Parts) -> Result<Option<(TrustDomain, String, String)>, Error> {
+        let (head, _) = parts.sink.head(&LogId::System).await?;
+        if head.frontier.size() == 0 {
+            return Ok(None);
+        }
+        system::level(parts).await?;
+        match system::row(parts, system::DEPLOYMENT).await? {
+            Control::DeploymentCreated { trust_domain, public_url, arc, .. } => {
+                Ok(Some((trust_domain, public_url, arc)))
+            }
+            _ => Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into()),
+        }
+    }
+
+    /// Whether store and keys can be used now: the head of the log is read, and the log key signs.
+    ///
+    /// # Errors
+    /// What they say.
+    pub async fn check(&self) -> Result<(), Error> {
+        let inner = &self.inner;
+        inner.parts.sink.head(&LogId::System).await?;
+        inner.log_signer.sign(b"kakunin: are you there?").await?;
+        inner.ca.signer.sign(b"kakunin: are you there?").await?;
+        Ok(())
+    }
+
     /// The same deployment, whose records from here on say that `who` asked for them.
     #[must_use]
     pub fn acting_as(&self, who: ShortName) -> Self {

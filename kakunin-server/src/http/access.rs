@@ -1,0 +1,184 @@
+//! Tenants, and the keys that may call the API in their name.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kakunin_core::access::{ApiKeyFacts, Role};
+use kakunin_core::agent::{AgentError, Label};
+use kakunin_core::id::TenantId;
+use kakunin_core::time::{DAY, SECOND};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::agent_body::text_of;
+use super::app::App;
+use super::auth::{Admin, Caller};
+use super::error::{ApiError, ErrorBody};
+use super::json::{Data, Json};
+
+/// A tenant.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantBody {
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
+    id: String,
+}
+
+/// Makes a tenant, if it is not there yet: its agents, its log, and nothing of another tenant's.
+#[utoipa::path(
+    post, path = "/api/v1/tenants", tag = "access", request_body = TenantBody,
+    responses(
+        (status = 201, description = "It is there.", body = Data<TenantBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn create_tenant(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    Json(body): Json<TenantBody>,
+) -> Result<Response, ApiError> {
+    let tenant: TenantId = body.id.parse().map_err(AgentError::from)?;
+    caller.kakunin(&app).create_tenant(&tenant).await?;
+    Ok((StatusCode::CREATED, Data { data: body }).into_response())
+}
+
+/// What a key may do; each may also do what those before it may.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum RoleName {
+    /// Reads.
+    Reader,
+    /// Reports events.
+    Reporter,
+    /// Registers, certifies, revokes.
+    Operator,
+    /// Makes tenants and keys.
+    Admin,
+}
+
+/// A key to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewKeyBody {
+    /// Whose key; the caller's tenant if not given.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
+    tenant: Option<String>,
+    #[schema(inline)]
+    role: RoleName,
+    /// What it is for.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
+    )]
+    label: String,
+    /// After how many seconds it is refused; never if not given.
+    #[schema(minimum = 1, maximum = 315_360_000)]
+    expires_in: Option<u64>,
+}
+
+/// A key.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct KeyBody {
+    id: String,
+    tenant: String,
+    role: String,
+    label: String,
+    created_at: String,
+    expires_at: Option<String>,
+    /// The key itself, once: it is kept nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+impl KeyBody {
+    fn new(facts: &ApiKeyFacts, key: Option<String>) -> Self {
+        Self {
+            id: facts.id.to_string(),
+            tenant: facts.tenant.to_string(),
+            role: text_of(&facts.role),
+            label: facts.label.as_str().to_owned(),
+            created_at: facts.created_at.to_string(),
+            expires_at: facts.expires_at.map(|at| at.to_string()),
+            key,
+        }
+    }
+}
+
+/// Makes a key. It is in the answer, and nowhere else.
+#[utoipa::path(
+    post, path = "/api/v1/api-keys", tag = "access", request_body = NewKeyBody,
+    responses(
+        (status = 201, description = "Made.", body = Data<KeyBody>),
+        (status = "4XX", description = "Refused; 404 if there is no such tenant.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn create_key(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    Json(body): Json<NewKeyBody>,
+) -> Result<Response, ApiError> {
+    let tenant = tenant_of(&caller, body.tenant.as_deref())?;
+    let label: Label = body.label.parse()?;
+    let role = match body.role {
+        RoleName::Reader => Role::Reader,
+        RoleName::Reporter => Role::Reporter,
+        RoleName::Operator => Role::Operator,
+        RoleName::Admin => Role::Admin,
+    };
+    let bounds = |seconds: &u64| (1..=10 * 365 * DAY / SECOND).contains(seconds);
+    if body.expires_in.as_ref().is_some_and(|seconds| !bounds(seconds)) {
+        return Err(ApiError::unprocessable("expires_in_invalid", "`expires_in` is 1 s to 10 years"));
+    }
+    let expires = body.expires_in.map(|seconds| app.now().plus(seconds * SECOND));
+    let (facts, key) = caller.kakunin(&app).create_api_key(&tenant, role, label, expires).await?;
+    let body = KeyBody::new(&facts, Some(key.reveal().to_owned()));
+    Ok((StatusCode::CREATED, Data { data: body }).into_response())
+}
+
+fn tenant_of(caller: &Caller, named: Option<&str>) -> Result<TenantId, ApiError> {
+    match named {
+        None => Ok(caller.tenant().clone()),
+        Some(text) => Ok(text.parse().map_err(AgentError::from)?),
+    }
+}
+
+/// Lists the keys of the caller's tenant, without their secrets.
+#[utoipa::path(
+    get, path = "/api/v1/api-keys", tag = "access",
+    responses(
+        (status = 200, description = "Keys.", body = Data<Vec<KeyBody>>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn list_keys(State(app): State<App>, Admin(caller): Admin) -> Data<Vec<KeyBody>> {
+    let keys = app.kakunin.api_keys(caller.tenant());
+    Data { data: keys.iter().map(|facts| KeyBody::new(facts, None)).collect() }
+}
+
+/// A key that was taken away.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RevokedKey {
+    id: String,
+    /// `revoked`
+    status: String,
+}
+
+/// Takes a key of the caller's tenant away; it is refused from now on.
+#[utoipa::path(
+    delete, path = "/api/v1/api-keys/{id}", tag = "access",
+    params(("id" = String, Path, description = "The key's identifier.", format = "uuid")),
+    responses(
+        (status = 200, description = "Taken away.", body = Data<RevokedKey>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn revoke_key(
+    State(app): State<App>,
+    Admin(caller): Admin,
+    Path(id): Path<String>,
+) -> Result<Data<RevokedKey>, ApiError> {
+    let key = id.parse().map_err(|_| ApiError::not_found("API key"))?;
+    caller.kakunin(&app).revoke_api_key(caller.tenant(), &key).await?;
+    Ok(Data { data: RevokedKey { id, status: "revoked".to_owned() } })
+}

@@ -1,0 +1,334 @@
+//! Agents and certificates as the API shows them, in the spellings that clients of this kind use.
+
+use kakunin_core::agent::{Agent, AgentError, Document, NewAgent};
+use kakunin_core::revoke::Cause;
+use kakunin_core::scope::ScopeSet;
+use kakunin_core::service::CertificateEntry;
+use kakunin_core::time::UnixTime;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+use super::json::Free;
+
+/// One scope, such as `read:accounts` or `read:accounts/*`.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, pattern = r"^(?=.{3,128}$)[a-z][a-z0-9_-]{0,31}:(\*|[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})*(/\*)?)$")]
+pub(crate) struct ScopeText(pub(crate) String);
+
+/// Limits on money, which the certificate pins by their hash. Whole numbers only.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FinancialScope {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 9_007_199_254_740_991_i64, nullable = false)]
+    max_single_trade_usd: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 9_007_199_254_740_991_i64, nullable = false)]
+    daily_limit_usd: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 32, nullable = false)]
+    permitted_instruments: Option<Vec<Item>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 32, nullable = false)]
+    permitted_venues: Option<Vec<Item>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    leverage_permitted: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 1000, nullable = false)]
+    max_leverage_ratio: Option<u32>,
+}
+
+/// Name of an instrument or venue.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = String, pattern = r"^[A-Za-z0-9._:/-]{1,32}$")]
+pub(crate) struct Item(String);
+
+impl FinancialScope {
+    /// Its one spelling (RFC 8785), whose hash goes into the certificate.
+    pub(crate) fn document(&self) -> Result<Document, ApiError> {
+        let item = |Item(text): &Item| {
+            (1..=32).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/-".contains(&b))
+        };
+        let fits =
+            |list: &Option<Vec<Item>>| list.as_ref().is_none_or(|l| l.len() <= 32 && l.iter().all(item));
+        let safe = |n: Option<u64>| n.is_none_or(|n| n <= 9_007_199_254_740_991);
+        let good = fits(&self.permitted_instruments)
+            && fits(&self.permitted_venues)
+            && safe(self.max_single_trade_usd)
+            && safe(self.daily_limit_usd)
+            && self.max_leverage_ratio.is_none_or(|n| n <= 1_000);
+        if !good {
+            let sentence = "a name in `financial_scope` has other characters than A-Z a-z 0-9 . _ : / -, or a number is too large";
+            return Err(ApiError::unprocessable("financial_scope_invalid", sentence));
+        }
+        let text = serde_json_canonicalizer::to_string(self).map_err(|_| {
+            ApiError::unprocessable("financial_scope_invalid", "`financial_scope` does not encode")
+        })?;
+        Ok(Document::try_from(text)?)
+    }
+}
+
+/// Whatever its owner wants to find again; `permitted_actions` and `operator_org` are read out of it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+#[schema(value_type = Object)]
+pub(crate) struct Metadata(Free);
+
+type Apart = (Option<String>, Option<Vec<ScopeText>>, Option<Document>);
+
+impl Metadata {
+    /// Organization, scope, and the rest.
+    pub(crate) fn apart(self) -> Result<Apart, ApiError> {
+        let Value::Object(mut members) = self.0.0 else {
+            return Err(ApiError::unprocessable("metadata_invalid", "`metadata` is an object"));
+        };
+        let organization = members.remove("operator_org").map(serde_json::from_value).transpose();
+        let scope = members.remove("permitted_actions").map(serde_json::from_value).transpose();
+        let (Ok(organization), Ok(scope)) = (organization, scope) else {
+            let sentence = "`operator_org` is a text, `permitted_actions` a list of texts";
+            return Err(ApiError::unprocessable("metadata_invalid", sentence));
+        };
+        let rest = if members.is_empty() {
+            None
+        } else {
+            Some(Document::try_from(Free(Value::Object(members)).canonical()?)?)
+        };
+        Ok((organization, scope, rest))
+    }
+}
+
+/// An agent to be registered.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewAgentBody {
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
+    )]
+    name: String,
+    /// SHA-256 of the model it runs.
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    model_hash: String,
+    /// Name of the model, for people.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
+    )]
+    model: Option<String>,
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
+    )]
+    version: Option<String>,
+    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    description: Option<String>,
+    /// Where it runs; `production` if not given.
+    #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
+    environment: Option<String>,
+    /// The organizational unit of its certificates.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
+    )]
+    fleet: Option<String>,
+    /// Who runs it: the organization of its certificates.
+    #[serde(alias = "operator_org")]
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
+    )]
+    organization: Option<String>,
+    /// What it may do; an empty list allows nothing.
+    #[serde(alias = "permitted_actions")]
+    #[schema(max_items = 64)]
+    scope: Option<Vec<ScopeText>>,
+    financial_scope: Option<FinancialScope>,
+    metadata: Option<Metadata>,
+}
+
+pub(crate) fn scope_set(scope: Vec<ScopeText>) -> Result<ScopeSet, AgentError> {
+    Ok(ScopeSet::parse(scope.into_iter().map(|ScopeText(text)| text))?)
+}
+
+impl NewAgentBody {
+    pub(crate) fn into_spec(self) -> Result<NewAgent, ApiError> {
+        let (organization, permitted, metadata) = match self.metadata {
+            Some(metadata) => metadata.apart()?,
+            None => (None, None, None),
+        };
+        let scope = self.scope.or(permitted).unwrap_or_default();
+        let base = NewAgent::new(&self.name, &self.model_hash, [""; 0])?;
+        let label = |text: Option<String>| text.map(|t| t.parse()).transpose();
+        Ok(NewAgent {
+            fleet: label(self.fleet)?,
+            organization: label(self.organization.or(organization))?,
+            environment: match self.environment {
+                Some(environment) => environment.parse().map_err(AgentError::from)?,
+                None => base.environment,
+            },
+            scope: scope_set(scope)?,
+            constraints: self.financial_scope.map(|scope| scope.document()).transpose()?,
+            model: label(self.model)?,
+            version: label(self.version)?,
+            description: self.description.map(TryInto::try_into).transpose()?,
+            metadata,
+            ..base
+        })
+    }
+}
+
+/// An agent.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AgentBody {
+    #[schema(format = "uuid")]
+    id: String,
+    tenant_id: String,
+    name: String,
+    model: Option<String>,
+    model_hash: String,
+    version: Option<String>,
+    description: Option<String>,
+    environment: String,
+    fleet: Option<String>,
+    operator_org: Option<String>,
+    /// `pending`, `active`, `suspended` or `retired`.
+    status: String,
+    /// Mail is not received for agents here: always null.
+    inbox_address: Option<String>,
+    /// What its next certificate allows.
+    scope: Vec<String>,
+    #[schema(value_type = Option<Object>)]
+    financial_scope: Option<Value>,
+    #[schema(value_type = Object)]
+    metadata: Value,
+    /// Serial number of its newest certificate.
+    certificate_serial: Option<String>,
+    created_at: String,
+    updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificates: Option<Vec<CertificateBody>>,
+}
+
+impl AgentBody {
+    pub(crate) fn new(agent: &Agent, certificates: Option<Vec<CertificateBody>>) -> Self {
+        let spec = &agent.spec;
+        let text = |label: &Option<kakunin_core::agent::Label>| label.as_ref().map(|l| l.as_str().to_owned());
+        let scope: Vec<String> = scope_texts(&spec.scope);
+        let operator_org = text(&spec.organization);
+        Self {
+            id: agent.id.to_string(),
+            tenant_id: agent.tenant.to_string(),
+            name: spec.name.as_str().to_owned(),
+            model: text(&spec.model),
+            model_hash: spec.model_hash.to_string(),
+            version: text(&spec.version),
+            description: spec.description.as_ref().map(|d| d.as_str().to_owned()),
+            environment: spec.environment.to_string(),
+            fleet: text(&spec.fleet),
+            status: agent.state.to_string(),
+            inbox_address: None,
+            financial_scope: document(spec.constraints.as_ref()),
+            metadata: metadata(spec.metadata.as_ref(), &scope, operator_org.as_deref()),
+            scope,
+            operator_org,
+            certificate_serial: agent.certificate.map(|serial| serial.to_string()),
+            created_at: agent.registered_at.to_string(),
+            updated_at: agent.updated_at.to_string(),
+            certificates,
+        }
+    }
+}
+
+// As it was given: with the members that were read out of it.
+fn metadata(kept: Option<&Document>, scope: &[String], organization: Option<&str>) -> Value {
+    let mut members = match document(kept) {
+        Some(Value::Object(members)) => members,
+        _ => serde_json::Map::new(),
+    };
+    members.insert("permitted_actions".to_owned(), scope.into());
+    if let Some(organization) = organization {
+        members.insert("operator_org".to_owned(), organization.into());
+    }
+    Value::Object(members)
+}
+
+/// A document as JSON.
+pub(crate) fn document(text: Option<&Document>) -> Option<Value> {
+    text.and_then(|text| serde_json::from_str(text.as_str()).ok())
+}
+
+pub(crate) fn scope_texts(scope: &ScopeSet) -> Vec<String> {
+    scope.iter().map(|scope| scope.as_str().to_owned()).collect()
+}
+
+/// A certificate.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CertificateBody {
+    /// Its serial number: what a certificate is called here.
+    pub(crate) id: String,
+    pub(crate) agent_id: String,
+    pub(crate) tenant_id: String,
+    /// 32 upper-case hex digits.
+    pub(crate) serial_number: String,
+    /// Where the key is; null when the workload keeps it.
+    pub(crate) kms_key_arn: Option<String>,
+    /// The certificate; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate_pem: Option<String>,
+    /// The certificates above it, issuing CA first; only where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) chain_pem: Option<String>,
+    /// `active`, `suspended`, `revoked` or `expired`.
+    pub(crate) status: String,
+    pub(crate) profile: String,
+    pub(crate) issued_at: String,
+    pub(crate) expires_at: String,
+    pub(crate) revoked_at: Option<String>,
+    pub(crate) revocation_reason: Option<String>,
+}
+
+impl CertificateBody {
+    pub(crate) fn listed(agent: &Agent, entry: &CertificateEntry, now: UnixTime) -> Self {
+        let facts = &entry.facts;
+        let status = match entry.revocation {
+            Some(revocation) if revocation.cause == Cause::Hold => "suspended",
+            Some(_) => "revoked",
+            None if now > facts.not_after => "expired",
+            None => "active",
+        };
+        Self {
+            id: facts.serial.to_string(),
+            agent_id: agent.id.to_string(),
+            tenant_id: agent.tenant.to_string(),
+            serial_number: facts.serial.to_string(),
+            kms_key_arn: entry.key.as_ref().map(|key| key.as_str().to_owned()),
+            certificate_pem: None,
+            chain_pem: None,
+            status: status.to_owned(),
+            profile: text_of(&entry.profile),
+            issued_at: facts.not_before.to_string(),
+            expires_at: facts.not_after.to_string(),
+            revoked_at: entry.revocation.map(|r| r.at.to_string()),
+            revocation_reason: entry.revocation.map(|r| text_of(&r.cause)),
+        }
+    }
+}
+
+/// The text that a unit variant is in JSON.
+pub(crate) fn text_of(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(text)) => text,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,246 @@
+//! Agents: registered, listed, changed, retired.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kakunin_core::agent::{AgentState, NewAgent};
+use kakunin_core::id::AgentId;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::agent_body::{AgentBody, CertificateBody, FinancialScope, Metadata, NewAgentBody};
+use super::app::App;
+use super::auth::{Operator, Reader};
+use super::error::{ApiError, ErrorBody};
+use super::json::{Data, Json};
+use super::page::{self, ListBody, Meta, Params};
+
+/// Identifier of an agent in a path; what is not one is an agent that does not exist.
+pub(crate) fn agent_id(text: &str) -> Result<AgentId, ApiError> {
+    text.parse().map_err(|_| ApiError::not_found("agent"))
+}
+
+/// Registers an agent. It is `pending` until it is given a certificate.
+#[utoipa::path(
+    post, path = "/api/v1/agents", tag = "agents", request_body = NewAgentBody,
+    responses(
+        (status = 201, description = "Registered.", body = Data<AgentBody>,
+            links(("certify" = (operation_id = "certify", parameters(("id" = "$response.body#/data/id")))),
+                ("get" = (operation_id = "get", parameters(("id" = "$response.body#/data/id")))))),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Json(body): Json<NewAgentBody>,
+) -> Result<Response, ApiError> {
+    let spec = body.into_spec()?;
+    let agent = caller.kakunin(&app).register(caller.tenant(), spec).await?;
+    Ok((StatusCode::CREATED, Data { data: AgentBody::new(&agent, None) }).into_response())
+}
+
+/// Which agents.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AgentQuery {
+    /// Only those in this state.
+    #[param(inline)]
+    status: Option<Status>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u16>,
+    /// How many to pass over.
+    #[param(minimum = 0, maximum = 1_000_000, default = 0)]
+    offset: Option<u32>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Pending,
+    Active,
+    Suspended,
+    Retired,
+}
+
+/// Lists agents in the order of their registration.
+#[utoipa::path(
+    get, path = "/api/v1/agents", tag = "agents", params(AgentQuery),
+    responses(
+        (status = 200, description = "Agents.", body = ListBody<AgentBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Params(query): Params<AgentQuery>,
+) -> Result<Response, ApiError> {
+    let limit = page::limit(query.limit)?;
+    let offset = query.offset.unwrap_or(0);
+    if offset > 1_000_000 {
+        return Err(ApiError::bad_request("offset_invalid", "`offset` is 0 to 1000000"));
+    }
+    let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+    let state = query.status.map(|status| match status {
+        Status::Pending => AgentState::Pending,
+        Status::Active => AgentState::Active,
+        Status::Suspended => AgentState::Suspended,
+        Status::Retired => AgentState::Retired,
+    });
+    let (agents, total) = app.kakunin.agents(caller.tenant(), state, offset, limit).await?;
+    let data = agents.iter().map(|agent| AgentBody::new(agent, None)).collect();
+    Ok(axum::Json(ListBody::<AgentBody> { data, meta: Meta { total, limit, offset } }).into_response())
+}
+
+/// One agent with its certificates.
+#[utoipa::path(
+    get, path = "/api/v1/agents/{id}", tag = "agents",
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "The agent.", body = Data<AgentBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Path(id): Path<String>,
+) -> Result<Data<AgentBody>, ApiError> {
+    let id = agent_id(&id)?;
+    let agent = app.kakunin.agent(caller.tenant(), &id).await?;
+    let certificates = app.kakunin.certificates(caller.tenant(), &id).await?;
+    let now = app.now();
+    let certificates = certificates.iter().map(|c| CertificateBody::listed(&agent, c, now)).collect();
+    Ok(Data { data: AgentBody::new(&agent, Some(certificates)) })
+}
+
+/// What is to change; members that are left out stay, `null` takes away what is optional.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AgentChange {
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$",
+        nullable = false
+    )]
+    name: Option<String>,
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$", nullable = false)]
+    model_hash: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$")]
+    model: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$")]
+    version: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    description: Option<Option<String>>,
+    /// What its next certificate allows.
+    #[serde(alias = "permitted_actions")]
+    #[schema(max_items = 64, nullable = false)]
+    scope: Option<Vec<super::agent_body::ScopeText>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<FinancialScope>)]
+    financial_scope: Option<Option<FinancialScope>>,
+    #[schema(nullable = false)]
+    metadata: Option<Metadata>,
+}
+
+// Tells a member that is null from one that is not there.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(d).map(Some)
+}
+
+/// Changes what an agent is registered as; it takes effect with its next certificate.
+#[utoipa::path(
+    patch, path = "/api/v1/agents/{id}", tag = "agents", request_body = AgentChange,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "As it is registered now.", body = Data<AgentBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn patch(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(change): Json<AgentChange>,
+) -> Result<Data<AgentBody>, ApiError> {
+    let id = agent_id(&id)?;
+    let mut change = change;
+    let metadata = change.metadata.take();
+    // What a person calls metadata holds members of the registration too; ours win.
+    let (organization, permitted, metadata) = match metadata {
+        Some(metadata) => metadata.apart()?,
+        None => (None, None, None),
+    };
+    let constraints = match change.financial_scope {
+        Some(Some(scope)) => Some(Some(scope.document()?)),
+        Some(None) => Some(None),
+        None => None,
+    };
+    let scope = change.scope.or(permitted);
+    let kakunin = caller.kakunin(&app);
+    let changed = kakunin.update(caller.tenant(), &id, |spec: &mut NewAgent| {
+        if let Some(name) = change.name {
+            spec.name = name.parse()?;
+        }
+        if let Some(hash) = change.model_hash {
+            spec.model_hash = hash.parse()?;
+        }
+        if let Some(model) = change.model {
+            spec.model = model.map(|m| m.parse()).transpose()?;
+        }
+        if let Some(version) = change.version {
+            spec.version = version.map(|v| v.parse()).transpose()?;
+        }
+        if let Some(description) = change.description {
+            spec.description = description.map(TryInto::try_into).transpose()?;
+        }
+        if let Some(scope) = scope {
+            spec.scope = super::agent_body::scope_set(scope)?;
+        }
+        if let Some(constraints) = constraints {
+            spec.constraints = constraints;
+        }
+        if let Some(organization) = organization {
+            spec.organization = Some(organization.parse()?);
+        }
+        if metadata.is_some() {
+            spec.metadata = metadata;
+        }
+        Ok(())
+    });
+    Ok(Data { data: AgentBody::new(&changed.await?, None) })
+}
+
+/// An agent that is gone for good.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Retired {
+    id: String,
+    /// `retired`
+    status: String,
+}
+
+/// Retires an agent for good; its certificate is revoked with it.
+#[utoipa::path(
+    delete, path = "/api/v1/agents/{id}", tag = "agents",
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "Retired.", body = Data<Retired>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn retire(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+) -> Result<Data<Retired>, ApiError> {
+    let id = agent_id(&id)?;
+    caller.kakunin(&app).retire(caller.tenant(), &id).await?;
+    Ok(Data { data: Retired { id: id.to_string(), status: AgentState::Retired.to_string() } })
+}

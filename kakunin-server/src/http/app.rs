@@ -1,0 +1,66 @@
+//! What handlers share.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use kakunin_core::service::Kakunin;
+use kakunin_core::time::{Clock, UnixTime};
+
+use super::limits::{DEFAULT_KEY_RATE, Limits};
+use super::peer::Network;
+use super::verify::Cards;
+
+/// How the API behaves, beyond what the deployment decides.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// Proxies whose word about clients and their certificates is taken.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether the gateway check takes a bare serial number for an identity, which proves nothing.
+    pub insecure_serial_only: bool,
+    /// Requests a second of one key.
+    pub key_rate: NonZeroU32,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), insecure_serial_only: false, key_rate: DEFAULT_KEY_RATE }
+    }
+}
+
+/// The state of the API. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct App(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) kakunin: Kakunin,
+    pub(crate) options: ApiOptions,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) cards: Cards,
+    pub(crate) gateway: super::gateway::Gateway,
+}
+
+impl App {
+    pub(crate) fn new(
+        kakunin: Kakunin,
+        clock: Arc<dyn Clock>,
+        options: ApiOptions,
+    ) -> Result<Self, kakunin_verify::SetupError> {
+        let gateway = super::gateway::Gateway::new(&kakunin, clock.now())?;
+        let limits = Limits::new(options.key_rate);
+        Ok(Self(Arc::new(Inner { kakunin, options, limits, clock, cards: Cards::default(), gateway })))
+    }
+
+    pub(crate) fn now(&self) -> UnixTime {
+        self.clock.now()
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

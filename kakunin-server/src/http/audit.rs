@@ -1,0 +1,169 @@
+//! The log of a tenant, as its owner reads it.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use kakunin_core::event::Attribution;
+use kakunin_core::id::{AgentId, hex_encode};
+use kakunin_core::log::merkle::leaf_hash;
+use kakunin_core::log::record::{Body, Record};
+use kakunin_core::service::Recorded;
+use kakunin_core::time::UnixTime;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::app::App;
+use super::auth::Reader;
+use super::error::{ApiError, ErrorBody};
+use super::page::{self, Pagination, Params};
+
+/// Which records.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AuditQuery {
+    /// Only those of this kind, such as `certificate.revoked`.
+    #[param(pattern = r"^[a-z_]{1,40}\.[a-z_]{1,40}$")]
+    event_type: Option<String>,
+    /// Only those asked for by such an actor.
+    #[param(inline)]
+    actor_type: Option<ActorType>,
+    /// Only those that concern this agent.
+    #[param(format = "uuid")]
+    affected_id: Option<String>,
+    /// Only those from this time on.
+    #[param(
+        pattern = r"^20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
+    )]
+    since: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9]{1,19}$")]
+    before: Option<String>,
+}
+
+/// Who did it.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum ActorType {
+    /// A key of the API.
+    User,
+    /// An agent, as far as it was shown to be.
+    Agent,
+    /// The deployment by itself.
+    System,
+}
+
+/// One record.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AuditRow {
+    /// Index in the tenant's log.
+    id: String,
+    tenant_id: String,
+    event_type: String,
+    #[schema(inline)]
+    actor_type: ActorType,
+    actor_id: Option<String>,
+    description: String,
+    /// Which agent.
+    affected_id: Option<String>,
+    certificate_serial: Option<String>,
+    /// What the record holds; null once it was erased.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+    created_at: String,
+    /// RFC 6962 hash of its leaf, hex.
+    entry_hash: String,
+}
+
+/// A page of the log, and what the log is as of now.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AuditPage {
+    data: Vec<AuditRow>,
+    pagination: Pagination,
+    /// Signed note (C2SP) over the whole log.
+    checkpoint: Option<String>,
+    /// Verifier key of the checkpoint.
+    log_verifier: String,
+}
+
+/// The tenant's log, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/audit-log", tag = "audit", params(AuditQuery),
+    responses(
+        (status = 200, description = "Records.", body = AuditPage),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn log(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Params(query): Params<AuditQuery>,
+) -> Result<Response, ApiError> {
+    let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
+    let malformed =
+        |_| ApiError::bad_request("affected_id_malformed", "`affected_id` is a UUID in lower case");
+    let agent: Option<AgentId> = query.affected_id.map(|id| id.parse()).transpose().map_err(malformed)?;
+    let since = query.since.as_deref().map(|text| {
+        let malformed = || ApiError::bad_request("since_malformed", "`since` is RFC 3339, in UTC with `Z`");
+        UnixTime::from_rfc3339(text).ok_or_else(malformed)
+    });
+    let since = since.transpose()?;
+    let wanted = |record: &Record| {
+        query.event_type.as_ref().is_none_or(|kind| kind == record.name())
+            && agent.is_none_or(|a| record.agent == Some(a))
+            && since.is_none_or(|since| record.time >= since)
+            && query.actor_type.is_none_or(|kind| kind == actor(record).0)
+    };
+    let page = app.kakunin.records(caller.tenant(), before, limit, wanted).await?;
+    let data = page.items.iter().map(|item| row(caller.tenant().as_str(), item)).collect();
+    let body = AuditPage {
+        data,
+        pagination: Pagination::new(limit, page.next),
+        checkpoint: app.kakunin.checkpoint(caller.tenant()).await?,
+        log_verifier: app.kakunin.log_verifier(caller.tenant()).await?,
+    };
+    Ok(axum::Json(body).into_response())
+}
+
+fn actor(record: &Record) -> (ActorType, Option<String>) {
+    match (&record.body, &record.by) {
+        (_, Some(by)) => (ActorType::User, Some(by.as_str().to_owned())),
+        (Body::Event(act, _), None) if act.attribution > Attribution::Asserted => {
+            (ActorType::Agent, record.agent.map(|id| id.to_string()))
+        }
+        _ => (ActorType::System, None),
+    }
+}
+
+fn row(tenant: &str, item: &Recorded) -> AuditRow {
+    let record = &item.record;
+    let (actor_type, actor_id) = actor(record);
+    let payload = item.entry.payload.as_ref();
+    AuditRow {
+        id: item.index.to_string(),
+        tenant_id: tenant.to_owned(),
+        event_type: record.name().to_owned(),
+        actor_type,
+        actor_id,
+        description: describe(record),
+        affected_id: record.agent.map(|id| id.to_string()),
+        certificate_serial: record.serial.map(|serial| serial.to_string()),
+        metadata: payload.and_then(|p| serde_json::from_slice(&p.octets).ok()),
+        created_at: record.time.to_string(),
+        entry_hash: hex_encode(&leaf_hash(&item.entry.leaf)),
+    }
+}
+
+fn describe(record: &Record) -> String {
+    match &record.body {
+        Body::Event(act, _) => {
+            let outcome = super::agent_body::text_of(&act.facts.outcome);
+            let scope = if act.facts.out_of_scope { ", outside its scope" } else { "" };
+            format!("{}: {outcome}{scope}", act.action.as_str())
+        }
+        Body::Control(control) => control.name().replace(['.', '_'], " "),
+    }
+}

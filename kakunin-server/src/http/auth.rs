@@ -1,0 +1,99 @@
+//! Who calls: a key of one tenant, with a role. Each handler names the role it needs in its arguments.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header;
+use axum::http::request::Parts;
+use kakunin_core::access::{ApiKeyFacts, Role};
+use kakunin_core::event::ShortName;
+use kakunin_core::id::TenantId;
+use kakunin_core::service::Kakunin;
+
+use super::app::App;
+use super::error::ApiError;
+use super::peer::client_address;
+
+/// A caller whose key was accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    facts: Arc<ApiKeyFacts>,
+}
+
+impl Caller {
+    /// Whose key it is: all it reaches is this tenant's.
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.facts.tenant
+    }
+
+    /// Whether it may report events.
+    pub(crate) fn may_report(&self) -> bool {
+        self.facts.role >= Role::Reporter
+    }
+
+    /// The deployment, as this caller: what it orders is recorded under its name.
+    pub(crate) fn kakunin(&self, app: &App) -> Kakunin {
+        match ShortName::try_from(format!("key:{}", self.facts.id)) {
+            Ok(name) => app.kakunin.acting_as(name),
+            Err(_) => app.kakunin.clone(),
+        }
+    }
+
+    /// The key in the request, if there is one: a wrong one is refused, none is not.
+    pub(crate) fn presented(parts: &Parts, app: &App) -> Result<Option<Self>, ApiError> {
+        let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Ok(None);
+        };
+        let token = value.to_str().ok().and_then(|text| {
+            let (scheme, token) = text.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let address = client_address(parts, &app.options.trusted_proxies);
+        match token.and_then(|token| app.kakunin.authenticate(token)) {
+            Some(facts) => {
+                app.limits.key(&facts.id)?;
+                Ok(Some(Self { facts }))
+            }
+            None => {
+                app.limits.stranger(address)?;
+                let sentence = "this key is not known here, was revoked, or has expired; make another";
+                Err(ApiError::unauthorized("api_key_invalid", sentence))
+            }
+        }
+    }
+
+    fn with_role(parts: &Parts, app: &App, needed: Role) -> Result<Self, ApiError> {
+        let Some(caller) = Self::presented(parts, app)? else {
+            app.limits.stranger(client_address(parts, &app.options.trusted_proxies))?;
+            return Err(ApiError::unauthorized("api_key_missing", "send `authorization: Bearer <API key>`"));
+        };
+        if caller.facts.role >= needed { Ok(caller) } else { Err(ApiError::role(needed)) }
+    }
+}
+
+macro_rules! caller_with_role {
+    ($($(#[$doc:meta])* $name:ident),+) => {$(
+        $(#[$doc])*
+        pub(crate) struct $name(pub(crate) Caller);
+
+        impl FromRequestParts<App> for $name {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+                Caller::with_role(parts, app, Role::$name).map(Self)
+            }
+        }
+    )+};
+}
+
+caller_with_role!(
+    /// May read.
+    Reader,
+    /// May report events.
+    Reporter,
+    /// May register, certify, revoke.
+    Operator,
+    /// May make tenants and keys.
+    Admin
+);

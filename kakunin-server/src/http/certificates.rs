@@ -1,0 +1,435 @@
+//! Certificates: given, renewed, taken away, suspended; and messages signed with their keys.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use base64ct::{Base64, Encoding};
+use kakunin_core::agent::Note;
+use kakunin_core::id::{AgentId, Serial, hex_encode};
+use kakunin_core::issue::Profile;
+use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::revoke::{Cause, Halt};
+use kakunin_core::service::{Error as ServiceError, KeySource};
+use kakunin_core::x509::pem;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::agent_body::{CertificateBody, text_of};
+use super::agents::agent_id;
+use super::app::App;
+use super::auth::{Caller, Operator};
+use super::error::{ApiError, ErrorBody};
+use super::json::{Data, Free, Json};
+
+/// How long it lives.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum ProfileName {
+    /// One hour.
+    Ephemeral,
+    /// 24 hours.
+    HighRisk,
+    /// 30 days.
+    Elevated,
+    /// 365 days.
+    #[default]
+    Standard,
+}
+
+/// Algorithm of a key that the server makes.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+enum Algorithm {
+    #[default]
+    #[serde(rename = "rsa-2048")]
+    Rsa2048,
+    #[serde(rename = "p256")]
+    P256,
+    #[serde(rename = "ed25519")]
+    Ed25519,
+}
+
+/// A certificate to be issued. Everything may be left out: RSA-2048 in the server's provider, 365 days.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CertifyBody {
+    #[schema(inline)]
+    profile: Option<ProfileName>,
+    /// Not together with `csr`.
+    #[schema(inline)]
+    key_algorithm: Option<Algorithm>,
+    /// PKCS#10 request, PEM, of an agent that keeps its own key. Nothing but the key is read from it.
+    #[schema(max_length = 16384)]
+    csr: Option<String>,
+}
+
+/// A renewal.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RenewBody {
+    /// The model that the agent runs now: attested, and compared with what is registered.
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    model_hash: String,
+    #[schema(inline)]
+    profile: Option<ProfileName>,
+    /// Not together with `csr`.
+    #[schema(inline)]
+    key_algorithm: Option<Algorithm>,
+    /// PKCS#10 request, PEM, of an agent that keeps its own key.
+    #[schema(max_length = 16384)]
+    csr: Option<String>,
+}
+
+impl From<ProfileName> for Profile {
+    fn from(name: ProfileName) -> Self {
+        match name {
+            ProfileName::Ephemeral => Self::Ephemeral,
+            ProfileName::HighRisk => Self::HighRisk,
+            ProfileName::Elevated => Self::Elevated,
+            ProfileName::Standard => Self::Standard,
+        }
+    }
+}
+
+fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'_>, ApiError> {
+    match (csr, algorithm) {
+        (Some(csr), None) => Ok(KeySource::Request(csr.as_bytes())),
+        (Some(_), Some(_)) => {
+            Err(ApiError::unprocessable("key_ambiguous", "send either `csr` or `key_algorithm`, not both"))
+        }
+        (None, algorithm) => Ok(KeySource::Provider(match algorithm.unwrap_or_default() {
+            Algorithm::Rsa2048 => KeyAlgorithm::Rsa2048,
+            Algorithm::P256 => KeyAlgorithm::P256,
+            Algorithm::Ed25519 => KeyAlgorithm::Ed25519,
+        })),
+    }
+}
+
+/// Gives an agent a certificate. Send `{}` for the defaults.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = CertifyBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 201, description = "Issued.", body = Data<CertificateBody>,
+            links(("verify" = (operation_id = "verify", parameters(("serial" = "$response.body#/data/serial_number")))),
+                ("revoke" = (operation_id = "revoke", parameters(("id" = "$response.body#/data/serial_number")))))),
+        (status = "4XX", description = "Refused; 409 if it has a certificate that stands.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn certify(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<CertifyBody>,
+) -> Result<Response, ApiError> {
+    let id = agent_id(&id)?;
+    let source = source(body.csr.as_deref(), body.key_algorithm)?;
+    let profile = body.profile.unwrap_or_default().into();
+    let certificate = caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await?;
+    issued(&app, &caller, &id, &certificate.facts.serial, &certificate.der).await
+}
+
+/// Replaces the certificate of an active agent: the old one is superseded in the same moment.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/renew", tag = "certificates", request_body = RenewBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 201, description = "Issued.", body = Data<CertificateBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn renew(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<RenewBody>,
+) -> Result<Response, ApiError> {
+    let id = agent_id(&id)?;
+    let attested = body.model_hash.parse().map_err(kakunin_core::agent::AgentError::from)?;
+    let source = source(body.csr.as_deref(), body.key_algorithm)?;
+    let profile = body.profile.unwrap_or_default().into();
+    let renewed = caller.kakunin(&app).renew(caller.tenant(), &id, &attested, profile, source).await?;
+    issued(&app, &caller, &id, &renewed.facts.serial, &renewed.der).await
+}
+
+async fn issued(
+    app: &App,
+    caller: &Caller,
+    id: &AgentId,
+    serial: &Serial,
+    der: &[u8],
+) -> Result<Response, ApiError> {
+    let agent = app.kakunin.agent(caller.tenant(), id).await?;
+    let all = app.kakunin.certificates(caller.tenant(), id).await?;
+    let entry =
+        all.iter().find(|c| c.facts.serial == *serial).ok_or(ServiceError::NotFound("certificate"))?;
+    let chain =
+        [app.kakunin.issuer(), app.kakunin.root()].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
+    let body = CertificateBody {
+        certificate_pem: Some(pem::encode(pem::CERTIFICATE, der)),
+        chain_pem: Some(chain.concat()),
+        ..CertificateBody::listed(&agent, entry, app.now())
+    };
+    Ok((StatusCode::CREATED, Data { data: body }).into_response())
+}
+
+/// Why it is taken away.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevokeBody {
+    /// One of `operator_initiated`, `key_compromise`, `regulatory_order`, `kill_switch_activated`,
+    /// `superseded`; any other text counts as `operator_initiated`.
+    #[schema(min_length = 1, max_length = 500)]
+    reason: String,
+}
+
+/// A certificate that was taken away.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RevokedBody {
+    certificate_id: String,
+    serial_number: String,
+    /// `revoked` or `suspended`.
+    status: String,
+    revoked_at: String,
+    reason: String,
+}
+
+fn serial_of(text: &str) -> Result<Serial, ApiError> {
+    text.parse().map_err(|_| ApiError::not_found("certificate"))
+}
+
+/// Revokes a certificate for good. The first reason stands: revoking it again answers with that.
+#[utoipa::path(
+    post, path = "/api/v1/certificates/{id}/revoke", tag = "certificates", request_body = RevokeBody,
+    params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
+    responses(
+        (status = 200, description = "Revoked.", body = Data<RevokedBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<RevokeBody>,
+) -> Result<Data<RevokedBody>, ApiError> {
+    let serial = serial_of(&id)?;
+    if !(1..=500).contains(&body.reason.chars().count()) || body.reason.contains('\0') {
+        return Err(ApiError::unprocessable("reason_invalid", "`reason` has 1 to 500 characters and no NUL"));
+    }
+    let cause = match body.reason.as_str() {
+        "key_compromise" => Cause::KeyCompromise,
+        "regulatory_order" => Cause::RegulatoryOrder,
+        "kill_switch_activated" => Cause::KillSwitchActivated,
+        "superseded" => Cause::Superseded,
+        _ => Cause::OperatorInitiated,
+    };
+    let revoked = caller.kakunin(&app).revoke(caller.tenant(), &serial, cause).await?;
+    Ok(Data { data: RevokedBody::new(&serial, "revoked", revoked.at.to_string(), text_of(&revoked.cause)) })
+}
+
+impl RevokedBody {
+    fn new(serial: &Serial, status: &str, revoked_at: String, reason: String) -> Self {
+        let serial_number = serial.to_string();
+        Self {
+            certificate_id: serial_number.clone(),
+            serial_number,
+            status: status.to_owned(),
+            revoked_at,
+            reason,
+        }
+    }
+}
+
+/// Suspends a certificate until it is released.
+#[utoipa::path(
+    post, path = "/api/v1/certificates/{id}/hold", tag = "certificates",
+    params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
+    responses(
+        (status = 200, description = "Suspended.", body = Data<RevokedBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn hold(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+) -> Result<Data<RevokedBody>, ApiError> {
+    let serial = serial_of(&id)?;
+    let held = caller.kakunin(&app).hold(caller.tenant(), &serial).await?;
+    Ok(Data { data: RevokedBody::new(&serial, "suspended", held.at.to_string(), text_of(&held.cause)) })
+}
+
+/// A certificate that is accepted again.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ReleasedBody {
+    certificate_id: String,
+    serial_number: String,
+    /// `active`
+    status: String,
+}
+
+/// Ends a suspension.
+#[utoipa::path(
+    post, path = "/api/v1/certificates/{id}/release", tag = "certificates",
+    params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
+    responses(
+        (status = 200, description = "Accepted again.", body = Data<ReleasedBody>),
+        (status = "4XX", description = "Refused; 409 if it is revoked.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn release(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+) -> Result<Data<ReleasedBody>, ApiError> {
+    let serial = serial_of(&id)?;
+    caller.kakunin(&app).release(caller.tenant(), &serial).await?;
+    let serial_number = serial.to_string();
+    let status = "active".to_owned();
+    Ok(Data { data: ReleasedBody { certificate_id: serial_number.clone(), serial_number, status } })
+}
+
+/// Why it is stopped.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum HaltReason {
+    KillSwitchActivated,
+    RiskThresholdExceeded,
+    RegulatoryOrder,
+    OperatorInitiated,
+}
+
+/// A stop.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HaltBody {
+    #[schema(inline)]
+    reason: HaltReason,
+    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    operator_note: Option<String>,
+}
+
+/// An agent that was stopped.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HaltAnswer {
+    halt_receipt: HaltReceipt,
+}
+
+/// Proof of a stop, by the issuing CA.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct HaltReceipt {
+    agent_id: String,
+    certificate_serial: Option<String>,
+    halted_at: String,
+    halt_event_id: String,
+    reason: String,
+    /// Base64 of the signature over `{agent_id}:{serial, or no-cert}:{halted_at}:{halt_event_id}`.
+    receipt_signature: String,
+    /// Serial number and algorithm are in the certificate at `/api/v1/ca`.
+    signed_by_ca: bool,
+    audit_logged: bool,
+}
+
+/// Stops an agent at once, and gives a signed receipt. Stopping it again gives the first receipt.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/halt", tag = "agents", request_body = HaltBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "Stopped.", body = Data<HaltAnswer>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn halt(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<HaltBody>,
+) -> Result<Data<HaltAnswer>, ApiError> {
+    let id = agent_id(&id)?;
+    let note = body.operator_note.map(Note::try_from).transpose()?;
+    let cause = match body.reason {
+        HaltReason::KillSwitchActivated => Cause::KillSwitchActivated,
+        HaltReason::RiskThresholdExceeded => Cause::RiskThresholdExceeded,
+        HaltReason::RegulatoryOrder => Cause::RegulatoryOrder,
+        HaltReason::OperatorInitiated => Cause::OperatorInitiated,
+    };
+    let halted = caller.kakunin(&app).halt(caller.tenant(), &id, cause, note).await?;
+    Ok(Data { data: HaltAnswer { halt_receipt: receipt(&app, &id, &halted).await? } })
+}
+
+/// The signed receipt of a stop.
+pub(crate) async fn receipt(app: &App, agent: &AgentId, halt: &Halt) -> Result<HaltReceipt, ApiError> {
+    let signature = app.kakunin.halt_receipt(agent, halt).await?;
+    Ok(HaltReceipt {
+        agent_id: agent.to_string(),
+        certificate_serial: halt.serial.map(|serial| serial.to_string()),
+        halted_at: halt.at.to_string(),
+        halt_event_id: halt.id.to_string(),
+        reason: text_of(&halt.cause),
+        receipt_signature: Base64::encode_string(signature.as_bytes()),
+        signed_by_ca: true,
+        audit_logged: true,
+    })
+}
+
+/// A message to be signed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignBody {
+    /// Any JSON; its canonical form (RFC 8785) is signed.
+    #[schema(value_type = Object)]
+    payload: Free,
+}
+
+/// A signed message.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SignAnswer {
+    /// Base64.
+    signature: String,
+    /// `RSASSA_PKCS1_V1_5_SHA_256`, `ECDSA_SHA_256` or `ED25519`.
+    algorithm: String,
+    certificate_serial: String,
+    /// SHA-256 of the canonical payload, hex.
+    payload_hash: String,
+    signed_at: String,
+}
+
+/// Signs a payload with the agent's key, where the server's provider keeps it.
+#[utoipa::path(
+    post, path = "/api/v1/agents/{id}/sign", tag = "agents", request_body = SignBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "Signed.", body = Data<SignAnswer>),
+        (status = "4XX", description = "Refused; 409 if the workload keeps the key.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn sign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<SignBody>,
+) -> Result<Data<SignAnswer>, ApiError> {
+    let id = agent_id(&id)?;
+    if !body.payload.0.is_object() {
+        return Err(ApiError::unprocessable("payload_invalid", "`payload` is an object"));
+    }
+    let message = body.payload.canonical()?;
+    let signed = caller.kakunin(&app).sign(caller.tenant(), &id, message.as_bytes()).await?;
+    Ok(Data {
+        data: SignAnswer {
+            signature: Base64::encode_string(signed.signature.as_bytes()),
+            algorithm: algorithm_name(signed.algorithm).to_owned(),
+            certificate_serial: signed.serial.to_string(),
+            payload_hash: hex_encode(&signed.sha256),
+            signed_at: signed.at.to_string(),
+        },
+    })
+}
+
+fn algorithm_name(algorithm: KeyAlgorithm) -> &'static str {
+    match algorithm {
+        KeyAlgorithm::P256 => "ECDSA_SHA_256",
+        KeyAlgorithm::Ed25519 => "ED25519",
+        _ => "RSASSA_PKCS1_V1_5_SHA_256",
+    }
+}

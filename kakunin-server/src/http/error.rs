@@ -1,0 +1,233 @@
+//! Refusals: a sentence, a stable code and the request's identifier, in one shape.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use kakunin_core::access::Role;
+use kakunin_core::agent::AgentError;
+use kakunin_core::error::StoreError;
+use kakunin_core::service::Error as ServiceError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::request_id::RequestId;
+
+/// Why a request was not done.
+#[derive(Clone, Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    sentence: String,
+    retry_after: Option<u64>,
+    bearer: bool,
+    /// A refusal of the gateway check: its `error` is the code.
+    gateway: bool,
+}
+
+/// A refusal.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorBody {
+    /// What is wrong and what to do, as a sentence; for refusals of the gateway check, the code.
+    error: String,
+    /// The same, as a code that stays.
+    code: String,
+    /// For refusals of the gateway check: what is wrong, as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// Which request it was, as the log of the server calls it.
+    request_id: String,
+}
+
+/// RFC 9457, for callers that ask for `application/problem+json`.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Self {
+        Self { status, code, sentence: sentence.into(), retry_after: None, bearer: false, gateway: false }
+    }
+
+    pub(crate) fn bad_request(code: &'static str, sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, sentence)
+    }
+
+    pub(crate) fn unprocessable(code: &'static str, sentence: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, sentence)
+    }
+
+    pub(crate) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("no such {what}"))
+    }
+
+    pub(crate) fn unauthorized(code: &'static str, sentence: &str) -> Self {
+        Self { bearer: true, ..Self::new(StatusCode::UNAUTHORIZED, code, sentence) }
+    }
+
+    pub(crate) fn role(needed: Role) -> Self {
+        let role = format!("{needed:?}").to_lowercase();
+        let sentence = format!("this key's role does not allow it; use one with role `{role}`");
+        Self::new(StatusCode::FORBIDDEN, "role_insufficient", sentence)
+    }
+
+    pub(crate) fn too_many(retry_after: u64) -> Self {
+        let sentence = format!("too many requests; wait {retry_after} s");
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", sentence);
+        Self { retry_after: Some(retry_after), ..error }
+    }
+
+    pub(crate) fn gateway(status: u16, code: &'static str, sentence: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+        Self { gateway: true, ..Self::new(status, code, sentence) }
+    }
+
+    /// The same refusal, as the gateway check answers it.
+    pub(crate) const fn at_gateway(mut self) -> Self {
+        self.gateway = true;
+        self
+    }
+
+    fn render(&self, request_id: &str, problem: bool) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("error");
+        let (kind, body) = if problem {
+            let body = Problem {
+                r#type: format!("urn:kakunin:error:{}", self.code),
+                title,
+                status: self.status.as_u16(),
+                detail: &self.sentence,
+                code: self.code,
+                request_id,
+            };
+            ("application/problem+json", serde_json::to_vec(&body))
+        } else {
+            let (error, message) = if self.gateway {
+                (self.code.to_owned(), Some(self.sentence.clone()))
+            } else {
+                (self.sentence.clone(), None)
+            };
+            let body =
+                ErrorBody { error, code: self.code.to_owned(), message, request_id: request_id.to_owned() };
+            ("application/json", serde_json::to_vec(&body))
+        };
+        let mut response = (self.status, body.unwrap_or_default()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.bearer {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kakunin\""));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Rendered on its way out, by [`finish`], which knows the request.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<ServiceError> for ApiError {
+    fn from(error: ServiceError) -> Self {
+        let status = match &error {
+            ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+            ServiceError::Exists(_) | ServiceError::KeyElsewhere => StatusCode::CONFLICT,
+            ServiceError::Agent(AgentError::State { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            ServiceError::Agent(_)
+            | ServiceError::Csr(_)
+            | ServiceError::TooManyEvents(_)
+            | ServiceError::TooManyStreams
+            | ServiceError::Record(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            ServiceError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let code = error.code();
+        if status.is_server_error() {
+            // Details are the operator's, not the caller's.
+            tracing::error!(code, error = %chain(&error), "a request could not be done");
+            let retry_after = Some(5);
+            let sentence = "the server cannot do this now; its log says why";
+            return Self { retry_after, ..Self::new(status, code, sentence) };
+        }
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<AgentError> for ApiError {
+    fn from(error: AgentError) -> Self {
+        ServiceError::from(error).into()
+    }
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// Renders refusals, also those of the router itself, and names the request in every answer.
+pub(crate) async fn finish(request: Request<Body>, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let problem = wants_problem(request.headers());
+    let gateway = request.uri().path().ends_with("/gateway/check");
+    let mut response = next.run(request).await;
+    let refused = response.extensions_mut().remove::<ApiError>().or_else(|| routers_own(&response));
+    if let Some(error) = refused {
+        let error = if gateway { error.at_gateway() } else { error };
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = error.render(id.as_str(), problem);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn wants_problem(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("application/problem+json"))
+}
+
+// Routes and methods that do not exist, bodies that are too long: axum answers those with plain text.
+fn routers_own(response: &Response) -> Option<ApiError> {
+    let status = response.status();
+    let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if ours || !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    let (code, sentence) = match status {
+        StatusCode::NOT_FOUND => ("not_found", "no such resource; see /api/v1/openapi.json"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("method_not_allowed", "not by this method; see the `Allow` header")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too long; send less at once"),
+        StatusCode::REQUEST_TIMEOUT => ("timeout", "the request took too long; send it again"),
+        _ => ("refused", "the request is refused"),
+    };
+    Some(ApiError::new(status, code, sentence))
+}

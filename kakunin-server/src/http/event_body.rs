@@ -1,0 +1,311 @@
+//! Events as they are reported: by certificate or by agent, as an action or in a vendor's vocabulary.
+
+use kakunin_core::agent::AgentError;
+use kakunin_core::event::{Amount, Details, Event, EventKind, Name, Outcome, ShortName, StreamSeq};
+use kakunin_core::id::{AgentId, Serial, TenantId};
+use kakunin_core::scope::Action;
+use kakunin_core::time::UnixTime;
+use kakunin_core::x509::certificate::CertificateView;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::app::App;
+use super::error::ApiError;
+use super::json::Free;
+
+/// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
+/// `action_type`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventBody {
+    /// The agent; its newest certificate is meant.
+    #[serde(alias = "agentId")]
+    #[schema(format = "uuid")]
+    agent_id: Option<String>,
+    /// The certificate the agent acted with.
+    #[serde(alias = "serial")]
+    #[schema(pattern = "^[0-7][0-9A-F]{31}$")]
+    certificate_serial: Option<String>,
+    /// What it did, `verb:resource`.
+    #[schema(
+        min_length = 3,
+        max_length = 128,
+        pattern = r"^[a-z][a-z0-9_-]{0,31}:[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})*$"
+    )]
+    action: Option<String>,
+    /// What kind of act: `api_call`, `data_access`, `data_mutation`, `transaction_initiated`,
+    /// `transaction_anomaly`, `authentication_attempt`, `authentication_failure`,
+    /// `unauthorized_access_attempt`, `message_signed`, `message_verification_failed`; others count as
+    /// `other`.
+    #[serde(alias = "actionType")]
+    #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$")]
+    action_type: Option<String>,
+    #[schema(inline)]
+    outcome: Option<OutcomeName>,
+    /// Whether the certificate does not allow it; found out by itself when `action` is given.
+    out_of_scope: Option<bool>,
+    auth_failure: Option<bool>,
+    #[schema(inline)]
+    stream: Option<StreamBody>,
+    /// The reporter's own identifier: reported twice within a day, it is recorded once.
+    #[serde(alias = "eventId", alias = "event_id")]
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    client_id: Option<String>,
+    #[serde(alias = "sessionId", alias = "session")]
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    session_id: Option<String>,
+    #[serde(alias = "chainId", alias = "chain_id")]
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    correlation: Option<String>,
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    tool: Option<String>,
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    subject: Option<String>,
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    target: Option<String>,
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    counterparty: Option<String>,
+    #[schema(inline)]
+    amount: Option<AmountBody>,
+    /// When it happened, by the reporter's clock.
+    #[serde(alias = "occurredAt")]
+    #[schema(
+        pattern = r"^20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$"
+    )]
+    occurred_at: Option<String>,
+    /// Anything else, at most 16 kB; `amount_usd` counts as an amount.
+    #[serde(alias = "payload")]
+    #[schema(value_type = Option<Object>)]
+    details: Option<Free>,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum OutcomeName {
+    Ok,
+    Error,
+    Denied,
+}
+
+/// Its place in a stream that the reporter numbers: recorded exactly once.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct StreamBody {
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
+    stream: u64,
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
+    seq: u64,
+}
+
+/// Money in minor units, such as cents.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AmountBody {
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
+    minor: u64,
+    /// ISO 4217.
+    #[schema(pattern = "^[A-Z]{3}$")]
+    currency: String,
+}
+
+/// What one word of the vendor's vocabulary means: kind, outcome, flags, and the action if none is given.
+struct Meaning {
+    kind: EventKind,
+    outcome: Outcome,
+    out_of_scope: bool,
+    auth_failure: bool,
+    action: &'static str,
+}
+
+const fn meaning(word: &str) -> Meaning {
+    const fn plain(kind: EventKind, action: &'static str) -> Meaning {
+        Meaning { kind, outcome: Outcome::Ok, out_of_scope: false, auth_failure: false, action }
+    }
+    const fn failed(kind: EventKind, action: &'static str) -> Meaning {
+        Meaning { kind, outcome: Outcome::Denied, out_of_scope: false, auth_failure: true, action }
+    }
+    match word.as_bytes() {
+        b"api_call" => plain(EventKind::ApiCall, "call:api"),
+        b"data_access" => plain(EventKind::DataAccess, "read:data"),
+        b"data_mutation" => plain(EventKind::DataMutation, "write:data"),
+        b"transaction_initiated" | b"transaction" => plain(EventKind::Transaction, "write:transactions"),
+        b"transaction_anomaly" => Meaning {
+            outcome: Outcome::Denied,
+            out_of_scope: true,
+            ..plain(EventKind::Transaction, "write:transactions")
+        },
+        b"authentication_attempt" | b"authentication" => plain(EventKind::Authentication, "auth:session"),
+        b"authentication_failure" => failed(EventKind::Authentication, "auth:session"),
+        b"unauthorized_access_attempt" => Meaning {
+            outcome: Outcome::Denied,
+            out_of_scope: true,
+            ..plain(EventKind::ApiCall, "call:unauthorized")
+        },
+        b"message_signed" => plain(EventKind::MessageSigned, "sign:message"),
+        b"message_verification_failed" => failed(EventKind::MessageVerificationFailed, "sign:message"),
+        _ => plain(EventKind::Other, "call:other"),
+    }
+}
+
+impl EventBody {
+    /// The event, and whose it is. Foreign agents and certificates do not exist.
+    pub(crate) async fn into_event(self, app: &App, tenant: &TenantId) -> Result<(AgentId, Event), ApiError> {
+        let (agent, serial) = self.who(app, tenant).await?;
+        let word = self.action_type.as_deref();
+        if word.is_none() && self.action.is_none() {
+            return Err(ApiError::unprocessable("action_missing", "send `action` or `action_type`"));
+        }
+        if word.is_some_and(|w| !is_word(w)) {
+            let sentence = "`action_type` is a word of a-z, 0-9 and _, at most 40";
+            return Err(ApiError::unprocessable("action_type_invalid", sentence));
+        }
+        let meaning = meaning(word.unwrap_or("api_call"));
+        let text = self.action.as_deref().unwrap_or(meaning.action);
+        let action: Action = text.parse().map_err(AgentError::from)?;
+        let outcome = match self.outcome {
+            None => meaning.outcome,
+            Some(OutcomeName::Ok) => Outcome::Ok,
+            Some(OutcomeName::Error) => Outcome::Error,
+            Some(OutcomeName::Denied) => Outcome::Denied,
+        };
+        let allowed = match (self.out_of_scope, &self.action) {
+            (Some(outside), _) => !outside,
+            (None, Some(_)) => permits(app, tenant, &serial, &action).await?,
+            (None, None) => !meaning.out_of_scope,
+        };
+        let mut event = Event::new(serial, action, outcome);
+        event.kind = meaning.kind;
+        event.out_of_scope = !allowed;
+        event.auth_failure = self.auth_failure.unwrap_or(meaning.auth_failure);
+        self.fill(&mut event)?;
+        Ok((agent, event))
+    }
+
+    async fn who(&self, app: &App, tenant: &TenantId) -> Result<(AgentId, Serial), ApiError> {
+        let no_agent = || ApiError::not_found("agent");
+        let no_certificate = || ApiError::not_found("certificate");
+        let named: Option<AgentId> =
+            self.agent_id.as_deref().map(str::parse).transpose().map_err(|_| no_agent())?;
+        if let Some(text) = &self.certificate_serial {
+            let serial: Serial = text.parse().map_err(|_| no_certificate())?;
+            let der = app.kakunin.certificate(tenant, &serial).await?;
+            let view =
+                CertificateView::parse(&der, &app.kakunin.place().arc).map_err(|_| no_certificate())?;
+            let claims = view.extensions.agent.to_owned().ok_or_else(no_certificate)?;
+            if named.is_some_and(|id| id != claims.agent) {
+                return Err(ApiError::unprocessable("agent_mismatch", "the certificate is another agent's"));
+            }
+            return Ok((claims.agent, serial));
+        }
+        let id = named.ok_or_else(|| {
+            ApiError::unprocessable("agent_missing", "send `agent_id` or `certificate_serial`")
+        })?;
+        let agent = app.kakunin.agent(tenant, &id).await?;
+        let serial = agent.certificate.ok_or_else(|| {
+            ApiError::unprocessable("certificate_missing", "the agent has no certificate yet; certify it")
+        })?;
+        Ok((id, serial))
+    }
+
+    fn fill(self, event: &mut Event) -> Result<(), ApiError> {
+        event.stream = self.stream.map(|s| StreamSeq { stream: s.stream, seq: s.seq });
+        event.client_id = name("client_id", self.client_id)?;
+        event.session = name("session_id", self.session_id)?;
+        event.target = name("target", self.target)?;
+        event.counterparty = name("counterparty", self.counterparty)?;
+        event.correlation = short("correlation", self.correlation)?;
+        event.tool = short("tool", self.tool)?;
+        event.subject = short("subject", self.subject)?;
+        event.occurred_at = self.occurred_at.as_deref().map(time).transpose()?;
+        event.amount = match self.amount {
+            Some(amount) => {
+                let invalid = |why: &str| ApiError::unprocessable("amount_invalid", why);
+                Some(Amount { minor: amount.minor, currency: amount.currency.try_into().map_err(invalid)? })
+            }
+            None => self.details.as_ref().and_then(|Free(details)| dollars(details)),
+        };
+        event.details = match self.details {
+            Some(free) => {
+                let invalid = |why: &str| ApiError::unprocessable("details_invalid", why);
+                Some(Details::try_from(free.canonical()?).map_err(invalid)?)
+            }
+            None => None,
+        };
+        Ok(())
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    (1..=40).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Whether the certificate allows an action.
+async fn permits(app: &App, tenant: &TenantId, serial: &Serial, action: &Action) -> Result<bool, ApiError> {
+    let der = app.kakunin.certificate(tenant, serial).await?;
+    let view = CertificateView::parse(&der, &app.kakunin.place().arc);
+    Ok(view.is_ok_and(|view| view.extensions.agent.permits(action)))
+}
+
+fn name(what: &str, text: Option<String>) -> Result<Option<Name>, ApiError> {
+    let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}"));
+    text.map(|text| Name::try_from(text).map_err(invalid)).transpose()
+}
+
+fn short(what: &str, text: Option<String>) -> Result<Option<ShortName>, ApiError> {
+    let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}"));
+    text.map(|text| ShortName::try_from(text).map_err(invalid)).transpose()
+}
+
+fn time(text: &str) -> Result<UnixTime, ApiError> {
+    UnixTime::from_rfc3339(text)
+        .ok_or_else(|| ApiError::unprocessable("time_invalid", "`occurred_at` is RFC 3339, in UTC with `Z`"))
+}
+
+// Dollars with at most two decimals that a double holds exactly; anything else is no amount.
+fn dollars(details: &Value) -> Option<Amount> {
+    let currency = "USD".to_owned().try_into().ok()?;
+    let text = details.get("amount_usd")?.to_string();
+    let (whole, cents) = text.split_once('.').unwrap_or((&text, "0"));
+    let cents: u64 = format!("{cents:0<2}").get(..2)?.parse().ok()?;
+    let minor = whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(cents)?;
+    Some(Amount { minor, currency })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_become_cents() {
+        let minor = |json: &str| dollars(&serde_json::from_str(json).unwrap()).map(|a| a.minor);
+        assert_eq!(minor(r#"{"amount_usd":12}"#), Some(1_200));
+        assert_eq!(minor(r#"{"amount_usd":12.5}"#), Some(1_250));
+        assert_eq!(minor(r#"{"amount_usd":0.07}"#), Some(7));
+        for none in [r#"{"amount_usd":-1}"#, r#"{"amount_usd":"12"}"#, r#"{"amount_usd":1e300}"#, "{}", "[]"]
+        {
+            assert_eq!(minor(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn every_meaning_has_an_action_of_the_grammar() {
+        for word in [
+            "api_call",
+            "data_access",
+            "authentication_failure",
+            "transaction_anomaly",
+            "x",
+            "message_signed",
+        ] {
+            assert!(meaning(word).action.parse::<Action>().is_ok());
+        }
+        assert!(
+            meaning("unauthorized_access_attempt").out_of_scope
+                && meaning("authentication_failure").auth_failure
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! What agents did: reported one at a time or many at once, and read back.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kakunin_core::event::{Attribution, Event};
+use kakunin_core::id::AgentId;
+use kakunin_core::log::record::{Body, Record};
+use kakunin_core::risk::{Family, Score};
+use kakunin_core::service::{EventStatus, Observed, Recorded};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use super::agent_body::text_of;
+use super::app::App;
+use super::auth::{Caller, Reader, Reporter};
+use super::error::{ApiError, ErrorBody};
+use super::event_body::EventBody;
+use super::json::{Data, Json};
+use super::page::{self, PageBody, Pagination, Params};
+
+/// What became of an event. It is on disk, with its place in the log.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ObservedBody {
+    /// Its index in the tenant's log; null for a duplicate.
+    event_id: Option<String>,
+    /// `scored`, `unattributed`, `not_accepted` or `duplicate`.
+    status: String,
+    agent_id: String,
+    certificate_serial: String,
+    action: String,
+    /// `low`, `medium`, `warning` or `revoke`.
+    risk_band: String,
+    /// 0 to 1.
+    risk_score: f64,
+    action_type: String,
+    /// Families of evidence that contribute, strongest first.
+    factors: Vec<String>,
+    occurred_at: Option<String>,
+    /// Whether this event took the identity away.
+    revoked: bool,
+    /// The same, as others call it: revocation has happened, it is not queued.
+    revocation_check_queued: bool,
+}
+
+/// A score as a number.
+pub(crate) fn number(score: Score) -> f64 {
+    f64::from(score.millionths()) / 1_000_000.0
+}
+
+impl ObservedBody {
+    fn new(agent: &AgentId, event: &Event, observed: &Observed, factors: Vec<String>) -> Self {
+        Self {
+            event_id: observed.index.map(|index| index.to_string()),
+            status: text_of(&observed.status),
+            agent_id: agent.to_string(),
+            certificate_serial: event.serial.to_string(),
+            action: event.action.as_str().to_owned(),
+            risk_band: text_of(&observed.band),
+            risk_score: number(observed.score),
+            action_type: text_of(&event.kind),
+            factors,
+            occurred_at: event.occurred_at.map(|at| at.to_string()),
+            revoked: observed.revoked,
+            revocation_check_queued: observed.revoked,
+        }
+    }
+}
+
+/// Records one event of an agent of this tenant, scores it, and revokes if the score says so.
+#[utoipa::path(
+    post, path = "/api/v1/events", tag = "events", request_body = EventBody,
+    responses(
+        (status = 201, description = "Recorded; 200 for a duplicate.", body = Data<ObservedBody>),
+        (status = 200, description = "Recorded before.", body = Data<ObservedBody>),
+        (status = "4XX", description = "Refused; 422 with `agent_not_active` if it was recorded, and the agent's certificate does not stand.",
+            body = ErrorBody),
+    ),
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Reporter(caller): Reporter,
+    Json(body): Json<EventBody>,
+) -> Result<Response, ApiError> {
+    let (agent, event) = take(&app, &caller, body).await?;
+    let observed = caller.kakunin(&app).observe(caller.tenant(), event.clone()).await?;
+    if observed.status == EventStatus::NotAccepted {
+        let sentence = "the agent's certificate is revoked, suspended or expired; the event is on record, and not scored";
+        return Err(ApiError::unprocessable("agent_not_active", sentence));
+    }
+    let factors = factors(&app, &caller, &agent).await?;
+    let duplicate = observed.status == EventStatus::Duplicate;
+    let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Data { data: ObservedBody::new(&agent, &event, &observed, factors) }).into_response())
+}
+
+async fn factors(app: &App, caller: &Caller, agent: &AgentId) -> Result<Vec<String>, ApiError> {
+    let risk = app.kakunin.risk(caller.tenant(), agent).await?;
+    Ok(risk.evidence.iter().map(|(family, _): &(Family, Score)| text_of(family)).collect())
+}
+
+// The tenant's own authenticated reporter says so.
+async fn take(app: &App, caller: &Caller, body: EventBody) -> Result<(AgentId, Event), ApiError> {
+    let (agent, mut event) = body.into_event(app, caller.tenant()).await?;
+    event.attribution = Attribution::Possession;
+    Ok((agent, event))
+}
+
+/// Events in the order in which they happened.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BatchBody {
+    #[schema(min_items = 1, max_items = 1000)]
+    events: Vec<EventBody>,
+}
+
+/// What became of a batch.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BatchAnswer {
+    results: Vec<ObservedBody>,
+    /// Signed note (C2SP) over the tenant's log with these events in it.
+    checkpoint: Option<String>,
+}
+
+/// Records up to 1,000 events, all of them or none.
+#[utoipa::path(
+    post, path = "/api/v1/events/batch", tag = "events", request_body = BatchBody,
+    responses(
+        (status = 201, description = "Recorded, each with what became of it.", body = Data<BatchAnswer>),
+        (status = "4XX", description = "Refused; nothing was recorded.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn batch(
+    State(app): State<App>,
+    Reporter(caller): Reporter,
+    Json(body): Json<BatchBody>,
+) -> Result<Response, ApiError> {
+    if body.events.is_empty() {
+        return Err(ApiError::unprocessable("events_missing", "send 1 to 1000 events"));
+    }
+    if body.events.len() > kakunin_core::service::MAX_EVENTS {
+        return Err(ApiError::unprocessable("too_many_events", "send 1 to 1000 events"));
+    }
+    let mut subjects = Vec::with_capacity(body.events.len());
+    let mut events = Vec::with_capacity(body.events.len());
+    for event in body.events {
+        let (agent, event) = take(&app, &caller, event).await?;
+        subjects.push(agent);
+        events.push(event);
+    }
+    let observed = caller.kakunin(&app).observe_all(caller.tenant(), events.clone()).await?;
+    let results = subjects.iter().zip(&events).zip(&observed);
+    let results = results.map(|((agent, event), seen)| ObservedBody::new(agent, event, seen, Vec::new()));
+    let results = results.collect();
+    let checkpoint = app.kakunin.checkpoint(caller.tenant()).await?;
+    Ok((StatusCode::CREATED, Data { data: BatchAnswer { results, checkpoint } }).into_response())
+}
+
+/// Which events.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventQuery {
+    /// Only those of this agent.
+    #[param(format = "uuid")]
+    agent_id: Option<String>,
+    /// Only those of this kind, such as `api_call`.
+    #[param(pattern = "^[a-z_]{1,40}$")]
+    action_type: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9]{1,19}$")]
+    before: Option<String>,
+}
+
+/// An event as it was recorded.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RecordedEvent {
+    id: String,
+    agent_id: Option<String>,
+    certificate_serial: Option<String>,
+    action: String,
+    action_type: String,
+    /// `ok`, `error` or `denied`.
+    outcome: String,
+    out_of_scope: bool,
+    auth_failure: bool,
+    /// `signed`, `possession` or `asserted`.
+    attribution: String,
+    tool: Option<String>,
+    /// The score after it; null if it was not scored.
+    risk_score: Option<f64>,
+    /// When it was recorded.
+    created_at: String,
+    /// When it happened, by its reporter's clock.
+    occurred_at: Option<String>,
+    /// What was reported beside it.
+    #[schema(value_type = Option<Object>)]
+    details: Option<Value>,
+}
+
+/// Lists events, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "events", params(EventQuery),
+    responses(
+        (status = 200, description = "Events.", body = PageBody<RecordedEvent>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn list(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Params(query): Params<EventQuery>,
+) -> Result<Response, ApiError> {
+    let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
+    let malformed = |_| ApiError::bad_request("agent_id_malformed", "`agent_id` is a UUID in lower case");
+    let agent: Option<AgentId> = query.agent_id.map(|id| id.parse()).transpose().map_err(malformed)?;
+    let kind = query.action_type;
+    let wanted = |record: &Record| match &record.body {
+        Body::Event(act, _) => {
+            agent.is_none_or(|a| record.agent == Some(a))
+                && kind.as_ref().is_none_or(|k| *k == text_of(&act.facts.kind))
+        }
+        Body::Control(_) => false,
+    };
+    let page = app.kakunin.records(caller.tenant(), before, limit, wanted).await?;
+    let data: Vec<_> = page.items.iter().filter_map(recorded).collect();
+    Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, page.next) }).into_response())
+}
+
+fn recorded(item: &Recorded) -> Option<RecordedEvent> {
+    let Body::Event(act, event) = &item.record.body else { return None };
+    let details = event.as_ref().and_then(|e| e.details.as_ref());
+    Some(RecordedEvent {
+        id: item.index.to_string(),
+        agent_id: item.record.agent.map(|id| id.to_string()),
+        certificate_serial: item.record.serial.map(|serial| serial.to_string()),
+        action: act.action.as_str().to_owned(),
+        action_type: text_of(&act.facts.kind),
+        outcome: text_of(&act.facts.outcome),
+        out_of_scope: act.facts.out_of_scope,
+        auth_failure: act.facts.auth_failure,
+        attribution: text_of(&act.attribution),
+        tool: act.tool.clone(),
+        risk_score: act.score.map(number),
+        created_at: item.record.time.to_string(),
+        occurred_at: event.as_ref().and_then(|e| e.occurred_at).map(|at| at.to_string()),
+        details: details
+            .map(|d| serde_json::from_str(d.as_str()).unwrap_or(Value::String(d.as_str().to_owned()))),
+    })
+}

@@ -1,0 +1,338 @@
+//! The check of one request of an agent: who it is, proved, and whether its certificate allows the action.
+//!
+//! The answer is given once the decision has its place in the tenant's log (principle 7), so an agent
+//! that reports nothing is seen by what it is refused.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, OriginalUri, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use base64ct::{Base64, Encoding};
+use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
+use kakunin_core::id::Serial;
+use kakunin_core::scope::Action;
+use kakunin_core::service::{EventStatus, Kakunin};
+use kakunin_core::time::{DAY, UnixTime};
+use kakunin_verify::denied::Code;
+use kakunin_verify::layer::Presented;
+use kakunin_verify::possession::{Nonces, SERIAL_HEADER};
+use kakunin_verify::{Denied, SetupError, TrustAnchor, VerifiedAgent, Verifier};
+use quick_cache::sync::Cache;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+
+use super::app::App;
+use super::auth::Caller;
+use super::error::{ApiError, ErrorBody};
+use super::json::{self, Data};
+use super::peer::{Peer, client_address, from_proxy};
+
+/// What the check needs beside the deployment.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    verifier: Verifier,
+    nonces: Nonces,
+    /// The day on which the owner of a serial number was told that somebody else uses it.
+    alerted: Cache<Serial, u64>,
+}
+
+impl Gateway {
+    pub(crate) fn new(kakunin: &Kakunin, now: UnixTime) -> Result<Self, SetupError> {
+        let place = kakunin.place();
+        let anchor = TrustAnchor::new(kakunin.root().as_der(), place.trust_domain.clone())?;
+        let verifier = Verifier::builder(kakunin.revocations())
+            .anchor(anchor)
+            .issuer(kakunin.issuer().as_der())
+            .arc(place.arc.clone())
+            .build(now)?;
+        Ok(Self { verifier, nonces: Nonces::default(), alerted: Cache::new(16_384) })
+    }
+}
+
+/// What is asked. The agent shows itself by its TLS client certificate, or by `x-kakunin-certificate` with
+/// an RFC 9421 signature in the fields of this request, or of the request that a gateway passes on.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckBody {
+    /// What the agent wants to do, `verb:resource`.
+    #[schema(
+        min_length = 3,
+        max_length = 128,
+        pattern = r"^[a-z][a-z0-9_-]{0,31}:[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})*$"
+    )]
+    action: String,
+    /// The agent's request, when a gateway asks on its behalf; such a gateway needs a key of role
+    /// `reporter`, or to be a configured proxy.
+    request: Option<AskedRequest>,
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    tool: Option<String>,
+    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    session_id: Option<String>,
+    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    correlation: Option<String>,
+}
+
+/// An agent's request, as far as its signature covers it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AskedRequest {
+    #[schema(pattern = "^[A-Z]{1,16}$")]
+    method: String,
+    /// Origin form: path, and query if there is one.
+    #[schema(max_length = 8192, pattern = "^/[!-~]*$")]
+    target: String,
+    /// Its fields; those that matter are `x-kakunin-certificate`, `signature-input`, `signature`,
+    /// `x-kakunin-cert-serial`, and from a configured proxy `client-cert`.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    headers: super::json::Free,
+}
+
+/// A permission.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CheckAnswer {
+    /// `allow`
+    decision: String,
+    agent_id: String,
+    tenant_id: String,
+    certificate_serial: String,
+    spiffe_id: String,
+    action: String,
+    /// `possession`, or `asserted` when it was recorded without moving the agent's score.
+    attribution: String,
+    /// Index of the decision in the tenant's log.
+    event_id: Option<String>,
+    expires_at: String,
+}
+
+/// Who asks, and whether it was shown.
+struct Identified {
+    agent: VerifiedAgent,
+    attribution: Attribution,
+}
+
+/// Whether an agent may do what it asks for. Only 200 is yes.
+#[utoipa::path(
+    post, path = "/api/v1/gateway/check", tag = "gateway", request_body = CheckBody, security((), ("api_key" = [])),
+    responses(
+        (status = 200, description = "It may, and that is on record.", body = Data<CheckAnswer>),
+        (status = 401, description = "It is not shown whose request it is: `missing_cert_serial`, `possession_missing` and the like.",
+            body = ErrorBody),
+        (status = 403, description = "It may not: `scope_violation`, `agent_revoked`, `agent_inactive`, `agent_expired` and the like.",
+            body = ErrorBody),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+        (status = 503, description = "Nothing could be decided: no.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn check(
+    State(app): State<App>,
+    request: Request<Body>,
+) -> Result<Data<CheckAnswer>, ApiError> {
+    let (parts, body) = request.into_parts();
+    let caller = Caller::presented(&parts, &app)?;
+    let whole = Request::from_parts(parts.clone(), body);
+    let json::Json(Raw { bytes, body }) = read(whole).await?;
+    let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), &bytes)?;
+    let who = asked.identify(&app).await?;
+    let event = event(&who, &body)?;
+    let now = app.now();
+    let permission = who.agent.authorize(&body.action, now);
+    let recorded = record(&app, &who, event, permission.as_ref().err()).await?;
+    permission.map_err(|denied| refusal(&denied))?;
+    Ok(Data {
+        data: CheckAnswer {
+            decision: "allow".to_owned(),
+            agent_id: who.agent.agent().to_string(),
+            tenant_id: who.agent.tenant().to_string(),
+            certificate_serial: who.agent.serial().to_string(),
+            spiffe_id: who.agent.spiffe_id().to_owned(),
+            action: body.action,
+            attribution: super::agent_body::text_of(&who.attribution),
+            event_id: recorded.map(|index| index.to_string()),
+            expires_at: who.agent.not_after().to_string(),
+        },
+    })
+}
+
+/// A body with the octets it was read from.
+struct Raw {
+    bytes: Bytes,
+    body: CheckBody,
+}
+
+async fn read(request: Request<Body>) -> Result<json::Json<Raw>, ApiError> {
+    json::check_type(request.headers())?;
+    let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| json::unreadable(&rejection))?;
+    let body = json::parse(&bytes)?;
+    Ok(json::Json(Raw { bytes, body }))
+}
+
+/// Whose request is to be checked, and who asks.
+struct Asked {
+    headers: HeaderMap,
+    method: String,
+    target: String,
+    peer: Option<std::sync::Arc<[Vec<u8>]>>,
+    from_proxy: bool,
+    /// Whether whoever asks is the agent itself, a configured proxy, or its tenant's reporter; otherwise
+    /// its tenant.
+    relayed_by: Option<Caller>,
+    address: std::net::IpAddr,
+}
+
+impl Asked {
+    fn new(
+        app: &App,
+        parts: &Parts,
+        caller: Option<Caller>,
+        passed_on: Option<&AskedRequest>,
+        body: &[u8],
+    ) -> Result<Self, ApiError> {
+        let from_proxy = from_proxy(parts, &app.options.trusted_proxies);
+        let address = client_address(parts, &app.options.trusted_proxies);
+        if let Some(request) = passed_on {
+            if caller.as_ref().is_none_or(|c| !c.may_report()) && !from_proxy {
+                let sentence = "whoever asks on behalf of an agent needs a key of role `reporter`, or to be a configured proxy";
+                return Err(ApiError::unauthorized("gateway_unauthenticated", sentence).at_gateway());
+            }
+            let headers = header_map(&request.headers.0)?;
+            let (method, target) = (request.method.clone(), request.target.clone());
+            return Ok(Self { headers, method, target, peer: None, from_proxy, relayed_by: caller, address });
+        }
+        digest_fits(&parts.headers, body)?;
+        let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.certificates.clone());
+        // As it was sent: routers below take prefixes off.
+        let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+        let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let (headers, method) = (parts.headers.clone(), parts.method.to_string());
+        Ok(Self { headers, method, target, peer, from_proxy, relayed_by: None, address })
+    }
+
+    async fn identify(&self, app: &App) -> Result<Identified, ApiError> {
+        let gateway = &app.gateway;
+        let target = (self.method.as_str(), self.target.as_str());
+        let presented = Presented::new(&self.headers, target, self.peer.as_deref(), self.from_proxy);
+        match presented.agent(&gateway.verifier, &gateway.nonces, app.now()) {
+            Ok(agent) => {
+                let own = |caller: &Caller| caller.tenant() == agent.tenant();
+                let shown = self.from_proxy || self.relayed_by.as_ref().is_none_or(own);
+                let attribution = if shown { Attribution::Possession } else { Attribution::Asserted };
+                Ok(Identified { agent, attribution })
+            }
+            Err((denied, agent)) => {
+                let serial = agent.map(|agent| *agent.serial()).or_else(|| self.named());
+                if denied.kind() == Code::PossessionMissing && app.options.insecure_serial_only {
+                    return self.by_serial_only(app, serial).await;
+                }
+                if let Some(serial) = serial.filter(|_| suspicious(denied.kind())) {
+                    alert(app, &serial).await?;
+                }
+                app.limits.nobody(self.address)?;
+                Err(refusal(&denied))
+            }
+        }
+    }
+
+    fn named(&self) -> Option<Serial> {
+        self.headers.get(SERIAL_HEADER)?.to_str().ok()?.parse().ok()
+    }
+
+    // Under a flag that says insecure: nothing is shown, so nothing counts against the agent.
+    async fn by_serial_only(&self, app: &App, serial: Option<Serial>) -> Result<Identified, ApiError> {
+        let unknown = || ApiError::gateway(403, "cert_not_found", "no certificate has this serial number");
+        let serial = serial.ok_or_else(unknown)?;
+        let found = app.kakunin.find(&serial).await.map_err(|_| unknown())?;
+        let agent =
+            app.gateway.verifier.identify(&[found.der], app.now()).map_err(|denied| refusal(&denied))?;
+        Ok(Identified { agent, attribution: Attribution::Asserted })
+    }
+}
+
+const fn suspicious(code: Code) -> bool {
+    matches!(code, Code::PossessionMissing | Code::PossessionInvalid | Code::PossessionReplayed)
+}
+
+// Once a day and serial number; the deployment makes sure of it, this only keeps it from being asked.
+async fn alert(app: &App, serial: &Serial) -> Result<(), ApiError> {
+    let today = app.now().millis() / DAY;
+    if app.gateway.alerted.get(serial) == Some(today) {
+        return Ok(());
+    }
+    match app.kakunin.suspect_impersonation(serial).await {
+        Ok(_) => app.gateway.alerted.insert(*serial, today),
+        // A serial number that no certificate has is nobody's.
+        Err(kakunin_core::service::Error::NotFound(_)) => {}
+        Err(error) => return Err(ApiError::from(error).at_gateway()),
+    }
+    Ok(())
+}
+
+fn header_map(headers: &serde_json::Value) -> Result<HeaderMap, ApiError> {
+    let invalid =
+        || ApiError::unprocessable("headers_invalid", "`headers` maps field names to texts, at most 64");
+    let members = headers.as_object().filter(|m| m.len() <= 64).ok_or_else(invalid)?;
+    let mut map = HeaderMap::new();
+    for (name, value) in members {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        let value = value.as_str().and_then(|v| HeaderValue::from_str(v).ok()).ok_or_else(invalid)?;
+        // Names differ in case only: the same field twice.
+        if map.insert(name, value).is_some() {
+            return Err(invalid());
+        }
+    }
+    Ok(map)
+}
+
+/// A `Content-Digest` (RFC 9530) that is there must be the content's.
+fn digest_fits(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
+    let Some(value) = headers.get("content-digest") else { return Ok(()) };
+    let expected = format!("sha-256=:{}:", Base64::encode_string(&Sha256::digest(body)));
+    if value.as_bytes() == expected.as_bytes() {
+        Ok(())
+    } else {
+        let sentence = "`content-digest` is not `sha-256=:<base64>:` of this content";
+        Err(ApiError::gateway(401, "possession_invalid", sentence))
+    }
+}
+
+fn event(who: &Identified, body: &CheckBody) -> Result<Option<Event>, ApiError> {
+    let Ok(action) = body.action.parse::<Action>() else { return Ok(None) };
+    let mut event = Event::new(*who.agent.serial(), action, Outcome::Ok);
+    event.attribution = who.attribution;
+    let invalid = |why: &str| ApiError::unprocessable("name_invalid", why);
+    let short = |text: &Option<String>| text.clone().map(ShortName::try_from).transpose().map_err(invalid);
+    event.tool = short(&body.tool)?;
+    event.correlation = short(&body.correlation)?;
+    event.session = body.session_id.clone().map(Name::try_from).transpose().map_err(invalid)?;
+    Ok(Some(event))
+}
+
+/// Puts the decision on record, in the agent's own tenant. An event that takes the identity away, or finds
+/// it gone, turns a permission into a refusal.
+async fn record(
+    app: &App,
+    who: &Identified,
+    event: Option<Event>,
+    denied: Option<&Denied>,
+) -> Result<Option<u64>, ApiError> {
+    let Some(mut event) = event else { return Ok(None) };
+    if let Some(denied) = denied {
+        event.outcome = Outcome::Denied;
+        event.out_of_scope = denied.kind() == Code::ScopeViolation;
+    }
+    let observed = app.kakunin.observe(who.agent.tenant(), event).await;
+    let observed = observed.map_err(|error| ApiError::from(error).at_gateway())?;
+    if denied.is_none() && (observed.revoked || observed.status == EventStatus::NotAccepted) {
+        who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;
+    }
+    Ok(observed.index)
+}
+
+/// A refusal by the codes that gateways of this kind know.
+fn refusal(denied: &Denied) -> ApiError {
+    let code = match denied.kind() {
+        Code::CertificateMissing => "missing_cert_serial",
+        _ => denied.code(),
+    };
+    ApiError::gateway(denied.http_status(), code, denied.to_string())
+}

@@ -1,0 +1,48 @@
+//! Whether the process lives, and whether it can do its work.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::app::App;
+use super::error::ErrorBody;
+
+/// Health.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `ok`
+    status: &'static str,
+    version: &'static str,
+}
+
+const OK: Health = Health { status: "ok", version: env!("CARGO_PKG_VERSION") };
+
+/// The process answers.
+#[utoipa::path(
+    get, path = "/healthz", tag = "health", security(()),
+    responses((status = 200, description = "It answers.", body = Health),
+        (status = "4XX", description = "Refused.", body = ErrorBody)),
+)]
+pub(crate) async fn live() -> Response {
+    axum::Json(OK).into_response()
+}
+
+/// Store and keys can be used: certificates can be issued and events recorded.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", security(()),
+    responses((status = 200, description = "It can work.", body = Health),
+        (status = 503, description = "It cannot; its log says why.", body = ErrorBody),
+        (status = "4XX", description = "Refused.", body = ErrorBody)),
+)]
+pub(crate) async fn ready(State(app): State<App>) -> Response {
+    match app.kakunin.check().await {
+        Ok(()) => axum::Json(OK).into_response(),
+        Err(error) => {
+            let mut refusal = super::error::ApiError::from(error).into_response();
+            *refusal.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            refusal
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! JSON in and out: strict about content type, encoding, nesting and members that come twice.
+
+use std::fmt;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Number, Value};
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+
+/// A body of JSON.
+pub(crate) struct Json<T>(pub(crate) T);
+
+/// An answer: `{"data": ...}`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Data<T> {
+    /// The answer.
+    pub(crate) data: T,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        check_type(request.headers())?;
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        parse(&body).map(Self)
+    }
+}
+
+/// Refuses what does not say that it is JSON.
+pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let sentence = "send `content-type: application/json`";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", sentence))
+}
+
+/// Why a body could not be read.
+pub(crate) fn unreadable(rejection: &BytesRejection) -> ApiError {
+    let status = rejection.status();
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        ApiError::new(status, "body_too_large", "the body is too long; send less at once")
+    } else {
+        ApiError::bad_request("body_unreadable", "the body ended early; send it again")
+    }
+}
+
+/// Parses a body; what is not JSON is 400, what is JSON of another shape is 422.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        let text: String =
+            error.to_string().chars().take(300).map(|c| if c.is_control() { '?' } else { c }).collect();
+        match error.classify() {
+            serde_json::error::Category::Data => {
+                ApiError::unprocessable("body_invalid", format!("the body is not of this shape: {text}"))
+            }
+            _ => ApiError::bad_request("json_malformed", format!("the body is not JSON: {text}")),
+        }
+    })
+}
+
+impl<T: Serialize> IntoResponse for Data<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer does not encode");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+}
+
+/// Any JSON value without members that come twice (RFC 7493), and without NUL in its texts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Free(pub(crate) Value);
+
+impl Free {
+    /// Its one spelling (RFC 8785).
+    pub(crate) fn canonical(&self) -> Result<String, ApiError> {
+        serde_json_canonicalizer::to_string(&self.0)
+            .map_err(|_| ApiError::unprocessable("json_not_canonical", "a number is out of range (RFC 8785)"))
+    }
+}
+
+impl Serialize for Free {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Free {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Strict).map(Self)
+    }
+}
+
+struct Strict;
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is out of range"))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        if value.contains('\0') {
+            Err(E::custom("a text has a NUL"))
+        } else {
+            Ok(Value::String(value.to_owned()))
+        }
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Free(item)) = seq.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let Free(value) = map.next_value()?;
+            if name.contains('\0') || members.insert(name, value).is_some() {
+                return Err(serde::de::Error::custom("a member comes twice, or its name has a NUL"));
+            }
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_json_is_strict_where_parsers_differ() {
+        let parsed = |text: &str| parse::<Free>(text.as_bytes()).map(|free| free.canonical().unwrap());
+        assert_eq!(parsed(r#"{"b":1.0,"a":[null,true,"x"]}"#).unwrap(), r#"{"a":[null,true,"x"],"b":1}"#);
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for bad in
+            [r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":1}}"#, r#""\u0000""#, "1e999", "{", "NaN", "", &deep]
+        {
+            assert!(parsed(bad).is_err(), "{bad}");
+        }
+        assert!(parse::<Free>(b"\"\xff\"").is_err());
+    }
+}

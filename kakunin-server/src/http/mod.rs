@@ -1,0 +1,45 @@
+//! The HTTP API: thin over [`kakunin_core::service::Kakunin`], one file a subject.
+//!
+//! | file | does |
+//! |---|---|
+//! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
+//! | `agents.rs`, `certificates.rs`, `agent_body.rs` | agents and their certificates |
+//! | `events.rs`, `event_body.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `gateway.rs` | the check of one request |
+//! | `verify.rs`, `html.rs`, `pki.rs` | what anybody may ask |
+//! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
+//! | `auth.rs`, `peer.rs`, `limits.rs` | who calls, and how often |
+//! | `json.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
+
+mod access;
+mod agent_body;
+mod agents;
+mod app;
+mod audit;
+mod auth;
+mod certificates;
+mod error;
+mod event_body;
+mod events;
+mod gateway;
+mod health;
+mod html;
+mod json;
+mod limits;
+mod openapi;
+mod page;
+mod peer;
+mod pki;
+mod request_id;
+mod risk;
+mod router;
+mod verify;
+
+pub use app::ApiOptions;
+pub use limits::DEFAULT_KEY_RATE;
+pub use openapi::document as openapi;
+pub use peer::{Network, NetworkError};
+pub use router::router;
+
+pub(crate) use error::chain;
+pub(crate) use peer::Peer;

@@ -1,0 +1,84 @@
+//! Parts of long lists: by offset for what changes little, by cursor for what grows.
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+
+const DEFAULT_LIMIT: u16 = 20;
+const MAX_LIMIT: u16 = 100;
+
+/// The query of a request; members that are not known are refused.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(params)| Self(params)).map_err(|rejection| {
+            let text: String = rejection.body_text().chars().take(200).collect();
+            ApiError::bad_request("query_invalid", text.to_lowercase())
+        })
+    }
+}
+
+/// Where a list goes on.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Pagination {
+    limit: usize,
+    has_next_page: bool,
+    /// To be sent as `before`; absent on the last page.
+    next_cursor: Option<String>,
+}
+
+/// A page of a list that grows.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PageBody<T> {
+    pub(crate) data: Vec<T>,
+    pub(crate) pagination: Pagination,
+}
+
+/// A part of a list that changes little.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ListBody<T> {
+    pub(crate) data: Vec<T>,
+    pub(crate) meta: Meta,
+}
+
+/// Which part it is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Meta {
+    /// How many there are in all.
+    pub(crate) total: usize,
+    pub(crate) limit: usize,
+    pub(crate) offset: usize,
+}
+
+impl Pagination {
+    pub(crate) fn new(limit: usize, next: Option<u64>) -> Self {
+        Self { limit, has_next_page: next.is_some(), next_cursor: next.map(|n| n.to_string()) }
+    }
+}
+
+/// A limit within bounds.
+pub(crate) fn limit(asked: Option<u16>) -> Result<usize, ApiError> {
+    match asked.unwrap_or(DEFAULT_LIMIT) {
+        n @ 1..=MAX_LIMIT => Ok(n.into()),
+        _ => Err(ApiError::bad_request("limit_invalid", "`limit` is 1 to 100")),
+    }
+}
+
+/// A cursor, if there is one.
+pub(crate) fn before(cursor: Option<&str>) -> Result<Option<u64>, ApiError> {
+    let malformed = || ApiError::bad_request("cursor_malformed", "send a `next_cursor` of this list");
+    let digits = |text: &str| (1..=19).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    match cursor {
+        None => Ok(None),
+        Some(text) if digits(text) => text.parse().map(Some).map_err(|_| malformed()),
+        Some(_) => Err(malformed()),
+    }
+}

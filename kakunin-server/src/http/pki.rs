@@ -1,0 +1,228 @@
+//! What standard TLS stacks fetch: CRLs, CA certificates, the SPIFFE bundle. For anybody.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use kakunin_core::key::{KeyAlgorithm, Spki};
+use kakunin_core::service::PublishedCrl;
+use kakunin_core::x509::ca::SHARDS;
+use kakunin_core::x509::der::{DerError, Reader};
+use kakunin_core::x509::pem;
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::app::App;
+use super::error::{ApiError, ErrorBody};
+use super::json::Data;
+
+const CRL_AGE: HeaderValue = HeaderValue::from_static("public, max-age=5");
+const CA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+const DER_CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
+const DER_CERTIFICATE: HeaderValue = HeaderValue::from_static("application/pkix-cert");
+const PEM: HeaderValue = HeaderValue::from_static("application/x-pem-file");
+const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+
+/// The full CRL of the issuing CA: PEM, or DER on `Accept: application/pkix-crl`. At most 30 s old.
+#[utoipa::path(
+    get, path = "/api/v1/crl", tag = "public", security(()),
+    responses(
+        (status = 200, description = "The CRL.",
+            content((String = "application/x-pem-file"), (String = "application/pkix-crl"))),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn full(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let crl = app.kakunin.published_crl(None).await?;
+    Ok(answer(&crl, wants(&headers, "application/pkix-crl"), &headers))
+}
+
+/// One shard, as certificates name it in their CRL distribution point: DER, or PEM on request.
+#[utoipa::path(
+    get, path = "/api/v1/crl/{issuer}/{shard}", tag = "public", security(()),
+    params(
+        ("issuer" = String, Path, description = "Key identifier of the issuing CA, hex.", pattern = "^[0-9a-f]{40}$"),
+        ("shard" = String, Path, description = "`0.crl` to `511.crl`.", pattern = "^[0-9]{1,3}\\.crl$"),
+    ),
+    responses(
+        (status = 200, description = "The CRL.",
+            content((String = "application/pkix-crl"), (String = "application/x-pem-file"))),
+        (status = "4XX", description = "No such issuer or shard.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn shard(
+    State(app): State<App>,
+    Path((issuer, shard)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let number = shard.strip_suffix(".crl").and_then(|n| n.parse::<u16>().ok());
+    let number = number.filter(|n| *n < SHARDS && format!("{n}.crl") == shard);
+    let (Some(number), true) = (number, issuer == app.kakunin.issuer().id().to_string()) else {
+        return Err(ApiError::not_found("CRL"));
+    };
+    let crl = app.kakunin.published_crl(Some(number)).await?;
+    Ok(answer(&crl, !wants(&headers, "application/x-pem-file"), &headers))
+}
+
+fn wants(headers: &HeaderMap, kind: &str) -> bool {
+    headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains(kind))
+}
+
+fn answer(crl: &PublishedCrl, der: bool, request: &HeaderMap) -> Response {
+    let tag = format!("\"{}-{}\"", crl.number, if der { "der" } else { "pem" });
+    let known = request.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == tag.as_bytes());
+    let mut response = match (known, der) {
+        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
+        (false, true) => Body::from(crl.der.clone()).into_response(),
+        (false, false) => Body::from(pem::encode(pem::CRL, &crl.der)).into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, if der { DER_CRL } else { PEM });
+    headers.insert(header::CACHE_CONTROL, CRL_AGE);
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    let dates =
+        [("x-crl-generated-at", crl.at.to_string()), ("x-crl-next-update", crl.next_update.to_string())];
+    for (name, value) in dates {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// A certificate authority.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CaBody {
+    /// `root` or `issuing`.
+    role: String,
+    /// Key identifier, hex.
+    key_id: String,
+    certificate_pem: String,
+    valid_from: String,
+    valid_until: String,
+}
+
+/// The certificate authorities and the trust domain they speak for.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CasBody {
+    trust_domain: String,
+    public_url: String,
+    /// Object identifier under which the agent extensions stand.
+    extension_arc: String,
+    authorities: Vec<CaBody>,
+}
+
+/// Who issues here.
+#[utoipa::path(
+    get, path = "/api/v1/ca", tag = "public", security(()),
+    responses(
+        (status = 200, description = "The certificate authorities.", body = Data<CasBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn authorities(State(app): State<App>) -> Response {
+    let place = app.kakunin.place();
+    let all = [("root", app.kakunin.root()), ("issuing", app.kakunin.issuer())];
+    let authorities = all.map(|(role, ca)| CaBody {
+        role: role.to_owned(),
+        key_id: ca.id().to_string(),
+        certificate_pem: pem::encode(pem::CERTIFICATE, ca.as_der()),
+        valid_from: ca.not_before().to_string(),
+        valid_until: ca.not_after().to_string(),
+    });
+    let data = CasBody {
+        trust_domain: place.trust_domain.to_string(),
+        public_url: place.public_url.clone(),
+        extension_arc: place.arc.as_str().to_owned(),
+        authorities: authorities.into(),
+    };
+    public(Data { data }.into_response(), None)
+}
+
+/// The chain as TLS stacks load it: issuing CA, then root, PEM.
+#[utoipa::path(
+    get, path = "/api/v1/ca/chain", tag = "public", security(()),
+    responses(
+        (status = 200, description = "The chain.", content((String = "application/x-pem-file"))),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn chain(State(app): State<App>) -> Response {
+    let all = [app.kakunin.issuer(), app.kakunin.root()].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
+    public(all.concat().into_response(), Some(PEM))
+}
+
+/// One CA certificate, as certificates name it in their authority information access: DER.
+#[utoipa::path(
+    get, path = "/api/v1/ca/{file}", tag = "public", security(()),
+    params(("file" = String, Path, description = "Key identifier, hex, and `.cer`.", pattern = "^[0-9a-f]{40}\\.cer$")),
+    responses(
+        (status = 200, description = "The certificate.", content((String = "application/pkix-cert"))),
+        (status = "4XX", description = "No such authority.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn certificate(
+    State(app): State<App>,
+    Path(file): Path<String>,
+) -> Result<Response, ApiError> {
+    let all = [app.kakunin.issuer(), app.kakunin.root()];
+    let ca = all.into_iter().find(|ca| file == format!("{}.cer", ca.id()));
+    let ca = ca.ok_or_else(|| ApiError::not_found("certificate authority"))?;
+    Ok(public(Body::from(ca.as_der().to_vec()).into_response(), Some(DER_CERTIFICATE)))
+}
+
+/// The SPIFFE trust bundle: a JWK set with the root as its X.509 authority.
+#[utoipa::path(
+    get, path = "/api/v1/spiffe/bundle", tag = "public", security(()),
+    responses(
+        (status = 200, description = "The bundle.", content((Object = "application/json"))),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn bundle(State(app): State<App>) -> Result<Response, ApiError> {
+    let root = app.kakunin.root();
+    let unreadable =
+        |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ca", "the root's key does not parse");
+    let mut key = jwk(root.key().spki()).map_err(unreadable)?;
+    key.insert("use".to_owned(), "x509-svid".into());
+    key.insert("x5c".to_owned(), vec![Base64::encode_string(root.as_der())].into());
+    let body = json!({ "keys": [key], "spiffe_sequence": 1, "spiffe_refresh_hint": 300 });
+    Ok(public(axum::Json(body).into_response(), None))
+}
+
+// RFC 7518, 6.2 and 6.3; CA keys are RSA or P-256.
+fn jwk(spki: &Spki) -> Result<serde_json::Map<String, Value>, DerError> {
+    let mut outer = Reader::new(spki.as_der());
+    let mut body = outer.sequence()?;
+    body.raw(0x30)?;
+    let bits = body.bit_string()?;
+    let text = |octets: &[u8]| Value::from(Base64UrlUnpadded::encode_string(octets));
+    let mut key = serde_json::Map::new();
+    if spki.algorithm() == KeyAlgorithm::P256 {
+        let (x, y) = bits.get(1..).and_then(|point| point.split_at_checked(32)).ok_or(DerError)?;
+        key.extend([("kty".to_owned(), "EC".into()), ("crv".to_owned(), "P-256".into())]);
+        key.extend([("x".to_owned(), text(x)), ("y".to_owned(), text(y))]);
+    } else {
+        let mut rsa = Reader::new(bits).sequence()?;
+        let (n, e) = (rsa.positive_integer()?, rsa.positive_integer()?);
+        let n = n.strip_prefix(&[0]).unwrap_or(n);
+        key.extend([("kty".to_owned(), "RSA".into()), ("n".to_owned(), text(n)), ("e".to_owned(), text(e))]);
+    }
+    Ok(key)
+}
+
+fn public(mut response: Response, kind: Option<HeaderValue>) -> Response {
+    let headers = response.headers_mut();
+    if let Some(kind) = kind {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    headers.insert(header::CACHE_CONTROL, CA_AGE);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    response
+}

@@ -1,0 +1,235 @@
+//! What is believed of an agent, and the inbox.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use kakunin_core::id::AgentId;
+use kakunin_core::risk::Family;
+use kakunin_core::service::{Notification, NotificationKind};
+use kakunin_core::time::DAY;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::agent_body::text_of;
+use super::agents::agent_id;
+use super::app::App;
+use super::auth::Reader;
+use super::error::{ApiError, ErrorBody};
+use super::events::number;
+use super::json::Data;
+use super::page::{self, PageBody, Pagination, Params};
+
+/// What is believed of an agent.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RiskBody {
+    agent_id: String,
+    agent_name: String,
+    agent_status: String,
+    window_days: u32,
+    window_start: String,
+    /// 0 to 1; falls while nothing happens.
+    risk_score: f64,
+    /// `low`, `medium`, `warning` or `revoke`.
+    risk_band: String,
+    thresholds: ThresholdsBody,
+    /// What each family of evidence contributed when the agent last did something, strongest first.
+    factors: Vec<Factor>,
+    /// Scored events in the window.
+    total_events: u64,
+    out_of_scope_events: u64,
+    auth_failure_events: u64,
+    /// The days on which something happened, oldest first.
+    trend: Vec<DayBody>,
+}
+
+/// Where bands begin.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ThresholdsBody {
+    medium: f64,
+    warning: f64,
+    revoke: f64,
+}
+
+/// One family of evidence.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Factor {
+    /// `frequency`, `scope_boundary`, `authentication` or `transaction`.
+    family: String,
+    /// By about how much the score would be lower without it.
+    contribution: f64,
+}
+
+/// One day.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DayBody {
+    date: String,
+    event_count: u32,
+    out_of_scope: u32,
+    auth_failures: u32,
+}
+
+/// The rolling 30-day risk of an agent, and why.
+#[utoipa::path(
+    get, path = "/api/v1/agents/{id}/risk", tag = "agents",
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "What is believed of it.", body = Data<RiskBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn risk(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Path(id): Path<String>,
+) -> Result<Data<RiskBody>, ApiError> {
+    let risk = app.kakunin.risk(caller.tenant(), &agent_id(&id)?).await?;
+    let sum = |of: fn(&kakunin_core::risk::Day) -> u32| risk.days.iter().map(|d| u64::from(of(d))).sum();
+    let factor =
+        |(family, share): &(Family, _)| Factor { family: text_of(family), contribution: number(*share) };
+    let trend = risk.days.iter().map(|day| DayBody {
+        date: day.begin.to_string().chars().take(10).collect(),
+        event_count: day.events,
+        out_of_scope: day.out_of_scope,
+        auth_failures: day.auth_failures,
+    });
+    Ok(Data {
+        data: RiskBody {
+            agent_id: risk.agent.id.to_string(),
+            agent_name: risk.agent.spec.name.as_str().to_owned(),
+            agent_status: risk.agent.state.to_string(),
+            window_days: 30,
+            window_start: app.now().minus(30 * DAY).to_string(),
+            risk_score: number(risk.score),
+            risk_band: text_of(&risk.band),
+            thresholds: ThresholdsBody {
+                medium: number(risk.thresholds.medium()),
+                warning: number(risk.thresholds.warning()),
+                revoke: number(risk.thresholds.revoke()),
+            },
+            factors: risk.evidence.iter().map(factor).collect(),
+            total_events: sum(|d| d.events),
+            out_of_scope_events: sum(|d| d.out_of_scope),
+            auth_failure_events: sum(|d| d.auth_failures),
+            trend: trend.collect(),
+        },
+    })
+}
+
+/// Which notifications.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct NotificationQuery {
+    /// Only those about this agent.
+    #[param(format = "uuid")]
+    agent_id: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9]{1,19}$")]
+    before: Option<String>,
+}
+
+/// Something people should know.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct NotificationBody {
+    id: String,
+    /// `pre_revocation_warning`, `risk_threshold_crossed`, `certificate_revoked`, `agent_halted` or
+    /// `system_alert`.
+    notification_type: String,
+    /// `warning` or `critical`.
+    severity: String,
+    title: String,
+    message: String,
+    agent_id: String,
+    certificate_serial: Option<String>,
+    action_url: String,
+    created_at: String,
+}
+
+/// The inbox, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/notifications", tag = "events", params(NotificationQuery),
+    responses(
+        (status = 200, description = "Notifications.", body = PageBody<NotificationBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn notifications(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Params(query): Params<NotificationQuery>,
+) -> Result<Response, ApiError> {
+    let (limit, mut before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
+    let malformed = |_| ApiError::bad_request("agent_id_malformed", "`agent_id` is a UUID in lower case");
+    let agent: Option<AgentId> = query.agent_id.map(|id| id.parse()).transpose().map_err(malformed)?;
+    let (mut data, mut next) = (Vec::new(), None);
+    // One page of the store at a time; a filter that fits little ends with a cursor.
+    for _ in 0..16 {
+        let items = app.kakunin.notifications(caller.tenant(), before, limit + 1).await?;
+        let more = items.len() > limit;
+        for (index, item) in items.iter().take(limit) {
+            before = Some(*index);
+            if agent.is_none_or(|a| a == item.agent) {
+                data.push(NotificationBody::new(*index, item));
+            }
+            if data.len() == limit {
+                break;
+            }
+        }
+        next = before.filter(|_| more || data.len() == limit && items.last().map(|(i, _)| *i) != before);
+        if data.len() == limit || next.is_none() {
+            break;
+        }
+    }
+    Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, next) }).into_response())
+}
+
+impl NotificationBody {
+    fn new(index: u64, item: &Notification) -> Self {
+        let evidence = item.evidence.as_ref();
+        let because = evidence.map_or_else(String::new, |e| {
+            let families: Vec<_> = e.families.iter().map(|(family, _)| text_of(family)).collect();
+            format!(
+                " Score {} against {}, mostly {}.",
+                e.score,
+                e.threshold,
+                families.join(", ").replace('_', " ")
+            )
+        });
+        let cause = item.cause.map(|cause| text_of(&cause).replace('_', " ")).unwrap_or_default();
+        let (kind, severity, title, message) = match item.kind {
+            NotificationKind::PreRevocationWarning => {
+                let message = format!("The agent is close to losing its identity.{because}");
+                ("pre_revocation_warning", "warning", "Agent is close to revocation", message)
+            }
+            NotificationKind::AgentRevoked if evidence.is_some() => {
+                let message = format!("Its behaviour took the agent's identity away.{because}");
+                ("risk_threshold_crossed", "critical", "Agent lost its identity", message)
+            }
+            NotificationKind::AgentHalted => (
+                "agent_halted",
+                "critical",
+                "Agent was halted",
+                format!("Somebody stopped the agent: {cause}."),
+            ),
+            NotificationKind::ImpersonationSuspected => {
+                let message =
+                    "Somebody uses its certificate or serial number without its key. Its score is unchanged.";
+                ("system_alert", "warning", "Possible impersonation of an agent", message.to_owned())
+            }
+            _ => ("certificate_revoked", "warning", "Certificate was revoked", format!("Cause: {cause}.")),
+        };
+        Self {
+            id: index.to_string(),
+            notification_type: kind.to_owned(),
+            severity: severity.to_owned(),
+            title: title.to_owned(),
+            message,
+            agent_id: item.agent.to_string(),
+            certificate_serial: item.serial.map(|serial| serial.to_string()),
+            action_url: format!("/api/v1/agents/{}/risk", item.agent),
+            created_at: item.at.to_string(),
+        }
+    }
+}

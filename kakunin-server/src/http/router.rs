@@ -1,0 +1,96 @@
+//! Which handler answers what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use kakunin_core::service::Kakunin;
+use kakunin_core::time::Clock;
+
+use super::app::{ApiOptions, App};
+use super::error::{ApiError, finish};
+use super::{
+    access, agents, audit, certificates, events, gateway, health, openapi, pki, request_id, risk, verify,
+};
+
+/// Most octets of a body; a batch of 1,000 events of 2 kB fits.
+const MAX_BODY: usize = 2 * 1024 * 1024;
+/// How long a request may take; making an RSA key in a slow KMS fits.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The API of a deployment.
+///
+/// # Errors
+/// If the deployment's own certificates make no verifier.
+pub fn router(
+    kakunin: Kakunin,
+    clock: Arc<dyn Clock>,
+    options: ApiOptions,
+) -> Result<Router, kakunin_verify::SetupError> {
+    let app = App::new(kakunin, clock, options)?;
+    let api = Router::new()
+        .route("/agents", get(agents::list).post(agents::create))
+        .route("/agents/{id}", get(agents::get).patch(agents::patch).delete(agents::retire))
+        .route("/agents/{id}/certify", post(certificates::certify))
+        .route("/agents/{id}/renew", post(certificates::renew))
+        .route("/agents/{id}/halt", post(certificates::halt))
+        .route("/agents/{id}/sign", post(certificates::sign))
+        .route("/agents/{id}/risk", get(risk::risk))
+        .route("/certificates/{id}/revoke", post(certificates::revoke))
+        .route("/certificates/{id}/hold", post(certificates::hold))
+        .route("/certificates/{id}/release", post(certificates::release))
+        .route("/events", get(events::list).post(events::create))
+        .route("/events/batch", post(events::batch))
+        .route("/notifications", get(risk::notifications))
+        .route("/audit-log", get(audit::log))
+        .route("/gateway/check", post(gateway::check))
+        .route("/tenants", post(access::create_tenant))
+        .route("/api-keys", get(access::list_keys).post(access::create_key))
+        .route("/api-keys/{id}", delete(access::revoke_key))
+        .route("/verify/{serial}", get(verify::verify))
+        .route("/crl", get(pki::full))
+        .route("/crl/{issuer}/{shard}", get(pki::shard))
+        .route("/ca", get(pki::authorities))
+        .route("/ca/chain", get(pki::chain))
+        .route("/ca/{file}", get(pki::certificate))
+        .route("/spiffe/bundle", get(pki::bundle))
+        .route("/openapi.json", get(description));
+    let router = Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(in_time))
+        .layer(from_fn(finish))
+        .layer(from_fn(request_id::name))
+        .with_state(app);
+    Ok(router)
+}
+
+async fn description() -> Response {
+    ([(header::CACHE_CONTROL, "public, max-age=300")], axum::Json(openapi::document())).into_response()
+}
+
+// TRACE would answer with the caller's key in it (RFC 9110, 9.3.8).
+async fn in_time(request: Request, next: Next) -> Response {
+    if request.method() == Method::TRACE {
+        let status = axum::http::StatusCode::METHOD_NOT_ALLOWED;
+        let mut response =
+            ApiError::new(status, "method_not_allowed", "TRACE is not answered").into_response();
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        return response;
+    }
+    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
+            ApiError::new(status, "timeout", "this took too long; see whether it was done, then try again")
+                .into_response()
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What anybody may ask of a certificate, by its serial number: from the certificate itself.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use kakunin_core::error::StoreError;
+use kakunin_core::id::{IssuerId, Serial};
+use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::service::{CertificateStatus, Error as ServiceError};
+use kakunin_core::time::{SECOND, UnixTime};
+use kakunin_core::x509::certificate::CertificateView;
+use kakunin_core::x509::extensions::AgentClaims;
+use kakunin_core::x509::name::NameParts;
+use quick_cache::sync::Cache;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::agent_body::{document, scope_texts, text_of};
+use super::app::App;
+use super::certificates::{HaltReceipt, receipt};
+use super::error::{ApiError, ErrorBody};
+use super::html;
+use super::json::Data;
+use super::peer::client_address;
+
+/// Answers that are kept rendered.
+const CARDS: usize = 16_384;
+/// How long one is served without being made anew, and how long others may keep it.
+const MAX_AGE: u64 = 5 * SECOND;
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=5");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+const VARY: HeaderValue = HeaderValue::from_static("accept");
+
+/// A certificate, and whether it stands.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct VerifyBody {
+    pub(crate) serial_number: String,
+    /// The same, as others call it.
+    pub(crate) serial: String,
+    /// `active`, `suspended`, `revoked` or `expired`.
+    pub(crate) status: String,
+    pub(crate) valid: bool,
+    pub(crate) issued_at: String,
+    pub(crate) expires_at: String,
+    pub(crate) valid_from: String,
+    pub(crate) valid_until: String,
+    /// Key identifier of the issuing CA.
+    pub(crate) issuer: String,
+    pub(crate) spiffe_id: Option<String>,
+    pub(crate) agent_name: String,
+    pub(crate) operator_org: Option<String>,
+    pub(crate) permitted_actions: Vec<String>,
+    pub(crate) model_hash: String,
+    pub(crate) revoked_at: Option<String>,
+    pub(crate) revocation_reason: Option<String>,
+    pub(crate) halt_receipt: Option<HaltReceipt>,
+    pub(crate) agent: VerifiedAgentBody,
+}
+
+/// The agent, as its certificate says.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct VerifiedAgentBody {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Not in certificates: always null.
+    pub(crate) model: Option<String>,
+    pub(crate) model_hash: String,
+    /// Not in certificates: always null.
+    pub(crate) version: Option<String>,
+    pub(crate) tenant: String,
+    pub(crate) environment: String,
+    pub(crate) fleet: Option<String>,
+    pub(crate) operator_org: Option<String>,
+    pub(crate) permitted_actions: Vec<String>,
+    /// The document whose SHA-256 the certificate pins.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) financial_scope: Option<Value>,
+}
+
+/// An answer as it is sent, and as long as what it says of the status holds.
+#[derive(Debug)]
+pub(crate) struct Card {
+    body: VerifyBody,
+    json: Bytes,
+    issuer: IssuerId,
+    reason: Option<Reason>,
+    until: UnixTime,
+}
+
+/// Answers that were made before.
+#[derive(Debug)]
+pub(crate) struct Cards(Cache<Serial, Arc<Card>>);
+
+impl Default for Cards {
+    fn default() -> Self {
+        Self(Cache::new(CARDS))
+    }
+}
+
+/// Says of a certificate whether it stands, and for whom and what it is. For anybody, without an account.
+#[utoipa::path(
+    get, path = "/api/v1/verify/{serial}", tag = "public", security(()),
+    params(("serial" = String, Path, description = "Serial number: 32 hex digits, `:` between octets if need be.")),
+    responses(
+        (status = 200, description = "The certificate, standing or not.",
+            content((Data<VerifyBody> = "application/json"), (String = "text/html"))),
+        (status = "4XX", description = "404 for every serial number that no certificate has.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn verify(
+    State(app): State<App>,
+    Path(serial): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
+    let card = match serial.parse::<Serial>() {
+        Ok(serial) => card(&app, &serial).await,
+        Err(_) => Err(ApiError::not_found("certificate")),
+    };
+    let card = match card {
+        Ok(card) => card,
+        Err(error) => {
+            // Serial numbers are random: whoever asks for many that do not exist is guessing.
+            let (parts, _) = request.into_parts();
+            app.limits.stranger(client_address(&parts, &app.options.trusted_proxies))?;
+            return Err(error);
+        }
+    };
+    let accept = request.headers().get(header::ACCEPT);
+    let mut response = if accept.is_some_and(prefers_html) {
+        html::certificate(&card.body)
+    } else {
+        let mut response = Body::from(card.json.clone()).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
+    headers.insert(header::VARY, VARY);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    Ok(response)
+}
+
+// A browser names text/html before anything else.
+fn prefers_html(accept: &HeaderValue) -> bool {
+    let first = accept.to_str().unwrap_or_default().split([',', ';']).next().unwrap_or_default();
+    first.trim().eq_ignore_ascii_case("text/html")
+}
+
+async fn card(app: &App, serial: &Serial) -> Result<Arc<Card>, ApiError> {
+    let now = app.now();
+    if let Some(card) = app.cards.0.get(serial)
+        && now < card.until
+        && app.kakunin.revocations().reason(&card.issuer, serial) == Ok(card.reason)
+    {
+        return Ok(card);
+    }
+    let status = app.kakunin.find(serial).await?;
+    let card = Arc::new(make(app, serial, &status, now).await?);
+    app.cards.0.insert(*serial, card.clone());
+    Ok(card)
+}
+
+async fn make(
+    app: &App,
+    serial: &Serial,
+    status: &CertificateStatus,
+    now: UnixTime,
+) -> Result<Card, ApiError> {
+    let corrupt = || ServiceError::from(StoreError::Corrupt("a stored certificate does not parse".into()));
+    let view = CertificateView::parse(&status.der, &app.kakunin.place().arc).map_err(|_| corrupt())?;
+    let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;
+    let subject = NameParts::read(view.subject).map_err(|_| corrupt())?;
+    let issuer = view.issuer_id().ok_or_else(corrupt)?;
+    let expired = now > view.not_after;
+    let word = match &status.revocation {
+        Some(revocation) if revocation.cause == Cause::Hold => "suspended",
+        Some(_) => "revoked",
+        None if expired => "expired",
+        None => "active",
+    };
+    let halt_receipt = match &status.halt {
+        Some(halt) => Some(receipt(app, &claims.agent, halt).await?),
+        None => None,
+    };
+    let (issued_at, expires_at) = (view.not_before.to_string(), view.not_after.to_string());
+    let agent = agent_body(&claims, &subject, status);
+    let body = VerifyBody {
+        serial_number: serial.to_string(),
+        serial: serial.to_string(),
+        status: word.to_owned(),
+        valid: word == "active" && now >= view.not_before,
+        valid_from: issued_at.clone(),
+        valid_until: expires_at.clone(),
+        issued_at,
+        expires_at,
+        issuer: issuer.to_string(),
+        spiffe_id: view.extensions.uri.map(str::to_owned),
+        agent_name: agent.name.clone(),
+        operator_org: agent.operator_org.clone(),
+        permitted_actions: agent.permitted_actions.clone(),
+        model_hash: agent.model_hash.clone(),
+        revoked_at: status.revocation.map(|r| r.at.to_string()),
+        revocation_reason: status.revocation.map(|r| text_of(&r.cause)),
+        halt_receipt,
+        agent,
+    };
+    let json = serde_json::to_vec(&Data { data: &body }).map_err(|_| corrupt())?;
+    // What expires within these seconds is asked for again when it does.
+    let until = if expired { now.plus(MAX_AGE) } else { now.plus(MAX_AGE).min(view.not_after.plus(1)) };
+    Ok(Card { body, json: json.into(), issuer, reason: status.revocation.map(|r| r.cause.reason()), until })
+}
+
+fn agent_body(
+    claims: &AgentClaims,
+    subject: &NameParts<'_>,
+    status: &CertificateStatus,
+) -> VerifiedAgentBody {
+    VerifiedAgentBody {
+        id: claims.agent.to_string(),
+        name: subject.common_name.unwrap_or_default().to_owned(),
+        model: None,
+        model_hash: claims.model_hash.to_string(),
+        version: None,
+        tenant: claims.tenant.to_string(),
+        environment: claims.environment.to_string(),
+        fleet: subject.unit.map(str::to_owned),
+        operator_org: subject.organization.map(str::to_owned),
+        permitted_actions: scope_texts(&claims.scope),
+        financial_scope: document(status.constraints.as_ref()),
+    }
+}

@@ -1,0 +1,102 @@
+//! `kakunin serve`: a deployment over embedded SQLite and software keys, served over HTTP.
+//!
+//! | file | does |
+//! |---|---|
+//! | `options.rs` | what may be configured, and what is refused |
+//! | `wire.rs` | the one place that names concrete backends |
+//! | `listener.rs` | connections: accepted, timed out, ended gracefully |
+//! | `tls.rs` | TLS, reloaded when its files change; client certificates |
+
+mod listener;
+mod options;
+mod tls;
+mod wire;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+pub use options::{ServeError, ServeOptions, Tls};
+pub use wire::Deployment;
+
+use crate::http;
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<tls::Reloading>,
+    router: axum::Router,
+    deployment: Deployment,
+}
+
+impl Server {
+    /// Opens or makes the deployment, and listens.
+    ///
+    /// # Errors
+    /// [`ServeError`] says what to change.
+    pub async fn bind(options: &ServeOptions) -> Result<Self, ServeError> {
+        options.check()?;
+        // First, so that two servers do not both think that they may begin a deployment here.
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .map_err(|source| ServeError::Listen { address: options.listen, source })?;
+        let address = listener.local_addr().map_err(ServeError::Io)?;
+        let deployment = wire::open(options, address).await?;
+        let tls = match &options.tls {
+            Some(files) => Some(tls::Reloading::load(files, deployment.kakunin.root().as_der())?),
+            None => None,
+        };
+        let router =
+            http::router(deployment.kakunin.clone(), Arc::new(deployment.clock), options.api.clone())?;
+        Ok(Self { listener, tls, router, deployment })
+    }
+
+    /// The deployment.
+    #[must_use]
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// URL at which it listens.
+    ///
+    /// # Errors
+    /// If the system does not say at which address.
+    pub fn url(&self) -> Result<String, ServeError> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.listener.local_addr().map_err(ServeError::Io)?))
+    }
+
+    /// Serves until `stop` says so; then requests that are under way are finished, for at most 10 s, and
+    /// the risk histories are stored so that the next start replays little.
+    ///
+    /// # Errors
+    /// [`ServeError`] if the histories could not be stored; nothing acknowledged is lost.
+    pub async fn serve(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
+        let Self { listener, tls, router, deployment } = self;
+        listener::serve(listener, tls, router, stop).await;
+        deployment.kakunin.snapshot().await?;
+        Ok(())
+    }
+}
+
+/// Becomes true when the process is told to end.
+///
+/// # Errors
+/// If signals cannot be listened for.
+pub fn stop_on_signals() -> Result<watch::Receiver<bool>, ServeError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Io)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Io)?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // Nobody listens any more if the server has ended already.
+        let _ = sender.send(true);
+    });
+    Ok(receiver)
+}

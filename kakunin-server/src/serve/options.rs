@@ -1,0 +1,143 @@
+//! What may be configured, and what is refused unless a flag whose name says insecure allows it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use kakunin_core::error::StoreError;
+use kakunin_core::key::SignError;
+use kakunin_core::service::Error as ServiceError;
+
+use crate::http::ApiOptions;
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Folder of the deployment.
+    pub data: PathBuf,
+    /// Address to listen at.
+    pub listen: SocketAddr,
+    /// URL under which relying parties reach this server: CRLs and CA certificates are named by it.
+    pub public_url: Option<String>,
+    /// Trust domain of the SPIFFE IDs.
+    pub trust_domain: Option<String>,
+    /// File with the key that encrypts the software keys, if not `key.secret` in the folder.
+    pub key_file: Option<PathBuf>,
+    /// TLS.
+    pub tls: Option<Tls>,
+    /// How the API behaves.
+    pub api: ApiOptions,
+    /// Serve others than this machine over plain HTTP.
+    pub insecure_plain_http: bool,
+    /// Serve others than this machine with CA keys in software.
+    pub insecure_software_keys: bool,
+}
+
+/// TLS files; they are read again when they change.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Chain, PEM, leaf first.
+    pub certificate: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+    /// Whether clients are asked for a certificate of this deployment; those without one are served too.
+    pub client_certificates: bool,
+}
+
+/// Why the server does not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Software CA keys, reachable from elsewhere.
+    #[error(
+        "{0} can be reached from elsewhere, and the CA keys are in software: listen on loopback, or say --insecure-software-keys"
+    )]
+    SoftwareKeys(SocketAddr),
+    /// Plain HTTP, reachable from elsewhere.
+    #[error(
+        "{0} can be reached from elsewhere, and API keys would travel in clear: give --tls-cert and --tls-key, or say --insecure-plain-http"
+    )]
+    PlainHttp(SocketAddr),
+    /// The address is taken, or not ours.
+    #[error("cannot listen at {address}: {source}; is another server running there?")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file or folder of the deployment cannot be used.
+    #[error("cannot use {path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The key file is missing, although there are keys.
+    #[error("{path} is missing, and the keys in this folder are encrypted with it: put it back, or name it with --key-file", path = .0.display())]
+    KeyFileMissing(PathBuf),
+    /// The key file cannot be used.
+    #[error(transparent)]
+    Secret(#[from] kakunin_kms::local::SecretError),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] SignError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The deployment cannot be opened.
+    #[error(transparent)]
+    Deployment(#[from] ServiceError),
+    /// The deployment's certificates make no verifier.
+    #[error(transparent)]
+    Verifier(#[from] kakunin_verify::SetupError),
+    /// The TLS files cannot be used.
+    #[error("cannot use the TLS files: {0}")]
+    Tls(String),
+    /// The system does not do it.
+    #[error("the system refuses: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl ServeOptions {
+    /// A server on this machine, for this machine.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>, listen: SocketAddr) -> Self {
+        Self {
+            data: data.into(),
+            listen,
+            public_url: None,
+            trust_domain: None,
+            key_file: None,
+            tls: None,
+            api: ApiOptions::default(),
+            insecure_plain_http: false,
+            insecure_software_keys: false,
+        }
+    }
+
+    /// Refuses what is insecure and was not asked for by name.
+    pub(super) fn check(&self) -> Result<(), ServeError> {
+        if self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        if !self.insecure_software_keys {
+            return Err(ServeError::SoftwareKeys(self.listen));
+        }
+        if self.tls.is_none() && !self.insecure_plain_http {
+            return Err(ServeError::PlainHttp(self.listen));
+        }
+        Ok(())
+    }
+
+    /// Names of the opt-outs in force, for the log.
+    pub(super) fn opt_outs(&self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.insecure_plain_http, "insecure-plain-http"),
+            (self.insecure_software_keys, "insecure-software-keys"),
+            (self.api.insecure_serial_only, "insecure-serial-only"),
+        ]
+        .into_iter()
+        .filter_map(|(on, name)| on.then_some(name))
+    }
+}

@@ -1,0 +1,106 @@
+//! Concrete backends, named here and nowhere else: SQLite, and software keys in a folder.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kakunin_core::access::{ApiKey, Role};
+use kakunin_core::agent::AgentError;
+use kakunin_core::id::{TenantId, hex_encode};
+use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
+use kakunin_core::store::sqlite::SqliteStore;
+use kakunin_core::time::SystemClock;
+use kakunin_kms::local::{LocalKeys, Secret};
+
+use super::options::{ServeError, ServeOptions};
+
+/// The tenant of the first key.
+const FIRST_TENANT: &str = "default";
+const DEFAULT_TRUST_DOMAIN: &str = "agents.localhost";
+const ADMIN_KEY_FILE: &str = "admin.key";
+
+/// A deployment that is open.
+#[derive(Debug)]
+pub struct Deployment {
+    /// The deployment.
+    pub kakunin: Kakunin,
+    /// Its clock.
+    pub clock: SystemClock,
+    /// The first tenant.
+    pub tenant: TenantId,
+    /// The admin key, if this start made it.
+    pub admin_key: Option<ApiKey>,
+    /// Where that key was written to.
+    pub admin_key_file: PathBuf,
+}
+
+pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<Deployment, ServeError> {
+    let folder = &options.data;
+    let unusable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ServeError::File { path, source }
+    };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable(folder))?;
+    let keys = LocalKeys::open(folder.join("keys"), &secret(options)?)?;
+    let store = SqliteStore::open(folder.join("kakunin.db"))?;
+    let parts = Parts::new(store, Arc::new(keys));
+    let config = config(options, address, &parts).await?;
+    let kakunin = Kakunin::open(config, parts).await?;
+    for name in options.opt_outs() {
+        tracing::warn!("--{name} is in force");
+    }
+    let tenant: TenantId = FIRST_TENANT.parse().map_err(AgentError::from).map_err(ServiceError::from)?;
+    kakunin.create_tenant(&tenant).await?;
+    kakunin.load().await?;
+    let admin_key_file = folder.join(ADMIN_KEY_FILE);
+    let admin_key = admin_key(&kakunin, &tenant, &admin_key_file).await?;
+    Ok(Deployment { kakunin, clock: SystemClock, tenant, admin_key, admin_key_file })
+}
+
+/// The deployment as it was made, or as it is to be made.
+async fn config(options: &ServeOptions, address: SocketAddr, parts: &Parts) -> Result<Config, ServeError> {
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let (trust_domain, public_url) = match Kakunin::made_as(parts).await? {
+        Some((trust_domain, public_url, _)) => (trust_domain.to_string(), public_url),
+        None => (DEFAULT_TRUST_DOMAIN.to_owned(), format!("{scheme}://{address}")),
+    };
+    let config = Config::new(options.trust_domain.as_deref().unwrap_or(&trust_domain))?;
+    Ok(Config { public_url: options.public_url.clone().unwrap_or(public_url), ..config })
+}
+
+/// What the software keys are encrypted with. Made on the first start; a key beside what it encrypts keeps
+/// nobody out who can read the folder, so production names another place.
+fn secret(options: &ServeOptions) -> Result<Secret, ServeError> {
+    let path = options.key_file.clone().unwrap_or_else(|| options.data.join("key.secret"));
+    if !path.exists() {
+        if options.data.join("keys").exists() {
+            return Err(ServeError::KeyFileMissing(path));
+        }
+        let mut octets = [0; 32];
+        getrandom::fill(&mut octets).map_err(|error| ServeError::Io(io::Error::other(error.to_string())))?;
+        write_private(&path, &hex_encode(&octets))?;
+    }
+    Ok(Secret::from_key_file(&path)?)
+}
+
+/// Makes the first key, unless there is one.
+async fn admin_key(kakunin: &Kakunin, tenant: &TenantId, file: &Path) -> Result<Option<ApiKey>, ServeError> {
+    if kakunin.api_keys(tenant).iter().any(|key| key.role == Role::Admin) {
+        return Ok(None);
+    }
+    let label = "admin".parse().map_err(ServiceError::from)?;
+    let (_, key) = kakunin.create_api_key(tenant, Role::Admin, label, None).await?;
+    let _ = fs::remove_file(file);
+    write_private(file, key.reveal())?;
+    Ok(Some(key))
+}
+
+fn write_private(path: &Path, text: &str) -> Result<(), ServeError> {
+    let unusable = |source| ServeError::File { path: path.to_owned(), source };
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(unusable)?;
+    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(unusable)
+}
