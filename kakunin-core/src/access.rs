@@ -27,7 +27,7 @@ pub enum Role {
     Reporter,
     /// Registers, certifies, revokes.
     Operator,
-    /// Makes tenants, and keys for them.
+    /// Makes tenants, and keys for them, of all tenants; of what tenants hold it reaches its own alone.
     Admin,
 }
 

@@ -286,15 +286,14 @@ fn api_keys_end_when_they_should_and_survive_a_restart() {
     let who = |kakunin: &Kakunin, key: &str| kakunin.authenticate(key).map(|facts| facts.tenant.to_string());
     assert_eq!(who(&w.kakunin, lasting.1.reveal()).as_deref(), Some("acme"));
     assert_eq!(who(&w.kakunin, short.1.reveal()).as_deref(), Some("globex"));
-    let missing = block_on(w.kakunin.revoke_api_key(&globex, &gone.0.id));
-    assert_eq!(missing.unwrap_err().code(), "not_found", "another tenant's key");
-    block_on(w.kakunin.revoke_api_key(&w.acme, &gone.0.id)).unwrap();
+    block_on(w.kakunin.revoke_api_key(&gone.0.id)).unwrap();
+    assert_eq!(block_on(w.kakunin.revoke_api_key(&gone.0.id)).unwrap_err().code(), "not_found");
     w.clock.set(NOW.plus(HOUR + 1));
     let again = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
     for kakunin in [&w.kakunin, &again] {
         assert_eq!(who(kakunin, lasting.1.reveal()).as_deref(), Some("acme"));
         assert_eq!((who(kakunin, gone.1.reveal()), who(kakunin, short.1.reveal())), (None, None));
-        assert_eq!(kakunin.api_keys(&w.acme).len(), 1);
+        assert_eq!(kakunin.api_keys(Some(&w.acme)).len(), 1);
         // The right identifier with another secret.
         let mut forged = lasting.1.reveal().to_owned();
         forged.replace_range(60.., if forged.ends_with("AAAA") { "BBBBBBBBBBBBB" } else { "AAAAAAAAAAAAA" });

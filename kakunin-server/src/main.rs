@@ -18,10 +18,7 @@ fn main() -> ExitCode {
         }
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
-        Command::Openapi => match http::openapi().to_pretty_json() {
-            Ok(text) => print(&text),
-            Err(error) => ended::<serde_json::Error>(Err(error)),
-        },
+        Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
 

@@ -20,7 +20,7 @@ use super::client::{Answer, Client, JSON};
 const HONEST: &[u8] = include_bytes!("../../assets/honest.jsonl.gz");
 const MODEL_HASH: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 /// What that trade needs.
-const SCOPE: [&str; 13] = [
+pub(super) const SCOPE: [&str; 13] = [
     "auth:payments",
     "read:accounts",
     "read:calendar",
@@ -61,10 +61,14 @@ pub(super) fn honest_calls(instances: usize) -> Result<Vec<Vec<Call>>, DemoError
 }
 
 /// An instance with a key that only it has.
-pub(super) struct Agent {
-    pub(super) name: String,
-    pub(super) id: String,
-    pub(super) serial: Serial,
+#[derive(Debug)]
+pub struct Agent {
+    /// Its name.
+    pub name: String,
+    /// Its identifier.
+    pub id: String,
+    /// Serial number of its certificate.
+    pub serial: Serial,
     certificate: String,
     signer: Arc<dyn Signer>,
     client: Client,
@@ -72,11 +76,14 @@ pub(super) struct Agent {
 
 impl Agent {
     /// Registers and certifies an instance: its operator by the API, the key made by the instance.
-    pub(super) async fn start(number: usize, operator: &Client) -> Result<Self, DemoError> {
-        let name = format!("assistant-{number:02}");
+    ///
+    /// # Errors
+    /// [`DemoError`] if the API refuses.
+    pub async fn start(name: &str, scope: &[&str], operator: &Client) -> Result<Self, DemoError> {
+        let name = name.to_owned();
         let registered = json!({
             "name": name, "model_hash": MODEL_HASH, "fleet": "assistants", "operator_org": "Example Bank",
-            "permitted_actions": SCOPE,
+            "permitted_actions": scope,
         });
         let registered = expect(operator.post("/api/v1/agents", &registered).await?, 201)?;
         let id = registered.text("id");
@@ -96,21 +103,33 @@ impl Agent {
     }
 
     /// Asks the gateway whether it may, as the gateway would: with a request that this instance signed.
-    pub(super) async fn ask(&self, action: &str, tool: &str, session: &str) -> Result<Answer, DemoError> {
+    ///
+    /// # Errors
+    /// [`DemoError`] if there is no answer; a refusal is one.
+    pub async fn ask(&self, action: &str, tool: &str, session: &str) -> Result<Answer, DemoError> {
+        let body = json!({ "action": action, "tool": tool, "session_id": session }).to_string();
+        let fields = self.sign("POST", CHECK).await?;
+        let mut headers = vec![JSON];
+        headers.extend(fields.iter().map(|(name, value)| (*name, value.as_str())));
+        self.client.send(Method::POST, CHECK, &headers, body.into_bytes()).await
+    }
+
+    /// The header fields with which it presents itself for one request.
+    ///
+    /// # Errors
+    /// [`DemoError`] if its key does not sign.
+    pub async fn sign(&self, method: &str, target: &str) -> Result<[(&'static str, String); 3], DemoError> {
         let now = SystemClock.now();
         let random = uuid_v7(now, &SystemEntropy).map_err(|error| DemoError::Story(error.to_string()))?;
         let algorithm = self.signer.algorithm();
-        let request = RequestToSign::new("POST", CHECK, &self.serial, algorithm, &hex_encode(&random), now);
+        let request = RequestToSign::new(method, target, &self.serial, algorithm, &hex_encode(&random), now);
         let signature = self.signer.sign(request.to_be_signed()).await?;
         let signature = request.signature(&signature).map_err(|error| DemoError::Story(error.to_string()))?;
-        let body = json!({ "action": action, "tool": tool, "session_id": session }).to_string();
-        let headers = [
-            JSON,
-            (CERTIFICATE_HEADER, &self.certificate),
-            ("signature-input", request.signature_input()),
-            ("signature", &signature),
-        ];
-        self.client.send(Method::POST, CHECK, &headers, body.into_bytes()).await
+        Ok([
+            (CERTIFICATE_HEADER, self.certificate.clone()),
+            ("signature-input", request.signature_input().to_owned()),
+            ("signature", signature),
+        ])
     }
 }
 

@@ -16,7 +16,8 @@ use std::net::SocketAddr;
 
 use tokio::sync::watch;
 
-pub use client::Client;
+pub use agents::Agent;
+pub use client::{Answer, Client};
 
 use crate::serve::{ServeError, ServeOptions, Server, stop_on_signals};
 use timeline::Timeline;

@@ -6,7 +6,7 @@ use kakunin_core::id::Serial;
 use serde_json::Value;
 
 use super::DemoError;
-use super::agents::{Agent, Call, expect, honest_calls};
+use super::agents::{Agent, Call, SCOPE, expect, honest_calls};
 use super::client::Client;
 use super::timeline::{Timeline, Tone};
 
@@ -36,7 +36,7 @@ pub(super) async fn tell(operator: &Client, timeline: &mut Timeline) -> Result<S
     )?;
     let mut agents = Vec::with_capacity(INSTANCES);
     for number in 1..=INSTANCES {
-        agents.push(Agent::start(number, operator).await?);
+        agents.push(Agent::start(&format!("assistant-{number:02}"), &SCOPE, operator).await?);
     }
     let say = "20 instances of one model, each with a key and a certificate of its own";
     timeline.line(Tone::Good, "issued", say)?;

@@ -22,24 +22,35 @@ pub(crate) struct ScopeText(pub(crate) String);
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FinancialScope {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 9_007_199_254_740_991_i64, nullable = false)]
+    #[serde(
+        default,
+        deserialize_with = "super::json::whole::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     max_single_trade_usd: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 9_007_199_254_740_991_i64, nullable = false)]
+    #[serde(
+        default,
+        deserialize_with = "super::json::whole::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     daily_limit_usd: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 32, nullable = false)]
+    #[schema(max_items = 32)]
     permitted_instruments: Option<Vec<Item>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 32, nullable = false)]
+    #[schema(max_items = 32)]
     permitted_venues: Option<Vec<Item>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     leverage_permitted: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(maximum = 1000, nullable = false)]
-    max_leverage_ratio: Option<u32>,
+    #[serde(
+        default,
+        deserialize_with = "super::json::whole::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schema(maximum = 1000)]
+    max_leverage_ratio: Option<u64>,
 }
 
 /// Name of an instrument or venue.

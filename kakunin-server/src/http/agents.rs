@@ -22,11 +22,10 @@ pub(crate) fn agent_id(text: &str) -> Result<AgentId, ApiError> {
 
 /// Registers an agent. It is `pending` until it is given a certificate.
 #[utoipa::path(
+    operation_id = "registerAgent",
     post, path = "/api/v1/agents", tag = "agents", request_body = NewAgentBody,
     responses(
-        (status = 201, description = "Registered.", body = Data<AgentBody>,
-            links(("certify" = (operation_id = "certify", parameters(("id" = "$response.body#/data/id")))),
-                ("get" = (operation_id = "get", parameters(("id" = "$response.body#/data/id")))))),
+        (status = 201, description = "Registered.", body = Data<AgentBody>),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -67,6 +66,7 @@ enum Status {
 
 /// Lists agents in the order of their registration.
 #[utoipa::path(
+    operation_id = "listAgents",
     get, path = "/api/v1/agents", tag = "agents", params(AgentQuery),
     responses(
         (status = 200, description = "Agents.", body = ListBody<AgentBody>),
@@ -97,6 +97,7 @@ pub(crate) async fn list(
 
 /// One agent with its certificates.
 #[utoipa::path(
+    operation_id = "getAgent",
     get, path = "/api/v1/agents/{id}", tag = "agents",
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
@@ -124,11 +125,10 @@ pub(crate) struct AgentChange {
     #[schema(
         min_length = 1,
         max_length = 64,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$",
-        nullable = false
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
     )]
     name: Option<String>,
-    #[schema(pattern = "^sha256:[0-9a-f]{64}$", nullable = false)]
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     model_hash: Option<String>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$")]
@@ -141,12 +141,11 @@ pub(crate) struct AgentChange {
     description: Option<Option<String>>,
     /// What its next certificate allows.
     #[serde(alias = "permitted_actions")]
-    #[schema(max_items = 64, nullable = false)]
+    #[schema(max_items = 64)]
     scope: Option<Vec<super::agent_body::ScopeText>>,
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<FinancialScope>)]
     financial_scope: Option<Option<FinancialScope>>,
-    #[schema(nullable = false)]
     metadata: Option<Metadata>,
 }
 
@@ -157,6 +156,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<
 
 /// Changes what an agent is registered as; it takes effect with its next certificate.
 #[utoipa::path(
+    operation_id = "updateAgent",
     patch, path = "/api/v1/agents/{id}", tag = "agents", request_body = AgentChange,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
@@ -226,8 +226,9 @@ pub(crate) struct Retired {
     status: String,
 }
 
-/// Retires an agent for good; its certificate is revoked with it.
+/// Retires an agent for good; its certificate is revoked with it. The agent stays on record.
 #[utoipa::path(
+    operation_id = "retireAgent",
     delete, path = "/api/v1/agents/{id}", tag = "agents",
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::app::App;
 use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
+use super::event_body::is_word;
 use super::page::{self, Pagination, Params};
 
 /// Which records.
@@ -23,7 +24,7 @@ use super::page::{self, Pagination, Params};
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
     /// Only those of this kind, such as `certificate.revoked`.
-    #[param(pattern = r"^[a-z_]{1,40}\.[a-z_]{1,40}$")]
+    #[param(pattern = r"^[a-z][a-z0-9_]{0,39}\.[a-z][a-z0-9_]{0,39}$")]
     event_type: Option<String>,
     /// Only those asked for by such an actor.
     #[param(inline)]
@@ -91,6 +92,7 @@ pub(crate) struct AuditPage {
 
 /// The tenant's log, newest first.
 #[utoipa::path(
+    operation_id = "listRecords",
     get, path = "/api/v1/audit-log", tag = "audit", params(AuditQuery),
     responses(
         (status = 200, description = "Records.", body = AuditPage),
@@ -103,6 +105,11 @@ pub(crate) async fn log(
     Params(query): Params<AuditQuery>,
 ) -> Result<Response, ApiError> {
     let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
+    let is_kind = |kind: &String| kind.split_once('.').is_some_and(|(a, b)| is_word(a) && is_word(b));
+    if !query.event_type.as_ref().is_none_or(is_kind) {
+        let sentence = "`event_type` is a kind of record, such as `certificate.revoked`";
+        return Err(ApiError::bad_request("event_type_invalid", sentence));
+    }
     let malformed =
         |_| ApiError::bad_request("affected_id_malformed", "`affected_id` is a UUID in lower case");
     let agent: Option<AgentId> = query.affected_id.map(|id| id.parse()).transpose().map_err(malformed)?;

@@ -106,12 +106,11 @@ fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'
 
 /// Gives an agent a certificate. Send `{}` for the defaults.
 #[utoipa::path(
+    operation_id = "certifyAgent",
     post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = CertifyBody,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
-        (status = 201, description = "Issued.", body = Data<CertificateBody>,
-            links(("verify" = (operation_id = "verify", parameters(("serial" = "$response.body#/data/serial_number")))),
-                ("revoke" = (operation_id = "revoke", parameters(("id" = "$response.body#/data/serial_number")))))),
+        (status = 201, description = "Issued.", body = Data<CertificateBody>),
         (status = "4XX", description = "Refused; 409 if it has a certificate that stands.", body = ErrorBody),
     ),
 )]
@@ -130,6 +129,7 @@ pub(crate) async fn certify(
 
 /// Replaces the certificate of an active agent: the old one is superseded in the same moment.
 #[utoipa::path(
+    operation_id = "renewCertificate",
     post, path = "/api/v1/agents/{id}/renew", tag = "certificates", request_body = RenewBody,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
@@ -178,7 +178,7 @@ async fn issued(
 pub(crate) struct RevokeBody {
     /// One of `operator_initiated`, `key_compromise`, `regulatory_order`, `kill_switch_activated`,
     /// `superseded`; any other text counts as `operator_initiated`.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00]+$")]
     reason: String,
 }
 
@@ -199,6 +199,7 @@ fn serial_of(text: &str) -> Result<Serial, ApiError> {
 
 /// Revokes a certificate for good. The first reason stands: revoking it again answers with that.
 #[utoipa::path(
+    operation_id = "revokeCertificate",
     post, path = "/api/v1/certificates/{id}/revoke", tag = "certificates", request_body = RevokeBody,
     params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
     responses(
@@ -242,6 +243,7 @@ impl RevokedBody {
 
 /// Suspends a certificate until it is released.
 #[utoipa::path(
+    operation_id = "holdCertificate",
     post, path = "/api/v1/certificates/{id}/hold", tag = "certificates",
     params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
     responses(
@@ -270,6 +272,7 @@ pub(crate) struct ReleasedBody {
 
 /// Ends a suspension.
 #[utoipa::path(
+    operation_id = "releaseCertificate",
     post, path = "/api/v1/certificates/{id}/release", tag = "certificates",
     params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
     responses(
@@ -332,6 +335,7 @@ pub(crate) struct HaltReceipt {
 
 /// Stops an agent at once, and gives a signed receipt. Stopping it again gives the first receipt.
 #[utoipa::path(
+    operation_id = "haltAgent",
     post, path = "/api/v1/agents/{id}/halt", tag = "agents", request_body = HaltBody,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
@@ -396,6 +400,7 @@ pub(crate) struct SignAnswer {
 
 /// Signs a payload with the agent's key, where the server's provider keeps it.
 #[utoipa::path(
+    operation_id = "signAsAgent",
     post, path = "/api/v1/agents/{id}/sign", tag = "agents", request_body = SignBody,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(

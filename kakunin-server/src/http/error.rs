@@ -144,8 +144,9 @@ impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let status = match &error {
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
-            ServiceError::Exists(_) | ServiceError::KeyElsewhere => StatusCode::CONFLICT,
-            ServiceError::Agent(AgentError::State { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            ServiceError::Exists(_)
+            | ServiceError::KeyElsewhere
+            | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
             ServiceError::Agent(_)
             | ServiceError::Csr(_)
             | ServiceError::TooManyEvents(_)

@@ -93,8 +93,10 @@ enum OutcomeName {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct StreamBody {
+    #[serde(deserialize_with = "super::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     stream: u64,
+    #[serde(deserialize_with = "super::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     seq: u64,
 }
@@ -103,6 +105,7 @@ struct StreamBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AmountBody {
+    #[serde(deserialize_with = "super::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     minor: u64,
     /// ISO 4217.
@@ -237,7 +240,8 @@ impl EventBody {
     }
 }
 
-fn is_word(text: &str) -> bool {
+/// Whether this is a word of the vocabulary, known or not.
+pub(crate) fn is_word(text: &str) -> bool {
     (1..=40).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')

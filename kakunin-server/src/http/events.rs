@@ -16,7 +16,7 @@ use super::agent_body::text_of;
 use super::app::App;
 use super::auth::{Caller, Reader, Reporter};
 use super::error::{ApiError, ErrorBody};
-use super::event_body::EventBody;
+use super::event_body::{EventBody, is_word};
 use super::json::{Data, Json};
 use super::page::{self, PageBody, Pagination, Params};
 
@@ -70,6 +70,7 @@ impl ObservedBody {
 
 /// Records one event of an agent of this tenant, scores it, and revokes if the score says so.
 #[utoipa::path(
+    operation_id = "reportEvent",
     post, path = "/api/v1/events", tag = "events", request_body = EventBody,
     responses(
         (status = 201, description = "Recorded; 200 for a duplicate.", body = Data<ObservedBody>),
@@ -125,6 +126,7 @@ pub(crate) struct BatchAnswer {
 
 /// Records up to 1,000 events, all of them or none.
 #[utoipa::path(
+    operation_id = "reportEvents",
     post, path = "/api/v1/events/batch", tag = "events", request_body = BatchBody,
     responses(
         (status = 201, description = "Recorded, each with what became of it.", body = Data<BatchAnswer>),
@@ -166,7 +168,7 @@ pub(crate) struct EventQuery {
     #[param(format = "uuid")]
     agent_id: Option<String>,
     /// Only those of this kind, such as `api_call`.
-    #[param(pattern = "^[a-z_]{1,40}$")]
+    #[param(pattern = "^[a-z][a-z0-9_]{0,39}$")]
     action_type: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 100, default = 20)]
@@ -204,6 +206,7 @@ pub(crate) struct RecordedEvent {
 
 /// Lists events, newest first.
 #[utoipa::path(
+    operation_id = "listEvents",
     get, path = "/api/v1/events", tag = "events", params(EventQuery),
     responses(
         (status = 200, description = "Events.", body = PageBody<RecordedEvent>),
@@ -219,6 +222,10 @@ pub(crate) async fn list(
     let malformed = |_| ApiError::bad_request("agent_id_malformed", "`agent_id` is a UUID in lower case");
     let agent: Option<AgentId> = query.agent_id.map(|id| id.parse()).transpose().map_err(malformed)?;
     let kind = query.action_type;
+    if kind.as_deref().is_some_and(|kind| !is_word(kind)) {
+        let sentence = "`action_type` is a word of a-z, 0-9 and _, at most 40";
+        return Err(ApiError::bad_request("action_type_invalid", sentence));
+    }
     let wanted = |record: &Record| match &record.body {
         Body::Event(act, _) => {
             agent.is_none_or(|a| record.agent == Some(a))

@@ -84,7 +84,7 @@ pub(crate) struct AskedRequest {
     target: String,
     /// Its fields; those that matter are `x-kakunin-certificate`, `signature-input`, `signature`,
     /// `x-kakunin-cert-serial`, and from a configured proxy `client-cert`.
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    #[schema(value_type = Object)]
     headers: super::json::Free,
 }
 
@@ -113,6 +113,7 @@ struct Identified {
 
 /// Whether an agent may do what it asks for. Only 200 is yes.
 #[utoipa::path(
+    operation_id = "checkRequest",
     post, path = "/api/v1/gateway/check", tag = "gateway", request_body = CheckBody, security((), ("api_key" = [])),
     responses(
         (status = 200, description = "It may, and that is on record.", body = Data<CheckAnswer>),
@@ -268,17 +269,15 @@ async fn alert(app: &App, serial: &Serial) -> Result<(), ApiError> {
 }
 
 fn header_map(headers: &serde_json::Value) -> Result<HeaderMap, ApiError> {
-    let invalid =
-        || ApiError::unprocessable("headers_invalid", "`headers` maps field names to texts, at most 64");
+    let sentence = "`headers` maps names in lower case to texts of visible characters, at most 64";
+    let invalid = || ApiError::unprocessable("headers_invalid", sentence);
     let members = headers.as_object().filter(|m| m.len() <= 64).ok_or_else(invalid)?;
     let mut map = HeaderMap::new();
     for (name, value) in members {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        // One spelling, so that no field comes twice.
+        let name = HeaderName::from_lowercase(name.as_bytes()).map_err(|_| invalid())?;
         let value = value.as_str().and_then(|v| HeaderValue::from_str(v).ok()).ok_or_else(invalid)?;
-        // Names differ in case only: the same field twice.
-        if map.insert(name, value).is_some() {
-            return Err(invalid());
-        }
+        map.insert(name, value);
     }
     Ok(map)
 }

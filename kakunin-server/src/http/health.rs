@@ -21,6 +21,7 @@ const OK: Health = Health { status: "ok", version: env!("CARGO_PKG_VERSION") };
 
 /// The process answers.
 #[utoipa::path(
+    operation_id = "getLiveness",
     get, path = "/healthz", tag = "health", security(()),
     responses((status = 200, description = "It answers.", body = Health),
         (status = "4XX", description = "Refused.", body = ErrorBody)),
@@ -31,6 +32,7 @@ pub(crate) async fn live() -> Response {
 
 /// Store and keys can be used: certificates can be issued and events recorded.
 #[utoipa::path(
+    operation_id = "getReadiness",
     get, path = "/readyz", tag = "health", security(()),
     responses((status = 200, description = "It can work.", body = Health),
         (status = 503, description = "It cannot; its log says why.", body = ErrorBody),

@@ -81,7 +81,7 @@ impl<T: Serialize> IntoResponse for Data<T> {
     }
 }
 
-/// Any JSON value without members that come twice (RFC 7493), and without NUL in its texts.
+/// Any JSON value without members that come twice (RFC 7493).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Free(pub(crate) Value);
 
@@ -102,6 +102,30 @@ impl Serialize for Free {
 impl<'de> Deserialize<'de> for Free {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Strict).map(Self)
+    }
+}
+
+/// A whole number, which JSON may also write as `2.0` or `2e3` (JSON Schema, `integer`).
+pub(crate) mod whole {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde_json::Number;
+
+    fn of<E: Error>(number: &Number) -> Result<u64, E> {
+        let exact =
+            number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(n));
+        let text = exact.map(|n| format!("{n:.0}"));
+        number
+            .as_u64()
+            .or_else(|| text?.parse().ok())
+            .ok_or_else(|| E::custom(format!("`{number}` is not a whole number from 0 on")))
+    }
+
+    pub(crate) fn required<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+        Number::deserialize(d).and_then(|number| of(&number))
+    }
+
+    pub(crate) fn optional<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+        Option::<Number>::deserialize(d)?.map(|number| of(&number)).transpose()
     }
 }
 
@@ -130,12 +154,8 @@ impl<'de> Visitor<'de> for Strict {
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is out of range"))
     }
 
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
-        if value.contains('\0') {
-            Err(E::custom("a text has a NUL"))
-        } else {
-            Ok(Value::String(value.to_owned()))
-        }
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
@@ -154,8 +174,8 @@ impl<'de> Visitor<'de> for Strict {
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             let Free(value) = map.next_value()?;
-            if name.contains('\0') || members.insert(name, value).is_some() {
-                return Err(serde::de::Error::custom("a member comes twice, or its name has a NUL"));
+            if members.insert(name, value).is_some() {
+                return Err(serde::de::Error::custom("a member comes twice"));
             }
         }
         Ok(Value::Object(members))
@@ -171,9 +191,7 @@ mod tests {
         let parsed = |text: &str| parse::<Free>(text.as_bytes()).map(|free| free.canonical().unwrap());
         assert_eq!(parsed(r#"{"b":1.0,"a":[null,true,"x"]}"#).unwrap(), r#"{"a":[null,true,"x"],"b":1}"#);
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        for bad in
-            [r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":1}}"#, r#""\u0000""#, "1e999", "{", "NaN", "", &deep]
-        {
+        for bad in [r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":1}}"#, "1e999", "{", "NaN", "", &deep] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
         assert!(parse::<Free>(b"\"\xff\"").is_err());

@@ -1,7 +1,7 @@
 //! The description of the API, from the handlers themselves.
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use serde_json::{Value, json};
+use utoipa::OpenApi;
 
 use super::{access, agents, audit, certificates, events, gateway, health, pki, risk, verify};
 
@@ -22,23 +22,46 @@ use super::{access, agents, audit, certificates, events, gateway, health, pki, r
         verify::verify, pki::full, pki::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
         health::live, health::ready,
     ),
-    modifiers(&Key),
     security(("api_key" = [])),
 )]
 struct Description;
 
-struct Key;
-
-impl Modify for Key {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("kak_live_...").build();
-        let components = document.components.get_or_insert_default();
-        components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    }
-}
-
 /// The OpenAPI 3.1 document of this version.
 #[must_use]
-pub fn document() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+pub fn document() -> Value {
+    // What attributes cannot say is put in here.
+    let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    let mut set = |place: &str, name: &str, value: Value| {
+        if let Some(members) = document.pointer_mut(place).and_then(Value::as_object_mut) {
+            members.insert(name.to_owned(), value);
+        }
+    };
+    let key = json!({ "type": "http", "scheme": "bearer", "bearerFormat": "kak_live_..." });
+    set("/components", "securitySchemes", json!({ "api_key": key }));
+    let agent = |operation: &str| link(operation, "id", "$response.body#/data/id");
+    let links = json!({
+        "certify": agent("certifyAgent"), "get": agent("getAgent"), "update": agent("updateAgent"),
+        "risk": agent("getRisk"), "halt": agent("haltAgent"), "retire": agent("retireAgent"),
+    });
+    set("/paths/~1api~1v1~1agents/post/responses/201", "links", links);
+    let certificate =
+        |operation: &str, name: &str| link(operation, name, "$response.body#/data/serial_number");
+    let links = json!({
+        "verify": certificate("verifyCertificate", "serial"), "hold": certificate("holdCertificate", "id"),
+        "release": certificate("releaseCertificate", "id"), "revoke": certificate("revokeCertificate", "id"),
+    });
+    set("/paths/~1api~1v1~1agents~1{id}~1certify/post/responses/201", "links", links);
+    let given = |name: &str| json!({ "required": [name], "properties": { name: { "type": "string" } } });
+    let either = |one: &str, other: &str| json!({ "anyOf": [given(one), given(other)] });
+    let all = json!([either("agent_id", "certificate_serial"), either("action", "action_type")]);
+    set("/components/schemas/EventBody", "allOf", all);
+    let headers = "/components/schemas/AskedRequest/properties/headers";
+    set(headers, "propertyNames", json!({ "pattern": "^[a-z0-9!#$%&'*+.^_`|~-]{1,100}$" }));
+    set(headers, "additionalProperties", json!({ "type": "string", "pattern": "^[ -~]*$" }));
+    set(headers, "maxProperties", 64.into());
+    document
+}
+
+fn link(operation: &str, parameter: &str, value: &str) -> Value {
+    json!({ "operationId": operation, "parameters": { parameter: value } })
 }

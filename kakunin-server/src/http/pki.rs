@@ -27,6 +27,7 @@ const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 
 /// The full CRL of the issuing CA: PEM, or DER on `Accept: application/pkix-crl`. At most 30 s old.
 #[utoipa::path(
+    operation_id = "getCrl",
     get, path = "/api/v1/crl", tag = "public", security(()),
     responses(
         (status = 200, description = "The CRL.",
@@ -41,6 +42,7 @@ pub(crate) async fn full(State(app): State<App>, headers: HeaderMap) -> Result<R
 
 /// One shard, as certificates name it in their CRL distribution point: DER, or PEM on request.
 #[utoipa::path(
+    operation_id = "getCrlShard",
     get, path = "/api/v1/crl/{issuer}/{shard}", tag = "public", security(()),
     params(
         ("issuer" = String, Path, description = "Key identifier of the issuing CA, hex.", pattern = "^[0-9a-f]{40}$"),
@@ -120,6 +122,7 @@ pub(crate) struct CasBody {
 
 /// Who issues here.
 #[utoipa::path(
+    operation_id = "getAuthorities",
     get, path = "/api/v1/ca", tag = "public", security(()),
     responses(
         (status = 200, description = "The certificate authorities.", body = Data<CasBody>),
@@ -147,6 +150,7 @@ pub(crate) async fn authorities(State(app): State<App>) -> Response {
 
 /// The chain as TLS stacks load it: issuing CA, then root, PEM.
 #[utoipa::path(
+    operation_id = "getChain",
     get, path = "/api/v1/ca/chain", tag = "public", security(()),
     responses(
         (status = 200, description = "The chain.", content((String = "application/x-pem-file"))),
@@ -160,6 +164,7 @@ pub(crate) async fn chain(State(app): State<App>) -> Response {
 
 /// One CA certificate, as certificates name it in their authority information access: DER.
 #[utoipa::path(
+    operation_id = "getAuthorityCertificate",
     get, path = "/api/v1/ca/{file}", tag = "public", security(()),
     params(("file" = String, Path, description = "Key identifier, hex, and `.cer`.", pattern = "^[0-9a-f]{40}\\.cer$")),
     responses(
@@ -179,6 +184,7 @@ pub(crate) async fn certificate(
 
 /// The SPIFFE trust bundle: a JWK set with the root as its X.509 authority.
 #[utoipa::path(
+    operation_id = "getBundle",
     get, path = "/api/v1/spiffe/bundle", tag = "public", security(()),
     responses(
         (status = 200, description = "The bundle.", content((Object = "application/json"))),

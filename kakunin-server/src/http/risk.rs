@@ -69,6 +69,7 @@ pub(crate) struct DayBody {
 
 /// The rolling 30-day risk of an agent, and why.
 #[utoipa::path(
+    operation_id = "getRisk",
     get, path = "/api/v1/agents/{id}/risk", tag = "agents",
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
@@ -149,6 +150,7 @@ pub(crate) struct NotificationBody {
 
 /// The inbox, newest first.
 #[utoipa::path(
+    operation_id = "listNotifications",
     get, path = "/api/v1/notifications", tag = "events", params(NotificationQuery),
     responses(
         (status = 200, description = "Notifications.", body = PageBody<NotificationBody>),

@@ -104,6 +104,7 @@ impl Default for Cards {
 
 /// Says of a certificate whether it stands, and for whom and what it is. For anybody, without an account.
 #[utoipa::path(
+    operation_id = "verifyCertificate",
     get, path = "/api/v1/verify/{serial}", tag = "public", security(()),
     params(("serial" = String, Path, description = "Serial number: 32 hex digits, `:` between octets if need be.")),
     responses(

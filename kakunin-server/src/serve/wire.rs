@@ -88,7 +88,7 @@ fn secret(options: &ServeOptions) -> Result<Secret, ServeError> {
 
 /// Makes the first key, unless there is one.
 async fn admin_key(kakunin: &Kakunin, tenant: &TenantId, file: &Path) -> Result<Option<ApiKey>, ServeError> {
-    if kakunin.api_keys(tenant).iter().any(|key| key.role == Role::Admin) {
+    if kakunin.api_keys(Some(tenant)).iter().any(|key| key.role == Role::Admin) {
         return Ok(None);
     }
     let label = "admin".parse().map_err(ServiceError::from)?;

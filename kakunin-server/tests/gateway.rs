@@ -1,0 +1,160 @@
+//! The gateway check: who is let in, what is recorded, and what a stranger cannot do to an agent.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use common::{check, code, world, world_with};
+use kakunin_server::demo::Agent;
+use serde_json::{Value, json};
+
+const CHECK: &str = "/api/v1/gateway/check";
+
+fn fields<'a>(signed: &'a [(&'static str, String); 3]) -> Vec<(&'a str, &'a str)> {
+    signed.iter().map(|(name, value)| (*name, value.as_str())).collect()
+}
+
+/// A gateway's question on behalf of an agent that sent it `method target`.
+async fn passed_on(agent: &Agent, action: &str) -> Value {
+    let signed = agent.sign("POST", "/pay?to=x").await.unwrap();
+    let headers: serde_json::Map<_, _> =
+        signed.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    json!({ "action": action, "request": { "method": "POST", "target": "/pay?to=x", "headers": headers } })
+}
+
+#[tokio::test]
+async fn an_agent_that_reports_nothing_is_revoked_by_its_refusals_alone() {
+    let w = world().await;
+    let (astray, honest) = (w.agent("astray", &["read:mail"]).await, w.agent("honest", &["read:mail"]).await);
+    let mut refusals = 0;
+    let last = loop {
+        let answer = astray.ask(&format!("delete:vault-{refusals}"), "t", "s").await.unwrap();
+        assert_eq!(answer.status, 403);
+        refusals += 1;
+        assert!(refusals < 100, "nothing was taken away");
+        if code(&answer) != "scope_violation" {
+            break code(&answer);
+        }
+    };
+    assert_eq!(last, "agent_revoked");
+    assert_eq!(code(&astray.ask("read:mail", "t", "s").await.unwrap()), "agent_revoked");
+    assert_eq!(honest.ask("read:mail", "t", "s").await.unwrap().status, 200);
+    let status = w.admin.without_key().get(&format!("/api/v1/verify/{}", astray.serial)).await.unwrap();
+    assert_eq!(
+        (status.text("status"), status.text("revocation_reason")),
+        ("revoked".into(), "risk_threshold_exceeded".into())
+    );
+    assert_eq!(w.inbox().await, ["risk_threshold_crossed", "pre_revocation_warning"]);
+}
+
+#[tokio::test]
+async fn ten_thousand_requests_with_a_copied_serial_change_nothing_and_alert_once() {
+    let w = world_with(|options| options.api.key_rate = std::num::NonZeroU32::MAX).await;
+    let owner = w.agent("owner", &["read:mail"]).await;
+    assert_eq!(owner.ask("read:mail", "t", "s").await.unwrap().status, 200);
+    let size =
+        |log: Value| log["checkpoint"].as_str().unwrap().lines().nth(1).unwrap().parse::<u64>().unwrap();
+    let log = || async { size(w.admin.get("/api/v1/audit-log?limit=1").await.unwrap().json()) };
+    let (before, size_before) = (w.risk(&owner).await, log().await);
+    let stranger = w.admin.without_key();
+    let (serial, signed) = (owner.serial.to_string(), owner.sign("POST", "/elsewhere").await.unwrap());
+    let body = json!({ "action": "delete:everything" });
+    for n in 0..10_000 {
+        let answer = match n % 3 {
+            // The serial number, the certificate, and the certificate with a signature over something else.
+            0 => check(&stranger, &[("x-kakunin-cert-serial", &serial)], &body).await,
+            1 => check(&stranger, &fields(&signed)[..1], &body).await,
+            _ => check(&stranger, &fields(&signed), &body).await,
+        };
+        assert_eq!(answer.status, 401, "{n}");
+        assert_eq!(code(&answer), if n % 3 == 2 { "possession_invalid" } else { "possession_missing" });
+    }
+    let after = w.risk(&owner).await;
+    for member in ["risk_score", "total_events", "factors", "trend", "agent_status"] {
+        assert_eq!(after[member], before[member], "{member}");
+    }
+    assert_eq!(w.inbox().await, ["system_alert"]);
+    assert_eq!(log().await, size_before + 1, "the alert, and nothing else");
+    assert_eq!(owner.ask("read:mail", "t", "s").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_gateway_asks_for_an_agent_with_a_key_of_its_own() {
+    let w = world().await;
+    let agent = w.agent("one", &["write:payments"]).await;
+    let (own, foreign) = (w.key("default", "reporter").await, w.key("globex", "reporter").await);
+    let allowed = check(&own, &[], &passed_on(&agent, "write:payments").await).await;
+    assert_eq!((allowed.status.as_u16(), allowed.text("attribution")), (200, "possession".to_owned()));
+    let nobody = check(&own.without_key(), &[], &passed_on(&agent, "write:payments").await).await;
+    assert_eq!((nobody.status.as_u16(), code(&nobody)), (401, "gateway_unauthenticated".to_owned()));
+    let reader = w.key("default", "reader").await;
+    assert_eq!(check(&reader, &[], &passed_on(&agent, "write:payments").await).await.status, 401);
+    let again = passed_on(&agent, "write:payments").await;
+    assert_eq!(check(&own, &[], &again).await.status, 200);
+    assert_eq!(code(&check(&own, &[], &again).await), "possession_replayed");
+    // Another tenant's gateway may ask; what it says the agent wanted moves no score.
+    let before = w.risk(&agent).await;
+    let refused = check(&foreign, &[], &passed_on(&agent, "delete:everything").await).await;
+    assert_eq!((refused.status.as_u16(), code(&refused)), (403, "scope_violation".to_owned()));
+    assert_eq!(w.risk(&agent).await["risk_score"], before["risk_score"]);
+    let events = w.admin.get("/api/v1/events?limit=1").await.unwrap().data();
+    assert_eq!((&events[0]["attribution"], &events[0]["outcome"]), (&json!("asserted"), &json!("denied")));
+}
+
+#[tokio::test]
+async fn what_was_signed_is_what_is_checked() {
+    let w = world().await;
+    let agent = w.agent("one", &["read:mail"]).await;
+    let client = w.admin.without_key();
+    let body = json!({ "action": "read:mail" });
+    let signed = agent.sign("POST", CHECK).await.unwrap();
+    let with_digest = [fields(&signed), vec![("content-digest", "sha-256=:AAAA:")]].concat();
+    assert_eq!(code(&check(&client, &with_digest, &body).await), "possession_invalid");
+    assert_eq!(check(&client, &fields(&signed), &body).await.status, 200);
+    assert_eq!(code(&check(&client, &fields(&signed), &body).await), "possession_replayed");
+    let elsewhere = agent.sign("GET", CHECK).await.unwrap();
+    assert_eq!(code(&check(&client, &fields(&elsewhere), &body).await), "possession_invalid");
+    let nothing = check(&client, &[], &body).await;
+    assert_eq!((nothing.status.as_u16(), code(&nothing)), (401, "missing_cert_serial".to_owned()));
+    let held =
+        w.admin.post(&format!("/api/v1/certificates/{}/hold", agent.serial), &json!({})).await.unwrap();
+    assert_eq!(held.status, 200);
+    assert_eq!(code(&agent.ask("read:mail", "t", "s").await.unwrap()), "agent_inactive");
+    let free =
+        w.admin.post(&format!("/api/v1/certificates/{}/release", agent.serial), &json!({})).await.unwrap();
+    assert_eq!(free.status, 200);
+    assert_eq!(agent.ask("read:mail", "t", "s").await.unwrap().status, 200);
+    assert_eq!(code(&agent.ask("no action", "t", "s").await.unwrap()), "action_malformed");
+}
+
+#[tokio::test]
+async fn a_proxy_is_believed_only_if_it_is_configured() {
+    let proxies = vec!["127.0.0.1".parse().unwrap()];
+    let (trusting, w) = (world_with(|o| o.api.trusted_proxies = proxies).await, world().await);
+    for (world, expected) in [(trusting, 200), (w, 401)] {
+        let agent = world.agent("one", &["read:mail"]).await;
+        let leaf = agent.sign("POST", CHECK).await.unwrap()[0].1.clone();
+        let body = json!({ "action": "read:mail" });
+        let client = world.admin.without_key();
+        assert_eq!(check(&client, &[("client-cert", &leaf)], &body).await.status, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_bare_serial_is_taken_only_under_the_flag_that_says_insecure() {
+    let w = world_with(|options| options.api.insecure_serial_only = true).await;
+    let agent = w.agent("one", &["read:mail"]).await;
+    let serial = agent.serial.to_string();
+    let ask = |serial: String, action: &'static str| {
+        let client = w.admin.without_key();
+        async move { check(&client, &[("x-kakunin-cert-serial", &serial)], &json!({ "action": action })).await }
+    };
+    let allowed = ask(serial.clone(), "read:mail").await;
+    assert_eq!((allowed.status.as_u16(), allowed.text("attribution")), (200, "asserted".to_owned()));
+    for _ in 0..50 {
+        assert_eq!(code(&ask(serial.clone(), "delete:x").await), "scope_violation");
+    }
+    assert_eq!(w.risk(&agent).await["risk_score"], 0.0, "nobody showed that it was the agent");
+    let unknown = ask("41".repeat(16), "read:mail").await;
+    assert_eq!((unknown.status.as_u16(), code(&unknown)), (403, "cert_not_found".to_owned()));
+}

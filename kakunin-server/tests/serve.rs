@@ -1,0 +1,230 @@
+//! The binary: how it starts, what it refuses, how it ends, and TLS with certificates of agents.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A server that is killed when the test ends.
+struct Server {
+    child: Child,
+    url: String,
+    said: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn kakunin(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kakunin"));
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn start(data: &Path, more: &[&str]) -> Server {
+    let data = data.display().to_string();
+    let arguments = [&["serve", "--data", &data, "--listen", "127.0.0.1:0"], more].concat();
+    let mut child = kakunin(&arguments).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut said = String::new();
+    loop {
+        let Some(Ok(line)) = lines.next() else {
+            let mut why = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+            panic!("the server did not start: {said}{why}");
+        };
+        said.push_str(&line);
+        said.push('\n');
+        if let Some(rest) = line.strip_prefix("kakunin: ready at ") {
+            let url = rest.split(',').next().unwrap().to_owned();
+            return Server { child, url, said };
+        }
+    }
+}
+
+fn curl(arguments: &[&str]) -> (String, Value) {
+    let out = Command::new("curl")
+        .args(["-sS", "--max-time", "20", "-w", "\n%{http_code}"])
+        .args(arguments)
+        .output()
+        .expect("curl is installed by `make setup`");
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let (body, status) = text.rsplit_once('\n').unwrap_or_default();
+    let why = String::from_utf8_lossy(&out.stderr).into_owned();
+    (format!("{status}{why}"), serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
+}
+
+fn run(program: &str, arguments: &[&str], folder: &Path) -> Output {
+    let out = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
+    assert!(out.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    out
+}
+
+fn refused(arguments: &[&str]) -> String {
+    let out = kakunin(arguments).output().unwrap();
+    assert!(!out.status.success() && out.stdout.is_empty());
+    let text = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+    assert!(text.starts_with("kakunin: "), "{text}");
+    text
+}
+
+#[test]
+fn the_first_start_makes_a_deployment_and_later_ones_go_on_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut first = start(&data, &["--trust-domain", "agents.example", "--public-url", "https://ca.example"]);
+    let key = std::fs::read_to_string(data.join("admin.key")).unwrap();
+    assert!(first.said.contains(key.trim_end()) && key.starts_with("kak_live_"), "shown once");
+    for (path, mode) in [("", 0o700), ("admin.key", 0o600), ("key.secret", 0o600)] {
+        let found = std::fs::metadata(data.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{path}");
+    }
+    let bearer = format!("authorization: Bearer {}", key.trim_end());
+    let body = format!("{{\"name\":\"one\",\"model_hash\":\"{MODEL}\"}}");
+    let agents = format!("{}/api/v1/agents", first.url);
+    let made = curl(&["-H", &bearer, "-H", "content-type: application/json", "-d", &body, &agents]);
+    assert_eq!(made.0, "201");
+    // Told to end, it ends well.
+    run("kill", &["-TERM", &first.child.id().to_string()], folder.path());
+    assert!(first.child.wait().unwrap().success());
+    let began = Instant::now();
+    let second = start(&data, &[]);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(!second.said.contains("kak_live_") && second.said.lines().count() == 1, "{}", second.said);
+    assert!(second.said.contains("agents.example"));
+    let agents = format!("{}/api/v1/agents", second.url);
+    assert_eq!(curl(&["-H", &bearer, &agents]).1["data"][0]["name"], "one");
+    let ca = curl(&[&format!("{}/api/v1/ca", second.url)]).1;
+    assert_eq!(ca["data"]["public_url"], "https://ca.example");
+    // While it runs, nobody else may use the folder, and a changed identity is refused.
+    let data_text = data.display().to_string();
+    let base = ["serve", "--data", &data_text, "--listen", "127.0.0.1:0"];
+    assert!(refused(&base).contains("another process"), "{}", refused(&base));
+    drop(second);
+    let other = refused(&[&base[..], &["--trust-domain", "other.example"]].concat());
+    assert!(other.contains("trust domain is `agents.example`"), "{other}");
+    std::fs::remove_file(data.join("key.secret")).unwrap();
+    assert!(refused(&base).contains("key.secret is missing"));
+}
+
+#[test]
+fn what_is_insecure_is_refused_unless_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let open = ["serve", "--data", &data, "--listen", "0.0.0.0:0"];
+    assert!(refused(&open).contains("--insecure-software-keys"));
+    assert!(refused(&[&open[..], &["--insecure-software-keys"]].concat()).contains("--insecure-plain-http"));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = refused(&["serve", "--data", &data, "--listen", &address]);
+    assert!(said.contains(&address) && said.contains("another server"), "{said}");
+    assert!(!Path::new(&data).exists(), "nothing was begun");
+    std::fs::write(folder.path().join("file"), "x").unwrap();
+    let file = folder.path().join("file").display().to_string();
+    assert!(refused(&["serve", "--data", &file, "--listen", "127.0.0.1:0"]).contains("cannot use"));
+    let bad = ["--tls-cert", &file, "--tls-key", &file];
+    let said = refused(&[&["serve", "--data", &data, "--listen", "127.0.0.1:0"], &bad[..]].concat());
+    assert!(said.contains("TLS files"), "{said}");
+}
+
+/// A server certificate for localhost, by a CA of the test's own.
+fn tls_files(folder: &Path, name: &str) {
+    let subject = format!("/CN={name}");
+    let key =
+        ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+    let rest = [
+        "-keyout",
+        "tls.key",
+        "-out",
+        "tls.pem",
+        "-subj",
+        &subject,
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ];
+    run("openssl", &[&key[..], &rest[..]].concat(), folder);
+}
+
+#[test]
+fn an_agent_shows_itself_by_mutual_tls_and_files_are_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    tls_files(folder.path(), "first");
+    let (cert, key) = (at("tls.pem"), at("tls.key"));
+    let server = start(
+        &folder.path().join("data"),
+        &["--tls-cert", &cert, "--tls-key", &key, "--client-certificates"],
+    );
+    assert!(server.url.starts_with("https://"));
+    let admin = std::fs::read_to_string(folder.path().join("data/admin.key")).unwrap();
+    let bearer = format!("authorization: Bearer {}", admin.trim_end());
+    let json = "content-type: application/json";
+    let post = |path: &str, body: &str| {
+        curl(&["--cacert", &cert, "-H", &bearer, "-H", json, "-d", body, &format!("{}{path}", server.url)])
+    };
+    let agent = format!("{{\"name\":\"one\",\"model_hash\":\"{MODEL}\",\"scope\":[\"read:mail\"]}}");
+    let id = post("/api/v1/agents", &agent).1["data"]["id"].as_str().unwrap().to_owned();
+    run(
+        "openssl",
+        &[
+            "req",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "agent.key",
+            "-out",
+            "agent.csr",
+            "-subj",
+            "/CN=x",
+        ],
+        folder.path(),
+    );
+    let csr = std::fs::read_to_string(folder.path().join("agent.csr")).unwrap();
+    let (status, issued) =
+        post(&format!("/api/v1/agents/{id}/certify"), &serde_json::json!({ "csr": csr }).to_string());
+    assert_eq!(status, "201");
+    let text = |name: &str| issued["data"][name].as_str().unwrap().to_owned();
+    std::fs::write(folder.path().join("agent.pem"), text("certificate_pem") + &text("chain_pem")).unwrap();
+    let (agent_pem, agent_key) = (at("agent.pem"), at("agent.key"));
+    let check = |action: &str| {
+        let body = format!("{{\"action\":\"{action}\"}}");
+        let url = format!("{}/api/v1/gateway/check", server.url);
+        curl(&["--cacert", &cert, "--cert", &agent_pem, "--key", &agent_key, "-H", json, "-d", &body, &url])
+    };
+    let (status, allowed) = check("read:mail");
+    assert_eq!((status.as_str(), &allowed["data"]["attribution"]), ("200", &Value::from("possession")));
+    assert_eq!(check("write:mail").1["error"], "scope_violation");
+    let serial = text("serial_number");
+    post(&format!("/api/v1/certificates/{serial}/revoke"), "{\"reason\":\"key_compromise\"}");
+    let (status, refusal) = check("read:mail");
+    assert_eq!((status.as_str(), &refusal["error"]), ("403", &Value::from("agent_revoked")));
+    // Somebody else's certificate does not get through the handshake.
+    let (status, _) =
+        curl(&["--cacert", &cert, "--cert", &cert, "--key", &key, &format!("{}/healthz", server.url)]);
+    assert!(status.starts_with("000"), "{status}");
+    tls_files(folder.path(), "second");
+    let began = Instant::now();
+    while !curl(&["--cacert", &cert, &format!("{}/healthz", server.url)]).0.starts_with("200") {
+        assert!(began.elapsed() < Duration::from_secs(30), "the new certificate is not in use");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
