@@ -48,6 +48,7 @@ fn start(data: &Path, more: &[&str]) -> Server {
         let Some(Ok(line)) = lines.next() else {
             let mut why = String::new();
             child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+            child.wait().unwrap();
             panic!("the server did not start: {said}{why}");
         };
         said.push_str(&line);
