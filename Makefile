@@ -4,6 +4,7 @@ SHELL := bash
 TOOLS := $(or $(KAKUNIN_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kakunin/tools)
 export KAKUNIN_TOOLS := $(TOOLS)
 export KAKUNIN_PYTHON := $(TOOLS)/venv/bin/python
+API_SECONDS ?= $(if $(CI),120,40)
 FUZZ_SECONDS ?= $(if $(CI),60,10)
 
 .PHONY: test check setup bench bench-quick fuzz
@@ -15,6 +16,12 @@ test: setup
 	cargo test -p kakunin-core -p kakunin-verify
 	@echo "== the example of the README"
 	cargo run --release --example embedded
+	@echo "== the demo: the story over the public API"
+	cargo run --release -p kakunin-server -- demo
+	@echo "== the README's lines for server and gateway"
+	.ci/readme
+	@echo "== the API, attacked by its own description"
+	.ci/api $(API_SECONDS)
 	@echo "== light: what kakunin-verify pulls in, and wasm"
 	.ci/light
 	@echo "== fuzzing, $(FUZZ_SECONDS) s a target"

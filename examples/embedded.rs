@@ -3,6 +3,8 @@
 //!
 //! `cargo run --release --example embedded`
 
+#![allow(clippy::unwrap_used, reason = "an example that cannot go on says so")]
+
 use std::error::Error;
 use std::sync::Arc;
 
@@ -45,15 +47,12 @@ async fn embedded() -> Result<(), Box<dyn Error>> {
     println!("authorized  read:accounts");
 
     // It drifts: refused calls are reported, add up to a score, and cost it its identity.
-    while let Err(denied) = me.authorize("delete:backups", now()) {
+    while me.authorize("delete:backups", now()).is_err() && me.recheck(now()).is_ok() {
         let seen = kakunin.observe(&acme, Event::refused(*me.serial(), "delete:backups".parse()?)).await?;
-        println!("refused     delete:backups: {}, score {} ({:?})", denied.code(), seen.score, seen.band);
-        if seen.revoked {
-            break;
-        }
+        println!("refused     delete:backups: score {} ({:?})", seen.score, seen.band);
     }
-    let gone = me.authorize("read:accounts", now()).err().ok_or("it should be gone")?;
-    println!("refused     read:accounts: {}: {gone}", gone.code());
+    assert_eq!(me.authorize("read:accounts", now()).unwrap_err().code(), "agent_revoked");
+    println!("refused     read:accounts: agent_revoked");
     let checkpoint = kakunin.checkpoint(&acme).await?.ok_or("an empty log")?;
     println!("on record   {}", checkpoint.lines().collect::<Vec<_>>().join("\n            "));
     Ok(())

@@ -30,6 +30,16 @@ use crate::agent::VerifiedAgent;
 use crate::denied::{Code, Denied};
 use fields::{Input, parse_input, parse_signature};
 
+/// Parses both fields as [`prove`] does; what is accepted is its own serialization.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_signature(input: &str, signature: &str) {
+    if let Ok(parsed) = parse_input(input) {
+        assert_eq!(format!("{}={}", parsed.label, parsed.params), input);
+        let _ = parse_signature(signature, parsed.label).map(|raw| sign::to_der(&raw));
+    }
+}
+
 /// The `tag` parameter of every such signature, so that one made for another purpose proves nothing.
 pub const TAG: &str = "kakunin-request";
 /// How old a signature may be, in milliseconds.
