@@ -148,6 +148,12 @@ impl Kakunin {
         Self { inner: self.inner.clone(), by: Some(who) }
     }
 
+    /// Where the bands of the risk score begin.
+    #[must_use]
+    pub fn thresholds(&self) -> Thresholds {
+        self.inner.policy.thresholds
+    }
+
     /// The tenants of this deployment, in the order of their names.
     pub async fn tenants(&self) -> Vec<TenantId> {
         let mut ids: Vec<_> = self.inner.tenants.read().await.keys().cloned().collect();

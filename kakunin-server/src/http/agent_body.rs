@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::dialect::Dialect;
 use super::error::ApiError;
 use super::json::Free;
 
@@ -125,6 +126,7 @@ pub(crate) struct NewAgentBody {
     )]
     name: String,
     /// SHA-256 of the model it runs.
+    #[serde(alias = "modelHash")]
     #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     model_hash: String,
     /// Name of the model, for people.
@@ -164,6 +166,7 @@ pub(crate) struct NewAgentBody {
     #[serde(alias = "permitted_actions")]
     #[schema(max_items = 64)]
     scope: Option<Vec<ScopeText>>,
+    #[serde(alias = "financialScope")]
     financial_scope: Option<FinancialScope>,
     metadata: Option<Metadata>,
 }
@@ -206,9 +209,11 @@ pub(crate) struct AgentBody {
     id: String,
     tenant_id: String,
     name: String,
-    model: Option<String>,
+    /// Empty if it was not given.
+    model: String,
     model_hash: String,
-    version: Option<String>,
+    /// Empty if it was not given.
+    version: String,
     description: Option<String>,
     environment: String,
     fleet: Option<String>,
@@ -232,7 +237,7 @@ pub(crate) struct AgentBody {
 }
 
 impl AgentBody {
-    pub(crate) fn new(agent: &Agent, certificates: Option<Vec<CertificateBody>>) -> Self {
+    pub(crate) fn new(agent: &Agent, certificates: Option<Vec<CertificateBody>>, dialect: Dialect) -> Self {
         let spec = &agent.spec;
         let text = |label: &Option<kakunin_core::agent::Label>| label.as_ref().map(|l| l.as_str().to_owned());
         let scope: Vec<String> = scope_texts(&spec.scope);
@@ -241,13 +246,13 @@ impl AgentBody {
             id: agent.id.to_string(),
             tenant_id: agent.tenant.to_string(),
             name: spec.name.as_str().to_owned(),
-            model: text(&spec.model),
+            model: text(&spec.model).unwrap_or_default(),
             model_hash: spec.model_hash.to_string(),
-            version: text(&spec.version),
+            version: text(&spec.version).unwrap_or_default(),
             description: spec.description.as_ref().map(|d| d.as_str().to_owned()),
             environment: spec.environment.to_string(),
             fleet: text(&spec.fleet),
-            status: agent.state.to_string(),
+            status: dialect.state(agent.state),
             inbox_address: None,
             financial_scope: document(spec.constraints.as_ref()),
             metadata: metadata(spec.metadata.as_ref(), &scope, operator_org.as_deref()),
@@ -297,6 +302,9 @@ pub(crate) struct CertificateBody {
     /// The certificate; only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate_pem: Option<String>,
+    /// The same, as others call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pem: Option<String>,
     /// The certificates above it, issuing CA first; only where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) chain_pem: Option<String>,
@@ -325,6 +333,7 @@ impl CertificateBody {
             serial_number: facts.serial.to_string(),
             kms_key_arn: entry.key.as_ref().map(|key| key.as_str().to_owned()),
             certificate_pem: None,
+            pem: None,
             chain_pem: None,
             status: status.to_owned(),
             profile: text_of(&entry.profile),

@@ -3,17 +3,19 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::agent::{AgentState, NewAgent};
+use kakunin_core::agent::{Agent, AgentError, AgentState, NewAgent};
 use kakunin_core::id::AgentId;
+use kakunin_core::service::Kakunin;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::agent_body::{AgentBody, CertificateBody, FinancialScope, Metadata, NewAgentBody};
 use super::app::App;
 use super::auth::{Operator, Reader};
+use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json};
-use super::page::{self, ListBody, Meta, Params};
+use super::page::{self, ListBody, Meta, Pagination, Params};
 
 /// Identifier of an agent in a path; what is not one is an agent that does not exist.
 pub(crate) fn agent_id(text: &str) -> Result<AgentId, ApiError> {
@@ -32,11 +34,12 @@ pub(crate) fn agent_id(text: &str) -> Result<AgentId, ApiError> {
 pub(crate) async fn create(
     State(app): State<App>,
     Operator(caller): Operator,
+    dialect: Dialect,
     Json(body): Json<NewAgentBody>,
 ) -> Result<Response, ApiError> {
     let spec = body.into_spec()?;
     let agent = caller.kakunin(&app).register(caller.tenant(), spec).await?;
-    Ok((StatusCode::CREATED, Data { data: AgentBody::new(&agent, None) }).into_response())
+    Ok((StatusCode::CREATED, Data { data: AgentBody::new(&agent, None, dialect) }).into_response())
 }
 
 /// Which agents.
@@ -53,6 +56,9 @@ pub(crate) struct AgentQuery {
     /// How many to pass over.
     #[param(minimum = 0, maximum = 1_000_000, default = 0)]
     offset: Option<u32>,
+    /// `next_cursor` of the page before, instead of `offset`.
+    #[param(pattern = "^[0-9]{1,6}$")]
+    before: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -76,12 +82,16 @@ enum Status {
 pub(crate) async fn list(
     State(app): State<App>,
     Reader(caller): Reader,
+    dialect: Dialect,
     Params(query): Params<AgentQuery>,
 ) -> Result<Response, ApiError> {
     let limit = page::limit(query.limit)?;
-    let offset = query.offset.unwrap_or(0);
+    let offset = match (query.offset, page::before(query.before.as_deref())?) {
+        (offset, None) => offset.unwrap_or(0),
+        (_, Some(before)) => u32::try_from(before).unwrap_or(u32::MAX),
+    };
     if offset > 1_000_000 {
-        return Err(ApiError::bad_request("offset_invalid", "`offset` is 0 to 1000000"));
+        return Err(ApiError::bad_request("offset_invalid", "`offset` and `before` are 0 to 1000000"));
     }
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     let state = query.status.map(|status| match status {
@@ -91,8 +101,10 @@ pub(crate) async fn list(
         Status::Retired => AgentState::Retired,
     });
     let (agents, total) = app.kakunin.agents(caller.tenant(), state, offset, limit).await?;
-    let data = agents.iter().map(|agent| AgentBody::new(agent, None)).collect();
-    Ok(axum::Json(ListBody::<AgentBody> { data, meta: Meta { total, limit, offset } }).into_response())
+    let data = agents.iter().map(|agent| AgentBody::new(agent, None, dialect)).collect();
+    let next = offset.checked_add(limit).filter(|next| *next < total).and_then(|n| u64::try_from(n).ok());
+    let (meta, pagination) = (Meta { total, limit, offset }, Pagination::new(limit, next));
+    Ok(axum::Json(ListBody::<AgentBody> { data, meta, pagination }).into_response())
 }
 
 /// One agent with its certificates.
@@ -108,6 +120,7 @@ pub(crate) async fn list(
 pub(crate) async fn get(
     State(app): State<App>,
     Reader(caller): Reader,
+    dialect: Dialect,
     Path(id): Path<String>,
 ) -> Result<Data<AgentBody>, ApiError> {
     let id = agent_id(&id)?;
@@ -115,7 +128,7 @@ pub(crate) async fn get(
     let certificates = app.kakunin.certificates(caller.tenant(), &id).await?;
     let now = app.now();
     let certificates = certificates.iter().map(|c| CertificateBody::listed(&agent, c, now)).collect();
-    Ok(Data { data: AgentBody::new(&agent, Some(certificates)) })
+    Ok(Data { data: AgentBody::new(&agent, Some(certificates), dialect) })
 }
 
 /// What is to change; members that are left out stay, `null` takes away what is optional.
@@ -128,6 +141,7 @@ pub(crate) struct AgentChange {
         pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
     )]
     name: Option<String>,
+    #[serde(alias = "modelHash")]
     #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
     model_hash: Option<String>,
     #[serde(default, deserialize_with = "given")]
@@ -147,6 +161,28 @@ pub(crate) struct AgentChange {
     #[schema(value_type = Option<FinancialScope>)]
     financial_scope: Option<Option<FinancialScope>>,
     metadata: Option<Metadata>,
+    /// `suspended` holds its certificate, `active` releases it, `retired` retires the agent.
+    #[schema(inline)]
+    status: Option<NewStatus>,
+}
+
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum NewStatus {
+    Active,
+    Suspended,
+    Retired,
+}
+
+async fn set_status(kakunin: &Kakunin, agent: &Agent, status: NewStatus) -> Result<Agent, ApiError> {
+    let none =
+        || AgentError::State { state: agent.state, step: "be suspended or released without a certificate" };
+    match status {
+        NewStatus::Suspended => _ = kakunin.hold(&agent.tenant, &agent.certificate.ok_or_else(none)?).await?,
+        NewStatus::Active => kakunin.release(&agent.tenant, &agent.certificate.ok_or_else(none)?).await?,
+        NewStatus::Retired => kakunin.retire(&agent.tenant, &agent.id).await?,
+    }
+    Ok(kakunin.agent(&agent.tenant, &agent.id).await?)
 }
 
 // Tells a member that is null from one that is not there.
@@ -167,11 +203,13 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<
 pub(crate) async fn patch(
     State(app): State<App>,
     Operator(caller): Operator,
+    dialect: Dialect,
     Path(id): Path<String>,
     Json(change): Json<AgentChange>,
 ) -> Result<Data<AgentBody>, ApiError> {
     let id = agent_id(&id)?;
     let mut change = change;
+    let status = change.status.take();
     let metadata = change.metadata.take();
     // What a person calls metadata holds members of the registration too; ours win.
     let (organization, permitted, metadata) = match metadata {
@@ -215,7 +253,12 @@ pub(crate) async fn patch(
         }
         Ok(())
     });
-    Ok(Data { data: AgentBody::new(&changed.await?, None) })
+    let changed = changed.await?;
+    let changed = match status {
+        Some(status) => set_status(&kakunin, &changed, status).await?,
+        None => changed,
+    };
+    Ok(Data { data: AgentBody::new(&changed, None, dialect) })
 }
 
 /// An agent that is gone for good.

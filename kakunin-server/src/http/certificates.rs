@@ -166,6 +166,7 @@ async fn issued(
         [app.kakunin.issuer(), app.kakunin.root()].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
     let body = CertificateBody {
         certificate_pem: Some(pem::encode(pem::CERTIFICATE, der)),
+        pem: Some(pem::encode(pem::CERTIFICATE, der)),
         chain_pem: Some(chain.concat()),
         ..CertificateBody::listed(&agent, entry, app.now())
     };
@@ -292,22 +293,14 @@ pub(crate) async fn release(
     Ok(Data { data: ReleasedBody { certificate_id: serial_number.clone(), serial_number, status } })
 }
 
-/// Why it is stopped.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum HaltReason {
-    KillSwitchActivated,
-    RiskThresholdExceeded,
-    RegulatoryOrder,
-    OperatorInitiated,
-}
-
 /// A stop.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HaltBody {
-    #[schema(inline)]
-    reason: HaltReason,
+    /// One of `kill_switch_activated`, `risk_threshold_exceeded`, `regulatory_order`, `operator_initiated`, which
+    /// it is if not given; any other text counts as that, and as the note.
+    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    reason: Option<String>,
     #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
     operator_note: Option<String>,
 }
@@ -316,6 +309,14 @@ pub(crate) struct HaltBody {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct HaltAnswer {
     halt_receipt: HaltReceipt,
+    agent_id: String,
+    halt_event_id: String,
+    certificate_serial: Option<String>,
+    halted_at: String,
+    /// The receipt's signature.
+    signature: String,
+    /// Its algorithm.
+    algorithm: String,
 }
 
 /// Proof of a stop, by the issuing CA.
@@ -351,14 +352,27 @@ pub(crate) async fn halt(
 ) -> Result<Data<HaltAnswer>, ApiError> {
     let id = agent_id(&id)?;
     let note = body.operator_note.map(Note::try_from).transpose()?;
-    let cause = match body.reason {
-        HaltReason::KillSwitchActivated => Cause::KillSwitchActivated,
-        HaltReason::RiskThresholdExceeded => Cause::RiskThresholdExceeded,
-        HaltReason::RegulatoryOrder => Cause::RegulatoryOrder,
-        HaltReason::OperatorInitiated => Cause::OperatorInitiated,
+    let reason = body.reason.map(Note::try_from).transpose()?;
+    let (cause, note) = match reason.as_ref().map(Note::as_str) {
+        Some("kill_switch_activated") => (Cause::KillSwitchActivated, note),
+        Some("risk_threshold_exceeded") => (Cause::RiskThresholdExceeded, note),
+        Some("regulatory_order") => (Cause::RegulatoryOrder, note),
+        Some("operator_initiated") | None => (Cause::OperatorInitiated, note),
+        Some(_) => (Cause::OperatorInitiated, note.or(reason)),
     };
     let halted = caller.kakunin(&app).halt(caller.tenant(), &id, cause, note).await?;
-    Ok(Data { data: HaltAnswer { halt_receipt: receipt(&app, &id, &halted).await? } })
+    let receipt = receipt(&app, &id, &halted).await?;
+    Ok(Data {
+        data: HaltAnswer {
+            agent_id: receipt.agent_id.clone(),
+            halt_event_id: receipt.halt_event_id.clone(),
+            certificate_serial: receipt.certificate_serial.clone(),
+            halted_at: receipt.halted_at.clone(),
+            signature: receipt.receipt_signature.clone(),
+            algorithm: algorithm_name(app.kakunin.issuer().algorithm()).to_owned(),
+            halt_receipt: receipt,
+        },
+    })
 }
 
 /// The signed receipt of a stop.

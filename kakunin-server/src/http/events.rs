@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use kakunin_core::event::{Attribution, Event};
 use kakunin_core::id::AgentId;
 use kakunin_core::log::record::{Body, Record};
-use kakunin_core::risk::{Family, Score};
+use kakunin_core::risk::{Family, Score, Thresholds};
 use kakunin_core::service::{EventStatus, Observed, Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::agent_body::text_of;
 use super::app::App;
 use super::auth::{Caller, Reader, Reporter};
+use super::dialect::coarse_band;
 use super::error::{ApiError, ErrorBody};
 use super::event_body::{EventBody, is_word};
 use super::json::{Data, Json};
@@ -25,19 +26,23 @@ use super::page::{self, PageBody, Pagination, Params};
 pub(crate) struct ObservedBody {
     /// Its index in the tenant's log; null for a duplicate.
     event_id: Option<String>,
+    /// The same, as others call it.
+    id: Option<String>,
     /// `scored`, `unattributed`, `not_accepted` or `duplicate`.
     status: String,
     agent_id: String,
     certificate_serial: String,
     action: String,
     /// `low`, `medium`, `warning` or `revoke`.
+    band: String,
+    /// The same in three: `low`, `medium` or `high`.
     risk_band: String,
     /// 0 to 1.
     risk_score: f64,
     action_type: String,
     /// Families of evidence that contribute, strongest first.
     factors: Vec<String>,
-    occurred_at: Option<String>,
+    occurred_at: String,
     /// Whether this event took the identity away.
     revoked: bool,
     /// The same, as others call it: revocation has happened, it is not queued.
@@ -50,18 +55,21 @@ pub(crate) fn number(score: Score) -> f64 {
 }
 
 impl ObservedBody {
-    fn new(agent: &AgentId, event: &Event, observed: &Observed, factors: Vec<String>) -> Self {
+    fn new(app: &App, agent: &AgentId, event: &Event, observed: &Observed, factors: Vec<String>) -> Self {
+        let id = observed.index.map(|index| index.to_string());
         Self {
-            event_id: observed.index.map(|index| index.to_string()),
+            id: id.clone(),
+            event_id: id,
             status: text_of(&observed.status),
             agent_id: agent.to_string(),
             certificate_serial: event.serial.to_string(),
             action: event.action.as_str().to_owned(),
-            risk_band: text_of(&observed.band),
+            band: text_of(&observed.band),
+            risk_band: coarse_band(observed.score, &app.kakunin.thresholds()).to_owned(),
             risk_score: number(observed.score),
             action_type: text_of(&event.kind),
             factors,
-            occurred_at: event.occurred_at.map(|at| at.to_string()),
+            occurred_at: event.occurred_at.unwrap_or(app.now()).to_string(),
             revoked: observed.revoked,
             revocation_check_queued: observed.revoked,
         }
@@ -93,7 +101,7 @@ pub(crate) async fn create(
     let factors = factors(&app, &caller, &agent).await?;
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Data { data: ObservedBody::new(&agent, &event, &observed, factors) }).into_response())
+    Ok((status, Data { data: ObservedBody::new(&app, &agent, &event, &observed, factors) }).into_response())
 }
 
 async fn factors(app: &App, caller: &Caller, agent: &AgentId) -> Result<Vec<String>, ApiError> {
@@ -153,7 +161,8 @@ pub(crate) async fn batch(
     }
     let observed = caller.kakunin(&app).observe_all(caller.tenant(), events.clone()).await?;
     let results = subjects.iter().zip(&events).zip(&observed);
-    let results = results.map(|((agent, event), seen)| ObservedBody::new(agent, event, seen, Vec::new()));
+    let results =
+        results.map(|((agent, event), seen)| ObservedBody::new(&app, agent, event, seen, Vec::new()));
     let results = results.collect();
     let checkpoint = app.kakunin.checkpoint(caller.tenant()).await?;
     Ok((StatusCode::CREATED, Data { data: BatchAnswer { results, checkpoint } }).into_response())
@@ -170,12 +179,24 @@ pub(crate) struct EventQuery {
     /// Only those of this kind, such as `api_call`.
     #[param(pattern = "^[a-z][a-z0-9_]{0,39}$")]
     action_type: Option<String>,
+    /// Only those after which the score was in this band.
+    #[param(inline)]
+    band: Option<BandName>,
     /// How many at most.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     #[param(pattern = "^[0-9]{1,19}$")]
     before: Option<String>,
+}
+
+/// Bands that others know.
+#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum BandName {
+    Low,
+    Medium,
+    High,
 }
 
 /// An event as it was recorded.
@@ -193,12 +214,16 @@ pub(crate) struct RecordedEvent {
     /// `signed`, `possession` or `asserted`.
     attribution: String,
     tool: Option<String>,
-    /// The score after it; null if it was not scored.
-    risk_score: Option<f64>,
+    /// Whether it moved the score.
+    scored: bool,
+    /// The score after it; 0 if it was not scored.
+    risk_score: f64,
+    /// `low`, `medium` or `high`.
+    risk_band: String,
     /// When it was recorded.
     created_at: String,
-    /// When it happened, by its reporter's clock.
-    occurred_at: Option<String>,
+    /// When it happened, by its reporter's clock; when it was recorded, if that did not say.
+    occurred_at: String,
     /// What was reported beside it.
     #[schema(value_type = Option<Object>)]
     details: Option<Value>,
@@ -226,19 +251,21 @@ pub(crate) async fn list(
         let sentence = "`action_type` is a word of a-z, 0-9 and _, at most 40";
         return Err(ApiError::bad_request("action_type_invalid", sentence));
     }
+    let (band, thresholds) = (query.band.map(|band| text_of(&band)), app.kakunin.thresholds());
     let wanted = |record: &Record| match &record.body {
         Body::Event(act, _) => {
             agent.is_none_or(|a| record.agent == Some(a))
                 && kind.as_ref().is_none_or(|k| *k == text_of(&act.facts.kind))
+                && band.as_ref().is_none_or(|b| act.score.is_some_and(|s| coarse_band(s, &thresholds) == *b))
         }
         Body::Control(_) => false,
     };
     let page = app.kakunin.records(caller.tenant(), before, limit, wanted).await?;
-    let data: Vec<_> = page.items.iter().filter_map(recorded).collect();
+    let data: Vec<_> = page.items.iter().filter_map(|item| recorded(item, &thresholds)).collect();
     Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, page.next) }).into_response())
 }
 
-fn recorded(item: &Recorded) -> Option<RecordedEvent> {
+fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
     let Body::Event(act, event) = &item.record.body else { return None };
     let details = event.as_ref().and_then(|e| e.details.as_ref());
     Some(RecordedEvent {
@@ -252,9 +279,11 @@ fn recorded(item: &Recorded) -> Option<RecordedEvent> {
         auth_failure: act.facts.auth_failure,
         attribution: text_of(&act.attribution),
         tool: act.tool.clone(),
-        risk_score: act.score.map(number),
+        scored: act.score.is_some(),
+        risk_score: act.score.map_or(0.0, number),
+        risk_band: coarse_band(act.score.unwrap_or_default(), thresholds).to_owned(),
         created_at: item.record.time.to_string(),
-        occurred_at: event.as_ref().and_then(|e| e.occurred_at).map(|at| at.to_string()),
+        occurred_at: event.as_ref().and_then(|e| e.occurred_at).unwrap_or(item.record.time).to_string(),
         details: details
             .map(|d| serde_json::from_str(d.as_str()).unwrap_or(Value::String(d.as_str().to_owned()))),
     })

@@ -6,9 +6,9 @@
 //! | `agents.rs`, `certificates.rs`, `agent_body.rs` | agents and their certificates |
 //! | `events.rs`, `event_body.rs`, `risk.rs` | what agents did, and what is believed of them |
 //! | `gateway.rs` | the check of one request |
-//! | `verify.rs`, `html.rs`, `pki.rs` | what anybody may ask |
+//! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
-//! | `auth.rs`, `peer.rs`, `limits.rs` | who calls, and how often |
+//! | `auth.rs`, `peer.rs`, `limits.rs`, `dialect.rs` | who calls, how often, and what it can read |
 //! | `json.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
@@ -18,6 +18,7 @@ mod app;
 mod audit;
 mod auth;
 mod certificates;
+mod dialect;
 mod error;
 mod event_body;
 mod events;
@@ -26,6 +27,7 @@ mod health;
 mod html;
 mod json;
 mod limits;
+mod message;
 mod openapi;
 mod page;
 mod peer;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{access, agents, audit, certificates, events, gateway, health, pki, risk, verify};
+use super::{access, agents, audit, certificates, events, gateway, health, message, pki, risk, verify};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -19,7 +19,7 @@ use super::{access, agents, audit, certificates, events, gateway, health, pki, r
         events::create, events::batch, events::list, risk::risk, risk::notifications,
         gateway::check, audit::log,
         access::create_tenant, access::create_key, access::list_keys, access::revoke_key,
-        verify::verify, pki::full, pki::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
+        verify::verify, message::verify, pki::full, pki::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
         health::live, health::ready,
     ),
     security(("api_key" = [])),

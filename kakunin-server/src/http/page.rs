@@ -47,6 +47,7 @@ pub(crate) struct PageBody<T> {
 pub(crate) struct ListBody<T> {
     pub(crate) data: Vec<T>,
     pub(crate) meta: Meta,
+    pub(crate) pagination: Pagination,
 }
 
 /// Which part it is.

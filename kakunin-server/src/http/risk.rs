@@ -13,6 +13,7 @@ use super::agent_body::text_of;
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Reader;
+use super::dialect::coarse_band;
 use super::error::{ApiError, ErrorBody};
 use super::events::number;
 use super::json::Data;
@@ -29,6 +30,8 @@ pub(crate) struct RiskBody {
     /// 0 to 1; falls while nothing happens.
     risk_score: f64,
     /// `low`, `medium`, `warning` or `revoke`.
+    band: String,
+    /// The same in three: `low`, `medium` or `high`.
     risk_band: String,
     thresholds: ThresholdsBody,
     /// What each family of evidence contributed when the agent last did something, strongest first.
@@ -37,6 +40,15 @@ pub(crate) struct RiskBody {
     total_events: u64,
     out_of_scope_events: u64,
     auth_failure_events: u64,
+    /// As `total_events`.
+    event_count: u64,
+    /// Events outside the scope or with a failed authentication.
+    high_risk_count: u64,
+    /// Always 0: single events have no score of their own here.
+    medium_risk_count: u64,
+    /// As `risk_score`, which is over the whole window.
+    avg_risk_score: f64,
+    computed_at: String,
     /// The days on which something happened, oldest first.
     trend: Vec<DayBody>,
 }
@@ -100,7 +112,8 @@ pub(crate) async fn risk(
             window_days: 30,
             window_start: app.now().minus(30 * DAY).to_string(),
             risk_score: number(risk.score),
-            risk_band: text_of(&risk.band),
+            band: text_of(&risk.band),
+            risk_band: coarse_band(risk.score, &risk.thresholds).to_owned(),
             thresholds: ThresholdsBody {
                 medium: number(risk.thresholds.medium()),
                 warning: number(risk.thresholds.warning()),
@@ -110,6 +123,11 @@ pub(crate) async fn risk(
             total_events: sum(|d| d.events),
             out_of_scope_events: sum(|d| d.out_of_scope),
             auth_failure_events: sum(|d| d.auth_failures),
+            event_count: sum(|d| d.events),
+            high_risk_count: sum(|d| d.out_of_scope.saturating_add(d.auth_failures)),
+            medium_risk_count: 0,
+            avg_risk_score: number(risk.score),
+            computed_at: app.now().to_string(),
             trend: trend.collect(),
         },
     })

@@ -15,7 +15,8 @@ use kakunin_core::time::Clock;
 use super::app::{ApiOptions, App};
 use super::error::{ApiError, finish};
 use super::{
-    access, agents, audit, certificates, events, gateway, health, openapi, pki, request_id, risk, verify,
+    access, agents, audit, certificates, events, gateway, health, message, openapi, pki, request_id, risk,
+    verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -52,6 +53,7 @@ pub fn router(
         .route("/tenants", post(access::create_tenant))
         .route("/api-keys", get(access::list_keys).post(access::create_key))
         .route("/api-keys/{id}", delete(access::revoke_key))
+        .route("/verify/message", post(message::verify))
         .route("/verify/{serial}", get(verify::verify))
         .route("/crl", get(pki::full))
         .route("/crl/{issuer}/{shard}", get(pki::shard))

@@ -92,6 +92,12 @@ pub(crate) struct Card {
     until: UnixTime,
 }
 
+impl Card {
+    pub(crate) const fn body(&self) -> &VerifyBody {
+        &self.body
+    }
+}
+
 /// Answers that were made before.
 #[derive(Debug)]
 pub(crate) struct Cards(Cache<Serial, Arc<Card>>);
@@ -152,7 +158,8 @@ fn prefers_html(accept: &HeaderValue) -> bool {
     first.trim().eq_ignore_ascii_case("text/html")
 }
 
-async fn card(app: &App, serial: &Serial) -> Result<Arc<Card>, ApiError> {
+/// The answer about one certificate.
+pub(crate) async fn card(app: &App, serial: &Serial) -> Result<Arc<Card>, ApiError> {
     let now = app.now();
     if let Some(card) = app.cards.0.get(serial)
         && now < card.until
