@@ -8,6 +8,8 @@ use kakunin_core::key::Spki;
 use kakunin_core::scope::{Action, ScopeSet};
 use kakunin_core::time::UnixTime;
 use kakunin_core::x509::extensions::ModelHash;
+#[cfg(feature = "possession")]
+use kakunin_core::{crypto::PublicKey, key::SpkiError};
 
 use crate::denied::{Code, Denied};
 use crate::leaf::Leaf;
@@ -136,6 +138,12 @@ impl VerifiedAgent {
     #[must_use]
     pub fn public_key(&self) -> &Spki {
         &self.leaf.key
+    }
+
+    // For the implementation that the verifier was set up with.
+    #[cfg(feature = "possession")]
+    pub(crate) fn parsed_key(&self) -> Result<PublicKey, SpkiError> {
+        PublicKey::with_backend(&self.leaf.key, self.verifier.backend())
     }
 }
 

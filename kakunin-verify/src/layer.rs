@@ -6,7 +6,8 @@
 //! 2. `Client-Cert` and `Client-Cert-Chain` (RFC 9440), from proxies that the host names;
 //! 3. `X-Kakunin-Certificate` with a signature over the request (see [`crate::possession`]).
 //!
-//! A serial number alone proves nothing and is refused. Signatures cover the target as the client sent it, so
+//! A serial number alone proves nothing and is refused, and so is one that is not the shown certificate's.
+//! A field that comes twice is refused. Signatures cover the target as the client sent it, so
 //! the layer goes outside of whatever takes prefixes off paths.
 
 use std::fmt;
@@ -37,19 +38,24 @@ use crate::verifier::Verifier;
 #[derive(Clone, Debug)]
 pub struct PeerCertificates(pub Arc<[Vec<u8>]>);
 
-/// Lets in what certificates allow. Puts [`Authorized`] into the extensions of each request it lets in.
+/// Lets in what certificates allow. Puts [`Authorized`] into the extensions of each request it lets in,
+/// and answers the others itself: `{"error":"<code>"}` with the status of the code.
+///
+/// Bodies are not read. A signature that covers `content-digest` covers that field; whether it is the
+/// body's (RFC 9530) is for whoever reads the body.
 #[derive(Clone)]
 pub struct AgentLayer(Arc<Guard>);
 
 /// Something that the host knows of a request.
-type Ask<T> = Box<dyn Fn(&Parts) -> T + Send + Sync>;
+type Ask<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
 
+#[derive(Clone)]
 struct Guard {
     verifier: Verifier,
     clock: Arc<dyn Clock>,
     action: Ask<Option<String>>,
     proxy: Option<Ask<bool>>,
-    nonces: Nonces,
+    nonces: Arc<Nonces>,
     reporter: Option<Arc<dyn Reporter>>,
 }
 
@@ -62,15 +68,15 @@ impl AgentLayer {
         clock: Arc<dyn Clock>,
         action: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        let (proxy, nonces, reporter) = (None, Nonces::default(), None);
-        Self(Arc::new(Guard { verifier, clock, action: Box::new(action), proxy, nonces, reporter }))
+        let (proxy, nonces, reporter) = (None, Arc::default(), None);
+        Self(Arc::new(Guard { verifier, clock, action: Arc::new(action), proxy, nonces, reporter }))
     }
 
     /// Takes `Client-Cert` from requests of which `is_proxy` says that they come from a proxy that verified
     /// the client's possession, and that deletes the field where a client sends it.
     #[must_use]
     pub fn client_cert_from(self, is_proxy: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.with(|guard| guard.proxy = Some(Box::new(is_proxy)))
+        self.with(|guard| guard.proxy = Some(Arc::new(is_proxy)))
     }
 
     /// Tells `reporter` of each decision.
@@ -82,14 +88,12 @@ impl AgentLayer {
     /// Remembers up to `capacity` nonces of signed requests, if not 100,000.
     #[must_use]
     pub fn nonce_capacity(self, capacity: usize) -> Self {
-        self.with(|guard| guard.nonces = Nonces::new(capacity))
+        self.with(|guard| guard.nonces = Arc::new(Nonces::new(capacity)))
     }
 
-    // Nobody else has the guard while the layer is being set up.
+    // Clones made before keep what they had.
     fn with(mut self, change: impl FnOnce(&mut Guard)) -> Self {
-        if let Some(guard) = Arc::get_mut(&mut self.0) {
-            change(guard);
-        }
+        change(Arc::make_mut(&mut self.0));
         self
     }
 }
@@ -108,6 +112,7 @@ pub struct Presented<'a> {
     from_proxy: bool,
     method: &'a str,
     target: &'a str,
+    authority: Option<&'a str>,
 }
 
 impl<'a> Presented<'a> {
@@ -120,7 +125,14 @@ impl<'a> Presented<'a> {
         peer: Option<&'a [Vec<u8>]>,
         from_proxy: bool,
     ) -> Self {
-        Self { headers, peer, from_proxy, method, target }
+        Self { headers, peer, from_proxy, method, target, authority: None }
+    }
+
+    /// With the authority of the request's URI, where HTTP/2 has it. Without, that of its `Host` field.
+    #[must_use]
+    pub const fn authority(mut self, authority: &'a str) -> Self {
+        self.authority = Some(authority);
+        self
     }
 
     /// The agent whose request it is, with possession shown. Standing and scope are not looked at, so that
@@ -134,12 +146,32 @@ impl<'a> Presented<'a> {
         nonces: &Nonces,
         now: UnixTime,
     ) -> Result<VerifiedAgent, (Denied, Option<VerifiedAgent>)> {
+        let agent = self.shown(verifier, nonces, now)?;
+        // Whoever reads that field behind us would take the request for another's.
+        match self.field(SERIAL_HEADER) {
+            Ok(Some(text)) if text.parse().ok().as_ref() != Some(agent.serial()) => {
+                Err((Denied::about(Code::PossessionInvalid, SERIAL_HEADER), None))
+            }
+            Ok(_) => Ok(agent),
+            Err(denied) => Err((denied, None)),
+        }
+    }
+
+    fn shown(
+        &self,
+        verifier: &Verifier,
+        nonces: &Nonces,
+        now: UnixTime,
+    ) -> Result<VerifiedAgent, (Denied, Option<VerifiedAgent>)> {
         let alone = |denied| (denied, None);
         if let Some(chain) = self.peer.filter(|chain| !chain.is_empty()) {
             return verifier.identify(chain, now).map_err(alone);
         }
         if self.from_proxy && self.headers.contains_key(CLIENT_CERT) {
             let mut chain = self.certificates(CLIENT_CERT).map_err(alone)?;
+            if chain.len() != 1 {
+                return Err(alone(Denied::about(Code::CertificateMalformed, CLIENT_CERT)));
+            }
             if self.headers.contains_key(CLIENT_CERT_CHAIN) {
                 chain.extend(self.certificates(CLIENT_CERT_CHAIN).map_err(alone)?);
             }
@@ -163,13 +195,23 @@ impl<'a> Presented<'a> {
         let input = self.field("signature-input")?.ok_or_else(missing)?;
         let signature = self.field("signature")?.ok_or_else(missing)?;
         let mut request = SignedRequest::new(self.method, self.target, input, signature);
-        if let Some(host) = self.field("host")? {
-            request = request.authority(host);
+        if let Some(authority) = self.sent_to()? {
+            request = request.authority(authority);
         }
         if let Some(digest) = self.field("content-digest")? {
             request = request.content_digest(digest);
         }
         prove(&request, agent, nonces, now)
+    }
+
+    fn sent_to(&self) -> Result<Option<&'a str>, Denied> {
+        let host = self.field("host")?;
+        match (self.authority, host) {
+            (Some(authority), Some(host)) if !authority.eq_ignore_ascii_case(host) => {
+                Err(Denied::about(Code::PossessionInvalid, "host"))
+            }
+            (authority, host) => Ok(authority.or(host)),
+        }
     }
 
     fn certificates(&self, name: &'static str) -> Result<Vec<Vec<u8>>, Denied> {
@@ -200,7 +242,10 @@ impl Guard {
         let peer = parts.extensions.get::<PeerCertificates>().map(|peer| &*peer.0);
         let from_proxy = self.proxy.as_ref().is_some_and(|is_proxy| is_proxy(parts));
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let presented = Presented::new(&parts.headers, (parts.method.as_str(), target), peer, from_proxy);
+        let mut presented = Presented::new(&parts.headers, (parts.method.as_str(), target), peer, from_proxy);
+        if let Some(authority) = parts.uri.authority() {
+            presented = presented.authority(authority.as_str());
+        }
         let (result, who, attribution) = match presented.agent(&self.verifier, &self.nonces, now) {
             Ok(agent) => {
                 let allowed = match &action {

@@ -197,6 +197,11 @@ impl VerifierBuilder {
 }
 
 impl Inner {
+    #[cfg(feature = "possession")]
+    pub(crate) const fn backend(&self) -> Backend {
+        self.trust.backend
+    }
+
     /// The leaf of a chain, checked now or remembered; its standing at `now` is left to the caller.
     fn leaf<C: AsRef<[u8]>>(&self, chain: &[C], now: UnixTime) -> Result<Arc<Leaf>, Denied> {
         let (leaf, others) = chain.split_first().ok_or(Denied::new(Code::CertificateMissing))?;

@@ -18,7 +18,6 @@ mod fields;
 mod nonces;
 mod sign;
 
-use kakunin_core::crypto::PublicKey;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::time::{SECOND, UnixTime};
 
@@ -66,7 +65,8 @@ impl<'a> SignedRequest<'a> {
         Self { method, target, authority: None, content_digest: None, input, signature }
     }
 
-    /// With the authority it was sent to, for signatures that cover it.
+    /// With the authority it was sent to, `host` or `host:port` without the scheme's default port, for
+    /// signatures that cover it. Letters of either case are the same (RFC 9421, 2.2.3).
     #[must_use]
     pub const fn authority(mut self, authority: &'a str) -> Self {
         self.authority = Some(authority);
@@ -97,10 +97,9 @@ pub fn prove(
     check_params(&input, agent, now)?;
     let base = base(request, &input)?;
     let signature = parse_signature(request.signature, input.label)?;
-    let spki = agent.public_key();
-    let key = PublicKey::parse(spki).map_err(|_| Denied::new(Code::KeyNotAllowed))?;
+    let key = agent.parsed_key().map_err(|e| Denied::about(Code::KeyNotAllowed, e.code()))?;
     let signature =
-        if spki.algorithm() == KeyAlgorithm::P256 { sign::to_der(&signature)? } else { signature };
+        if key.spki().algorithm() == KeyAlgorithm::P256 { sign::to_der(&signature)? } else { signature };
     key.verify(base.as_bytes(), &signature).map_err(|_| invalid("signature"))?;
     // Only now, so that nobody else can use a nonce up.
     nonces.spend(agent.serial(), input.nonce, input.created.plus(MAX_AGE), now)
@@ -147,6 +146,7 @@ fn base(request: &SignedRequest<'_>, input: &Input<'_>) -> Result<String, Denied
     if !has("@method") || !whole {
         return Err(invalid("covered components"));
     }
+    let authority = request.authority.map(str::to_ascii_lowercase);
     let mut base = String::with_capacity(256);
     for name in &input.components {
         let value = match *name {
@@ -154,7 +154,7 @@ fn base(request: &SignedRequest<'_>, input: &Input<'_>) -> Result<String, Denied
             "@request-target" => request.target,
             "@path" => path,
             "@query" => request.target.find('?').and_then(|at| request.target.get(at..)).unwrap_or("?"),
-            "@authority" => request.authority.ok_or_else(|| invalid("@authority"))?,
+            "@authority" => authority.as_deref().ok_or_else(|| invalid("@authority"))?,
             "content-digest" => request.content_digest.ok_or_else(|| invalid("content-digest"))?,
             _ => return Err(invalid("covered components")),
         };

@@ -23,6 +23,8 @@ type Key = (Serial, Box<str>);
 struct Used {
     keys: HashSet<Key>,
     ends: BTreeSet<(UnixTime, Key)>,
+    /// The latest end of a nonce that was forgotten.
+    forgotten: Option<UnixTime>,
 }
 
 impl Nonces {
@@ -42,6 +44,10 @@ impl Nonces {
     ) -> Result<(), Denied> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.forget(now);
+        // `now` may be behind that of another call: read earlier, or of a clock that was set back.
+        if used.forgotten.is_some_and(|last| end <= last) {
+            return Err(Denied::new(Code::PossessionStale));
+        }
         let key = (*serial, Box::from(nonce));
         if used.keys.contains(&key) {
             return Err(Denied::new(Code::PossessionReplayed));
@@ -65,8 +71,9 @@ impl Default for Nonces {
 impl Used {
     fn forget(&mut self, now: UnixTime) {
         while self.ends.first().is_some_and(|(end, _)| *end < now) {
-            if let Some((_, key)) = self.ends.pop_first() {
+            if let Some((end, key)) = self.ends.pop_first() {
                 self.keys.remove(&key);
+                self.forgotten = self.forgotten.max(Some(end));
             }
         }
     }
@@ -94,6 +101,15 @@ mod tests {
         assert_eq!(spend(&a, "n", 60), Err(Code::PossessionReplayed), "still young enough to come again");
         assert_eq!(spend(&a, "o", 61), Ok(()), "the first is forgotten");
         assert_eq!(spend(&a, "n", 62), Ok(()));
+    }
+
+    #[test]
+    fn what_was_forgotten_stays_used_when_time_goes_back() {
+        let (nonces, serial) = (Nonces::new(3), Serial::from_bytes([1; 16]).unwrap());
+        let spend = |nonce, end, now| nonces.spend(&serial, nonce, at(end), at(now)).map_err(|d| d.kind());
+        assert_eq!((spend("n", 60, 0), spend("o", 121, 61)), (Ok(()), Ok(())));
+        assert_eq!(spend("n", 60, 60), Err(Code::PossessionStale));
+        assert_eq!(spend("p", 61, 60), Ok(()), "of a later end none was forgotten");
     }
 
     #[test]

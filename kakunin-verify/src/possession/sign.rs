@@ -79,8 +79,11 @@ pub(super) fn to_der(raw: &[u8]) -> Result<Vec<u8>, Denied> {
 
 fn to_raw(der: &[u8]) -> Result<Vec<u8>, Denied> {
     let read = || {
-        let mut body = Reader::new(der).sequence()?;
-        Ok::<_, kakunin_core::x509::der::DerError>([body.positive_integer()?, body.positive_integer()?])
+        let mut outer = Reader::new(der);
+        let mut body = outer.sequence()?;
+        let numbers = [body.positive_integer()?, body.positive_integer()?];
+        body.finish().and_then(|()| outer.finish())?;
+        Ok::<_, kakunin_core::x509::der::DerError>(numbers)
     };
     let mut raw = Vec::with_capacity(64);
     for number in read().map_err(|_| invalid("signature"))? {
@@ -103,6 +106,9 @@ mod tests {
         for raw in [[0x80; 64], [0x7f; 64], small] {
             assert_eq!(to_raw(&to_der(&raw).unwrap()).unwrap(), raw);
         }
-        assert!(to_der(&[1; 63]).is_err() && to_raw(&[]).is_err());
+        assert!(to_der(&[1; 63]).is_err() && to_der(&[1; 65]).is_err() && to_raw(&[]).is_err());
+        let mut longer = to_der(&small).unwrap();
+        longer.push(0);
+        assert!(to_raw(&longer).is_err());
     }
 }

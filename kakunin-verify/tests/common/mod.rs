@@ -2,6 +2,10 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its own part of this")]
 
 pub mod mutate;
+#[cfg(feature = "possession")]
+pub mod request;
+#[cfg(feature = "tower")]
+pub mod site;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
