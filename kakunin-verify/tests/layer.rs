@@ -1,210 +1,255 @@
-//! The tower layer: who gets in, who does not, and what is reported.
-
+//! The layer: whom it lets in, and whom it refuses.
 #![cfg(feature = "tower")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    dead_code,
-    reason = "a test that cannot go on has failed; not every test uses all of `common`"
-)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, Waker};
 
-use common::{NOW, World};
-use http::{Request, Response};
-use kakunin_core::crypto::Backend;
-use kakunin_core::event::{Attribution, Outcome};
-use kakunin_core::key::{KeyAlgorithm, Signature};
+use common::request::*;
+use common::site::*;
+use common::*;
+use http::Request;
 use kakunin_core::revoke::{Reason, RevokedSet};
-use kakunin_core::time::ManualClock;
-use kakunin_verify::denied::Code;
-use kakunin_verify::layer::{AgentLayer, AgentService, PeerCertificates};
-use kakunin_verify::possession::{CERTIFICATE_HEADER, RequestToSign, write_certificates};
-use kakunin_verify::report::{Decisions, queue};
-use kakunin_verify::{Authorized, RevocationHandle, Snapshot, Verifier};
-use tower_layer::Layer;
+use kakunin_core::time::SECOND;
+use kakunin_verify::Snapshot;
+use kakunin_verify::layer::PeerCertificates;
+use kakunin_verify::possession::{CERTIFICATE_HEADER, MAX_AGE, SERIAL_HEADER, write_certificates};
+use kakunin_verify::report::{Decision, Reporter};
 use tower_service::Service;
 
-/// Answers with who was let in, and counts.
-#[derive(Clone)]
-struct Inner(Arc<AtomicUsize>);
-
-impl Service<Request<()>> for Inner {
-    type Response = Response<String>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<String>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+#[test]
+fn each_way_to_show_possession_leads_in() {
+    let site = Site::new();
+    let layer = site.layer().client_cert_from(|request| request.headers.contains_key("x-from-proxy"));
+    let chain = write_certificates(&[&site.world.issuing_der]);
+    let by_proxy = || post().header("x-from-proxy", "1").header("client-cert", site.header());
+    for (what, request) in [
+        ("mutual TLS", site.by_tls()),
+        ("a proxy", by_proxy()),
+        ("a proxy, with the chain", by_proxy().header("client-cert-chain", chain)),
+        ("a signature", site.signed("a")),
+        ("a signature behind a proxy", site.signed("b").header("x-from-proxy", "1")),
+        ("TLS, whatever a client-cert says", site.by_tls().header("client-cert", "x")),
+        ("its own serial beside", site.by_tls().header(SERIAL_HEADER, leaf_serial().to_string())),
+    ] {
+        let response = site.ask(&layer, request);
+        assert_eq!(response.body(), "write:payments by 01923456-789a-7fff-bfff-ffffffffffff", "{what}");
     }
-
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        let who = request.extensions().get::<Authorized>().unwrap().agent().serial().to_string();
-        ready(Ok(Response::new(who)))
-    }
-}
-
-struct Gate {
-    world: World,
-    service: AgentService<Inner>,
-    reached: Arc<AtomicUsize>,
-    decisions: Decisions,
-    revocations: RevocationHandle,
-}
-
-fn gate(with: impl FnOnce(AgentLayer) -> AgentLayer) -> Gate {
-    let world = World::p256();
-    let revocations = world.revocations();
-    let verifier = Verifier::builder(revocations.clone())
-        .anchor(world.anchor())
-        .issuer(world.issuing_der.clone())
-        .backend(Backend::fastest())
-        .build(NOW)
-        .unwrap();
-    let (reporter, decisions) = queue(64);
-    let action = |parts: &http::request::Parts| match (parts.method.as_str(), parts.uri.path()) {
-        ("GET", "/accounts") => Some("read:accounts/7".to_owned()),
-        ("DELETE", "/accounts") => Some("delete:accounts".to_owned()),
-        _ => None,
-    };
-    let layer = AgentLayer::new(verifier, Arc::new(ManualClock::at(NOW)), action).report_to(reporter);
-    let reached = Arc::new(AtomicUsize::new(0));
-    let service = with(layer).layer(Inner(reached.clone()));
-    Gate { world, service, reached, decisions, revocations }
-}
-
-impl Gate {
-    fn call(&mut self, request: Request<()>) -> (u16, String) {
-        let answer = pollster::block_on(self.service.call(request)).unwrap();
-        (answer.status().as_u16(), answer.into_body())
-    }
-
-    fn refused(&mut self, request: Request<()>) -> String {
-        let before = self.reached.load(Ordering::Relaxed);
-        let (status, body) = self.call(request);
-        assert!([401, 403, 503].contains(&status), "{status}");
-        assert_eq!(self.reached.load(Ordering::Relaxed), before, "the service was not asked");
-        serde_json::from_str::<serde_json::Value>(&body).unwrap()["error"].as_str().unwrap().to_owned()
-    }
-
-    fn with_tls(&self, method: &str, path: &str) -> Request<()> {
-        let mut request = Request::builder().method(method).uri(path).body(()).unwrap();
-        request.extensions_mut().insert(PeerCertificates(vec![self.world.leaf_der()].into()));
-        request
-    }
-
-    fn signed(&self, method: &str, path: &str, nonce: &str) -> Request<()> {
-        let serial = "42".repeat(16).parse().unwrap();
-        let der = self.world.leaf_der();
-        let view = kakunin_core::x509::certificate::CertificateView::parse(
-            &der,
-            &kakunin_core::x509::oid::Arc::default(),
-        );
-        let serial = view.unwrap().serial().unwrap_or(serial);
-        let request = RequestToSign::new(method, path, &serial, KeyAlgorithm::P256, nonce, NOW);
-        let signature = Signature::new(self.world.leaf_key.sign(request.to_be_signed()));
-        Request::builder()
-            .method(method)
-            .uri(path)
-            .header(CERTIFICATE_HEADER, write_certificates(&[&der]))
-            .header("signature-input", request.signature_input())
-            .header("signature", request.signature(&signature).unwrap())
-            .body(())
-            .unwrap()
-    }
+    assert_eq!(site.calls(), 7);
 }
 
 #[test]
-fn tls_and_signatures_let_in_what_the_certificate_allows() {
-    let mut gate = gate(|layer| layer);
-    let (tls, signed) =
-        (gate.with_tls("GET", "/accounts"), gate.signed("GET", "/accounts", "nonce-0123456789"));
-    assert_eq!(gate.call(tls).0, 200);
-    assert_eq!(gate.call(signed.clone()).0, 200);
-    assert_eq!(gate.refused(signed), "possession_replayed");
-    let forbidden = gate.with_tls("DELETE", "/accounts");
-    assert_eq!(gate.refused(forbidden), "scope_violation");
-    let unknown = gate.with_tls("GET", "/elsewhere");
-    assert_eq!(gate.refused(unknown), "action_malformed");
-    assert_eq!(gate.reached.load(Ordering::Relaxed), 2);
-    let reported = gate.decisions.next_batch(100, Duration::ZERO).unwrap();
-    let refusals: Vec<_> = reported.iter().map(|d| d.refusal).collect();
-    let expected =
-        [None, None, Some(Code::PossessionReplayed), Some(Code::ScopeViolation), Some(Code::ActionMalformed)];
-    assert_eq!(refusals, expected);
-    assert_eq!(reported[2].attribution, Attribution::Asserted, "a replay is not the agent's own act");
-    let event = reported[3].event().unwrap();
-    assert!(
-        event.out_of_scope
-            && event.outcome == Outcome::Denied
-            && event.attribution == Attribution::Possession
+fn a_refusal_is_an_answer_of_its_own() {
+    let site = Site::new();
+    let response = site.ask(&site.layer(), post());
+    assert_eq!(
+        (response.status().as_u16(), response.body().as_str()),
+        (401, r#"{"error":"certificate_missing"}"#)
     );
-    assert!(reported[0].event().is_some_and(|e| e.outcome == Outcome::Ok) && reported[4].event().is_none());
-}
-
-#[test]
-fn a_name_is_no_proof() {
-    let mut gate = gate(|layer| layer);
-    let ask = |name: &'static str, value: String| {
-        Request::builder().uri("/accounts").header(name, value).body(()).unwrap()
-    };
-    let leaf = write_certificates(&[gate.world.leaf_der()]);
-    assert_eq!(gate.refused(Request::builder().uri("/accounts").body(()).unwrap()), "certificate_missing");
-    assert_eq!(gate.refused(ask("x-kakunin-cert-serial", "42".repeat(16))), "possession_missing");
-    assert_eq!(gate.refused(ask(CERTIFICATE_HEADER, leaf.clone())), "possession_missing");
-    assert_eq!(gate.refused(ask("client-cert", leaf.clone())), "certificate_missing", "nobody is a proxy");
-    let mut twice = gate.signed("GET", "/accounts", "nonce-0123456789");
-    twice.headers_mut().append("signature", "kakunin=:AA==:".parse().unwrap());
-    assert_eq!(gate.refused(twice), "possession_invalid");
-    assert_eq!(gate.reached.load(Ordering::Relaxed), 0);
-}
-
-#[test]
-fn a_proxy_is_believed_and_nobody_else() {
-    let mut gate = gate(|layer| layer.client_cert_from(|parts| parts.headers.contains_key("x-from-proxy")));
-    let leaf = write_certificates(&[gate.world.leaf_der()]);
-    let ask = |proxy: bool| {
-        let request = Request::builder().uri("/accounts").header("client-cert", &leaf);
-        let request = if proxy { request.header("x-from-proxy", "1") } else { request };
-        request.body(()).unwrap()
-    };
-    assert_eq!(gate.call(ask(true)).0, 200);
-    assert_eq!(gate.refused(ask(false)), "certificate_missing");
-}
-
-#[test]
-fn revocation_is_seen_by_the_next_call_of_the_same_connection() {
-    let mut gate = gate(|layer| layer);
-    let request = gate.with_tls("GET", "/accounts");
-    let (status, serial) = gate.call(request.clone());
-    assert_eq!(status, 200);
-    let revoked = RevokedSet::from_entries([(serial.parse().unwrap(), Reason::PrivilegeWithdrawn)]);
-    gate.revocations.publish(Snapshot::new(NOW).with(gate.world.issuing.key.id(), revoked));
-    assert_eq!(gate.refused(request), "agent_revoked");
-}
-
-#[test]
-fn a_full_queue_keeps_nobody_waiting() {
-    let (reporter, decisions) = queue(1);
-    let counter = reporter.clone();
-    let mut gate = gate(|layer| layer.report_to(reporter));
-    for _ in 0..10 {
-        let request = gate.with_tls("GET", "/accounts");
-        assert_eq!(gate.call(request).0, 200);
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("cache-control", "no-store"),
+        ("www-authenticate", r#"Signature tag="kakunin-request""#),
+    ] {
+        assert_eq!(response.headers()[name], value);
     }
-    assert_eq!(counter.dropped(), 9);
-    assert_eq!(decisions.next_batch(100, Duration::ZERO).unwrap().len(), 1);
-    assert_eq!(decisions.next_batch(100, Duration::ZERO).unwrap().len(), 0);
-    drop((gate, counter));
-    assert!(decisions.next_batch(100, Duration::ZERO).is_none(), "nobody reports any more");
+    let forbidden = Request::post("/accounts").extension(PeerCertificates([site.world.leaf_der()].into()));
+    let response = site.ask(&site.layer(), forbidden);
+    assert_eq!((response.status().as_u16(), code(&response).as_str()), (403, "scope_violation"));
+    assert!(!response.headers().contains_key("www-authenticate"));
+}
+
+#[test]
+fn what_proves_nothing_is_refused() {
+    let site = Site::new();
+    let layer = site.layer();
+    let serial = leaf_serial().to_string();
+    let other = "4B".repeat(16);
+    let cases = [
+        ("a bare serial", post().header(SERIAL_HEADER, &serial), "possession_missing"),
+        ("two", post().header(SERIAL_HEADER, &serial).header(SERIAL_HEADER, &serial), "possession_missing"),
+        ("a bare certificate", post().header(CERTIFICATE_HEADER, site.header()), "possession_missing"),
+        (
+            "half a signature",
+            post().header(CERTIFICATE_HEADER, site.header()).header("signature", "kakunin=:AAAA:"),
+            "possession_missing",
+        ),
+        ("a client-cert of a stranger", post().header("client-cert", site.header()), "certificate_missing"),
+        ("no certificate in TLS", post().extension(PeerCertificates([].into())), "certificate_missing"),
+        ("no certificate at all", post().header(CERTIFICATE_HEADER, "x"), "certificate_malformed"),
+        ("an action that is none", site.by_tls().uri("/pay/*"), "action_malformed"),
+        ("a method without an action", site.by_tls().method("GET"), "action_malformed"),
+        ("another method", site.signed("b").method("PUT"), "possession_invalid"),
+        ("another target", site.signed("c").uri("/payments?to=mallory"), "possession_invalid"),
+        ("another's serial beside", site.by_tls().header(SERIAL_HEADER, &other), "possession_invalid"),
+        ("another's serial, signed", site.signed("d").header(SERIAL_HEADER, other), "possession_invalid"),
+    ];
+    for (what, request, expected) in cases {
+        assert_eq!(site.code(&layer, request), expected, "{what}");
+    }
+    assert_eq!(site.calls(), 0);
+}
+
+#[test]
+fn a_field_that_comes_twice_is_refused() {
+    let site = Site::new();
+    let layer = site.layer().client_cert_from(|request| request.headers.contains_key("x-from-proxy"));
+    for name in [CERTIFICATE_HEADER, "signature-input", "signature"] {
+        let twice = site.signed(name);
+        let value = twice.headers_ref().unwrap()[name].clone();
+        assert_eq!(site.code(&layer, twice.header(name, value)), "possession_invalid", "{name}");
+    }
+    let by_proxy = || post().header("x-from-proxy", "1").header("client-cert", site.header());
+    let chain = write_certificates(&[&site.world.issuing_der]);
+    for (what, request, expected) in [
+        ("two client-certs", by_proxy().header("client-cert", site.header()), "possession_invalid"),
+        (
+            "two chains",
+            by_proxy().header("client-cert-chain", &chain).header("client-cert-chain", &chain),
+            "possession_invalid",
+        ),
+        (
+            "a list for a client-cert",
+            post().header("x-from-proxy", "1").header("client-cert", format!("{}, {chain}", site.header())),
+            "certificate_malformed",
+        ),
+        (
+            "two serials",
+            site.by_tls().header(SERIAL_HEADER, "a").header(SERIAL_HEADER, "b"),
+            "possession_invalid",
+        ),
+    ] {
+        assert_eq!(site.code(&layer, request), expected, "{what}");
+    }
+    assert_eq!(site.calls(), 0);
+}
+
+#[test]
+fn client_cert_is_believed_only_from_a_proxy() {
+    let site = Site::new();
+    let spoofed = || post().header("client-cert", site.header());
+    assert_eq!(site.code(&site.layer(), spoofed()), "certificate_missing", "no proxy is known");
+    let layer = site.layer().client_cert_from(|request| request.headers.contains_key("x-from-proxy"));
+    assert_eq!(site.code(&layer, spoofed()), "certificate_missing", "not from the proxy");
+    assert_eq!(site.code(&layer, spoofed().header("x-from-proxy", "1")), "allowed");
+    // What is ignored does not spoil what is good, nor is it mixed with it.
+    assert_eq!(
+        site.code(&layer, site.signed("a").header("client-cert", "x").header("client-cert", "y")),
+        "allowed"
+    );
+}
+
+#[test]
+fn a_signed_request_is_good_once_for_all_clones() {
+    let site = Site::new();
+    let layer = site.layer();
+    let mut service = site.service(&layer);
+    assert_eq!(code(&call(&mut service, site.signed("a"))), "allowed");
+    let again = site.signed("a");
+    assert_eq!(code(&call(&mut service.clone(), again)), "possession_replayed");
+    assert_eq!(site.code(&layer, site.signed("a")), "possession_replayed");
+    site.clock.set(NOW.plus(MAX_AGE + 1));
+    assert_eq!(site.code(&layer, site.signed("b")), "possession_stale");
+    site.clock.set(NOW);
+    let full = site.layer().nonce_capacity(1);
+    assert_eq!(site.code(&full, site.signed("a")), "allowed");
+    let response = site.ask(&full, site.signed("b"));
+    assert_eq!((response.status().as_u16(), code(&response).as_str()), (503, "possession_unavailable"));
+}
+
+#[test]
+fn the_authority_is_that_of_the_uri_or_of_the_host_field() {
+    let (world, key) = ed25519();
+    let site = Site { revocations: world.revocations(), world, ..Site::new() };
+    let layer = site.layer();
+    let mut number = 0;
+    let mut ask = |uri: &str, host: &[&str]| {
+        number += 1;
+        let mut draft = Draft::good();
+        draft.covered.push(("@authority".into(), "api.example.org".into()));
+        draft.set("nonce", format!("\"{NONCE}{number}\""));
+        let (input, signature) = draft.sign(&key);
+        let request = Request::post(uri).header(CERTIFICATE_HEADER, site.header());
+        let request = request.header("signature-input", input).header("signature", signature);
+        site.code(&layer, host.iter().fold(request, |request, host| request.header("host", *host)))
+    };
+    let (http_2, other) =
+        (format!("https://api.example.org{TARGET}"), format!("https://other.example{TARGET}"));
+    for (uri, host, expected) in [
+        (TARGET, &["API.example.org"][..], "allowed"),
+        (&http_2, &[], "allowed"),
+        (&http_2, &["api.EXAMPLE.org"], "allowed"),
+        (TARGET, &[], "possession_invalid"),
+        (TARGET, &["other.example"], "possession_invalid"),
+        (TARGET, &["api.example.org", "api.example.org"], "possession_invalid"),
+        (&other, &["api.example.org"], "possession_invalid"),
+        (&http_2, &["other.example"], "possession_invalid"),
+    ] {
+        assert_eq!(ask(uri, host), expected, "{uri} {host:?}");
+    }
+}
+
+#[test]
+fn a_revocation_is_seen_by_the_next_call_of_a_connection() {
+    let site = Site::new();
+    let mut connection = site.service(&site.layer());
+    let id = site.world.issuing.key.id();
+    for (reason, expected) in [
+        (None, "allowed"),
+        (Some(Reason::CertificateHold), "agent_inactive"),
+        (None, "allowed"),
+        (Some(Reason::KeyCompromise), "agent_revoked"),
+    ] {
+        let revoked = reason.map(|reason| (leaf_serial(), reason));
+        site.revocations.publish(Snapshot::new(NOW).with(id, RevokedSet::from_entries(revoked)));
+        assert_eq!(code(&call(&mut connection, site.by_tls())), expected);
+    }
+    site.revocations.publish(Snapshot::new(NOW).with(id, RevokedSet::default()));
+    site.clock.set(NOW.plus(21 * SECOND));
+    let response = call(&mut connection, site.by_tls());
+    assert_eq!((response.status().as_u16(), code(&response).as_str()), (503, "verify_unavailable"));
+    assert_eq!(site.calls(), 2);
+}
+
+#[test]
+fn a_layer_that_was_cloned_can_still_be_set_up() {
+    struct Count(Arc<AtomicUsize>);
+    impl Reporter for Count {
+        fn report(&self, _: Decision) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let (site, count) = (Site::new(), Arc::new(AtomicUsize::new(0)));
+    let first = site.layer();
+    let second = first.clone().report_to(Count(count.clone())).client_cert_from(|_| true);
+    assert_eq!(site.code(&second, post().header("client-cert", site.header())), "allowed");
+    assert_eq!(count.load(Ordering::Relaxed), 1);
+    assert_eq!(site.code(&first, post().header("client-cert", site.header())), "certificate_missing");
+    assert_eq!(count.load(Ordering::Relaxed), 1, "the first is as it was");
+    // They guard the same requests, so what proved possession to one is used up for the other.
+    assert_eq!(site.code(&first, site.signed("a")), "allowed");
+    assert_eq!(site.code(&second, site.signed("a")), "possession_replayed");
+}
+
+#[test]
+fn readiness_is_the_inner_services() {
+    let site = Site::new();
+    let mut service = site.service(&site.layer());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_pending());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    // Only the service that became ready is called, also after a clone was taken; `Inner` sees to it.
+    let clone = service.clone();
+    let answer = service.call(site.by_tls().body(()).unwrap());
+    assert_eq!(pollster::block_on(answer).unwrap().status(), 200);
+    drop(clone);
+    // A refusal leaves the inner service ready.
+    let _ = std::iter::repeat_with(|| service.poll_ready(&mut cx)).find(Poll::is_ready).unwrap();
+    let answer = service.call(post().body(()).unwrap());
+    assert_eq!(pollster::block_on(answer).unwrap().status(), 401);
+    assert!(service.poll_ready(&mut cx).is_ready());
+    assert_eq!(site.calls(), 1);
 }
