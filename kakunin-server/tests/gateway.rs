@@ -141,6 +141,33 @@ async fn a_proxy_is_believed_only_if_it_is_configured() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_passes_a_body_on_vouches_for_nothing_in_it() {
+    let proxies = vec!["127.0.0.1".parse().unwrap()];
+    let w = world_with(|o| o.api.trusted_proxies = proxies).await;
+    let victim = w.agent("victim", &["read:mail"]).await;
+    let leaf = victim.sign("GET", "/").await.unwrap()[0].1.clone();
+    let headers = json!({ "client-cert": leaf });
+    let body =
+        json!({ "action": "delete:x", "request": { "method": "GET", "target": "/", "headers": headers } });
+    let stranger = check(&w.admin.without_key(), &[], &body).await;
+    assert_eq!((stranger.status.as_u16(), code(&stranger)), (401, "gateway_unauthenticated".to_owned()));
+    // A gateway of the tenant's own may say whom it saw.
+    assert_eq!(code(&check(&w.key("default", "reporter").await, &[], &body).await), "scope_violation");
+    let elsewhere = world().await;
+    let agent = elsewhere.agent("one", &["read:mail"]).await;
+    let leaf = agent.sign("GET", "/").await.unwrap()[0].1.clone();
+    let headers = json!({ "client-cert": leaf });
+    let body =
+        json!({ "action": "read:mail", "request": { "method": "GET", "target": "/", "headers": headers } });
+    let reporter = elsewhere.key("default", "reporter").await;
+    assert_eq!(
+        code(&check(&reporter, &[], &body).await),
+        "missing_cert_serial",
+        "not from a configured proxy"
+    );
+}
+
+#[tokio::test]
 async fn a_bare_serial_is_taken_only_under_the_flag_that_says_insecure() {
     let w = world_with(|options| options.api.insecure_serial_only = true).await;
     let agent = w.agent("one", &["read:mail"]).await;

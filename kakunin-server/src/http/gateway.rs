@@ -63,7 +63,7 @@ pub(crate) struct CheckBody {
     )]
     action: String,
     /// The agent's request, when a gateway asks on its behalf; such a gateway needs a key of role
-    /// `reporter`, or to be a configured proxy.
+    /// `reporter`.
     request: Option<AskedRequest>,
     #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
     tool: Option<String>,
@@ -83,7 +83,7 @@ pub(crate) struct AskedRequest {
     #[schema(max_length = 8192, pattern = "^/[!-~]*$")]
     target: String,
     /// Its fields; those that matter are `x-kakunin-certificate`, `signature-input`, `signature`,
-    /// `x-kakunin-cert-serial`, and from a configured proxy `client-cert`.
+    /// and, from a configured proxy, `client-cert`.
     #[schema(value_type = Object)]
     headers: super::json::Free,
 }
@@ -173,10 +173,11 @@ struct Asked {
     headers: HeaderMap,
     method: String,
     target: String,
+    /// The URI's, where HTTP/2 has it.
+    authority: Option<String>,
     peer: Option<std::sync::Arc<[Vec<u8>]>>,
     from_proxy: bool,
-    /// Whether whoever asks is the agent itself, a configured proxy, or its tenant's reporter; otherwise
-    /// its tenant.
+    /// Whose gateway asks; `None` if it is the agent itself.
     relayed_by: Option<Caller>,
     address: std::net::IpAddr,
 }
@@ -192,31 +193,50 @@ impl Asked {
         let from_proxy = from_proxy(parts, &app.options.trusted_proxies);
         let address = client_address(parts, &app.options.trusted_proxies);
         if let Some(request) = passed_on {
-            if caller.as_ref().is_none_or(|c| !c.may_report()) && !from_proxy {
-                let sentence = "whoever asks on behalf of an agent needs a key of role `reporter`, or to be a configured proxy";
+            // Being a proxy is not enough: it passes on what strangers write into bodies.
+            if caller.as_ref().is_none_or(|c| !c.may_report()) {
+                let sentence = "whoever asks on behalf of an agent needs a key of role `reporter`";
                 return Err(ApiError::unauthorized("gateway_unauthenticated", sentence).at_gateway());
             }
-            let headers = header_map(&request.headers.0)?;
-            let (method, target) = (request.method.clone(), request.target.clone());
-            return Ok(Self { headers, method, target, peer: None, from_proxy, relayed_by: caller, address });
+            return Ok(Self {
+                headers: header_map(&request.headers.0)?,
+                method: request.method.clone(),
+                target: request.target.clone(),
+                authority: None,
+                peer: None,
+                from_proxy,
+                relayed_by: caller,
+                address,
+            });
         }
         digest_fits(&parts.headers, body)?;
         let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.certificates.clone());
         // As it was sent: routers below take prefixes off.
         let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
         let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        let (headers, method) = (parts.headers.clone(), parts.method.to_string());
-        Ok(Self { headers, method, target, peer, from_proxy, relayed_by: None, address })
+        Ok(Self {
+            headers: parts.headers.clone(),
+            method: parts.method.to_string(),
+            target,
+            authority: uri.authority().map(ToString::to_string),
+            peer,
+            from_proxy,
+            relayed_by: None,
+            address,
+        })
     }
 
     async fn identify(&self, app: &App) -> Result<Identified, ApiError> {
         let gateway = &app.gateway;
         let target = (self.method.as_str(), self.target.as_str());
-        let presented = Presented::new(&self.headers, target, self.peer.as_deref(), self.from_proxy);
+        let mut presented = Presented::new(&self.headers, target, self.peer.as_deref(), self.from_proxy);
+        if let Some(authority) = &self.authority {
+            presented = presented.authority(authority);
+        }
         match presented.agent(&gateway.verifier, &gateway.nonces, app.now()) {
             Ok(agent) => {
                 let own = |caller: &Caller| caller.tenant() == agent.tenant();
-                let shown = self.from_proxy || self.relayed_by.as_ref().is_none_or(own);
+                let shown = self.relayed_by.as_ref().is_none_or(own);
                 let attribution = if shown { Attribution::Possession } else { Attribution::Asserted };
                 Ok(Identified { agent, attribution })
             }

@@ -1,7 +1,6 @@
 //! Nonces that were used: each proves possession once.
 
-use std::collections::BTreeSet;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use kakunin_core::id::Serial;
@@ -17,11 +16,17 @@ pub struct Nonces {
     used: Mutex<Used>,
 }
 
+/// What each certificate may use of the memory, if a quarter of it is less: so one agent cannot shut the
+/// others out.
+const SHARE: usize = 16;
+
 type Key = (Serial, Box<str>);
 
 #[derive(Debug, Default)]
 struct Used {
     keys: HashSet<Key>,
+    /// How many of each certificate.
+    shares: HashMap<Serial, usize>,
     ends: BTreeSet<(UnixTime, Key)>,
     /// The latest end of a nonce that was forgotten.
     forgotten: Option<UnixTime>,
@@ -52,9 +57,11 @@ impl Nonces {
         if used.keys.contains(&key) {
             return Err(Denied::new(Code::PossessionReplayed));
         }
-        if used.keys.len() >= self.capacity {
+        let share = used.shares.get(serial).copied().unwrap_or(0);
+        if used.keys.len() >= self.capacity || share >= (self.capacity / 4).max(SHARE) {
             return Err(Denied::new(Code::PossessionUnavailable));
         }
+        used.shares.insert(*serial, share + 1);
         used.ends.insert((end, key.clone()));
         used.keys.insert(key);
         Ok(())
@@ -73,6 +80,12 @@ impl Used {
         while self.ends.first().is_some_and(|(end, _)| *end < now) {
             if let Some((end, key)) = self.ends.pop_first() {
                 self.keys.remove(&key);
+                if let Some(share) = self.shares.get_mut(&key.0) {
+                    *share = share.saturating_sub(1);
+                    if *share == 0 {
+                        self.shares.remove(&key.0);
+                    }
+                }
                 self.forgotten = self.forgotten.max(Some(end));
             }
         }
@@ -101,6 +114,16 @@ mod tests {
         assert_eq!(spend(&a, "n", 60), Err(Code::PossessionReplayed), "still young enough to come again");
         assert_eq!(spend(&a, "o", 61), Ok(()), "the first is forgotten");
         assert_eq!(spend(&a, "n", 62), Ok(()));
+    }
+
+    #[test]
+    fn one_agent_does_not_shut_the_others_out() {
+        let (nonces, a, b) =
+            (Nonces::new(100), Serial::from_bytes([1; 16]).unwrap(), Serial::from_bytes([2; 16]).unwrap());
+        let spend = |serial, n: u32, now| nonces.spend(serial, &n.to_string(), at(now + 60), at(now)).is_ok();
+        assert_eq!((0..100).filter(|n| spend(&a, *n, 0)).count(), 25);
+        assert!(spend(&b, 0, 0));
+        assert_eq!((0..100).filter(|n| spend(&a, *n, 61)).count(), 25, "its share is its own again");
     }
 
     #[test]
