@@ -39,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cards: Cards,
     pub(crate) gateway: super::gateway::Gateway,
+    pub(crate) ready: super::health::Ready,
 }
 
 impl App {
@@ -49,7 +50,8 @@ impl App {
     ) -> Result<Self, kakunin_verify::SetupError> {
         let gateway = super::gateway::Gateway::new(&kakunin, clock.now())?;
         let limits = Limits::new(options.key_rate);
-        Ok(Self(Arc::new(Inner { kakunin, options, limits, clock, cards: Cards::default(), gateway })))
+        let (cards, ready) = (Cards::default(), super::health::Ready::default());
+        Ok(Self(Arc::new(Inner { kakunin, options, limits, clock, cards, gateway, ready })))
     }
 
     pub(crate) fn now(&self) -> UnixTime {

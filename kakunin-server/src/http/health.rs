@@ -1,13 +1,31 @@
 //! Whether the process lives, and whether it can do its work.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use kakunin_core::time::{SECOND, UnixTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::app::App;
 use super::error::ErrorBody;
+
+/// When store and keys were last seen to work.
+#[derive(Debug, Default)]
+pub(crate) struct Ready(AtomicU64);
+
+impl Ready {
+    fn lately(&self, now: UnixTime) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        last > 0 && now.millis().abs_diff(last) < SECOND
+    }
+
+    fn confirmed(&self, now: UnixTime) {
+        self.0.store(now.millis(), Ordering::Relaxed);
+    }
+}
 
 /// Health.
 #[derive(Serialize, ToSchema)]
@@ -39,8 +57,15 @@ pub(crate) async fn live() -> Response {
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
+    // Asking keys to sign costs; strangers may ask, and within a second they get the same answer.
+    if app.ready.lately(app.now()) {
+        return axum::Json(OK).into_response();
+    }
     match app.kakunin.check().await {
-        Ok(()) => axum::Json(OK).into_response(),
+        Ok(()) => {
+            app.ready.confirmed(app.now());
+            axum::Json(OK).into_response()
+        }
         Err(error) => {
             let mut refusal = super::error::ApiError::from(error).into_response();
             *refusal.status_mut() = StatusCode::SERVICE_UNAVAILABLE;

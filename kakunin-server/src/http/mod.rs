@@ -3,7 +3,7 @@
 //! | file | does |
 //! |---|---|
 //! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
-//! | `agents.rs`, `certificates.rs`, `agent_body.rs` | agents and their certificates |
+//! | `agents.rs`, `certificates.rs`, `orders.rs`, `agent_body.rs` | agents and their certificates |
 //! | `events.rs`, `event_body.rs`, `risk.rs` | what agents did, and what is believed of them |
 //! | `gateway.rs` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
@@ -29,6 +29,7 @@ mod json;
 mod limits;
 mod message;
 mod openapi;
+mod orders;
 mod page;
 mod peer;
 mod pki;

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 use utoipa::OpenApi;
 
-use super::{access, agents, audit, certificates, events, gateway, health, message, pki, risk, verify};
+use super::{
+    access, agents, audit, certificates, events, gateway, health, message, orders, pki, risk, verify,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -14,7 +16,7 @@ use super::{access, agents, audit, certificates, events, gateway, health, messag
     ),
     paths(
         agents::create, agents::list, agents::get, agents::patch, agents::retire,
-        certificates::certify, certificates::renew, certificates::halt, certificates::sign,
+        certificates::certify, certificates::renew, orders::halt, orders::sign,
         certificates::revoke, certificates::hold, certificates::release,
         events::create, events::batch, events::list, risk::risk, risk::notifications,
         gateway::check, audit::log,

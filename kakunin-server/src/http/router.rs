@@ -15,8 +15,8 @@ use kakunin_core::time::Clock;
 use super::app::{ApiOptions, App};
 use super::error::{ApiError, finish};
 use super::{
-    access, agents, audit, certificates, events, gateway, health, message, openapi, pki, request_id, risk,
-    verify,
+    access, agents, audit, certificates, events, gateway, health, message, openapi, orders, pki, request_id,
+    risk, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -39,8 +39,8 @@ pub fn router(
         .route("/agents/{id}", get(agents::get).patch(agents::patch).delete(agents::retire))
         .route("/agents/{id}/certify", post(certificates::certify))
         .route("/agents/{id}/renew", post(certificates::renew))
-        .route("/agents/{id}/halt", post(certificates::halt))
-        .route("/agents/{id}/sign", post(certificates::sign))
+        .route("/agents/{id}/halt", post(orders::halt))
+        .route("/agents/{id}/sign", post(orders::sign))
         .route("/agents/{id}/risk", get(risk::risk))
         .route("/certificates/{id}/revoke", post(certificates::revoke))
         .route("/certificates/{id}/hold", post(certificates::hold))

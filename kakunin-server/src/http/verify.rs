@@ -21,10 +21,10 @@ use utoipa::ToSchema;
 
 use super::agent_body::{document, scope_texts, text_of};
 use super::app::App;
-use super::certificates::{HaltReceipt, receipt};
 use super::error::{ApiError, ErrorBody};
 use super::html;
 use super::json::Data;
+use super::orders::{HaltReceipt, receipt};
 use super::peer::client_address;
 
 /// Answers that are kept rendered.

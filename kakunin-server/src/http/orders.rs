@@ -1,0 +1,177 @@
+//! What an operator orders of an agent: to stop at once, or to sign a message.
+
+use axum::extract::{Path, State};
+use base64ct::{Base64, Encoding};
+use kakunin_core::agent::Note;
+use kakunin_core::id::{AgentId, hex_encode};
+use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::revoke::{Cause, Halt};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::agent_body::text_of;
+use super::agents::agent_id;
+use super::app::App;
+use super::auth::Operator;
+use super::error::{ApiError, ErrorBody};
+use super::json::{Data, Free, Json};
+
+/// A stop.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HaltBody {
+    /// One of `kill_switch_activated`, `risk_threshold_exceeded`, `regulatory_order`, `operator_initiated`, which
+    /// it is if not given; any other text counts as that, and as the note.
+    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    reason: Option<String>,
+    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    operator_note: Option<String>,
+}
+
+/// An agent that was stopped.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HaltAnswer {
+    halt_receipt: HaltReceipt,
+    agent_id: String,
+    halt_event_id: String,
+    certificate_serial: Option<String>,
+    halted_at: String,
+    /// The receipt's signature.
+    signature: String,
+    /// Its algorithm.
+    algorithm: String,
+}
+
+/// Proof of a stop, by the issuing CA.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct HaltReceipt {
+    agent_id: String,
+    certificate_serial: Option<String>,
+    halted_at: String,
+    halt_event_id: String,
+    reason: String,
+    /// Base64 of the signature over `{agent_id}:{serial, or no-cert}:{halted_at}:{halt_event_id}`.
+    receipt_signature: String,
+    /// Serial number and algorithm are in the certificate at `/api/v1/ca`.
+    signed_by_ca: bool,
+    audit_logged: bool,
+}
+
+/// Stops an agent at once, and gives a signed receipt. Stopping it again gives the first receipt.
+#[utoipa::path(
+    operation_id = "haltAgent",
+    post, path = "/api/v1/agents/{id}/halt", tag = "agents", request_body = HaltBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "Stopped.", body = Data<HaltAnswer>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn halt(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<HaltBody>,
+) -> Result<Data<HaltAnswer>, ApiError> {
+    let id = agent_id(&id)?;
+    let note = body.operator_note.map(Note::try_from).transpose()?;
+    let reason = body.reason.map(Note::try_from).transpose()?;
+    let (cause, note) = match reason.as_ref().map(Note::as_str) {
+        Some("kill_switch_activated") => (Cause::KillSwitchActivated, note),
+        Some("risk_threshold_exceeded") => (Cause::RiskThresholdExceeded, note),
+        Some("regulatory_order") => (Cause::RegulatoryOrder, note),
+        Some("operator_initiated") | None => (Cause::OperatorInitiated, note),
+        Some(_) => (Cause::OperatorInitiated, note.or(reason)),
+    };
+    let halted = caller.kakunin(&app).halt(caller.tenant(), &id, cause, note).await?;
+    let receipt = receipt(&app, &id, &halted).await?;
+    Ok(Data {
+        data: HaltAnswer {
+            agent_id: receipt.agent_id.clone(),
+            halt_event_id: receipt.halt_event_id.clone(),
+            certificate_serial: receipt.certificate_serial.clone(),
+            halted_at: receipt.halted_at.clone(),
+            signature: receipt.receipt_signature.clone(),
+            algorithm: algorithm_name(app.kakunin.issuer().algorithm()).to_owned(),
+            halt_receipt: receipt,
+        },
+    })
+}
+
+/// The signed receipt of a stop.
+pub(crate) async fn receipt(app: &App, agent: &AgentId, halt: &Halt) -> Result<HaltReceipt, ApiError> {
+    let signature = app.kakunin.halt_receipt(agent, halt).await?;
+    Ok(HaltReceipt {
+        agent_id: agent.to_string(),
+        certificate_serial: halt.serial.map(|serial| serial.to_string()),
+        halted_at: halt.at.to_string(),
+        halt_event_id: halt.id.to_string(),
+        reason: text_of(&halt.cause),
+        receipt_signature: Base64::encode_string(signature.as_bytes()),
+        signed_by_ca: true,
+        audit_logged: true,
+    })
+}
+
+/// A message to be signed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SignBody {
+    /// Any JSON; its canonical form (RFC 8785) is signed.
+    #[schema(value_type = Object)]
+    payload: Free,
+}
+
+/// A signed message.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SignAnswer {
+    /// Base64.
+    signature: String,
+    /// `RSASSA_PKCS1_V1_5_SHA_256`, `ECDSA_SHA_256` or `ED25519`.
+    algorithm: String,
+    certificate_serial: String,
+    /// SHA-256 of the canonical payload, hex.
+    payload_hash: String,
+    signed_at: String,
+}
+
+/// Signs a payload with the agent's key, where the server's provider keeps it.
+#[utoipa::path(
+    operation_id = "signAsAgent",
+    post, path = "/api/v1/agents/{id}/sign", tag = "agents", request_body = SignBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "Signed.", body = Data<SignAnswer>),
+        (status = "4XX", description = "Refused; 409 if the workload keeps the key.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn sign(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<SignBody>,
+) -> Result<Data<SignAnswer>, ApiError> {
+    let id = agent_id(&id)?;
+    if !body.payload.0.is_object() {
+        return Err(ApiError::unprocessable("payload_invalid", "`payload` is an object"));
+    }
+    let message = body.payload.canonical()?;
+    let signed = caller.kakunin(&app).sign(caller.tenant(), &id, message.as_bytes()).await?;
+    Ok(Data {
+        data: SignAnswer {
+            signature: Base64::encode_string(signed.signature.as_bytes()),
+            algorithm: algorithm_name(signed.algorithm).to_owned(),
+            certificate_serial: signed.serial.to_string(),
+            payload_hash: hex_encode(&signed.sha256),
+            signed_at: signed.at.to_string(),
+        },
+    })
+}
+
+fn algorithm_name(algorithm: KeyAlgorithm) -> &'static str {
+    match algorithm {
+        KeyAlgorithm::P256 => "ECDSA_SHA_256",
+        KeyAlgorithm::Ed25519 => "ED25519",
+        _ => "RSASSA_PKCS1_V1_5_SHA_256",
+    }
+}
