@@ -106,7 +106,7 @@ fn an_agent_that_is_only_refused_loses_its_identity_and_the_others_keep_theirs()
     let kinds: Vec<_> = inbox.iter().map(|(_, n)| n.kind).collect();
     assert_eq!(kinds.first(), Some(&NotificationKind::AgentRevoked), "{kinds:?}");
     assert!(inbox.iter().all(|(_, n)| n.agent == led_astray && n.evidence.is_some()));
-    assert_eq!(block_on(w.keys.list()).unwrap().len(), 4, "log, root, issuing, and the honest agent's");
+    assert_eq!(block_on(w.keys.list()).unwrap().len(), 5, "log, feed, root, issuing, and the honest agent's");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::key::{KeyAlgorithm, Spki};
 use crate::x509::oid;
 
 const ED25519: u8 = 1;
+/// Type of cosignatures with a time (c2sp.org/tlog-cosignature).
+const ED25519_COSIGNATURE: u8 = 4;
 /// Most octets of a note that is looked at.
 pub const MAX_NOTE_LEN: usize = 64 * 1024;
 const MAX_SIGNATURES: usize = 64;
@@ -68,14 +70,15 @@ impl VerifierKey {
             _ => return Err(NoteError::Key),
         };
         let key = PublicKey::parse(spki).map_err(|_| NoteError::Key)?;
-        let digest: [u8; 32] = Sha256::new()
-            .chain_update(name.as_bytes())
-            .chain_update([0x0a, ED25519])
-            .chain_update(octets)
-            .finalize()
-            .into();
-        let [a, b, c, d, ..] = digest;
-        Ok(Self { name: name.to_owned(), id: [a, b, c, d], octets, key })
+        Ok(Self { name: name.to_owned(), id: key_id(name, ED25519, &octets), octets, key })
+    }
+
+    /// The verifier key under which the same Ed25519 key cosigns checkpoints with a time.
+    #[must_use]
+    pub fn as_cosigner(&self) -> String {
+        let id = key_id(&self.name, ED25519_COSIGNATURE, &self.octets);
+        let key = [&[ED25519_COSIGNATURE], self.octets.as_slice()].concat();
+        format!("{}+{}+{}", self.name, crate::id::hex_encode(&id), Base64::encode_string(&key))
     }
 
     /// Parses `name+hash+key`.
@@ -158,8 +161,34 @@ fn parse_line(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
         .then(|| (name, *id, signature.to_vec()))
 }
 
+fn key_id(name: &str, kind: u8, octets: &[u8; 32]) -> [u8; 4] {
+    let digest: [u8; 32] = Sha256::new()
+        .chain_update(name.as_bytes())
+        .chain_update([0x0a, kind])
+        .chain_update(octets)
+        .finalize()
+        .into();
+    let [a, b, c, d, ..] = digest;
+    [a, b, c, d]
+}
+
 fn spki_of(octets: &[u8]) -> Result<Spki, NoteError> {
     let mut w = crate::x509::der::Writer::new();
     w.sequence(|s| _ = s.raw(oid::ED25519_IDENTIFIER).bit_string(octets));
     Spki::from_der(&w.into_bytes()).map_err(|_| NoteError::Key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cosigner_is_named_as_c2sp_says() {
+        let octets: [u8; 32] =
+            crate::id::hex_decode("29acbae141bccaf0b22e1a94d34d0bc7361e526d0bfe12c89794bc9322966dd7")
+                .unwrap();
+        let key = VerifierKey::new("witness.example/w1", &spki_of(&octets).unwrap()).unwrap();
+        let expected = "witness.example/w1+20324abe+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X";
+        assert_eq!(key.as_cosigner(), expected);
+    }
 }

@@ -56,6 +56,10 @@ pub enum Control {
         log_key: KeyRef,
         /// Verifier key of the system log.
         log_verifier: String,
+        /// The feed key, which cosigns revocation logs with a time.
+        feed_key: KeyRef,
+        /// Its verifier key.
+        feed_verifier: String,
     },
     /// `ca.created`
     CaCreated {

@@ -228,8 +228,16 @@ impl Inner {
 /// Reads the deployment back, and checks that configuration, store and keys belong together.
 async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
     system::level(&parts).await?;
-    let Control::DeploymentCreated { trust_domain, public_url, arc, log_key, log_verifier } =
-        system::row(&parts, system::DEPLOYMENT).await?
+    let made = system::row(&parts, system::DEPLOYMENT).await?;
+    let Control::DeploymentCreated {
+        trust_domain,
+        public_url,
+        arc,
+        log_key,
+        log_verifier,
+        feed_key,
+        feed_verifier,
+    } = made
     else {
         return Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into());
     };
@@ -250,6 +258,8 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
     if system.key().to_string() != log_verifier {
         return Err(Error::Deployment("the log key is not the one that began the log".into()));
     }
+    // Before anybody trusts it: the key is there.
+    parts.keys.open(&feed_key).await?;
     let (_, root) = system::ca(&parts, system::ROOT).await?;
     let (key, issuer) = system::ca(&parts, system::ISSUING).await?;
     let signer = parts.keys.open(&key).await?;
@@ -265,6 +275,7 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         policy: Policy { thresholds: config.thresholds, prior: Prior::default() },
         place: Place { trust_domain, public_url, arc },
         host,
+        feed_verifier,
         ca,
         log_signer,
         token_secret,

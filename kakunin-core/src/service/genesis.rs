@@ -1,4 +1,4 @@
-//! The beginning of a deployment: its secret, log key, root and issuing CA, and the first records.
+//! The beginning of a deployment: its secret, log and feed key, root and issuing CA, and the first records.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::event::TokenKey;
 use crate::id::{Serial, TenantId, uuid_v7};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Signer};
+use crate::log::note::VerifierKey;
 use crate::log::record::{CaRole, Control, Record};
 use crate::log::sink::LogId;
 use crate::state::{Change, Kind};
@@ -36,7 +37,7 @@ pub(super) fn tokens_of(secret: &TokenSecret, tenant: &TenantId) -> TokenKey {
     TokenKey::new(crate::log::leaf::commitment(&secret.0, tenant.as_str().as_bytes()))
 }
 
-/// Makes log key, root and issuing CA, and begins the system log with them, in one append.
+/// Makes log key, feed key, root and issuing CA, and begins the system log with them, in one append.
 pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> {
     let now = parts.clock.now();
     let seed = vault_seed(parts, now).await?;
@@ -44,6 +45,7 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
     let log = make_key(parts, &seed, 0, KeyAlgorithm::Ed25519).await?;
     let root = make_key(parts, &seed, 1, config.ca_algorithms.0).await?;
     let issuing = make_key(parts, &seed, 2, config.ca_algorithms.1).await?;
+    let feed = make_key(parts, &seed, 3, KeyAlgorithm::Ed25519).await?;
 
     let name = |common_name| NameParts {
         organization: Some(PRODUCT),
@@ -77,6 +79,8 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
             arc: config.arc.clone(),
             log_key: log.0,
             log_verifier: system.key().to_string(),
+            feed_verifier: VerifierKey::new(&format!("{host}/feed"), feed.1.public_key())?.as_cosigner(),
+            feed_key: feed.0,
         },
         ca(CaRole::Root, &root.0, &root_ca),
         ca(CaRole::Issuing, &issuing.0, &issuing_ca),

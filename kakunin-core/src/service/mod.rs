@@ -76,6 +76,7 @@ struct Inner {
     policy: Policy,
     place: Place,
     host: String,
+    feed_verifier: String,
     ca: Ca,
     log_signer: Arc<dyn Signer>,
     token_secret: genesis::TokenSecret,

@@ -73,6 +73,13 @@ impl Kakunin {
         &self.inner.ca.issuer
     }
 
+    /// Verifier key of the feed key, which cosigns revocation logs with a time (c2sp.org/tlog-cosignature):
+    /// to be handed out with the anchors.
+    #[must_use]
+    pub fn feed_verifier(&self) -> &str {
+        &self.inner.feed_verifier
+    }
+
     /// Trust domain, public URL and extension arc.
     #[must_use]
     pub fn place(&self) -> &Place {

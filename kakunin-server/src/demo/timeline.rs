@@ -97,7 +97,7 @@ impl Timeline {
              curl -s {url}/api/v1/crl | openssl crl -noout -text\n  \
              curl -s {url}/api/v1/ca/chain | openssl x509 -noout -text\n  \
              curl -s -H \"authorization: Bearer $(cat {key})\" {url}/api/v1/notifications\n  \
-             curl -s -H \"authorization: Bearer $(cat {key})\" {url}/api/v1/audit-log?event_type=certificate.revoked\n\n\
+             curl -s -H \"authorization: Bearer $(cat {key})\" {url}/api/v1/audit-log | head -c 2000\n\n\
              Or open {url}/api/v1/verify/{serial} in a browser.",
             key = key.display()
         ))

@@ -118,6 +118,8 @@ pub(crate) struct CasBody {
     /// Object identifier under which the agent extensions stand.
     extension_arc: String,
     authorities: Vec<CaBody>,
+    /// Verifier key (C2SP) of the key that cosigns revocation logs with a time.
+    feed_verifier: String,
 }
 
 /// Who issues here.
@@ -144,6 +146,7 @@ pub(crate) async fn authorities(State(app): State<App>) -> Response {
         public_url: place.public_url.clone(),
         extension_arc: place.arc.as_str().to_owned(),
         authorities: authorities.into(),
+        feed_verifier: app.kakunin.feed_verifier().to_owned(),
     };
     public(Data { data }.into_response(), None)
 }
