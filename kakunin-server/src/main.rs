@@ -1,6 +1,7 @@
 //! The command `kakunin`.
 
 mod arguments;
+mod config;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -12,10 +13,13 @@ use kakunin_server::{demo, http, replay};
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Serve(serve) => {
-            log_to_stderr(serve.log_json);
-            ended(in_runtime(run(serve.into())))
-        }
+        Command::Serve(serve) => match serve.options() {
+            Ok((options, log_json)) => {
+                log_to_stderr(log_json);
+                ended(in_runtime(run(options)))
+            }
+            Err(error) => ended(Err(error)),
+        },
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
         Command::Openapi => print(&format!("{:#}", http::openapi())),

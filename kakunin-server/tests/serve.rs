@@ -127,6 +127,33 @@ fn the_first_start_makes_a_deployment_and_later_ones_go_on_with_it() {
 }
 
 #[test]
+fn a_file_is_overridden_by_the_environment_and_that_by_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let file = at("kakunin.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write(
+        "trust-domain = \"file.example\"\nlisten = \"127.0.0.1:1\"\npublic-url = \"http://file.example\"\n",
+    );
+    let data = folder.path().join("data");
+    let mut command = kakunin(&["serve", "--config", &file, "--listen", "127.0.0.1:0"]);
+    let mut child =
+        command.env("KAKUNIN_DATA", &data).env("KAKUNIN_TRUST_DOMAIN", "env.example").spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let ready = lines.into_iter().find(|line| line.contains("ready at")).unwrap();
+    assert!(ready.contains("trust domain env.example") && !ready.contains("127.0.0.1:1,"), "{ready}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    write("data = \"x\"\nport = 1\n");
+    assert!(refused(&["serve", "--config", &file]).contains("unknown field `port`"));
+    write("trusted-proxy = [\"10.0.0.0/99\"]");
+    assert!(refused(&["serve", "--config", &file]).contains("10.0.0.0/8"));
+    assert!(refused(&["serve", "--config", &at("none")]).contains("cannot read"));
+    assert!(refused(&["serve"]).contains("--data"));
+    assert!(refused(&["serve", "--data", &at("d"), "--tls-cert", "x"]).contains("go together"));
+}
+
+#[test]
 fn what_is_insecure_is_refused_unless_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data").display().to_string();

@@ -1,0 +1,150 @@
+//! How `kakunin serve` is configured: a TOML file, overridden by the environment, overridden by flags.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use kakunin_server::http::{ApiOptions, DEFAULT_KEY_RATE, Network};
+use kakunin_server::serve::{ServeOptions, Tls};
+use serde::{Deserialize, Deserializer};
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// Every member is a flag, a variable `KAKUNIN_...`, and a key of the file.
+#[derive(Args, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Serve {
+    /// TOML file with any of the flags below, such as `listen = "127.0.0.1:8080"`; variables and flags win.
+    #[arg(long, env = "KAKUNIN_CONFIG")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// Folder of the deployment; made on the first start.
+    #[arg(long, env = "KAKUNIN_DATA")]
+    data: Option<PathBuf>,
+    /// Address to listen at [default: 127.0.0.1:8080].
+    #[arg(long, env = "KAKUNIN_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// URL under which relying parties reach this server; fixed on the first start.
+    #[arg(long, env = "KAKUNIN_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// Trust domain of the SPIFFE IDs; fixed on the first start.
+    #[arg(long, env = "KAKUNIN_TRUST_DOMAIN")]
+    trust_domain: Option<String>,
+    /// File with the key that encrypts the software keys; `key.secret` in the folder if not given.
+    #[arg(long, env = "KAKUNIN_KEY_FILE")]
+    key_file: Option<PathBuf>,
+    /// TLS certificate chain, PEM; read again when it changes.
+    #[arg(long, env = "KAKUNIN_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// TLS private key, PEM.
+    #[arg(long, env = "KAKUNIN_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Ask clients for the certificate of an agent (mutual TLS); those without one are served too.
+    #[arg(long, env = "KAKUNIN_CLIENT_CERTIFICATES")]
+    client_certificates: bool,
+    /// Address or network of a proxy whose word about clients and their certificates is taken.
+    #[arg(long, env = "KAKUNIN_TRUSTED_PROXY", value_delimiter = ',')]
+    #[serde(deserialize_with = "networks")]
+    trusted_proxy: Vec<Network>,
+    /// Requests a second that one API key may make [default: 2000].
+    #[arg(long, env = "KAKUNIN_KEY_RATE")]
+    key_rate: Option<NonZeroU32>,
+    /// Log in JSON.
+    #[arg(long, env = "KAKUNIN_LOG_JSON")]
+    log_json: bool,
+    /// Let the gateway check take a bare serial number, which anybody can name, for an identity.
+    #[arg(long, env = "KAKUNIN_INSECURE_SERIAL_ONLY")]
+    insecure_serial_only: bool,
+    /// Serve others than this machine over plain HTTP.
+    #[arg(long, env = "KAKUNIN_INSECURE_PLAIN_HTTP")]
+    insecure_plain_http: bool,
+    /// Serve others than this machine with CA keys in software.
+    #[arg(long, env = "KAKUNIN_INSECURE_SOFTWARE_KEYS")]
+    insecure_software_keys: bool,
+}
+
+/// Why the configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {why}", path = path.display())]
+    File { path: PathBuf, why: String },
+    #[error("name the folder of the deployment with --data")]
+    NoData,
+    #[error("--tls-cert and --tls-key go together")]
+    HalfTls,
+    #[error("--client-certificates needs --tls-cert and --tls-key")]
+    NoTls,
+}
+
+fn networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(d)?;
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+impl Serve {
+    /// The options, and whether to log in JSON.
+    pub(crate) fn options(self) -> Result<(ServeOptions, bool), ConfigError> {
+        let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        let all = self.over(file);
+        let tls = match (all.tls_cert, all.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Some(Tls { client_certificates: all.client_certificates, ..Tls::new(certificate, key) })
+            }
+            (None, None) if all.client_certificates => return Err(ConfigError::NoTls),
+            (None, None) => None,
+            _ => return Err(ConfigError::HalfTls),
+        };
+        let options = ServeOptions {
+            public_url: all.public_url,
+            trust_domain: all.trust_domain,
+            key_file: all.key_file,
+            tls,
+            api: ApiOptions {
+                trusted_proxies: all.trusted_proxy,
+                insecure_serial_only: all.insecure_serial_only,
+                key_rate: all.key_rate.unwrap_or(DEFAULT_KEY_RATE),
+            },
+            insecure_plain_http: all.insecure_plain_http,
+            insecure_software_keys: all.insecure_software_keys,
+            ..ServeOptions::new(all.data.ok_or(ConfigError::NoData)?, all.listen.unwrap_or(DEFAULT_LISTEN))
+        };
+        Ok((options, all.log_json))
+    }
+
+    // What was said here, else what the file says. A flag that is not there cannot take one of the file back.
+    fn over(self, file: Self) -> Self {
+        Self {
+            config: self.config,
+            data: self.data.or(file.data),
+            listen: self.listen.or(file.listen),
+            public_url: self.public_url.or(file.public_url),
+            trust_domain: self.trust_domain.or(file.trust_domain),
+            key_file: self.key_file.or(file.key_file),
+            tls_cert: self.tls_cert.or(file.tls_cert),
+            tls_key: self.tls_key.or(file.tls_key),
+            client_certificates: self.client_certificates || file.client_certificates,
+            trusted_proxy: if self.trusted_proxy.is_empty() {
+                file.trusted_proxy
+            } else {
+                self.trusted_proxy
+            },
+            key_rate: self.key_rate.or(file.key_rate),
+            log_json: self.log_json || file.log_json,
+            insecure_serial_only: self.insecure_serial_only || file.insecure_serial_only,
+            insecure_plain_http: self.insecure_plain_http || file.insecure_plain_http,
+            insecure_software_keys: self.insecure_software_keys || file.insecure_software_keys,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Serve, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::File {
+        path: path.to_owned(),
+        why: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+    })
+}
