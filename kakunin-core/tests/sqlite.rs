@@ -141,6 +141,23 @@ fn a_changed_root_or_checkpoint_is_noticed_at_the_next_start() {
 }
 
 #[test]
+fn leaves_that_were_cut_off_are_missed_when_they_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
+    certified(&kakunin, &acme);
+    let size = block_on(kakunin.entries(&acme, 0, 100)).unwrap().len();
+    let raw = Connection::open(dir.path().join("k.db")).unwrap();
+    raw.execute_batch("DROP TRIGGER leaf_delete; DELETE FROM leaf WHERE idx > 2;
+        CREATE TRIGGER leaf_delete BEFORE DELETE ON leaf BEGIN SELECT RAISE(ABORT, 'append-only: leaf'); END;").unwrap();
+    for (from, limit) in [(0, 100), (2, size), (3, 1), (u64::try_from(size).unwrap() - 1, 1)] {
+        let short = block_on(kakunin.entries(&acme, from, limit)).unwrap_err();
+        assert_eq!(short.code(), "storage_corrupt", "{from} {limit}");
+    }
+    assert_eq!(block_on(kakunin.entries(&acme, 0, 3)).unwrap().len(), 3, "what is there is read");
+    assert!(block_on(kakunin.entries(&acme, u64::try_from(size).unwrap(), 9)).unwrap().is_empty());
+}
+
+#[test]
 fn a_file_that_is_not_ours_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("k.db");

@@ -75,6 +75,8 @@ pub(super) fn read(
     from: u64,
     limit: usize,
 ) -> Result<Vec<Entry>, StoreError> {
+    // Before the rows, so that an append in between makes nothing missing.
+    let size = size(connection, log)?;
     let sql = "SELECT l.idx, l.leaf, p.salt, p.octets FROM leaf l
         LEFT JOIN payload p ON p.log_id = l.log_id AND p.idx = l.idx
         WHERE l.log_id = (SELECT id FROM log WHERE name = ?1) AND l.idx >= ?2 ORDER BY l.idx LIMIT ?3";
@@ -97,7 +99,19 @@ pub(super) fn read(
         }
         entries.push(entry);
     }
+    let next = from.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+    if entries.len() < limit && next < size {
+        return Err(StoreError::Corrupt(format!("index {next} of log {log} is missing")));
+    }
     Ok(entries)
+}
+
+/// How many leaves a log has, by its newest batch.
+fn size(connection: &Connection, log: &LogId) -> Result<u64, StoreError> {
+    let sql = "SELECT coalesce(max(new_size), 0) FROM batch
+        WHERE log_id = (SELECT id FROM log WHERE name = ?1)";
+    let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+    statement.query_row([log.to_string()], |row| unsigned(row, 0)).map_err(store_error)
 }
 
 pub(super) fn logs(connection: &Connection) -> Result<Vec<LogId>, StoreError> {
