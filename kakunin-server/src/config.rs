@@ -8,6 +8,7 @@ use clap::Args;
 use kakunin_server::http::{ApiOptions, DEFAULT_KEY_RATE, Network};
 use kakunin_server::serve::{ServeOptions, Tls};
 use serde::{Deserialize, Deserializer};
+use tracing::Level;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
@@ -50,6 +51,9 @@ pub(crate) struct Serve {
     /// Requests a second that one API key may make [default: 2000].
     #[arg(long, env = "KAKUNIN_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
+    /// Log what is at least this important: error, warn, info or debug, which is each request [default: info].
+    #[arg(long, env = "KAKUNIN_LOG_LEVEL")]
+    log_level: Option<String>,
     /// Log in JSON.
     #[arg(long, env = "KAKUNIN_LOG_JSON")]
     log_json: bool,
@@ -64,6 +68,12 @@ pub(crate) struct Serve {
     insecure_software_keys: bool,
 }
 
+/// What is logged, and in which form.
+pub(crate) struct Logging {
+    pub(crate) level: Level,
+    pub(crate) json: bool,
+}
+
 /// Why the configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -71,6 +81,8 @@ pub(crate) enum ConfigError {
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("{path}: {why}", path = path.display())]
     File { path: PathBuf, why: String },
+    #[error("--log-level is error, warn, info or debug")]
+    LogLevel,
     #[error("name the folder of the deployment with --data")]
     NoData,
     #[error("--tls-cert and --tls-key go together")]
@@ -85,8 +97,8 @@ fn networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Network>, D::Error> {
 }
 
 impl Serve {
-    /// The options, and whether to log in JSON.
-    pub(crate) fn options(self) -> Result<(ServeOptions, bool), ConfigError> {
+    /// The options, and how to log.
+    pub(crate) fn options(self) -> Result<(ServeOptions, Logging), ConfigError> {
         let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
         let all = self.over(file);
         let tls = match (all.tls_cert, all.tls_key) {
@@ -111,7 +123,14 @@ impl Serve {
             insecure_software_keys: all.insecure_software_keys,
             ..ServeOptions::new(all.data.ok_or(ConfigError::NoData)?, all.listen.unwrap_or(DEFAULT_LISTEN))
         };
-        Ok((options, all.log_json))
+        let level = match all.log_level.as_deref() {
+            Some("error") => Level::ERROR,
+            Some("warn") => Level::WARN,
+            Some("info") | None => Level::INFO,
+            Some("debug") => Level::DEBUG,
+            Some(_) => return Err(ConfigError::LogLevel),
+        };
+        Ok((options, Logging { level, json: all.log_json }))
     }
 
     // What was said here, else what the file says. A flag that is not there cannot take one of the file back.
@@ -132,6 +151,7 @@ impl Serve {
                 self.trusted_proxy
             },
             key_rate: self.key_rate.or(file.key_rate),
+            log_level: self.log_level.or(file.log_level),
             log_json: self.log_json || file.log_json,
             insecure_serial_only: self.insecure_serial_only || file.insecure_serial_only,
             insecure_plain_http: self.insecure_plain_http || file.insecure_plain_http,

@@ -8,14 +8,15 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
+use config::Logging;
 use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
 use kakunin_server::{demo, http, replay};
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(serve) => match serve.options() {
-            Ok((options, log_json)) => {
-                log_to_stderr(log_json);
+            Ok((options, logging)) => {
+                log_to_stderr(&logging);
                 ended(in_runtime(run(options)))
             }
             Err(error) => ended(Err(error)),
@@ -71,9 +72,12 @@ fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn log_to_stderr(json: bool) {
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
-    if json {
+fn log_to_stderr(logging: &Logging) {
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(logging.level)
+        .with_target(false);
+    if logging.json {
         builder.json().init();
     } else {
         builder.with_ansi(std::io::stderr().is_terminal()).init();

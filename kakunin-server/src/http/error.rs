@@ -1,5 +1,7 @@
 //! Refusals: a sentence, a stable code and the request's identifier, in one shape.
 
+use std::time::Instant;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -189,8 +191,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) async fn finish(request: Request<Body>, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let problem = wants_problem(request.headers());
-    let gateway = request.uri().path().ends_with("/gateway/check");
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let gateway = path.ends_with("/gateway/check");
+    let began = Instant::now();
     let mut response = next.run(request).await;
+    let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());
+    tracing::debug!(request_id = id.as_str(), %method, path, status, micros, "request");
     let refused = response.extensions_mut().remove::<ApiError>().or_else(|| routers_own(&response));
     if let Some(error) = refused {
         let error = if gateway { error.at_gateway() } else { error };
