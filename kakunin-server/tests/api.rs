@@ -131,6 +131,8 @@ async fn wrong_members_are_refused_one_by_one() {
         json!({ "agent_id": id, "action": "read:a", "amount": { "minor": 1, "currency": "euro" } }),
         json!({ "agent_id": id, "action": "read:a", "occurred_at": "yesterday" }),
         json!({ "agent_id": id, "action": "read:a", "stream": { "stream": 1 } }),
+        json!({ "agent_id": id, "action": "read:a", "stream": [1, 2] }),
+        json!([id, null, "read:a"]),
         json!({ "agent_id": id, "action": "read:a", "details": { "x": "y".repeat(17_000) } }),
     ];
     for body in events {

@@ -166,7 +166,7 @@ pub(crate) struct NewAgentBody {
     #[serde(alias = "permitted_actions")]
     #[schema(max_items = 64)]
     scope: Option<Vec<ScopeText>>,
-    #[serde(alias = "financialScope")]
+    #[serde(alias = "financialScope", default, deserialize_with = "super::json::object::optional")]
     financial_scope: Option<FinancialScope>,
     metadata: Option<Metadata>,
 }

@@ -157,7 +157,7 @@ pub(crate) struct AgentChange {
     #[serde(alias = "permitted_actions")]
     #[schema(max_items = 64)]
     scope: Option<Vec<super::agent_body::ScopeText>>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(alias = "financialScope", default, deserialize_with = "super::json::object::given")]
     #[schema(value_type = Option<FinancialScope>)]
     financial_scope: Option<Option<FinancialScope>>,
     metadata: Option<Metadata>,

@@ -46,6 +46,7 @@ pub(crate) struct EventBody {
     /// Whether the certificate does not allow it; found out by itself when `action` is given.
     out_of_scope: Option<bool>,
     auth_failure: Option<bool>,
+    #[serde(default, deserialize_with = "super::json::object::optional")]
     #[schema(inline)]
     stream: Option<StreamBody>,
     /// The reporter's own identifier: reported twice within a day, it is recorded once.
@@ -66,6 +67,7 @@ pub(crate) struct EventBody {
     target: Option<String>,
     #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
     counterparty: Option<String>,
+    #[serde(default, deserialize_with = "super::json::object::optional")]
     #[schema(inline)]
     amount: Option<AmountBody>,
     /// When it happened, by the reporter's clock.

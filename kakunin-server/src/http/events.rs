@@ -120,6 +120,7 @@ async fn take(app: &App, caller: &Caller, body: EventBody) -> Result<(AgentId, E
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchBody {
+    #[serde(deserialize_with = "super::json::object::list")]
     #[schema(min_items = 1, max_items = 1000)]
     events: Vec<EventBody>,
 }

@@ -64,6 +64,7 @@ pub(crate) struct CheckBody {
     action: String,
     /// The agent's request, when a gateway asks on its behalf; such a gateway needs a key of role
     /// `reporter`.
+    #[serde(default, deserialize_with = "super::json::object::optional")]
     request: Option<AskedRequest>,
     #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
     tool: Option<String>,

@@ -1,12 +1,14 @@
 //! JSON in and out: strict about content type, encoding, nesting and members that come twice.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
@@ -57,7 +59,7 @@ pub(crate) fn unreadable(rejection: &BytesRejection) -> ApiError {
 
 /// Parses a body; what is not JSON is 400, what is JSON of another shape is 422.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(body).map(|Object(value)| value).map_err(|error| {
         let text: String =
             error.to_string().chars().take(300).map(|c| if c.is_control() { '?' } else { c }).collect();
         match error.classify() {
@@ -78,6 +80,52 @@ impl<T: Serialize> IntoResponse for Data<T> {
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }
+    }
+}
+
+/// A JSON object as `T`. What is derived for a struct takes a list of its members in order, too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData)).map(Self)
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
+/// Members that are objects.
+pub(crate) mod object {
+    use serde::de::{Deserialize, Deserializer};
+
+    use super::Object;
+
+    pub(crate) fn optional<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+        d: D,
+    ) -> Result<Option<T>, D::Error> {
+        Ok(Option::<Object<T>>::deserialize(d)?.map(|Object(value)| value))
+    }
+
+    pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+        d: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        optional(d).map(Some)
+    }
+
+    pub(crate) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Vec<T>, D::Error> {
+        Ok(Vec::<Object<T>>::deserialize(d)?.into_iter().map(|Object(value)| value).collect())
     }
 }
 
@@ -188,12 +236,28 @@ mod tests {
 
     #[test]
     fn free_json_is_strict_where_parsers_differ() {
-        let parsed = |text: &str| parse::<Free>(text.as_bytes()).map(|free| free.canonical().unwrap());
+        let parsed = |text: &str| serde_json::from_str::<Free>(text).map(|free| free.canonical().unwrap());
         assert_eq!(parsed(r#"{"b":1.0,"a":[null,true,"x"]}"#).unwrap(), r#"{"a":[null,true,"x"],"b":1}"#);
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         for bad in [r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":1}}"#, "1e999", "{", "NaN", "", &deep] {
             assert!(parsed(bad).is_err(), "{bad}");
         }
         assert!(parse::<Free>(b"\"\xff\"").is_err());
+    }
+
+    #[test]
+    fn a_list_is_not_an_object() {
+        #[derive(Deserialize)]
+        struct Two {
+            #[serde(default, deserialize_with = "object::optional")]
+            one: Option<Box<Self>>,
+        }
+        let parsed = |text: &str| parse::<Two>(text.as_bytes());
+        assert!(
+            parsed(r#"{"one":{"one":null}}"#).is_ok_and(|two| two.one.is_some_and(|one| one.one.is_none()))
+        );
+        for bad in ["[null]", r#"{"one":[null]}"#, "null", "1"] {
+            assert!(parsed(bad).is_err(), "{bad}");
+        }
     }
 }
