@@ -15,6 +15,7 @@ use super::app::App;
 use super::auth::{Admin, Caller};
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json};
+use super::schema::LabelText;
 
 /// A tenant.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -67,11 +68,7 @@ pub(crate) struct NewKeyBody {
     #[schema(inline)]
     role: RoleName,
     /// What it is for.
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
-    )]
+    #[schema(value_type = LabelText)]
     label: String,
     /// After how many seconds it is refused; never if not given.
     #[serde(default, deserialize_with = "super::json::whole::optional")]

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::dialect::Dialect;
 use super::error::ApiError;
 use super::json::Free;
+use super::schema::{LabelText, ModelHashText, NoteText};
 
 /// One scope, such as `read:accounts` or `read:accounts/*`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -119,48 +120,28 @@ impl Metadata {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewAgentBody {
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
-    )]
+    #[schema(value_type = LabelText)]
     name: String,
     /// SHA-256 of the model it runs.
     #[serde(alias = "modelHash")]
-    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    #[schema(value_type = ModelHashText)]
     model_hash: String,
     /// Name of the model, for people.
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
-    )]
+    #[schema(value_type = Option<LabelText>)]
     model: Option<String>,
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
-    )]
+    #[schema(value_type = Option<LabelText>)]
     version: Option<String>,
-    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    #[schema(value_type = Option<NoteText>)]
     description: Option<String>,
     /// Where it runs; `production` if not given.
     #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     environment: Option<String>,
     /// The organizational unit of its certificates.
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
-    )]
+    #[schema(value_type = Option<LabelText>)]
     fleet: Option<String>,
     /// Who runs it: the organization of its certificates.
     #[serde(alias = "operator_org")]
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
-    )]
+    #[schema(value_type = Option<LabelText>)]
     organization: Option<String>,
     /// What it may do; an empty list allows nothing.
     #[serde(alias = "permitted_actions")]

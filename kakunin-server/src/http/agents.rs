@@ -16,6 +16,7 @@ use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json};
 use super::page::{self, ListBody, Meta, Pagination, Params};
+use super::schema::{LabelText, ModelHashText, NoteText};
 
 /// Identifier of an agent in a path; what is not one is an agent that does not exist.
 pub(crate) fn agent_id(text: &str) -> Result<AgentId, ApiError> {
@@ -135,23 +136,19 @@ pub(crate) async fn get(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AgentChange {
-    #[schema(
-        min_length = 1,
-        max_length = 64,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
-    )]
+    #[schema(value_type = Option<LabelText>)]
     name: Option<String>,
     #[serde(alias = "modelHash")]
-    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    #[schema(value_type = Option<ModelHashText>)]
     model_hash: Option<String>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$")]
+    #[schema(value_type = Option<LabelText>)]
     model: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$")]
+    #[schema(value_type = Option<LabelText>)]
     version: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    #[schema(value_type = Option<NoteText>)]
     description: Option<Option<String>>,
     /// What its next certificate allows.
     #[serde(alias = "permitted_actions")]

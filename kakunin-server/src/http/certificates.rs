@@ -18,6 +18,7 @@ use super::app::App;
 use super::auth::{Caller, Operator};
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json};
+use super::schema::ModelHashText;
 
 /// How long it lives.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -65,7 +66,7 @@ pub(crate) struct CertifyBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RenewBody {
     /// The model that the agent runs now: attested, and compared with what is registered.
-    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    #[schema(value_type = ModelHashText)]
     model_hash: String,
     #[schema(inline)]
     profile: Option<ProfileName>,

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::app::App;
 use super::error::ApiError;
 use super::json::Free;
+use super::schema::ActionText;
 
 /// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
 /// `action_type`.
@@ -28,11 +29,7 @@ pub(crate) struct EventBody {
     #[schema(pattern = "^[0-7][0-9A-F]{31}$")]
     certificate_serial: Option<String>,
     /// What it did, `verb:resource`.
-    #[schema(
-        min_length = 3,
-        max_length = 128,
-        pattern = r"^[a-z][a-z0-9_-]{0,31}:[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})*$"
-    )]
+    #[schema(value_type = Option<ActionText>)]
     action: Option<String>,
     /// What kind of act: `api_call`, `data_access`, `data_mutation`, `transaction_initiated`,
     /// `transaction_anomaly`, `authentication_attempt`, `authentication_failure`,

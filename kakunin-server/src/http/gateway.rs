@@ -27,6 +27,7 @@ use super::auth::Caller;
 use super::error::{ApiError, ErrorBody};
 use super::json::{self, Data};
 use super::peer::{Peer, client_address, from_proxy};
+use super::schema::ActionText;
 
 /// What the check needs beside the deployment.
 #[derive(Debug)]
@@ -56,11 +57,7 @@ impl Gateway {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckBody {
     /// What the agent wants to do, `verb:resource`.
-    #[schema(
-        min_length = 3,
-        max_length = 128,
-        pattern = r"^[a-z][a-z0-9_-]{0,31}:[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})*$"
-    )]
+    #[schema(value_type = ActionText)]
     action: String,
     /// The agent's request, when a gateway asks on its behalf; such a gateway needs a key of role
     /// `reporter`.

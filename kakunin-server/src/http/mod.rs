@@ -9,7 +9,7 @@
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
 //! | `auth.rs`, `peer.rs`, `limits.rs`, `dialect.rs` | who calls, how often, and what it can read |
-//! | `json.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
+//! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
 mod agent_body;
@@ -36,6 +36,7 @@ mod pki;
 mod request_id;
 mod risk;
 mod router;
+mod schema;
 mod verify;
 
 pub use app::ApiOptions;

@@ -15,6 +15,7 @@ use super::app::App;
 use super::auth::Operator;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Free, Json};
+use super::schema::NoteText;
 
 /// A stop.
 #[derive(Deserialize, ToSchema)]
@@ -22,9 +23,9 @@ use super::json::{Data, Free, Json};
 pub(crate) struct HaltBody {
     /// One of `kill_switch_activated`, `risk_threshold_exceeded`, `regulatory_order`, `operator_initiated`, which
     /// it is if not given; any other text counts as that, and as the note.
-    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    #[schema(value_type = Option<NoteText>)]
     reason: Option<String>,
-    #[schema(min_length = 1, max_length = 1000, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")]
+    #[schema(value_type = Option<NoteText>)]
     operator_note: Option<String>,
 }
 

@@ -1,0 +1,24 @@
+//! Texts as the API's description has them. They are parsed by the core, whose rules these patterns say.
+#![allow(dead_code, reason = "names of schemas; no value is ever of these types")]
+
+use utoipa::ToSchema;
+
+/// A name: 1 to 64 characters, no control characters, no space at its ends.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$")]
+pub(crate) struct LabelText(String);
+
+/// A remark: 1 to 1,000 characters, no control characters but line breaks and tabs.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]{1,1000}$")]
+pub(crate) struct NoteText(String);
+
+/// SHA-256 of a model.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = "^sha256:[0-9a-f]{64}$")]
+pub(crate) struct ModelHashText(String);
+
+/// What an agent does or wants to do, `verb:resource`, without wildcards.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^(?=.{3,128}$)[a-z][a-z0-9_-]{0,31}:[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})*$")]
+pub(crate) struct ActionText(String);
