@@ -7,7 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use kakunin_core::access::Role;
 use kakunin_core::agent::{AgentState, Document, NewAgent};
@@ -15,7 +15,7 @@ use kakunin_core::crypto::PublicKey;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
-use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Spki};
+use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer, Spki};
 use kakunin_core::log::record::Body;
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::scope::ScopeSet;
@@ -174,6 +174,85 @@ fn an_agent_without_a_certificate_can_be_halted_too() {
     let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
     let halt = block_on(w.kakunin.halt(&w.acme, &agent, Cause::RegulatoryOrder, None)).unwrap();
     assert_eq!((halt.serial, w.state(&agent)), (None, AgentState::Suspended));
+}
+
+/// Software keys, and something that happens while one is made.
+#[derive(Debug)]
+struct Meanwhile {
+    keys: LocalKeys,
+    happens: Mutex<Option<(Kakunin, AgentId)>>,
+}
+
+#[async_trait::async_trait]
+impl KeyProvider for Meanwhile {
+    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
+        let happens = self.happens.lock().unwrap().take();
+        if let Some((kakunin, agent)) = happens {
+            kakunin.halt(&"acme".parse().unwrap(), &agent, Cause::RegulatoryOrder, None).await.unwrap();
+        }
+        self.keys.generate(planned, algorithm).await
+    }
+
+    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
+        self.keys.open(key).await
+    }
+
+    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.keys.disable(key).await
+    }
+
+    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.keys.enable(key).await
+    }
+
+    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.keys.retire(key).await
+    }
+
+    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
+        self.keys.list().await
+    }
+}
+
+#[test]
+fn a_halt_while_a_certificate_is_made_is_not_undone_by_it() {
+    let keys = Arc::new(Meanwhile { keys: LocalKeys::ephemeral(), happens: Mutex::new(None) });
+    let parts = Parts::new(MemoryStore::new(), keys.clone());
+    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
+    let acme: TenantId = "acme".parse().unwrap();
+    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+    let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
+    let certify = || block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256));
+    let state = || block_on(kakunin.agent(&acme, &agent)).unwrap().state;
+    let held = block_on(keys.list()).unwrap().len();
+    *keys.happens.lock().unwrap() = Some((kakunin.clone(), agent));
+    assert_eq!(certify().unwrap_err().code(), "agent_state");
+    assert_eq!((state(), block_on(keys.list()).unwrap().len()), (AgentState::Suspended, held));
+    // Ordered after the halt, it is a decision.
+    let issued = certify().unwrap();
+    assert_eq!(state(), AgentState::Active);
+    *keys.happens.lock().unwrap() = Some((kakunin.clone(), agent));
+    let renewed = block_on(kakunin.renew(&acme, &agent, &MODEL.parse().unwrap(), Profile::Standard, P256));
+    assert_eq!((renewed.unwrap_err().code(), state()), ("agent_state", AgentState::Suspended));
+    let reason = kakunin.revocations().reason(&kakunin.issuer().id(), &issued.facts.serial).unwrap();
+    assert_eq!(reason, Some(Reason::PrivilegeWithdrawn));
+    assert!(certify().is_ok(), "nothing is left in the way");
+}
+
+#[test]
+fn a_hold_of_an_expired_certificate_says_nothing_of_the_agent() {
+    let w = world();
+    let spec = NewAgent::new("short", MODEL, ["read:accounts"]).unwrap();
+    let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
+    let certify = || block_on(w.kakunin.certify(&w.acme, &agent, Profile::Ephemeral, P256)).unwrap();
+    let old = certify().facts.serial;
+    w.clock.set(NOW.plus(2 * HOUR));
+    certify();
+    block_on(w.kakunin.hold(&w.acme, &old)).unwrap();
+    assert_eq!(w.state(&agent), AgentState::Active);
+    block_on(w.kakunin.release(&w.acme, &old)).unwrap();
+    assert_eq!(w.state(&agent), AgentState::Active);
 }
 
 #[test]

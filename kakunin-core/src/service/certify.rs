@@ -8,7 +8,7 @@ use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::agent::{AgentError, AgentState};
 use crate::event::ShortName;
-use crate::id::{AgentId, Serial, TenantId, uuid_v7};
+use crate::id::{AgentId, HaltId, Serial, TenantId, uuid_v7};
 use crate::issue::{self, Certificate, Prepared, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
 use crate::log::record::Control;
@@ -31,6 +31,20 @@ pub enum KeySource<'a> {
 impl Default for KeySource<'_> {
     fn default() -> Self {
         Self::Provider(KeyAlgorithm::Rsa2048)
+    }
+}
+
+/// How an agent stood when its certificate was ordered. If that changed before it is issued, somebody
+/// decided otherwise meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stood {
+    state: AgentState,
+    halt: Option<HaltId>,
+}
+
+impl Stood {
+    fn of(entry: &AgentEntry) -> Self {
+        Self { state: entry.row.agent.state, halt: entry.row.halt.map(|halt| halt.id) }
     }
 }
 
@@ -100,14 +114,16 @@ impl Inner {
         };
         let planned = PlannedKeyId::new(uuid_v7(self.now(), &*self.parts.entropy)?);
         let record = Control::KeyPlanned { planned: planned.clone(), algorithm };
-        self.decide(order.tenant, order.by.clone(), |draft| {
-            order.check(draft)?;
-            Ok(draft.push(*order.agent, None, record)?)
-        })
-        .await?;
+        let stood = self
+            .decide(order.tenant, order.by.clone(), |draft| {
+                let stood = Stood::of(order.check(draft)?);
+                draft.push(*order.agent, None, record)?;
+                Ok(stood)
+            })
+            .await?;
         let made = self.make_key(&planned, algorithm).await;
         let issued = match made {
-            Ok((key, spki)) => self.issue(order, Some(key), &spki).await,
+            Ok((key, spki)) => self.issue(order, Some((key, stood)), &spki).await,
             Err(error) => Err(error),
         };
         if issued.is_err() {
@@ -127,11 +143,16 @@ impl Inner {
         Ok((key, spki))
     }
 
-    async fn issue(&self, order: &Order<'_>, key: Option<KeyRef>, spki: &Spki) -> Result<Certificate, Error> {
+    async fn issue(
+        &self,
+        order: &Order<'_>,
+        key: Option<(KeyRef, Stood)>,
+        spki: &Spki,
+    ) -> Result<Certificate, Error> {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
-        let prepared = self.plan(order, serial, key, spki).await?;
+        let (prepared, stood) = self.plan(order, serial, key, spki).await?;
         let ca = &self.ca;
         let signed = ca.signer.sign(prepared.to_be_signed()).await.map_err(Error::from);
         let assembled = signed.and_then(|signature| Ok(prepared.assemble(&ca.issuer, &signature)?));
@@ -142,7 +163,11 @@ impl Inner {
                 return Err(error);
             }
         };
-        self.decide(order.tenant, order.by.clone(), |draft| order.conclude(draft, &certificate)).await?;
+        let conclude = |draft: &mut Draft<'_>| order.conclude(draft, &certificate, stood);
+        if let Err(error) = self.decide(order.tenant, order.by.clone(), conclude).await {
+            let _ = self.abandon(order.tenant, order.agent).await;
+            return Err(error);
+        }
         Ok(certificate)
     }
 
@@ -150,13 +175,17 @@ impl Inner {
         &self,
         order: &Order<'_>,
         serial: Serial,
-        key: Option<KeyRef>,
+        key: Option<(KeyRef, Stood)>,
         spki: &Spki,
-    ) -> Result<Prepared, Error> {
+    ) -> Result<(Prepared, Stood), Error> {
         let (agent, profile) = (*order.agent, order.profile);
         self.decide(order.tenant, order.by.clone(), |draft| {
             // With a key of the provider, it was checked when that was planned.
-            let entry = if key.is_some() { known(draft, &agent)? } else { order.check(draft)? };
+            let (entry, key) = match key {
+                Some((key, stood)) => (order.unchanged(draft, stood)?, Some(key)),
+                None => (order.check(draft)?, None),
+            };
+            let stood = Stood::of(entry);
             let prepared = issue::prepare(
                 &self.ca.issuer,
                 &self.place,
@@ -169,7 +198,7 @@ impl Inner {
             let facts = *prepared.facts();
             draft.push(agent, None, Control::KeyBound { key, key_id: spki.key_id() })?;
             draft.push(agent, Some(serial), Control::CertificatePlanned { facts, profile })?;
-            Ok(prepared)
+            Ok((prepared, stood))
         })
         .await
     }
@@ -223,14 +252,23 @@ impl Order<'_> {
         Ok(entry)
     }
 
-    /// Records the certificate, and the end of the one it replaces.
-    fn conclude(&self, draft: &mut Draft<'_>, certificate: &Certificate) -> Result<(), Error> {
+    /// The agent, if nobody retired, stopped or suspended it since.
+    fn unchanged<'d>(&self, draft: &'d Draft<'_>, stood: Stood) -> Result<&'d AgentEntry, Error> {
         let entry = known(draft, self.agent)?;
+        if Stood::of(entry) == stood {
+            return Ok(entry);
+        }
+        let state = entry.row.agent.state;
+        Err(AgentError::State { state, step: "be given the certificate that was ordered before" }.into())
+    }
+
+    /// Records the certificate, and the end of the one it replaces.
+    fn conclude(&self, draft: &mut Draft<'_>, certificate: &Certificate, stood: Stood) -> Result<(), Error> {
+        let entry = self.unchanged(draft, stood)?;
         let state = entry.row.agent.state;
         let planned = entry.row.plan.as_ref().and_then(|p| p.facts).map(|(facts, _)| facts);
-        // Between planning and now somebody may have retired or stopped the agent, or swept the plan.
-        let renewable = !self.renews || state == AgentState::Active;
-        if state == AgentState::Retired || !renewable || planned != Some(certificate.facts) {
+        // The plan may have been swept meanwhile.
+        if planned != Some(certificate.facts) {
             return Err(AgentError::State { state, step: "be given a certificate" }.into());
         }
         let old = entry.standing_certificate(draft.time).map(|c| c.facts).filter(|_| self.renews);

@@ -268,13 +268,18 @@ fn apply_control(
         }
         Control::CertificateHeld(hold) => {
             stand(row, index, &hold.serial, (Standing::Held(*hold), KeyAction::Disable), changes)?;
-            row.agent.state = AgentState::Suspended;
+            // An older certificate says nothing of the agent.
+            if row.agent.certificate == Some(hold.serial) {
+                row.agent.state = AgentState::Suspended;
+            }
         }
         Control::CertificateReleased { .. } => {
             if let Some(serial) = record.serial {
                 stand(row, index, &serial, (Standing::Good, KeyAction::Enable), changes)?;
             }
-            row.agent.state = AgentState::Active;
+            if row.agent.certificate == record.serial {
+                row.agent.state = AgentState::Active;
+            }
         }
         Control::BandChanged { to, evidence, .. } => {
             let today = record.time.millis() / DAY;
