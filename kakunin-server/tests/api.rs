@@ -324,7 +324,8 @@ async fn events_are_taken_in_every_spelling_and_once() {
     let seen = w.admin.post("/api/v1/events", &vendor).await.unwrap();
     assert_eq!((seen.status.as_u16(), seen.text("action_type")), (201, "transaction".to_owned()));
     assert!(seen.data()["risk_score"].is_number() && seen.data()["factors"].is_array());
-    let ours = json!({ "serial": serial, "action": "delete:accounts", "client_id": "e1" });
+    let ours =
+        json!({ "serial": serial, "action": "delete:accounts", "client_id": "e1", "out_of_scope": false });
     assert_eq!(w.admin.post("/api/v1/events", &ours).await.unwrap().status, 201);
     let again = w.admin.post("/api/v1/events", &ours).await.unwrap();
     assert_eq!((again.status.as_u16(), again.text("status")), (200, "duplicate".to_owned()));

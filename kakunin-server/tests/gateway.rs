@@ -4,6 +4,9 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use common::{check, code, world, world_with};
 use kakunin_server::demo::Agent;
 use serde_json::{Value, json};
@@ -45,6 +48,42 @@ async fn an_agent_that_reports_nothing_is_revoked_by_its_refusals_alone() {
         ("revoked".into(), "risk_threshold_exceeded".into())
     );
     assert_eq!(w.inbox().await, ["risk_threshold_crossed", "pre_revocation_warning"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_let_in_who_asks_after_a_revocation_was_answered() {
+    let w = world().await;
+    for order in ["revoke", "hold", "halt"] {
+        let agent = Arc::new(w.agent(order, &["read:mail"]).await);
+        let gone = Arc::new(AtomicBool::new(false));
+        let askers: Vec<_> = (0..6)
+            .map(|_| {
+                let (agent, gone) = (agent.clone(), gone.clone());
+                tokio::spawn(async move {
+                    let mut counts = (0, 0);
+                    for _ in 0..60 {
+                        let after = gone.load(Ordering::SeqCst);
+                        let status = agent.ask("read:mail", "t", "s").await.unwrap().status.as_u16();
+                        assert!(status == 403 || (status == 200 && !after), "{status} {after}");
+                        counts = if after { (counts.0, counts.1 + 1) } else { (counts.0 + 1, counts.1) };
+                    }
+                    counts
+                })
+            })
+            .collect();
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        let (path, body) = match order {
+            "halt" => (format!("/api/v1/agents/{}/halt", agent.id), json!({})),
+            _ => (format!("/api/v1/certificates/{}/{order}", agent.serial), json!({ "reason": "x" })),
+        };
+        assert_eq!(w.admin.post(&path, &body).await.unwrap().status, 200);
+        gone.store(true, Ordering::SeqCst);
+        let mut after = 0;
+        for asker in askers {
+            after += asker.await.unwrap().1;
+        }
+        assert!(after > 0, "nobody asked afterwards");
+    }
 }
 
 #[tokio::test]

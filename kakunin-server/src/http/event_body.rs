@@ -2,18 +2,17 @@
 
 use kakunin_core::agent::AgentError;
 use kakunin_core::event::{Amount, Details, Event, EventKind, Name, Outcome, ShortName, StreamSeq};
-use kakunin_core::id::{AgentId, Serial, TenantId};
+use kakunin_core::id::{AgentId, Serial};
 use kakunin_core::scope::Action;
 use kakunin_core::time::UnixTime;
-use kakunin_core::x509::certificate::CertificateView;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::app::App;
 use super::error::ApiError;
 use super::json::Free;
 use super::schema::ActionText;
+use super::subjects::Subjects;
 
 /// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
 /// `action_type`.
@@ -40,7 +39,8 @@ pub(crate) struct EventBody {
     action_type: Option<String>,
     #[schema(inline)]
     outcome: Option<OutcomeName>,
-    /// Whether the certificate does not allow it; found out by itself when `action` is given.
+    /// Whether it was outside of what the agent may do, for whatever reason; what its certificate does not allow is
+    /// found out by itself when `action` is given.
     out_of_scope: Option<bool>,
     auth_failure: Option<bool>,
     #[serde(default, deserialize_with = "super::json::object::optional")]
@@ -153,8 +153,8 @@ const fn meaning(word: &str) -> Meaning {
 
 impl EventBody {
     /// The event, and whose it is. Foreign agents and certificates do not exist.
-    pub(crate) async fn into_event(self, app: &App, tenant: &TenantId) -> Result<(AgentId, Event), ApiError> {
-        let (agent, serial) = self.who(app, tenant).await?;
+    pub(crate) async fn into_event(self, subjects: &mut Subjects<'_>) -> Result<(AgentId, Event), ApiError> {
+        let (agent, serial) = self.who(subjects).await?;
         let word = self.action_type.as_deref();
         if word.is_none() && self.action.is_none() {
             return Err(ApiError::unprocessable("action_missing", "send `action` or `action_type`"));
@@ -172,43 +172,33 @@ impl EventBody {
             Some(OutcomeName::Error) => Outcome::Error,
             Some(OutcomeName::Denied) => Outcome::Denied,
         };
-        let allowed = match (self.out_of_scope, &self.action) {
-            (Some(outside), _) => !outside,
-            (None, Some(_)) => permits(app, tenant, &serial, &action).await?,
-            (None, None) => !meaning.out_of_scope,
-        };
+        // Whoever reports may know of more that was outside; what the certificate does not allow is.
+        let said = self.out_of_scope.unwrap_or(meaning.out_of_scope);
+        let outside = self.action.is_some() && !subjects.claims(&serial).await?.scope.permits(&action);
         let mut event = Event::new(serial, action, outcome);
         event.kind = meaning.kind;
-        event.out_of_scope = !allowed;
+        event.out_of_scope = said || outside;
         event.auth_failure = self.auth_failure.unwrap_or(meaning.auth_failure);
         self.fill(&mut event)?;
         Ok((agent, event))
     }
 
-    async fn who(&self, app: &App, tenant: &TenantId) -> Result<(AgentId, Serial), ApiError> {
-        let no_agent = || ApiError::not_found("agent");
-        let no_certificate = || ApiError::not_found("certificate");
+    async fn who(&self, subjects: &mut Subjects<'_>) -> Result<(AgentId, Serial), ApiError> {
+        let no_agent = |_| ApiError::not_found("agent");
         let named: Option<AgentId> =
-            self.agent_id.as_deref().map(str::parse).transpose().map_err(|_| no_agent())?;
-        if let Some(text) = &self.certificate_serial {
-            let serial: Serial = text.parse().map_err(|_| no_certificate())?;
-            let der = app.kakunin.certificate(tenant, &serial).await?;
-            let view =
-                CertificateView::parse(&der, &app.kakunin.place().arc).map_err(|_| no_certificate())?;
-            let claims = view.extensions.agent.to_owned().ok_or_else(no_certificate)?;
-            if named.is_some_and(|id| id != claims.agent) {
-                return Err(ApiError::unprocessable("agent_mismatch", "the certificate is another agent's"));
-            }
-            return Ok((claims.agent, serial));
+            self.agent_id.as_deref().map(str::parse).transpose().map_err(no_agent)?;
+        let Some(text) = &self.certificate_serial else {
+            let missing =
+                || ApiError::unprocessable("agent_missing", "send `agent_id` or `certificate_serial`");
+            let id = named.ok_or_else(missing)?;
+            return Ok((id, subjects.newest(&id).await?));
+        };
+        let serial: Serial = text.parse().map_err(|_| ApiError::not_found("certificate"))?;
+        let agent = subjects.claims(&serial).await?.agent;
+        if named.is_some_and(|id| id != agent) {
+            return Err(ApiError::unprocessable("agent_mismatch", "the certificate is another agent's"));
         }
-        let id = named.ok_or_else(|| {
-            ApiError::unprocessable("agent_missing", "send `agent_id` or `certificate_serial`")
-        })?;
-        let agent = app.kakunin.agent(tenant, &id).await?;
-        let serial = agent.certificate.ok_or_else(|| {
-            ApiError::unprocessable("certificate_missing", "the agent has no certificate yet; certify it")
-        })?;
-        Ok((id, serial))
+        Ok((agent, serial))
     }
 
     fn fill(self, event: &mut Event) -> Result<(), ApiError> {
@@ -244,13 +234,6 @@ pub(crate) fn is_word(text: &str) -> bool {
     (1..=40).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// Whether the certificate allows an action.
-async fn permits(app: &App, tenant: &TenantId, serial: &Serial, action: &Action) -> Result<bool, ApiError> {
-    let der = app.kakunin.certificate(tenant, serial).await?;
-    let view = CertificateView::parse(&der, &app.kakunin.place().arc);
-    Ok(view.is_ok_and(|view| view.extensions.agent.permits(action)))
 }
 
 fn name(what: &str, text: Option<String>) -> Result<Option<Name>, ApiError> {

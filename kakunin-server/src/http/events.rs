@@ -20,6 +20,7 @@ use super::error::{ApiError, ErrorBody};
 use super::event_body::{EventBody, is_word};
 use super::json::{Data, Json};
 use super::page::{self, PageBody, Pagination, Params};
+use super::subjects::Subjects;
 
 /// What became of an event. It is on disk, with its place in the log.
 #[derive(Serialize, ToSchema)]
@@ -92,7 +93,7 @@ pub(crate) async fn create(
     Reporter(caller): Reporter,
     Json(body): Json<EventBody>,
 ) -> Result<Response, ApiError> {
-    let (agent, event) = take(&app, &caller, body).await?;
+    let (agent, event) = take(&mut Subjects::new(&app, caller.tenant()), body).await?;
     let observed = caller.kakunin(&app).observe(caller.tenant(), event.clone()).await?;
     if observed.status == EventStatus::NotAccepted {
         let sentence = "the agent's certificate is revoked, suspended or expired; the event is on record, and not scored";
@@ -110,8 +111,8 @@ async fn factors(app: &App, caller: &Caller, agent: &AgentId) -> Result<Vec<Stri
 }
 
 // The tenant's own authenticated reporter says so.
-async fn take(app: &App, caller: &Caller, body: EventBody) -> Result<(AgentId, Event), ApiError> {
-    let (agent, mut event) = body.into_event(app, caller.tenant()).await?;
+async fn take(subjects: &mut Subjects<'_>, body: EventBody) -> Result<(AgentId, Event), ApiError> {
+    let (agent, mut event) = body.into_event(subjects).await?;
     event.attribution = Attribution::Possession;
     Ok((agent, event))
 }
@@ -155,8 +156,9 @@ pub(crate) async fn batch(
     }
     let mut subjects = Vec::with_capacity(body.events.len());
     let mut events = Vec::with_capacity(body.events.len());
+    let mut named = Subjects::new(&app, caller.tenant());
     for event in body.events {
-        let (agent, event) = take(&app, &caller, event).await?;
+        let (agent, event) = take(&mut named, event).await?;
         subjects.push(agent);
         events.push(event);
     }

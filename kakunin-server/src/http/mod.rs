@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
 //! | `agents.rs`, `certificates.rs`, `orders.rs`, `agent_body.rs` | agents and their certificates |
-//! | `events.rs`, `event_body.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `events.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
 //! | `gateway.rs` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
@@ -37,6 +37,7 @@ mod request_id;
 mod risk;
 mod router;
 mod schema;
+mod subjects;
 mod verify;
 
 pub use app::ApiOptions;
