@@ -241,6 +241,8 @@ fn an_agent_shows_itself_by_mutual_tls_and_files_are_read_again() {
     let (status, allowed) = check("read:mail");
     assert_eq!((status.as_str(), &allowed["data"]["attribution"]), ("200", &Value::from("possession")));
     assert_eq!(check("write:mail").1["error"], "scope_violation");
+    std::fs::write(folder.path().join("agent.pem"), text("certificate_pem")).unwrap();
+    assert_eq!(check("read:mail").0, "200", "its leaf alone");
     let serial = text("serial_number");
     post(&format!("/api/v1/certificates/{serial}/revoke"), "{\"reason\":\"key_compromise\"}");
     let (status, refusal) = check("read:mail");

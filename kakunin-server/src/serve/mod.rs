@@ -45,7 +45,11 @@ impl Server {
         let address = listener.local_addr().map_err(ServeError::Io)?;
         let deployment = wire::open(options, address).await?;
         let tls = match &options.tls {
-            Some(files) => Some(tls::Reloading::load(files, deployment.kakunin.root().as_der())?),
+            Some(files) => {
+                let kakunin = &deployment.kakunin;
+                let authorities = [kakunin.root().as_der(), kakunin.issuer().as_der()];
+                Some(tls::Reloading::load(files, &authorities)?)
+            }
             None => None,
         };
         let router =

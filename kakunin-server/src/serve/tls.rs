@@ -18,18 +18,20 @@ pub(super) const LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Reloading {
     files: Tls,
-    root: Vec<u8>,
+    authorities: Vec<Vec<u8>>,
     current: RwLock<(Arc<ServerConfig>, Stamp)>,
 }
 
 type Stamp = [Option<SystemTime>; 2];
 
 impl Reloading {
-    /// Reads the files. `root` is whom client certificates must come from.
-    pub(super) fn load(files: &Tls, root: &[u8]) -> Result<Self, ServeError> {
+    /// Reads the files. Client certificates must come from one of `authorities`, so that an agent may present its
+    /// leaf alone.
+    pub(super) fn load(files: &Tls, authorities: &[&[u8]]) -> Result<Self, ServeError> {
+        let authorities: Vec<_> = authorities.iter().map(|der| der.to_vec()).collect();
         let stamp = stamp(files);
-        let config = read(files, root)?;
-        Ok(Self { files: files.clone(), root: root.to_vec(), current: RwLock::new((config, stamp)) })
+        let config = read(files, &authorities)?;
+        Ok(Self { files: files.clone(), authorities, current: RwLock::new((config, stamp)) })
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
@@ -43,7 +45,7 @@ impl Reloading {
         if self.current.read().unwrap_or_else(PoisonError::into_inner).1 == stamp {
             return;
         }
-        let read = read(&self.files, &self.root);
+        let read = read(&self.files, &self.authorities);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         current.1 = stamp;
         match read {
@@ -62,7 +64,7 @@ fn stamp(files: &Tls) -> Stamp {
     [&files.certificate, &files.key].map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok())
 }
 
-fn read(files: &Tls, root: &[u8]) -> Result<Arc<ServerConfig>, ServeError> {
+fn read(files: &Tls, authorities: &[Vec<u8>]) -> Result<Arc<ServerConfig>, ServeError> {
     let unusable =
         |path: &Path, error: &dyn std::fmt::Display| ServeError::Tls(format!("{}: {error}", path.display()));
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
@@ -76,7 +78,9 @@ fn read(files: &Tls, root: &[u8]) -> Result<Arc<ServerConfig>, ServeError> {
         .map_err(tls)?;
     let builder = if files.client_certificates {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(root.to_vec())).map_err(tls)?;
+        for authority in authorities {
+            roots.add(CertificateDer::from(authority.clone())).map_err(tls)?;
+        }
         // Revocation is the gateway check's, at each request: a connection may outlive a certificate.
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .allow_unauthenticated()
