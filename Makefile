@@ -4,8 +4,8 @@ SHELL := bash
 TOOLS := $(or $(KAKUNIN_TOOLS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kakunin/tools)
 export KAKUNIN_TOOLS := $(TOOLS)
 export KAKUNIN_PYTHON := $(TOOLS)/venv/bin/python
-API_SECONDS ?= $(if $(CI),120,40)
-FUZZ_SECONDS ?= $(if $(CI),60,10)
+API_SECONDS ?= $(if $(CI),90,40)
+FUZZ_SECONDS ?= $(if $(CI),45,10)
 
 .PHONY: test check setup bench bench-quick fuzz
 
