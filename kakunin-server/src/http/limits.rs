@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -20,17 +22,27 @@ const REMEMBERED: usize = 100_000;
 #[derive(Debug)]
 pub(crate) struct Limits {
     keys: DefaultKeyedRateLimiter<ApiKeyId>,
-    strangers: DefaultKeyedRateLimiter<IpAddr>,
-    nobodies: DefaultKeyedRateLimiter<IpAddr>,
+    strangers: Addresses,
+    nobodies: Addresses,
     clock: DefaultClock,
 }
+
+/// A limit of each address.
+#[derive(Debug)]
+struct Addresses {
+    limiter: DefaultKeyedRateLimiter<IpAddr>,
+    /// When those that are idle were last forgotten.
+    swept: Mutex<Instant>,
+}
+
+type Until = governor::NotUntil<<DefaultClock as Clock>::Instant>;
 
 impl Limits {
     pub(crate) fn new(key_rate: NonZeroU32) -> Self {
         Self {
             keys: RateLimiter::keyed(Quota::per_second(key_rate)),
-            strangers: RateLimiter::keyed(Quota::per_minute(MISSES_A_MINUTE)),
-            nobodies: RateLimiter::keyed(Quota::per_second(key_rate)),
+            strangers: Addresses::new(Quota::per_minute(MISSES_A_MINUTE)),
+            nobodies: Addresses::new(Quota::per_second(key_rate)),
             clock: DefaultClock::default(),
         }
     }
@@ -42,29 +54,63 @@ impl Limits {
 
     /// Counts something a stranger got wrong.
     pub(crate) fn stranger(&self, address: IpAddr) -> Result<(), ApiError> {
-        if self.strangers.len() > REMEMBERED {
-            self.strangers.retain_recent();
-        }
-        self.strangers.check_key(&network_of(address)).map_err(|until| self.wait(&until))
+        self.strangers.count(address).map_err(|until| self.wait(&until))
     }
 
     /// Counts a request of an agent that did not show who it is; gateways pass on many of them.
     pub(crate) fn nobody(&self, address: IpAddr) -> Result<(), ApiError> {
-        if self.nobodies.len() > REMEMBERED {
-            self.nobodies.retain_recent();
-        }
-        self.nobodies.check_key(&network_of(address)).map_err(|until| self.wait(&until))
+        self.nobodies.count(address).map_err(|until| self.wait(&until))
     }
 
-    fn wait(&self, until: &governor::NotUntil<<DefaultClock as Clock>::Instant>) -> ApiError {
+    fn wait(&self, until: &Until) -> ApiError {
         ApiError::too_many(until.wait_time_from(self.clock.now()).as_secs() + 1)
     }
 }
 
-// Whoever has one IPv6 address has its /64.
+impl Addresses {
+    fn new(quota: Quota) -> Self {
+        Self { limiter: RateLimiter::keyed(quota), swept: Mutex::new(Instant::now()) }
+    }
+
+    fn count(&self, address: IpAddr) -> Result<(), Until> {
+        // Looking at all of them costs, so at most once a second, and not by two at once.
+        if self.limiter.len() > REMEMBERED
+            && let Ok(mut swept) = self.swept.try_lock()
+            && swept.elapsed() > Duration::from_secs(1)
+        {
+            self.limiter.retain_recent();
+            *swept = Instant::now();
+        }
+        self.limiter.check_key(&network_of(address))
+    }
+}
+
+// Whoever has one IPv6 address has its /64; IPv4 may come mapped.
 fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
+    match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_network_has_a_limit_of_its_own() {
+        let limits = Limits::new(NonZeroU32::MIN);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let first: Vec<_> = (0..301).map(|_| limits.stranger(address("::ffff:10.0.0.1")).is_ok()).collect();
+        assert!(
+            first[299] && !first[300] && limits.stranger(address("10.0.0.1")).is_err(),
+            "the same address"
+        );
+        assert!(
+            limits.stranger(address("::ffff:10.0.0.2")).is_ok()
+                && limits.stranger(address("fd00::1")).is_ok()
+        );
+        assert_eq!(network_of(address("fd00::1")), network_of(address("fd00::2:3")));
+        assert_ne!(network_of(address("fd00::1")), network_of(address("fd00:0:0:1::1")));
     }
 }
