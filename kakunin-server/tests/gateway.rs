@@ -64,7 +64,10 @@ async fn nobody_is_let_in_who_asks_after_a_revocation_was_answered() {
                     for _ in 0..60 {
                         let after = gone.load(Ordering::SeqCst);
                         let status = agent.ask("read:mail", "t", "s").await.unwrap().status.as_u16();
-                        assert!(status == 403 || (status == 200 && !after), "{status} {after}");
+                        assert!(
+                            [403, 429].contains(&status) || (status == 200 && !after),
+                            "{status} {after}"
+                        );
                         counts = if after { (counts.0, counts.1 + 1) } else { (counts.0 + 1, counts.1) };
                     }
                     counts
@@ -115,6 +118,23 @@ async fn ten_thousand_requests_with_a_copied_serial_change_nothing_and_alert_onc
     assert_eq!(w.inbox().await, ["system_alert"]);
     assert_eq!(log().await, size_before + 1, "the alert, and nothing else");
     assert_eq!(owner.ask("read:mail", "t", "s").await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn an_agent_without_an_identity_lengthens_the_log_slowly() {
+    let w = world().await;
+    let agent = w.agent("gone", &["read:mail"]).await;
+    let revoke = format!("/api/v1/certificates/{}/revoke", agent.serial);
+    w.admin.post(&revoke, &json!({ "reason": "key_compromise" })).await.unwrap();
+    let mut statuses = Vec::new();
+    for _ in 0..200 {
+        statuses.push(agent.ask("read:mail", "t", "s").await.unwrap().status.as_u16());
+    }
+    assert_eq!((statuses[0], statuses.contains(&200)), (403, false));
+    let refused = statuses.iter().filter(|s| **s == 403).count();
+    let events = w.admin.get("/api/v1/events?limit=100").await.unwrap().data();
+    assert_eq!(events.as_array().unwrap().len(), refused.min(100), "each refusal is on record");
+    assert!(refused < 100 && statuses.contains(&429), "{refused}");
 }
 
 #[tokio::test]

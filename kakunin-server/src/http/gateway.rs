@@ -120,6 +120,7 @@ struct Identified {
         (status = 403, description = "It may not: `scope_violation`, `agent_revoked`, `agent_inactive`, `agent_expired` and the like.",
             body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
+        (status = 429, description = "Too many of one agent, or of one that has no identity any more: no.", body = ErrorBody),
         (status = 503, description = "Nothing could be decided: no.", body = ErrorBody),
     ),
 )]
@@ -133,9 +134,13 @@ pub(crate) async fn check(
     let json::Json(Raw { bytes, body }) = read(whole).await?;
     let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), &bytes)?;
     let who = asked.identify(&app).await?;
+    app.limits.agent(who.agent.serial())?;
     let event = event(&who, &body)?;
     let now = app.now();
     let permission = who.agent.authorize(&body.action, now);
+    if permission.as_ref().is_err_and(|denied| is_gone(denied.kind())) {
+        app.limits.gone(who.agent.serial())?;
+    }
     let recorded = record(&app, &who, event, permission.as_ref().err()).await?;
     permission.map_err(|denied| refusal(&denied))?;
     Ok(Data {
@@ -265,6 +270,10 @@ impl Asked {
             app.gateway.verifier.identify(&[found.der], app.now()).map_err(|denied| refusal(&denied))?;
         Ok(Identified { agent, attribution: Attribution::Asserted })
     }
+}
+
+const fn is_gone(code: Code) -> bool {
+    matches!(code, Code::AgentRevoked | Code::AgentExpired | Code::AgentInactive)
 }
 
 const fn suspicious(code: Code) -> bool {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use kakunin_core::access::ApiKeyId;
+use kakunin_core::id::Serial;
 
 use super::error::ApiError;
 
@@ -15,6 +16,8 @@ use super::error::ApiError;
 pub const DEFAULT_KEY_RATE: NonZeroU32 = NonZeroU32::MIN.saturating_add(1_999);
 // What a stranger may get wrong: keys and serial numbers that do not exist.
 const MISSES_A_MINUTE: NonZeroU32 = NonZeroU32::MIN.saturating_add(299);
+// What is still put on record of an agent that has no identity any more.
+const GONE_A_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 // Beyond this many remembered addresses or keys, those that are idle are forgotten.
 const REMEMBERED: usize = 100_000;
 
@@ -22,6 +25,8 @@ const REMEMBERED: usize = 100_000;
 #[derive(Debug)]
 pub(crate) struct Limits {
     keys: DefaultKeyedRateLimiter<ApiKeyId>,
+    agents: DefaultKeyedRateLimiter<Serial>,
+    gone: DefaultKeyedRateLimiter<Serial>,
     strangers: Addresses,
     nobodies: Addresses,
     clock: DefaultClock,
@@ -41,6 +46,8 @@ impl Limits {
     pub(crate) fn new(key_rate: NonZeroU32) -> Self {
         Self {
             keys: RateLimiter::keyed(Quota::per_second(key_rate)),
+            agents: RateLimiter::keyed(Quota::per_second(key_rate)),
+            gone: RateLimiter::keyed(Quota::per_second(GONE_A_SECOND)),
             strangers: Addresses::new(Quota::per_minute(MISSES_A_MINUTE)),
             nobodies: Addresses::new(Quota::per_second(key_rate)),
             clock: DefaultClock::default(),
@@ -50,6 +57,16 @@ impl Limits {
     /// Counts a request of a key.
     pub(crate) fn key(&self, key: &ApiKeyId) -> Result<(), ApiError> {
         self.keys.check_key(key).map_err(|until| self.wait(&until))
+    }
+
+    /// Counts a request of an agent, each of which lengthens its tenant's log.
+    pub(crate) fn agent(&self, certificate: &Serial) -> Result<(), ApiError> {
+        self.agents.check_key(certificate).map_err(|until| self.wait(&until).at_gateway())
+    }
+
+    /// Counts a request of an agent whose certificate does not stand any more.
+    pub(crate) fn gone(&self, certificate: &Serial) -> Result<(), ApiError> {
+        self.gone.check_key(certificate).map_err(|until| self.wait(&until).at_gateway())
     }
 
     /// Counts something a stranger got wrong.
