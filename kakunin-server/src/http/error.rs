@@ -15,6 +15,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::request_id::RequestId;
+use super::router::in_time;
 
 /// Why a request was not done.
 #[derive(Clone, Debug)]
@@ -187,16 +188,19 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Renders refusals, also those of the router itself, and names the request in every answer.
-pub(crate) async fn finish(request: Request<Body>, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+/// Names the request, bounds its time, and renders refusals, also those of the router itself. One layer for
+/// all of it, because each costs allocations on the fast path.
+pub(crate) async fn frame(request: Request<Body>, next: Next) -> Response {
+    let id = RequestId::new();
     let problem = wants_problem(request.headers());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let gateway = path.ends_with("/gateway/check");
-    let began = Instant::now();
-    let mut response = next.run(request).await;
-    let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());
-    tracing::debug!(request_id = id.as_str(), %method, path, status, micros, "request");
+    let gateway = request.uri().path().ends_with("/gateway/check");
+    let told = tracing::enabled!(tracing::Level::DEBUG)
+        .then(|| (request.method().clone(), request.uri().path().to_owned(), Instant::now()));
+    let mut response = in_time(request, next).await;
+    if let Some((method, path, began)) = told {
+        let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());
+        tracing::debug!(request_id = id.as_str(), %method, path, status, micros, "request");
+    }
     let refused = response.extensions_mut().remove::<ApiError>().or_else(|| routers_own(&response));
     if let Some(error) = refused {
         let error = if gateway { error.at_gateway() } else { error };

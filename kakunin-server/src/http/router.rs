@@ -13,10 +13,9 @@ use kakunin_core::service::Kakunin;
 use kakunin_core::time::Clock;
 
 use super::app::{ApiOptions, App};
-use super::error::{ApiError, finish};
+use super::error::{ApiError, frame};
 use super::{
-    access, agents, audit, certificates, events, gateway, health, message, openapi, orders, pki, request_id,
-    risk, verify,
+    access, agents, audit, certificates, events, gateway, health, message, openapi, orders, pki, risk, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -67,9 +66,7 @@ pub fn router(
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn(in_time))
-        .layer(from_fn(finish))
-        .layer(from_fn(request_id::name))
+        .layer(from_fn(frame))
         .with_state(app);
     Ok(router)
 }
@@ -79,7 +76,7 @@ async fn description() -> Response {
 }
 
 // TRACE would answer with the caller's key in it (RFC 9110, 9.3.8).
-async fn in_time(request: Request, next: Next) -> Response {
+pub(super) async fn in_time(request: Request, next: Next) -> Response {
     if request.method() == Method::TRACE {
         let status = axum::http::StatusCode::METHOD_NOT_ALLOWED;
         let mut response =
