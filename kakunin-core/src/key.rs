@@ -180,6 +180,12 @@ impl KeyRef {
     }
 }
 
+impl fmt::Display for PlannedKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl fmt::Display for KeyRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -245,6 +251,16 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// [`SignError`]; after [`KeyProvider::disable`] or [`KeyProvider::retire`] always
     /// [`SignError::Refused`], also on signers that were opened before.
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError>;
+
+    /// Signs `message` with RSASSA-PSS, SHA-256 and a salt of 32 octets, which TLS 1.3 demands of RSA
+    /// keys (RFC 8446, 4.2.3).
+    ///
+    /// # Errors
+    /// As [`Signer::sign`]; [`SignError::Unsupported`] for keys that are not RSA, and by providers that
+    /// do not know PSS.
+    async fn sign_pss(&self, _message: &[u8]) -> Result<Signature, SignError> {
+        Err(SignError::Unsupported(self.algorithm()))
+    }
 }
 
 /// Where private keys are made and kept.
@@ -314,9 +330,18 @@ pub enum SignError {
     /// The provider cannot be opened with what it was given: passphrase, folder, rights.
     #[error("the key store cannot be opened: {0}")]
     Locked(String),
-    /// The provider cannot be reached now. The caller retries later.
-    #[error("the key provider is not available; retry later")]
-    Unavailable(#[source] BoxError),
+    /// The provider could not do it now: unreachable, overloaded, or broken. The same call may succeed
+    /// later, see [`SignError::is_transient`].
+    #[error("the key provider could not {operation} `{key}`; retry later")]
+    Unavailable {
+        /// What was asked: `generate`, `open`, `sign`, `disable`, `enable`, `retire`, `list`.
+        operation: &'static str,
+        /// The key or the planned identifier; empty for `list`.
+        key: String,
+        /// What the provider said.
+        #[source]
+        source: BoxError,
+    },
 }
 
 impl SignError {
@@ -328,8 +353,20 @@ impl SignError {
             Self::Refused { .. } => "key_refused",
             Self::Unsupported(_) => "key_unsupported",
             Self::Locked(_) => "key_store_locked",
-            Self::Unavailable(_) => "key_unavailable",
+            Self::Unavailable { .. } => "key_unavailable",
         }
+    }
+
+    /// A call did not get through: `operation` on `key`.
+    #[must_use]
+    pub fn unavailable(operation: &'static str, key: impl fmt::Display, source: impl Into<BoxError>) -> Self {
+        Self::Unavailable { operation, key: key.to_string(), source: source.into() }
+    }
+
+    /// Whether the same call may succeed later, with nobody changing anything.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
     }
 }
 

@@ -365,7 +365,7 @@ impl KeyProvider for Failing {
         let made = self.0.generate(planned, algorithm).await;
         // The worst case: the key was made, and its maker never heard of it.
         if self.1.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(SignError::Unavailable("timeout".into()));
+            return Err(SignError::unavailable("sign", "k", "timeout"));
         }
         made
     }

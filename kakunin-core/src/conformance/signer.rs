@@ -3,7 +3,7 @@
 use super::at_once;
 use super::key_provider::id;
 use crate::crypto::PublicKey;
-use crate::key::{KeyAlgorithm, KeyProvider};
+use crate::key::{KeyAlgorithm, KeyProvider, SignError};
 
 /// Every property. Makes keys under planned ids that begin with `seed` and the few numbers after it.
 pub async fn all(keys: &dyn KeyProvider, algorithm: KeyAlgorithm, seed: u8) {
@@ -11,6 +11,22 @@ pub async fn all(keys: &dyn KeyProvider, algorithm: KeyAlgorithm, seed: u8) {
     the_public_key_is_constant(keys, algorithm, seed + 1).await;
     rsa_and_ed25519_sign_the_same_octets_again(keys, algorithm, seed + 2).await;
     sixty_four_signatures_at_once(keys, algorithm, seed + 3).await;
+    only_rsa_signs_pss(keys, algorithm, seed + 4).await;
+}
+
+/// RSA keys sign with PSS and draw a salt for each signature; others say that they do not. That the
+/// signature verifies is for a verifier of TLS to say: this crate has none for PSS.
+pub async fn only_rsa_signs_pss(keys: &dyn KeyProvider, algorithm: KeyAlgorithm, seed: u8) {
+    let key = keys.generate(&id(seed, 0), algorithm).await.unwrap();
+    let signer = keys.open(&key).await.unwrap();
+    let rsa = matches!(algorithm, KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096);
+    match (signer.sign_pss(b"m").await, signer.sign_pss(b"m").await) {
+        (Ok(one), Ok(two)) => {
+            assert!(rsa && one != two);
+            assert_eq!(one.as_bytes().len(), algorithm.signature_len());
+        }
+        (one, _) => assert!(!rsa && matches!(one, Err(SignError::Unsupported(_))), "{one:?}"),
+    }
 }
 
 /// A signature verifies under the public key, and over nothing but its message.

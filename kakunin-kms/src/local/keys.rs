@@ -4,8 +4,10 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
+    RsaEncoding, RsaKeyPair,
 };
+use kakunin_core::error::BoxError;
 use kakunin_core::key::{KeyAlgorithm, SignError, Signature, Spki};
 use zeroize::Zeroizing;
 
@@ -59,21 +61,33 @@ impl Private {
             Self::Ed25519(key) => key.public_key().as_der(),
         }
         .map_err(failed)?;
-        Spki::from_der(der.as_ref()).map_err(|e| SignError::Unavailable(e.into()))
+        Spki::from_der(der.as_ref()).map_err(failed)
+    }
+
+    pub(super) fn sign_pss(&self, message: &[u8]) -> Result<Signature, SignError> {
+        let Self::Rsa(key) = self else { return Err(SignError::Unsupported(self.spki()?.algorithm())) };
+        rsa_signature(key, &RSA_PSS_SHA256, message)
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let random = SystemRandom::new();
-        Ok(Signature::new(match self {
-            Self::Rsa(key) => {
-                let mut out = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut out).map_err(failed)?;
-                out
+        Ok(match self {
+            Self::Rsa(key) => rsa_signature(key, &RSA_PKCS1_SHA256, message)?,
+            Self::P256(key) => {
+                Signature::new(key.sign(&SystemRandom::new(), message).map_err(failed)?.as_ref().to_vec())
             }
-            Self::P256(key) => key.sign(&random, message).map_err(failed)?.as_ref().to_vec(),
-            Self::Ed25519(key) => key.sign(message).as_ref().to_vec(),
-        }))
+            Self::Ed25519(key) => Signature::new(key.sign(message).as_ref().to_vec()),
+        })
     }
+}
+
+fn rsa_signature(
+    key: &RsaKeyPair,
+    scheme: &'static dyn RsaEncoding,
+    message: &[u8],
+) -> Result<Signature, SignError> {
+    let mut out = vec![0; key.public_modulus_len()];
+    key.sign(scheme, &SystemRandom::new(), message, &mut out).map_err(failed)?;
+    Ok(Signature::new(out))
 }
 
 fn rsa(size: KeySize) -> Result<Pkcs8, SignError> {
@@ -86,6 +100,6 @@ fn wiped(octets: &[u8]) -> Pkcs8 {
     Zeroizing::new(octets.to_vec())
 }
 
-fn failed(error: aws_lc_rs::error::Unspecified) -> SignError {
-    SignError::Unavailable(error.into())
+fn failed(error: impl Into<BoxError>) -> SignError {
+    SignError::unavailable("use", "a local key", error)
 }

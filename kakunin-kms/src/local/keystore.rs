@@ -112,7 +112,7 @@ impl Keystore {
         random
             .fill(&mut id)
             .and_then(|()| random.fill(&mut salt))
-            .map_err(|e| SignError::Unavailable(e.into()))?;
+            .map_err(|e| SignError::unavailable("store", "a local key", e))?;
         // A key of full entropy gains nothing from stretching.
         let iterations = if secret.is_key() { NonZeroU32::MIN } else { cost.0 };
         let key = derive(secret, &salt, iterations)?;
@@ -124,7 +124,8 @@ impl Keystore {
             iterations,
             verifier: hex_encode(&store.seal(&id, VERIFIER)?),
         };
-        let octets = serde_json::to_vec_pretty(&header).map_err(|e| SignError::Unavailable(e.into()))?;
+        let octets = serde_json::to_vec_pretty(&header)
+            .map_err(|e| SignError::unavailable("store", "a local key", e))?;
         store.write(HEADER, &octets)?;
         Ok(store)
     }
@@ -189,7 +190,7 @@ impl Keystore {
         // Room for the tag, so that growing does not leave a copy of the key behind.
         sealed.reserve_exact(16);
         let nonce = self.key.seal_in_place_append_tag(Aad::from(aad), &mut *sealed);
-        let nonce = nonce.map_err(|e| SignError::Unavailable(e.into()))?;
+        let nonce = nonce.map_err(|e| SignError::unavailable("store", "a local key", e))?;
         Ok([nonce.as_ref().as_slice(), &sealed].concat())
     }
 
@@ -237,12 +238,13 @@ fn lock(dir: &Path) -> Result<File, SignError> {
 fn derive(secret: &Secret, salt: &[u8; 32], iterations: NonZeroU32) -> Result<RandomizedNonceKey, SignError> {
     let mut key = Zeroizing::new([0; 32]);
     pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, secret.octets(), &mut *key);
-    RandomizedNonceKey::new(&AES_256_GCM, &*key).map_err(|e| SignError::Unavailable(e.into()))
+    RandomizedNonceKey::new(&AES_256_GCM, &*key)
+        .map_err(|e| SignError::unavailable("store", "a local key", e))
 }
 
 fn head(sealed: &Sealed) -> Result<Vec<u8>, SignError> {
     let spki = sealed.spki.as_der();
-    let len = u16::try_from(spki.len()).map_err(|e| SignError::Unavailable(e.into()))?;
+    let len = u16::try_from(spki.len()).map_err(|e| SignError::unavailable("store", "a local key", e))?;
     Ok([MAGIC, &[sealed.state.code()], &len.to_be_bytes(), spki].concat())
 }
 

@@ -207,17 +207,25 @@ impl Signer for Held {
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        match (self.state(), self.private()) {
-            (State::Enabled, Some(private)) => private.sign(message),
-            (State::Disabled, _) => Err(refused(&self.planned, "it is disabled")),
-            _ => Err(refused(&self.planned, "it is retired")),
-        }
+        self.usable()?.sign(message)
+    }
+
+    async fn sign_pss(&self, message: &[u8]) -> Result<Signature, SignError> {
+        self.usable()?.sign_pss(message)
     }
 }
 
 impl Held {
     fn state(&self) -> State {
         State::of(self.state.load(Ordering::Acquire)).unwrap_or(State::Retired)
+    }
+
+    fn usable(&self) -> Result<Arc<Private>, SignError> {
+        match (self.state(), self.private()) {
+            (State::Enabled, Some(private)) => Ok(private),
+            (State::Disabled, _) => Err(refused(&self.planned, "it is disabled")),
+            _ => Err(refused(&self.planned, "it is retired")),
+        }
     }
 
     fn private(&self) -> Option<Arc<Private>> {
