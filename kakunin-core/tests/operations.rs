@@ -15,7 +15,9 @@ use kakunin_core::crypto::PublicKey;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
-use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer, Spki};
+use kakunin_core::key::{
+    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
+};
 use kakunin_core::log::record::Body;
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::scope::ScopeSet;
@@ -177,18 +179,29 @@ fn an_agent_without_a_certificate_can_be_halted_too() {
 }
 
 /// Software keys, and something that happens while one is made.
-#[derive(Debug)]
 struct Meanwhile {
     keys: LocalKeys,
-    happens: Mutex<Option<(Kakunin, AgentId)>>,
+    happens: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
+impl Meanwhile {
+    fn let_happen(&self, what: impl FnOnce() + Send + 'static) {
+        *self.happens.lock().unwrap() = Some(Box::new(what));
+    }
 }
 
 #[async_trait::async_trait]
 impl KeyProvider for Meanwhile {
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         let happens = self.happens.lock().unwrap().take();
-        if let Some((kakunin, agent)) = happens {
-            kakunin.halt(&"acme".parse().unwrap(), &agent, Cause::RegulatoryOrder, None).await.unwrap();
+        if let Some(happens) = happens {
+            happens();
         }
         self.keys.generate(planned, algorithm).await
     }
@@ -226,18 +239,145 @@ fn a_halt_while_a_certificate_is_made_is_not_undone_by_it() {
     let certify = || block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256));
     let state = || block_on(kakunin.agent(&acme, &agent)).unwrap().state;
     let held = block_on(keys.list()).unwrap().len();
-    *keys.happens.lock().unwrap() = Some((kakunin.clone(), agent));
+    let halt = || {
+        let (kakunin, acme) = (kakunin.clone(), acme.clone());
+        move || _ = block_on(kakunin.halt(&acme, &agent, Cause::RegulatoryOrder, None)).unwrap()
+    };
+    keys.let_happen(halt());
     assert_eq!(certify().unwrap_err().code(), "agent_state");
     assert_eq!((state(), block_on(keys.list()).unwrap().len()), (AgentState::Suspended, held));
     // Ordered after the halt, it is a decision.
     let issued = certify().unwrap();
     assert_eq!(state(), AgentState::Active);
-    *keys.happens.lock().unwrap() = Some((kakunin.clone(), agent));
+    keys.let_happen(halt());
     let renewed = block_on(kakunin.renew(&acme, &agent, &MODEL.parse().unwrap(), Profile::Standard, P256));
     assert_eq!((renewed.unwrap_err().code(), state()), ("agent_state", AgentState::Suspended));
     let reason = kakunin.revocations().reason(&kakunin.issuer().id(), &issued.facts.serial).unwrap();
     assert_eq!(reason, Some(Reason::PrivilegeWithdrawn));
     assert!(certify().is_ok(), "nothing is left in the way");
+}
+
+#[test]
+fn a_change_while_a_certificate_is_made_is_in_it_whole_or_not_at_all() {
+    // The model of the certificate is the attested one, and the document kept is the one it pins.
+    let keys = Arc::new(Meanwhile { keys: LocalKeys::ephemeral(), happens: Mutex::new(None) });
+    let kakunin = block_on(Kakunin::open(config(), Parts::new(MemoryStore::new(), keys.clone()))).unwrap();
+    let acme: TenantId = "acme".parse().unwrap();
+    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+    let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
+    block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap();
+    let change = |to: Box<dyn FnOnce(&mut NewAgent) + Send>| {
+        let (kakunin, acme) = (kakunin.clone(), acme.clone());
+        let change = move |spec: &mut NewAgent| {
+            to(spec);
+            Ok(())
+        };
+        move || _ = block_on(kakunin.update(&acme, &agent, change)).unwrap()
+    };
+    let renew = |model: &str| {
+        block_on(kakunin.renew(&acme, &agent, &model.parse().unwrap(), Profile::Standard, P256))
+    };
+    let other = MODEL.replace('e', "f");
+    let model = other.parse().unwrap();
+    keys.let_happen(change(Box::new(move |spec| spec.model_hash = model)));
+    assert_eq!(renew(MODEL).unwrap_err().code(), "attestation_mismatch");
+    assert!(renew(&other).is_ok(), "nothing is left in the way");
+}
+
+#[test]
+fn the_document_that_is_kept_is_the_one_that_is_pinned() {
+    // The issuing CA's key is slow, and the constraints change while it signs.
+    let keys = Arc::new(Slow { keys: LocalKeys::ephemeral(), happens: Arc::default() });
+    let kakunin = block_on(Kakunin::open(config(), Parts::new(MemoryStore::new(), keys.clone()))).unwrap();
+    let acme: TenantId = "acme".parse().unwrap();
+    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let document = |text: &str| Document::try_from(text.to_owned()).unwrap();
+    let mut spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+    spec.constraints = Some(document("{\"daily_limit_usd\":1}"));
+    let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
+    let (changing, tenant, later) = (kakunin.clone(), acme.clone(), document("{\"daily_limit_usd\":2}"));
+    *keys.happens.lock().unwrap() = Some(Box::new(move || {
+        block_on(changing.update(&tenant, &agent, |spec| {
+            spec.constraints = Some(later);
+            Ok(())
+        }))
+        .unwrap();
+    }));
+    let issued = block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap();
+    let found = block_on(kakunin.find(&issued.facts.serial)).unwrap();
+    let view = CertificateView::parse(&found.der, &oid::Arc::default()).unwrap();
+    let pinned = view.extensions.agent.to_owned().unwrap().constraints;
+    assert_eq!(found.constraints.map(|document| document.sha256()), pinned);
+}
+
+/// Software keys whose P-256 signatures of certificates take long enough for something to happen.
+struct Slow {
+    keys: LocalKeys,
+    happens: Happens,
+}
+
+type Happens = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+struct SlowSigner(Arc<dyn Signer>, Happens);
+
+impl std::fmt::Debug for Slow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slow")
+    }
+}
+
+impl std::fmt::Debug for SlowSigner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SlowSigner")
+    }
+}
+
+#[async_trait::async_trait]
+impl Signer for SlowSigner {
+    fn algorithm(&self) -> KeyAlgorithm {
+        self.0.algorithm()
+    }
+
+    fn public_key(&self) -> &Spki {
+        self.0.public_key()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        // Checkpoints are signed under the sequencer; only a certificate, which is DER, is signed outside.
+        let happens = if message.first() == Some(&0x30) { self.1.lock().unwrap().take() } else { None };
+        if let Some(happens) = happens {
+            happens();
+        }
+        self.0.sign(message).await
+    }
+}
+
+#[async_trait::async_trait]
+impl KeyProvider for Slow {
+    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
+        self.keys.generate(planned, algorithm).await
+    }
+
+    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
+        Ok(Arc::new(SlowSigner(self.keys.open(key).await?, self.happens.clone())))
+    }
+
+    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.keys.disable(key).await
+    }
+
+    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.keys.enable(key).await
+    }
+
+    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.keys.retire(key).await
+    }
+
+    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
+        self.keys.list().await
+    }
 }
 
 #[test]
@@ -398,6 +538,16 @@ fn a_crl_is_made_anew_when_something_was_revoked_and_not_before() {
     assert_eq!(crl(None), full, "a full one may be 30 s behind");
     w.clock.set(NOW.plus(30_000));
     assert!(crl(None).number > full.number && crl(shard) == second);
+    // What is revoked in another shard is no reason to sign this one again.
+    let elsewhere = loop {
+        let (_, other) = w.agent("other");
+        if Some(other.facts.shard) != shard {
+            break other.facts.serial;
+        }
+    };
+    let revoked = w.kakunin.revoke(&w.acme, &elsewhere, Cause::KeyCompromise);
+    block_on(revoked).unwrap();
+    assert_eq!(crl(shard).der, second.der);
     w.clock.set(NOW.plus(HOUR / 2));
     assert!(crl(shard).number > second.number, "renewed well before its end");
 }

@@ -6,7 +6,7 @@ use super::lifecycle::known;
 use super::projection::AgentEntry;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
-use crate::agent::{AgentError, AgentState};
+use crate::agent::{AgentError, AgentState, Document};
 use crate::event::ShortName;
 use crate::id::{AgentId, HaltId, Serial, TenantId, uuid_v7};
 use crate::issue::{self, Certificate, Prepared, Profile};
@@ -54,8 +54,16 @@ struct Order<'a> {
     agent: &'a AgentId,
     profile: Profile,
     by: Option<ShortName>,
-    /// Whether the agent's certificate is replaced, and not its first.
-    renews: bool,
+    /// The attested model, when the agent's certificate is replaced.
+    renews: Option<&'a ModelHash>,
+}
+
+/// A certificate that is planned, with all that decides whether it may still be issued once it is signed.
+struct Planned {
+    prepared: Prepared,
+    stood: Stood,
+    /// The document whose hash it pins: what is registered may change while it is signed.
+    constraints: Option<Document>,
 }
 
 impl Kakunin {
@@ -73,7 +81,7 @@ impl Kakunin {
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let order = Order { tenant: &tenant, agent, profile, by: self.by.clone(), renews: false };
+        let order = Order { tenant: &tenant, agent, profile, by: self.by.clone(), renews: None };
         self.inner.fulfil(&order, source).await
     }
 
@@ -91,11 +99,8 @@ impl Kakunin {
         profile: Profile,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
-        if self.agent(tenant, agent).await?.spec.model_hash != *attested {
-            return Err(AgentError::Attestation.into());
-        }
         let tenant = self.inner.tenant(tenant).await?;
-        let order = Order { tenant: &tenant, agent, profile, by: self.by.clone(), renews: true };
+        let order = Order { tenant: &tenant, agent, profile, by: self.by.clone(), renews: Some(attested) };
         let renewed = self.inner.fulfil(&order, source).await?;
         // The old key: a provider that does not answer now is asked again later.
         let _ = self.inner.run_key_tasks(&tenant).await;
@@ -152,7 +157,7 @@ impl Inner {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
-        let (prepared, stood) = self.plan(order, serial, key, spki).await?;
+        let Planned { prepared, stood, constraints } = self.plan(order, serial, key, spki).await?;
         let ca = &self.ca;
         let signed = ca.signer.sign(prepared.to_be_signed()).await.map_err(Error::from);
         let assembled = signed.and_then(|signature| Ok(prepared.assemble(&ca.issuer, &signature)?));
@@ -163,7 +168,7 @@ impl Inner {
                 return Err(error);
             }
         };
-        let conclude = |draft: &mut Draft<'_>| order.conclude(draft, &certificate, stood);
+        let conclude = |draft: &mut Draft<'_>| order.conclude(draft, &certificate, stood, constraints);
         if let Err(error) = self.decide(order.tenant, order.by.clone(), conclude).await {
             let _ = self.abandon(order.tenant, order.agent).await;
             return Err(error);
@@ -177,12 +182,16 @@ impl Inner {
         serial: Serial,
         key: Option<(KeyRef, Stood)>,
         spki: &Spki,
-    ) -> Result<(Prepared, Stood), Error> {
+    ) -> Result<Planned, Error> {
         let (agent, profile) = (*order.agent, order.profile);
         self.decide(order.tenant, order.by.clone(), |draft| {
             // With a key of the provider, it was checked when that was planned.
             let (entry, key) = match key {
-                Some((key, stood)) => (order.unchanged(draft, stood)?, Some(key)),
+                Some((key, stood)) => {
+                    let entry = order.unchanged(draft, stood)?;
+                    order.attested(entry)?;
+                    (entry, Some(key))
+                }
                 None => (order.check(draft)?, None),
             };
             let stood = Stood::of(entry);
@@ -196,9 +205,10 @@ impl Inner {
                 draft.time,
             )?;
             let facts = *prepared.facts();
+            let constraints = entry.row.agent.spec.constraints.clone();
             draft.push(agent, None, Control::KeyBound { key, key_id: spki.key_id() })?;
             draft.push(agent, Some(serial), Control::CertificatePlanned { facts, profile })?;
-            Ok((prepared, stood))
+            Ok(Planned { prepared, stood, constraints })
         })
         .await
     }
@@ -235,7 +245,7 @@ impl Order<'_> {
     fn check<'d>(&self, draft: &'d Draft<'_>) -> Result<&'d AgentEntry, Error> {
         let entry = known(draft, self.agent)?;
         let state = entry.row.agent.state;
-        match (self.renews, state) {
+        match (self.renews.is_some(), state) {
             (true, AgentState::Active) => {}
             (true, _) => return Err(AgentError::State { state, step: "renew its certificate" }.into()),
             (false, AgentState::Retired) => {
@@ -246,10 +256,20 @@ impl Order<'_> {
             }
             (false, _) => {}
         }
+        self.attested(entry)?;
         if entry.row.plan.is_some() {
             return Err(Error::Exists("a certificate for this agent is being issued"));
         }
         Ok(entry)
+    }
+
+    fn attested(&self, entry: &AgentEntry) -> Result<(), AgentError> {
+        let registered = &entry.row.agent.spec.model_hash;
+        if self.renews.is_none_or(|attested| attested == registered) {
+            Ok(())
+        } else {
+            Err(AgentError::Attestation)
+        }
     }
 
     /// The agent, if nobody retired, stopped or suspended it since.
@@ -263,7 +283,13 @@ impl Order<'_> {
     }
 
     /// Records the certificate, and the end of the one it replaces.
-    fn conclude(&self, draft: &mut Draft<'_>, certificate: &Certificate, stood: Stood) -> Result<(), Error> {
+    fn conclude(
+        &self,
+        draft: &mut Draft<'_>,
+        certificate: &Certificate,
+        stood: Stood,
+        constraints: Option<Document>,
+    ) -> Result<(), Error> {
         let entry = self.unchanged(draft, stood)?;
         let state = entry.row.agent.state;
         let planned = entry.row.plan.as_ref().and_then(|p| p.facts).map(|(facts, _)| facts);
@@ -271,13 +297,13 @@ impl Order<'_> {
         if planned != Some(certificate.facts) {
             return Err(AgentError::State { state, step: "be given a certificate" }.into());
         }
-        let old = entry.standing_certificate(draft.time).map(|c| c.facts).filter(|_| self.renews);
+        let old = entry.standing_certificate(draft.time).map(|c| c.facts).filter(|_| self.renews.is_some());
         let reinstates = state == AgentState::Suspended;
         let issued = Control::CertificateIssued {
             facts: certificate.facts,
             certificate: pem::encode(pem::CERTIFICATE, &certificate.der),
             reinstates,
-            constraints: entry.row.agent.spec.constraints.clone(),
+            constraints,
         };
         draft.push(*self.agent, Some(certificate.facts.serial), issued)?;
         if reinstates {

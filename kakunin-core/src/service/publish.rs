@@ -38,8 +38,10 @@ pub struct PublishedCrl {
     pub at: UnixTime,
     /// nextUpdate.
     pub next_update: UnixTime,
-    /// Size of the revocation log it was made from.
+    /// Size of the revocation log up to which it says everything.
     revocations: u64,
+    /// SHA-256 of its entries.
+    content: [u8; 32],
 }
 
 /// The newest CRLs, by shard; the full one under `None`.
@@ -49,9 +51,18 @@ pub(super) struct Crls(async_lock::Mutex<HashMap<Option<u16>, Arc<PublishedCrl>>
 impl PublishedCrl {
     fn serves(&self, shard: Option<u16>, revocations: u64, now: UnixTime) -> bool {
         let current = self.revocations == revocations;
-        let fresh = now.plus(CRL_RENEWAL) < self.next_update;
-        fresh && (current || shard.is_none() && now.since(self.at) < FULL_CRL_AGE)
+        self.fresh(now) && (current || shard.is_none() && now.since(self.at) < FULL_CRL_AGE)
     }
+
+    fn fresh(&self, now: UnixTime) -> bool {
+        now.plus(CRL_RENEWAL) < self.next_update
+    }
+}
+
+/// The entries of a CRL, encoded.
+struct Content {
+    entries: Vec<Vec<u8>>,
+    digest: [u8; 32],
 }
 
 impl Kakunin {
@@ -98,7 +109,14 @@ impl Kakunin {
         if let Some(crl) = crls.get(&shard).filter(|crl| crl.serves(shard, applied, inner.now())) {
             return Ok(crl.clone());
         }
-        let crl = Arc::new(self.make_crl(shard, applied).await?);
+        let content = self.content(shard).await?;
+        let same = crls.get(&shard).filter(|crl| crl.content == content.digest && crl.fresh(inner.now()));
+        let crl = match same {
+            // What was revoked elsewhere is no reason to sign again, nor to lengthen the log.
+            Some(crl) => PublishedCrl { revocations: applied, ..(**crl).clone() },
+            None => self.make_crl(shard, content, applied).await?,
+        };
+        let crl = Arc::new(crl);
         crls.insert(shard, crl.clone());
         Ok(crl)
     }
@@ -110,17 +128,30 @@ impl Kakunin {
     /// What the store and the key provider say.
     pub async fn crl(&self, shard: Option<u16>) -> Result<Vec<u8>, Error> {
         let applied = self.inner.parts.revocations.applied(&self.inner.ca.issuer.id()).await?;
-        Ok(self.make_crl(shard, applied).await?.der)
+        let content = self.content(shard).await?;
+        Ok(self.make_crl(shard, content, applied).await?.der)
     }
 
-    async fn make_crl(&self, shard: Option<u16>, revocations: u64) -> Result<PublishedCrl, Error> {
+    /// What a CRL has to say now.
+    async fn content(&self, shard: Option<u16>) -> Result<Content, Error> {
+        let now = self.inner.now();
+        let standing = self.standing(|r| r.expires >= now && shard.is_none_or(|s| s == r.shard)).await?;
+        let entries: Vec<_> = standing.iter().map(crl::entry).collect();
+        let digest = Sha256::digest(entries.concat()).into();
+        Ok(Content { entries, digest })
+    }
+
+    async fn make_crl(
+        &self,
+        shard: Option<u16>,
+        Content { entries, digest: content }: Content,
+        revocations: u64,
+    ) -> Result<PublishedCrl, Error> {
         let inner = &self.inner;
         let mut system = inner.system.lock().await;
         inner.settle_system(&mut system).await?;
         let now = inner.now();
         let issuer = &inner.ca.issuer;
-        let standing = self.standing(|r| r.expires >= now && shard.is_none_or(|s| s == r.shard)).await?;
-        let entries: Vec<_> = standing.iter().map(crl::entry).collect();
         let number = self.next_crl_number(shard).await?;
         let uri = shard.map(|s| inner.place.crl_uri(&issuer.id(), s));
         let coverage = uri.as_deref().map_or(Coverage::Full, Coverage::Shard);
@@ -135,7 +166,7 @@ impl Kakunin {
             sha256: hex_encode(&Sha256::digest(&der)),
         };
         inner.append_system(&mut system, record, None).await?;
-        Ok(PublishedCrl { der, number, at: now, next_update: now.plus(CRL_VALIDITY), revocations })
+        Ok(PublishedCrl { der, number, at: now, next_update: now.plus(CRL_VALIDITY), revocations, content })
     }
 
     async fn standing(&self, wanted: impl Fn(&Revocation) -> bool) -> Result<Vec<Revocation>, Error> {
