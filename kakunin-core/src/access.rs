@@ -1,4 +1,5 @@
-//! Who may call the API of a deployment: keys, what each may do, and how one is presented.
+//! Who may call the API of a deployment: keys, what each may do, and how one is presented; and the tokens
+//! with which an agent's process joins.
 
 use core::fmt;
 
@@ -7,9 +8,10 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::agent::Label;
-use crate::brand::KEY_PREFIX;
-pub use crate::id::ApiKeyId;
+use crate::brand::{JOIN_TOKEN_PREFIX, KEY_PREFIX};
+pub use crate::id::{ApiKeyId, JoinTokenId};
 use crate::id::{Entropy, EntropyError, TenantId};
+use crate::issue::Profile;
 use crate::time::UnixTime;
 
 const SECRET_LEN: usize = 32;
@@ -68,11 +70,7 @@ impl ApiKey {
     /// # Errors
     /// When there is no randomness.
     pub fn generate(id: &ApiKeyId, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
-        let mut octets = Zeroizing::new([0; 16 + SECRET_LEN]);
-        let (head, secret) = octets.split_at_mut(16);
-        head.copy_from_slice(id.as_bytes());
-        entropy.fill(secret)?;
-        let text = Zeroizing::new(Base64UrlUnpadded::encode_string(&*octets));
+        let text = with_secret(id.as_bytes(), entropy)?;
         Ok(Self(Zeroizing::new(format!("{KEY_PREFIX}{LIVE}{}", *text))))
     }
 
@@ -81,10 +79,7 @@ impl ApiKey {
     pub fn open(text: &str) -> Option<(ApiKeyId, KeyHash)> {
         let rest = text.strip_prefix(KEY_PREFIX)?;
         let rest = rest.strip_prefix(LIVE).or_else(|| rest.strip_prefix(TEST))?;
-        let mut octets = Zeroizing::new([0; 16 + SECRET_LEN]);
-        let decoded = Base64UrlUnpadded::decode(rest, &mut *octets).ok()?;
-        let (id, secret) = decoded.split_first_chunk::<16>()?;
-        (secret.len() == SECRET_LEN).then(|| (ApiKeyId::from_bytes(*id), KeyHash::of(secret)))
+        apart(rest).map(|(id, hash)| (ApiKeyId::from_bytes(id), hash))
     }
 
     /// The hash to keep.
@@ -104,6 +99,75 @@ impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ApiKey(..)")
     }
+}
+
+/// What is known of a join token without its secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct JoinTokenFacts {
+    /// Which.
+    pub id: JoinTokenId,
+    /// The profile of the certificate it gives.
+    pub profile: Profile,
+    /// Until when.
+    pub expires_at: UnixTime,
+}
+
+/// A join token as an agent's process presents it, once. Wiped when dropped, and never shown but by
+/// [`JoinToken::reveal`].
+///
+/// `kjt_` and the base64url (RFC 4648, 5) of 16 octets of identifier and 32 random ones.
+pub struct JoinToken(Zeroizing<String>);
+
+impl JoinToken {
+    /// A new token.
+    ///
+    /// # Errors
+    /// When there is no randomness.
+    pub fn generate(id: &JoinTokenId, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
+        let text = with_secret(id.as_bytes(), entropy)?;
+        Ok(Self(Zeroizing::new(format!("{JOIN_TOKEN_PREFIX}{}", *text))))
+    }
+
+    /// Takes a presented token apart, as [`ApiKey::open`].
+    #[must_use]
+    pub fn open(text: &str) -> Option<(JoinTokenId, KeyHash)> {
+        let (id, hash) = apart(text.strip_prefix(JOIN_TOKEN_PREFIX)?)?;
+        Some((JoinTokenId::from_bytes(id), hash))
+    }
+
+    /// The hash to keep.
+    #[must_use]
+    pub fn hash(&self) -> Option<KeyHash> {
+        Self::open(&self.0).map(|(_, hash)| hash)
+    }
+
+    /// The text, to be handed to the agent's process once.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinToken(..)")
+    }
+}
+
+/// An identifier with a new secret behind it, as text.
+fn with_secret(id: &[u8; 16], entropy: &dyn Entropy) -> Result<Zeroizing<String>, EntropyError> {
+    let mut octets = Zeroizing::new([0; 16 + SECRET_LEN]);
+    let (head, secret) = octets.split_at_mut(16);
+    head.copy_from_slice(id);
+    entropy.fill(secret)?;
+    Ok(Zeroizing::new(Base64UrlUnpadded::encode_string(&*octets)))
+}
+
+fn apart(text: &str) -> Option<([u8; 16], KeyHash)> {
+    let mut octets = Zeroizing::new([0; 16 + SECRET_LEN]);
+    let decoded = Base64UrlUnpadded::decode(text, &mut *octets).ok()?;
+    let (id, secret) = decoded.split_first_chunk::<16>()?;
+    (secret.len() == SECRET_LEN).then(|| (*id, KeyHash::of(secret)))
 }
 
 /// SHA-256 of a key's secret, which is random: stretching would add nothing.

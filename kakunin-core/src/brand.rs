@@ -6,6 +6,10 @@ pub const PRODUCT: &str = "kakunin";
 pub const HEADER_PREFIX: &str = "X-Kakunin-";
 /// Prefix of API keys.
 pub const KEY_PREFIX: &str = "kak_";
+/// What a key binding begins with: the current key's word for the next one.
+pub const KEY_BINDING_LABEL: &str = "kakunin-key-binding";
+/// Prefix of join tokens.
+pub const JOIN_TOKEN_PREFIX: &str = "kjt_";
 /// Namespace of the URNs that name agents outside SPIFFE.
 pub const URN_NAMESPACE: &str = "urn:kakunin:agent:";
 /// Default arc of the agent extensions: reserved for documentation by RFC 5612.

@@ -252,6 +252,11 @@ uuid_id!(
     ApiKeyId,
     "API key id"
 );
+uuid_id!(
+    /// A join token: a UUIDv7, which is not secret.
+    JoinTokenId,
+    "join token id"
+);
 
 fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
     let dashes_fit =

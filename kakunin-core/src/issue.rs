@@ -130,6 +130,14 @@ pub struct Issued {
     pub shard: u16,
 }
 
+impl Issued {
+    /// When two thirds of its life are over: the time to renew it.
+    #[must_use]
+    pub const fn renew_after(&self) -> UnixTime {
+        self.not_before.plus(self.not_after.since(self.not_before) / 3 * 2)
+    }
+}
+
 /// A signed certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {

@@ -97,6 +97,16 @@ impl Spki {
         self.algorithm
     }
 
+    /// The modulus of an RSA key, big-endian, without leading zeros.
+    #[must_use]
+    pub fn rsa_modulus(&self) -> Option<&[u8]> {
+        let mut body = Reader::new(&self.der).sequence().ok()?;
+        let algorithm = body.raw(0x30).ok()?;
+        let bits = body.bit_string().ok()?;
+        let rsa = algorithm == oid::RSA_KEY_IDENTIFIER;
+        rsa.then(|| Reader::new(bits).sequence().ok()?.positive_integer().ok()).flatten()
+    }
+
     /// The key identifier: leftmost 160 bits of SHA-256 over the public key bits (RFC 7093, method 1).
     #[must_use]
     pub const fn key_id(&self) -> IssuerId {

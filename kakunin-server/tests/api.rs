@@ -47,6 +47,9 @@ async fn bad_bodies_are_refused_with_a_code_and_a_sentence() {
         "/api/v1/agents".to_owned(),
         format!("/api/v1/agents/{id}/certify"),
         format!("/api/v1/agents/{id}/renew"),
+        format!("/api/v1/agents/{id}/join-tokens"),
+        "/api/v1/enroll".to_owned(),
+        "/api/v1/enroll/renew".to_owned(),
         format!("/api/v1/agents/{id}/halt"),
         format!("/api/v1/agents/{id}/sign"),
         format!("/api/v1/certificates/{serial}/revoke"),
@@ -215,6 +218,7 @@ async fn of_another_tenant_nothing_exists() {
     for (path, body) in [
         (format!("agents/{id}/certify"), json!({})),
         (format!("agents/{id}/renew"), json!({ "model_hash": MODEL })),
+        (format!("agents/{id}/join-tokens"), json!({})),
         (format!("agents/{id}/halt"), json!({ "reason": "operator_initiated" })),
         (format!("agents/{id}/sign"), json!({ "payload": {} })),
         (format!("certificates/{serial}/revoke"), json!({ "reason": "x" })),

@@ -1,17 +1,21 @@
 //! What the log says: every kind of record, and how it becomes a leaf with its payload.
 
-use crate::access::{ApiKeyFacts, ApiKeyId};
+use base64ct::{Base64, Encoding};
+
+use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId};
 use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::error::StoreError;
 use crate::event::{Event, ShortName};
-use crate::id::{AgentId, Entropy, EntropyError, IssuerId, Serial, TenantId, TrustDomain};
+use crate::id::{AgentId, Entropy, EntropyError, IssuerId, Serial, TenantId, TrustDomain, hex_encode};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
 use crate::log::leaf::{Act, Leaf, LeafError};
 use crate::log::sink::{Entry, Payload};
 use crate::revoke::{Halt, Revocation, RevocationChange};
 use crate::risk::{Band, Family, ModelId, Score};
+use crate::scope::{Action, Scope, ScopeSet};
 use crate::time::UnixTime;
+use crate::x509::extensions::ModelHash;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +116,13 @@ pub enum Control {
     PossessionMissing,
     /// `agent.retired`
     AgentRetired,
+    /// `join_token.created`: with it the agent gets its certificate itself; its hash is in the vault.
+    JoinTokenCreated(JoinTokenFacts),
+    /// `join_token.redeemed`
+    JoinTokenRedeemed {
+        /// Which token.
+        id: JoinTokenId,
+    },
     /// `key.planned`
     KeyPlanned {
         /// Under which identifier.
@@ -125,6 +136,9 @@ pub enum Control {
         key: Option<KeyRef>,
         /// Its key identifier.
         key_id: IssuerId,
+        /// The word of the key before it, at a renewal by request.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        binding: Option<KeyBinding>,
     },
     /// `key.abandoned`: planned, and not bound before a crash.
     KeyAbandoned {
@@ -149,6 +163,9 @@ pub enum Control {
         /// The document whose hash it pins.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         constraints: Option<Document>,
+        /// What was shown and seen, if it replaces another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        renewal: Option<Renewal>,
     },
     /// `certificate.revoked`
     CertificateRevoked {
@@ -202,6 +219,49 @@ pub struct Evidence {
     pub families: Vec<(Family, Score)>,
 }
 
+/// The word of a certificate's key for the key that follows it: its signature over
+/// [`crate::x509::csr::Proven::binding_text`].
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KeyBinding {
+    /// The certificate whose key signed.
+    pub serial: Serial,
+    /// SHA-256 of the request, hex.
+    pub request: String,
+    /// The signature, base64.
+    pub signature: String,
+}
+
+impl KeyBinding {
+    pub(crate) fn new(serial: Serial, request: [u8; 32], signature: &[u8]) -> Self {
+        Self { serial, request: hex_encode(&request), signature: Base64::encode_string(signature) }
+    }
+}
+
+/// What was attested, approved and seen when a certificate was renewed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Renewal {
+    /// The certificate that is replaced.
+    pub replaces: Serial,
+    /// The model that the agent runs, as whoever ordered the renewal attests.
+    pub attested: ModelHash,
+    /// The scope that whoever ordered the renewal approves; `None` when the agent renewed by itself.
+    pub approved: Option<ScopeSet>,
+    /// Scopes that the replaced certificate did not have.
+    pub added: Vec<Scope>,
+    /// Scopes that only the replaced certificate has.
+    pub removed: Vec<Scope>,
+    /// Which of `model_hash`, `environment`, `constraints` are not those of the replaced certificate.
+    pub changed: Vec<String>,
+    /// The agent's score.
+    pub score: Score,
+    /// Its band, which bounds the profile.
+    pub band: Band,
+    /// Scopes of the replaced certificate that were never used; `None` if too many actions were.
+    pub unused: Option<Vec<Scope>>,
+    /// Actions that were refused under the replaced certificate, at most 64.
+    pub refused: Vec<Action>,
+}
+
 /// The payload of a record that is not an event.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Asked<C> {
@@ -228,6 +288,8 @@ impl Control {
             Self::AgentRetired => "agent.retired",
             Self::AgentUpdated(_) => "agent.updated",
             Self::AgentHalted { .. } => "agent.halted",
+            Self::JoinTokenCreated(_) => "join_token.created",
+            Self::JoinTokenRedeemed { .. } => "join_token.redeemed",
             Self::KeyPlanned { .. } => "key.planned",
             Self::KeyBound { .. } => "key.bound",
             Self::KeyAbandoned { .. } => "key.abandoned",
@@ -264,6 +326,8 @@ impl Control {
             Self::CertificateReleased { .. } => 25,
             Self::AgentUpdated(_) => 26,
             Self::AgentHalted { .. } => 27,
+            Self::JoinTokenCreated(_) => 28,
+            Self::JoinTokenRedeemed { .. } => 29,
             Self::BandChanged { .. } => 33,
             Self::PossessionMissing => 34,
             Self::RevocationChanged(_) => 48,

@@ -4,17 +4,20 @@ use super::draft::{Draft, revocation};
 use super::error::Error;
 use super::lifecycle::known;
 use super::projection::AgentEntry;
+use super::renewal::{Replaced, longest};
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
+use crate::access::JoinTokenId;
 use crate::agent::{AgentError, AgentState, Document};
 use crate::event::ShortName;
 use crate::id::{AgentId, HaltId, Serial, TenantId, uuid_v7};
-use crate::issue::{self, Certificate, Prepared, Profile};
+use crate::issue::{self, Certificate, Issued, Prepared, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
-use crate::log::record::Control;
+use crate::log::record::{Control, KeyBinding, Renewal};
 use crate::revoke::Cause;
+use crate::x509::csr::{CsrError, Proven};
 use crate::x509::extensions::ModelHash;
-use crate::x509::{csr, pem};
+use crate::x509::pem;
 
 /// Where an agent's private key is, or shall be.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +28,9 @@ pub enum KeySource<'a> {
     /// The workload keeps it, and shows possession with a PKCS#10 request in DER or PEM. Names and
     /// extensions come from the registration, never from the request.
     Request(&'a [u8]),
+    /// The same, in place of a certificate: with a signature in X.509 form by the key of that certificate
+    /// over [`Proven::binding_text`].
+    Bound(&'a [u8], &'a [u8]),
 }
 
 /// RSA-2048 in the deployment's provider.
@@ -40,22 +46,34 @@ impl Default for KeySource<'_> {
 struct Stood {
     state: AgentState,
     halt: Option<HaltId>,
+    certificate: Option<Serial>,
 }
 
 impl Stood {
     fn of(entry: &AgentEntry) -> Self {
-        Self { state: entry.row.agent.state, halt: entry.row.halt.map(|halt| halt.id) }
+        let agent = &entry.row.agent;
+        Self { state: agent.state, halt: entry.row.halt.map(|halt| halt.id), certificate: agent.certificate }
     }
 }
 
 /// One issuance: for whom, and in place of what.
-struct Order<'a> {
-    tenant: &'a Tenant,
-    agent: &'a AgentId,
-    profile: Profile,
-    by: Option<ShortName>,
-    /// The attested model, when the agent's certificate is replaced.
-    renews: Option<&'a ModelHash>,
+pub(super) struct Order<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) agent: &'a AgentId,
+    pub(super) profile: Profile,
+    pub(super) by: Option<ShortName>,
+    /// The attested model and the certificate that is replaced, if it is not the first.
+    pub(super) renews: Option<(&'a ModelHash, &'a Replaced)>,
+    /// The join token that is redeemed for it.
+    pub(super) join: Option<JoinTokenId>,
+}
+
+/// The key of a certificate in the making.
+enum Key {
+    /// Made by the provider, ordered when the agent stood so.
+    Made(KeyRef, Stood),
+    /// The workload's, with the word of the one before it.
+    Theirs(Option<KeyBinding>),
 }
 
 /// A certificate that is planned, with all that decides whether it may still be issued once it is signed.
@@ -64,6 +82,7 @@ struct Planned {
     stood: Stood,
     /// The document whose hash it pins: what is registered may change while it is signed.
     constraints: Option<Document>,
+    renewal: Option<Renewal>,
 }
 
 impl Kakunin {
@@ -81,42 +100,30 @@ impl Kakunin {
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let order = Order { tenant: &tenant, agent, profile, by: self.by.clone(), renews: None };
+        let order = Order { tenant: &tenant, agent, profile, by: self.by.clone(), renews: None, join: None };
         self.inner.fulfil(&order, source).await
-    }
-
-    /// Gives an active agent a new certificate in place of the one it has, which is revoked as superseded
-    /// in the same append. Its evidence stays. Whoever asks attests which model the agent runs.
-    ///
-    /// # Errors
-    /// [`Error::Agent`] if the attested model is not the registered one, or the agent is not active;
-    /// else as [`Kakunin::certify`].
-    pub async fn renew(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-        attested: &ModelHash,
-        profile: Profile,
-        source: KeySource<'_>,
-    ) -> Result<Certificate, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        let order = Order { tenant: &tenant, agent, profile, by: self.by.clone(), renews: Some(attested) };
-        let renewed = self.inner.fulfil(&order, source).await?;
-        // The old key: a provider that does not answer now is asked again later.
-        let _ = self.inner.run_key_tasks(&tenant).await;
-        Ok(renewed)
     }
 }
 
 impl Inner {
-    async fn fulfil(&self, order: &Order<'_>, source: KeySource<'_>) -> Result<Certificate, Error> {
-        let algorithm = match source {
-            KeySource::Request(request) => {
-                let spki = csr::proven_key(request)?;
-                return self.issue(order, None, &spki).await;
-            }
-            KeySource::Provider(algorithm) => algorithm,
+    pub(super) async fn fulfil(
+        &self,
+        order: &Order<'_>,
+        source: KeySource<'_>,
+    ) -> Result<Certificate, Error> {
+        let (request, binding) = match source {
+            KeySource::Provider(algorithm) => return self.with_new_key(order, algorithm).await,
+            KeySource::Request(request) => (Proven::read(request)?, None),
+            KeySource::Bound(request, signature) => (Proven::read(request)?, Some(signature)),
         };
+        let binding = match order.renews {
+            Some((_, replaced)) => Some(replaced.binding(&request, binding)?),
+            None => None,
+        };
+        self.issue(order, Key::Theirs(binding), &request.key).await
+    }
+
+    async fn with_new_key(&self, order: &Order<'_>, algorithm: KeyAlgorithm) -> Result<Certificate, Error> {
         let planned = PlannedKeyId::new(uuid_v7(self.now(), &*self.parts.entropy)?);
         let record = Control::KeyPlanned { planned: planned.clone(), algorithm };
         let stood = self
@@ -128,7 +135,7 @@ impl Inner {
             .await?;
         let made = self.make_key(&planned, algorithm).await;
         let issued = match made {
-            Ok((key, spki)) => self.issue(order, Some((key, stood)), &spki).await,
+            Ok((key, spki)) => self.issue(order, Key::Made(key, stood), &spki).await,
             Err(error) => Err(error),
         };
         if issued.is_err() {
@@ -148,16 +155,11 @@ impl Inner {
         Ok((key, spki))
     }
 
-    async fn issue(
-        &self,
-        order: &Order<'_>,
-        key: Option<(KeyRef, Stood)>,
-        spki: &Spki,
-    ) -> Result<Certificate, Error> {
+    async fn issue(&self, order: &Order<'_>, key: Key, spki: &Spki) -> Result<Certificate, Error> {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
-        let Planned { prepared, stood, constraints } = self.plan(order, serial, key, spki).await?;
+        let Planned { prepared, stood, constraints, renewal } = self.plan(order, serial, key, spki).await?;
         let ca = &self.ca;
         let signed = ca.signer.sign(prepared.to_be_signed()).await.map_err(Error::from);
         let assembled = signed.and_then(|signature| Ok(prepared.assemble(&ca.issuer, &signature)?));
@@ -168,7 +170,17 @@ impl Inner {
                 return Err(error);
             }
         };
-        let conclude = |draft: &mut Draft<'_>| order.conclude(draft, &certificate, stood, constraints);
+        let conclude = |draft: &mut Draft<'_>| {
+            let reinstates = order.unchanged(draft, stood)?.row.agent.state == AgentState::Suspended;
+            let issued = Control::CertificateIssued {
+                facts: certificate.facts,
+                certificate: pem::encode(pem::CERTIFICATE, &certificate.der),
+                reinstates,
+                constraints,
+                renewal,
+            };
+            order.conclude(draft, certificate.facts, issued, reinstates)
+        };
         if let Err(error) = self.decide(order.tenant, order.by.clone(), conclude).await {
             let _ = self.abandon(order.tenant, order.agent).await;
             return Err(error);
@@ -176,25 +188,28 @@ impl Inner {
         Ok(certificate)
     }
 
-    async fn plan(
-        &self,
-        order: &Order<'_>,
-        serial: Serial,
-        key: Option<(KeyRef, Stood)>,
-        spki: &Spki,
-    ) -> Result<Planned, Error> {
-        let (agent, profile) = (*order.agent, order.profile);
+    async fn plan(&self, order: &Order<'_>, serial: Serial, key: Key, spki: &Spki) -> Result<Planned, Error> {
+        let agent = *order.agent;
         self.decide(order.tenant, order.by.clone(), |draft| {
             // With a key of the provider, it was checked when that was planned.
-            let (entry, key) = match key {
-                Some((key, stood)) => {
+            let (entry, key, binding) = match key {
+                Key::Made(key, stood) => {
                     let entry = order.unchanged(draft, stood)?;
                     order.attested(entry)?;
-                    (entry, Some(key))
+                    (entry, Some(key), None)
                 }
-                None => (order.check(draft)?, None),
+                Key::Theirs(binding) => {
+                    let entry = order.check(draft)?;
+                    if entry.keys().any(|(key, _)| key == spki.key_id()) {
+                        return Err(CsrError::Duplicate.into());
+                    }
+                    (entry, None, binding)
+                }
             };
             let stood = Stood::of(entry);
+            let standing = self.standing_of(entry, draft.time);
+            let renewal = order.renews.map(|(attested, old)| old.renewal(entry, attested, standing));
+            let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
             let prepared = issue::prepare(
                 &self.ca.issuer,
                 &self.place,
@@ -206,9 +221,13 @@ impl Inner {
             )?;
             let facts = *prepared.facts();
             let constraints = entry.row.agent.spec.constraints.clone();
-            draft.push(agent, None, Control::KeyBound { key, key_id: spki.key_id() })?;
+            self.bound.claim(spki.key_id(), agent)?;
+            if let Some(id) = order.join {
+                draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
+            }
+            draft.push(agent, None, Control::KeyBound { key, key_id: spki.key_id(), binding })?;
             draft.push(agent, Some(serial), Control::CertificatePlanned { facts, profile })?;
-            Ok(Planned { prepared, stood, constraints })
+            Ok(Planned { prepared, stood, constraints, renewal })
         })
         .await
     }
@@ -245,6 +264,10 @@ impl Order<'_> {
     fn check<'d>(&self, draft: &'d Draft<'_>) -> Result<&'d AgentEntry, Error> {
         let entry = known(draft, self.agent)?;
         let state = entry.row.agent.state;
+        let redeemable = |id| entry.row.join.is_some_and(|j| j.id == id && draft.time <= j.expires_at);
+        if !self.join.is_none_or(redeemable) {
+            return Err(Error::JoinToken);
+        }
         match (self.renews.is_some(), state) {
             (true, AgentState::Active) => {}
             (true, _) => return Err(AgentError::State { state, step: "renew its certificate" }.into()),
@@ -265,11 +288,14 @@ impl Order<'_> {
 
     fn attested(&self, entry: &AgentEntry) -> Result<(), AgentError> {
         let registered = &entry.row.agent.spec.model_hash;
-        if self.renews.is_none_or(|attested| attested == registered) {
-            Ok(())
-        } else {
-            Err(AgentError::Attestation)
+        if self.renews.is_some_and(|(attested, _)| attested != registered) {
+            return Err(AgentError::Attestation);
         }
+        let state = entry.row.agent.state;
+        if self.renews.is_some_and(|(_, old)| entry.row.agent.certificate != Some(old.serial)) {
+            return Err(AgentError::State { state, step: "renew a certificate that was replaced meanwhile" });
+        }
+        Ok(())
     }
 
     /// The agent, if nobody retired, stopped or suspended it since.
@@ -286,29 +312,20 @@ impl Order<'_> {
     fn conclude(
         &self,
         draft: &mut Draft<'_>,
-        certificate: &Certificate,
-        stood: Stood,
-        constraints: Option<Document>,
+        facts: Issued,
+        issued: Control,
+        reinstates: bool,
     ) -> Result<(), Error> {
-        let entry = self.unchanged(draft, stood)?;
+        let entry = known(draft, self.agent)?;
         let state = entry.row.agent.state;
         let planned = entry.row.plan.as_ref().and_then(|p| p.facts).map(|(facts, _)| facts);
         // The plan may have been swept meanwhile.
-        if planned != Some(certificate.facts) {
+        if planned != Some(facts) {
             return Err(AgentError::State { state, step: "be given a certificate" }.into());
         }
         let old = entry.standing_certificate(draft.time).map(|c| c.facts).filter(|_| self.renews.is_some());
-        let reinstates = state == AgentState::Suspended;
-        let issued = Control::CertificateIssued {
-            facts: certificate.facts,
-            certificate: pem::encode(pem::CERTIFICATE, &certificate.der),
-            reinstates,
-            constraints,
-        };
-        draft.push(*self.agent, Some(certificate.facts.serial), issued)?;
-        if reinstates {
-            draft.reinstate(self.agent);
-        }
+        draft.push(*self.agent, Some(facts.serial), issued)?;
+        draft.certified(self.agent, reinstates);
         if let Some(old) = old {
             let superseded = revocation(&old, Cause::Superseded, draft.time);
             draft.revoke(superseded, None)?;

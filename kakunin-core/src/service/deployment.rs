@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::bound::BoundKeys;
 use super::error::Error;
 use super::genesis::{self, TokenSecret};
 use super::keys::ApiKeys;
@@ -284,6 +285,7 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         tenants: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),
         serials: Serials::default(),
+        bound: BoundKeys::default(),
         api_keys: ApiKeys::load(&parts).await?,
         crls: Crls::default(),
         parts,

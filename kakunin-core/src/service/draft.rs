@@ -105,10 +105,10 @@ impl<'p> Draft<'p> {
         self.add(agent, record.asked_by(self.by.clone()))
     }
 
-    /// Forgets the evidence against an agent, whose new certificate was just pushed.
-    pub(super) fn reinstate(&mut self, agent: &AgentId) {
+    /// Begins an agent's account anew, whose certificate was just pushed.
+    pub(super) fn certified(&mut self, agent: &AgentId, reinstates: bool) {
         if let Some(entry) = self.agents.get_mut(agent) {
-            entry.forget();
+            entry.certified(reinstates);
         }
     }
 
@@ -180,7 +180,9 @@ impl<'p> Draft<'p> {
         if let Some(assessment) = assessment {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
-            entry.record(time, &facts, &assessment);
+            if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
+                entry.record(time, act, &assessment);
+            }
             observed.score = assessment.score;
             self.act_on(agent, serial, index, &assessment, policy, model, &mut observed)?;
         }

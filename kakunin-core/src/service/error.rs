@@ -24,6 +24,12 @@ pub enum Error {
     /// The workload keeps the key, so nobody else signs with it.
     #[error("the key of this agent is with its workload; sign there")]
     KeyElsewhere,
+    /// A join token that opens nothing. Which of the reasons it is stays unsaid.
+    #[error("the join token is not known, was used, or is too old; ask for another")]
+    JoinToken,
+    /// A join token is to live too long.
+    #[error("a join token lives 1 s to 10 min")]
+    JoinTokenLife,
     /// What was asked for does not fit the agent or its state.
     #[error(transparent)]
     Agent(#[from] AgentError),
@@ -76,6 +82,8 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::Exists(_) => "exists",
             Self::KeyElsewhere => "key_elsewhere",
+            Self::JoinToken => "join_token_invalid",
+            Self::JoinTokenLife => "join_token_life",
             Self::Agent(e) => e.code(),
             Self::Csr(e) => e.code(),
             Self::TooManyEvents(_) => "too_many_events",

@@ -11,6 +11,7 @@ use crate::key::KeyRef;
 use crate::log::record::Control;
 use crate::revoke::{Cause, Revocation};
 use crate::risk::{Band, Day, Family, Score, Thresholds};
+use crate::time::UnixTime;
 
 /// A certificate of an agent, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,11 +144,11 @@ impl Kakunin {
         let now = inner.now();
         inner
             .with_agent(tenant, agent, |entry| {
-                let score = inner.parts.model.current(&entry.history, now).min(entry.score);
+                let (score, band) = inner.standing_of(entry, now);
                 Risk {
                     agent: entry.row.agent.clone(),
                     score,
-                    band: inner.policy.thresholds.band(score),
+                    band,
                     thresholds: inner.policy.thresholds,
                     evidence: Family::ranked(&entry.evidence),
                     days: entry.history.days(now),
@@ -186,6 +187,12 @@ impl Kakunin {
 }
 
 impl Inner {
+    /// An agent's score and band now; they fall while nothing happens.
+    pub(super) fn standing_of(&self, entry: &AgentEntry, now: UnixTime) -> (Score, Band) {
+        let score = self.parts.model.current(&entry.history, now).min(entry.score);
+        (score, self.policy.thresholds.band(score))
+    }
+
     async fn with_agent<T>(
         &self,
         tenant: &TenantId,

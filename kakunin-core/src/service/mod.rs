@@ -3,7 +3,9 @@
 //! | file | does |
 //! |---|---|
 //! | `deployment.rs`, `genesis.rs`, `system.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
-//! | `lifecycle.rs`, `certify.rs`, `signing.rs` | register, change, retire; certify, renew; sign |
+//! | `lifecycle.rs`, `signing.rs` | register, change, retire; sign |
+//! | `certify.rs`, `renewal.rs`, `bound.rs`, `usage.rs` | certify, renew; whose key is whose; what a certificate was used for |
+//! | `enrol.rs` | agents that get and renew their certificates themselves |
 //! | `observe.rs` | takes events in, scores them |
 //! | `revoking.rs`, `inbox.rs` | revokes, halts, holds, releases; tells key provider and people |
 //! | `publish.rs`, `status.rs` | CRLs and chain; a certificate by its serial |
@@ -13,11 +15,13 @@
 //! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
 //! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
 
+mod bound;
 mod certify;
 mod commit;
 mod dedup;
 mod deployment;
 mod draft;
+mod enrol;
 mod error;
 mod genesis;
 mod inbox;
@@ -28,11 +32,13 @@ mod observe;
 mod projection;
 mod publish;
 mod reading;
+mod renewal;
 mod revoking;
 mod signing;
 mod status;
 mod system;
 mod tenant;
+mod usage;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,6 +46,7 @@ use std::sync::Arc;
 pub use certify::KeySource;
 pub use deployment::{Config, Parts};
 pub use draft::{EventStatus, Observed};
+pub use enrol::MAX_JOIN_TOKEN_LIFE;
 pub use error::Error;
 pub use inbox::{Notification, NotificationKind};
 pub use lifecycle::{CertificateEntry, Risk};
@@ -85,6 +92,7 @@ struct Inner {
     tenants: async_lock::RwLock<HashMap<TenantId, Option<Arc<Tenant>>>>,
     live: Arc<LiveRevocations>,
     serials: status::Serials,
+    bound: bound::BoundKeys,
     api_keys: keys::ApiKeys,
     crls: publish::Crls,
 }

@@ -4,13 +4,15 @@
 //! replay cannot come to another state than life did.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::dedup::{Seen, Window};
 use super::inbox::Item;
+use super::usage::Usage;
+use crate::access::JoinTokenFacts;
 use crate::agent::{Agent, AgentState, Document};
 use crate::error::StoreError;
-use crate::event::Facts;
-use crate::id::{AgentId, Serial};
+use crate::id::{AgentId, IssuerId, Serial};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
 use crate::log::leaf::Act;
@@ -28,6 +30,8 @@ pub(super) struct AgentEntry {
     pub(super) score: Score,
     /// What each family contributed to the score.
     pub(super) evidence: [u32; 4],
+    /// What its certificate was used for; in memory and snapshots, as the history.
+    pub(super) usage: Arc<Usage>,
     pub(super) seen: Seen,
 }
 
@@ -39,6 +43,9 @@ pub(super) struct AgentRow {
     pub(super) plan: Option<Plan>,
     pub(super) band: Band,
     pub(super) halt: Option<Halt>,
+    /// The join token that may be redeemed.
+    #[serde(default)]
+    pub(super) join: Option<JoinTokenFacts>,
     warned_on: Option<u64>,
     alerted_on: Option<u64>,
 }
@@ -49,6 +56,9 @@ pub(super) struct CertificateState {
     pub(super) facts: Issued,
     pub(super) profile: Profile,
     pub(super) key: Option<KeyRef>,
+    /// Its key identifier; `None` for what was planned and given up, whose key may be asked for again.
+    #[serde(default)]
+    pub(super) key_id: Option<IssuerId>,
     pub(super) constraints: Option<Document>,
     pub(super) standing: Standing,
 }
@@ -63,10 +73,12 @@ pub(super) enum Standing {
 }
 
 /// An issuance that is under way, or was cut off.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Plan {
     pub(super) planned: Option<PlannedKeyId>,
     pub(super) key: Option<KeyRef>,
+    #[serde(default)]
+    pub(super) key_id: Option<IssuerId>,
     pub(super) facts: Option<(Issued, Profile)>,
 }
 
@@ -112,6 +124,7 @@ impl AgentEntry {
             plan: None,
             band: Band::Low,
             halt: None,
+            join: None,
             warned_on: None,
             alerted_on: None,
         })
@@ -123,6 +136,7 @@ impl AgentEntry {
             history: History::default(),
             score: Score::default(),
             evidence: [0; 4],
+            usage: Arc::default(),
             seen: Seen::default(),
         }
     }
@@ -132,14 +146,24 @@ impl AgentEntry {
     }
 
     /// Takes an assessed event into the history.
-    pub(super) fn record(&mut self, at: UnixTime, facts: &Facts, assessment: &Assessment) {
-        self.history.record(at, facts, assessment);
+    pub(super) fn record(&mut self, at: UnixTime, act: &Act, assessment: &Assessment) {
+        self.history.record(at, &act.facts, assessment);
+        Usage::note(&mut self.usage, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
 
-    /// Forgets the evidence, when somebody decides to trust the agent again.
-    pub(super) fn forget(&mut self) {
-        (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
+    /// Begins the account of a new certificate. One that follows a revocation or hold is somebody's
+    /// decision to trust the agent again: the evidence is forgotten.
+    pub(super) fn certified(&mut self, reinstates: bool) {
+        self.usage = Arc::default();
+        if reinstates {
+            (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
+        }
+    }
+
+    /// The keys of its certificates.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (IssuerId, AgentId)> {
+        self.row.certificates.iter().filter_map(|c| c.key_id).map(|key| (key, self.row.agent.id))
     }
 
     pub(super) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
@@ -192,12 +216,11 @@ pub(super) fn fold(entry: &mut AgentEntry, record: &Record, model: &dyn RiskMode
     match &record.body {
         Body::Event(act, _) if act.score.is_some() => {
             let assessment = model.assess(&entry.history, prior, record.time, &act.facts);
-            entry.record(record.time, &act.facts, &assessment);
+            entry.record(record.time, act, &assessment);
         }
         Body::Control(control) => {
-            // A certificate after a revocation is somebody's decision to trust the agent again.
-            if let Control::CertificateIssued { reinstates: true, .. } = &**control {
-                entry.forget();
+            if let Control::CertificateIssued { reinstates, .. } = &**control {
+                entry.certified(*reinstates);
             }
         }
         Body::Event(..) => {}
@@ -225,28 +248,30 @@ fn apply_control(
             row.alerted_on = Some(record.time.millis() / DAY);
             changes.push(Item::about(record, index).impersonated().change()?);
         }
+        Control::JoinTokenCreated(facts) => row.join = Some(*facts),
+        Control::JoinTokenRedeemed { .. } => row.join = None,
         Control::KeyPlanned { planned, .. } => {
-            row.plan = Some(Plan { planned: Some(planned.clone()), key: None, facts: None });
+            row.plan = Some(Plan { planned: Some(planned.clone()), ..Plan::default() });
         }
-        Control::KeyBound { key, .. } => {
-            let plan = row.plan.get_or_insert(Plan { planned: None, key: None, facts: None });
+        Control::KeyBound { key, key_id, .. } => {
+            let plan = row.plan.get_or_insert_default();
             plan.key.clone_from(key);
+            plan.key_id = Some(*key_id);
         }
         Control::KeyAbandoned { .. } => row.plan = None,
         Control::CertificatePlanned { facts, profile } => {
-            row.plan.get_or_insert(Plan { planned: None, key: None, facts: None }).facts =
-                Some((*facts, *profile));
+            row.plan.get_or_insert_default().facts = Some((*facts, *profile));
         }
-        Control::CertificateIssued { facts, certificate, reinstates, constraints } => {
+        Control::CertificateIssued { facts, certificate, reinstates, constraints, .. } => {
             if *reinstates {
                 (row.band, row.halt) = (Band::Low, None);
             }
-            let plan = row.plan.take();
-            let profile = plan.as_ref().and_then(|p| p.facts).map_or_else(Profile::default, |(_, p)| p);
+            let plan = row.plan.take().unwrap_or_default();
             row.certificates.push(CertificateState {
                 facts: *facts,
-                profile,
-                key: plan.and_then(|p| p.key),
+                profile: plan.facts.map_or_else(Profile::default, |(_, profile)| profile),
+                key: plan.key,
+                key_id: plan.key_id,
                 constraints: constraints.clone(),
                 standing: Standing::Good,
             });
@@ -320,7 +345,14 @@ fn revoke(
         };
         let profile = Profile::default();
         let standing = Standing::Good;
-        row.certificates.push(CertificateState { facts, profile, key, constraints: None, standing });
+        row.certificates.push(CertificateState {
+            facts,
+            profile,
+            key,
+            key_id: None,
+            constraints: None,
+            standing,
+        });
     } else if row.agent.state != AgentState::Retired && row.agent.certificate == Some(revocation.serial) {
         // An older one, superseded by renewal, takes nothing away from its agent.
         row.agent.state = AgentState::Suspended;

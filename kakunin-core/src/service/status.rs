@@ -100,7 +100,11 @@ impl Kakunin {
 }
 
 impl Inner {
-    async fn stored_certificate(&self, tenant: &Tenant, serial: &Serial) -> Result<Vec<u8>, Error> {
+    pub(super) async fn stored_certificate(
+        &self,
+        tenant: &Tenant,
+        serial: &Serial,
+    ) -> Result<Vec<u8>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let row = self.parts.state.get(&log, Kind::Certificate, serial.as_bytes()).await?;
         let row = row.ok_or(Error::NotFound("certificate"))?;

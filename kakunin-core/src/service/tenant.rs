@@ -1,7 +1,7 @@
 //! One tenant: its sequencer, which decides everything that depends on order, and how it is loaded.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_channel::oneshot;
 
@@ -30,6 +30,9 @@ const REPLAY_STEP: usize = 4_096;
 const SCAN_STEP: usize = 4_096;
 /// Key of the snapshot's index among the histories; shorter than any agent's.
 const SNAPSHOT_KEY: &[u8] = b"index";
+
+/// What follows an agent's identifier in the key of what it used; its history has nothing there.
+const USAGE: &[u8] = b"u";
 
 /// One tenant of the deployment.
 #[derive(Debug)]
@@ -142,6 +145,7 @@ impl Sequencer {
             let mut value: Vec<u8> = scores.into_iter().flat_map(u32::to_be_bytes).collect();
             value.extend(entry.history.encode());
             changes.push(put(id.as_bytes(), value));
+            changes.push(projection::set(Kind::Risk, usage_key(id), &*entry.usage)?);
         }
         inner.parts.state.put(self.ledger.log(), &changes).await?;
         (self.snapshot_at, self.snapshot_time) = (self.ledger.size(), inner.now());
@@ -163,6 +167,7 @@ impl Sequencer {
         self.replay(inner, &log, applied, folded).await?;
         if let LogId::Tenant(tenant) = &log {
             inner.serials.remember_all(tenant, self.projection.serials.keys().copied());
+            inner.bound.remember(self.projection.agents.values().flat_map(AgentEntry::keys));
         }
         self.snapshot_at = folded;
         self.ledger.settled();
@@ -177,8 +182,12 @@ impl Sequencer {
                 folded = u64::from_be_bytes(value.as_slice().try_into().map_err(|_| corrupt())?);
                 continue;
             }
-            let id = AgentId::from_bytes(key.as_slice().try_into().map_err(|_| corrupt())?);
-            let Some(entry) = self.projection.agents.get_mut(&id) else { continue };
+            let (id, usage) = key.split_first_chunk::<16>().ok_or_else(corrupt)?;
+            let Some(entry) = self.projection.agents.get_mut(&AgentId::from_bytes(*id)) else { continue };
+            if usage == USAGE {
+                entry.usage = serde_json::from_slice(&value).map(Arc::new).map_err(|_| corrupt())?;
+                continue;
+            }
             let (scores, history) = value.split_at_checked(20).ok_or_else(corrupt)?;
             let mut scores = scores.chunks_exact(4).map(|c| c.iter().fold(0, |n, b| n << 8 | u32::from(*b)));
             entry.score = crate::risk::Score::from_millionths(scores.next().unwrap_or_default());
@@ -270,6 +279,10 @@ async fn load_rows(inner: &Inner, log: &LogId) -> Result<Projection, Error> {
         }
     }
     Ok(projection)
+}
+
+fn usage_key(agent: &AgentId) -> Vec<u8> {
+    [agent.as_bytes().as_slice(), USAGE].concat()
 }
 
 /// Every row of a kind.

@@ -3,10 +3,14 @@
 //! Nothing else is read from a request, and nothing else is written into one: names and extensions come
 //! from policy.
 
+use sha2::{Digest, Sha256};
+
+use crate::brand::KEY_BINDING_LABEL;
 use crate::crypto::PublicKey;
+use crate::id::{Serial, hex_encode};
 use crate::key::{KeyAlgorithm, Signature, Spki, SpkiError};
 use crate::x509::der::{DerError, Reader, Writer};
-use crate::x509::pem;
+use crate::x509::{pem, weak};
 
 /// Most octets of a request that is looked at.
 pub const MAX_REQUEST_LEN: usize = 16 * 1024;
@@ -24,6 +28,17 @@ pub enum CsrError {
     /// The signature is not by the key in the request.
     #[error("the request is not signed by the key it names; sign it with that key")]
     NotPossessed,
+    /// A modulus with a small factor, or of the form of CVE-2017-15361.
+    #[error("the RSA key was made by a broken generator; make another, with another library")]
+    Weak,
+    /// The key has a certificate already.
+    #[error("the key has, or had, a certificate already; make a fresh key for each")]
+    Duplicate,
+    /// A renewal by request lacks the signature of the current key.
+    #[error(
+        "the current key did not sign the key binding; send `key_binding`, made with the key of the certificate that is renewed"
+    )]
+    NotBound,
 }
 
 impl CsrError {
@@ -34,24 +49,49 @@ impl CsrError {
             Self::Malformed => "csr_malformed",
             Self::Key(e) => e.code(),
             Self::NotPossessed => "csr_not_possessed",
+            Self::Weak => "key_weak",
+            Self::Duplicate => "key_in_use",
+            Self::NotBound => "key_not_bound",
         }
     }
 }
 
-/// The public key of a request in DER or PEM, if the request shows possession of the private one.
-///
-/// # Errors
-/// [`CsrError`].
-pub fn proven_key(request: &[u8]) -> Result<Spki, CsrError> {
-    if request.len() > MAX_REQUEST_LEN {
-        return Err(CsrError::Malformed);
-    }
-    match core::str::from_utf8(request) {
-        Ok(text) if text.contains("-----BEGIN") => {
-            let blocks = pem::decode(pem::CERTIFICATE_REQUEST, text).map_err(|_| CsrError::Malformed)?;
-            blocks.first().ok_or(CsrError::Malformed).and_then(|der| check(der))
+/// A request that shows possession of the private key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The public key.
+    pub key: Spki,
+    /// SHA-256 of the request, DER.
+    pub sha256: [u8; 32],
+}
+
+impl Proven {
+    /// Reads a request in DER or PEM, and checks its signature and its key.
+    ///
+    /// # Errors
+    /// [`CsrError`].
+    pub fn read(request: &[u8]) -> Result<Self, CsrError> {
+        if request.len() > MAX_REQUEST_LEN {
+            return Err(CsrError::Malformed);
         }
-        _ => check(request),
+        match core::str::from_utf8(request) {
+            Ok(text) if text.contains("-----BEGIN") => {
+                let blocks = pem::decode(pem::CERTIFICATE_REQUEST, text).map_err(|_| CsrError::Malformed)?;
+                blocks.first().ok_or(CsrError::Malformed).and_then(|der| Self::of(der))
+            }
+            _ => Self::of(request),
+        }
+    }
+
+    fn of(der: &[u8]) -> Result<Self, CsrError> {
+        Ok(Self { key: check(der)?, sha256: Sha256::digest(der).into() })
+    }
+
+    /// What the key of the certificate `serial` signs to say that this request's key shall follow it:
+    /// `kakunin-key-binding:<serial>:<SHA-256 of the request in hex>`.
+    #[must_use]
+    pub fn binding_text(&self, serial: &Serial) -> String {
+        format!("{KEY_BINDING_LABEL}:{serial}:{}", hex_encode(&self.sha256))
     }
 }
 
@@ -60,6 +100,9 @@ fn check(der: &[u8]) -> Result<Spki, CsrError> {
     let spki = Spki::from_der(parts.spki)?;
     if parts.algorithm != spki.algorithm().signature_algorithm() {
         return Err(CsrError::NotPossessed);
+    }
+    if spki.rsa_modulus().is_some_and(weak::is_weak) {
+        return Err(CsrError::Weak);
     }
     let key = PublicKey::parse(&spki)?;
     key.verify(parts.info, parts.signature).map_err(|_| CsrError::NotPossessed)?;

@@ -20,3 +20,4 @@ pub mod crl;
 pub mod lint;
 #[cfg(feature = "service")]
 pub(crate) mod tbs;
+mod weak;

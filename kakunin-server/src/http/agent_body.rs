@@ -294,6 +294,8 @@ pub(crate) struct CertificateBody {
     pub(crate) profile: String,
     pub(crate) issued_at: String,
     pub(crate) expires_at: String,
+    /// When two thirds of its life are over: the time to renew it.
+    pub(crate) renew_after: String,
     pub(crate) revoked_at: Option<String>,
     pub(crate) revocation_reason: Option<String>,
 }
@@ -320,6 +322,7 @@ impl CertificateBody {
             profile: text_of(&entry.profile),
             issued_at: facts.not_before.to_string(),
             expires_at: facts.not_after.to_string(),
+            renew_after: facts.renew_after().to_string(),
             revoked_at: entry.revocation.map(|r| r.at.to_string()),
             revocation_reason: entry.revocation.map(|r| text_of(&r.cause)),
         }

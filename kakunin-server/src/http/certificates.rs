@@ -3,8 +3,9 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::id::{AgentId, Serial};
-use kakunin_core::issue::Profile;
+use base64ct::{Base64, Encoding};
+use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Error as ServiceError, KeySource};
@@ -15,7 +16,7 @@ use utoipa::ToSchema;
 use super::agent_body::{CertificateBody, text_of};
 use super::agents::agent_id;
 use super::app::App;
-use super::auth::{Caller, Operator};
+use super::auth::Operator;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json};
 use super::schema::ModelHashText;
@@ -23,7 +24,7 @@ use super::schema::ModelHashText;
 /// How long it lives.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-enum ProfileName {
+pub(crate) enum ProfileName {
     /// One hour.
     Ephemeral,
     /// 24 hours.
@@ -73,9 +74,13 @@ pub(crate) struct RenewBody {
     /// Not together with `csr`.
     #[schema(inline)]
     key_algorithm: Option<Algorithm>,
-    /// PKCS#10 request, PEM, of an agent that keeps its own key.
+    /// PKCS#10 request, PEM, of an agent that keeps its own key. A fresh key for each certificate.
     #[schema(max_length = 16384)]
     csr: Option<String>,
+    /// With `csr`: base64 of a signature with the key of the certificate that is renewed, over
+    /// `kakunin-key-binding:<its serial number>:<SHA-256 of the request's DER, lower-case hex>`.
+    #[schema(max_length = 1024)]
+    key_binding: Option<String>,
 }
 
 impl From<ProfileName> for Profile {
@@ -123,10 +128,18 @@ pub(crate) async fn certify(
     let source = source(body.csr.as_deref(), body.key_algorithm)?;
     let profile = body.profile.unwrap_or_default().into();
     let certificate = caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await?;
-    issued(&app, &caller, &id, &certificate.facts.serial, &certificate.der).await
+    issued(&app, caller.tenant(), &certificate).await
 }
 
-/// Replaces the certificate of an active agent: the old one is superseded in the same moment.
+/// A signature as it is sent.
+pub(crate) fn binding(text: &str) -> Result<Vec<u8>, ApiError> {
+    Base64::decode_vec(text)
+        .map_err(|_| ApiError::unprocessable("key_not_bound", "`key_binding` is a signature in base64"))
+}
+
+/// Replaces the certificate of an active agent: the old one is superseded in the same moment. In the
+/// medium band the profile is at most `elevated`, above it `high-risk`. Whoever asks attests the model and
+/// approves the registered scope.
 #[utoipa::path(
     operation_id = "renewCertificate",
     post, path = "/api/v1/agents/{id}/renew", tag = "certificates", request_body = RenewBody,
@@ -145,22 +158,30 @@ pub(crate) async fn renew(
     let id = agent_id(&id)?;
     let attested = body.model_hash.parse().map_err(kakunin_core::agent::AgentError::from)?;
     let source = source(body.csr.as_deref(), body.key_algorithm)?;
+    let binding = body.key_binding.as_deref().map(binding).transpose()?;
+    let source = match (source, &binding) {
+        (KeySource::Request(request), Some(binding)) => KeySource::Bound(request, binding),
+        (_, Some(_)) => {
+            return Err(ApiError::unprocessable("key_ambiguous", "send `key_binding` only with `csr`"));
+        }
+        (source, None) => source,
+    };
     let profile = body.profile.unwrap_or_default().into();
     let renewed = caller.kakunin(&app).renew(caller.tenant(), &id, &attested, profile, source).await?;
-    issued(&app, &caller, &id, &renewed.facts.serial, &renewed.der).await
+    issued(&app, caller.tenant(), &renewed).await
 }
 
-async fn issued(
+/// What whoever asked for a certificate gets.
+pub(crate) async fn issued(
     app: &App,
-    caller: &Caller,
-    id: &AgentId,
-    serial: &Serial,
-    der: &[u8],
+    tenant: &TenantId,
+    certificate: &Certificate,
 ) -> Result<Response, ApiError> {
-    let agent = app.kakunin.agent(caller.tenant(), id).await?;
-    let all = app.kakunin.certificates(caller.tenant(), id).await?;
-    let entry =
-        all.iter().find(|c| c.facts.serial == *serial).ok_or(ServiceError::NotFound("certificate"))?;
+    let Certificate { facts, der } = certificate;
+    let agent = app.kakunin.agent(tenant, &facts.agent).await?;
+    let all = app.kakunin.certificates(tenant, &facts.agent).await?;
+    let entry = all.iter().find(|c| c.facts.serial == facts.serial);
+    let entry = entry.ok_or(ServiceError::NotFound("certificate"))?;
     let chain =
         [app.kakunin.issuer(), app.kakunin.root()].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
     let body = CertificateBody {

@@ -11,6 +11,7 @@ use kakunin_core::access::Role;
 use kakunin_core::agent::AgentError;
 use kakunin_core::error::StoreError;
 use kakunin_core::service::Error as ServiceError;
+use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -148,9 +149,12 @@ impl From<ServiceError> for ApiError {
         let status = match &error {
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
             ServiceError::Exists(_)
+            | ServiceError::Csr(CsrError::Duplicate)
             | ServiceError::KeyElsewhere
             | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
+            ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
             ServiceError::Agent(_)
+            | ServiceError::JoinTokenLife
             | ServiceError::Csr(_)
             | ServiceError::TooManyEvents(_)
             | ServiceError::TooManyStreams
@@ -165,6 +169,9 @@ impl From<ServiceError> for ApiError {
             let retry_after = Some(5);
             let sentence = "the server cannot do this now; its log says why";
             return Self { retry_after, ..Self::new(status, code, sentence) };
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return Self::unauthorized(code, &error.to_string());
         }
         Self::new(status, code, error.to_string())
     }

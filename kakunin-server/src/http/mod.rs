@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
 //! | `agents.rs`, `certificates.rs`, `orders.rs`, `agent_body.rs` | agents and their certificates |
+//! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
 //! | `gateway.rs` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
@@ -19,6 +20,7 @@ mod audit;
 mod auth;
 mod certificates;
 mod dialect;
+mod enrol;
 mod error;
 mod event_body;
 mod events;

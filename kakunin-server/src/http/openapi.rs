@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    access, agents, audit, certificates, events, gateway, health, message, orders, pki, risk, verify,
+    access, agents, audit, certificates, enrol, events, gateway, health, message, orders, pki, risk, verify,
 };
 
 #[derive(OpenApi)]
@@ -16,6 +16,7 @@ use super::{
     ),
     paths(
         agents::create, agents::list, agents::get, agents::patch, agents::retire,
+        enrol::create_token, enrol::enrol, enrol::renew,
         certificates::certify, certificates::renew, orders::halt, orders::sign,
         certificates::revoke, certificates::hold, certificates::release,
         events::create, events::batch, events::list, risk::risk, risk::notifications,

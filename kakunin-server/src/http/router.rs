@@ -15,7 +15,8 @@ use kakunin_core::time::Clock;
 use super::app::{ApiOptions, App};
 use super::error::{ApiError, frame};
 use super::{
-    access, agents, audit, certificates, events, gateway, health, message, openapi, orders, pki, risk, verify,
+    access, agents, audit, certificates, enrol, events, gateway, health, message, openapi, orders, pki, risk,
+    verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -38,6 +39,9 @@ pub fn router(
         .route("/agents/{id}", get(agents::get).patch(agents::patch).delete(agents::retire))
         .route("/agents/{id}/certify", post(certificates::certify))
         .route("/agents/{id}/renew", post(certificates::renew))
+        .route("/agents/{id}/join-tokens", post(enrol::create_token))
+        .route("/enroll", post(enrol::enrol))
+        .route("/enroll/renew", post(enrol::renew))
         .route("/agents/{id}/halt", post(orders::halt))
         .route("/agents/{id}/sign", post(orders::sign))
         .route("/agents/{id}/risk", get(risk::risk))

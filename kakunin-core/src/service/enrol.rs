@@ -1,0 +1,162 @@
+//! Agents that get and renew their certificates themselves, with no API key: a join token for the first
+//! one, the current key for every other.
+
+use super::certify::Order;
+use super::error::Error;
+use super::lifecycle::known;
+use super::projection::set;
+use super::{Kakunin, KeySource};
+use crate::access::{JoinToken, JoinTokenFacts, JoinTokenId, KeyHash};
+use crate::agent::{AgentError, AgentState};
+use crate::error::StoreError;
+use crate::event::ShortName;
+use crate::id::{AgentId, Serial, TenantId, hex_decode, hex_encode};
+use crate::issue::{Certificate, Profile};
+use crate::log::record::Control;
+use crate::log::sink::LogId;
+use crate::state::{Change, Kind};
+use crate::time::{MINUTE, SECOND};
+use crate::x509::extensions::ModelHash;
+
+/// The longest life of a join token, in milliseconds.
+pub const MAX_JOIN_TOKEN_LIFE: u64 = 10 * MINUTE;
+
+/// A join token in the vault.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Row {
+    sha256: String,
+    tenant: TenantId,
+    agent: AgentId,
+}
+
+impl Kakunin {
+    /// Makes a token with which an agent's process gets the agent's certificate, once, within `life`
+    /// milliseconds. A token made before for the same agent is void. Its text is in the answer and nowhere
+    /// else.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Agent`] if the agent is retired; [`Error::JoinTokenLife`].
+    pub async fn create_join_token(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        profile: Profile,
+        life: u64,
+    ) -> Result<(JoinTokenFacts, JoinToken), Error> {
+        if !(SECOND..=MAX_JOIN_TOKEN_LIFE).contains(&life) {
+            return Err(Error::JoinTokenLife);
+        }
+        let inner = &self.inner;
+        let tenant = inner.tenant(tenant).await?;
+        let id = JoinTokenId::generate(inner.now(), &*inner.parts.entropy)?;
+        let token = JoinToken::generate(&id, &*inner.parts.entropy)?;
+        let hash = token.hash().ok_or(Error::JoinToken)?;
+        let row = Row { sha256: hex_encode(hash.as_bytes()), tenant: tenant.id.clone(), agent: *agent };
+        // The vault before the record that names it: what is on record works.
+        inner.parts.state.put(&LogId::System, &[set(Kind::Vault, row_key(&id), &row)?]).await?;
+        let decided = inner
+            .decide(&tenant, self.by.clone(), |draft| {
+                let entry = known(draft, agent)?;
+                let state = entry.row.agent.state;
+                if state == AgentState::Retired {
+                    return Err(AgentError::State { state, step: "be given a join token" }.into());
+                }
+                let void = entry.row.join.map(|old| old.id);
+                let facts = JoinTokenFacts { id, profile, expires_at: draft.time.plus(life) };
+                draft.push(*agent, None, Control::JoinTokenCreated(facts))?;
+                Ok((facts, void))
+            })
+            .await;
+        match decided {
+            Ok((facts, void)) => {
+                self.forget(void).await;
+                Ok((facts, token))
+            }
+            Err(error) => {
+                self.forget(Some(id)).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the agent of a join token its certificate, for the key of a PKCS#10 request in DER or PEM. Of
+    /// several calls with one token one succeeds; the token is used up by it, also if signing fails then.
+    ///
+    /// # Errors
+    /// [`Error::JoinToken`] for a token that is unknown, used, void or too old; else as
+    /// [`Kakunin::certify`].
+    pub async fn enrol(&self, token: &str, request: &[u8]) -> Result<(TenantId, Certificate), Error> {
+        let inner = &self.inner;
+        let (id, hash) = JoinToken::open(token).ok_or(Error::JoinToken)?;
+        let stored = inner.parts.state.get(&LogId::System, Kind::Vault, &row_key(&id)).await?;
+        let corrupt = || StoreError::Corrupt("a join token does not decode".into());
+        let row: Row = serde_json::from_slice(&stored.ok_or(Error::JoinToken)?).map_err(|_| corrupt())?;
+        let kept = KeyHash::from_bytes(hex_decode(&row.sha256).ok_or_else(corrupt)?);
+        if !kept.matches(&hash) {
+            return Err(Error::JoinToken);
+        }
+        let tenant = inner.tenant(&row.tenant).await?;
+        let join = {
+            let sequencer = inner.settled(&tenant).await?;
+            sequencer.projection.agents.get(&row.agent).and_then(|entry| entry.row.join)
+        };
+        let join = join.filter(|facts| facts.id == id).ok_or(Error::JoinToken)?;
+        let order = Order {
+            tenant: &tenant,
+            agent: &row.agent,
+            profile: join.profile,
+            by: ShortName::try_from(format!("join:{id}")).ok(),
+            renews: None,
+            join: Some(id),
+        };
+        let issued = inner.fulfil(&order, KeySource::Request(request)).await?;
+        self.forget(Some(id)).await;
+        Ok((tenant.id.clone(), issued))
+    }
+
+    /// Renews a certificate at the word of its own key: see [`Kakunin::renew`] and [`KeySource::Bound`].
+    /// The profile stays, or becomes shorter with the agent's band. The agent attests its model; its scope
+    /// is the registered one, and is not on record as approved anew.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; else as [`Kakunin::renew`].
+    pub async fn renew_own(
+        &self,
+        serial: &Serial,
+        attested: &ModelHash,
+        request: &[u8],
+        binding: &[u8],
+    ) -> Result<(TenantId, Certificate), Error> {
+        let inner = &self.inner;
+        let tenant = inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
+        let tenant = inner.tenant(&tenant).await?;
+        let (agent, profile) = {
+            let sequencer = inner.settled(&tenant).await?;
+            let projection = &sequencer.projection;
+            let agent = *projection.serials.get(serial).ok_or(Error::NotFound("certificate"))?;
+            let entry = projection.agents.get(&agent).ok_or(Error::NotFound("agent"))?;
+            let certificate = entry.certificate(serial).ok_or(Error::NotFound("certificate"))?;
+            let state = entry.row.agent.state;
+            if entry.row.agent.certificate != Some(*serial) || inner.now() > certificate.facts.not_after {
+                return Err(AgentError::State { state, step: "renew with an old certificate" }.into());
+            }
+            (agent, certificate.profile)
+        };
+        let itself = ShortName::try_from(format!("agent:{agent}")).ok();
+        let source = KeySource::Bound(request, binding);
+        let renewed = self.renew_as(&tenant, &agent, (attested, false), profile, source, itself).await?;
+        Ok((tenant.id.clone(), renewed))
+    }
+
+    // A row that stays opens nothing: the record says which token stands.
+    async fn forget(&self, token: Option<JoinTokenId>) {
+        if let Some(id) = token {
+            let gone = Change { kind: Kind::Vault, key: row_key(&id), value: None };
+            let _ = self.inner.parts.state.put(&LogId::System, &[gone]).await;
+        }
+    }
+}
+
+fn row_key(id: &JoinTokenId) -> Vec<u8> {
+    format!("join-token/{id}").into_bytes()
+}

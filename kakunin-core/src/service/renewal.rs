@@ -1,0 +1,143 @@
+//! Renewing a certificate: what has to be shown for it, what it may be, and what the record says of it.
+
+use super::certify::Order;
+use super::error::Error;
+use super::projection::AgentEntry;
+use super::tenant::Tenant;
+use super::{Inner, Kakunin, KeySource};
+use crate::agent::{AgentError, AgentState, Document};
+use crate::crypto::PublicKey;
+use crate::error::StoreError;
+use crate::event::ShortName;
+use crate::id::{AgentId, Serial, TenantId};
+use crate::issue::{Certificate, Profile};
+use crate::key::Spki;
+use crate::log::record::{KeyBinding, Renewal};
+use crate::risk::{Band, Score};
+use crate::scope::{Scope, ScopeSet};
+use crate::x509::certificate::CertificateView;
+use crate::x509::csr::{CsrError, Proven};
+use crate::x509::extensions::{AgentClaims, ModelHash};
+
+/// The certificate that is replaced.
+pub(super) struct Replaced {
+    pub(super) serial: Serial,
+    key: Spki,
+    claims: AgentClaims,
+    /// Whether whoever orders the renewal may approve the scope.
+    approves: bool,
+}
+
+impl Kakunin {
+    /// Gives an active agent a new certificate in place of the one it has, which is revoked as superseded
+    /// in the same append. Its evidence stays. Whoever asks attests which model the agent runs, and
+    /// approves the registered scope; the record says both, and what changed, was unused and was refused.
+    ///
+    /// In the medium band the profile is at most [`Profile::Elevated`], above it [`Profile::HighRisk`].
+    ///
+    /// # Errors
+    /// [`Error::Agent`] if the attested model is not the registered one, or the agent is not active;
+    /// [`Error::Csr`] if a request is not bound to the current key; else as [`Kakunin::certify`].
+    pub async fn renew(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        attested: &ModelHash,
+        profile: Profile,
+        source: KeySource<'_>,
+    ) -> Result<Certificate, Error> {
+        let tenant = self.inner.tenant(tenant).await?;
+        self.renew_as(&tenant, agent, (attested, true), profile, source, self.by.clone()).await
+    }
+
+    pub(super) async fn renew_as(
+        &self,
+        tenant: &Tenant,
+        agent: &AgentId,
+        (attested, approves): (&ModelHash, bool),
+        profile: Profile,
+        source: KeySource<'_>,
+        by: Option<ShortName>,
+    ) -> Result<Certificate, Error> {
+        let inner = &self.inner;
+        let replaced = inner.replaced(tenant, agent, approves).await?;
+        let order = Order { tenant, agent, profile, by, renews: Some((attested, &replaced)), join: None };
+        let renewed = inner.fulfil(&order, source).await?;
+        // The old key: a provider that does not answer now is asked again later.
+        let _ = inner.run_key_tasks(tenant).await;
+        Ok(renewed)
+    }
+}
+
+impl Inner {
+    async fn replaced(&self, tenant: &Tenant, agent: &AgentId, approves: bool) -> Result<Replaced, Error> {
+        let (state, serial) = {
+            let sequencer = self.settled(tenant).await?;
+            let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
+            (entry.row.agent.state, entry.row.agent.certificate)
+        };
+        let serial = serial.filter(|_| state == AgentState::Active);
+        let serial = serial.ok_or(AgentError::State { state, step: "renew its certificate" })?;
+        let der = self.stored_certificate(tenant, &serial).await?;
+        let corrupt = || StoreError::Corrupt("a stored certificate does not parse".into());
+        let view = CertificateView::parse(&der, &self.place.arc).map_err(|_| corrupt())?;
+        let key = Spki::from_der(view.spki).map_err(|_| corrupt())?;
+        let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;
+        Ok(Replaced { serial, key, claims, approves })
+    }
+}
+
+impl Replaced {
+    /// That the holder of the current key wants the requested one to follow it.
+    pub(super) fn binding(&self, request: &Proven, signature: Option<&[u8]>) -> Result<KeyBinding, CsrError> {
+        let signature = signature.ok_or(CsrError::NotBound)?;
+        let text = request.binding_text(&self.serial);
+        let key = PublicKey::parse(&self.key)?;
+        key.verify(text.as_bytes(), signature).map_err(|_| CsrError::NotBound)?;
+        Ok(KeyBinding::new(self.serial, request.sha256, signature))
+    }
+
+    /// What the record says of the renewal of this certificate.
+    pub(super) fn renewal(
+        &self,
+        entry: &AgentEntry,
+        attested: &ModelHash,
+        (score, band): (Score, Band),
+    ) -> Renewal {
+        let (old, new) = (&self.claims, &entry.row.agent.spec);
+        let lacking = |of: &ScopeSet, here: &ScopeSet| -> Vec<Scope> {
+            of.iter().filter(|scope| !here.as_slice().contains(scope)).cloned().collect()
+        };
+        let pinned = new.constraints.as_ref().map(Document::sha256);
+        let changed = [
+            ("model_hash", old.model_hash != new.model_hash),
+            ("environment", old.environment != new.environment),
+            ("constraints", old.constraints != pinned),
+        ];
+        Renewal {
+            replaces: self.serial,
+            attested: *attested,
+            approved: self.approves.then(|| new.scope.clone()),
+            added: lacking(&new.scope, &old.scope),
+            removed: lacking(&old.scope, &new.scope),
+            changed: changed
+                .into_iter()
+                .filter(|(_, differs)| *differs)
+                .map(|(name, _)| name.to_owned())
+                .collect(),
+            score,
+            band,
+            unused: entry.usage.unused(&old.scope),
+            refused: entry.usage.refused(),
+        }
+    }
+}
+
+/// The longest life a renewal gives to an agent in that band.
+pub(super) const fn longest(band: Band) -> Profile {
+    match band {
+        Band::Low => Profile::Standard,
+        Band::Medium => Profile::Elevated,
+        Band::Warning | Band::Revoke => Profile::HighRisk,
+    }
+}

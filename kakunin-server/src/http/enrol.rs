@@ -1,0 +1,157 @@
+//! Agents that get and renew their certificates themselves, with no API key.
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use kakunin_core::agent::AgentError;
+use kakunin_core::time::SECOND;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::agent_body::{CertificateBody, text_of};
+use super::agents::agent_id;
+use super::app::App;
+use super::auth::Operator;
+use super::certificates::{ProfileName, binding, issued};
+use super::error::{ApiError, ErrorBody};
+use super::json::{Data, Json};
+use super::peer::client_address;
+use super::schema::ModelHashText;
+
+/// Whoever has no key, within the limit of its address.
+pub(crate) struct Stranger;
+
+impl FromRequestParts<App> for Stranger {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        app.limits.nobody(client_address(parts, &app.options.trusted_proxies)).map(|()| Self)
+    }
+}
+
+/// A join token to be made. Send `{}` for the defaults.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTokenBody {
+    /// After how many seconds it is refused; 600 if not given.
+    #[serde(default, deserialize_with = "super::json::whole::optional")]
+    #[schema(minimum = 1, maximum = 600)]
+    expires_in: Option<u64>,
+    /// How long the certificate lives.
+    #[schema(inline)]
+    profile: Option<ProfileName>,
+}
+
+/// A join token.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TokenBody {
+    id: String,
+    agent_id: String,
+    profile: String,
+    expires_at: String,
+    /// The token itself, once: it is kept nowhere.
+    token: String,
+}
+
+/// Makes a token with which the agent's process gets the agent's certificate, once. An older one is void.
+#[utoipa::path(
+    operation_id = "createJoinToken",
+    post, path = "/api/v1/agents/{id}/join-tokens", tag = "enrolment", request_body = NewTokenBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 201, description = "Made.", body = Data<TokenBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn create_token(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<NewTokenBody>,
+) -> Result<Response, ApiError> {
+    let id = agent_id(&id)?;
+    let life = body.expires_in.unwrap_or(600).saturating_mul(SECOND);
+    let profile = body.profile.unwrap_or_default().into();
+    let (facts, token) = caller.kakunin(&app).create_join_token(caller.tenant(), &id, profile, life).await?;
+    let data = TokenBody {
+        id: facts.id.to_string(),
+        agent_id: id.to_string(),
+        profile: text_of(&facts.profile),
+        expires_at: facts.expires_at.to_string(),
+        token: token.reveal().to_owned(),
+    };
+    Ok((StatusCode::CREATED, Data { data }).into_response())
+}
+
+/// An agent's process that joins.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EnrolBody {
+    #[schema(max_length = 128)]
+    join_token: String,
+    /// PKCS#10 request, PEM. Nothing but the key is read from it.
+    #[schema(max_length = 16384)]
+    csr: String,
+}
+
+/// Gives an agent its certificate for a join token and a request, without an API key. Of several calls
+/// with one token one succeeds.
+#[utoipa::path(
+    operation_id = "enrollAgent",
+    post, path = "/api/v1/enroll", tag = "enrolment", request_body = EnrolBody, security(()),
+    responses(
+        (status = 201, description = "Issued.", body = Data<CertificateBody>),
+        (status = "4XX", description = "Refused; 401 for a token that opens nothing.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn enrol(
+    State(app): State<App>,
+    _: Stranger,
+    Json(body): Json<EnrolBody>,
+) -> Result<Response, ApiError> {
+    let (tenant, certificate) = app.kakunin.enrol(&body.join_token, body.csr.as_bytes()).await?;
+    issued(&app, &tenant, &certificate).await
+}
+
+/// An agent's process that renews.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RenewOwnBody {
+    /// The certificate that is renewed.
+    #[schema(pattern = "^[0-9A-F]{32}$")]
+    serial_number: String,
+    /// The model that the agent runs now: attested, and compared with what is registered.
+    #[schema(value_type = ModelHashText)]
+    model_hash: String,
+    /// PKCS#10 request, PEM, of a fresh key.
+    #[schema(max_length = 16384)]
+    csr: String,
+    /// Base64 of a signature with the key of the certificate that is renewed, over
+    /// `kakunin-key-binding:<serial number>:<SHA-256 of the request's DER, lower-case hex>`.
+    #[schema(max_length = 1024)]
+    key_binding: String,
+}
+
+/// Renews a certificate at the word of its own key, without an API key. The profile stays, or becomes
+/// shorter with the agent's risk band; the scope is the registered one.
+#[utoipa::path(
+    operation_id = "renewOwnCertificate",
+    post, path = "/api/v1/enroll/renew", tag = "enrolment", request_body = RenewOwnBody, security(()),
+    responses(
+        (status = 201, description = "Issued.", body = Data<CertificateBody>),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn renew(
+    State(app): State<App>,
+    _: Stranger,
+    Json(body): Json<RenewOwnBody>,
+) -> Result<Response, ApiError> {
+    let serial = body.serial_number.parse().map_err(|_| ApiError::not_found("certificate"))?;
+    let attested = body.model_hash.parse().map_err(AgentError::from)?;
+    let binding = binding(&body.key_binding)?;
+    let request = body.csr.as_bytes();
+    let (tenant, certificate) = app.kakunin.renew_own(&serial, &attested, request, &binding).await?;
+    issued(&app, &tenant, &certificate).await
+}
