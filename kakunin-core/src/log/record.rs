@@ -145,6 +145,13 @@ pub enum Control {
         /// Under which identifier.
         planned: PlannedKeyId,
     },
+    /// `key.task_delayed`: the provider could not be told, and is told further.
+    KeyTaskDelayed {
+        /// Which key, or the identifier under which one was planned.
+        key: KeyRef,
+        /// What it is to be told.
+        action: KeyAction,
+    },
     /// `certificate.planned`: this serial is about to be signed.
     CertificatePlanned {
         /// What the certificate will say.
@@ -192,6 +199,20 @@ pub enum Control {
     },
     /// `revocation.changed`, in the issuer's revocation log.
     RevocationChanged(RevocationChange),
+}
+
+/// What a key provider is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyAction {
+    /// To refuse to sign, for now.
+    Disable,
+    /// To sign again.
+    Enable,
+    /// To refuse for ever, and to delete.
+    Retire,
+    /// To retire whatever was made under a planned identifier.
+    Sweep,
 }
 
 /// Which certificate authority.
@@ -293,6 +314,7 @@ impl Control {
             Self::KeyPlanned { .. } => "key.planned",
             Self::KeyBound { .. } => "key.bound",
             Self::KeyAbandoned { .. } => "key.abandoned",
+            Self::KeyTaskDelayed { .. } => "key.task_delayed",
             Self::CertificatePlanned { .. } => "certificate.planned",
             Self::CertificateIssued { .. } => "certificate.issued",
             Self::CertificateRevoked { .. } => "certificate.revoked",
@@ -328,6 +350,7 @@ impl Control {
             Self::AgentHalted { .. } => 27,
             Self::JoinTokenCreated(_) => 28,
             Self::JoinTokenRedeemed { .. } => 29,
+            Self::KeyTaskDelayed { .. } => 30,
             Self::BandChanged { .. } => 33,
             Self::PossessionMissing => 34,
             Self::RevocationChanged(_) => 48,

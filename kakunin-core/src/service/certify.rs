@@ -139,7 +139,7 @@ impl Inner {
             Err(error) => Err(error),
         };
         if issued.is_err() {
-            // The error that matters is the first one; what is left over is swept at the next start.
+            // The error that matters is the first one.
             let _ = self.abandon(order.tenant, order.agent).await;
         }
         issued
@@ -234,27 +234,21 @@ impl Inner {
 
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
     pub(super) async fn abandon(&self, tenant: &Tenant, agent: &AgentId) -> Result<(), Error> {
-        let orphan = self
-            .decide(tenant, None, |draft| {
-                let Some(plan) = known(draft, agent)?.row.plan.clone() else {
-                    return Ok(None);
-                };
-                if let Some((facts, _)) = plan.facts {
-                    let revocation = revocation(&facts, Cause::Abandoned, draft.time);
-                    draft.revoke(revocation, None)?;
-                }
-                if let Some(planned) = &plan.planned {
-                    draft.push(*agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
-                }
-                Ok(plan.planned)
-            })
-            .await?;
-        if let Some(planned) = orphan {
-            let held = self.parts.keys.list().await?;
-            for orphan in held.into_iter().filter(|k| k.planned == planned) {
-                self.parts.keys.retire(&orphan.key).await?;
+        self.decide(tenant, None, |draft| {
+            let Some(plan) = known(draft, agent)?.row.plan.clone() else {
+                return Ok(());
+            };
+            if let Some((facts, _)) = plan.facts {
+                let revocation = revocation(&facts, Cause::Abandoned, draft.time);
+                draft.revoke(revocation, None)?;
             }
-        }
+            if let Some(planned) = &plan.planned {
+                draft.push(*agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.run_key_tasks(tenant).await;
         Ok(())
     }
 }

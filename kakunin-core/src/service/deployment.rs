@@ -221,7 +221,7 @@ impl Inner {
             self.abandon(tenant, &agent).await?;
         }
         // A provider that is down must not keep the tenant from being served; the tasks stay.
-        let _ = self.run_key_tasks(tenant).await;
+        self.run_key_tasks(tenant).await;
         Ok(())
     }
 }
@@ -288,6 +288,7 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         bound: BoundKeys::default(),
         api_keys: ApiKeys::load(&parts).await?,
         crls: Crls::default(),
+        tended: std::sync::Mutex::default(),
         parts,
     };
     let tenants = scan(&inner, &LogId::System, Kind::Agent).await?;

@@ -41,6 +41,8 @@ pub enum NotificationKind {
     AgentHalted,
     /// Somebody uses its certificate or serial without its key; once a day and agent.
     ImpersonationSuspected,
+    /// The key provider could not be told to disable, enable or delete a key; it is tried further.
+    KeyTaskDelayed,
 }
 
 /// An item in the making.
@@ -75,6 +77,10 @@ impl Item {
 
     pub(super) fn impersonated(self) -> Self {
         self.with(|item| Notification { kind: NotificationKind::ImpersonationSuspected, ..item })
+    }
+
+    pub(super) fn key_delayed(self) -> Self {
+        self.with(|item| Notification { kind: NotificationKind::KeyTaskDelayed, ..item })
     }
 
     fn with(self, change: impl FnOnce(Notification) -> Notification) -> Self {

@@ -181,7 +181,7 @@ impl Kakunin {
             })
             .await?;
         // The identity is gone already; a provider that does not answer now is asked again later.
-        let _ = inner.run_key_tasks(&tenant).await;
+        inner.run_key_tasks(&tenant).await;
         Ok(())
     }
 }

@@ -7,7 +7,7 @@
 //! | `certify.rs`, `renewal.rs`, `bound.rs`, `usage.rs` | certify, renew; whose key is whose; what a certificate was used for |
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
 //! | `observe.rs` | takes events in, scores them |
-//! | `revoking.rs`, `inbox.rs` | revokes, halts, holds, releases; tells key provider and people |
+//! | `revoking.rs`, `tending.rs`, `inbox.rs` | revokes, halts, holds, releases; tells key provider and people |
 //! | `publish.rs`, `status.rs` | CRLs and chain; a certificate by its serial |
 //! | `reading.rs` | the log as its owner reads it |
 //! | `keys.rs` | who may call the API |
@@ -38,6 +38,7 @@ mod signing;
 mod status;
 mod system;
 mod tenant;
+mod tending;
 mod usage;
 
 use std::collections::HashMap;
@@ -54,6 +55,7 @@ pub use publish::PublishedCrl;
 pub use reading::{Page, Recorded};
 pub use signing::Signed;
 pub use status::CertificateStatus;
+pub use tending::Tended;
 
 use crate::event::ShortName;
 use crate::id::TenantId;
@@ -95,6 +97,7 @@ struct Inner {
     bound: bound::BoundKeys,
     api_keys: keys::ApiKeys,
     crls: publish::Crls,
+    tended: std::sync::Mutex<Tended>,
 }
 
 /// What decides over scores.

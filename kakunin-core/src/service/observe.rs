@@ -177,7 +177,7 @@ impl Inner {
         let revoked = |o: &Observed| o.revoked && o.status == EventStatus::Scored;
         if result.as_ref().is_ok_and(|all| all.iter().any(revoked)) {
             // What fails stays in the store and is tried again with the next decision or start.
-            let _ = self.run_key_tasks(tenant).await;
+            self.run_key_tasks(tenant).await;
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::id::{AgentId, IssuerId, Serial};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
 use crate::log::leaf::Act;
+pub(super) use crate::log::record::KeyAction;
 use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Cause, Halt, Revocation};
 use crate::risk::{Assessment, Band, History, Prior, RiskModel, Score};
@@ -87,14 +88,10 @@ pub(super) struct Plan {
 pub(super) struct KeyTask {
     pub(super) key: KeyRef,
     pub(super) task: KeyAction,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum KeyAction {
-    Disable,
-    Enable,
-    Retire,
+    pub(super) agent: AgentId,
+    pub(super) serial: Option<Serial>,
+    /// Whether people were told that it takes long.
+    pub(super) told: bool,
 }
 
 /// Agents of one tenant.
@@ -258,7 +255,11 @@ fn apply_control(
             plan.key.clone_from(key);
             plan.key_id = Some(*key_id);
         }
-        Control::KeyAbandoned { .. } => row.plan = None,
+        Control::KeyAbandoned { planned } => {
+            row.plan = None;
+            changes.push(task(row, index, record.serial, KeyTask::sweep(planned))?);
+        }
+        Control::KeyTaskDelayed { .. } => changes.push(Item::about(record, index).key_delayed().change()?),
         Control::CertificatePlanned { facts, profile } => {
             row.plan.get_or_insert_default().facts = Some((*facts, *profile));
         }
@@ -364,7 +365,7 @@ fn stand(
     row: &mut AgentRow,
     index: u64,
     serial: &Serial,
-    (standing, task): (Standing, KeyAction),
+    (standing, action): (Standing, KeyAction),
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
     let certificate = row.certificates.iter_mut().find(|c| c.facts.serial == *serial);
@@ -372,10 +373,20 @@ fn stand(
         .ok_or_else(|| StoreError::Corrupt("a record concerns a certificate that was never issued".into()))?;
     certificate.standing = standing;
     if let Some(key) = certificate.key.clone() {
-        // By index: a later task of the same key is another row, and tasks are done in order.
-        changes.push(set(Kind::Plan, index.to_be_bytes().to_vec(), &KeyTask { key, task })?);
+        changes.push(task(row, index, Some(*serial), (key, action))?);
     }
     Ok(())
+}
+
+fn task(
+    row: &AgentRow,
+    index: u64,
+    serial: Option<Serial>,
+    (key, task): (KeyRef, KeyAction),
+) -> Result<Change, StoreError> {
+    let task = KeyTask { key, task, agent: row.agent.id, serial, told: false };
+    // By index: a later task of the same key is another row, and tasks are done in order.
+    set(Kind::Plan, index.to_be_bytes().to_vec(), &task)
 }
 
 fn remember(entry: &mut AgentEntry, at: UnixTime, act: &Act, changes: &mut Vec<Change>) {

@@ -64,7 +64,7 @@ impl Kakunin {
         let order = Order { tenant, agent, profile, by, renews: Some((attested, &replaced)), join: None };
         let renewed = inner.fulfil(&order, source).await?;
         // The old key: a provider that does not answer now is asked again later.
-        let _ = inner.run_key_tasks(tenant).await;
+        inner.run_key_tasks(tenant).await;
         Ok(renewed)
     }
 }

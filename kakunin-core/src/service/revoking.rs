@@ -1,19 +1,15 @@
 //! Taking identities away, for whatever cause: one path, idempotent, never undone. Holds beside it.
 
+use super::Kakunin;
 use super::draft::{Draft, revocation};
 use super::error::Error;
 use super::lifecycle::known;
-use super::projection::{CertificateState, KeyAction, KeyTask, Standing};
-use super::tenant::{Tenant, scan};
-use super::{Inner, Kakunin};
+use super::projection::{CertificateState, Standing};
 use crate::agent::{AgentError, AgentState, Note};
-use crate::error::StoreError;
 use crate::id::{AgentId, HaltId, Serial, TenantId};
 use crate::key::Signature;
 use crate::log::record::Control;
-use crate::log::sink::LogId;
 use crate::revoke::{Cause, Halt, Revocation, RevocationChange};
-use crate::state::{Change, Kind};
 
 impl Kakunin {
     /// Revokes a certificate. The first cause stands: revoking it again gives the first revocation.
@@ -40,7 +36,7 @@ impl Kakunin {
             })
             .await?;
         // The identity is gone already; a provider that does not answer now is asked again later.
-        let _ = inner.run_key_tasks(&tenant).await;
+        inner.run_key_tasks(&tenant).await;
         Ok(revoked)
     }
 
@@ -79,7 +75,7 @@ impl Kakunin {
                 Ok(halt)
             })
             .await?;
-        let _ = inner.run_key_tasks(&tenant).await;
+        inner.run_key_tasks(&tenant).await;
         Ok(halted)
     }
 
@@ -138,7 +134,7 @@ impl Kakunin {
                 Ok(hold)
             })
             .await?;
-        let _ = inner.run_key_tasks(&tenant).await;
+        inner.run_key_tasks(&tenant).await;
         Ok(held)
     }
 
@@ -164,39 +160,8 @@ impl Kakunin {
                 Ok(draft.push(agent, Some(*serial), Control::CertificateReleased { issuer })?)
             })
             .await?;
-        inner.run_key_tasks(&tenant).await
-    }
-}
-
-impl Inner {
-    /// Tells the key provider what was decided. A task is removed once it is done, so that a provider
-    /// that is down, or a crash, only delays it.
-    pub(super) async fn run_key_tasks(&self, tenant: &Tenant) -> Result<(), Error> {
-        let log = LogId::Tenant(tenant.id.clone());
-        for (key, value) in scan(self, &log, Kind::Plan).await? {
-            let task: KeyTask = serde_json::from_slice(&value)
-                .map_err(|_| StoreError::Corrupt("a key task does not decode".into()))?;
-            let keys = &self.parts.keys;
-            match task.task {
-                KeyAction::Disable => keys.disable(&task.key).await?,
-                KeyAction::Enable => keys.enable(&task.key).await?,
-                KeyAction::Retire => {
-                    // At once, and then for good.
-                    keys.disable(&task.key).await.or_else(already_gone)?;
-                    keys.retire(&task.key).await.or_else(already_gone)?;
-                }
-            }
-            self.parts.state.put(&log, &[Change { kind: Kind::Plan, key, value: None }]).await?;
-        }
+        inner.run_key_tasks(&tenant).await;
         Ok(())
-    }
-}
-
-// A key that the provider no longer has cannot sign: that is what the task is for.
-fn already_gone(error: crate::key::SignError) -> Result<(), crate::key::SignError> {
-    match error {
-        crate::key::SignError::NotFound(_) | crate::key::SignError::Refused { .. } => Ok(()),
-        other => Err(other),
     }
 }
 

@@ -10,6 +10,7 @@ use super::draft::{Draft, Observed};
 use super::error::Error;
 use super::ledger::Ledger;
 use super::projection::{self, AgentEntry, DedupRow, Projection};
+use super::tending::Attempts;
 use crate::error::StoreError;
 use crate::event::{Event, TokenKey};
 use crate::id::{AgentId, Serial, TenantId};
@@ -42,6 +43,7 @@ pub(super) struct Tenant {
     /// Events that wait for whoever holds the sequencer next.
     queue: Mutex<Vec<Job>>,
     pub(super) sequencer: async_lock::Mutex<Sequencer>,
+    pub(super) attempts: async_lock::Mutex<Attempts>,
 }
 
 /// A caller's events, and where its answer goes.
@@ -83,7 +85,13 @@ impl Tenant {
             snapshot_time: inner.now(),
         };
         sequencer.reload(inner).await?;
-        Ok(Self { id, tokens, queue: Mutex::default(), sequencer: async_lock::Mutex::new(sequencer) })
+        Ok(Self {
+            id,
+            tokens,
+            queue: Mutex::default(),
+            sequencer: async_lock::Mutex::new(sequencer),
+            attempts: async_lock::Mutex::default(),
+        })
     }
 
     pub(super) fn enqueue(&self, job: Job) {

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kakunin_core::service::Tended;
 use kakunin_core::time::{SECOND, UnixTime};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -35,7 +36,47 @@ pub(crate) struct Health {
     version: &'static str,
 }
 
-const OK: Health = Health { status: "ok", version: env!("CARGO_PKG_VERSION") };
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Readiness.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Readiness {
+    /// `ok`, or `degraded` while the key provider cannot be told what was decided: certificates are refused
+    /// all the same.
+    status: &'static str,
+    version: &'static str,
+    /// Keys that are yet to be disabled, enabled or deleted.
+    key_tasks_left: usize,
+    /// Tenants whose last attempt to do so failed.
+    key_tasks_failing: usize,
+}
+
+fn readiness(app: &App) -> Response {
+    let Tended { left, failing, .. } = app.kakunin.tended();
+    let status = if failing == 0 { "ok" } else { "degraded" };
+    let body = Readiness { status, version: VERSION, key_tasks_left: left, key_tasks_failing: failing };
+    axum::Json(body).into_response()
+}
+
+/// Figures for Prometheus, in its text format.
+#[utoipa::path(
+    operation_id = "getMetrics",
+    get, path = "/metrics", tag = "health", security(()),
+    responses((status = 200, description = "Figures.", body = String, content_type = "text/plain"),
+        (status = "4XX", description = "Refused.", body = ErrorBody)),
+)]
+pub(crate) async fn metrics(State(app): State<App>) -> Response {
+    let Tended { left, failing, .. } = app.kakunin.tended();
+    let text = format!(
+        "# HELP kakunin_key_tasks_left Keys that are yet to be disabled, enabled or deleted.\n\
+         # TYPE kakunin_key_tasks_left gauge\n\
+         kakunin_key_tasks_left {left}\n\
+         # HELP kakunin_key_tasks_failing Tenants whose last attempt to do so failed.\n\
+         # TYPE kakunin_key_tasks_failing gauge\n\
+         kakunin_key_tasks_failing {failing}\n"
+    );
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
 
 /// The process answers.
 #[utoipa::path(
@@ -45,26 +86,26 @@ const OK: Health = Health { status: "ok", version: env!("CARGO_PKG_VERSION") };
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
 pub(crate) async fn live() -> Response {
-    axum::Json(OK).into_response()
+    axum::Json(Health { status: "ok", version: VERSION }).into_response()
 }
 
 /// Store and keys can be used: certificates can be issued and events recorded.
 #[utoipa::path(
     operation_id = "getReadiness",
     get, path = "/readyz", tag = "health", security(()),
-    responses((status = 200, description = "It can work.", body = Health),
+    responses((status = 200, description = "It can work.", body = Readiness),
         (status = 503, description = "It cannot; its log says why.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     // Asking keys to sign costs; strangers may ask, and within a second they get the same answer.
     if app.ready.lately(app.now()) {
-        return axum::Json(OK).into_response();
+        return readiness(&app);
     }
     match app.kakunin.check().await {
         Ok(()) => {
             app.ready.confirmed(app.now());
-            axum::Json(OK).into_response()
+            readiness(&app)
         }
         Err(error) => {
             let mut refusal = super::error::ApiError::from(error).into_response();

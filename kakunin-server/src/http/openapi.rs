@@ -23,7 +23,7 @@ use super::{
         gateway::check, audit::log,
         access::create_tenant, access::create_key, access::list_keys, access::revoke_key,
         verify::verify, message::verify, pki::full, pki::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
-        health::live, health::ready,
+        health::live, health::ready, health::metrics,
     ),
     security(("api_key" = [])),
 )]

@@ -233,6 +233,12 @@ impl NotificationBody {
                 "Agent was halted",
                 format!("Somebody stopped the agent: {cause}."),
             ),
+            NotificationKind::KeyTaskDelayed => (
+                "system_alert",
+                "warning",
+                "Key provider cannot be reached",
+                "A key is yet to be disabled, enabled or deleted, and is tried further. The certificate's standing is in force all the same.".to_owned(),
+            ),
             NotificationKind::ImpersonationSuspected => {
                 let message =
                     "Somebody uses its certificate or serial number without its key. Its score is unchanged.";

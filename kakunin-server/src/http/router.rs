@@ -69,6 +69,7 @@ pub fn router(
         .nest("/api/v1", api)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(frame))
         .with_state(app);

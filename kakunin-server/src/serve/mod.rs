@@ -13,14 +13,16 @@ mod tls;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use kakunin_core::service::Kakunin;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use options::{ServeError, ServeOptions, Tls};
 pub use wire::Deployment;
 
-use crate::http;
+use crate::http::{self, chain};
 
 /// A server that listens.
 #[derive(Debug)]
@@ -79,9 +81,32 @@ impl Server {
     /// [`ServeError`] if the histories could not be stored; nothing acknowledged is lost.
     pub async fn serve(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
         let Self { listener, tls, router, deployment } = self;
+        let tending = tokio::spawn(tend(deployment.kakunin.clone()));
         listener::serve(listener, tls, router, stop).await;
+        // What it leaves undone is stored, and done after the next start.
+        tending.abort();
         deployment.kakunin.snapshot().await?;
         Ok(())
+    }
+}
+
+/// Tells the key provider what it has yet to be told, for as long as the server runs.
+async fn tend(kakunin: Kakunin) {
+    let mut failing = 0;
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        match kakunin.tend().await {
+            Ok(tended) if tended.failing != failing => {
+                failing = tended.failing;
+                tracing::warn!(
+                    left = tended.left,
+                    tenants = failing,
+                    "key tasks that the provider has yet to do"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = %chain(&error), "key tasks could not be read"),
+        }
     }
 }
 

@@ -1,0 +1,165 @@
+//! What was decided and the key provider has yet to be told: stored with the decision, tried until done.
+//!
+//! A decision takes effect without it: whoever asks for a certificate's standing gets the new answer, and
+//! the key's own refusal follows when the provider can be reached.
+
+use std::sync::PoisonError;
+
+use super::error::Error;
+use super::lifecycle::known;
+use super::projection::{KeyAction, KeyTask, set};
+use super::tenant::{Tenant, scan};
+use super::{Inner, Kakunin};
+use crate::error::StoreError;
+use crate::key::{KeyRef, PlannedKeyId, SignError};
+use crate::log::record::Control;
+use crate::log::sink::LogId;
+use crate::state::{Change, Kind};
+use crate::time::{SECOND, UnixTime};
+
+/// The longest wait between two attempts, in milliseconds.
+const MAX_WAIT: u64 = 60 * SECOND;
+/// After how many attempts in vain people are told.
+const PATIENCE: u32 = 3;
+
+/// How the work of one tenant goes. Held while it is done, so that tasks of one key keep their order.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    failures: u32,
+    next: UnixTime,
+}
+
+/// What is left to tell the key provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// Keys to be disabled, enabled, retired or looked for, over all tenants that are loaded.
+    pub left: usize,
+    /// Tenants whose last attempt failed.
+    pub failing: usize,
+}
+
+impl Kakunin {
+    /// Tells the key provider what it has yet to be told, for every tenant that is loaded and whose turn it
+    /// is: after a failure the next attempt waits 1 s, then twice as long, at most a minute. To be called
+    /// about once a second; after three attempts in vain an item in the inbox says so.
+    ///
+    /// # Errors
+    /// What the store says. A provider that fails is no error: it is counted.
+    pub async fn tend(&self) -> Result<Tended, Error> {
+        let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
+        let mut tended = Tended::default();
+        for tenant in tenants {
+            let mut attempts = tenant.attempts.lock().await;
+            let left = self.inner.attempt(&tenant, &mut attempts).await?;
+            tended.left += left;
+            tended.failing += usize::from(left > 0 && attempts.failures > 0);
+        }
+        *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner) = tended;
+        Ok(tended)
+    }
+
+    /// What the last call of [`Kakunin::tend`] left.
+    #[must_use]
+    pub fn tended(&self) -> Tended {
+        *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Tells the key provider at once, unless somebody is at it, or it failed a moment ago: then
+    /// [`Kakunin::tend`] does it. Nobody who takes an identity away waits for a provider that is down.
+    pub(super) async fn run_key_tasks(&self, tenant: &Tenant) {
+        if let Some(mut attempts) = tenant.attempts.try_lock() {
+            // What fails stays in the store.
+            let _ = self.attempt(tenant, &mut attempts).await;
+        }
+    }
+
+    /// Works off what is stored, if it is time, and says how much is left.
+    async fn attempt(&self, tenant: &Tenant, attempts: &mut Attempts) -> Result<usize, Error> {
+        let log = LogId::Tenant(tenant.id.clone());
+        let tasks = scan(self, &log, Kind::Plan).await?;
+        if tasks.is_empty() || self.now() < attempts.next {
+            return Ok(tasks.len());
+        }
+        let mut stuck: Vec<(Vec<u8>, KeyTask)> = Vec::new();
+        for (row, value) in tasks {
+            let task: KeyTask = serde_json::from_slice(&value)
+                .map_err(|_| StoreError::Corrupt("a key task does not decode".into()))?;
+            // Tasks of one key are done in their order; those of others need not wait for it.
+            let waits = stuck.iter().any(|(_, before)| before.key == task.key);
+            if waits || self.perform(&task).await.is_err() {
+                stuck.push((row, task));
+                continue;
+            }
+            self.parts.state.put(&log, &[Change { kind: Kind::Plan, key: row, value: None }]).await?;
+        }
+        let left = stuck.len();
+        if left == 0 {
+            *attempts = Attempts::default();
+            return Ok(0);
+        }
+        attempts.failures = attempts.failures.saturating_add(1);
+        let wait = SECOND.saturating_mul(1 << attempts.failures.min(7).saturating_sub(1)).min(MAX_WAIT);
+        attempts.next = self.now().plus(wait);
+        if attempts.failures >= PATIENCE {
+            for (row, task) in stuck {
+                self.tell(tenant, &log, row, task).await?;
+            }
+        }
+        Ok(left)
+    }
+
+    async fn perform(&self, task: &KeyTask) -> Result<(), SignError> {
+        let keys = &self.parts.keys;
+        match task.task {
+            KeyAction::Disable => keys.disable(&task.key).await.or_else(cannot_sign),
+            KeyAction::Enable => keys.enable(&task.key).await.or_else(cannot_sign),
+            KeyAction::Retire => {
+                // At once, and then for good.
+                keys.disable(&task.key).await.or_else(cannot_sign)?;
+                keys.retire(&task.key).await.or_else(cannot_sign)
+            }
+            KeyAction::Sweep => {
+                let planned = PlannedKeyId::parse(task.key.as_str());
+                let held = keys.list().await?.into_iter().filter(|k| Some(&k.planned) == planned.as_ref());
+                for orphan in held {
+                    keys.retire(&orphan.key).await.or_else(cannot_sign)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a delay on record and into the inbox, once.
+    async fn tell(&self, tenant: &Tenant, log: &LogId, row: Vec<u8>, task: KeyTask) -> Result<(), Error> {
+        if task.told {
+            return Ok(());
+        }
+        let (agent, serial) = (task.agent, task.serial);
+        let (key, action) = (task.key.clone(), task.task);
+        self.decide(tenant, None, |draft| {
+            known(draft, &agent)?;
+            Ok(draft.push(agent, serial, Control::KeyTaskDelayed { key, action })?)
+        })
+        .await?;
+        let told = KeyTask { told: true, ..task };
+        Ok(self.parts.state.put(log, &[set(Kind::Plan, row, &told)?]).await?)
+    }
+}
+
+impl KeyTask {
+    /// A key that may have been made by a call that never returned.
+    pub(super) fn sweep(planned: &PlannedKeyId) -> (KeyRef, KeyAction) {
+        (KeyRef::new(planned.as_str()), KeyAction::Sweep)
+    }
+}
+
+// A key that the provider no longer has, or refuses, cannot sign: that is what most tasks are for. One that
+// was to be enabled stays without use, and its agent's next certificate has another.
+fn cannot_sign(error: SignError) -> Result<(), SignError> {
+    match error {
+        SignError::NotFound(_) | SignError::Refused { .. } => Ok(()),
+        other => Err(other),
+    }
+}

@@ -1,0 +1,224 @@
+//! A key provider that is down, slow to come back, or has lost a key: decisions take effect without it, and
+//! it is told until it has done what was decided.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use kakunin_core::agent::{AgentState, NewAgent};
+use kakunin_core::event::{Attribution, Event, Outcome};
+use kakunin_core::id::{AgentId, Serial, TenantId};
+use kakunin_core::issue::Profile;
+use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer};
+use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::service::{Config, Kakunin, KeySource, NotificationKind, Parts, Tended};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::time::{DAY, ManualClock, SECOND, UnixTime};
+use kakunin_kms::local::LocalKeys;
+use pollster::block_on;
+
+const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
+
+/// Software keys whose administration can be cut off: for every key, or for some.
+#[derive(Debug)]
+struct Cut {
+    keys: LocalKeys,
+    all: Mutex<bool>,
+    some: Mutex<BTreeSet<KeyRef>>,
+    calls: Mutex<usize>,
+}
+
+impl Cut {
+    fn off(&self, key: &KeyRef) -> Result<(), SignError> {
+        *self.calls.lock().unwrap() += 1;
+        if *self.all.lock().unwrap() || self.some.lock().unwrap().contains(key) {
+            return Err(SignError::unavailable("disable", key, "timeout"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl KeyProvider for Cut {
+    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
+        let made = self.keys.generate(planned, algorithm).await?;
+        // The worst case: it was made, and its maker does not hear of it.
+        self.off(&made)?;
+        Ok(made)
+    }
+
+    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
+        self.keys.open(key).await
+    }
+
+    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.off(key)?;
+        self.keys.disable(key).await
+    }
+
+    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.off(key)?;
+        self.keys.enable(key).await
+    }
+
+    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.off(key)?;
+        self.keys.retire(key).await
+    }
+
+    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
+        self.off(&KeyRef::new(""))?;
+        self.keys.list().await
+    }
+}
+
+struct World {
+    kakunin: Kakunin,
+    parts: Parts,
+    clock: Arc<ManualClock>,
+    keys: Arc<Cut>,
+    acme: TenantId,
+}
+
+fn config() -> Config {
+    let mut config = Config::new("agents.example").unwrap();
+    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    config
+}
+
+fn world() -> World {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let keys = Arc::new(Cut {
+        keys: LocalKeys::ephemeral(),
+        all: Mutex::default(),
+        some: Mutex::default(),
+        calls: Mutex::default(),
+    });
+    let mut parts = Parts::new(MemoryStore::new(), keys.clone());
+    parts.clock = clock.clone();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    let acme = "acme".parse().unwrap();
+    block_on(kakunin.create_tenant(&acme)).unwrap();
+    World { kakunin, parts, clock, keys, acme }
+}
+
+impl World {
+    fn agent(&self) -> (AgentId, Serial, KeyRef) {
+        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
+        let issued = block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, P256)).unwrap();
+        let all = block_on(self.kakunin.certificates(&self.acme, &agent)).unwrap();
+        (agent, issued.facts.serial, all.last().unwrap().key.clone().unwrap())
+    }
+
+    fn cut(&self, all: bool) {
+        *self.keys.all.lock().unwrap() = all;
+    }
+
+    fn signs(&self, key: &KeyRef) -> bool {
+        block_on(self.keys.keys.open(key)).is_ok_and(|signer| block_on(signer.sign(b"m")).is_ok())
+    }
+
+    /// What is left after a round, `after` milliseconds from the start.
+    fn tend(&self, after: u64) -> (usize, usize) {
+        self.clock.set(NOW.plus(after));
+        let tended = block_on(self.kakunin.tend()).unwrap();
+        assert_eq!(tended, self.kakunin.tended());
+        (tended.left, tended.failing)
+    }
+
+    fn delays_told(&self) -> usize {
+        let inbox = block_on(self.kakunin.notifications(&self.acme, None, 100)).unwrap();
+        inbox.iter().filter(|(_, item)| item.kind == NotificationKind::KeyTaskDelayed).count()
+    }
+
+    fn reopened(self) -> Self {
+        let kakunin = block_on(Kakunin::open(config(), self.parts.clone())).unwrap();
+        block_on(kakunin.load()).unwrap();
+        Self { kakunin, ..self }
+    }
+}
+
+#[test]
+fn an_automatic_revocation_is_in_force_while_the_provider_is_down_and_reaches_it_later() {
+    let w = world();
+    let (agent, serial, key) = w.agent();
+    w.cut(true);
+    let denied = |n: u32| {
+        let mut event = Event::new(serial, format!("delete:a{n}").parse().unwrap(), Outcome::Denied);
+        event.attribution = Attribution::Signed;
+        block_on(w.kakunin.observe(&w.acme, event)).unwrap().revoked
+    };
+    assert!((0..10_000).any(denied));
+    let reason = w.kakunin.revocations().reason(&w.kakunin.issuer().id(), &serial).unwrap();
+    assert_eq!(reason, Some(Reason::PrivilegeWithdrawn));
+    assert_eq!(block_on(w.kakunin.agent(&w.acme, &agent)).unwrap().state, AgentState::Suspended);
+    assert!(w.signs(&key), "nobody could tell the provider");
+    // Attempts wait longer and longer, and people are told once.
+    let calls = || *w.keys.calls.lock().unwrap();
+    let before = calls();
+    assert_eq!((w.tend(10), calls()), ((1, 1), before), "not again at once");
+    assert_eq!((w.tend(SECOND), w.delays_told(), calls()), ((1, 1), 0, before + 1));
+    assert_eq!((w.tend(2 * SECOND), calls()), ((1, 1), before + 1), "two seconds' wait");
+    assert_eq!((w.tend(3 * SECOND), w.delays_told(), calls()), ((1, 1), 1, before + 2));
+    assert_eq!((w.tend(100 * SECOND), w.delays_told(), calls()), ((1, 1), 1, before + 3));
+    // Across a restart.
+    let w = w.reopened();
+    assert_eq!((w.tend(200 * SECOND), w.delays_told()), ((1, 1), 1));
+    w.cut(false);
+    assert_eq!(w.tend(DAY), (0, 0));
+    assert!(!w.signs(&key));
+    assert_eq!(w.tend(DAY + 1), (0, 0));
+}
+
+#[test]
+fn one_key_that_is_stuck_holds_up_no_other_and_its_own_tasks_keep_their_order() {
+    let w = world();
+    let ((_, stuck, stuck_key), (_, other, other_key)) = (w.agent(), w.agent());
+    w.keys.some.lock().unwrap().insert(stuck_key.clone());
+    block_on(w.kakunin.hold(&w.acme, &stuck)).unwrap();
+    block_on(w.kakunin.revoke(&w.acme, &other, Cause::OperatorInitiated)).unwrap();
+    w.tend(SECOND);
+    assert!(!w.signs(&other_key) && w.signs(&stuck_key));
+    block_on(w.kakunin.release(&w.acme, &stuck)).unwrap();
+    assert_eq!(w.tend(60 * SECOND).0, 2, "disable, and then enable");
+    w.keys.some.lock().unwrap().clear();
+    assert_eq!(w.tend(600 * SECOND), (0, 0));
+    assert!(w.signs(&stuck_key), "enabled last");
+}
+
+#[test]
+fn a_key_that_was_deleted_behind_our_back_is_no_task_for_ever() {
+    let w = world();
+    let (agent, serial, key) = w.agent();
+    block_on(w.keys.keys.retire(&key)).unwrap();
+    let refused = block_on(w.kakunin.sign(&w.acme, &agent, b"m")).unwrap_err();
+    assert_eq!(refused.code(), "key_refused");
+    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.revoke(&w.acme, &serial, Cause::KeyCompromise)).unwrap();
+    assert_eq!(w.tend(SECOND), (0, 0));
+    assert_eq!(w.kakunin.tended(), Tended::default());
+}
+
+#[test]
+fn a_key_that_may_have_been_made_is_looked_for_until_the_provider_answers() {
+    let w = world();
+    let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+    let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
+    let before = block_on(w.keys.keys.list()).unwrap().len();
+    w.cut(true);
+    let failed = block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap_err();
+    assert_eq!(failed.code(), "key_unavailable");
+    assert_eq!(block_on(w.keys.keys.list()).unwrap().len(), before + 1, "made, and nobody heard of it");
+    let w = w.reopened();
+    assert_eq!(w.tend(5 * SECOND), (1, 1));
+    w.cut(false);
+    assert_eq!(w.tend(90 * SECOND), (0, 0));
+    assert_eq!(block_on(w.keys.keys.list()).unwrap().len(), before, "swept");
+    block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap();
+}
