@@ -222,6 +222,13 @@ impl PlannedKeyId {
         crate::id::hex_decode::<16>(text).filter(|_| lower).map(Self::new)
     }
 
+    /// The 16 octets.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 16] {
+        // Both ways to make one see to it that it decodes.
+        crate::id::hex_decode(&self.0).unwrap_or_default()
+    }
+
     /// 32 lower-case hex digits.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -2,5 +2,7 @@
 
 #[cfg(feature = "local")]
 pub mod local;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 
 pub use kakunin_core;
