@@ -324,6 +324,21 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SignError`].
     async fn list(&self) -> Result<Vec<HeldKey>, SignError>;
+
+    /// The keys that were made under this planned identifier and are not retired: more than one if the
+    /// provider's own call is not idempotent and an answer was lost.
+    ///
+    /// # Errors
+    /// [`SignError`].
+    async fn find(&self, planned: &PlannedKeyId) -> Result<Vec<KeyRef>, SignError> {
+        Ok(self
+            .list()
+            .await?
+            .into_iter()
+            .filter(|held| held.planned == *planned)
+            .map(|held| held.key)
+            .collect())
+    }
 }
 
 /// What went wrong with a key, sorted by who must act.
@@ -340,6 +355,14 @@ pub enum SignError {
         key: KeyRef,
         /// What is in the way.
         why: &'static str,
+    },
+    /// The provider takes no message of this length with this key.
+    #[error("the provider signs at most {limit} octets with key `{key}`; use a key that signs digests")]
+    TooLong {
+        /// The key.
+        key: KeyRef,
+        /// The most it takes, in octets.
+        limit: usize,
     },
     /// The provider does not make keys of this algorithm.
     #[error("this provider does not make {0:?} keys")]
@@ -368,6 +391,7 @@ impl SignError {
         match self {
             Self::NotFound(_) => "key_not_found",
             Self::Refused { .. } => "key_refused",
+            Self::TooLong { .. } => "key_message_too_long",
             Self::Unsupported(_) => "key_unsupported",
             Self::Locked(_) => "key_store_locked",
             Self::Unavailable { .. } => "key_unavailable",

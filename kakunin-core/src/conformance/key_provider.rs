@@ -11,6 +11,8 @@ use crate::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignE
 pub struct Abilities {
     /// The algorithms it makes keys of.
     pub algorithms: Vec<KeyAlgorithm>,
+    /// The longest message that it signs whole, as Ed25519 demands, in octets.
+    pub longest_whole: Option<usize>,
 }
 
 /// Every property, those of [`signer`] among them, but surviving a restart, which needs
@@ -18,7 +20,7 @@ pub struct Abilities {
 pub async fn all(keys: &dyn KeyProvider, abilities: &Abilities) {
     for (n, algorithm) in abilities.algorithms.iter().enumerate() {
         let seed = u8::try_from(n).unwrap() * 16;
-        signer::all(keys, *algorithm, seed).await;
+        signer::all(keys, *algorithm, seed, abilities.longest_whole).await;
         generating_is_idempotent_by_planned_id(keys, *algorithm, seed + 8).await;
         a_disabled_key_refuses_until_enabled(keys, *algorithm, seed + 9).await;
         a_retired_key_refuses_for_ever(keys, *algorithm, seed + 10).await;
@@ -97,6 +99,8 @@ pub async fn the_list_shows_what_is_not_retired(keys: &dyn KeyProvider, algorith
     list.retain(|k| (0..=u8::MAX).any(|n| k.planned == id(seed, n)));
     list.sort_by(|a, b| a.planned.cmp(&b.planned));
     assert_eq!(list, [held(0), held(1)]);
+    assert_eq!(keys.find(&id(seed, 1)).await.unwrap(), [made[1].clone()]);
+    assert_eq!(keys.find(&id(seed, 2)).await.unwrap(), []);
 }
 
 /// A reference to nothing is [`SignError::NotFound`], for every call.

@@ -6,8 +6,12 @@ use crate::crypto::PublicKey;
 use crate::key::{KeyAlgorithm, KeyProvider, SignError};
 
 /// Every property. Makes keys under planned ids that begin with `seed` and the few numbers after it.
-pub async fn all(keys: &dyn KeyProvider, algorithm: KeyAlgorithm, seed: u8) {
-    signatures_verify_and_belong_to_their_message(keys, algorithm, seed).await;
+///
+/// # Panics
+/// If one does not hold.
+pub async fn all(keys: &dyn KeyProvider, algorithm: KeyAlgorithm, seed: u8, longest_whole: Option<usize>) {
+    let limit = longest_whole.filter(|_| algorithm == KeyAlgorithm::Ed25519);
+    signatures_verify_and_belong_to_their_message(keys, algorithm, seed, limit).await;
     the_public_key_is_constant(keys, algorithm, seed + 1).await;
     rsa_and_ed25519_sign_the_same_octets_again(keys, algorithm, seed + 2).await;
     sixty_four_signatures_at_once(keys, algorithm, seed + 3).await;
@@ -29,17 +33,23 @@ pub async fn only_rsa_signs_pss(keys: &dyn KeyProvider, algorithm: KeyAlgorithm,
     }
 }
 
-/// A signature verifies under the public key, and over nothing but its message.
+/// A signature verifies under the public key, and over nothing but its message. A message that is longer
+/// than the provider's limit is refused, and not cut.
 pub async fn signatures_verify_and_belong_to_their_message(
     keys: &dyn KeyProvider,
     algorithm: KeyAlgorithm,
     seed: u8,
+    limit: Option<usize>,
 ) {
     let key = keys.generate(&id(seed, 0), algorithm).await.unwrap();
     let signer = keys.open(&key).await.unwrap();
     assert_eq!((signer.algorithm(), signer.public_key().algorithm()), (algorithm, algorithm));
     let public = PublicKey::parse(signer.public_key()).unwrap();
-    for message in [&b""[..], b"message", &[7; 10_000]] {
+    if let Some(limit) = limit {
+        let long = signer.sign(&vec![7; limit + 1]).await;
+        assert!(matches!(long, Err(SignError::TooLong { limit: l, .. }) if l == limit), "{long:?}");
+    }
+    for message in [&b""[..], b"message", &vec![7; limit.unwrap_or(10_000)]] {
         let signature = signer.sign(message).await.unwrap();
         assert_eq!(public.verify(message, signature.as_bytes()), Ok(()));
         assert!(public.verify(b"another", signature.as_bytes()).is_err());

@@ -121,10 +121,9 @@ impl Inner {
                 keys.retire(&task.key).await.or_else(cannot_sign)
             }
             KeyAction::Sweep => {
-                let planned = PlannedKeyId::parse(task.key.as_str());
-                let held = keys.list().await?.into_iter().filter(|k| Some(&k.planned) == planned.as_ref());
-                for orphan in held {
-                    keys.retire(&orphan.key).await.or_else(cannot_sign)?;
+                let Some(planned) = PlannedKeyId::parse(task.key.as_str()) else { return Ok(()) };
+                for orphan in keys.find(&planned).await? {
+                    keys.retire(&orphan).await.or_else(cannot_sign)?;
                 }
                 Ok(())
             }
