@@ -42,7 +42,8 @@ fn main() {
     let cold_portable = w.verifier(Backend::Portable, 0);
     let warm = w.verifier(Backend::fastest(), 1_024);
     let kept = warm.verify(&[&w.leaf], w.now).unwrap();
-    let root = CertificateDer::from(w.kakunin.root().as_der());
+    let root = w.kakunin.root();
+    let root = CertificateDer::from(root.as_der());
     let peer = w.peer(webpki::anchor_from_trusted_cert(&root).unwrap());
 
     Suite::new("a new certificate of a known issuer, RSA-2048, aws-lc, 1,000,000 revoked")
@@ -130,7 +131,7 @@ impl World {
     fn peer<'w>(&'w self, anchor: TrustAnchorOf<'w>) -> Peer<'w> {
         Peer {
             leaf: CertificateDer::from(self.leaf.as_slice()),
-            issuing: [CertificateDer::from(self.kakunin.issuer().as_der())],
+            issuing: [CertificateDer::from(self.kakunin.issuer().as_der().to_vec())],
             anchors: [anchor],
             time: rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(self.now.secs())),
         }
@@ -151,7 +152,7 @@ impl World {
         Suite::new("issuing")
             .case("floor: one P-256 signature", 1, || block_on(signer.sign(&[7; 900])).unwrap())
             .case("kakunin: prepare and lint, no signature (goal: 45 us)", 1, || {
-                issue::prepare(issuer, place, &agent, spki, Profile::Standard, serial, now).unwrap()
+                issue::prepare(&issuer, place, &agent, spki, Profile::Standard, serial, now).unwrap()
             })
             .run();
     }

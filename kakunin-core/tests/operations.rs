@@ -528,7 +528,7 @@ fn a_crl_is_made_anew_when_something_was_revoked_and_not_before() {
     let w = world();
     let (_, certificate) = w.agent("one");
     let shard = Some(certificate.facts.shard);
-    let crl = |shard| block_on(w.kakunin.published_crl(shard)).unwrap();
+    let crl = |shard| block_on(w.kakunin.published_crl(&w.kakunin.issuer().id(), shard)).unwrap();
     let (first, full) = (crl(shard), crl(None));
     assert_eq!(crl(shard), first);
     let revoked = w.kakunin.revoke(&w.acme, &certificate.facts.serial, Cause::KeyCompromise);

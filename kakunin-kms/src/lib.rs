@@ -6,5 +6,6 @@ pub mod aws;
 pub mod local;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+pub mod url;
 
 pub use kakunin_core;

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{ApiOptions, DEFAULT_KEY_RATE, Network};
 use kakunin_server::serve::{ServeOptions, Tls};
 use serde::{Deserialize, Deserializer};
@@ -32,6 +33,11 @@ pub(crate) struct Serve {
     /// Trust domain of the SPIFFE IDs; fixed on the first start.
     #[arg(long, env = "KAKUNIN_TRUST_DOMAIN")]
     trust_domain: Option<String>,
+    /// Where the keys of certificate authorities and agents are: `local:FOLDER`,
+    /// `awskms:region=R;deployment=NAME`, `pkcs11:token=T?module-path=M&pin-source=FILE`
+    /// [default: software keys in the folder].
+    #[arg(long, env = "KAKUNIN_KEYS")]
+    keys: Option<String>,
     /// File with the key that encrypts the software keys; `key.secret` in the folder if not given.
     #[arg(long, env = "KAKUNIN_KEY_FILE")]
     key_file: Option<PathBuf>,
@@ -87,6 +93,8 @@ pub(crate) enum ConfigError {
     NoData,
     #[error("--tls-cert and --tls-key go together")]
     HalfTls,
+    #[error("--keys: {0}")]
+    Keys(#[from] KeyUrlError),
     #[error("--client-certificates needs --tls-cert and --tls-key")]
     NoTls,
 }
@@ -112,6 +120,7 @@ impl Serve {
         let options = ServeOptions {
             public_url: all.public_url,
             trust_domain: all.trust_domain,
+            keys: all.keys.as_deref().map(str::parse).transpose()?,
             key_file: all.key_file,
             tls,
             api: ApiOptions {
@@ -141,6 +150,7 @@ impl Serve {
             listen: self.listen.or(file.listen),
             public_url: self.public_url.or(file.public_url),
             trust_domain: self.trust_domain.or(file.trust_domain),
+            keys: self.keys.or(file.keys),
             key_file: self.key_file.or(file.key_file),
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),

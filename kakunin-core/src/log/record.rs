@@ -69,10 +69,14 @@ pub enum Control {
     CaCreated {
         /// `root` or `issuing`.
         role: CaRole,
-        /// Its key.
-        key: KeyRef,
+        /// Its key, unless that is kept elsewhere: an offline root.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<KeyRef>,
         /// Its certificate, PEM.
         certificate: String,
+        /// The tenant that it issues for, if not for every tenant that has none of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantId>,
     },
     /// `tenant.created`
     TenantCreated {

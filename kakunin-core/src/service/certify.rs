@@ -15,6 +15,7 @@ use crate::issue::{self, Certificate, Issued, Prepared, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
 use crate::log::record::{Control, KeyBinding, Renewal};
 use crate::revoke::Cause;
+use crate::x509::ca::Issuer;
 use crate::x509::csr::{CsrError, Proven};
 use crate::x509::extensions::ModelHash;
 use crate::x509::pem;
@@ -159,8 +160,9 @@ impl Inner {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
-        let Planned { prepared, stood, constraints, renewal } = self.plan(order, serial, key, spki).await?;
-        let ca = &self.ca;
+        let ca = self.cas.of(&order.tenant.id);
+        let planned = self.plan(order, &ca.issuer, serial, key, spki).await?;
+        let Planned { prepared, stood, constraints, renewal } = planned;
         let signed = ca.signer.sign(prepared.to_be_signed()).await.map_err(Error::from);
         let assembled = signed.and_then(|signature| Ok(prepared.assemble(&ca.issuer, &signature)?));
         let certificate = match assembled {
@@ -188,7 +190,14 @@ impl Inner {
         Ok(certificate)
     }
 
-    async fn plan(&self, order: &Order<'_>, serial: Serial, key: Key, spki: &Spki) -> Result<Planned, Error> {
+    async fn plan(
+        &self,
+        order: &Order<'_>,
+        issuer: &Issuer,
+        serial: Serial,
+        key: Key,
+        spki: &Spki,
+    ) -> Result<Planned, Error> {
         let agent = *order.agent;
         self.decide(order.tenant, order.by.clone(), |draft| {
             // With a key of the provider, it was checked when that was planned.
@@ -210,15 +219,8 @@ impl Inner {
             let standing = self.standing_of(entry, draft.time);
             let renewal = order.renews.map(|(attested, old)| old.renewal(entry, attested, standing));
             let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
-            let prepared = issue::prepare(
-                &self.ca.issuer,
-                &self.place,
-                &entry.row.agent,
-                spki,
-                profile,
-                serial,
-                draft.time,
-            )?;
+            let prepared =
+                issue::prepare(issuer, &self.place, &entry.row.agent, spki, profile, serial, draft.time)?;
             let facts = *prepared.facts();
             let constraints = entry.row.agent.spec.constraints.clone();
             self.bound.claim(spki.key_id(), agent)?;

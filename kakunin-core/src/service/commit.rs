@@ -1,5 +1,9 @@
 //! The append: from what was decided to what is durable, and everything else brought level with it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::cas::Ca;
 use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
@@ -7,6 +11,7 @@ use super::tenant::{Sequencer, Tenant};
 use super::{Inner, system};
 use crate::error::StoreError;
 use crate::event::ShortName;
+use crate::id::IssuerId;
 use crate::log::record::{Body, Control, Record};
 use crate::log::sink::Append;
 use crate::revoke::{RevocationChange, RevokedSet};
@@ -57,28 +62,60 @@ impl Inner {
         if revocations.is_empty() {
             self.write(&mut [(ledger, tenant_append)]).await?;
         } else {
-            let mut log = self.revocation_log.lock().await;
-            self.settle_revocations(&mut log).await?;
-            let first = log.size();
-            let copies: Vec<_> = revocations.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
-            let copied = log.prepare(&copies, Vec::new(), revocations, entropy).await?;
-            // Refused from the moment it is decided: if this call is dropped while it waits, verifiers err
-            // on the side of refusing. What is released waits until it is written.
-            revocations
-                .iter()
-                .filter(|c| matches!(c, RevocationChange::Revoked(_)))
-                .for_each(|c| self.live.apply(c));
-            if let Err(error) = self.write(&mut [(ledger, tenant_append), (&mut log, copied)]).await {
-                self.load_live().await?;
-                return Err(error);
+            self.append_with_revocations(ledger, tenant_append, revocations).await?;
+        }
+        Ok(self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok())
+    }
+
+    async fn append_with_revocations(
+        &self,
+        ledger: &mut Ledger,
+        tenant_append: Append,
+        revocations: &[RevocationChange],
+    ) -> Result<(), Error> {
+        let groups = self.by_authority(revocations)?;
+        let mut logs = Vec::with_capacity(groups.len());
+        // In the order of their identifiers, so that two appends never wait for each other.
+        for (ca, changes) in &groups {
+            let mut log = ca.log.lock().await;
+            self.settle_revocations(ca, &mut log).await?;
+            let copies: Vec<_> = changes.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
+            let copied = log.prepare(&copies, Vec::new(), changes, &*self.parts.entropy).await?;
+            logs.push((log, copied));
+        }
+        // Refused from the moment it is decided: if this call is dropped while it waits, verifiers err
+        // on the side of refusing. What is released waits until it is written.
+        let revoked = revocations.iter().filter(|c| matches!(c, RevocationChange::Revoked(_)));
+        revoked.for_each(|c| self.live.apply(c));
+        let mut appends = vec![(ledger, tenant_append)];
+        appends.extend(logs.iter_mut().map(|(log, copied)| (&mut **log, copied.clone())));
+        if let Err(error) = self.write(&mut appends).await {
+            for (ca, _) in &groups {
+                self.load_live(ca).await?;
             }
-            revocations.iter().for_each(|change| self.live.apply(change));
-            let indexed: Vec<_> = (first..).zip(revocations.iter().copied()).collect();
-            if self.parts.revocations.apply(&self.ca.issuer.id(), &indexed).await.is_ok() {
+            return Err(error);
+        }
+        revocations.iter().for_each(|change| self.live.apply(change));
+        for ((ca, _), (log, copied)) in groups.iter().zip(&mut logs) {
+            if self.parts.revocations.apply(&ca.issuer.id(), &copied.revocations).await.is_ok() {
                 log.settled();
             }
         }
-        Ok(self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok())
+        Ok(())
+    }
+
+    /// The changes of each authority, in the order of the authorities' identifiers.
+    fn by_authority(
+        &self,
+        revocations: &[RevocationChange],
+    ) -> Result<Vec<(Arc<Ca>, Vec<RevocationChange>)>, Error> {
+        let mut groups: BTreeMap<IssuerId, Vec<RevocationChange>> = BTreeMap::new();
+        for change in revocations {
+            groups.entry(change.serial().0).or_default().push(*change);
+        }
+        let unknown = || StoreError::Corrupt("a certificate of an unknown authority".into());
+        let with_ca = |(id, changes)| Ok((self.cas.get(&id).ok_or_else(unknown)?, changes));
+        groups.into_iter().map(with_ca).collect()
     }
 
     async fn write(&self, appends: &mut [(&mut Ledger, Append)]) -> Result<(), Error> {
@@ -107,7 +144,7 @@ impl Inner {
         by: Option<ShortName>,
     ) -> Result<(), Error> {
         let record = Record::control(system.time(self.now()), None, None, control).asked_by(by);
-        let changes = system::changes(&record)?;
+        let changes = system::changes(system.size(), &record)?;
         if self.append(system, &[record], changes, &[]).await? {
             system.settled();
         }
@@ -123,27 +160,27 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) async fn load_revocations(&self) -> Result<(), Error> {
-        let mut log = self.revocation_log.lock().await;
+    pub(super) async fn load_revocations(&self, ca: &Ca) -> Result<(), Error> {
+        let mut log = ca.log.lock().await;
         log.unsettled();
-        self.settle_revocations(&mut log).await
+        self.settle_revocations(ca, &mut log).await
     }
 
     /// Makes sure that the revocation log, its projection and the live set agree.
-    async fn settle_revocations(&self, log: &mut Ledger) -> Result<(), Error> {
+    async fn settle_revocations(&self, ca: &Ca, log: &mut Ledger) -> Result<(), Error> {
         if log.is_stale() {
             log.reload(&*self.parts.sink).await?;
             log.unsettled();
-            self.level_revocations(log).await?;
-            self.load_live().await?;
+            self.level_revocations(ca, log).await?;
+            self.load_live(ca).await?;
             log.settled();
         }
         Ok(())
     }
 
     /// Makes the live set what the store has.
-    async fn load_live(&self) -> Result<(), Error> {
-        let issuer = self.ca.issuer.id();
+    async fn load_live(&self, ca: &Ca) -> Result<(), Error> {
+        let issuer = ca.issuer.id();
         let mut entries = Vec::new();
         let mut cursor = 0;
         loop {
@@ -157,8 +194,8 @@ impl Inner {
     }
 
     /// Applies what the revocation log has and the projection lacks.
-    async fn level_revocations(&self, log: &Ledger) -> Result<(), Error> {
-        let issuer = self.ca.issuer.id();
+    async fn level_revocations(&self, ca: &Ca, log: &Ledger) -> Result<(), Error> {
+        let issuer = ca.issuer.id();
         let mut index = self.parts.revocations.applied(&issuer).await?;
         while index < log.size() {
             let entries = self.parts.sink.read(log.log(), index, 4_096).await?;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bound::BoundKeys;
+use super::cas::Cas;
 use super::error::Error;
 use super::genesis::{self, TokenSecret};
 use super::keys::ApiKeys;
@@ -12,7 +13,7 @@ use super::publish::Crls;
 use super::status::Serials;
 use super::system;
 use super::tenant::{Tenant, scan};
-use super::{Ca, Inner, Kakunin, Policy};
+use super::{Inner, Kakunin, Policy};
 use crate::brand::DEFAULT_ARC;
 use crate::error::StoreError;
 use crate::event::{ShortName, TokenKey};
@@ -39,8 +40,20 @@ pub struct Config {
     pub arc: String,
     /// Algorithms of the root and of the issuing CA, used when they are made.
     pub ca_algorithms: (KeyAlgorithm, KeyAlgorithm),
+    /// A root that is kept elsewhere, with the issuing CA that it signed for this deployment. Used when the
+    /// deployment is made; see [`Kakunin::request_first_issuing`].
+    pub offline: Option<OfflineRoot>,
     /// Where the bands of the risk score begin.
     pub thresholds: Thresholds,
+}
+
+/// A root whose key is not here, and what it signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfflineRoot {
+    /// Certificate of the root, DER.
+    pub root: Vec<u8>,
+    /// Certificate of the issuing CA, DER.
+    pub issuing: Vec<u8>,
 }
 
 impl Config {
@@ -56,6 +69,7 @@ impl Config {
             trust_domain,
             arc: DEFAULT_ARC.to_owned(),
             ca_algorithms: (KeyAlgorithm::Rsa3072, KeyAlgorithm::Rsa2048),
+            offline: None,
             thresholds: Thresholds::default(),
         })
     }
@@ -70,8 +84,11 @@ pub struct Parts {
     pub revocations: Arc<dyn RevocationStore>,
     /// Keeps the other projections.
     pub state: Arc<dyn StateStore>,
-    /// Makes and keeps keys.
+    /// Makes and keeps keys of certificate authorities and agents.
     pub keys: Arc<dyn KeyProvider>,
+    /// Makes and keeps the log key and the feed key, which sign with each append: a provider that is near.
+    /// They are Ed25519, and apart from the CA.
+    pub log_keys: Arc<dyn KeyProvider>,
     /// Judges events.
     pub model: Arc<dyn RiskModel>,
     /// Tells the time.
@@ -81,13 +98,15 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// One store for everything, the default model, the system's clock and randomness.
+    /// One store for everything, one provider for every key, the default model, the system's clock and
+    /// randomness.
     pub fn new<S: Store + 'static>(store: S, keys: Arc<dyn KeyProvider>) -> Self {
         let store = Arc::new(store);
         Self {
             sink: store.clone(),
             revocations: store.clone(),
             state: store,
+            log_keys: keys.clone(),
             keys,
             model: Arc::new(Weighted::default()),
             clock: Arc::new(SystemClock),
@@ -108,7 +127,9 @@ impl Kakunin {
             genesis::create(&config, &parts).await?;
         }
         let inner = load(config, parts).await?;
-        inner.load_revocations().await?;
+        for ca in inner.cas.all() {
+            inner.load_revocations(&ca).await?;
+        }
         Ok(Self { inner: Arc::new(inner), by: None })
     }
 
@@ -139,7 +160,7 @@ impl Kakunin {
         let inner = &self.inner;
         inner.parts.sink.head(&LogId::System).await?;
         inner.log_signer.sign(b"kakunin: are you there?").await?;
-        inner.ca.signer.sign(b"kakunin: are you there?").await?;
+        inner.cas.current().signer.sign(b"kakunin: are you there?").await?;
         Ok(())
     }
 
@@ -254,22 +275,14 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         }
     }
     let host = genesis::host_of(&public_url)?;
-    let log_signer = parts.keys.open(&log_key).await?;
+    let log_signer = parts.log_keys.open(&log_key).await?;
     let system = Ledger::open(LogId::System, &host, log_signer.clone(), &*parts.sink).await?;
     if system.key().to_string() != log_verifier {
         return Err(Error::Deployment("the log key is not the one that began the log".into()));
     }
     // Before anybody trusts it: the key is there.
-    parts.keys.open(&feed_key).await?;
-    let (_, root) = system::ca(&parts, system::ROOT).await?;
-    let (key, issuer) = system::ca(&parts, system::ISSUING).await?;
-    let signer = parts.keys.open(&key).await?;
-    if signer.public_key() != issuer.key().spki() {
-        return Err(Error::Deployment("the issuing key is not the one in the issuing certificate".into()));
-    }
-    let ca = Ca { root, issuer, signer };
-    let revocations = LogId::Revocations(ca.issuer.id());
-    let revocation_log = Ledger::open(revocations, &host, log_signer.clone(), &*parts.sink).await?;
+    parts.log_keys.open(&feed_key).await?;
+    let cas = Cas::load(&parts, &host, &log_signer).await?;
     let arc = Oids::parse(&arc).map_err(|e| Error::Deployment(e.to_string()))?;
     let token_secret = TokenSecret(genesis::vault_seed(&parts, parts.clock.now()).await?);
     let inner = Inner {
@@ -277,11 +290,10 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         place: Place { trust_domain, public_url, arc },
         host,
         feed_verifier,
-        ca,
+        cas,
         log_signer,
         token_secret,
         system: async_lock::Mutex::new(system),
-        revocation_log: async_lock::Mutex::new(revocation_log),
         tenants: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),
         serials: Serials::default(),

@@ -7,7 +7,7 @@ use crate::issue::IssueError;
 use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
 use crate::log::record::RecordError;
-use crate::x509::ca::CaError;
+use crate::x509::ca::{CaError, SignCaError};
 use crate::x509::crl::CrlError;
 use crate::x509::csr::CsrError;
 
@@ -66,12 +66,24 @@ pub enum Error {
     /// The store could not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The root's key is not here, so it signs nothing here.
+    #[error("the root is kept offline: make a request, have it signed there, and install what comes back")]
+    RootOffline,
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
     /// Store, keys and configuration are not of one deployment.
     #[error("this is the data of another deployment: {0}")]
     Deployment(String),
+}
+
+impl From<SignCaError> for Error {
+    fn from(error: SignCaError) -> Self {
+        match error {
+            SignCaError::Ca(error) => error.into(),
+            SignCaError::Sign(error) => error.into(),
+        }
+    }
 }
 
 impl Error {
@@ -92,6 +104,7 @@ impl Error {
             Self::Record(_) | Self::Entropy(_) => "internal",
             Self::Issue(e) => e.code(),
             Self::Ca(_) => "ca",
+            Self::RootOffline => "root_offline",
             Self::Crl(_) => "crl",
             Self::Key(e) => e.code(),
             Self::Sign(e) => e.code(),

@@ -6,18 +6,16 @@ use super::deployment::{Config, Parts};
 use super::error::Error;
 use super::ledger::Ledger;
 use super::system;
-use crate::brand::PRODUCT;
 use crate::error::StoreError;
 use crate::event::TokenKey;
 use crate::id::{Serial, TenantId, uuid_v7};
-use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Signer};
+use crate::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, Signer};
 use crate::log::note::VerifierKey;
 use crate::log::record::{CaRole, Control, Record};
 use crate::log::sink::LogId;
 use crate::state::{Change, Kind};
 use crate::time::UnixTime;
-use crate::x509::ca::{Issuer, prepare_issuing, prepare_root};
-use crate::x509::name::NameParts;
+use crate::x509::ca::{Issuer, sign_issuing, sign_root};
 use crate::x509::pem;
 
 /// Row of the vault: what the keys of names are derived from, and under which ids the first keys are
@@ -42,51 +40,24 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
     let now = parts.clock.now();
     let seed = vault_seed(parts, now).await?;
     let host = host_of(&config.public_url)?;
-    let log = make_key(parts, &seed, 0, KeyAlgorithm::Ed25519).await?;
-    let root = make_key(parts, &seed, 1, config.ca_algorithms.0).await?;
-    let issuing = make_key(parts, &seed, 2, config.ca_algorithms.1).await?;
-    let feed = make_key(parts, &seed, 3, KeyAlgorithm::Ed25519).await?;
-
-    let name = |common_name| NameParts {
-        organization: Some(PRODUCT),
-        common_name: Some(common_name),
-        ..NameParts::default()
-    };
-    let prepared = prepare_root(
-        &name("kakunin root CA"),
-        root.1.public_key(),
-        &Serial::generate(&*parts.entropy)?,
-        now,
-    )?;
-    let signature = root.1.sign(prepared.to_be_signed()).await?;
-    let root_ca = prepared.assemble(&signature)?;
-    let serial = Serial::generate(&*parts.entropy)?;
-    let prepared =
-        prepare_issuing(&root_ca, &name("kakunin issuing CA"), issuing.1.public_key(), &serial, now)?;
-    let signature = root.1.sign(prepared.to_be_signed()).await?;
-    let issuing_ca = prepared.assemble(&signature)?;
-
+    let log = make_key(&*parts.log_keys, &seed, b"k\0", KeyAlgorithm::Ed25519).await?;
+    let feed = make_key(&*parts.log_keys, &seed, b"k\x03", KeyAlgorithm::Ed25519).await?;
+    let cas = authorities(config, parts, &seed, now).await?;
     let system = Ledger::open(LogId::System, &host, log.1, &*parts.sink).await?;
-    let ca = |role, key: &KeyRef, issuer: &Issuer| Control::CaCreated {
-        role,
-        key: key.clone(),
-        certificate: pem::encode(pem::CERTIFICATE, issuer.as_der()),
-    };
-    let controls = [
-        Control::DeploymentCreated {
-            trust_domain: config.trust_domain.clone(),
-            public_url: config.public_url.clone(),
-            arc: config.arc.clone(),
-            log_key: log.0,
-            log_verifier: system.key().to_string(),
-            feed_verifier: VerifierKey::new(&format!("{host}/feed"), feed.1.public_key())?.as_cosigner(),
-            feed_key: feed.0,
-        },
-        ca(CaRole::Root, &root.0, &root_ca),
-        ca(CaRole::Issuing, &issuing.0, &issuing_ca),
-    ];
-    let records = controls.map(|c| Record::control(system.time(now), None, None, c));
-    let changes = records.iter().map(system::changes).collect::<Result<Vec<_>, _>>()?.concat();
+    let mut controls = vec![Control::DeploymentCreated {
+        trust_domain: config.trust_domain.clone(),
+        public_url: config.public_url.clone(),
+        arc: config.arc.clone(),
+        log_key: log.0,
+        log_verifier: system.key().to_string(),
+        feed_verifier: VerifierKey::new(&format!("{host}/feed"), feed.1.public_key())?.as_cosigner(),
+        feed_key: feed.0,
+    }];
+    controls.extend(cas);
+    let record = |control| Record::control(system.time(now), None, None, control);
+    let records: Vec<_> = controls.into_iter().map(record).collect();
+    let changes =
+        (0..).zip(&records).map(|(n, r)| system::changes(n, r)).collect::<Result<Vec<_>, _>>()?.concat();
     let append = system.prepare(&records, changes.clone(), &[], &*parts.entropy).await?;
     let size = append.next.frontier.size();
     parts.sink.append(vec![append]).await?;
@@ -94,20 +65,69 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
     Ok(())
 }
 
-type MadeKey = (KeyRef, Arc<dyn Signer>);
-
-async fn make_key(
+/// Root and issuing CA: both made here, or as they were signed elsewhere for the key that is here.
+async fn authorities(
+    config: &Config,
     parts: &Parts,
     seed: &[u8; 32],
-    number: u8,
+    now: UnixTime,
+) -> Result<[Control; 2], Error> {
+    let issuing = make_issuing_key(parts, seed, 0, config.ca_algorithms.1).await?;
+    if let Some(offline) = &config.offline {
+        let (root, issuer) = offline.checked(issuing.1.public_key(), now)?;
+        return Ok([
+            created(CaRole::Root, None, &root, None),
+            created(CaRole::Issuing, Some(&issuing.0), &issuer, None),
+        ]);
+    }
+    let root = make_key(&*parts.keys, seed, b"k\x01", config.ca_algorithms.0).await?;
+    let serial = Serial::generate(&*parts.entropy)?;
+    let root_ca = sign_root(&*root.1, &serial, now).await?;
+    let serial = Serial::generate(&*parts.entropy)?;
+    let issuer = sign_issuing(&root_ca, &*root.1, issuing.1.public_key(), &serial, now).await?;
+    Ok([
+        created(CaRole::Root, Some(&root.0), &root_ca, None),
+        created(CaRole::Issuing, Some(&issuing.0), &issuer, None),
+    ])
+}
+
+pub(super) fn created(
+    role: CaRole,
+    key: Option<&KeyRef>,
+    issuer: &Issuer,
+    tenant: Option<&TenantId>,
+) -> Control {
+    let certificate = pem::encode(pem::CERTIFICATE, issuer.as_der());
+    Control::CaCreated { role, key: key.cloned(), certificate, tenant: tenant.cloned() }
+}
+
+type MadeKey = (KeyRef, Arc<dyn Signer>);
+
+/// The key of the issuing CA that is the `count`th, the first being 0.
+pub(super) async fn make_issuing_key(
+    parts: &Parts,
+    seed: &[u8; 32],
+    count: u32,
+    algorithm: KeyAlgorithm,
+) -> Result<MadeKey, Error> {
+    match count {
+        0 => make_key(&*parts.keys, seed, b"k\x02", algorithm).await,
+        n => make_key(&*parts.keys, seed, &[&b"i"[..], &n.to_be_bytes()].concat(), algorithm).await,
+    }
+}
+
+async fn make_key(
+    keys: &dyn KeyProvider,
+    seed: &[u8; 32],
+    label: &[u8],
     algorithm: KeyAlgorithm,
 ) -> Result<MadeKey, Error> {
     // The same seed plans the same keys, so that a start that was cut off goes on with what it made.
-    let digest = crate::log::leaf::commitment(seed, &[b'k', number]);
+    let digest = crate::log::leaf::commitment(seed, label);
     let mut id = [0; 16];
     id.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
-    let key = parts.keys.generate(&PlannedKeyId::new(id), algorithm).await?;
-    let signer = parts.keys.open(&key).await?;
+    let key = keys.generate(&PlannedKeyId::new(id), algorithm).await?;
+    let signer = keys.open(&key).await?;
     Ok((key, signer))
 }
 

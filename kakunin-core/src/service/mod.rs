@@ -3,6 +3,7 @@
 //! | file | does |
 //! |---|---|
 //! | `deployment.rs`, `genesis.rs`, `system.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
+//! | `authority.rs`, `cas.rs` | which CA issues for whom; rotation, offline roots |
 //! | `lifecycle.rs`, `signing.rs` | register, change, retire; sign |
 //! | `certify.rs`, `renewal.rs`, `bound.rs`, `usage.rs` | certify, renew; whose key is whose; what a certificate was used for |
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
@@ -15,7 +16,9 @@
 //! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
 //! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
 
+mod authority;
 mod bound;
+mod cas;
 mod certify;
 mod commit;
 mod dedup;
@@ -44,8 +47,9 @@ mod usage;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use authority::Authority;
 pub use certify::KeySource;
-pub use deployment::{Config, Parts};
+pub use deployment::{Config, OfflineRoot, Parts};
 pub use draft::{EventStatus, Observed};
 pub use enrol::MAX_JOIN_TOKEN_LIFE;
 pub use error::Error;
@@ -63,7 +67,6 @@ use crate::issue::Place;
 use crate::key::Signer;
 use crate::revoke::LiveRevocations;
 use crate::risk::{Prior, Thresholds};
-use crate::x509::ca::Issuer;
 use ledger::Ledger;
 use tenant::Tenant;
 
@@ -86,11 +89,10 @@ struct Inner {
     place: Place,
     host: String,
     feed_verifier: String,
-    ca: Ca,
+    cas: cas::Cas,
     log_signer: Arc<dyn Signer>,
     token_secret: genesis::TokenSecret,
     system: async_lock::Mutex<Ledger>,
-    revocation_log: async_lock::Mutex<Ledger>,
     tenants: async_lock::RwLock<HashMap<TenantId, Option<Arc<Tenant>>>>,
     live: Arc<LiveRevocations>,
     serials: status::Serials,
@@ -105,12 +107,4 @@ struct Inner {
 struct Policy {
     thresholds: Thresholds,
     prior: Prior,
-}
-
-/// The issuing CA with its signer, and the root above it.
-#[derive(Debug)]
-struct Ca {
-    root: Issuer,
-    issuer: Issuer,
-    signer: Arc<dyn Signer>,
 }

@@ -6,16 +6,16 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::Kakunin;
+use super::cas::Ca;
 use super::error::Error;
 use crate::error::StoreError;
-use crate::id::hex_encode;
+use crate::id::{IssuerId, hex_encode};
 use crate::issue::Place;
 use crate::log::record::Control;
 use crate::log::sink::LogId;
 use crate::revoke::{LiveRevocations, Revocation};
 use crate::state::{Change, Kind};
 use crate::time::{HOUR, SECOND, UnixTime};
-use crate::x509::ca::Issuer;
 use crate::x509::crl::{self, Coverage};
 
 /// How long a CRL is valid.
@@ -44,9 +44,9 @@ pub struct PublishedCrl {
     content: [u8; 32],
 }
 
-/// The newest CRLs, by shard; the full one under `None`.
+/// The newest CRLs, by issuer and shard; the full one under `None`.
 #[derive(Debug, Default)]
-pub(super) struct Crls(async_lock::Mutex<HashMap<Option<u16>, Arc<PublishedCrl>>>);
+pub(super) struct Crls(async_lock::Mutex<HashMap<(IssuerId, Option<u16>), Arc<PublishedCrl>>>);
 
 impl PublishedCrl {
     fn serves(&self, shard: Option<u16>, revocations: u64, now: UnixTime) -> bool {
@@ -72,18 +72,6 @@ impl Kakunin {
         self.inner.live.clone()
     }
 
-    /// The root of this deployment.
-    #[must_use]
-    pub fn root(&self) -> &Issuer {
-        &self.inner.ca.root
-    }
-
-    /// The CA that issues to agents.
-    #[must_use]
-    pub fn issuer(&self) -> &Issuer {
-        &self.inner.ca.issuer
-    }
-
     /// Verifier key of the feed key, which cosigns revocation logs with a time (c2sp.org/tlog-cosignature):
     /// to be handed out with the anchors.
     #[must_use]
@@ -97,45 +85,54 @@ impl Kakunin {
         &self.inner.place
     }
 
-    /// A CRL of the issuing CA, one shard or the full one, as it stands: made when something was revoked
+    /// A CRL of an issuing CA, one shard or the full one, as it stands: made when something was revoked
     /// since, or it is about to end. The full one may lack what was revoked within the last 30 s.
     ///
     /// # Errors
-    /// What the store and the key provider say.
-    pub async fn published_crl(&self, shard: Option<u16>) -> Result<Arc<PublishedCrl>, Error> {
+    /// [`Error::NotFound`] if this is no issuing CA of this deployment, or one that has expired; what the
+    /// store and the key provider say.
+    pub async fn published_crl(
+        &self,
+        issuer: &IssuerId,
+        shard: Option<u16>,
+    ) -> Result<Arc<PublishedCrl>, Error> {
         let inner = &self.inner;
+        let ca = inner.cas.get(issuer).ok_or(Error::NotFound("issuing CA"))?;
+        let key = (*issuer, shard);
         let mut crls = inner.crls.0.lock().await;
-        let applied = inner.parts.revocations.applied(&inner.ca.issuer.id()).await?;
-        if let Some(crl) = crls.get(&shard).filter(|crl| crl.serves(shard, applied, inner.now())) {
+        let applied = inner.parts.revocations.applied(issuer).await?;
+        if let Some(crl) = crls.get(&key).filter(|crl| crl.serves(shard, applied, inner.now())) {
             return Ok(crl.clone());
         }
-        let content = self.content(shard).await?;
-        let same = crls.get(&shard).filter(|crl| crl.content == content.digest && crl.fresh(inner.now()));
+        let content = self.content(&ca, shard).await?;
+        let same = crls.get(&key).filter(|crl| crl.content == content.digest && crl.fresh(inner.now()));
         let crl = match same {
             // What was revoked elsewhere is no reason to sign again, nor to lengthen the log.
             Some(crl) => PublishedCrl { revocations: applied, ..(**crl).clone() },
-            None => self.make_crl(shard, content, applied).await?,
+            None => self.make_crl(&ca, shard, content, applied).await?,
         };
         let crl = Arc::new(crl);
-        crls.insert(shard, crl.clone());
+        crls.insert(key, crl.clone());
         Ok(crl)
     }
 
-    /// A new CRL of the issuing CA, DER: one shard, or every revoked certificate that has not expired.
+    /// A new CRL of the CA that issues now, DER: one shard, or every revoked certificate that has not expired.
     /// Its number is above that of every CRL with this coverage before it.
     ///
     /// # Errors
     /// What the store and the key provider say.
     pub async fn crl(&self, shard: Option<u16>) -> Result<Vec<u8>, Error> {
-        let applied = self.inner.parts.revocations.applied(&self.inner.ca.issuer.id()).await?;
-        let content = self.content(shard).await?;
-        Ok(self.make_crl(shard, content, applied).await?.der)
+        let ca = self.inner.cas.current();
+        let applied = self.inner.parts.revocations.applied(&ca.issuer.id()).await?;
+        let content = self.content(&ca, shard).await?;
+        Ok(self.make_crl(&ca, shard, content, applied).await?.der)
     }
 
     /// What a CRL has to say now.
-    async fn content(&self, shard: Option<u16>) -> Result<Content, Error> {
+    async fn content(&self, ca: &Ca, shard: Option<u16>) -> Result<Content, Error> {
         let now = self.inner.now();
-        let standing = self.standing(|r| r.expires >= now && shard.is_none_or(|s| s == r.shard)).await?;
+        let wanted = |r: &Revocation| r.expires >= now && shard.is_none_or(|s| s == r.shard);
+        let standing = self.standing(ca, wanted).await?;
         let entries: Vec<_> = standing.iter().map(crl::entry).collect();
         let digest = Sha256::digest(entries.concat()).into();
         Ok(Content { entries, digest })
@@ -143,6 +140,7 @@ impl Kakunin {
 
     async fn make_crl(
         &self,
+        ca: &Ca,
         shard: Option<u16>,
         Content { entries, digest: content }: Content,
         revocations: u64,
@@ -151,12 +149,12 @@ impl Kakunin {
         let mut system = inner.system.lock().await;
         inner.settle_system(&mut system).await?;
         let now = inner.now();
-        let issuer = &inner.ca.issuer;
-        let number = self.next_crl_number(shard).await?;
+        let issuer = &*ca.issuer;
+        let number = self.next_crl_number(&issuer.id(), shard).await?;
         let uri = shard.map(|s| inner.place.crl_uri(&issuer.id(), s));
         let coverage = uri.as_deref().map_or(Coverage::Full, Coverage::Shard);
         let prepared = crl::prepare(issuer, coverage, number, &entries, now, CRL_VALIDITY)?;
-        let signature = inner.ca.signer.sign(prepared.to_be_signed()).await?;
+        let signature = ca.signer.sign(prepared.to_be_signed()).await?;
         let der = prepared.assemble(issuer, &signature)?;
         let record = Control::CrlPublished {
             issuer: issuer.id(),
@@ -169,8 +167,12 @@ impl Kakunin {
         Ok(PublishedCrl { der, number, at: now, next_update: now.plus(CRL_VALIDITY), revocations, content })
     }
 
-    async fn standing(&self, wanted: impl Fn(&Revocation) -> bool) -> Result<Vec<Revocation>, Error> {
-        let issuer = self.inner.ca.issuer.id();
+    async fn standing(
+        &self,
+        ca: &Ca,
+        wanted: impl Fn(&Revocation) -> bool,
+    ) -> Result<Vec<Revocation>, Error> {
+        let issuer = ca.issuer.id();
         let (mut out, mut cursor) = (Vec::new(), 0);
         loop {
             let more = self.inner.parts.revocations.after(&issuer, cursor, STEP).await?;
@@ -183,10 +185,10 @@ impl Kakunin {
     }
 
     /// Stored before the CRL is signed: a crash leaves a gap, never a number twice.
-    async fn next_crl_number(&self, shard: Option<u16>) -> Result<u64, Error> {
+    async fn next_crl_number(&self, issuer: &IssuerId, shard: Option<u16>) -> Result<u64, Error> {
         let inner = &self.inner;
         let shard = shard.map_or("full".to_owned(), |s| s.to_string());
-        let key = format!("crl/{}/{shard}", inner.ca.issuer.id()).into_bytes();
+        let key = format!("crl/{issuer}/{shard}").into_bytes();
         let last = match inner.parts.state.get(&LogId::System, Kind::Cursor, &key).await? {
             Some(octets) => octets
                 .try_into()

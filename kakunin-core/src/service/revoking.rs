@@ -87,7 +87,7 @@ impl Kakunin {
     pub async fn halt_receipt(&self, agent: &AgentId, halt: &Halt) -> Result<Signature, Error> {
         let serial = halt.serial.map_or_else(|| "no-cert".to_owned(), |serial| serial.to_string());
         let text = format!("{agent}:{serial}:{}:{}", halt.at, halt.id);
-        Ok(self.inner.ca.signer.sign(text.as_bytes()).await?)
+        Ok(self.inner.cas.current().signer.sign(text.as_bytes()).await?)
     }
 
     /// Records that somebody uses an agent's certificate, or names it, without showing possession: an

@@ -4,6 +4,7 @@ use super::deployment::Parts;
 use super::error::Error;
 use super::projection::set;
 use crate::error::StoreError;
+use crate::id::TenantId;
 use crate::key::KeyRef;
 use crate::log::record::{Body, CaRole, Control, Record};
 use crate::log::sink::LogId;
@@ -13,21 +14,20 @@ use crate::x509::pem;
 
 /// Rows of the system log's state.
 pub(super) const DEPLOYMENT: &[u8] = b"deployment";
-pub(super) const ROOT: &[u8] = b"root";
-pub(super) const ISSUING: &[u8] = b"issuing";
+/// What keys of rows of certificate authorities begin with; their records' indices follow, in hex.
+const CA: &str = "ca/";
+/// Rows read at once; also the most there can be.
+const MAX_CAS: usize = 100_000;
 
-/// Rows that follow from one record of the system log.
-pub(super) fn changes(record: &Record) -> Result<Vec<Change>, StoreError> {
+/// Rows that follow from the record of the system log at `index`.
+pub(super) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreError> {
     let Body::Control(control) = &record.body else {
         return Ok(Vec::new());
     };
     Ok(match &**control {
         Control::DeploymentCreated { .. } => vec![set(Kind::Certificate, DEPLOYMENT.to_vec(), control)?],
-        Control::CaCreated { role: CaRole::Root, .. } => {
-            vec![set(Kind::Certificate, ROOT.to_vec(), control)?]
-        }
-        Control::CaCreated { role: CaRole::Issuing, .. } => {
-            vec![set(Kind::Certificate, ISSUING.to_vec(), control)?]
+        Control::CaCreated { .. } => {
+            vec![set(Kind::Certificate, format!("{CA}{index:016x}").into_bytes(), control)?]
         }
         Control::TenantCreated { tenant } => {
             vec![set(Kind::Agent, tenant.as_str().as_bytes().to_vec(), tenant)?]
@@ -46,7 +46,7 @@ pub(super) async fn level(parts: &Parts) -> Result<(), Error> {
         }
         let mut rows = Vec::new();
         for entry in &entries {
-            rows.extend(changes(&Record::open(entry)?)?);
+            rows.extend(changes(index, &Record::open(entry)?)?);
             index += 1;
         }
         parts.state.apply(&LogId::System, index, &rows).await?;
@@ -60,11 +60,27 @@ pub(super) async fn row(parts: &Parts, key: &[u8]) -> Result<Control, Error> {
         .map_err(|_| StoreError::Corrupt("the deployment's record does not decode".into()))?)
 }
 
-pub(super) async fn ca(parts: &Parts, key: &[u8]) -> Result<(KeyRef, Issuer), Error> {
-    let Control::CaCreated { key, certificate, .. } = row(parts, key).await? else {
-        return Err(StoreError::Corrupt("a certificate authority's record is of another kind".into()).into());
+/// A certificate authority as it is on record.
+pub(super) struct CaRow {
+    pub(super) role: CaRole,
+    pub(super) key: Option<KeyRef>,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) issuer: Issuer,
+}
+
+/// Every certificate authority, in the order in which they were made.
+pub(super) async fn authorities(parts: &Parts) -> Result<Vec<CaRow>, Error> {
+    let rows = parts.state.scan(&LogId::System, Kind::Certificate, Some(CA.as_bytes()), MAX_CAS).await?;
+    let ours = rows.iter().take_while(|(key, _)| key.starts_with(CA.as_bytes()));
+    ours.map(|(_, value)| authority(value)).collect()
+}
+
+fn authority(row: &[u8]) -> Result<CaRow, Error> {
+    let corrupt = || StoreError::Corrupt("a certificate authority's record does not decode".into());
+    let control: Control = serde_json::from_slice(row).map_err(|_| corrupt())?;
+    let Control::CaCreated { role, key, certificate, tenant } = control else {
+        return Err(corrupt().into());
     };
     let der = pem::decode(pem::CERTIFICATE, &certificate).ok().and_then(|mut all| all.pop());
-    let der = der.ok_or_else(|| StoreError::Corrupt("a CA certificate does not decode".into()))?;
-    Ok((key, Issuer::from_der(der)?))
+    Ok(CaRow { role, key, tenant, issuer: Issuer::from_der(der.ok_or_else(corrupt)?)? })
 }

@@ -1,8 +1,9 @@
 //! Certificate authorities: the root, the issuing CA, and what an issuer needs to issue.
 
+use crate::brand::PRODUCT;
 use crate::crypto::PublicKey;
 use crate::id::{IssuerId, Serial};
-use crate::key::{KeyAlgorithm, Signature, Spki};
+use crate::key::{KeyAlgorithm, SignError, Signature, Signer, Spki};
 use crate::time::{DAY, UnixTime};
 use crate::x509::certificate::CertificateView;
 use crate::x509::der::Writer;
@@ -29,6 +30,7 @@ pub struct Issuer {
     key: PublicKey,
     not_before: UnixTime,
     not_after: UnixTime,
+    issued_by: Option<IssuerId>,
 }
 
 impl Issuer {
@@ -46,7 +48,35 @@ impl Issuer {
         }
         let key = PublicKey::parse(&spki).map_err(|_| CaError::NotACa)?;
         let (name, not_before, not_after) = (view.subject.to_vec(), view.not_before, view.not_after);
-        Ok(Self { name, key, not_before, not_after, der })
+        let issued_by = view.issuer_id();
+        Ok(Self { name, key, not_before, not_after, issued_by, der })
+    }
+
+    /// Whose signature is on its certificate; `None` if it names nobody, as a root.
+    #[must_use]
+    pub const fn issued_by(&self) -> Option<IssuerId> {
+        self.issued_by
+    }
+
+    /// Checks that this is an issuing CA that `root` signed, or with itself that it is a root, by the
+    /// rules that those made here follow.
+    ///
+    /// # Errors
+    /// [`CaError::NotACa`] or [`CaError::Lint`].
+    pub fn check_issued_by(&self, root: &Self) -> Result<(), CaError> {
+        lint::certificate(&self.der, lint::Kind::Ca)?;
+        let view = CertificateView::parse(&self.der, &Arc::default()).map_err(|_| CaError::NotACa)?;
+        let path_len = if self.id() == root.id() { 1 } else { 0 };
+        let fits = view.issuer == root.name
+            && view.extensions.basic_constraints == Some((true, Some(path_len)))
+            && self.issued_by.is_none_or(|id| id == root.id());
+        if !fits || root.key.verify(view.tbs, view.signature).is_err() {
+            return Err(CaError::NotACa);
+        }
+        if self.not_after > root.not_after {
+            return Err(CaError::OutlivesIssuer);
+        }
+        Ok(())
     }
 
     /// Its certificate.
@@ -109,6 +139,12 @@ pub enum CaError {
     /// Not a CA certificate of this profile.
     #[error("this is not a certificate of a certificate authority of this deployment")]
     NotACa,
+    /// It was signed for another key.
+    #[error("the certificate is not for the key that was requested; sign the newest request")]
+    OtherKey,
+    /// Its time has not come, or is over.
+    #[error("the certificate is not valid now; check the clocks of both machines")]
+    NotValid,
     /// It would outlive its own issuer.
     #[error("the certificate would outlive its issuer; renew the issuer first")]
     OutlivesIssuer,
@@ -141,6 +177,55 @@ impl PreparedCa {
     pub fn assemble(self, signature: &Signature) -> Result<Issuer, CaError> {
         Issuer::from_der(self.unsigned.assemble(signature, &self.signer)?)
     }
+}
+
+/// Makes a self-signed root, named after its key.
+///
+/// # Errors
+/// [`SignCaError`].
+pub async fn sign_root(key: &dyn Signer, serial: &Serial, now: UnixTime) -> Result<Issuer, SignCaError> {
+    let common_name = format!("kakunin root CA {}", mark(key.public_key()));
+    let prepared = prepare_root(&named(&common_name), key.public_key(), serial, now)?;
+    let signature = key.sign(prepared.to_be_signed()).await?;
+    Ok(prepared.assemble(&signature)?)
+}
+
+/// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4).
+///
+/// # Errors
+/// [`SignCaError`].
+pub async fn sign_issuing(
+    root: &Issuer,
+    root_key: &dyn Signer,
+    spki: &Spki,
+    serial: &Serial,
+    now: UnixTime,
+) -> Result<Issuer, SignCaError> {
+    let common_name = format!("kakunin issuing CA {}", mark(spki));
+    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, now)?;
+    let signature = root_key.sign(prepared.to_be_signed()).await?;
+    Ok(prepared.assemble(&signature)?)
+}
+
+/// Why a certificate authority could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignCaError {
+    /// Not by these rules.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The key did not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+fn named(common_name: &str) -> NameParts<'_> {
+    NameParts { organization: Some(PRODUCT), common_name: Some(common_name), ..NameParts::default() }
+}
+
+/// The first eight digits of a key's identifier.
+fn mark(spki: &Spki) -> String {
+    spki.key_id().to_string().chars().take(8).collect()
 }
 
 /// Prepares a self-signed root that may have issuing CAs below it, and nothing further.

@@ -182,8 +182,9 @@ pub(crate) async fn issued(
     let all = app.kakunin.certificates(tenant, &facts.agent).await?;
     let entry = all.iter().find(|c| c.facts.serial == facts.serial);
     let entry = entry.ok_or(ServiceError::NotFound("certificate"))?;
-    let chain =
-        [app.kakunin.issuer(), app.kakunin.root()].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
+    let ca = app.kakunin.authorities().into_iter().find(|ca| ca.issuer.id() == facts.issuer);
+    let ca = ca.ok_or(ServiceError::NotFound("issuing CA"))?;
+    let chain = [&ca.issuer, &ca.root].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
     let body = CertificateBody {
         certificate_pem: Some(pem::encode(pem::CERTIFICATE, der)),
         pem: Some(pem::encode(pem::CERTIFICATE, der)),

@@ -41,12 +41,14 @@ pub(crate) struct Gateway {
 impl Gateway {
     pub(crate) fn new(kakunin: &Kakunin, now: UnixTime) -> Result<Self, SetupError> {
         let place = kakunin.place();
-        let anchor = TrustAnchor::new(kakunin.root().as_der(), place.trust_domain.clone())?;
-        let verifier = Verifier::builder(kakunin.revocations())
-            .anchor(anchor)
-            .issuer(kakunin.issuer().as_der())
-            .arc(place.arc.clone())
-            .build(now)?;
+        let mut builder = Verifier::builder(kakunin.revocations()).arc(place.arc.clone());
+        for root in kakunin.roots() {
+            builder = builder.anchor(TrustAnchor::new(root.as_der(), place.trust_domain.clone())?);
+        }
+        for ca in kakunin.authorities() {
+            builder = builder.issuer(ca.issuer.as_der());
+        }
+        let verifier = builder.build(now)?;
         Ok(Self { verifier, nonces: Nonces::default(), alerted: Cache::new(16_384) })
     }
 }

@@ -1,13 +1,16 @@
 //! What standard TLS stacks fetch: CRLs, CA certificates, the SPIFFE bundle. For anybody.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use kakunin_core::id::TenantId;
 use kakunin_core::key::{KeyAlgorithm, Spki};
 use kakunin_core::service::PublishedCrl;
-use kakunin_core::x509::ca::SHARDS;
+use kakunin_core::x509::ca::{Issuer, SHARDS};
 use kakunin_core::x509::der::{DerError, Reader};
 use kakunin_core::x509::pem;
 use serde::Serialize;
@@ -25,7 +28,7 @@ const DER_CERTIFICATE: HeaderValue = HeaderValue::from_static("application/pkix-
 const PEM: HeaderValue = HeaderValue::from_static("application/x-pem-file");
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 
-/// The full CRL of the issuing CA: PEM, or DER on `Accept: application/pkix-crl`. At most 30 s old.
+/// The full CRL of the CA that issues now: PEM, or DER on `Accept: application/pkix-crl`. At most 30 s old.
 #[utoipa::path(
     operation_id = "getCrl",
     get, path = "/api/v1/crl", tag = "public", security(()),
@@ -36,17 +39,19 @@ const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
     ),
 )]
 pub(crate) async fn full(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let crl = app.kakunin.published_crl(None).await?;
+    let crl = app.kakunin.published_crl(&app.kakunin.issuer().id(), None).await?;
     Ok(answer(&crl, wants(&headers, "application/pkix-crl"), &headers))
 }
 
-/// One shard, as certificates name it in their CRL distribution point: DER, or PEM on request.
+/// One shard, as certificates name it in their CRL distribution point, or all of them: DER, or PEM on
+/// request. CAs that were replaced publish theirs until they expire.
 #[utoipa::path(
     operation_id = "getCrlShard",
     get, path = "/api/v1/crl/{issuer}/{shard}", tag = "public", security(()),
     params(
         ("issuer" = String, Path, description = "Key identifier of the issuing CA, hex.", pattern = "^[0-9a-f]{40}$"),
-        ("shard" = String, Path, description = "`0.crl` to `511.crl`.", pattern = "^[0-9]{1,3}\\.crl$"),
+        ("shard" = String, Path, description = "`0.crl` to `511.crl`, or `full.crl`.",
+            pattern = "^([0-9]{1,3}|full)\\.crl$"),
     ),
     responses(
         (status = 200, description = "The CRL.",
@@ -61,10 +66,12 @@ pub(crate) async fn shard(
 ) -> Result<Response, ApiError> {
     let number = shard.strip_suffix(".crl").and_then(|n| n.parse::<u16>().ok());
     let number = number.filter(|n| *n < SHARDS && format!("{n}.crl") == shard);
-    let (Some(number), true) = (number, issuer == app.kakunin.issuer().id().to_string()) else {
+    let all = app.kakunin.authorities();
+    let ca = all.iter().find(|ca| issuer == ca.issuer.id().to_string());
+    let (Some(ca), true) = (ca, number.is_some() || shard == "full.crl") else {
         return Err(ApiError::not_found("CRL"));
     };
-    let crl = app.kakunin.published_crl(Some(number)).await?;
+    let crl = app.kakunin.published_crl(&ca.issuer.id(), number).await?;
     Ok(answer(&crl, !wants(&headers, "application/x-pem-file"), &headers))
 }
 
@@ -103,6 +110,10 @@ fn answer(crl: &PublishedCrl, der: bool, request: &HeaderMap) -> Response {
 pub(crate) struct CaBody {
     /// `root` or `issuing`.
     role: String,
+    /// Whether it issues now; an issuing CA that was replaced still publishes CRLs.
+    current: bool,
+    /// The tenant that it issues for, if not for every tenant without its own.
+    tenant: Option<String>,
     /// Key identifier, hex.
     key_id: String,
     certificate_pem: String,
@@ -133,25 +144,31 @@ pub(crate) struct CasBody {
 )]
 pub(crate) async fn authorities(State(app): State<App>) -> Response {
     let place = app.kakunin.place();
-    let all = [("root", app.kakunin.root()), ("issuing", app.kakunin.issuer())];
-    let authorities = all.map(|(role, ca)| CaBody {
+    let body = |role: &str, ca: &Issuer, current, tenant: Option<&TenantId>| CaBody {
         role: role.to_owned(),
+        current,
+        tenant: tenant.map(ToString::to_string),
         key_id: ca.id().to_string(),
         certificate_pem: pem::encode(pem::CERTIFICATE, ca.as_der()),
         valid_from: ca.not_before().to_string(),
         valid_until: ca.not_after().to_string(),
-    });
+    };
+    let newest = app.kakunin.root().id();
+    let roots = app.kakunin.roots();
+    let roots = roots.iter().map(|root| body("root", root, root.id() == newest, None));
+    let issuing = app.kakunin.authorities();
+    let issuing = issuing.iter().map(|ca| body("issuing", &ca.issuer, ca.current, ca.tenant.as_ref()));
     let data = CasBody {
         trust_domain: place.trust_domain.to_string(),
         public_url: place.public_url.clone(),
         extension_arc: place.arc.as_str().to_owned(),
-        authorities: authorities.into(),
+        authorities: roots.chain(issuing).collect(),
         feed_verifier: app.kakunin.feed_verifier().to_owned(),
     };
     public(Data { data }.into_response(), None)
 }
 
-/// The chain as TLS stacks load it: issuing CA, then root, PEM.
+/// What TLS stacks load: every issuing CA, then every root, PEM.
 #[utoipa::path(
     operation_id = "getChain",
     get, path = "/api/v1/ca/chain", tag = "public", security(()),
@@ -161,8 +178,8 @@ pub(crate) async fn authorities(State(app): State<App>) -> Response {
     ),
 )]
 pub(crate) async fn chain(State(app): State<App>) -> Response {
-    let all = [app.kakunin.issuer(), app.kakunin.root()].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
-    public(all.concat().into_response(), Some(PEM))
+    let all: String = all(&app).iter().map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der())).collect();
+    public(all.into_response(), Some(PEM))
 }
 
 /// One CA certificate, as certificates name it in their authority information access: DER.
@@ -179,13 +196,20 @@ pub(crate) async fn certificate(
     State(app): State<App>,
     Path(file): Path<String>,
 ) -> Result<Response, ApiError> {
-    let all = [app.kakunin.issuer(), app.kakunin.root()];
-    let ca = all.into_iter().find(|ca| file == format!("{}.cer", ca.id()));
+    let ca = all(&app).into_iter().find(|ca| file == format!("{}.cer", ca.id()));
     let ca = ca.ok_or_else(|| ApiError::not_found("certificate authority"))?;
     Ok(public(Body::from(ca.as_der().to_vec()).into_response(), Some(DER_CERTIFICATE)))
 }
 
-/// The SPIFFE trust bundle: a JWK set with the root as its X.509 authority.
+/// Issuing CAs, the newest first, then roots.
+fn all(app: &App) -> Vec<Arc<Issuer>> {
+    let mut issuing: Vec<_> = app.kakunin.authorities().into_iter().map(|ca| ca.issuer).collect();
+    issuing.reverse();
+    issuing.extend(app.kakunin.roots());
+    issuing
+}
+
+/// The SPIFFE trust bundle: a JWK set with the roots as its X.509 authorities.
 #[utoipa::path(
     operation_id = "getBundle",
     get, path = "/api/v1/spiffe/bundle", tag = "public", security(()),
@@ -195,13 +219,17 @@ pub(crate) async fn certificate(
     ),
 )]
 pub(crate) async fn bundle(State(app): State<App>) -> Result<Response, ApiError> {
-    let root = app.kakunin.root();
     let unreadable =
         |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ca", "the root's key does not parse");
-    let mut key = jwk(root.key().spki()).map_err(unreadable)?;
-    key.insert("use".to_owned(), "x509-svid".into());
-    key.insert("x5c".to_owned(), vec![Base64::encode_string(root.as_der())].into());
-    let body = json!({ "keys": [key], "spiffe_sequence": 1, "spiffe_refresh_hint": 300 });
+    let mut keys = Vec::new();
+    for root in app.kakunin.roots() {
+        let mut key = jwk(root.key().spki()).map_err(unreadable)?;
+        key.insert("use".to_owned(), "x509-svid".into());
+        key.insert("x5c".to_owned(), vec![Base64::encode_string(root.as_der())].into());
+        keys.push(key);
+    }
+    // A root is only ever added.
+    let body = json!({ "spiffe_sequence": keys.len(), "keys": keys, "spiffe_refresh_hint": 300 });
     Ok(public(axum::Json(body).into_response(), None))
 }
 

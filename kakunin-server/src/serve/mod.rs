@@ -49,8 +49,9 @@ impl Server {
         let tls = match &options.tls {
             Some(files) => {
                 let kakunin = &deployment.kakunin;
-                let authorities = [kakunin.root().as_der(), kakunin.issuer().as_der()];
-                Some(tls::Reloading::load(files, &authorities)?)
+                let issuing = kakunin.authorities().into_iter().map(|ca| ca.issuer);
+                let all = kakunin.roots().into_iter().chain(issuing);
+                Some(tls::Reloading::load(files, all.map(|ca| ca.as_der().to_vec()).collect())?)
             }
             None => None,
         };

@@ -7,6 +7,8 @@ use kakunin_core::error::StoreError;
 use kakunin_core::key::SignError;
 use kakunin_core::service::Error as ServiceError;
 
+use kakunin_kms::url::{KeyUrl, KeyUrlError, Scheme};
+
 use crate::http::ApiOptions;
 
 /// How to serve.
@@ -20,6 +22,8 @@ pub struct ServeOptions {
     pub public_url: Option<String>,
     /// Trust domain of the SPIFFE IDs.
     pub trust_domain: Option<String>,
+    /// Where the keys of certificate authorities and agents are; software keys in the folder if not given.
+    pub keys: Option<KeyUrl>,
     /// File with the key that encrypts the software keys, if not `key.secret` in the folder.
     pub key_file: Option<PathBuf>,
     /// TLS.
@@ -49,7 +53,7 @@ pub struct Tls {
 pub enum ServeError {
     /// Software CA keys, reachable from elsewhere.
     #[error(
-        "{0} can be reached from elsewhere, and the CA keys are in software: listen on loopback, or say --insecure-software-keys"
+        "{0} can be reached from elsewhere, and the CA keys are in software: listen on loopback, give --keys with a KMS or an HSM, or say --insecure-software-keys"
     )]
     SoftwareKeys(SocketAddr),
     /// Plain HTTP, reachable from elsewhere.
@@ -82,6 +86,9 @@ pub enum ServeError {
     /// The keys cannot be used.
     #[error(transparent)]
     Keys(#[from] SignError),
+    /// The provider of the keys cannot be opened.
+    #[error("--keys: {0}")]
+    KeyUrl(#[from] KeyUrlError),
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,6 +115,7 @@ impl ServeOptions {
             listen,
             public_url: None,
             trust_domain: None,
+            keys: None,
             key_file: None,
             tls: None,
             api: ApiOptions::default(),
@@ -116,12 +124,17 @@ impl ServeOptions {
         }
     }
 
+    /// Whether the keys of certificate authorities and agents are in software.
+    pub(super) fn software_keys(&self) -> bool {
+        self.keys.as_ref().is_none_or(|url| url.scheme() == Scheme::Local)
+    }
+
     /// Refuses what is insecure and was not asked for by name.
     pub(super) fn check(&self) -> Result<(), ServeError> {
         if self.listen.ip().is_loopback() {
             return Ok(());
         }
-        if !self.insecure_software_keys {
+        if self.software_keys() && !self.insecure_software_keys {
             return Err(ServeError::SoftwareKeys(self.listen));
         }
         if self.tls.is_none() && !self.insecure_plain_http {

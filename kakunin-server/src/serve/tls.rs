@@ -27,8 +27,7 @@ type Stamp = [Option<SystemTime>; 2];
 impl Reloading {
     /// Reads the files. Client certificates must come from one of `authorities`, so that an agent may present its
     /// leaf alone.
-    pub(super) fn load(files: &Tls, authorities: &[&[u8]]) -> Result<Self, ServeError> {
-        let authorities: Vec<_> = authorities.iter().map(|der| der.to_vec()).collect();
+    pub(super) fn load(files: &Tls, authorities: Vec<Vec<u8>>) -> Result<Self, ServeError> {
         let stamp = stamp(files);
         let config = read(files, &authorities)?;
         Ok(Self { files: files.clone(), authorities, current: RwLock::new((config, stamp)) })

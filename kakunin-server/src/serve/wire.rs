@@ -1,4 +1,4 @@
-//! Concrete backends, named here and nowhere else: SQLite, and software keys in a folder.
+//! Concrete backends, named here and nowhere else: SQLite, and keys in a folder, a KMS or an HSM.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use kakunin_core::access::{ApiKey, Role};
 use kakunin_core::agent::AgentError;
 use kakunin_core::id::{TenantId, hex_encode};
+use kakunin_core::key::KeyProvider;
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::SystemClock;
@@ -39,14 +40,7 @@ pub struct Deployment {
 
 pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<Deployment, ServeError> {
     let folder = &options.data;
-    let unusable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| ServeError::File { path, source }
-    };
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable(folder))?;
-    let keys = LocalKeys::open(folder.join("keys"), &secret(options)?)?;
-    let store = SqliteStore::open(folder.join("kakunin.db"))?;
-    let parts = Parts::new(store, Arc::new(keys));
+    let parts = parts(options).await?;
     let config = config(options, address, &parts).await?;
     let kakunin = Kakunin::open(config, parts).await?;
     for name in options.opt_outs() {
@@ -60,8 +54,29 @@ pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<
     Ok(Deployment { kakunin, clock: SystemClock, tenant, admin_key, admin_key_file })
 }
 
+/// What a deployment in this folder runs on. Its log and feed keys sign with each append, so they are in
+/// software wherever the others are.
+pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
+    let folder = &options.data;
+    let unusable = |source| ServeError::File { path: folder.clone(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+    let path =
+        options.keys.as_ref().and_then(|url| url.folder()).map_or_else(|| folder.join("keys"), PathBuf::from);
+    let local: Arc<dyn KeyProvider> = Arc::new(LocalKeys::open(&path, &secret(options, &path)?)?);
+    let keys = match &options.keys {
+        Some(url) if !options.software_keys() => url.open().await?,
+        _ => local.clone(),
+    };
+    let store = SqliteStore::open(folder.join("kakunin.db"))?;
+    Ok(Parts { log_keys: local, ..Parts::new(store, keys) })
+}
+
 /// The deployment as it was made, or as it is to be made.
-async fn config(options: &ServeOptions, address: SocketAddr, parts: &Parts) -> Result<Config, ServeError> {
+pub(crate) async fn config(
+    options: &ServeOptions,
+    address: SocketAddr,
+    parts: &Parts,
+) -> Result<Config, ServeError> {
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let (trust_domain, public_url) = match Kakunin::made_as(parts).await? {
         Some((trust_domain, public_url, _)) => (trust_domain.to_string(), public_url),
@@ -73,10 +88,11 @@ async fn config(options: &ServeOptions, address: SocketAddr, parts: &Parts) -> R
 
 /// What the software keys are encrypted with. Made on the first start; a key beside what it encrypts keeps
 /// nobody out who can read the folder, so production names another place.
-fn secret(options: &ServeOptions) -> Result<Secret, ServeError> {
-    let path = options.key_file.clone().unwrap_or_else(|| options.data.join("key.secret"));
+fn secret(options: &ServeOptions, keys: &Path) -> Result<Secret, ServeError> {
+    let named = options.keys.as_ref().and_then(|url| url.key_file()).map(Path::to_owned);
+    let path = named.or(options.key_file.clone()).unwrap_or_else(|| options.data.join("key.secret"));
     if !path.exists() {
-        if options.data.join("keys").exists() {
+        if keys.exists() {
             return Err(ServeError::KeyFileMissing(path));
         }
         let mut octets = [0; 32];

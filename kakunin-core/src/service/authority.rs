@@ -1,0 +1,185 @@
+//! Authorities as their operator sees them: who issues, the next one, roots that are kept offline.
+
+use std::sync::Arc;
+
+use super::cas::{self, Root};
+use super::deployment::{OfflineRoot, Parts};
+use super::error::Error;
+use super::genesis::{self, created};
+use super::system::CaRow;
+use super::{Config, Kakunin};
+use crate::id::{Serial, TenantId};
+use crate::key::{KeyAlgorithm, KeyRef, Signer, Spki};
+use crate::log::record::CaRole;
+use crate::time::UnixTime;
+use crate::x509::ca::{CaError, Issuer, sign_issuing};
+use crate::x509::csr::RequestToSign;
+
+/// An issuing CA.
+#[derive(Clone, Debug)]
+pub struct Authority {
+    /// Its certificate.
+    pub issuer: Arc<Issuer>,
+    /// The root above it.
+    pub root: Arc<Issuer>,
+    /// The tenant that it issues for, if not for every tenant without its own.
+    pub tenant: Option<TenantId>,
+    /// Whether it issues now. One that was replaced still publishes CRLs, until it expires.
+    pub current: bool,
+}
+
+impl Kakunin {
+    /// The root above [`Kakunin::issuer`].
+    #[must_use]
+    pub fn root(&self) -> Arc<Issuer> {
+        self.inner.cas.current().root.clone()
+    }
+
+    /// Every root of this deployment, in the order in which they were made.
+    #[must_use]
+    pub fn roots(&self) -> Vec<Arc<Issuer>> {
+        self.inner.cas.roots().into_iter().map(|root| root.issuer).collect()
+    }
+
+    /// The CA that issues to agents of tenants that have none of their own.
+    #[must_use]
+    pub fn issuer(&self) -> Arc<Issuer> {
+        self.inner.cas.current().issuer.clone()
+    }
+
+    /// Every issuing CA that has not expired, in the order in which they were made.
+    #[must_use]
+    pub fn authorities(&self) -> Vec<Authority> {
+        let cas = &self.inner.cas;
+        let authority = |ca: Arc<cas::Ca>| {
+            let now = ca.tenant.as_ref().map_or_else(|| cas.current(), |tenant| cas.of(tenant));
+            let current = now.issuer.id() == ca.issuer.id();
+            Authority { issuer: ca.issuer.clone(), root: ca.root.clone(), tenant: ca.tenant.clone(), current }
+        };
+        cas.all().into_iter().map(authority).collect()
+    }
+
+    /// The request for the issuing CA of a deployment that is yet to be made under an offline root:
+    /// PKCS#10, DER. To be signed there, and given to [`Kakunin::open`] as [`Config::offline`]. Asked again,
+    /// it is for the same key.
+    ///
+    /// # Errors
+    /// What the parts say.
+    pub async fn request_first_issuing(config: &Config, parts: &Parts) -> Result<Vec<u8>, Error> {
+        let seed = genesis::vault_seed(parts, parts.clock.now()).await?;
+        let (_, signer) = genesis::make_issuing_key(parts, &seed, 0, config.ca_algorithms.1).await?;
+        request(&*signer).await
+    }
+
+    /// The request for the next issuing CA: PKCS#10, DER. To be signed by a root whose key is elsewhere, and
+    /// given to [`Kakunin::install_issuing`]. Asked again, it is for the same key.
+    ///
+    /// # Errors
+    /// What the key provider says.
+    pub async fn request_issuing(&self) -> Result<Vec<u8>, Error> {
+        request(&*self.next_key().await?.1).await
+    }
+
+    /// Replaces the issuing CA, of one tenant or of all that have none of their own, with one under the
+    /// newest root. What the old one issued stays valid until it expires, and its CRLs go on.
+    ///
+    /// # Errors
+    /// [`Error::RootOffline`]; [`Error::NotFound`] if there is no such tenant; what the parts say.
+    pub async fn rotate_issuing(&self, tenant: Option<&TenantId>) -> Result<Arc<Issuer>, Error> {
+        let parts = &self.inner.parts;
+        let root = self.inner.cas.roots().pop().ok_or(Error::NotFound("root"))?;
+        let root_signer = parts.keys.open(root.key.as_ref().ok_or(Error::RootOffline)?).await?;
+        let (key, signer) = self.next_key().await?;
+        let serial = Serial::generate(&*parts.entropy)?;
+        let now = parts.clock.now();
+        let issuer = sign_issuing(&root.issuer, &*root_signer, signer.public_key(), &serial, now).await?;
+        self.install(None, key, issuer, tenant).await
+    }
+
+    /// As [`Kakunin::rotate_issuing`], with what a root signed for [`Kakunin::request_issuing`]. Another root
+    /// than the newest becomes an anchor of this deployment.
+    ///
+    /// # Errors
+    /// [`Error::Ca`] if these are not a root, and an issuing CA that it signed for the key that was
+    /// requested.
+    pub async fn install_issuing(
+        &self,
+        tenant: Option<&TenantId>,
+        signed: &OfflineRoot,
+    ) -> Result<Arc<Issuer>, Error> {
+        let (key, signer) = self.next_key().await?;
+        let (root, issuer) = signed.checked(signer.public_key(), self.inner.now())?;
+        let known = self.inner.cas.roots().iter().any(|known| known.issuer.as_der() == root.as_der());
+        self.install(Some(root).filter(|_| !known), key, issuer, tenant).await
+    }
+
+    async fn next_key(&self) -> Result<(KeyRef, Arc<dyn Signer>), Error> {
+        let inner = &self.inner;
+        let seed = genesis::vault_seed(&inner.parts, inner.now()).await?;
+        let algorithm = inner.cas.current().issuer.algorithm();
+        genesis::make_issuing_key(&inner.parts, &seed, inner.cas.count(), algorithm).await
+    }
+
+    async fn install(
+        &self,
+        new_root: Option<Issuer>,
+        key: KeyRef,
+        issuer: Issuer,
+        tenant: Option<&TenantId>,
+    ) -> Result<Arc<Issuer>, Error> {
+        let inner = &self.inner;
+        let mut system = inner.system.lock().await;
+        inner.settle_system(&mut system).await?;
+        if let Some(tenant) = tenant
+            && !inner.tenants.read().await.contains_key(tenant)
+        {
+            return Err(Error::NotFound("tenant"));
+        }
+        if inner.cas.get(&issuer.id()).is_some() {
+            return Err(Error::Exists("another call installed an issuing CA; look whether that is enough"));
+        }
+        if let Some(root) = new_root {
+            inner
+                .append_system(&mut system, created(CaRole::Root, None, &root, None), self.by.clone())
+                .await?;
+            inner.cas.add_root(Root { issuer: Arc::new(root), key: None });
+        }
+        let record = created(CaRole::Issuing, Some(&key), &issuer, tenant);
+        let row = CaRow { role: CaRole::Issuing, key: Some(key), tenant: tenant.cloned(), issuer };
+        let ca = cas::open(&inner.parts, &inner.host, &inner.log_signer, row, &inner.cas.roots()).await?;
+        // Verifiers know it before anybody has a certificate of it.
+        inner.load_revocations(&ca).await?;
+        inner.append_system(&mut system, record, self.by.clone()).await?;
+        let issuer = ca.issuer.clone();
+        inner.cas.add(Arc::new(ca));
+        Ok(issuer)
+    }
+}
+
+impl OfflineRoot {
+    /// Both certificates, if the root signed the other for `key`, and both are valid now.
+    pub(super) fn checked(&self, key: &Spki, now: UnixTime) -> Result<(Issuer, Issuer), CaError> {
+        let root = Issuer::from_der(self.root.clone())?;
+        let issuer = Issuer::from_der(self.issuing.clone())?;
+        root.check_issued_by(&root)?;
+        issuer.check_issued_by(&root)?;
+        let valid = |ca: &Issuer| ca.not_before() <= now && now <= ca.not_after();
+        let algorithm = [&root, &issuer].iter().any(|ca| ca.algorithm() == KeyAlgorithm::Ed25519);
+        if algorithm {
+            return Err(CaError::Algorithm);
+        }
+        if issuer.key().spki() != key || root.id() == issuer.id() {
+            return Err(CaError::OtherKey);
+        }
+        if !valid(&root) || !valid(&issuer) {
+            return Err(CaError::NotValid);
+        }
+        Ok((root, issuer))
+    }
+}
+
+async fn request(signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+    let request = RequestToSign::new(signer.public_key());
+    let signature = signer.sign(request.to_be_signed()).await?;
+    Ok(request.assemble(&signature))
+}

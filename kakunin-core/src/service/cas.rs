@@ -1,0 +1,148 @@
+//! The certificate authorities of a deployment: which issues for whom now, and which did before.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::deployment::Parts;
+use super::error::Error;
+use super::ledger::Ledger;
+use super::system::{self, CaRow};
+use crate::error::StoreError;
+use crate::id::{IssuerId, TenantId};
+use crate::key::{KeyRef, Signer};
+use crate::log::record::CaRole;
+use crate::log::sink::LogId;
+use crate::x509::ca::Issuer;
+
+/// An issuing CA with its signer and its revocation log, and the root above it.
+#[derive(Debug)]
+pub(super) struct Ca {
+    pub(super) root: Arc<Issuer>,
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) tenant: Option<TenantId>,
+    pub(super) signer: Arc<dyn Signer>,
+    pub(super) log: async_lock::Mutex<Ledger>,
+}
+
+/// A root, and its key if that is here.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) key: Option<KeyRef>,
+}
+
+/// Every authority that has not expired. An issuing CA that was replaced goes on publishing CRLs, and its
+/// certificates stay valid until they expire.
+#[derive(Debug)]
+pub(super) struct Cas {
+    known: RwLock<Known>,
+    /// For when a deployment has none left; it does not start so.
+    first: Arc<Ca>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// In the order in which they were made.
+    roots: Vec<Root>,
+    issuing: Vec<Arc<Ca>>,
+    by_id: HashMap<IssuerId, Arc<Ca>>,
+    /// The newest for each tenant that has its own, and under `None` for all others.
+    current: HashMap<Option<TenantId>, Arc<Ca>>,
+    /// How many issuing CAs there have been.
+    count: u32,
+}
+
+impl Known {
+    fn add(&mut self, ca: Arc<Ca>) {
+        self.by_id.insert(ca.issuer.id(), ca.clone());
+        self.current.insert(ca.tenant.clone(), ca.clone());
+        self.issuing.push(ca);
+    }
+}
+
+impl Cas {
+    pub(super) async fn load(parts: &Parts, host: &str, log_signer: &Arc<dyn Signer>) -> Result<Self, Error> {
+        let now = parts.clock.now();
+        let mut known = Known::default();
+        for row in system::authorities(parts).await? {
+            if row.role == CaRole::Root {
+                known.roots.push(Root { issuer: Arc::new(row.issuer), key: row.key });
+                continue;
+            }
+            known.count += 1;
+            // One that has expired signs nothing any more, and its key may be gone.
+            if row.issuer.not_after() >= now {
+                let ca = open(parts, host, log_signer, row, &known.roots).await?;
+                known.add(Arc::new(ca));
+            }
+        }
+        let first = known.current.get(&None).cloned();
+        let first = first.ok_or_else(|| {
+            Error::Deployment("its issuing certificate authorities have expired; install another".into())
+        })?;
+        Ok(Self { known: RwLock::new(known), first })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Known) -> T) -> T {
+        read(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The one that issues for this tenant.
+    pub(super) fn of(&self, tenant: &TenantId) -> Arc<Ca> {
+        let own = self.read(|known| known.current.get(&Some(tenant.clone())).cloned());
+        own.unwrap_or_else(|| self.current())
+    }
+
+    /// The one that issues for tenants without their own.
+    pub(super) fn current(&self) -> Arc<Ca> {
+        self.read(|known| known.current.get(&None).cloned()).unwrap_or_else(|| self.first.clone())
+    }
+
+    pub(super) fn get(&self, id: &IssuerId) -> Option<Arc<Ca>> {
+        self.read(|known| known.by_id.get(id).cloned())
+    }
+
+    /// In the order in which they were made.
+    pub(super) fn all(&self) -> Vec<Arc<Ca>> {
+        self.read(|known| known.issuing.clone())
+    }
+
+    pub(super) fn roots(&self) -> Vec<Root> {
+        self.read(|known| known.roots.clone())
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.read(|known| known.count)
+    }
+
+    pub(super) fn add_root(&self, root: Root) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).roots.push(root);
+    }
+
+    pub(super) fn add(&self, ca: Arc<Ca>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.count += 1;
+        known.add(ca);
+    }
+}
+
+/// Opens what is on record; its key must be the one in its certificate.
+pub(super) async fn open(
+    parts: &Parts,
+    host: &str,
+    log_signer: &Arc<dyn Signer>,
+    row: CaRow,
+    roots: &[Root],
+) -> Result<Ca, Error> {
+    let CaRow { key, tenant, issuer, .. } = row;
+    let corrupt = |what: &str| StoreError::Corrupt(what.into());
+    let above = |root: &&Root| issuer.issued_by() == Some(root.issuer.id());
+    let root = roots.iter().rfind(above).ok_or_else(|| corrupt("an issuing CA has no root"))?;
+    let signer = parts.keys.open(&key.ok_or_else(|| corrupt("an issuing CA has no key"))?).await?;
+    if signer.public_key() != issuer.key().spki() {
+        return Err(Error::Deployment("the issuing key is not the one in the issuing certificate".into()));
+    }
+    let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), &*parts.sink).await?;
+    let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));
+    Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log) })
+}

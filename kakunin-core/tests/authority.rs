@@ -1,0 +1,248 @@
+//! Issuing CAs that follow each other, belong to one tenant, or stand under a root that is kept elsewhere.
+//! The openssl command decides whom a relying party accepts.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+use std::process::Command;
+use std::sync::Arc;
+
+use kakunin_core::agent::NewAgent;
+use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::issue::{Certificate, Profile};
+use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Signer};
+use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::service::{Config, Error, Kakunin, KeySource, OfflineRoot, Parts};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::time::{DAY, ManualClock, UnixTime};
+use kakunin_core::x509::ca::{CaError, Issuer, sign_issuing, sign_root};
+use kakunin_core::x509::csr::Proven;
+use kakunin_core::x509::pem;
+use kakunin_kms::local::LocalKeys;
+use pollster::block_on;
+
+const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+
+struct World {
+    kakunin: Kakunin,
+    parts: Parts,
+    clock: Arc<ManualClock>,
+    acme: TenantId,
+    other: TenantId,
+}
+
+fn config() -> Config {
+    let mut config = Config::new("agents.example").unwrap();
+    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    config
+}
+
+fn parts() -> (Parts, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    parts.clock = clock.clone();
+    (parts, clock)
+}
+
+fn world() -> World {
+    let (parts, clock) = parts();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    let tenants: [TenantId; 2] = ["acme".parse().unwrap(), "other".parse().unwrap()];
+    tenants.iter().for_each(|tenant| block_on(kakunin.create_tenant(tenant)).unwrap());
+    let [acme, other] = tenants;
+    World { kakunin, parts, clock, acme, other }
+}
+
+fn issue(kakunin: &Kakunin, tenant: &TenantId) -> Certificate {
+    let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+    let agent = block_on(kakunin.register(tenant, spec)).unwrap().id;
+    let source = KeySource::Provider(KeyAlgorithm::P256);
+    block_on(kakunin.certify(tenant, &agent, Profile::Standard, source)).unwrap()
+}
+
+/// What openssl says to a certificate, given the roots, the issuing CAs and the full CRLs of all of them.
+fn openssl(kakunin: &Kakunin, leaf: &Certificate) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let all =
+        |label, ders: Vec<Vec<u8>>| -> String { ders.iter().map(|der| pem::encode(label, der)).collect() };
+    let roots = kakunin.roots().iter().map(|ca| ca.as_der().to_vec()).collect();
+    let authorities = kakunin.authorities();
+    let issuing = authorities.iter().map(|ca| ca.issuer.as_der().to_vec()).collect();
+    let crl = |id| block_on(kakunin.published_crl(&id, None)).unwrap().der.clone();
+    let crls = authorities.iter().map(|ca| crl(ca.issuer.id())).collect();
+    for (name, text) in [
+        ("roots", all(pem::CERTIFICATE, roots)),
+        ("issuing", all(pem::CERTIFICATE, issuing)),
+        ("crls", all(pem::CRL, crls)),
+        ("leaf", all(pem::CERTIFICATE, vec![leaf.der.clone()])),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let at = NOW.secs().to_string();
+    let arguments =
+        ["verify", "-x509_strict", "-CAfile", "roots", "-untrusted", "issuing", "-CRLfile", "crls"];
+    let done = Command::new("openssl")
+        .args(arguments)
+        .args(["-crl_check", "-attime", &at, "leaf"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
+}
+
+fn reason(kakunin: &Kakunin, leaf: &Certificate) -> Option<Reason> {
+    kakunin.revocations().reason(&leaf.facts.issuer, &leaf.facts.serial).unwrap()
+}
+
+#[test]
+fn after_a_rotation_old_chains_stand_and_both_publish() {
+    let w = world();
+    let (before, revoked_later) = (issue(&w.kakunin, &w.acme), issue(&w.kakunin, &w.acme));
+    let first = w.kakunin.issuer();
+    let second = block_on(w.kakunin.rotate_issuing(None)).unwrap();
+    assert_ne!(first.id(), second.id());
+    assert_ne!(first.name(), second.name(), "a name has one key");
+    assert_eq!(w.kakunin.issuer().id(), second.id());
+    let after = issue(&w.kakunin, &w.acme);
+    assert_eq!((before.facts.issuer, after.facts.issuer), (first.id(), second.id()));
+    for leaf in [&before, &after] {
+        assert!(openssl(&w.kakunin, leaf).contains("leaf: OK"), "{}", openssl(&w.kakunin, leaf));
+    }
+    block_on(w.kakunin.revoke(&w.acme, &revoked_later.facts.serial, Cause::KeyCompromise)).unwrap();
+    // The full CRL may be 30 s old.
+    w.clock.set(NOW.plus(31_000));
+    let still_so = |kakunin: &Kakunin| {
+        assert_eq!(reason(kakunin, &revoked_later), Some(Reason::KeyCompromise));
+        assert_eq!((reason(kakunin, &before), reason(kakunin, &after)), (None, None));
+        assert!(openssl(kakunin, &revoked_later).contains("certificate revoked"));
+        assert!(openssl(kakunin, &after).contains("leaf: OK"));
+    };
+    still_so(&w.kakunin);
+    let reopened = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    block_on(reopened.load()).unwrap();
+    still_so(&reopened);
+    // A renewal moves an agent to the new one, and ends the old certificate where it was issued.
+    let attested = MODEL.parse().unwrap();
+    let source = KeySource::Provider(KeyAlgorithm::P256);
+    let renewed =
+        block_on(reopened.renew(&w.acme, &before.facts.agent, &attested, Profile::Standard, source)).unwrap();
+    assert_eq!(renewed.facts.issuer, second.id());
+    assert_eq!(reason(&reopened, &before), Some(Reason::Superseded));
+}
+
+#[test]
+fn an_issuing_ca_that_expired_is_gone_and_a_new_one_takes_its_place() {
+    let w = world();
+    w.clock.set(NOW.plus(2 * 365 * DAY));
+    let first = w.kakunin.issuer().id();
+    let second = block_on(w.kakunin.rotate_issuing(None)).unwrap().id();
+    w.clock.set(NOW.plus(4 * 365 * DAY));
+    let reopened = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    let ids: Vec<_> = reopened.authorities().iter().map(|ca| ca.issuer.id()).collect();
+    assert_eq!(ids, [second]);
+    assert!(matches!(block_on(reopened.published_crl(&first, None)), Err(Error::NotFound(_))));
+    // The third has a key of its own, although only one is left.
+    let third = block_on(reopened.rotate_issuing(None)).unwrap().id();
+    assert!(third != first && third != second);
+}
+
+#[test]
+fn a_tenant_may_have_an_issuing_ca_of_its_own() {
+    let w = world();
+    let shared = w.kakunin.issuer().id();
+    let own = block_on(w.kakunin.rotate_issuing(Some(&w.acme))).unwrap().id();
+    assert_eq!(w.kakunin.issuer().id(), shared, "for all others");
+    let reopened = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    for kakunin in [&w.kakunin, &reopened] {
+        assert_eq!(issue(kakunin, &w.acme).facts.issuer, own);
+        assert_eq!(issue(kakunin, &w.other).facts.issuer, shared);
+        let current: Vec<_> =
+            kakunin.authorities().iter().map(|ca| (ca.tenant.clone(), ca.current)).collect();
+        assert_eq!(current, [(None, true), (Some(w.acme.clone()), true)]);
+    }
+    let nobody = "nobody".parse().unwrap();
+    assert!(matches!(block_on(w.kakunin.rotate_issuing(Some(&nobody))), Err(Error::NotFound("tenant"))));
+}
+
+/// A root on another machine.
+struct Elsewhere {
+    root: Issuer,
+    key: Arc<dyn Signer>,
+}
+
+impl Elsewhere {
+    fn new(n: u8) -> Self {
+        let keys = LocalKeys::ephemeral();
+        let key = block_on(keys.generate(&PlannedKeyId::new([n; 16]), KeyAlgorithm::P256)).unwrap();
+        let key = block_on(keys.open(&key)).unwrap();
+        let root = block_on(sign_root(&*key, &Serial::from_bytes([n; 16]).unwrap(), NOW)).unwrap();
+        Self { root, key }
+    }
+
+    fn sign(&self, request: &[u8]) -> OfflineRoot {
+        let request = Proven::read(request).unwrap();
+        let serial = Serial::from_bytes([0x21; 16]).unwrap();
+        let issuing = block_on(sign_issuing(&self.root, &*self.key, &request.key, &serial, NOW)).unwrap();
+        OfflineRoot { root: self.root.as_der().to_vec(), issuing: issuing.as_der().to_vec() }
+    }
+}
+
+#[test]
+fn a_deployment_stands_under_a_root_whose_key_it_never_had() {
+    let (parts, _clock) = parts();
+    let request = block_on(Kakunin::request_first_issuing(&config(), &parts)).unwrap();
+    let again = block_on(Kakunin::request_first_issuing(&config(), &parts)).unwrap();
+    assert_eq!(Proven::read(&request).unwrap().key, Proven::read(&again).unwrap().key);
+    let elsewhere = Elsewhere::new(1);
+    let begun = Config { offline: Some(elsewhere.sign(&request)), ..config() };
+    let kakunin = block_on(Kakunin::open(begun, parts.clone())).unwrap();
+    assert_eq!(kakunin.root().as_der(), elsewhere.root.as_der());
+    // The issuing key, the log key and the feed key: none for a root.
+    assert_eq!(block_on(parts.keys.list()).unwrap().len(), 3);
+    let acme = "acme".parse().unwrap();
+    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let before = issue(&kakunin, &acme);
+    assert!(openssl(&kakunin, &before).contains("leaf: OK"));
+    assert!(matches!(block_on(kakunin.rotate_issuing(None)), Err(Error::RootOffline)));
+    // The next, under the same root, and one under another root.
+    for root in [&elsewhere, &Elsewhere::new(2)] {
+        let signed = root.sign(&block_on(kakunin.request_issuing()).unwrap());
+        block_on(kakunin.install_issuing(None, &signed)).unwrap();
+        assert_eq!(kakunin.root().as_der(), root.root.as_der());
+        assert!(openssl(&kakunin, &issue(&kakunin, &acme)).contains("leaf: OK"));
+        assert!(openssl(&kakunin, &before).contains("leaf: OK"));
+        // It was for the request before.
+        let stale = block_on(kakunin.install_issuing(None, &signed));
+        assert!(matches!(stale, Err(Error::Ca(CaError::OtherKey))), "{stale:?}");
+    }
+    let reopened = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    assert_eq!((reopened.roots().len(), reopened.authorities().len()), (2, 3));
+    assert_eq!(reopened.root().as_der(), kakunin.root().as_der());
+}
+
+#[test]
+fn what_no_root_signed_is_not_installed() {
+    let w = world();
+    let request = block_on(w.kakunin.request_issuing()).unwrap();
+    let (one, two) = (Elsewhere::new(1), Elsewhere::new(2));
+    let good = one.sign(&request);
+    let agent = issue(&w.kakunin, &w.acme).der;
+    let mut forged = good.clone();
+    *forged.issuing.last_mut().unwrap() ^= 1;
+    let refused = [
+        OfflineRoot { root: two.root.as_der().to_vec(), ..good.clone() },
+        OfflineRoot { root: good.issuing.clone(), ..good.clone() },
+        OfflineRoot { issuing: good.root.clone(), ..good.clone() },
+        OfflineRoot { issuing: agent, ..good.clone() },
+        OfflineRoot { root: Vec::new(), ..good.clone() },
+        forged,
+    ];
+    for bad in refused {
+        let error = block_on(w.kakunin.install_issuing(None, &bad)).unwrap_err();
+        assert!(matches!(error, Error::Ca(_)), "{error:?}");
+    }
+    w.clock.set(NOW.plus(4 * 365 * DAY));
+    let late = block_on(w.kakunin.install_issuing(None, &good));
+    assert!(matches!(late, Err(Error::Ca(CaError::NotValid))), "{late:?}");
+    assert_eq!((w.kakunin.roots().len(), w.kakunin.authorities().len()), (1, 1));
+}
