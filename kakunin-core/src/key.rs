@@ -301,6 +301,28 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
     /// [`SignError::NotFound`] if the provider does not hold it.
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError>;
 
+    /// Whether every call is over within a moment, whatever happens elsewhere. One that is not near is told
+    /// what was decided by [`Kakunin::tend`](crate::service::Kakunin::tend), and nobody waits for it.
+    fn is_near(&self) -> bool {
+        true
+    }
+
+    /// Opens a key whose public key is known already: a provider that is down then keeps nobody from
+    /// starting, only from signing.
+    ///
+    /// # Errors
+    /// As [`KeyProvider::open`]; [`SignError::Refused`] if it is another key.
+    async fn open_known(&self, key: &KeyRef, public: &Spki) -> Result<Arc<dyn Signer>, SignError> {
+        let signer = self.open(key).await?;
+        if signer.public_key() != public {
+            return Err(SignError::Refused {
+                key: key.clone(),
+                why: "it is another key than the certificate's",
+            });
+        }
+        Ok(signer)
+    }
+
     /// Makes the key refuse to sign until [`KeyProvider::enable`].
     ///
     /// # Errors

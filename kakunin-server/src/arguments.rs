@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kakunin_core::id::TenantId;
 use kakunin_core::key::KeyAlgorithm;
+use kakunin_kms::url::KeyUrl;
+use kakunin_server::ca::RootOptions;
 use kakunin_server::demo;
 use kakunin_server::replay::{self, ScopeColumn};
 
@@ -26,8 +29,63 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Feeds recorded agent traces through issuance, scope check, scoring and revocation.
     Replay(Replay),
+    /// An offline root, and the issuing CAs of a deployment; its server must not be running.
+    #[command(subcommand)]
+    Ca(Ca),
     /// Prints the OpenAPI document.
     Openapi,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Ca {
+    /// Makes a root on a machine that is kept offline, and prints its certificate.
+    Init(Root),
+    /// Signs a request with that root, and prints the new certificate and the root's.
+    SignIssuing {
+        #[command(flatten)]
+        root: Root,
+        /// The request that `kakunin ca request` printed.
+        request: PathBuf,
+    },
+    /// Prints a request for the deployment's next issuing CA, or its first.
+    Request(Box<Serve>),
+    /// Installs what the root signed, and makes the deployment if there is none.
+    Install {
+        #[command(flatten)]
+        serve: Box<Serve>,
+        /// What `kakunin ca sign-issuing` printed.
+        chain: PathBuf,
+        /// Tenant to issue for, if not for every tenant that has no issuing CA of its own.
+        #[arg(long)]
+        tenant: Option<TenantId>,
+    },
+    /// Replaces the issuing CA by one under the deployment's own root.
+    Rotate {
+        #[command(flatten)]
+        serve: Box<Serve>,
+        /// Tenant to issue for, if not for every tenant that has no issuing CA of its own.
+        #[arg(long)]
+        tenant: Option<TenantId>,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Root {
+    /// Folder of the root.
+    #[arg(long)]
+    root: PathBuf,
+    /// File with the key that encrypts the root's key; made by `init` if it is not there.
+    #[arg(long)]
+    key_file: Option<PathBuf>,
+    /// Where the root's key is, if not in the folder: `pkcs11:...` or `awskms:...`.
+    #[arg(long, value_parser = |text: &str| text.parse::<KeyUrl>())]
+    keys: Option<KeyUrl>,
+}
+
+impl From<Root> for RootOptions {
+    fn from(Root { root, key_file, keys }: Root) -> Self {
+        Self { folder: root, key_file, keys }
+    }
 }
 
 #[derive(Args)]

@@ -6,11 +6,11 @@ mod config;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Ca, Command};
 use clap::Parser;
 use config::Logging;
 use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
-use kakunin_server::{demo, http, replay};
+use kakunin_server::{ca, demo, http, replay};
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
@@ -21,6 +21,7 @@ fn main() -> ExitCode {
             }
             Err(error) => ended(Err(error)),
         },
+        Command::Ca(command) => certificate_authority(command),
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
@@ -42,6 +43,29 @@ async fn run(options: ServeOptions) -> Result<(), ServeError> {
     let (domain, tenant) = (&deployment.kakunin.place().trust_domain, &deployment.tenant);
     print(&format!("kakunin: ready at {url}, trust domain {domain}, first tenant {tenant}"));
     server.serve(stop).await
+}
+
+fn certificate_authority(command: Ca) -> ExitCode {
+    let done = match command {
+        Ca::Init(root) => in_runtime(ca::init(&root.into())),
+        Ca::SignIssuing { root, request } => in_runtime(ca::sign(&root.into(), &request)),
+        Ca::Request(serve) => match serve.options() {
+            Ok((options, _)) => in_runtime(ca::request(&options)),
+            Err(error) => return ended(Err(error)),
+        },
+        Ca::Install { serve, chain, tenant } => match serve.options() {
+            Ok((options, _)) => in_runtime(ca::install(&options, &chain, tenant.as_ref())),
+            Err(error) => return ended(Err(error)),
+        },
+        Ca::Rotate { serve, tenant } => match serve.options() {
+            Ok((options, _)) => in_runtime(ca::rotate(&options, tenant.as_ref())),
+            Err(error) => return ended(Err(error)),
+        },
+    };
+    match done {
+        Ok(text) => print(text.trim_end()),
+        Err(error) => ended(Err(error)),
+    }
 }
 
 fn replay_trace(options: &arguments::Replay) -> ExitCode {

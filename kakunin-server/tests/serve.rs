@@ -8,84 +8,15 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::io::{BufRead, BufReader, Read};
+mod binary;
+
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use binary::{MODEL, curl, kakunin, refused, run, start};
 use serde_json::Value;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-/// A server that is killed when the test ends.
-struct Server {
-    child: Child,
-    url: String,
-    said: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn kakunin(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kakunin"));
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn start(data: &Path, more: &[&str]) -> Server {
-    let data = data.display().to_string();
-    let arguments = [&["serve", "--data", &data, "--listen", "127.0.0.1:0"], more].concat();
-    let mut child = kakunin(&arguments).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut said = String::new();
-    loop {
-        let Some(Ok(line)) = lines.next() else {
-            let mut why = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
-            child.wait().unwrap();
-            panic!("the server did not start: {said}{why}");
-        };
-        said.push_str(&line);
-        said.push('\n');
-        if let Some(rest) = line.strip_prefix("kakunin: ready at ") {
-            let url = rest.split(',').next().unwrap().to_owned();
-            return Server { child, url, said };
-        }
-    }
-}
-
-fn curl(arguments: &[&str]) -> (String, Value) {
-    let out = Command::new("curl")
-        .args(["-sS", "--max-time", "20", "-w", "\n%{http_code}"])
-        .args(arguments)
-        .output()
-        .expect("curl is installed by `make setup`");
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let (body, status) = text.rsplit_once('\n').unwrap_or_default();
-    let why = String::from_utf8_lossy(&out.stderr).into_owned();
-    (format!("{status}{why}"), serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
-}
-
-fn run(program: &str, arguments: &[&str], folder: &Path) -> Output {
-    let out = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
-    assert!(out.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
-    out
-}
-
-fn refused(arguments: &[&str]) -> String {
-    let out = kakunin(arguments).output().unwrap();
-    assert!(!out.status.success() && out.stdout.is_empty());
-    let text = String::from_utf8(out.stderr).unwrap();
-    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
-    assert!(text.starts_with("kakunin: "), "{text}");
-    text
-}
 
 #[test]
 fn the_first_start_makes_a_deployment_and_later_ones_go_on_with_it() {

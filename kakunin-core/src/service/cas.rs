@@ -138,10 +138,8 @@ pub(super) async fn open(
     let corrupt = |what: &str| StoreError::Corrupt(what.into());
     let above = |root: &&Root| issuer.issued_by() == Some(root.issuer.id());
     let root = roots.iter().rfind(above).ok_or_else(|| corrupt("an issuing CA has no root"))?;
-    let signer = parts.keys.open(&key.ok_or_else(|| corrupt("an issuing CA has no key"))?).await?;
-    if signer.public_key() != issuer.key().spki() {
-        return Err(Error::Deployment("the issuing key is not the one in the issuing certificate".into()));
-    }
+    let key = key.ok_or_else(|| corrupt("an issuing CA has no key"))?;
+    let signer = parts.keys.open_known(&key, issuer.key().spki()).await?;
     let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), &*parts.sink).await?;
     let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));
     Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log) })

@@ -66,9 +66,12 @@ impl Kakunin {
 }
 
 impl Inner {
-    /// Tells the key provider at once, unless somebody is at it, or it failed a moment ago: then
+    /// Tells the key provider at once, unless it is far, somebody is at it, or it failed a moment ago: then
     /// [`Kakunin::tend`] does it. Nobody who takes an identity away waits for a provider that is down.
     pub(super) async fn run_key_tasks(&self, tenant: &Tenant) {
+        if !self.parts.keys.is_near() {
+            return;
+        }
         if let Some(mut attempts) = tenant.attempts.try_lock() {
             // What fails stays in the store.
             let _ = self.attempt(tenant, &mut attempts).await;

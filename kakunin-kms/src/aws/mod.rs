@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer};
+use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer, Spki};
 use tokio::runtime::Handle;
 
 pub use config::{AwsConfig, Credentials, Quotas};
@@ -85,6 +85,16 @@ impl KeyProvider for AwsKeys {
         let of = arn.clone();
         let spki = self.run("open", key.as_str(), async move { keys.public_key(&of).await }).await?;
         Ok(Arc::new(Key { arn, spki, provider: self.clone() }))
+    }
+
+    fn is_near(&self) -> bool {
+        false
+    }
+
+    async fn open_known(&self, key: &KeyRef, public: &Spki) -> Result<Arc<dyn Signer>, SignError> {
+        let arn = arn(key)?;
+        self.keys.remember(&arn, public);
+        Ok(Arc::new(Key { arn, spki: public.clone(), provider: self.clone() }))
     }
 
     async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {

@@ -95,6 +95,10 @@ impl KeyProvider for Pkcs11Keys {
         Ok(reference(planned))
     }
 
+    fn is_near(&self) -> bool {
+        false
+    }
+
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
         let id = planned(key)?;
         let wanted = id.clone();

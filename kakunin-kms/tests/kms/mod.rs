@@ -1,7 +1,12 @@
 //! AWS KMS for tests: ministack over HTTP, microburst for faults, and a relay that counts calls and loses
 //! answers.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 #![allow(dead_code, reason = "each test uses a part")]
 
 use std::io::{Read, Write};

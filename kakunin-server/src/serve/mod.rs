@@ -10,7 +10,7 @@
 mod listener;
 mod options;
 mod tls;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,230 @@
+//! `kakunin ca`: an offline root, and the issuing CAs of a deployment that is not being served.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use kakunin_core::id::{Entropy, EntropyError, Serial, SystemEntropy, TenantId};
+use kakunin_core::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError};
+use kakunin_core::service::{Config, Error as ServiceError, Kakunin, OfflineRoot};
+use kakunin_core::time::{Clock, SystemClock};
+use kakunin_core::x509::ca::{CaError, Issuer, SignCaError, sign_issuing, sign_root};
+use kakunin_core::x509::csr::{CsrError, Proven};
+use kakunin_core::x509::pem;
+use kakunin_kms::local::{LocalKeys, Secret, SecretError};
+use kakunin_kms::url::{KeyUrl, KeyUrlError};
+
+use crate::serve::{ServeError, ServeOptions, wire};
+
+/// The root's certificate, and which key it has.
+const ROOT_FILE: &str = "root.pem";
+const KEY_FILE: &str = "root.key-ref";
+/// The most that is read of a file.
+const MAX_LEN: u64 = 1 << 20;
+
+/// Where an offline root is.
+#[derive(Debug)]
+pub struct RootOptions {
+    /// Folder of the root's certificate, and of its key if that is in software.
+    pub folder: PathBuf,
+    /// File with the key that encrypts the root's key in that folder; made by [`init`].
+    pub key_file: Option<PathBuf>,
+    /// Where the root's key is, if not in that folder.
+    pub keys: Option<KeyUrl>,
+}
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaCommandError {
+    /// A file cannot be read or written.
+    #[error("cannot use {path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file holds something else.
+    #[error("{path} holds no {what}, PEM", path = path.display())]
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// There is a root already.
+    #[error("{path} is there already: a root is made once", path = .0.display())]
+    Exists(PathBuf),
+    /// A root's key in software needs a file with what encrypts it.
+    #[error(
+        "name the file with the key that encrypts the root's key with --key-file, elsewhere than the root"
+    )]
+    NoKeyFile,
+    /// The secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The provider cannot be opened.
+    #[error("--keys: {0}")]
+    KeyUrl(#[from] KeyUrlError),
+    /// The key cannot be used.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// The request is refused.
+    #[error(transparent)]
+    Csr(#[from] CsrError),
+    /// The certificate could not be made.
+    #[error(transparent)]
+    Ca(#[from] SignCaError),
+    /// The root's certificate is not one.
+    #[error(transparent)]
+    Root(#[from] CaError),
+    /// No randomness.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+    /// The deployment cannot be opened.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The deployment refuses.
+    #[error(transparent)]
+    Deployment(#[from] ServiceError),
+    /// The system does not do it.
+    #[error("the system refuses: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Makes a root: RSA-3072, 15 years. Gives its certificate, PEM.
+///
+/// # Errors
+/// [`CaCommandError`]; if there is a root already, it stays.
+pub async fn init(options: &RootOptions) -> Result<String, CaCommandError> {
+    let (certificate, key_ref) = (options.folder.join(ROOT_FILE), options.folder.join(KEY_FILE));
+    if certificate.exists() || key_ref.exists() {
+        return Err(CaCommandError::Exists(certificate));
+    }
+    let unusable = |source| CaCommandError::File { path: options.folder.clone(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&options.folder).map_err(unusable)?;
+    if let (None, Some(path)) = (&options.keys, &options.key_file)
+        && !path.exists()
+    {
+        let mut octets = [0; 32];
+        SystemEntropy.fill(&mut octets)?;
+        write(path, &kakunin_core::id::hex_encode(&octets))?;
+    }
+    let keys = options.open().await?;
+    let mut id = [0; 16];
+    SystemEntropy.fill(&mut id)?;
+    let reference = keys.generate(&PlannedKeyId::new(id), KeyAlgorithm::Rsa3072).await?;
+    let signer = keys.open(&reference).await?;
+    let root = sign_root(&*signer, &Serial::generate(&SystemEntropy)?, SystemClock.now()).await?;
+    write(&key_ref, reference.as_str())?;
+    let text = pem::encode(pem::CERTIFICATE, root.as_der());
+    write(&certificate, text.trim_end())?;
+    Ok(text)
+}
+
+/// Signs a request for an issuing CA. Gives its certificate and the root's, PEM.
+///
+/// # Errors
+/// [`CaCommandError`].
+pub async fn sign(options: &RootOptions, request: &Path) -> Result<String, CaCommandError> {
+    let root = options.folder.join(ROOT_FILE);
+    let root = Issuer::from_der(only(&root, pem::CERTIFICATE, "certificate")?)?;
+    let request = Proven::read(&read(request)?)?;
+    let reference = String::from_utf8_lossy(&read(&options.folder.join(KEY_FILE))?).trim().to_owned();
+    let signer = options.open().await?.open(&KeyRef::new(reference)).await?;
+    let serial = Serial::generate(&SystemEntropy)?;
+    let issuing = sign_issuing(&root, &*signer, &request.key, &serial, SystemClock.now()).await?;
+    Ok([&issuing, &root].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der())).concat())
+}
+
+/// The request for the next issuing CA of a deployment, or the first of one that is yet to be made: PEM.
+///
+/// # Errors
+/// [`CaCommandError`].
+pub async fn request(options: &ServeOptions) -> Result<String, CaCommandError> {
+    let parts = wire::parts(options).await?;
+    let made = Kakunin::made_as(&parts).await?.is_some();
+    let config = wire::config(options, options.listen, &parts).await?;
+    let request = if made {
+        Kakunin::open(config, parts).await?.request_issuing().await?
+    } else {
+        Kakunin::request_first_issuing(&config, &parts).await?
+    };
+    Ok(pem::encode(pem::CERTIFICATE_REQUEST, &request))
+}
+
+/// Installs what a root signed for [`request`]: an issuing CA, then the root, PEM in one file. Makes the
+/// deployment, if there is none. Says who issues now.
+///
+/// # Errors
+/// [`CaCommandError`].
+pub async fn install(
+    options: &ServeOptions,
+    chain: &Path,
+    tenant: Option<&TenantId>,
+) -> Result<String, CaCommandError> {
+    let not_two = || CaCommandError::Pem { path: chain.to_owned(), what: "issuing CA and root" };
+    let text = String::from_utf8(read(chain)?).map_err(|_| not_two())?;
+    let ders = pem::decode(pem::CERTIFICATE, &text).map_err(|_| not_two())?;
+    let [issuing, root]: [Vec<u8>; 2] = ders.try_into().map_err(|_| not_two())?;
+    let signed = OfflineRoot { root, issuing };
+    let parts = wire::parts(options).await?;
+    let made = Kakunin::made_as(&parts).await?.is_some();
+    let config = wire::config(options, options.listen, &parts).await?;
+    if made {
+        let issuer = Kakunin::open(config, parts).await?.install_issuing(tenant, &signed).await?;
+        Ok(installed(&issuer, tenant))
+    } else {
+        let config = Config { offline: Some(signed), ..config };
+        Ok(installed(&*Kakunin::open(config, parts).await?.issuer(), None))
+    }
+}
+
+fn installed(issuer: &Issuer, tenant: Option<&TenantId>) -> String {
+    let whom = tenant.map_or_else(|| "every tenant without its own".to_owned(), ToString::to_string);
+    format!("issuing CA {} until {}, for {whom}", issuer.id(), issuer.not_after())
+}
+
+/// Replaces the issuing CA by one under the deployment's own root. Says who issues now.
+///
+/// # Errors
+/// [`CaCommandError`].
+pub async fn rotate(options: &ServeOptions, tenant: Option<&TenantId>) -> Result<String, CaCommandError> {
+    let parts = wire::parts(options).await?;
+    let config = wire::config(options, options.listen, &parts).await?;
+    let issuer = Kakunin::open(config, parts).await?.rotate_issuing(tenant).await?;
+    Ok(installed(&issuer, tenant))
+}
+
+impl RootOptions {
+    async fn open(&self) -> Result<std::sync::Arc<dyn KeyProvider>, CaCommandError> {
+        if let Some(url) = &self.keys {
+            return Ok(url.open().await?);
+        }
+        let secret = Secret::from_key_file(self.key_file.as_ref().ok_or(CaCommandError::NoKeyFile)?)?;
+        Ok(std::sync::Arc::new(LocalKeys::open(self.folder.join("keys"), &secret)?))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CaCommandError> {
+    use std::io::Read;
+    let unusable = |source| CaCommandError::File { path: path.to_owned(), source };
+    let mut octets = Vec::new();
+    std::fs::File::open(path).map_err(unusable)?.take(MAX_LEN).read_to_end(&mut octets).map_err(unusable)?;
+    Ok(octets)
+}
+
+fn only(path: &Path, label: &'static str, what: &'static str) -> Result<Vec<u8>, CaCommandError> {
+    let text = String::from_utf8(read(path)?).unwrap_or_default();
+    let ders = pem::decode(label, &text).unwrap_or_default();
+    ders.into_iter().next().ok_or_else(|| CaCommandError::Pem { path: path.to_owned(), what })
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CaCommandError> {
+    let unusable = |source| CaCommandError::File { path: path.to_owned(), source };
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(unusable)?;
+    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(unusable)
+}
