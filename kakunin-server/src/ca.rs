@@ -178,7 +178,7 @@ pub async fn install(
         Ok(installed(&issuer, tenant))
     } else {
         let config = Config { offline: Some(signed), ..config };
-        Ok(installed(&*Kakunin::open(config, parts).await?.issuer(), None))
+        Ok(installed(&Kakunin::open(config, parts).await?.issuer(), None))
     }
 }
 

@@ -18,6 +18,9 @@ use crate::revoke::{RevocationChange, RevokedSet};
 use crate::state::Change;
 use crate::time::UnixTime;
 
+/// What changes at one authority.
+type OfOne = (Arc<Ca>, Vec<RevocationChange>);
+
 impl Inner {
     /// The tenant's sequencer, once what it has in memory is what the store has.
     pub(super) async fn settled<'t>(
@@ -105,10 +108,7 @@ impl Inner {
     }
 
     /// The changes of each authority, in the order of the authorities' identifiers.
-    fn by_authority(
-        &self,
-        revocations: &[RevocationChange],
-    ) -> Result<Vec<(Arc<Ca>, Vec<RevocationChange>)>, Error> {
+    fn by_authority(&self, revocations: &[RevocationChange]) -> Result<Vec<OfOne>, Error> {
         let mut groups: BTreeMap<IssuerId, Vec<RevocationChange>> = BTreeMap::new();
         for change in revocations {
             groups.entry(change.serial().0).or_default().push(*change);

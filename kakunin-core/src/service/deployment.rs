@@ -160,7 +160,16 @@ impl Kakunin {
         let inner = &self.inner;
         inner.parts.sink.head(&LogId::System).await?;
         inner.log_signer.sign(b"kakunin: are you there?").await?;
-        inner.cas.current().signer.sign(b"kakunin: are you there?").await?;
+        Ok(())
+    }
+
+    /// Whether the CA can sign now: without it nothing is issued and no CRL is made, and everything else
+    /// goes on.
+    ///
+    /// # Errors
+    /// What the key provider says.
+    pub async fn check_signing(&self) -> Result<(), Error> {
+        self.inner.cas.current().signer.sign(b"kakunin: are you there?").await?;
         Ok(())
     }
 

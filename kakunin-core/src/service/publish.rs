@@ -46,7 +46,9 @@ pub struct PublishedCrl {
 
 /// The newest CRLs, by issuer and shard; the full one under `None`.
 #[derive(Debug, Default)]
-pub(super) struct Crls(async_lock::Mutex<HashMap<(IssuerId, Option<u16>), Arc<PublishedCrl>>>);
+pub(super) struct Crls(async_lock::Mutex<HashMap<CrlKey, Arc<PublishedCrl>>>);
+
+type CrlKey = (IssuerId, Option<u16>);
 
 impl PublishedCrl {
     fn serves(&self, shard: Option<u16>, revocations: u64, now: UnixTime) -> bool {

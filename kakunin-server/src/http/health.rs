@@ -1,6 +1,6 @@
 //! Whether the process lives, and whether it can do its work.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -15,16 +15,20 @@ use super::error::ErrorBody;
 
 /// When store and keys were last seen to work.
 #[derive(Debug, Default)]
-pub(crate) struct Ready(AtomicU64);
+pub(crate) struct Ready {
+    at: AtomicU64,
+    signing: AtomicBool,
+}
 
 impl Ready {
     fn lately(&self, now: UnixTime) -> bool {
-        let last = self.0.load(Ordering::Relaxed);
+        let last = self.at.load(Ordering::Relaxed);
         last > 0 && now.millis().abs_diff(last) < SECOND
     }
 
-    fn confirmed(&self, now: UnixTime) {
-        self.0.store(now.millis(), Ordering::Relaxed);
+    fn confirmed(&self, now: UnixTime, signing: bool) {
+        self.signing.store(signing, Ordering::Relaxed);
+        self.at.store(now.millis(), Ordering::Relaxed);
     }
 }
 
@@ -41,10 +45,12 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Readiness.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ok`, or `degraded` while the key provider cannot be told what was decided: certificates are refused
-    /// all the same.
+    /// `ok`, or `degraded` while the key provider cannot be told what was decided, or the CA cannot sign:
+    /// certificates are verified and refused all the same.
     status: &'static str,
     version: &'static str,
+    /// Whether the CA signs: certificates and CRLs can be made.
+    signing: bool,
     /// Keys that are yet to be disabled, enabled or deleted.
     key_tasks_left: usize,
     /// Tenants whose last attempt to do so failed.
@@ -53,8 +59,10 @@ pub(crate) struct Readiness {
 
 fn readiness(app: &App) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
-    let status = if failing == 0 { "ok" } else { "degraded" };
-    let body = Readiness { status, version: VERSION, key_tasks_left: left, key_tasks_failing: failing };
+    let signing = app.ready.signing.load(Ordering::Relaxed);
+    let status = if failing == 0 && signing { "ok" } else { "degraded" };
+    let body =
+        Readiness { status, version: VERSION, signing, key_tasks_left: left, key_tasks_failing: failing };
     axum::Json(body).into_response()
 }
 
@@ -89,7 +97,7 @@ pub(crate) async fn live() -> Response {
     axum::Json(Health { status: "ok", version: VERSION }).into_response()
 }
 
-/// Store and keys can be used: certificates can be issued and events recorded.
+/// The store and the log key can be used: events are recorded, certificates verified and refused.
 #[utoipa::path(
     operation_id = "getReadiness",
     get, path = "/readyz", tag = "health", security(()),
@@ -104,7 +112,11 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
     }
     match app.kakunin.check().await {
         Ok(()) => {
-            app.ready.confirmed(app.now());
+            let signing = app.kakunin.check_signing().await;
+            if let Err(error) = &signing {
+                tracing::warn!(error = %super::chain(error), "the CA cannot sign");
+            }
+            app.ready.confirmed(app.now(), signing.is_ok());
             readiness(&app)
         }
         Err(error) => {

@@ -95,7 +95,6 @@ impl Server {
 async fn tend(kakunin: Kakunin) {
     let mut failing = 0;
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
         match kakunin.tend().await {
             Ok(tended) if tended.failing != failing => {
                 failing = tended.failing;
@@ -108,6 +107,7 @@ async fn tend(kakunin: Kakunin) {
             Ok(_) => {}
             Err(error) => tracing::error!(error = %chain(&error), "key tasks could not be read"),
         }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 

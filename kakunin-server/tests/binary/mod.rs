@@ -51,6 +51,9 @@ pub fn start_with(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> S
         said.push('\n');
         if let Some(rest) = line.strip_prefix("kakunin: ready at ") {
             let url = rest.split(',').next().unwrap().to_owned();
+            // Read, so that it does not wait for somebody who does.
+            let mut log = child.stderr.take().unwrap();
+            std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
             return Server { child, url, said };
         }
     }
