@@ -31,6 +31,7 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	cargo test --workspace --lib
+	RUSTFLAGS="--cfg fuzzing" cargo check --manifest-path kakunin-core/fuzz/Cargo.toml
 
 setup:
 	@echo "== setup"

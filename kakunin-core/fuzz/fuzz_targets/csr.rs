@@ -4,5 +4,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let _ = kakunin_core::x509::csr::proven_key(data);
+    let _ = kakunin_core::x509::csr::Proven::read(data);
 });
