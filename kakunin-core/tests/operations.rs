@@ -90,9 +90,10 @@ fn a_change_of_scope_takes_effect_with_the_next_certificate() {
     };
     let set = |scope| ScopeSet::parse([scope]).unwrap();
     let constraints: Document = r#"{"daily_limit_usd":50000}"#.to_owned().try_into().unwrap();
+    let pinned = constraints.clone();
     let changed = block_on(w.kakunin.update(&w.acme, &agent, |spec| {
         spec.scope = ScopeSet::parse(["delete:accounts"])?;
-        spec.constraints = Some(constraints.clone());
+        spec.constraints = Some(pinned);
         Ok(())
     }));
     assert_eq!(changed.unwrap().spec.scope, set("delete:accounts"));

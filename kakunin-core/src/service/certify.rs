@@ -1,5 +1,8 @@
 //! Giving agents certificates: for the first time, and again before one expires.
 
+use std::sync::Arc;
+
+use super::cas::Ca;
 use super::draft::{Draft, revocation};
 use super::error::Error;
 use super::lifecycle::known;
@@ -15,7 +18,6 @@ use crate::issue::{self, Certificate, Issued, Prepared, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
 use crate::log::record::{Control, KeyBinding, Renewal};
 use crate::revoke::Cause;
-use crate::x509::ca::Issuer;
 use crate::x509::csr::{CsrError, Proven};
 use crate::x509::extensions::ModelHash;
 use crate::x509::pem;
@@ -58,13 +60,14 @@ impl Stood {
 }
 
 /// One issuance: for whom, and in place of what.
-pub(super) struct Order<'a> {
-    pub(super) tenant: &'a Tenant,
-    pub(super) agent: &'a AgentId,
+#[derive(Clone)]
+pub(super) struct Order {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) agent: AgentId,
     pub(super) profile: Profile,
     pub(super) by: Option<ShortName>,
     /// The attested model and the certificate that is replaced, if it is not the first.
-    pub(super) renews: Option<(&'a ModelHash, &'a Replaced)>,
+    pub(super) renews: Option<(ModelHash, Arc<Replaced>)>,
     /// The join token that is redeemed for it.
     pub(super) join: Option<JoinTokenId>,
 }
@@ -101,15 +104,15 @@ impl Kakunin {
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let order = Order { tenant: &tenant, agent, profile, by: self.by.clone(), renews: None, join: None };
-        self.inner.fulfil(&order, source).await
+        let order = Order { tenant, agent: *agent, profile, by: self.by.clone(), renews: None, join: None };
+        self.inner.fulfil(&Arc::new(order), source).await
     }
 }
 
 impl Inner {
     pub(super) async fn fulfil(
         &self,
-        order: &Order<'_>,
+        order: &Arc<Order>,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
         let (request, binding) = match source {
@@ -117,20 +120,21 @@ impl Inner {
             KeySource::Request(request) => (Proven::read(request)?, None),
             KeySource::Bound(request, signature) => (Proven::read(request)?, Some(signature)),
         };
-        let binding = match order.renews {
+        let binding = match &order.renews {
             Some((_, replaced)) => Some(replaced.binding(&request, binding)?),
             None => None,
         };
         self.issue(order, Key::Theirs(binding), &request.key).await
     }
 
-    async fn with_new_key(&self, order: &Order<'_>, algorithm: KeyAlgorithm) -> Result<Certificate, Error> {
+    async fn with_new_key(&self, order: &Arc<Order>, algorithm: KeyAlgorithm) -> Result<Certificate, Error> {
         let planned = PlannedKeyId::new(uuid_v7(self.now(), &*self.parts.entropy)?);
         let record = Control::KeyPlanned { planned: planned.clone(), algorithm };
+        let to_check = order.clone();
         let stood = self
-            .decide(order.tenant, order.by.clone(), |draft| {
-                let stood = Stood::of(order.check(draft)?);
-                draft.push(*order.agent, None, record)?;
+            .decide(&order.tenant, order.by.clone(), move |draft| {
+                let stood = Stood::of(to_check.check(draft)?);
+                draft.push(to_check.agent, None, record)?;
                 Ok(stood)
             })
             .await?;
@@ -141,7 +145,7 @@ impl Inner {
         };
         if issued.is_err() {
             // The error that matters is the first one.
-            let _ = self.abandon(order.tenant, order.agent).await;
+            let _ = self.abandon(&order.tenant, order.agent).await;
         }
         issued
     }
@@ -156,35 +160,37 @@ impl Inner {
         Ok((key, spki))
     }
 
-    async fn issue(&self, order: &Order<'_>, key: Key, spki: &Spki) -> Result<Certificate, Error> {
+    async fn issue(&self, order: &Arc<Order>, key: Key, spki: &Spki) -> Result<Certificate, Error> {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
         let ca = self.cas.of(&order.tenant.id);
-        let planned = self.plan(order, &ca.issuer, serial, key, spki).await?;
+        let planned = self.plan(order, &ca, serial, key, spki.clone()).await?;
         let Planned { prepared, stood, constraints, renewal } = planned;
         let signed = ca.signer.sign(prepared.to_be_signed()).await.map_err(Error::from);
         let assembled = signed.and_then(|signature| Ok(prepared.assemble(&ca.issuer, &signature)?));
         let certificate = match assembled {
             Ok(certificate) => certificate,
             Err(error) => {
-                let _ = self.abandon(order.tenant, order.agent).await;
+                let _ = self.abandon(&order.tenant, order.agent).await;
                 return Err(error);
             }
         };
-        let conclude = |draft: &mut Draft<'_>| {
-            let reinstates = order.unchanged(draft, stood)?.row.agent.state == AgentState::Suspended;
+        let (concluded, der) = (order.clone(), pem::encode(pem::CERTIFICATE, &certificate.der));
+        let facts = certificate.facts;
+        let conclude = move |draft: &mut Draft<'_>| {
+            let reinstates = concluded.unchanged(draft, stood)?.row.agent.state == AgentState::Suspended;
             let issued = Control::CertificateIssued {
-                facts: certificate.facts,
-                certificate: pem::encode(pem::CERTIFICATE, &certificate.der),
+                facts,
+                certificate: der,
                 reinstates,
                 constraints,
                 renewal,
             };
-            order.conclude(draft, certificate.facts, issued, reinstates)
+            concluded.conclude(draft, facts, issued, reinstates)
         };
-        if let Err(error) = self.decide(order.tenant, order.by.clone(), conclude).await {
-            let _ = self.abandon(order.tenant, order.agent).await;
+        if let Err(error) = self.decide(&order.tenant, order.by.clone(), conclude).await {
+            let _ = self.abandon(&order.tenant, order.agent).await;
             return Err(error);
         }
         Ok(certificate)
@@ -192,14 +198,16 @@ impl Inner {
 
     async fn plan(
         &self,
-        order: &Order<'_>,
-        issuer: &Issuer,
+        order: &Arc<Order>,
+        ca: &Arc<Ca>,
         serial: Serial,
         key: Key,
-        spki: &Spki,
+        spki: Spki,
     ) -> Result<Planned, Error> {
-        let agent = *order.agent;
-        self.decide(order.tenant, order.by.clone(), |draft| {
+        let (tenant, by) = (&order.tenant, order.by.clone());
+        let (order, ca) = (order.clone(), ca.clone());
+        self.decide(tenant, by, move |draft| {
+            let (inner, agent) = (draft.inner, order.agent);
             // With a key of the provider, it was checked when that was planned.
             let (entry, key, binding) = match key {
                 Key::Made(key, stood) => {
@@ -216,14 +224,14 @@ impl Inner {
                 }
             };
             let stood = Stood::of(entry);
-            let standing = self.standing_of(entry, draft.time);
-            let renewal = order.renews.map(|(attested, old)| old.renewal(entry, attested, standing));
+            let standing = inner.standing_of(entry, draft.time);
+            let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
             let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
             let prepared =
-                issue::prepare(issuer, &self.place, &entry.row.agent, spki, profile, serial, draft.time)?;
+                issue::prepare(&ca.issuer, &inner.place, &entry.row.agent, &spki, profile, serial, draft.time)?;
             let facts = *prepared.facts();
             let constraints = entry.row.agent.spec.constraints.clone();
-            self.bound.claim(spki.key_id(), agent)?;
+            inner.bound.claim(spki.key_id(), agent)?;
             if let Some(id) = order.join {
                 draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
             }
@@ -235,9 +243,9 @@ impl Inner {
     }
 
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
-    pub(super) async fn abandon(&self, tenant: &Tenant, agent: &AgentId) -> Result<(), Error> {
-        self.decide(tenant, None, |draft| {
-            let Some(plan) = known(draft, agent)?.row.plan.clone() else {
+    pub(super) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<(), Error> {
+        self.decide(tenant, None, move |draft| {
+            let Some(plan) = known(draft, &agent)?.row.plan.clone() else {
                 return Ok(());
             };
             if let Some((facts, _)) = plan.facts {
@@ -245,7 +253,7 @@ impl Inner {
                 draft.revoke(revocation, None)?;
             }
             if let Some(planned) = &plan.planned {
-                draft.push(*agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
+                draft.push(agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
             }
             Ok(())
         })
@@ -255,10 +263,10 @@ impl Inner {
     }
 }
 
-impl Order<'_> {
+impl Order {
     /// The agent, if it may be given this certificate now.
     fn check<'d>(&self, draft: &'d Draft<'_>) -> Result<&'d AgentEntry, Error> {
-        let entry = known(draft, self.agent)?;
+        let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
         let redeemable = |id| entry.row.join.is_some_and(|j| j.id == id && draft.time <= j.expires_at);
         if !self.join.is_none_or(redeemable) {
@@ -284,11 +292,11 @@ impl Order<'_> {
 
     fn attested(&self, entry: &AgentEntry) -> Result<(), AgentError> {
         let registered = &entry.row.agent.spec.model_hash;
-        if self.renews.is_some_and(|(attested, _)| attested != registered) {
+        if self.renews.as_ref().is_some_and(|(attested, _)| attested != registered) {
             return Err(AgentError::Attestation);
         }
         let state = entry.row.agent.state;
-        if self.renews.is_some_and(|(_, old)| entry.row.agent.certificate != Some(old.serial)) {
+        if self.renews.as_ref().is_some_and(|(_, old)| entry.row.agent.certificate != Some(old.serial)) {
             return Err(AgentError::State { state, step: "renew a certificate that was replaced meanwhile" });
         }
         Ok(())
@@ -296,7 +304,7 @@ impl Order<'_> {
 
     /// The agent, if nobody retired, stopped or suspended it since.
     fn unchanged<'d>(&self, draft: &'d Draft<'_>, stood: Stood) -> Result<&'d AgentEntry, Error> {
-        let entry = known(draft, self.agent)?;
+        let entry = known(draft, &self.agent)?;
         if Stood::of(entry) == stood {
             return Ok(entry);
         }
@@ -312,7 +320,7 @@ impl Order<'_> {
         issued: Control,
         reinstates: bool,
     ) -> Result<(), Error> {
-        let entry = known(draft, self.agent)?;
+        let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
         let planned = entry.row.plan.as_ref().and_then(|p| p.facts).map(|(facts, _)| facts);
         // The plan may have been swept meanwhile.
@@ -320,8 +328,8 @@ impl Order<'_> {
             return Err(AgentError::State { state, step: "be given a certificate" }.into());
         }
         let old = entry.standing_certificate(draft.time).map(|c| c.facts).filter(|_| self.renews.is_some());
-        draft.push(*self.agent, Some(facts.serial), issued)?;
-        draft.certified(self.agent, reinstates);
+        draft.push(self.agent, Some(facts.serial), issued)?;
+        draft.certified(&self.agent, reinstates);
         if let Some(old) = old {
             let superseded = revocation(&old, Cause::Superseded, draft.time);
             draft.revoke(superseded, None)?;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cas::Ca;
-use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::tenant::{Sequencer, Tenant};
@@ -30,22 +29,6 @@ impl Inner {
         let mut sequencer = tenant.sequencer.lock().await;
         sequencer.settle(self).await?;
         Ok(sequencer)
-    }
-
-    /// Decides under the tenant's sequencer, and makes it durable.
-    pub(super) async fn decide<T>(
-        &self,
-        tenant: &Tenant,
-        by: Option<ShortName>,
-        decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let mut sequencer = self.settled(tenant).await?;
-        let mut draft = sequencer.draft(self.now());
-        draft.asked_by(by);
-        let value = decision(&mut draft)?;
-        let decided = draft.decided();
-        sequencer.commit(self, decided).await?;
-        Ok(value)
     }
 
     /// Appends to a tenant's log and, with revocations, to the issuer's in the same transaction; then

@@ -248,7 +248,7 @@ impl Inner {
             planned.map(|(id, _)| *id).collect()
         };
         for agent in cut_off {
-            self.abandon(tenant, &agent).await?;
+            self.abandon(tenant, agent).await?;
         }
         // A provider that is down must not keep the tenant from being served; the tasks stay.
         self.run_key_tasks(tenant).await;

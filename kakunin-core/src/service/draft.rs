@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::Policy;
+use super::Inner;
 use super::projection::{self, AgentEntry, Projection, Standing};
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, ShortName, TokenKey};
@@ -13,7 +13,7 @@ use crate::id::{AgentId, Serial};
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::{Cause, Revocation, RevocationChange};
-use crate::risk::{Assessment, Band, RiskModel, Score};
+use crate::risk::{Assessment, Band, Score};
 use crate::state::Change;
 use crate::time::UnixTime;
 
@@ -49,6 +49,8 @@ pub struct Observed {
 
 /// Records in the making.
 pub(super) struct Draft<'p> {
+    pub(super) inner: &'p Inner,
+    tokens: &'p TokenKey,
     base: &'p Projection,
     first_index: u64,
     pub(super) time: UnixTime,
@@ -61,8 +63,16 @@ pub(super) struct Draft<'p> {
 }
 
 impl<'p> Draft<'p> {
-    pub(super) fn new(base: &'p Projection, first_index: u64, time: UnixTime) -> Self {
+    pub(super) fn new(
+        inner: &'p Inner,
+        tokens: &'p TokenKey,
+        base: &'p Projection,
+        first_index: u64,
+        time: UnixTime,
+    ) -> Self {
         Self {
+            inner,
+            tokens,
             base,
             first_index,
             time,
@@ -87,6 +97,11 @@ impl<'p> Draft<'p> {
 
     pub(super) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
         self.serials.get(serial).or_else(|| self.base.serials.get(serial)).copied()
+    }
+
+    /// How much was recorded: a decision that refuses leaves it where it was.
+    pub(super) fn position(&self) -> (usize, usize) {
+        (self.records.len(), self.revocations.len())
     }
 
     fn next_index(&self) -> u64 {
@@ -138,14 +153,8 @@ impl<'p> Draft<'p> {
     }
 
     /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon.
-    pub(super) fn observe(
-        &mut self,
-        agent: AgentId,
-        event: Event,
-        tokens: &TokenKey,
-        policy: &Policy,
-        model: &dyn RiskModel,
-    ) -> Result<Observed, StoreError> {
+    pub(super) fn observe(&mut self, agent: AgentId, event: Event) -> Result<Observed, StoreError> {
+        let (policy, model, tokens) = (&self.inner.policy, &*self.inner.parts.model, self.tokens);
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
@@ -184,23 +193,21 @@ impl<'p> Draft<'p> {
                 entry.record(time, act, &assessment);
             }
             observed.score = assessment.score;
-            self.act_on(agent, serial, index, &assessment, policy, model, &mut observed)?;
+            self.act_on(agent, serial, index, &assessment, &mut observed)?;
         }
         Ok(observed)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one decision")]
     fn act_on(
         &mut self,
         agent: AgentId,
         serial: Serial,
         event: u64,
         assessment: &Assessment,
-        policy: &Policy,
-        model: &dyn RiskModel,
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
-        let to = policy.thresholds.band(assessment.score);
+        let thresholds = &self.inner.policy.thresholds;
+        let to = thresholds.band(assessment.score);
         let from = observed.band;
         if to == from {
             return Ok(());
@@ -208,8 +215,8 @@ impl<'p> Draft<'p> {
         observed.band = to;
         let evidence = Evidence {
             score: assessment.score,
-            threshold: policy.thresholds.revoke(),
-            model: model.id(),
+            threshold: thresholds.revoke(),
+            model: self.inner.parts.model.id(),
             event,
             families: assessment.strongest(),
         };

@@ -1,6 +1,8 @@
 //! Agents that get and renew their certificates themselves, with no API key: a join token for the first
 //! one, the current key for every other.
 
+use std::sync::Arc;
+
 use super::certify::Order;
 use super::error::Error;
 use super::lifecycle::known;
@@ -54,16 +56,17 @@ impl Kakunin {
         let row = Row { sha256: hex_encode(hash.as_bytes()), tenant: tenant.id.clone(), agent: *agent };
         // The vault before the record that names it: what is on record works.
         inner.parts.state.put(&LogId::System, &[set(Kind::Vault, row_key(&id), &row)?]).await?;
+        let agent = *agent;
         let decided = inner
-            .decide(&tenant, self.by.clone(), |draft| {
-                let entry = known(draft, agent)?;
+            .decide(&tenant, self.by.clone(), move |draft| {
+                let entry = known(draft, &agent)?;
                 let state = entry.row.agent.state;
                 if state == AgentState::Retired {
                     return Err(AgentError::State { state, step: "be given a join token" }.into());
                 }
                 let void = entry.row.join.map(|old| old.id);
                 let facts = JoinTokenFacts { id, profile, expires_at: draft.time.plus(life) };
-                draft.push(*agent, None, Control::JoinTokenCreated(facts))?;
+                draft.push(agent, None, Control::JoinTokenCreated(facts))?;
                 Ok((facts, void))
             })
             .await;
@@ -102,14 +105,14 @@ impl Kakunin {
         };
         let join = join.filter(|facts| facts.id == id).ok_or(Error::JoinToken)?;
         let order = Order {
-            tenant: &tenant,
-            agent: &row.agent,
+            tenant: tenant.clone(),
+            agent: row.agent,
             profile: join.profile,
             by: ShortName::try_from(format!("join:{id}")).ok(),
             renews: None,
             join: Some(id),
         };
-        let issued = inner.fulfil(&order, KeySource::Request(request)).await?;
+        let issued = inner.fulfil(&Arc::new(order), KeySource::Request(request)).await?;
         self.forget(Some(id)).await;
         Ok((tenant.id.clone(), issued))
     }

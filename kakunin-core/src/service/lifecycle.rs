@@ -71,13 +71,13 @@ impl Kakunin {
         &self,
         tenant: &TenantId,
         agent: &AgentId,
-        change: impl FnOnce(&mut NewAgent) -> Result<(), AgentError>,
+        change: impl FnOnce(&mut NewAgent) -> Result<(), AgentError> + Send + 'static,
     ) -> Result<Agent, Error> {
-        let inner = &self.inner;
+        let (inner, agent) = (&self.inner, *agent);
         let tenant = inner.tenant(tenant).await?;
         inner
-            .decide(&tenant, self.by.clone(), |draft| {
-                let entry = known(draft, agent)?;
+            .decide(&tenant, self.by.clone(), move |draft| {
+                let entry = known(draft, &agent)?;
                 let state = entry.row.agent.state;
                 if state == AgentState::Retired {
                     return Err(AgentError::State { state, step: "be changed" }.into());
@@ -86,9 +86,9 @@ impl Kakunin {
                 change(&mut spec)?;
                 let spec = spec.checked()?;
                 if spec != entry.row.agent.spec {
-                    draft.push(*agent, None, Control::AgentUpdated(spec))?;
+                    draft.push(agent, None, Control::AgentUpdated(spec))?;
                 }
-                Ok(known(draft, agent)?.row.agent.clone())
+                Ok(known(draft, &agent)?.row.agent.clone())
             })
             .await
     }
@@ -162,18 +162,18 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`]; retiring a retired agent succeeds.
     pub async fn retire(&self, tenant: &TenantId, agent: &AgentId) -> Result<(), Error> {
-        let inner = &self.inner;
+        let (inner, agent) = (&self.inner, *agent);
         let tenant = inner.tenant(tenant).await?;
         inner
-            .decide(&tenant, self.by.clone(), |draft| {
+            .decide(&tenant, self.by.clone(), move |draft| {
                 let time = draft.time;
-                let entry = known(draft, agent)?;
+                let entry = known(draft, &agent)?;
                 if entry.row.agent.state == AgentState::Retired {
                     return Ok(());
                 }
                 let standing =
                     entry.standing_certificate(time).map(|c| revocation(&c.facts, Cause::Retired, time));
-                draft.push(*agent, None, Control::AgentRetired)?;
+                draft.push(agent, None, Control::AgentRetired)?;
                 if let Some(revocation) = standing {
                     draft.revoke(revocation, None)?;
                 }

@@ -13,6 +13,7 @@
 //! | `reading.rs` | the log as its owner reads it |
 //! | `keys.rs` | who may call the API |
 //! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
+//! | `sequence.rs` | one caller decides for all that wait, in one append |
 //! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
 //! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
 
@@ -37,6 +38,7 @@ mod publish;
 mod reading;
 mod renewal;
 mod revoking;
+mod sequence;
 mod signing;
 mod status;
 mod system;

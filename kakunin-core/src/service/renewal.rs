@@ -1,5 +1,7 @@
 //! Renewing a certificate: what has to be shown for it, what it may be, and what the record says of it.
 
+use std::sync::Arc;
+
 use super::certify::Order;
 use super::error::Error;
 use super::projection::AgentEntry;
@@ -52,7 +54,7 @@ impl Kakunin {
 
     pub(super) async fn renew_as(
         &self,
-        tenant: &Tenant,
+        tenant: &Arc<Tenant>,
         agent: &AgentId,
         (attested, approves): (&ModelHash, bool),
         profile: Profile,
@@ -60,9 +62,9 @@ impl Kakunin {
         by: Option<ShortName>,
     ) -> Result<Certificate, Error> {
         let inner = &self.inner;
-        let replaced = inner.replaced(tenant, agent, approves).await?;
-        let order = Order { tenant, agent, profile, by, renews: Some((attested, &replaced)), join: None };
-        let renewed = inner.fulfil(&order, source).await?;
+        let renews = Some((*attested, Arc::new(inner.replaced(tenant, agent, approves).await?)));
+        let order = Order { tenant: tenant.clone(), agent: *agent, profile, by, renews, join: None };
+        let renewed = inner.fulfil(&Arc::new(order), source).await?;
         // The old key: a provider that does not answer now is asked again later.
         inner.run_key_tasks(tenant).await;
         Ok(renewed)

@@ -24,9 +24,10 @@ impl Kakunin {
     ) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
+        let serial = *serial;
         let revoked = inner
-            .decide(&tenant, self.by.clone(), |draft| {
-                let certificate = certificate(draft, serial)?;
+            .decide(&tenant, self.by.clone(), move |draft| {
+                let certificate = certificate(draft, &serial)?;
                 if let Standing::Revoked(first) = certificate.standing {
                     return Ok(first);
                 }
@@ -55,9 +56,10 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let id = HaltId::generate(inner.now(), &*inner.parts.entropy)?;
+        let agent = *agent;
         let halted = inner
-            .decide(&tenant, self.by.clone(), |draft| {
-                let entry = known(draft, agent)?;
+            .decide(&tenant, self.by.clone(), move |draft| {
+                let entry = known(draft, &agent)?;
                 let state = entry.row.agent.state;
                 if let Some(first) = entry.row.halt {
                     return Ok(first);
@@ -67,7 +69,7 @@ impl Kakunin {
                 }
                 let standing = entry.standing_certificate(draft.time).map(|c| c.facts);
                 let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.time };
-                draft.push(*agent, halt.serial, Control::AgentHalted { halt, note })?;
+                draft.push(agent, halt.serial, Control::AgentHalted { halt, note })?;
                 if let Some(facts) = standing {
                     let revocation = revocation(&facts, cause, draft.time);
                     draft.revoke(revocation, None)?;
@@ -99,13 +101,14 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
         let tenant = inner.tenant(&tenant).await?;
+        let serial = *serial;
         inner
-            .decide(&tenant, None, |draft| {
-                let agent = draft.agent_of(serial).ok_or(Error::NotFound("certificate"))?;
+            .decide(&tenant, None, move |draft| {
+                let agent = draft.agent_of(&serial).ok_or(Error::NotFound("certificate"))?;
                 if known(draft, &agent)?.row.alerted_today(draft.time) {
                     return Ok(false);
                 }
-                draft.push(agent, Some(*serial), Control::PossessionMissing)?;
+                draft.push(agent, Some(serial), Control::PossessionMissing)?;
                 Ok(true)
             })
             .await
@@ -118,9 +121,10 @@ impl Kakunin {
     pub async fn hold(&self, tenant: &TenantId, serial: &Serial) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
+        let serial = *serial;
         let held = inner
-            .decide(&tenant, self.by.clone(), |draft| {
-                let certificate = certificate(draft, serial)?;
+            .decide(&tenant, self.by.clone(), move |draft| {
+                let certificate = certificate(draft, &serial)?;
                 match certificate.standing {
                     Standing::Held(first) => return Ok(first),
                     Standing::Revoked(_) => {
@@ -130,7 +134,7 @@ impl Kakunin {
                 }
                 let hold = revocation(&certificate.facts, Cause::Hold, draft.time);
                 draft.revocations.push(RevocationChange::Revoked(hold));
-                draft.push(hold.agent, Some(*serial), Control::CertificateHeld(hold))?;
+                draft.push(hold.agent, Some(serial), Control::CertificateHeld(hold))?;
                 Ok(hold)
             })
             .await?;
@@ -145,9 +149,10 @@ impl Kakunin {
     pub async fn release(&self, tenant: &TenantId, serial: &Serial) -> Result<(), Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
+        let serial = *serial;
         inner
-            .decide(&tenant, self.by.clone(), |draft| {
-                let certificate = certificate(draft, serial)?;
+            .decide(&tenant, self.by.clone(), move |draft| {
+                let certificate = certificate(draft, &serial)?;
                 let (issuer, agent) = (certificate.facts.issuer, certificate.facts.agent);
                 match certificate.standing {
                     Standing::Good => return Ok(()),
@@ -156,8 +161,8 @@ impl Kakunin {
                     }
                     Standing::Held(_) => {}
                 }
-                draft.revocations.push(RevocationChange::Released { issuer, serial: *serial });
-                Ok(draft.push(agent, Some(*serial), Control::CertificateReleased { issuer })?)
+                draft.revocations.push(RevocationChange::Released { issuer, serial });
+                Ok(draft.push(agent, Some(serial), Control::CertificateReleased { issuer })?)
             })
             .await?;
         inner.run_key_tasks(&tenant).await;

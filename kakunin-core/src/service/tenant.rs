@@ -1,18 +1,17 @@
 //! One tenant: its sequencer, which decides everything that depends on order, and how it is loaded.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use futures_channel::oneshot;
+use std::sync::{Arc, Mutex};
 
 use super::Inner;
-use super::draft::{Draft, Observed};
+use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::projection::{self, AgentEntry, DedupRow, Projection};
+use super::sequence::Job;
 use super::tending::Attempts;
 use crate::error::StoreError;
-use crate::event::{Event, TokenKey};
+use crate::event::TokenKey;
 use crate::id::{AgentId, Serial, TenantId};
 use crate::log::record::Record;
 use crate::log::sink::LogId;
@@ -40,19 +39,10 @@ const USAGE: &[u8] = b"u";
 pub(super) struct Tenant {
     pub(super) id: TenantId,
     pub(super) tokens: TokenKey,
-    /// Events that wait for whoever holds the sequencer next.
-    queue: Mutex<Vec<Job>>,
+    /// Decisions that wait for whoever holds the sequencer next.
+    pub(super) queue: Mutex<Vec<Job>>,
     pub(super) sequencer: async_lock::Mutex<Sequencer>,
     pub(super) attempts: async_lock::Mutex<Attempts>,
-}
-
-/// A caller's events, and where its answer goes.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) events: Vec<Event>,
-    /// Times of recorded events that are replayed; live ones get the clock's.
-    pub(super) times: Option<Vec<UnixTime>>,
-    pub(super) answer: oneshot::Sender<Result<Vec<Observed>, Error>>,
 }
 
 /// What only one task at a time may touch.
@@ -93,23 +83,6 @@ impl Tenant {
             attempts: async_lock::Mutex::default(),
         })
     }
-
-    pub(super) fn enqueue(&self, job: Job) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
-    }
-
-    /// Jobs that were waiting, up to about `limit` events; their order is kept.
-    pub(super) fn take_jobs(&self, limit: usize) -> Vec<Job> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut events = 0;
-        let fits = queue.iter().take_while(|job| {
-            let first = events == 0;
-            events += job.events.len();
-            first || events <= limit
-        });
-        let count = fits.count();
-        queue.drain(..count).collect()
-    }
 }
 
 impl Sequencer {
@@ -118,8 +91,9 @@ impl Sequencer {
         if self.ledger.is_stale() { self.reload(inner).await } else { Ok(()) }
     }
 
-    pub(super) fn draft(&self, now: UnixTime) -> Draft<'_> {
-        Draft::new(&self.projection, self.ledger.size(), self.ledger.time(now))
+    pub(super) fn draft<'d>(&'d self, inner: &'d Inner, tenant: &'d Tenant) -> Draft<'d> {
+        let time = self.ledger.time(inner.now());
+        Draft::new(inner, &tenant.tokens, &self.projection, self.ledger.size(), time)
     }
 
     /// Appends what was decided, and makes it the state.

@@ -140,7 +140,7 @@ impl Inner {
         }
         let (agent, serial) = (task.agent, task.serial);
         let (key, action) = (task.key.clone(), task.task);
-        self.decide(tenant, None, |draft| {
+        self.decide(tenant, None, move |draft| {
             known(draft, &agent)?;
             Ok(draft.push(agent, serial, Control::KeyTaskDelayed { key, action })?)
         })

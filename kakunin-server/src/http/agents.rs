@@ -220,7 +220,7 @@ pub(crate) async fn patch(
     };
     let scope = change.scope.or(permitted);
     let kakunin = caller.kakunin(&app);
-    let changed = kakunin.update(caller.tenant(), &id, |spec: &mut NewAgent| {
+    let changed = kakunin.update(caller.tenant(), &id, move |spec: &mut NewAgent| {
         if let Some(name) = change.name {
             spec.name = name.parse()?;
         }

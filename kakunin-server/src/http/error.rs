@@ -1,11 +1,6 @@
 //! Refusals: a sentence, a stable code and the request's identifier, in one shape.
 
-use std::time::Instant;
-
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::access::Role;
 use kakunin_core::agent::AgentError;
@@ -15,8 +10,6 @@ use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::request_id::RequestId;
-use super::router::in_time;
 
 /// Why a request was not done.
 #[derive(Clone, Debug)]
@@ -99,7 +92,7 @@ impl ApiError {
         self
     }
 
-    fn render(&self, request_id: &str, problem: bool) -> Response {
+    pub(crate) fn render(&self, request_id: &str, problem: bool) -> Response {
         let title = self.status.canonical_reason().unwrap_or("error");
         let (kind, body) = if problem {
             let body = Problem {
@@ -193,59 +186,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Names the request, bounds its time, and renders refusals, also those of the router itself. One layer for
-/// all of it, because each costs allocations on the fast path.
-pub(crate) async fn frame(request: Request<Body>, next: Next) -> Response {
-    let id = RequestId::new();
-    let problem = wants_problem(request.headers());
-    let gateway = request.uri().path().ends_with("/gateway/check");
-    let told = tracing::enabled!(tracing::Level::DEBUG)
-        .then(|| (request.method().clone(), request.uri().path().to_owned(), Instant::now()));
-    let mut response = in_time(request, next).await;
-    if let Some((method, path, began)) = told {
-        let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());
-        tracing::debug!(request_id = id.as_str(), %method, path, status, micros, "request");
-    }
-    let refused = response.extensions_mut().remove::<ApiError>().or_else(|| routers_own(&response));
-    if let Some(error) = refused {
-        let error = if gateway { error.at_gateway() } else { error };
-        let allow = response.headers_mut().remove(header::ALLOW);
-        response = error.render(id.as_str(), problem);
-        if let Some(allow) = allow {
-            response.headers_mut().insert(header::ALLOW, allow);
-        }
-    }
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        response.headers_mut().insert("x-request-id", value);
-    }
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
-}
-
-fn wants_problem(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("application/problem+json"))
-}
-
-// Routes and methods that do not exist, bodies that are too long: axum answers those with plain text.
-fn routers_own(response: &Response) -> Option<ApiError> {
-    let status = response.status();
-    let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
-    if ours || !(status.is_client_error() || status.is_server_error()) {
-        return None;
-    }
-    let (code, sentence) = match status {
-        StatusCode::NOT_FOUND => ("not_found", "no such resource; see /api/v1/openapi.json"),
-        StatusCode::METHOD_NOT_ALLOWED => {
-            ("method_not_allowed", "not by this method; see the `Allow` header")
-        }
-        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too long; send less at once"),
-        StatusCode::REQUEST_TIMEOUT => ("timeout", "the request took too long; send it again"),
-        _ => ("refused", "the request is refused"),
-    };
-    Some(ApiError::new(status, code, sentence))
 }

@@ -10,6 +10,7 @@
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
 //! | `auth.rs`, `peer.rs`, `limits.rs`, `dialect.rs` | who calls, how often, and what it can read |
+//! | `frame.rs` | what every answer has in common |
 //! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
@@ -24,6 +25,7 @@ mod enrol;
 mod error;
 mod event_body;
 mod events;
+mod frame;
 mod gateway;
 mod health;
 mod html;

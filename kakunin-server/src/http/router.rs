@@ -1,19 +1,18 @@
 //! Which handler answers what.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, Method, header};
-use axum::middleware::{Next, from_fn};
+use axum::extract::DefaultBodyLimit;
+use axum::http::header;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::Clock;
 
 use super::app::{ApiOptions, App};
-use super::error::{ApiError, frame};
+use super::frame::frame;
 use super::{
     access, agents, audit, certificates, enrol, events, gateway, health, message, openapi, orders, pki, risk,
     verify,
@@ -21,8 +20,6 @@ use super::{
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
 const MAX_BODY: usize = 2 * 1024 * 1024;
-/// How long a request may take; making an RSA key in a slow KMS fits.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The API of a deployment.
 ///
@@ -78,23 +75,4 @@ pub fn router(
 
 async fn description() -> Response {
     ([(header::CACHE_CONTROL, "public, max-age=300")], axum::Json(openapi::document())).into_response()
-}
-
-// TRACE would answer with the caller's key in it (RFC 9110, 9.3.8).
-pub(super) async fn in_time(request: Request, next: Next) -> Response {
-    if request.method() == Method::TRACE {
-        let status = axum::http::StatusCode::METHOD_NOT_ALLOWED;
-        let mut response =
-            ApiError::new(status, "method_not_allowed", "TRACE is not answered").into_response();
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
-        return response;
-    }
-    match tokio::time::timeout(TIMEOUT, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let status = axum::http::StatusCode::SERVICE_UNAVAILABLE;
-            ApiError::new(status, "timeout", "this took too long; see whether it was done, then try again")
-                .into_response()
-        }
-    }
 }

@@ -1,0 +1,107 @@
+//! What every answer has in common: a name, a time limit, and refusals in one shape.
+
+use std::time::{Duration, Instant};
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::error::ApiError;
+use super::request_id::RequestId;
+
+/// How long a request may take; making an RSA key in a slow KMS fits.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Names the request, bounds its time, and renders refusals, also those of the router itself. One layer for
+/// all of it, because each costs allocations on the fast path.
+pub(crate) async fn frame(request: Request, next: Next) -> Response {
+    let id = RequestId::new();
+    let problem = wants_problem(request.headers());
+    let gateway = is_gateway(&request);
+    let told = tracing::enabled!(tracing::Level::DEBUG)
+        .then(|| (request.method().clone(), request.uri().path().to_owned(), Instant::now()));
+    let mut response = in_time(request, next).await;
+    if let Some((method, path, began)) = told {
+        let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());
+        tracing::debug!(request_id = id.as_str(), %method, path, status, micros, "request");
+    }
+    let refused = response.extensions_mut().remove::<ApiError>().or_else(|| routers_own(&response));
+    if let Some(error) = refused {
+        let error = if gateway { error.at_gateway() } else { error };
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = error.render(id.as_str(), problem);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn wants_problem(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("application/problem+json"))
+}
+
+// Routes and methods that do not exist, bodies that are too long: axum answers those with plain text.
+fn routers_own(response: &Response) -> Option<ApiError> {
+    let status = response.status();
+    let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if ours || !(status.is_client_error() || status.is_server_error()) {
+        return None;
+    }
+    let (code, sentence) = match status {
+        StatusCode::NOT_FOUND => ("not_found", "no such resource; see /api/v1/openapi.json"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("method_not_allowed", "not by this method; see the `Allow` header")
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too long; send less at once"),
+        StatusCode::REQUEST_TIMEOUT => ("timeout", "the request took too long; send it again"),
+        _ => ("refused", "the request is refused"),
+    };
+    Some(ApiError::new(status, code, sentence))
+}
+
+fn is_gateway(request: &Request) -> bool {
+    request.uri().path().ends_with("/gateway/check")
+}
+
+// The panic is in the log already.
+fn failed() -> Response {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says where")
+        .into_response()
+}
+
+// TRACE would answer with the caller's key in it (RFC 9110, 9.3.8).
+async fn in_time(request: Request, next: Next) -> Response {
+    if request.method() == Method::TRACE {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let mut response =
+            ApiError::new(status, "method_not_allowed", "TRACE is not answered").into_response();
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+        return response;
+    }
+    // A caller that hangs up does not cut off what others' answers are written with.
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !is_gateway(&request);
+    let answer = next.run(request);
+    let answered = if reads {
+        tokio::time::timeout(TIMEOUT, answer).await
+    } else {
+        let answer = tokio::spawn(answer);
+        tokio::time::timeout(TIMEOUT, async { answer.await.unwrap_or_else(|_| failed()) }).await
+    };
+    match answered {
+        Ok(response) => response,
+        Err(_) => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            ApiError::new(status, "timeout", "this took too long; see whether it was done, then try again")
+                .into_response()
+        }
+    }
+}
