@@ -305,11 +305,18 @@ impl LiveRevocations {
 
     /// Applies one change of one issuer.
     pub fn apply(&self, change: &RevocationChange) {
+        self.apply_all([change]);
+    }
+
+    /// Applies changes in their order; readers see all of them, or none.
+    pub fn apply_all<'c>(&self, changes: impl IntoIterator<Item = &'c RevocationChange> + Clone) {
         self.0.rcu(|all| {
             let mut all = (**all).clone();
-            let (issuer, _) = change.serial();
-            let set = all.remove(&issuer).unwrap_or_default();
-            all.insert(issuer, set.with(change));
+            for change in changes.clone() {
+                let (issuer, _) = change.serial();
+                let set = all.remove(&issuer).unwrap_or_default();
+                all.insert(issuer, set.with(change));
+            }
             all
         });
     }

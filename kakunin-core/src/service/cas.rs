@@ -1,7 +1,10 @@
 //! The certificate authorities of a deployment: which issues for whom now, and which did before.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use event_listener::Event;
 
 use super::deployment::Parts;
 use super::error::Error;
@@ -22,6 +25,40 @@ pub(super) struct Ca {
     pub(super) tenant: Option<TenantId>,
     pub(super) signer: Arc<dyn Signer>,
     pub(super) log: async_lock::Mutex<Ledger>,
+    /// How long that log is, for followers of it.
+    pub(super) growth: Growth,
+}
+
+/// The size of a log as far as it is durable, and a bell that rings when it grows.
+#[derive(Debug, Default)]
+pub(super) struct Growth {
+    size: AtomicU64,
+    grown: Event,
+}
+
+impl Growth {
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    pub(super) fn raise(&self, size: u64) {
+        if self.size.fetch_max(size, Ordering::AcqRel) < size {
+            self.grown.notify(usize::MAX);
+        }
+    }
+
+    /// Waits until the size is above `known`, and gives it.
+    pub(super) async fn above(&self, known: u64) -> u64 {
+        loop {
+            // Before the look, so that what grows in between rings.
+            let listener = self.grown.listen();
+            let size = self.size();
+            if size > known {
+                return size;
+            }
+            listener.await;
+        }
+    }
 }
 
 /// A root, and its key if that is here.
@@ -142,5 +179,7 @@ pub(super) async fn open(
     let signer = parts.keys.open_known(&key, issuer.key().spki()).await?;
     let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), &*parts.sink).await?;
     let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));
-    Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log) })
+    let growth = Growth::default();
+    growth.raise(log.size());
+    Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log), growth })
 }

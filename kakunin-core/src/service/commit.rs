@@ -72,7 +72,7 @@ impl Inner {
         // Refused from the moment it is decided: if this call is dropped while it waits, verifiers err
         // on the side of refusing. What is released waits until it is written.
         let revoked = revocations.iter().filter(|c| matches!(c, RevocationChange::Revoked(_)));
-        revoked.for_each(|c| self.live.apply(c));
+        self.live.apply_all(revoked);
         let mut appends = vec![(ledger, tenant_append)];
         appends.extend(logs.iter_mut().map(|(log, copied)| (&mut **log, copied.clone())));
         if let Err(error) = self.write(&mut appends).await {
@@ -81,11 +81,12 @@ impl Inner {
             }
             return Err(error);
         }
-        revocations.iter().for_each(|change| self.live.apply(change));
+        self.live.apply_all(revocations);
         for ((ca, _), (log, copied)) in groups.iter().zip(&mut logs) {
             if self.parts.revocations.apply(&ca.issuer.id(), &copied.revocations).await.is_ok() {
                 log.settled();
             }
+            ca.growth.raise(log.size());
         }
         Ok(())
     }
@@ -156,6 +157,7 @@ impl Inner {
             log.unsettled();
             self.level_revocations(ca, log).await?;
             self.load_live(ca).await?;
+            ca.growth.raise(log.size());
             log.settled();
         }
         Ok(())

@@ -81,6 +81,16 @@ impl Kakunin {
         &self.inner.feed_verifier
     }
 
+    /// Waits until the revocation log of an issuing CA has more than `known` records, and says how many: for
+    /// whatever follows it. Records that are counted are durable.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if this is no issuing CA of this deployment, or one that has expired.
+    pub async fn revocations_above(&self, issuer: &IssuerId, known: u64) -> Result<u64, Error> {
+        let ca = self.inner.cas.get(issuer).ok_or(Error::NotFound("issuing CA"))?;
+        Ok(ca.growth.above(known).await)
+    }
+
     /// Trust domain, public URL and extension arc.
     #[must_use]
     pub fn place(&self) -> &Place {
