@@ -3,9 +3,6 @@
 
 #![allow(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
     missing_docs,
     reason = "a benchmark that cannot go on has failed; figures are shown rounded"
 )]
@@ -13,20 +10,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use kakunin_benches::load::{load, median, same};
 use kakunin_server::demo::{Agent, Client};
 use kakunin_server::serve::{ServeOptions, Server};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 const CONNECTIONS: usize = 32;
-
-/// Requests a second, and latencies in microseconds.
-struct Round {
-    rate: f64,
-    p50: u64,
-    p99: u64,
-}
 
 #[tokio::main]
 async fn main() {
@@ -43,7 +33,9 @@ async fn main() {
     let serving = tokio::spawn(server.serve(stopped));
     let admin = Client::new(&url).with_key(&key);
     let agent = Agent::start("bench", &["read:accounts"], &admin).await.unwrap();
-    let ours = format!("/api/v1/verify/{}", agent.serial);
+    let get =
+        |path: &str| same(format!("GET {path} HTTP/1.1\r\nhost: a\r\naccept: application/json\r\n\r\n"));
+    let (empty, ours, alive) = (get("/"), get(&format!("/api/v1/verify/{}", agent.serial)), get("/healthz"));
     let address = url.strip_prefix("http://").unwrap().parse().unwrap();
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -53,9 +45,9 @@ async fn main() {
 
     let (mut floor, mut verify, mut health) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        floor.push(load(floor_address, "/", length).await);
-        verify.push(load(address, &ours, length).await);
-        health.push(load(address, "/healthz", length).await);
+        floor.push(load(floor_address, CONNECTIONS, &empty, length).await);
+        verify.push(load(address, CONNECTIONS, &ours, length).await);
+        health.push(load(address, CONNECTIONS, &alive, length).await);
     }
     println!("HTTP, {CONNECTIONS} connections, median of {rounds} rounds in turns");
     let base = median(&floor);
@@ -77,52 +69,4 @@ async fn main() {
         again.elapsed()
     );
     drop(server);
-}
-
-fn median(rounds: &[Round]) -> &Round {
-    let mut order: Vec<_> = rounds.iter().collect();
-    order.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    order[order.len() / 2]
-}
-
-/// Asks over kept-alive connections, one request after the other on each.
-async fn load(address: SocketAddr, path: &str, length: Duration) -> Round {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\naccept: application/json\r\n\r\n");
-    let began = Instant::now();
-    let callers: Vec<_> =
-        (0..CONNECTIONS).map(|_| tokio::spawn(call(address, request.clone(), began + length))).collect();
-    let mut latencies = Vec::new();
-    for caller in callers {
-        latencies.extend(caller.await.unwrap());
-    }
-    let rate = latencies.len() as f64 / began.elapsed().as_secs_f64();
-    latencies.sort_unstable();
-    Round { rate, p50: latencies[latencies.len() / 2], p99: latencies[latencies.len() * 99 / 100] }
-}
-
-async fn call(address: SocketAddr, request: String, end: Instant) -> Vec<u64> {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let (mut buffer, mut latencies) = (vec![0; 16 * 1024], Vec::new());
-    while Instant::now() < end {
-        let began = Instant::now();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut got = 0;
-        while !whole(&buffer[..got]) {
-            let n = stream.read(&mut buffer[got..]).await.unwrap();
-            assert!(n > 0, "the server closed the connection");
-            got += n;
-        }
-        latencies.push(u64::try_from(began.elapsed().as_micros()).unwrap());
-    }
-    latencies
-}
-
-/// Whether this is a whole answer of status 200.
-fn whole(answer: &[u8]) -> bool {
-    let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
-    let head = std::str::from_utf8(&answer[..end]).unwrap().to_ascii_lowercase();
-    assert!(head.starts_with("http/1.1 200"), "{head}");
-    let length = head.split("content-length: ").nth(1).and_then(|t| t.split("\r\n").next());
-    answer.len() >= end + 4 + length.map_or(0, |n| n.parse::<usize>().unwrap())
 }

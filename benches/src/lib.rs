@@ -3,6 +3,18 @@
 //! Machines are shared: every case is sampled once a round, in an order that rotates, so that a
 //! disturbance hits all of them alike, and what counts is the ratio to the floor of the same round.
 
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that cannot go on has failed")]
+pub mod certify;
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a benchmark that cannot go on has failed; figures are shown rounded"
+)]
+pub mod load;
+
 use std::hint::black_box;
 use std::time::Instant;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::error::BoxError;
+use crate::grant::{KeyGrant, Principal};
 use crate::id::IssuerId;
 use crate::x509::der::Reader;
 use crate::x509::oid;
@@ -341,6 +342,20 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
     /// [`SignError`]; retiring a retired key succeeds.
     async fn retire(&self, key: &KeyRef) -> Result<(), SignError>;
 
+    /// Whether the provider knows principals to whom it can grant the use of a key.
+    fn grants(&self) -> bool {
+        false
+    }
+
+    /// Lets a principal sign with a key at the provider, and read its public half, for as long as the key can
+    /// be used. Granting it again gives the same grant.
+    ///
+    /// # Errors
+    /// [`SignError::Refused`] if the provider knows no principals; else as [`KeyProvider::disable`].
+    async fn grant(&self, key: &KeyRef, _: &Principal) -> Result<KeyGrant, SignError> {
+        Err(SignError::Refused { key: key.clone(), why: "this provider knows no principals" })
+    }
+
     /// Every key that is not retired, for sweeping what was planned and never bound.
     ///
     /// # Errors
@@ -396,7 +411,7 @@ pub enum SignError {
     /// later, see [`SignError::is_transient`].
     #[error("the key provider could not {operation} `{key}`; retry later")]
     Unavailable {
-        /// What was asked: `generate`, `open`, `sign`, `disable`, `enable`, `retire`, `list`.
+        /// What was asked: `generate`, `open`, `sign`, `grant`, `disable`, `enable`, `retire`, `list`.
         operation: &'static str,
         /// The key or the planned identifier; empty for `list`.
         key: String,

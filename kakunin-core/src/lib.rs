@@ -5,6 +5,7 @@ pub mod brand;
 pub mod crypto;
 pub mod error;
 pub mod event;
+pub mod grant;
 pub mod id;
 pub mod key;
 #[cfg(not(target_family = "wasm"))]

@@ -84,6 +84,8 @@ fn faults_are_retried_then_named_and_pass() {
         (r#""reset":true"#, "", 4),
         // Nothing to wait for: an operator has to act.
         (r#""error":{"code":"AccessDeniedException"}"#, "AccessDeniedException", 1),
+        // Our clock is off by more than five minutes.
+        (r#""error":{"code":"InvalidSignatureException"}"#, "InvalidSignatureException", 1),
     ] {
         let before = relay.calls("Sign").len();
         rule(body);

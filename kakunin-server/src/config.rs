@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use kakunin_core::key::KeyAlgorithm;
 use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{ApiOptions, DEFAULT_KEY_RATE, Network};
 use kakunin_server::serve::{ServeOptions, Tls};
@@ -38,6 +39,10 @@ pub(crate) struct Serve {
     /// [default: software keys in the folder].
     #[arg(long, env = "KAKUNIN_KEYS")]
     keys: Option<String>,
+    /// Algorithm of the issuing CA, fixed on the first start: `rsa-2048`, `rsa-3072`, `rsa-4096` or `p256`
+    /// [default: rsa-2048].
+    #[arg(long, env = "KAKUNIN_CA_ALGORITHM", value_parser = ca_algorithm)]
+    ca_algorithm: Option<KeyAlgorithm>,
     /// File with the key that encrypts the software keys; `key.secret` in the folder if not given.
     #[arg(long, env = "KAKUNIN_KEY_FILE")]
     key_file: Option<PathBuf>,
@@ -95,6 +100,10 @@ pub(crate) enum ConfigError {
     HalfTls,
     #[error("--keys: {0}")]
     Keys(#[from] KeyUrlError),
+    #[error(
+        "--ca-algorithm is rsa-2048, rsa-3072, rsa-4096 or p256: many relying parties refuse CAs with Ed25519"
+    )]
+    CaAlgorithm,
     #[error("--client-certificates needs --tls-cert and --tls-key")]
     NoTls,
 }
@@ -121,6 +130,10 @@ impl Serve {
             public_url: all.public_url,
             trust_domain: all.trust_domain,
             keys: all.keys.as_deref().map(str::parse).transpose()?,
+            ca_algorithm: match all.ca_algorithm {
+                Some(KeyAlgorithm::Ed25519) => return Err(ConfigError::CaAlgorithm),
+                chosen => chosen.unwrap_or(KeyAlgorithm::Rsa2048),
+            },
             key_file: all.key_file,
             tls,
             api: ApiOptions {
@@ -151,6 +164,7 @@ impl Serve {
             public_url: self.public_url.or(file.public_url),
             trust_domain: self.trust_domain.or(file.trust_domain),
             keys: self.keys.or(file.keys),
+            ca_algorithm: self.ca_algorithm.or(file.ca_algorithm),
             key_file: self.key_file.or(file.key_file),
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
@@ -168,6 +182,11 @@ impl Serve {
             insecure_software_keys: self.insecure_software_keys || file.insecure_software_keys,
         }
     }
+}
+
+fn ca_algorithm(text: &str) -> Result<KeyAlgorithm, ConfigError> {
+    let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
+    KeyAlgorithm::deserialize(text).map_err(|_| ConfigError::CaAlgorithm)
 }
 
 fn read(path: &Path) -> Result<Serve, ConfigError> {

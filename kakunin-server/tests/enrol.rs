@@ -136,6 +136,13 @@ async fn weak_keys_and_wrong_lives_are_refused() {
     let reader = w.key("default", "reader").await;
     let refused = reader.post(&format!("/api/v1/agents/{agent}/join-tokens"), &json!({})).await.unwrap();
     assert_eq!(refused.status, 403);
+    // Software keys stay where they are.
+    let path = format!("/api/v1/agents/{agent}/grants");
+    let role = "arn:aws:iam::111122223333:role/desk-7";
+    let refused = w.admin.post(&path, &json!({ "principal": role })).await.unwrap();
+    assert_eq!((refused.status.as_u16(), code(&refused)), (409, "key_not_grantable".to_owned()));
+    let refused = w.admin.post(&path, &json!({ "principal": "arn:aws:iam::1:role/*" })).await.unwrap();
+    assert_eq!((refused.status.as_u16(), code(&refused)), (422, "principal_invalid".to_owned()));
     let foreign = w.key("other", "operator").await;
     let refused = foreign.post(&format!("/api/v1/agents/{agent}/join-tokens"), &json!({})).await.unwrap();
     assert_eq!(refused.status, 404);

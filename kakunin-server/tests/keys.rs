@@ -21,6 +21,7 @@ use binary::{MODEL, Server, curl, run, start_with};
 use kms::Kms;
 use serde_json::{Value, json};
 
+const ROLE: &str = "arn:aws:iam::111122223333:role/desk-7";
 const AWS: [(&str, &str); 3] = [
     ("AWS_ACCESS_KEY_ID", "test"),
     ("AWS_SECRET_ACCESS_KEY", "a-secret-access-key"),
@@ -111,6 +112,21 @@ fn with_a_kms_that_fails_revocation_holds_and_is_told_later() {
     let arn = text(&certified, "kms_key_arn").to_owned();
     assert!(arn.starts_with("awskms:arn:aws:kms:eu-west-1:"), "{arn}");
     verified_by_openssl(folder.path(), &certified);
+    // The agent's process may sign with it as whom it is in the KMS, and nothing else.
+    let granted = w.post(&format!("/api/v1/agents/{agent}/grants"), &json!({ "principal": ROLE }));
+    assert_eq!(
+        (granted.0.as_str(), &granted.1["data"]["kms_key_arn"]),
+        ("201", &json!(arn)),
+        "{}",
+        granted.1
+    );
+    let again = w.post(&format!("/api/v1/agents/{agent}/grants"), &json!({ "principal": ROLE })).1;
+    assert_eq!(again["data"]["grant_id"], granted.1["data"]["grant_id"], "asked again, it is the same");
+    let grants = ask_kms(&kms, "ListGrants", &json!({ "KeyId": arn.trim_start_matches("awskms:") }));
+    assert_eq!(grants["Grants"].as_array().unwrap().len(), 1, "{grants}");
+    assert_eq!(grants["Grants"][0]["GranteePrincipal"], ROLE, "{grants}");
+    assert_eq!(grants["Grants"][0]["Operations"], json!(["Sign", "GetPublicKey"]), "{grants}");
+    assert!(w.get("/api/v1/audit-log?limit=100").1.to_string().contains("key.granted"));
     // Down while one is issued: a clean refusal, on the record, and nothing half made.
     kms.down();
     let (status, refused) = w.post(&format!("/api/v1/agents/{other}/certify"), &json!({}));

@@ -6,6 +6,7 @@ use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId};
 use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::error::StoreError;
 use crate::event::{Event, ShortName};
+use crate::grant::Principal;
 use crate::id::{AgentId, Entropy, EntropyError, IssuerId, Serial, TenantId, TrustDomain, hex_encode};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
@@ -155,6 +156,13 @@ pub enum Control {
         key: KeyRef,
         /// What it is to be told.
         action: KeyAction,
+    },
+    /// `key.granted`: somebody else may sign with it, at its provider.
+    KeyGranted {
+        /// Which key.
+        key: KeyRef,
+        /// Who.
+        principal: Principal,
     },
     /// `certificate.planned`: this serial is about to be signed.
     CertificatePlanned {
@@ -319,6 +327,7 @@ impl Control {
             Self::KeyBound { .. } => "key.bound",
             Self::KeyAbandoned { .. } => "key.abandoned",
             Self::KeyTaskDelayed { .. } => "key.task_delayed",
+            Self::KeyGranted { .. } => "key.granted",
             Self::CertificatePlanned { .. } => "certificate.planned",
             Self::CertificateIssued { .. } => "certificate.issued",
             Self::CertificateRevoked { .. } => "certificate.revoked",
@@ -355,6 +364,7 @@ impl Control {
             Self::JoinTokenCreated(_) => 28,
             Self::JoinTokenRedeemed { .. } => 29,
             Self::KeyTaskDelayed { .. } => 30,
+            Self::KeyGranted { .. } => 31,
             Self::BandChanged { .. } => 33,
             Self::PossessionMissing => 34,
             Self::RevocationChanged(_) => 48,

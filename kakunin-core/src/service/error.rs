@@ -24,6 +24,11 @@ pub enum Error {
     /// The workload keeps the key, so nobody else signs with it.
     #[error("the key of this agent is with its workload; sign there")]
     KeyElsewhere,
+    /// The key provider knows nobody to whom it could grant a key.
+    #[error(
+        "this key provider grants its keys to nobody; let the workload join with a token and keep its own key"
+    )]
+    NotGrantable,
     /// A join token that opens nothing. Which of the reasons it is stays unsaid.
     #[error("the join token is not known, was used, or is too old; ask for another")]
     JoinToken,
@@ -94,6 +99,7 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::Exists(_) => "exists",
             Self::KeyElsewhere => "key_elsewhere",
+            Self::NotGrantable => "key_not_grantable",
             Self::JoinToken => "join_token_invalid",
             Self::JoinTokenLife => "join_token_life",
             Self::Agent(e) => e.code(),

@@ -7,6 +7,7 @@
 //! | `lifecycle.rs`, `signing.rs` | register, change, retire; sign |
 //! | `certify.rs`, `renewal.rs`, `bound.rs`, `usage.rs` | certify, renew; whose key is whose; what a certificate was used for |
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
+//! | `granting.rs` | lets a workload use its key at the provider |
 //! | `observe.rs` | takes events in, scores them |
 //! | `revoking.rs`, `tending.rs`, `inbox.rs` | revokes, halts, holds, releases; tells key provider and people |
 //! | `publish.rs`, `status.rs` | CRLs and chain; a certificate by its serial |
@@ -28,6 +29,7 @@ mod draft;
 mod enrol;
 mod error;
 mod genesis;
+mod granting;
 mod inbox;
 mod keys;
 mod ledger;

@@ -320,6 +320,7 @@ fn apply_control(
         | Control::CaCreated { .. }
         | Control::TenantCreated { .. }
         | Control::CrlPublished { .. }
+        | Control::KeyGranted { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }
         | Control::RevocationChanged(_) => {}

@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{
-    KeyMetadata, KeySpec, KeyState, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag,
+    GrantOperation, KeyMetadata, KeySpec, KeyState, KeyUsageType, MessageType, SigningAlgorithmSpec, Tag,
 };
+use kakunin_core::grant::{KeyGrant, Principal};
 use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyRef, PlannedKeyId, SignError, Signature, Spki};
 use quick_cache::sync::Cache;
 
@@ -226,6 +227,27 @@ impl Keys {
             // It was retired before.
             SignError::Refused { .. } => Ok(()),
             other => Err(other),
+        }
+    }
+
+    /// A grant of the same name with the same contents is the same grant, so that asking again is safe.
+    pub(super) async fn grant(&self, arn: &str, principal: &Principal) -> Result<KeyGrant, SignError> {
+        self.not_retired("grant", arn).await?;
+        let asked = self.calls.call(Quota::Manage, |kms| {
+            kms.create_grant()
+                .key_id(arn)
+                .grantee_principal(principal.as_str())
+                .operations(GrantOperation::Sign)
+                .operations(GrantOperation::GetPublicKey)
+                .name("kakunin-workload")
+                .send()
+        });
+        match asked.await {
+            Ok(Answer { value, .. }) => Ok(KeyGrant {
+                id: value.grant_id.unwrap_or_default(),
+                token: value.grant_token.unwrap_or_default(),
+            }),
+            Err(failure) => Err(self.explained("grant", arn, failure).await),
         }
     }
 

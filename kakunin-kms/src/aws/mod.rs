@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kakunin_core::grant::{KeyGrant, Principal};
 use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer, Spki};
 use tokio::runtime::Handle;
 
@@ -110,6 +111,15 @@ impl KeyProvider for AwsKeys {
     async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
         let (keys, arn) = (self.keys.clone(), arn(key)?);
         self.run("retire", key.as_str(), async move { keys.retire(&arn).await }).await
+    }
+
+    fn grants(&self) -> bool {
+        true
+    }
+
+    async fn grant(&self, key: &KeyRef, principal: &Principal) -> Result<KeyGrant, SignError> {
+        let (keys, arn, principal) = (self.keys.clone(), arn(key)?, principal.clone());
+        self.run("grant", key.as_str(), async move { keys.grant(&arn, &principal).await }).await
     }
 
     async fn list(&self) -> Result<Vec<HeldKey>, SignError> {

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::agent::AgentError;
+use kakunin_core::grant::Principal;
 use kakunin_core::time::SECOND;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -80,6 +81,58 @@ pub(crate) async fn create_token(
         profile: text_of(&facts.profile),
         expires_at: facts.expires_at.to_string(),
         token: token.reveal().to_owned(),
+    };
+    Ok((StatusCode::CREATED, Data { data }).into_response())
+}
+
+/// Who is to sign with an agent's key at the key provider.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewGrantBody {
+    /// ARN of the role or user as which the agent's process runs.
+    #[schema(max_length = 256, pattern = "^arn:[!-~]+$")]
+    principal: String,
+}
+
+/// A grant.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct GrantBody {
+    agent_id: String,
+    principal: String,
+    kms_key_arn: String,
+    grant_id: String,
+    /// What the principal presents while the grant is not known everywhere yet.
+    grant_token: String,
+}
+
+/// Lets the agent's process sign with the agent's key in the KMS, as the principal it is there: it needs no
+/// credential of this server. The grant ends with the key, which a revocation disables and a renewal
+/// replaces.
+#[utoipa::path(
+    operation_id = "grantAgentKey",
+    post, path = "/api/v1/agents/{id}/grants", tag = "enrolment", request_body = NewGrantBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 201, description = "Granted.", body = Data<GrantBody>),
+        (status = "4XX", description = "Refused; 409 if the key is not in a KMS.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn grant(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(body): Json<NewGrantBody>,
+) -> Result<Response, ApiError> {
+    let id = agent_id(&id)?;
+    let principal = Principal::try_from(body.principal);
+    let principal = principal.map_err(|e| ApiError::unprocessable("principal_invalid", &e.to_string()))?;
+    let (key, grant) = caller.kakunin(&app).grant_key(caller.tenant(), &id, &principal).await?;
+    let data = GrantBody {
+        agent_id: id.to_string(),
+        principal: principal.into(),
+        kms_key_arn: key.to_string(),
+        grant_id: grant.id,
+        grant_token: grant.token,
     };
     Ok((StatusCode::CREATED, Data { data }).into_response())
 }

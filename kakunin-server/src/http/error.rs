@@ -10,7 +10,6 @@ use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-
 /// Why a request was not done.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
@@ -144,6 +143,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::Exists(_)
             | ServiceError::Csr(CsrError::Duplicate)
             | ServiceError::KeyElsewhere
+            | ServiceError::NotGrantable
             | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
             ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
             ServiceError::Agent(_)

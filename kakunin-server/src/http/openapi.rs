@@ -16,7 +16,7 @@ use super::{
     ),
     paths(
         agents::create, agents::list, agents::get, agents::patch, agents::retire,
-        enrol::create_token, enrol::enrol, enrol::renew,
+        enrol::create_token, enrol::grant, enrol::enrol, enrol::renew,
         certificates::certify, certificates::renew, orders::halt, orders::sign,
         certificates::revoke, certificates::hold, certificates::release,
         events::create, events::batch, events::list, risk::risk, risk::notifications,

@@ -37,6 +37,7 @@ pub fn router(
         .route("/agents/{id}/certify", post(certificates::certify))
         .route("/agents/{id}/renew", post(certificates::renew))
         .route("/agents/{id}/join-tokens", post(enrol::create_token))
+        .route("/agents/{id}/grants", post(enrol::grant))
         .route("/enroll", post(enrol::enrol))
         .route("/enroll/renew", post(enrol::renew))
         .route("/agents/{id}/halt", post(orders::halt))

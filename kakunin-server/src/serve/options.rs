@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use kakunin_core::error::StoreError;
-use kakunin_core::key::SignError;
+use kakunin_core::key::{KeyAlgorithm, SignError};
 use kakunin_core::service::Error as ServiceError;
 
 use kakunin_kms::url::{KeyUrl, KeyUrlError, Scheme};
@@ -24,6 +24,9 @@ pub struct ServeOptions {
     pub trust_domain: Option<String>,
     /// Where the keys of certificate authorities and agents are; software keys in the folder if not given.
     pub keys: Option<KeyUrl>,
+    /// Algorithm of the issuing CA, used when the deployment is made: RSA or P-256. Its root has the same, or
+    /// RSA-3072 above RSA-2048.
+    pub ca_algorithm: KeyAlgorithm,
     /// File with the key that encrypts the software keys, if not `key.secret` in the folder.
     pub key_file: Option<PathBuf>,
     /// TLS.
@@ -116,6 +119,7 @@ impl ServeOptions {
             public_url: None,
             trust_domain: None,
             keys: None,
+            ca_algorithm: KeyAlgorithm::Rsa2048,
             key_file: None,
             tls: None,
             api: ApiOptions::default(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use kakunin_core::access::{ApiKey, Role};
 use kakunin_core::agent::AgentError;
 use kakunin_core::id::{TenantId, hex_encode};
-use kakunin_core::key::KeyProvider;
+use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::SystemClock;
@@ -83,7 +83,15 @@ pub(crate) async fn config(
         None => (DEFAULT_TRUST_DOMAIN.to_owned(), format!("{scheme}://{address}")),
     };
     let config = Config::new(options.trust_domain.as_deref().unwrap_or(&trust_domain))?;
-    Ok(Config { public_url: options.public_url.clone().unwrap_or(public_url), ..config })
+    let root = match options.ca_algorithm {
+        KeyAlgorithm::Rsa2048 => config.ca_algorithms.0,
+        same => same,
+    };
+    Ok(Config {
+        public_url: options.public_url.clone().unwrap_or(public_url),
+        ca_algorithms: (root, options.ca_algorithm),
+        ..config
+    })
 }
 
 /// What the software keys are encrypted with. Made on the first start; a key beside what it encrypts keeps
