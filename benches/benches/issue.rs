@@ -20,7 +20,7 @@ use kakunin_server::serve::{ServeOptions, Server};
 use serde_json::json;
 use tokio::sync::watch;
 
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 64;
 /// More than anything here issues in a second.
 const ENOUGH: usize = 9_000;
 /// What cfssl signs with in this run.
@@ -64,14 +64,17 @@ async fn main() {
             kakunin(&folder.path().join(format!("{kind}-data")), algorithm, &requests).await;
         peers.push(Peer { name: ours, goal, address, requests: asked, rounds: Vec::new() });
     }
+    // To profile one of them.
+    let only = std::env::var("KAKUNIN_BENCH_ONLY").unwrap_or_default();
+    peers.retain(|peer| peer.name.contains(&only));
+    println!(
+        "Issuing over HTTP from a P-256 CSR, {CONNECTIONS} connections, median of {rounds} rounds in turns"
+    );
     for _ in 0..rounds {
         for peer in &mut peers {
             peer.rounds.push(load(peer.address, CONNECTIONS, &peer.requests, length).await);
         }
     }
-    println!(
-        "Issuing over HTTP from a P-256 CSR, {CONNECTIONS} connections, median of {rounds} rounds in turns"
-    );
     for pair in peers.chunks(2) {
         let base = pair.first().map(|peer| median(&peer.rounds)).unwrap();
         for peer in pair {

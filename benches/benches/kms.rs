@@ -4,6 +4,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::as_conversions,
     clippy::cast_precision_loss,
     missing_docs,
@@ -15,7 +16,7 @@ mod kms;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kakunin_benches::certify::{MODEL, certifications, signing_requests};
 use kakunin_benches::load::{Requests, Round, each, load, median, probe, same};
@@ -68,14 +69,14 @@ async fn main() {
     for _ in 0..rounds {
         alone[0].push(probe(floor, &empty, PAUSE, length / 2).await);
         alone[1].push(probe(ours, &verify, PAUSE, length / 2).await);
-        let before = relay.calls("Sign").len();
+        let (before, began) = (relay.calls("Sign").len(), Instant::now());
         let (load, empty_probe, probed) = tokio::join!(
             load(ours, CONNECTIONS, &certify, length),
             probe(floor, &empty, PAUSE, length),
             probe(ours, &verify, PAUSE, length),
         );
         issued.push(load);
-        calls.push((relay.calls("Sign").len() - before) as f64 / length.as_secs_f64());
+        calls.push((relay.calls("Sign").len() - before) as f64 / began.elapsed().as_secs_f64());
         beside[0].push(empty_probe);
         beside[1].push(probed);
     }

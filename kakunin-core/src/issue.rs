@@ -2,7 +2,7 @@
 
 use crate::agent::{Agent, Document};
 use crate::id::{AgentId, IssuerId, Serial, TrustDomain};
-use crate::key::{Signature, Spki};
+use crate::key::{KeyRef, SignError, Signature, Signer, Spki};
 use crate::time::{DAY, HOUR, MINUTE, UnixTime};
 use crate::x509::ca::Issuer;
 use crate::x509::der::Writer;
@@ -94,6 +94,18 @@ pub enum IssueError {
     Assemble(#[from] AssembleError),
 }
 
+/// Why a certificate is not signed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignIssueError {
+    /// It cannot be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The key did not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
 impl IssueError {
     /// Stable code of this error.
     #[must_use]
@@ -111,6 +123,7 @@ impl IssueError {
 pub struct Prepared {
     unsigned: Unsigned,
     facts: Issued,
+    profile: Profile,
 }
 
 /// What a certificate says, without its octets.
@@ -145,6 +158,10 @@ pub struct Certificate {
     pub facts: Issued,
     /// The certificate.
     pub der: Vec<u8>,
+    /// The profile it was issued under.
+    pub profile: Profile,
+    /// Where its key is; `None` when the workload keeps it.
+    pub key: Option<KeyRef>,
 }
 
 /// Prepares the certificate of `agent` for the key `spki`. Scope, model hash, tenant and environment
@@ -184,7 +201,7 @@ pub fn prepare(
     };
     let unsigned = Unsigned::new(tbs.to_der(), issuer.algorithm());
     lint::certificate(&unsigned.under_dummy_signature(), lint::Kind::Agent)?;
-    Ok(Prepared { unsigned, facts })
+    Ok(Prepared { unsigned, facts, profile })
 }
 
 impl Prepared {
@@ -200,12 +217,27 @@ impl Prepared {
         &self.facts
     }
 
-    /// Joins the issuer's signature.
+    /// Joins the issuer's signature; the key is taken to be with the workload.
     ///
     /// # Errors
     /// [`IssueError::Assemble`] if it is not the issuer's over these bytes.
     pub fn assemble(self, issuer: &Issuer, signature: &Signature) -> Result<Certificate, IssueError> {
-        Ok(Certificate { facts: self.facts, der: self.unsigned.assemble(signature, issuer.key())? })
+        let Self { unsigned, facts, profile } = self;
+        Ok(Certificate { facts, der: unsigned.assemble(signature, issuer.key())?, profile, key: None })
+    }
+
+    /// Signs and joins in one. The signature of a key in this process is not checked again: that costs as
+    /// much as checking the request, and Ed25519, ECDSA and RSA keys here are of a library that knows its own.
+    ///
+    /// # Errors
+    /// What the signer says; [`IssueError::Assemble`] if the signature is not the issuer's over these bytes.
+    pub async fn sign(self, issuer: &Issuer, signer: &dyn Signer) -> Result<Certificate, SignIssueError> {
+        let signature = signer.sign(self.to_be_signed()).await?;
+        if !signer.is_in_process() {
+            return Ok(self.assemble(issuer, &signature)?);
+        }
+        let Self { unsigned, facts, profile } = self;
+        Ok(Certificate { facts, der: unsigned.assemble_unchecked(&signature), profile, key: None })
     }
 }
 

@@ -263,6 +263,12 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// The public key.
     fn public_key(&self) -> &Spki;
 
+    /// Whether the private half is in this process: then it is known to be that of [`Signer::public_key`].
+    /// What a service sends back is checked with the public key before anybody gets it.
+    fn is_in_process(&self) -> bool {
+        false
+    }
+
     /// Signs `message`.
     ///
     /// # Errors

@@ -80,6 +80,16 @@ enum Key {
     Theirs(Option<KeyBinding>),
 }
 
+impl Key {
+    /// Where it is, if not with the workload.
+    fn held(&self) -> Option<KeyRef> {
+        match self {
+            Self::Made(key, _) => Some(key.clone()),
+            Self::Theirs(_) => None,
+        }
+    }
+}
+
 /// A certificate that is planned, with all that decides whether it may still be issued once it is signed.
 struct Planned {
     prepared: Prepared,
@@ -165,15 +175,14 @@ impl Inner {
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
         let ca = self.cas.of(&order.tenant.id);
+        let held = key.held();
         let planned = self.plan(order, &ca, serial, key, spki.clone()).await?;
         let Planned { prepared, stood, constraints, renewal } = planned;
-        let signed = ca.signer.sign(prepared.to_be_signed()).await.map_err(Error::from);
-        let assembled = signed.and_then(|signature| Ok(prepared.assemble(&ca.issuer, &signature)?));
-        let certificate = match assembled {
-            Ok(certificate) => certificate,
+        let certificate = match prepared.sign(&ca.issuer, &*ca.signer).await {
+            Ok(certificate) => Certificate { key: held, ..certificate },
             Err(error) => {
                 let _ = self.abandon(&order.tenant, order.agent).await;
-                return Err(error);
+                return Err(error.into());
             }
         };
         let (concluded, der) = (order.clone(), pem::encode(pem::CERTIFICATE, &certificate.der));

@@ -3,7 +3,7 @@
 //! A draft works on copies of the agents it touches. If the append fails it is dropped, and nothing
 //! in memory knows of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Inner;
 use super::projection::{self, AgentEntry, Projection, Standing};
@@ -59,6 +59,8 @@ pub(super) struct Draft<'p> {
     pub(super) serials: HashMap<Serial, AgentId>,
     pub(super) records: Vec<Record>,
     pub(super) changes: Vec<Change>,
+    /// Agents whose rows changed.
+    pub(super) rows: HashSet<AgentId>,
     pub(super) revocations: Vec<RevocationChange>,
 }
 
@@ -81,6 +83,7 @@ impl<'p> Draft<'p> {
             serials: HashMap::new(),
             records: Vec::new(),
             changes: Vec::new(),
+            rows: HashSet::new(),
             revocations: Vec::new(),
         }
     }
@@ -130,7 +133,9 @@ impl<'p> Draft<'p> {
     fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
         let index = self.next_index();
         let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
-        projection::apply(&mut entry, index, &record, &mut self.changes)?;
+        if projection::apply(&mut entry, index, &record, &mut self.changes)? {
+            self.rows.insert(agent);
+        }
         if let Some(entry) = entry {
             if let Some(last) = entry.row.certificates.last() {
                 self.serials.insert(last.facts.serial, agent);

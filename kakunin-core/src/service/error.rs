@@ -3,7 +3,7 @@
 use crate::agent::AgentError;
 use crate::error::StoreError;
 use crate::id::EntropyError;
-use crate::issue::IssueError;
+use crate::issue::{IssueError, SignIssueError};
 use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
 use crate::log::record::RecordError;
@@ -80,6 +80,15 @@ pub enum Error {
     /// Store, keys and configuration are not of one deployment.
     #[error("this is the data of another deployment: {0}")]
     Deployment(String),
+}
+
+impl From<SignIssueError> for Error {
+    fn from(error: SignIssueError) -> Self {
+        match error {
+            SignIssueError::Issue(error) => error.into(),
+            SignIssueError::Sign(error) => error.into(),
+        }
+    }
 }
 
 impl From<SignCaError> for Error {

@@ -177,7 +177,8 @@ impl AgentEntry {
     }
 }
 
-/// Applies one record to the agent it concerns, and says what has to be stored.
+/// Applies one record to the agent it concerns, and says what has to be stored: `changes`, and whether the
+/// agent's row too, which is written once however many records change it.
 ///
 /// `entry` is `None` only for `agent.registered`. Risk histories are folded apart, by [`fold`].
 pub(super) fn apply(
@@ -185,13 +186,13 @@ pub(super) fn apply(
     index: u64,
     record: &Record,
     changes: &mut Vec<Change>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let control = match &record.body {
         Body::Event(act, _) => {
             if let Some(entry) = entry {
                 remember(entry, record.time, act, changes);
             }
-            return Ok(());
+            return Ok(false);
         }
         Body::Control(control) => control,
     };
@@ -204,8 +205,14 @@ pub(super) fn apply(
         )));
     };
     apply_control(entry, index, record, control, changes)?;
-    changes.push(set(Kind::Agent, entry.row.agent.id.as_bytes().to_vec(), &entry.row)?);
-    Ok(())
+    Ok(true)
+}
+
+impl AgentEntry {
+    /// The agent's row, as it has to be stored.
+    pub(super) fn change(&self) -> Result<Change, StoreError> {
+        set(Kind::Agent, self.row.agent.id.as_bytes().to_vec(), &self.row)
+    }
 }
 
 /// Folds one record into the agent's risk history, as it was folded when it was decided.

@@ -157,7 +157,7 @@ impl Inner {
         if let Some(error) = failure {
             return Err(error);
         }
-        let decided = draft.decided();
+        let decided = draft.decided()?;
         sequencer.commit(self, decided).await
     }
 }

@@ -1,6 +1,6 @@
 //! One tenant: its sequencer, which decides everything that depends on order, and how it is loaded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use super::Inner;
@@ -187,13 +187,17 @@ impl Sequencer {
             if entries.is_empty() {
                 return Err(StoreError::Corrupt(format!("log {log} ends before its head")).into());
             }
-            let mut changes = Vec::new();
+            let (mut changes, mut rows) = (Vec::new(), HashSet::new());
             for entry in &entries {
                 let record = Record::open(entry)?;
-                self.replay_one(inner, &record, index, (index >= applied, index >= folded), &mut changes)?;
+                let stored = (&mut changes, &mut rows);
+                self.replay_one(inner, &record, index, (index >= applied, index >= folded), stored)?;
                 index += 1;
             }
             if index > applied {
+                for entry in rows.iter().filter_map(|id| self.projection.agents.get(id)) {
+                    changes.push(entry.change()?);
+                }
                 inner.parts.state.apply(log, index, &changes).await?;
             }
         }
@@ -206,12 +210,12 @@ impl Sequencer {
         record: &Record,
         index: u64,
         (apply, fold): (bool, bool),
-        changes: &mut Vec<Change>,
+        (changes, rows): (&mut Vec<Change>, &mut HashSet<AgentId>),
     ) -> Result<(), Error> {
         let Some(agent) = record.agent else { return Ok(()) };
         let mut entry = self.projection.agents.remove(&agent);
-        if apply {
-            projection::apply(&mut entry, index, record, changes)?;
+        if apply && projection::apply(&mut entry, index, record, changes)? {
+            rows.insert(agent);
         }
         if let Some(mut entry) = entry {
             if fold {
@@ -225,14 +229,17 @@ impl Sequencer {
 }
 
 impl Draft<'_> {
-    pub(super) fn decided(self) -> Decided {
-        Decided {
+    pub(super) fn decided(mut self) -> Result<Decided, StoreError> {
+        for entry in self.rows.iter().filter_map(|id| self.agents.get(id)) {
+            self.changes.push(entry.change()?);
+        }
+        Ok(Decided {
             agents: self.agents,
             serials: self.serials,
             records: self.records,
             changes: self.changes,
             revocations: self.revocations,
-        }
+        })
     }
 }
 

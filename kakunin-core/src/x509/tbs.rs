@@ -67,6 +67,11 @@ impl Unsigned {
         Ok(self.join(signature.as_bytes()))
     }
 
+    /// Joins the signature that a key in this process just made.
+    pub(crate) fn assemble_unchecked(self, signature: &Signature) -> Vec<u8> {
+        self.join(signature.as_bytes())
+    }
+
     /// The value under a signature of zeros, for linting before anything is signed.
     pub(crate) fn under_dummy_signature(&self) -> Vec<u8> {
         self.join(&vec![0; self.algorithm.signature_len()])

@@ -198,6 +198,10 @@ impl KeyProvider for LocalKeys {
 
 #[async_trait]
 impl Signer for Held {
+    fn is_in_process(&self) -> bool {
+        true
+    }
+
     fn algorithm(&self) -> KeyAlgorithm {
         self.spki.algorithm()
     }

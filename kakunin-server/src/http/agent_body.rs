@@ -1,6 +1,7 @@
 //! Agents and certificates as the API shows them, in the spellings that clients of this kind use.
 
 use kakunin_core::agent::{Agent, AgentError, Document, NewAgent};
+use kakunin_core::id::TenantId;
 use kakunin_core::revoke::Cause;
 use kakunin_core::scope::ScopeSet;
 use kakunin_core::service::CertificateEntry;
@@ -301,7 +302,7 @@ pub(crate) struct CertificateBody {
 }
 
 impl CertificateBody {
-    pub(crate) fn listed(agent: &Agent, entry: &CertificateEntry, now: UnixTime) -> Self {
+    pub(crate) fn listed(tenant: &TenantId, entry: &CertificateEntry, now: UnixTime) -> Self {
         let facts = &entry.facts;
         let status = match entry.revocation {
             Some(revocation) if revocation.cause == Cause::Hold => "suspended",
@@ -311,8 +312,8 @@ impl CertificateBody {
         };
         Self {
             id: facts.serial.to_string(),
-            agent_id: agent.id.to_string(),
-            tenant_id: agent.tenant.to_string(),
+            agent_id: facts.agent.to_string(),
+            tenant_id: tenant.to_string(),
             serial_number: facts.serial.to_string(),
             kms_key_arn: entry.key.as_ref().map(|key| key.as_str().to_owned()),
             certificate_pem: None,

@@ -128,7 +128,7 @@ pub(crate) async fn get(
     let agent = app.kakunin.agent(caller.tenant(), &id).await?;
     let certificates = app.kakunin.certificates(caller.tenant(), &id).await?;
     let now = app.now();
-    let certificates = certificates.iter().map(|c| CertificateBody::listed(&agent, c, now)).collect();
+    let certificates = certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
     Ok(Data { data: AgentBody::new(&agent, Some(certificates), dialect) })
 }
 

@@ -8,7 +8,7 @@ use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::{Error as ServiceError, KeySource};
+use kakunin_core::service::{CertificateEntry, Error as ServiceError, KeySource};
 use kakunin_core::x509::pem;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -128,7 +128,7 @@ pub(crate) async fn certify(
     let source = source(body.csr.as_deref(), body.key_algorithm)?;
     let profile = body.profile.unwrap_or_default().into();
     let certificate = caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await?;
-    issued(&app, caller.tenant(), &certificate).await
+    issued(&app, caller.tenant(), &certificate)
 }
 
 /// A signature as it is sent.
@@ -168,28 +168,22 @@ pub(crate) async fn renew(
     };
     let profile = body.profile.unwrap_or_default().into();
     let renewed = caller.kakunin(&app).renew(caller.tenant(), &id, &attested, profile, source).await?;
-    issued(&app, caller.tenant(), &renewed).await
+    issued(&app, caller.tenant(), &renewed)
 }
 
 /// What whoever asked for a certificate gets.
-pub(crate) async fn issued(
-    app: &App,
-    tenant: &TenantId,
-    certificate: &Certificate,
-) -> Result<Response, ApiError> {
-    let Certificate { facts, der } = certificate;
-    let agent = app.kakunin.agent(tenant, &facts.agent).await?;
-    let all = app.kakunin.certificates(tenant, &facts.agent).await?;
-    let entry = all.iter().find(|c| c.facts.serial == facts.serial);
-    let entry = entry.ok_or(ServiceError::NotFound("certificate"))?;
+pub(crate) fn issued(app: &App, tenant: &TenantId, certificate: &Certificate) -> Result<Response, ApiError> {
+    let Certificate { facts, der, profile, key } = certificate;
+    let entry = CertificateEntry { facts: *facts, profile: *profile, key: key.clone(), revocation: None };
     let ca = app.kakunin.authorities().into_iter().find(|ca| ca.issuer.id() == facts.issuer);
     let ca = ca.ok_or(ServiceError::NotFound("issuing CA"))?;
     let chain = [&ca.issuer, &ca.root].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
+    let text = pem::encode(pem::CERTIFICATE, der);
     let body = CertificateBody {
-        certificate_pem: Some(pem::encode(pem::CERTIFICATE, der)),
-        pem: Some(pem::encode(pem::CERTIFICATE, der)),
+        certificate_pem: Some(text.clone()),
+        pem: Some(text),
         chain_pem: Some(chain.concat()),
-        ..CertificateBody::listed(&agent, entry, app.now())
+        ..CertificateBody::listed(tenant, &entry, app.now())
     };
     Ok((StatusCode::CREATED, Data { data: body }).into_response())
 }

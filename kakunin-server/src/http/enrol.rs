@@ -125,7 +125,7 @@ pub(crate) async fn grant(
 ) -> Result<Response, ApiError> {
     let id = agent_id(&id)?;
     let principal = Principal::try_from(body.principal);
-    let principal = principal.map_err(|e| ApiError::unprocessable("principal_invalid", &e.to_string()))?;
+    let principal = principal.map_err(|e| ApiError::unprocessable("principal_invalid", e.to_string()))?;
     let (key, grant) = caller.kakunin(&app).grant_key(caller.tenant(), &id, &principal).await?;
     let data = GrantBody {
         agent_id: id.to_string(),
@@ -164,7 +164,7 @@ pub(crate) async fn enrol(
     Json(body): Json<EnrolBody>,
 ) -> Result<Response, ApiError> {
     let (tenant, certificate) = app.kakunin.enrol(&body.join_token, body.csr.as_bytes()).await?;
-    issued(&app, &tenant, &certificate).await
+    issued(&app, &tenant, &certificate)
 }
 
 /// An agent's process that renews.
@@ -206,5 +206,5 @@ pub(crate) async fn renew(
     let binding = binding(&body.key_binding)?;
     let request = body.csr.as_bytes();
     let (tenant, certificate) = app.kakunin.renew_own(&serial, &attested, request, &binding).await?;
-    issued(&app, &tenant, &certificate).await
+    issued(&app, &tenant, &certificate)
 }
