@@ -105,7 +105,7 @@ impl Signer for Cut {
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         // Logs are signed with Ed25519, and go on.
         if self.1.load(Ordering::Relaxed) && self.0.algorithm() == KeyAlgorithm::P256 {
-            return Err(SignError::unavailable("sign", &KeyRef::new("ca"), "timeout"));
+            return Err(SignError::unavailable("sign", KeyRef::new("ca"), "timeout"));
         }
         self.0.sign(message).await
     }
