@@ -69,6 +69,14 @@ fn make() -> World {
     put("full", pem::CRL, &block_on(kakunin.crl(None)).unwrap());
     put("shard", pem::CRL, &block_on(kakunin.crl(Some(revoked.shard))).unwrap());
     put("leaf-shard", pem::CRL, &block_on(kakunin.crl(Some(leaf.shard))).unwrap());
+    let root_crl = block_on(kakunin.published_crl(&kakunin.root().id(), None)).unwrap();
+    put("root-crl", pem::CRL, &root_crl.der);
+    let held = issue("held", KeyAlgorithm::P256);
+    block_on(kakunin.hold(&acme, &held.serial)).unwrap();
+    put("held-shard", pem::CRL, &block_on(kakunin.crl(Some(held.shard))).unwrap());
+    let all: String =
+        block_on(kakunin.chain_crls()).unwrap().iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect();
+    std::fs::write(dir.path().join("all-crls.pem"), all).unwrap();
     World { dir, shard_of_revoked: revoked.shard, leaf: leaf.serial, revoked: revoked.serial }
 }
 
@@ -93,18 +101,21 @@ impl World {
     }
 }
 
-/// Python with `cryptography` and `pkilint`: `KAKUNIN_PYTHON`, or where `make setup` puts it.
-fn python() -> String {
+/// Where `make setup` puts tools.
+fn tools() -> PathBuf {
     let tools = std::env::var("KAKUNIN_TOOLS").map(PathBuf::from).or_else(|_| {
         let cache = std::env::var("XDG_CACHE_HOME").map(PathBuf::from);
         cache
             .or_else(|_| std::env::var("HOME").map(|h| PathBuf::from(h).join(".cache")))
             .map(|c| c.join("kakunin/tools"))
     });
-    std::env::var("KAKUNIN_PYTHON")
-        .ok()
-        .or_else(|| tools.ok().map(|t| t.join("venv/bin/python").display().to_string()))
-        .unwrap_or_else(|| "python3".to_owned())
+    tools.unwrap_or_default()
+}
+
+/// Python with `cryptography` and `pkilint`: `KAKUNIN_PYTHON`, or where `make setup` puts it.
+fn python() -> String {
+    let ours = || tools().join("venv/bin/python").display().to_string();
+    std::env::var("KAKUNIN_PYTHON").unwrap_or_else(|_| ours())
 }
 
 #[test]
@@ -131,6 +142,44 @@ fn openssl_accepts_leaf_and_chain_and_refuses_the_leaf_after_revocation() {
     );
     let (ok, text) = w.text("openssl", &["verify", "-x509_strict", "-CAfile", "root.pem", "issuing.pem"]);
     assert!(ok, "{text}");
+}
+
+#[test]
+fn openssl_checks_whole_chains_when_the_root_has_a_crl() {
+    let w = world();
+    let verify = |crls: &str, leaf: &str| {
+        let args = ["verify", "-CAfile", "root.pem", "-untrusted", "issuing.pem", "-x509_strict"];
+        w.text("openssl", &[&args[..], &["-crl_check_all", "-CRLfile", crls, leaf]].concat())
+    };
+    assert!(verify("all-crls.pem", "leaf.pem").0, "{}", verify("all-crls.pem", "leaf.pem").1);
+    for gone in ["revoked.pem", "held.pem"] {
+        let (ok, text) = verify("all-crls.pem", gone);
+        assert!(!ok && text.contains("error 23"), "{text}");
+    }
+    let (ok, text) = verify("full.pem", "leaf.pem");
+    assert!(!ok && text.contains("error 3"), "the root's is needed: {text}");
+}
+
+/// Built by `make setup` from `tests/go`.
+#[test]
+fn go_reads_and_verifies_shards_and_full_crls() {
+    let w = world();
+    let checker = tools().join("bin/crlcheck").display().to_string();
+    for (leaf, crl, said) in [
+        ("leaf", "empty", "good"),
+        ("leaf", "full", "good"),
+        ("leaf", "leaf-shard", "good"),
+        ("revoked", "empty", "good"),
+        ("revoked", "full", "revoked for 1"),
+        ("revoked", "shard", "revoked for 1"),
+        ("held", "held-shard", "revoked for 6"),
+    ] {
+        let args = ["root.pem", "issuing.pem", &format!("{leaf}.pem"), &format!("{crl}.pem")];
+        let (ok, text) = w.text(&checker, &args);
+        assert!(ok && text.trim() == said, "{leaf} {crl}: {text}");
+    }
+    let other = ["root.pem", "issuing.pem", "leaf.pem", "root-crl.pem"];
+    assert!(!w.text(&checker, &other).0, "a CRL of another CA");
 }
 
 #[test]
@@ -175,11 +224,14 @@ fn gnutls_accepts_the_chain_and_refuses_the_revoked_leaf() {
             });
         let file = format!("{leaf}-chain.pem");
         std::fs::write(w.dir.path().join(&file), chain).unwrap();
-        let args =
-            ["--verify", "--load-ca-certificate", "root.pem", "--load-crl", "full.pem", "--infile", &file];
-        let (ok, text) = w.text("certtool", &args);
-        assert_eq!(ok && !text.contains("revoked"), accepted, "{leaf}: {text}");
-        assert!(accepted || text.contains("revoked"), "{text}");
+        let shard = if accepted { "leaf-shard.pem" } else { "shard.pem" };
+        for crl in ["full.pem", "all-crls.pem", shard] {
+            let args =
+                ["--verify", "--load-ca-certificate", "root.pem", "--load-crl", crl, "--infile", &file];
+            let (ok, text) = w.text("certtool", &args);
+            assert_eq!(ok && !text.contains("revoked"), accepted, "{leaf} {crl}: {text}");
+            assert!(accepted || text.contains("revoked"), "{text}");
+        }
     }
 }
 
@@ -244,7 +296,14 @@ fn pkilint_finds_nothing() {
     }
     lint("lint_pkix_signer_signee_cert_chain", &["lint", "-s", "WARNING", "issuing.pem", "leaf.pem"]);
     lint("lint_pkix_signer_signee_cert_chain", &["lint", "-s", "WARNING", "root.pem", "issuing.pem"]);
-    for crl in ["empty", "full", "shard"] {
-        lint("lint_crl", &["lint", "-s", "WARNING", "-t", "CRL", "-p", "PKIX", &format!("{crl}.pem")]);
+    for (crl, kind) in [
+        ("empty", "CRL"),
+        ("full", "CRL"),
+        ("shard", "CRL"),
+        ("leaf-shard", "CRL"),
+        ("held-shard", "CRL"),
+        ("root-crl", "ARL"),
+    ] {
+        lint("lint_crl", &["lint", "-s", "WARNING", "-t", kind, "-p", "PKIX", &format!("{crl}.pem")]);
     }
 }

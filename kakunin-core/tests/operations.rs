@@ -536,9 +536,7 @@ fn a_crl_is_made_anew_when_something_was_revoked_and_not_before() {
     block_on(revoked).unwrap();
     let second = crl(shard);
     assert!(second.number > first.number && second.der.len() > first.der.len());
-    assert_eq!(crl(None), full, "a full one may be 30 s behind");
-    w.clock.set(NOW.plus(30_000));
-    assert!(crl(None).number > full.number && crl(shard) == second);
+    assert!(crl(None).number > full.number && crl(shard) == second, "a small full one is not behind");
     // What is revoked in another shard is no reason to sign this one again.
     let elsewhere = loop {
         let (_, other) = w.agent("other");

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kakunin_core::id::TenantId;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_kms::url::KeyUrl;
 use kakunin_server::ca::RootOptions;
+use kakunin_server::crl_sync;
 use kakunin_server::demo;
 use kakunin_server::replay::{self, ScopeColumn};
 
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     /// An offline root, and the issuing CAs of a deployment; its server must not be running.
     #[command(subcommand)]
     Ca(Ca),
+    /// Keeps a file with the CRLs of a chain current, for TLS stacks that read files.
+    CrlSync(CrlSync),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -59,6 +63,21 @@ pub(crate) enum Ca {
         #[arg(long)]
         tenant: Option<TenantId>,
     },
+    /// Signs an empty CRL with that root, and prints it: who checks whole chains needs one.
+    SignCrl {
+        #[command(flatten)]
+        root: Root,
+        /// How long it is valid.
+        #[arg(long, default_value = "365", value_parser = clap::value_parser!(u16).range(1..=3_650))]
+        days: u16,
+    },
+    /// Installs what `sign-crl` printed; it is served from the next start on.
+    InstallCrl {
+        #[command(flatten)]
+        serve: Box<Serve>,
+        /// What `kakunin ca sign-crl` printed.
+        crl: PathBuf,
+    },
     /// Replaces the issuing CA by one under the deployment's own root.
     Rotate {
         #[command(flatten)]
@@ -85,6 +104,37 @@ pub(crate) struct Root {
 impl From<Root> for RootOptions {
     fn from(Root { root, key_file, keys }: Root) -> Self {
         Self { folder: root, key_file, keys }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct CrlSync {
+    /// The server: `https://ca.example`, or another URL that answers with CRLs in PEM.
+    #[arg(long)]
+    url: String,
+    /// The file that is kept current; readers see the old one or the new one.
+    #[arg(long)]
+    out: PathBuf,
+    /// Certificates of the CAs whose CRLs are believed, PEM, as `GET /api/v1/ca/chain` gives them.
+    #[arg(long)]
+    ca: PathBuf,
+    /// Anchors of the server's TLS certificate, PEM, if not the system's.
+    #[arg(long)]
+    tls_ca: Option<PathBuf>,
+    /// What the shell runs when the file changed, and once at the start: `nginx -s reload`.
+    #[arg(long)]
+    exec: Option<String>,
+    /// Seconds between two looks.
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    every: u32,
+    /// Look once, and fail if that fails.
+    #[arg(long)]
+    once: bool,
+}
+
+impl From<CrlSync> for crl_sync::Options {
+    fn from(CrlSync { url, out, ca, tls_ca, exec, every, once }: CrlSync) -> Self {
+        Self { url, out, ca, tls_ca, exec, every: Duration::from_secs(every.into()), once }
     }
 }
 

@@ -4,12 +4,14 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kakunin_core::id::{Entropy, EntropyError, Serial, SystemEntropy, TenantId};
-use kakunin_core::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError};
+use kakunin_core::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, OfflineRoot};
-use kakunin_core::time::{Clock, SystemClock};
+use kakunin_core::time::{Clock, DAY, SystemClock};
 use kakunin_core::x509::ca::{CaError, Issuer, SignCaError, sign_issuing, sign_root};
+use kakunin_core::x509::crl::{self, Coverage, SignCrlError};
 use kakunin_core::x509::csr::{CsrError, Proven};
 use kakunin_core::x509::pem;
 use kakunin_kms::local::{LocalKeys, Secret, SecretError};
@@ -77,6 +79,9 @@ pub enum CaCommandError {
     /// The certificate could not be made.
     #[error(transparent)]
     Ca(#[from] SignCaError),
+    /// The CRL could not be made.
+    #[error(transparent)]
+    Crl(#[from] SignCrlError),
     /// The root's certificate is not one.
     #[error(transparent)]
     Root(#[from] CaError),
@@ -129,14 +134,35 @@ pub async fn init(options: &RootOptions) -> Result<String, CaCommandError> {
 /// # Errors
 /// [`CaCommandError`].
 pub async fn sign(options: &RootOptions, request: &Path) -> Result<String, CaCommandError> {
-    let root = options.folder.join(ROOT_FILE);
-    let root = Issuer::from_der(only(&root, pem::CERTIFICATE, "certificate")?)?;
     let request = Proven::read(&read(request)?)?;
-    let reference = String::from_utf8_lossy(&read(&options.folder.join(KEY_FILE))?).trim().to_owned();
-    let signer = options.open().await?.open(&KeyRef::new(reference)).await?;
+    let (root, signer) = options.root().await?;
     let serial = Serial::generate(&SystemEntropy)?;
     let issuing = sign_issuing(&root, &*signer, &request.key, &serial, SystemClock.now()).await?;
     Ok([&issuing, &root].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der())).concat())
+}
+
+/// Signs an empty CRL that is valid for `days`. Gives it, PEM.
+///
+/// # Errors
+/// [`CaCommandError`].
+pub async fn sign_crl(options: &RootOptions, days: u16) -> Result<String, CaCommandError> {
+    let (root, signer) = options.root().await?;
+    let now = SystemClock.now();
+    let validity = DAY * u64::from(days);
+    let der = crl::sign(&root, &*signer, Coverage::Full, now.secs(), &[], now, validity).await?;
+    Ok(pem::encode(pem::CRL, &der))
+}
+
+/// Installs what [`sign_crl`] gave. Says whose it is.
+///
+/// # Errors
+/// [`CaCommandError`].
+pub async fn install_crl(options: &ServeOptions, file: &Path) -> Result<String, CaCommandError> {
+    let der = only(file, pem::CRL, "CRL")?;
+    let parts = wire::parts(options).await?;
+    let config = wire::config(options, options.listen, &parts).await?;
+    let root = Kakunin::open(config, parts).await?.install_root_crl(der).await?;
+    Ok(format!("CRL of root {root}"))
 }
 
 /// The request for the next issuing CA of a deployment, or the first of one that is yet to be made: PEM.
@@ -199,12 +225,19 @@ pub async fn rotate(options: &ServeOptions, tenant: Option<&TenantId>) -> Result
 }
 
 impl RootOptions {
-    async fn open(&self) -> Result<std::sync::Arc<dyn KeyProvider>, CaCommandError> {
+    /// The root, and its key.
+    async fn root(&self) -> Result<(Issuer, Arc<dyn Signer>), CaCommandError> {
+        let root = Issuer::from_der(only(&self.folder.join(ROOT_FILE), pem::CERTIFICATE, "certificate")?)?;
+        let reference = String::from_utf8_lossy(&read(&self.folder.join(KEY_FILE))?).trim().to_owned();
+        Ok((root, self.open().await?.open(&KeyRef::new(reference)).await?))
+    }
+
+    async fn open(&self) -> Result<Arc<dyn KeyProvider>, CaCommandError> {
         if let Some(url) = &self.keys {
             return Ok(url.open().await?);
         }
         let secret = Secret::from_key_file(self.key_file.as_ref().ok_or(CaCommandError::NoKeyFile)?)?;
-        Ok(std::sync::Arc::new(LocalKeys::open(self.folder.join("keys"), &secret)?))
+        Ok(Arc::new(LocalKeys::open(self.folder.join("keys"), &secret)?))
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod ca;
+pub mod crl_sync;
 pub mod demo;
 pub mod http;
 pub mod replay;

@@ -10,7 +10,7 @@ use arguments::{Arguments, Ca, Command};
 use clap::Parser;
 use config::Logging;
 use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
-use kakunin_server::{ca, demo, http, replay};
+use kakunin_server::{ca, crl_sync, demo, http, replay};
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
@@ -24,6 +24,10 @@ fn main() -> ExitCode {
         Command::Ca(command) => certificate_authority(command),
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
+        Command::CrlSync(options) => {
+            log_to_stderr(&Logging { level: tracing::Level::INFO, json: false });
+            ended(in_runtime(crl_sync::run(&options.into())))
+        }
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -55,6 +59,11 @@ fn certificate_authority(command: Ca) -> ExitCode {
         },
         Ca::Install { serve, chain, tenant } => match serve.options() {
             Ok((options, _)) => in_runtime(ca::install(&options, &chain, tenant.as_ref())),
+            Err(error) => return ended(Err(error)),
+        },
+        Ca::SignCrl { root, days } => in_runtime(ca::sign_crl(&root.into(), days)),
+        Ca::InstallCrl { serve, crl } => match serve.options() {
+            Ok((options, _)) => in_runtime(ca::install_crl(&options, &crl)),
             Err(error) => return ended(Err(error)),
         },
         Ca::Rotate { serve, tenant } => match serve.options() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use event_listener::Event;
 
+use super::crl::Publisher;
 use super::deployment::Parts;
 use super::error::Error;
 use super::ledger::Ledger;
@@ -27,6 +28,7 @@ pub(super) struct Ca {
     pub(super) log: async_lock::Mutex<Ledger>,
     /// How long that log is, for followers of it.
     pub(super) growth: Growth,
+    pub(super) crls: Publisher,
 }
 
 /// The size of a log as far as it is durable, and a bell that rings when it grows.
@@ -181,5 +183,6 @@ pub(super) async fn open(
     let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));
     let growth = Growth::default();
     growth.raise(log.size());
-    Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log), growth })
+    let crls = Publisher::default();
+    Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log), growth, crls })
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::bound::BoundKeys;
 use super::cas::Cas;
+use super::crl::RootCrls;
 use super::error::Error;
 use super::genesis::{self, TokenSecret};
 use super::keys::ApiKeys;
 use super::ledger::Ledger;
-use super::publish::Crls;
 use super::status::Serials;
 use super::system;
 use super::tenant::{Tenant, scan};
@@ -308,7 +308,8 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         serials: Serials::default(),
         bound: BoundKeys::default(),
         api_keys: ApiKeys::load(&parts).await?,
-        crls: Crls::default(),
+        root_crls: RootCrls::default(),
+        publishing: std::sync::Mutex::default(),
         tended: std::sync::Mutex::default(),
         parts,
     };

@@ -1,5 +1,6 @@
 //! What the service answers when it does not do what it was asked for.
 
+use super::crl::Regression;
 use crate::agent::AgentError;
 use crate::error::StoreError;
 use crate::id::EntropyError;
@@ -8,7 +9,7 @@ use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
 use crate::log::record::RecordError;
 use crate::x509::ca::{CaError, SignCaError};
-use crate::x509::crl::CrlError;
+use crate::x509::crl::{CrlError, CrlRefused, SignCrlError};
 use crate::x509::csr::CsrError;
 
 /// Why a step was not done. Each carries a stable code.
@@ -59,6 +60,12 @@ pub enum Error {
     /// A CRL could not be made.
     #[error(transparent)]
     Crl(#[from] CrlError),
+    /// A CRL would take back what the last one said; it is not published.
+    #[error("a CRL is not published: {0}")]
+    CrlRegression(#[from] Regression),
+    /// The CRL that was brought is not taken.
+    #[error("the CRL is refused: {0}")]
+    CrlRefused(#[from] CrlRefused),
     /// A public key of the provider is not usable.
     #[error(transparent)]
     Key(#[from] SpkiError),
@@ -100,6 +107,15 @@ impl From<SignCaError> for Error {
     }
 }
 
+impl From<SignCrlError> for Error {
+    fn from(error: SignCrlError) -> Self {
+        match error {
+            SignCrlError::Crl(error) => error.into(),
+            SignCrlError::Sign(error) => error.into(),
+        }
+    }
+}
+
 impl Error {
     /// Stable code of this error.
     #[must_use]
@@ -121,6 +137,8 @@ impl Error {
             Self::Ca(_) => "ca",
             Self::RootOffline => "root_offline",
             Self::Crl(_) => "crl",
+            Self::CrlRegression(_) => "crl_regression",
+            Self::CrlRefused(_) => "crl_refused",
             Self::Key(e) => e.code(),
             Self::Sign(e) => e.code(),
             Self::Note(e) => e.code(),

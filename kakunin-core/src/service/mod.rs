@@ -9,8 +9,9 @@
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
 //! | `granting.rs` | lets a workload use its key at the provider |
 //! | `observe.rs` | takes events in, scores them |
-//! | `revoking.rs`, `tending.rs`, `inbox.rs` | revokes, halts, holds, releases; tells key provider and people |
-//! | `publish.rs`, `status.rs` | CRLs and chain; a certificate by its serial |
+//! | `revoking.rs`, `tending.rs`, `inbox.rs`, `backoff.rs` | revokes, halts, holds, releases; tells key provider and people |
+//! | `crl/` | CRLs, as a follower of the revocation log |
+//! | `status.rs`, `view.rs` | a certificate by its serial; what verifiers of this process see |
 //! | `reading.rs` | the log as its owner reads it |
 //! | `keys.rs` | who may call the API |
 //! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
@@ -19,10 +20,12 @@
 //! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
 
 mod authority;
+mod backoff;
 mod bound;
 mod cas;
 mod certify;
 mod commit;
+mod crl;
 mod dedup;
 mod deployment;
 mod draft;
@@ -36,7 +39,6 @@ mod ledger;
 mod lifecycle;
 mod observe;
 mod projection;
-mod publish;
 mod reading;
 mod renewal;
 mod revoking;
@@ -47,19 +49,20 @@ mod system;
 mod tenant;
 mod tending;
 mod usage;
+mod view;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use authority::Authority;
 pub use certify::KeySource;
+pub use crl::{PublishedCrl, Publishing, RefusedCrl, Regression};
 pub use deployment::{Config, OfflineRoot, Parts};
 pub use draft::{EventStatus, Observed};
 pub use enrol::MAX_JOIN_TOKEN_LIFE;
 pub use error::Error;
 pub use inbox::{Notification, NotificationKind};
 pub use lifecycle::{CertificateEntry, Risk};
-pub use publish::PublishedCrl;
 pub use reading::{Page, Recorded};
 pub use signing::Signed;
 pub use status::CertificateStatus;
@@ -102,7 +105,8 @@ struct Inner {
     serials: status::Serials,
     bound: bound::BoundKeys,
     api_keys: keys::ApiKeys,
-    crls: publish::Crls,
+    root_crls: crl::RootCrls,
+    publishing: std::sync::Mutex<Publishing>,
     tended: std::sync::Mutex<Tended>,
 }
 

@@ -5,6 +5,7 @@
 
 use std::sync::PoisonError;
 
+use super::backoff::Backoff;
 use super::error::Error;
 use super::lifecycle::known;
 use super::projection::{KeyAction, KeyTask, set};
@@ -15,19 +16,12 @@ use crate::key::{KeyRef, PlannedKeyId, SignError};
 use crate::log::record::Control;
 use crate::log::sink::LogId;
 use crate::state::{Change, Kind};
-use crate::time::{SECOND, UnixTime};
 
-/// The longest wait between two attempts, in milliseconds.
-const MAX_WAIT: u64 = 60 * SECOND;
 /// After how many attempts in vain people are told.
 const PATIENCE: u32 = 3;
 
 /// How the work of one tenant goes. Held while it is done, so that tasks of one key keep their order.
-#[derive(Debug, Default)]
-pub(super) struct Attempts {
-    failures: u32,
-    next: UnixTime,
-}
+pub(super) type Attempts = Backoff;
 
 /// What is left to tell the key provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +46,7 @@ impl Kakunin {
             let mut attempts = tenant.attempts.lock().await;
             let left = self.inner.attempt(&tenant, &mut attempts).await?;
             tended.left += left;
-            tended.failing += usize::from(left > 0 && attempts.failures > 0);
+            tended.failing += usize::from(left > 0 && attempts.failures() > 0);
         }
         *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner) = tended;
         Ok(tended)
@@ -82,7 +76,7 @@ impl Inner {
     async fn attempt(&self, tenant: &Tenant, attempts: &mut Attempts) -> Result<usize, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let tasks = scan(self, &log, Kind::Plan).await?;
-        if tasks.is_empty() || self.now() < attempts.next {
+        if tasks.is_empty() || !attempts.is_due(self.now()) {
             return Ok(tasks.len());
         }
         let mut stuck: Vec<(Vec<u8>, KeyTask)> = Vec::new();
@@ -99,13 +93,11 @@ impl Inner {
         }
         let left = stuck.len();
         if left == 0 {
-            *attempts = Attempts::default();
+            attempts.succeeded();
             return Ok(0);
         }
-        attempts.failures = attempts.failures.saturating_add(1);
-        let wait = SECOND.saturating_mul(1 << attempts.failures.min(7).saturating_sub(1)).min(MAX_WAIT);
-        attempts.next = self.now().plus(wait);
-        if attempts.failures >= PATIENCE {
+        attempts.failed(self.now());
+        if attempts.failures() >= PATIENCE {
             for (row, task) in stuck {
                 self.tell(tenant, &log, row, task).await?;
             }

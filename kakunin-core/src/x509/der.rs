@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
     /// The next element whatever its tag: tag, content, whole encoding.
     ///
     /// # Errors
-    /// On anything that is not DER with a one-octet tag and a length below 2^24.
+    /// On anything that is not DER with a one-octet tag and a length below 2^32.
     pub fn any(&mut self) -> Result<(u8, &'a [u8], &'a [u8]), DerError> {
         let (&tag, after) = self.rest.split_first().ok_or(DerError)?;
         let (&first, after) = after.split_first().ok_or(DerError)?;
@@ -54,6 +54,10 @@ impl<'a> Reader<'a> {
             (0x82, &[a, b, ref after @ ..]) if a > 0 => (usize::from(a) << 8 | usize::from(b), after),
             (0x83, &[a, b, c, ref after @ ..]) if a > 0 => {
                 (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c), after)
+            }
+            // CRLs of a large issuer.
+            (0x84, &[a, b, c, d, ref after @ ..]) if a > 0 => {
+                (usize::try_from(u32::from_be_bytes([a, b, c, d])).map_err(|_| DerError)?, after)
             }
             _ => return Err(DerError),
         };
@@ -234,7 +238,7 @@ mod tests {
 
     #[test]
     fn lengths_round_trip_and_are_minimal() {
-        for len in [0, 1, 127, 128, 255, 256, 65_535, 65_536, 70_000] {
+        for len in [0, 1, 127, 128, 255, 256, 65_535, 65_536, 70_000, 1 << 24] {
             let mut w = Writer::new();
             w.element(0x04, &vec![7; len]);
             let bytes = w.into_bytes();

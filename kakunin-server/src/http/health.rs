@@ -45,8 +45,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Readiness.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ok`, or `degraded` while the key provider cannot be told what was decided, or the CA cannot sign:
-    /// certificates are verified and refused all the same.
+    /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign, or a
+    /// CRL cannot be published: certificates are verified and refused all the same.
     status: &'static str,
     version: &'static str,
     /// Whether the CA signs: certificates and CRLs can be made.
@@ -55,14 +55,29 @@ pub(crate) struct Readiness {
     key_tasks_left: usize,
     /// Tenants whose last attempt to do so failed.
     key_tasks_failing: usize,
+    /// CRLs that lack a revocation; for a moment after each there is one.
+    crls_left: usize,
+    /// Issuing CAs whose last attempt to publish failed.
+    crls_failing: usize,
+    /// CRLs that are not published because they would take back what the last one said.
+    crls_refused: usize,
 }
 
 fn readiness(app: &App) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
+    let crls = app.kakunin.publishing();
     let signing = app.ready.signing.load(Ordering::Relaxed);
-    let status = if failing == 0 && signing { "ok" } else { "degraded" };
-    let body =
-        Readiness { status, version: VERSION, signing, key_tasks_left: left, key_tasks_failing: failing };
+    let well = failing == 0 && signing && crls.failing.is_empty() && crls.refused.is_empty();
+    let body = Readiness {
+        status: if well { "ok" } else { "degraded" },
+        version: VERSION,
+        signing,
+        key_tasks_left: left,
+        key_tasks_failing: failing,
+        crls_left: crls.left,
+        crls_failing: crls.failing.len(),
+        crls_refused: crls.refused.len(),
+    };
     axum::Json(body).into_response()
 }
 
@@ -75,14 +90,18 @@ fn readiness(app: &App) -> Response {
 )]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
-    let text = format!(
-        "# HELP kakunin_key_tasks_left Keys that are yet to be disabled, enabled or deleted.\n\
-         # TYPE kakunin_key_tasks_left gauge\n\
-         kakunin_key_tasks_left {left}\n\
-         # HELP kakunin_key_tasks_failing Tenants whose last attempt to do so failed.\n\
-         # TYPE kakunin_key_tasks_failing gauge\n\
-         kakunin_key_tasks_failing {failing}\n"
-    );
+    let crls = app.kakunin.publishing();
+    let gauges = [
+        ("key_tasks_left", "Keys that are yet to be disabled, enabled or deleted.", left),
+        ("key_tasks_failing", "Tenants whose last attempt to do so failed.", failing),
+        ("crls_left", "CRLs that lack a revocation.", crls.left),
+        ("crls_failing", "Issuing CAs whose last attempt to publish failed.", crls.failing.len()),
+        ("crls_refused", "CRLs that would take back what the last one said.", crls.refused.len()),
+    ];
+    let gauge = |(name, help, value): (&str, &str, usize)| {
+        format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} gauge\nkakunin_{name} {value}\n")
+    };
+    let text: String = gauges.map(gauge).concat();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

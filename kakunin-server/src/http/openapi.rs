@@ -22,7 +22,7 @@ use super::{
         events::create, events::batch, events::list, risk::risk, risk::notifications,
         gateway::check, audit::log,
         access::create_tenant, access::create_key, access::list_keys, access::revoke_key,
-        verify::verify, message::verify, pki::full, pki::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
+        verify::verify, message::verify, pki::full, pki::chain_crls, pki::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
         health::live, health::ready, health::metrics,
     ),
     security(("api_key" = [])),

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
-use kakunin_core::id::TenantId;
+use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, Spki};
 use kakunin_core::service::PublishedCrl;
 use kakunin_core::x509::ca::{Issuer, SHARDS};
@@ -15,6 +15,7 @@ use kakunin_core::x509::der::{DerError, Reader};
 use kakunin_core::x509::pem;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::app::App;
@@ -43,13 +44,37 @@ pub(crate) async fn full(State(app): State<App>, headers: HeaderMap) -> Result<R
     Ok(answer(&crl, wants(&headers, "application/pkix-crl"), &headers))
 }
 
+/// The CRLs of every CA of a chain, for TLS stacks that check them all: the full one of each issuing CA, then
+/// those of the roots, PEM. A large one may be 30 s old.
+#[utoipa::path(
+    operation_id = "getChainCrls",
+    get, path = "/api/v1/crl/chain", tag = "public", security(()),
+    responses(
+        (status = 200, description = "The CRLs.", content((String = "application/x-pem-file"))),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn chain_crls(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let crls = app.kakunin.chain_crls().await?;
+    let numbers: String = crls.iter().map(|crl| format!("{}.", crl.number)).collect();
+    let tag = format!("\"{}\"", hex_encode(&Sha256::digest(numbers)));
+    let text = || crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>();
+    let mut response = if is_known(&headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        text().into_response()
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, PEM);
+    Ok(published(response, &tag))
+}
+
 /// One shard, as certificates name it in their CRL distribution point, or all of them: DER, or PEM on
-/// request. CAs that were replaced publish theirs until they expire.
+/// request. CAs that were replaced publish theirs until they expire; a root has a full one.
 #[utoipa::path(
     operation_id = "getCrlShard",
     get, path = "/api/v1/crl/{issuer}/{shard}", tag = "public", security(()),
     params(
-        ("issuer" = String, Path, description = "Key identifier of the issuing CA, hex.", pattern = "^[0-9a-f]{40}$"),
+        ("issuer" = String, Path, description = "Key identifier of the CA, hex.", pattern = "^[0-9a-f]{40}$"),
         ("shard" = String, Path, description = "`0.crl` to `511.crl`, or `full.crl`.",
             pattern = "^([0-9]{1,3}|full)\\.crl$"),
     ),
@@ -66,12 +91,11 @@ pub(crate) async fn shard(
 ) -> Result<Response, ApiError> {
     let number = shard.strip_suffix(".crl").and_then(|n| n.parse::<u16>().ok());
     let number = number.filter(|n| *n < SHARDS && format!("{n}.crl") == shard);
-    let all = app.kakunin.authorities();
-    let ca = all.iter().find(|ca| issuer == ca.issuer.id().to_string());
+    let ca = all(&app).into_iter().find(|ca| issuer == ca.id().to_string());
     let (Some(ca), true) = (ca, number.is_some() || shard == "full.crl") else {
         return Err(ApiError::not_found("CRL"));
     };
-    let crl = app.kakunin.published_crl(&ca.issuer.id(), number).await?;
+    let crl = app.kakunin.published_crl(&ca.id(), number).await?;
     Ok(answer(&crl, !wants(&headers, "application/x-pem-file"), &headers))
 }
 
@@ -81,17 +105,14 @@ fn wants(headers: &HeaderMap, kind: &str) -> bool {
 
 fn answer(crl: &PublishedCrl, der: bool, request: &HeaderMap) -> Response {
     let tag = format!("\"{}-{}\"", crl.number, if der { "der" } else { "pem" });
-    let known = request.get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == tag.as_bytes());
-    let mut response = match (known, der) {
+    let mut response = match (is_known(request, &tag), der) {
         (true, _) => StatusCode::NOT_MODIFIED.into_response(),
         (false, true) => Body::from(crl.der.clone()).into_response(),
         (false, false) => Body::from(pem::encode(pem::CRL, &crl.der)).into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, if der { DER_CRL } else { PEM });
-    headers.insert(header::CACHE_CONTROL, CRL_AGE);
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
     let dates =
         [("x-crl-generated-at", crl.at.to_string()), ("x-crl-next-update", crl.next_update.to_string())];
     for (name, value) in dates {
@@ -99,7 +120,18 @@ fn answer(crl: &PublishedCrl, der: bool, request: &HeaderMap) -> Response {
             headers.insert(name, value);
         }
     }
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
+    published(response, &tag)
+}
+
+fn is_known(request: &HeaderMap, tag: &str) -> bool {
+    request.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes())
+}
+
+fn published(mut response: Response, tag: &str) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, CRL_AGE);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    if let Ok(tag) = HeaderValue::from_str(tag) {
         headers.insert(header::ETAG, tag);
     }
     response

@@ -57,6 +57,7 @@ pub fn router(
         .route("/verify/message", post(message::verify))
         .route("/verify/{serial}", get(verify::verify))
         .route("/crl", get(pki::full))
+        .route("/crl/chain", get(pki::chain_crls))
         .route("/crl/{issuer}/{shard}", get(pki::shard))
         .route("/ca", get(pki::authorities))
         .route("/ca/chain", get(pki::chain))

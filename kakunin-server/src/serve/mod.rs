@@ -15,7 +15,7 @@ pub(crate) mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kakunin_core::service::Kakunin;
+use kakunin_core::service::{Kakunin, Publishing};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -83,9 +83,11 @@ impl Server {
     pub async fn serve(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
         let Self { listener, tls, router, deployment } = self;
         let tending = tokio::spawn(tend(deployment.kakunin.clone()));
+        let publishing = tokio::spawn(publish(deployment.kakunin.clone()));
         listener::serve(listener, tls, router, stop).await;
-        // What it leaves undone is stored, and done after the next start.
+        // What they leave undone is stored, and done after the next start.
         tending.abort();
+        publishing.abort();
         deployment.kakunin.snapshot().await?;
         Ok(())
     }
@@ -108,6 +110,25 @@ async fn tend(kakunin: Kakunin) {
             Err(error) => tracing::error!(error = %chain(&error), "key tasks could not be read"),
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// How long revocations are gathered before the CRLs that have them are signed.
+const COALESCE: Duration = Duration::from_millis(200);
+
+/// Publishes CRLs as revocations come and before the last ones end, for as long as the server runs.
+async fn publish(kakunin: Kakunin) {
+    let mut last = Publishing::default();
+    loop {
+        let now = kakunin.publish_due().await;
+        for (issuer, code) in now.failing.iter().filter(|failing| !last.failing.contains(failing)) {
+            tracing::warn!(%issuer, code, left = now.left, "CRLs cannot be published; tried again");
+        }
+        for crl in now.refused.iter().filter(|crl| !last.refused.contains(crl)) {
+            tracing::error!(issuer = %crl.issuer, shard = crl.shard, why = %crl.why, "a CRL is not published");
+        }
+        last = now;
+        tokio::time::sleep(COALESCE).await;
     }
 }
 

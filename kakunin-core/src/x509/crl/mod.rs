@@ -1,10 +1,14 @@
 //! Certificate revocation lists (RFC 5280, 5): our own DER, because the authority key identifier
 //! must be the issuer's own key identifier, and entries are encoded once and kept.
 
+mod read;
+
+pub use read::{CrlRefused, CrlView};
+
 use crate::id::Serial;
-use crate::key::Signature;
+use crate::key::{SignError, Signature, Signer};
 use crate::revoke::{Reason, Revocation};
-use crate::time::{MINUTE, UnixTime};
+use crate::time::{HOUR, MINUTE, UnixTime};
 use crate::x509::ca::Issuer;
 use crate::x509::der::Writer;
 use crate::x509::lint::{self, LintError};
@@ -13,6 +17,8 @@ use crate::x509::tbs::{
     AssembleError, Unsigned, write_authority_key_id, write_extension, write_point_name, write_time,
 };
 
+/// How long a CRL of an issuing CA is valid.
+pub const CRL_VALIDITY: u64 = HOUR;
 /// How long before now `thisUpdate` is set, for relying parties whose clock is behind.
 pub const BACKDATE: u64 = 5 * MINUTE;
 
@@ -82,7 +88,7 @@ pub enum CrlError {
     Assemble(#[from] AssembleError),
 }
 
-/// Prepares a CRL with these encoded entries, valid from [`BACKDATE`] before `now` for `validity`.
+/// Prepares a CRL with these entries, encoded one after the other, valid from [`BACKDATE`] before `now` for `validity`.
 ///
 /// # Errors
 /// [`CrlError::Lint`].
@@ -90,7 +96,7 @@ pub fn prepare(
     issuer: &Issuer,
     coverage: Coverage<'_>,
     number: u64,
-    entries: &[Vec<u8>],
+    entries: &[u8],
     now: UnixTime,
     validity: u64,
 ) -> Result<PreparedCrl, CrlError> {
@@ -102,7 +108,7 @@ pub fn prepare(
         write_time(w, now.plus(validity));
         // "When there are no revoked certificates, the revoked certificates list MUST be absent" (5.1.2.6)
         if !entries.is_empty() {
-            w.element(0x30, &entries.concat());
+            w.element(0x30, entries);
         }
         w.nested(0xa0, |x| {
             x.sequence(|extensions| write_extensions(extensions, issuer, coverage, number));
@@ -111,6 +117,36 @@ pub fn prepare(
     let unsigned = Unsigned::new(out.into_bytes(), algorithm);
     lint::crl(&unsigned.under_dummy_signature())?;
     Ok(PreparedCrl { unsigned })
+}
+
+/// Makes a CRL, DER.
+///
+/// # Errors
+/// [`SignCrlError`].
+pub async fn sign(
+    issuer: &Issuer,
+    key: &dyn Signer,
+    coverage: Coverage<'_>,
+    number: u64,
+    entries: &[u8],
+    now: UnixTime,
+    validity: u64,
+) -> Result<Vec<u8>, SignCrlError> {
+    let prepared = prepare(issuer, coverage, number, entries, now, validity)?;
+    let signature = key.sign(prepared.to_be_signed()).await?;
+    Ok(prepared.assemble(issuer, &signature)?)
+}
+
+/// Why a CRL could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignCrlError {
+    /// Not by these rules.
+    #[error(transparent)]
+    Crl(#[from] CrlError),
+    /// The key did not sign.
+    #[error(transparent)]
+    Sign(#[from] SignError),
 }
 
 fn write_extensions(out: &mut Writer, issuer: &Issuer, coverage: Coverage<'_>, number: u64) {

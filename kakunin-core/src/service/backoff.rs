@@ -1,0 +1,34 @@
+//! When to try again what failed.
+
+use crate::time::{SECOND, UnixTime};
+
+/// The longest wait between two attempts, in milliseconds.
+const MAX_WAIT: u64 = 60 * SECOND;
+
+/// After a failure the next attempt waits 1 s, then twice as long, at most a minute.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+    next: UnixTime,
+}
+
+impl Backoff {
+    pub(super) fn is_due(&self, now: UnixTime) -> bool {
+        self.next <= now
+    }
+
+    /// How many attempts failed since the last that did not.
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    pub(super) fn failed(&mut self, now: UnixTime) {
+        self.failures = self.failures.saturating_add(1);
+        let wait = SECOND.saturating_mul(1 << self.failures.min(7).saturating_sub(1)).min(MAX_WAIT);
+        self.next = now.plus(wait);
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+}

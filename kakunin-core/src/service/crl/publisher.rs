@@ -1,0 +1,452 @@
+//! Signs, records and serves the CRLs of issuing CAs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+use super::draft::Draft;
+use super::guard::{Regression, keeps_entries};
+use super::index::Index;
+use super::published::{PublishedCrl, prefix, shard_of};
+use crate::error::StoreError;
+use crate::id::{IssuerId, hex_encode};
+use crate::log::record::{Body, Control, Record};
+use crate::log::sink::LogId;
+use crate::service::backoff::Backoff;
+use crate::service::cas::Ca;
+use crate::service::error::Error;
+use crate::service::{Inner, Kakunin};
+use crate::state::{Change, Kind};
+use crate::time::{SECOND, UnixTime};
+
+/// Rows read at once.
+const STEP: usize = 65_536;
+/// Records of a log, and rows of CRLs, read at once.
+const SMALL_STEP: usize = 1_024;
+/// Most CRLs that are recorded in one append: each lies beside its record.
+const MAX_BATCH: usize = 128;
+/// How long a CRL that the guard refused is left alone.
+const REFUSED_WAIT: u64 = 30 * SECOND;
+
+/// The CRLs of one issuing CA.
+#[derive(Debug, Default)]
+pub(in crate::service) struct Publisher {
+    /// Filled when it is first needed. Never held while something is signed.
+    index: async_lock::Mutex<Option<Index>>,
+    /// Held by whoever signs.
+    turn: async_lock::Mutex<Turn>,
+    known: Mutex<Known>,
+}
+
+/// How publishing without being asked goes.
+#[derive(Debug, Default)]
+struct Turn {
+    backoff: Backoff,
+    /// Code of the last error, if the last attempt failed.
+    failing: Option<&'static str>,
+}
+
+/// What was published, and what must not be; the full CRL under `None`.
+#[derive(Debug, Default)]
+struct Known {
+    published: HashMap<Option<u16>, Arc<PublishedCrl>>,
+    /// The highest number that was given out: a call that is dropped may leave a CRL on record that was
+    /// never served.
+    numbers: HashMap<Option<u16>, u64>,
+    refused: HashMap<Option<u16>, (Regression, UnixTime)>,
+}
+
+/// How the publication of CRLs goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publishing {
+    /// CRLs that lack a revocation.
+    pub left: usize,
+    /// Issuing CAs whose last attempt failed, with the code of the error.
+    pub failing: Vec<(IssuerId, &'static str)>,
+    /// CRLs that would take back what an earlier one said.
+    pub refused: Vec<RefusedCrl>,
+}
+
+/// A CRL that is not published, because it would take back what the last one said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedCrl {
+    /// Whose.
+    pub issuer: IssuerId,
+    /// Which shard; the full CRL if there is none.
+    pub shard: Option<u16>,
+    /// Why.
+    pub why: Regression,
+}
+
+impl Publisher {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last(&self, shard: Option<u16>) -> Option<Arc<PublishedCrl>> {
+        self.known().published.get(&shard).cloned()
+    }
+
+    /// A number above that of every CRL with this coverage before it. If the counter was lost, time still
+    /// keeps it growing.
+    fn next_number(&self, shard: Option<u16>, now: UnixTime) -> u64 {
+        let mut known = self.known();
+        let last = known.published.get(&shard).map_or(0, |crl| crl.number);
+        let given = known.numbers.entry(shard).or_default();
+        *given = last.max(*given).saturating_add(1).max(now.secs());
+        *given
+    }
+
+    /// The newest CRL, if it says everything that it has to say now.
+    fn served(&self, index: &Index, shard: Option<u16>, now: UnixTime) -> Option<Arc<PublishedCrl>> {
+        let crl = self.last(shard).filter(|crl| crl.fresh(now))?;
+        let current = match shard {
+            Some(shard) => !index.dirty().contains(&shard),
+            None => crl.cursor == index.cursor || crl.young(now),
+        };
+        current.then_some(crl)
+    }
+
+    /// Shards that changed, or are about to end; those that were refused a moment ago are left alone.
+    fn due(&self, index: &Index, now: UnixTime) -> Vec<Option<u16>> {
+        let known = self.known();
+        let ending = known.published.iter().filter(|(shard, crl)| shard.is_some() && !crl.fresh(now));
+        let mut due: Vec<_> = ending.map(|(shard, _)| *shard).collect();
+        due.extend(index.dirty().iter().copied().map(Some));
+        due.sort_unstable();
+        due.dedup();
+        let waits = |(_, at): &(Regression, UnixTime)| now.since(*at) < REFUSED_WAIT;
+        due.retain(|shard| !known.refused.get(shard).is_some_and(waits));
+        due
+    }
+}
+
+impl Kakunin {
+    /// A CRL of an issuing CA, one shard or the full one, or the one of a root, as it stands: made when
+    /// something was revoked since, or half of its time is over. A large full one may lack what was revoked
+    /// within the last 30 s.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if this is no CA of this deployment, one that has expired, or an offline root
+    /// whose CRL was not installed; [`Error::CrlRegression`]; what the store and the key provider say.
+    pub async fn published_crl(
+        &self,
+        issuer: &IssuerId,
+        shard: Option<u16>,
+    ) -> Result<Arc<PublishedCrl>, Error> {
+        let inner = &self.inner;
+        let Some(ca) = inner.cas.get(issuer) else {
+            return match shard {
+                None => inner.root_crl(issuer).await,
+                Some(_) => Err(Error::NotFound("CRL")),
+            };
+        };
+        let now = inner.now();
+        let mut index = ca.crls.index.lock().await;
+        if let Some(crl) = ca.crls.served(inner.level_index(&ca, &mut index).await?, shard, now) {
+            return Ok(crl);
+        }
+        drop(index);
+        let _turn = ca.crls.turn.lock().await;
+        inner.publish(&ca, &[shard], false).await?;
+        ca.crls.last(shard).ok_or(Error::NotFound("CRL"))
+    }
+
+    /// A new CRL of the CA that issues now, DER: one shard, or every revoked certificate that has not expired.
+    ///
+    /// # Errors
+    /// As [`Kakunin::published_crl`].
+    pub async fn crl(&self, shard: Option<u16>) -> Result<Vec<u8>, Error> {
+        let ca = self.inner.cas.current();
+        let _turn = ca.crls.turn.lock().await;
+        self.inner.publish(&ca, &[shard], true).await?;
+        Ok(ca.crls.last(shard).ok_or(Error::NotFound("CRL"))?.der.clone())
+    }
+
+    /// Publishes every CRL shard that lacks a revocation or is about to end. To be called about five times
+    /// a second; what was revoked between two calls is one CRL. After a failure the next attempt of that
+    /// issuing CA waits 1 s, then twice as long, at most a minute. Says what is left.
+    pub async fn publish_due(&self) -> Publishing {
+        let mut publishing = Publishing::default();
+        for ca in self.inner.cas.all() {
+            self.inner.publish_due(&ca, &mut publishing).await;
+        }
+        publishing.clone_into(&mut self.inner.publishing.lock().unwrap_or_else(PoisonError::into_inner));
+        publishing
+    }
+
+    /// What the last call of [`Kakunin::publish_due`] left.
+    #[must_use]
+    pub fn publishing(&self) -> Publishing {
+        self.inner.publishing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Inner {
+    async fn publish_due(&self, ca: &Ca, publishing: &mut Publishing) {
+        let issuer = ca.issuer.id();
+        // Whoever signs for a reader now leaves the rest for the next call.
+        if let Some(mut turn) = ca.crls.turn.try_lock() {
+            if turn.backoff.is_due(self.now()) {
+                turn.failing = self.catch_up(ca).await.err().map(|error| error.code());
+                match turn.failing {
+                    None => turn.backoff.succeeded(),
+                    Some(_) => turn.backoff.failed(self.now()),
+                }
+            }
+            publishing.failing.extend(turn.failing.map(|code| (issuer, code)));
+        }
+        if let Some(index) = ca.crls.index.lock().await.as_ref() {
+            publishing.left += index.dirty().len();
+        }
+        let known = ca.crls.known();
+        let refused = known.refused.iter().map(|(shard, (why, _))| (*shard, *why));
+        publishing.refused.extend(refused.map(|(shard, why)| RefusedCrl { issuer, shard, why }));
+    }
+
+    /// Publishes what is due of one issuing CA, and remembers how far that is.
+    async fn catch_up(&self, ca: &Ca) -> Result<(), Error> {
+        let mut index = ca.crls.index.lock().await;
+        if index.as_ref().is_none_or(|index| index.cursor < ca.growth.size()) {
+            self.level_index(ca, &mut index).await?;
+        }
+        let Some(level) = index.as_ref() else { return Ok(()) };
+        let (due, cursor) = (ca.crls.due(level, self.now()), level.cursor);
+        let complete = level.dirty().iter().all(|shard| due.contains(&Some(*shard)));
+        let remembered = level.followed_to() == cursor;
+        drop(index);
+        for batch in due.chunks(MAX_BATCH) {
+            match self.publish(ca, batch, false).await {
+                // It is on record as refused, and the others go on.
+                Err(Error::CrlRegression(_)) => {}
+                other => other?,
+            }
+        }
+        if complete && !remembered && ca.crls.known().refused.is_empty() {
+            self.remember(ca, cursor).await?;
+        }
+        Ok(())
+    }
+
+    async fn remember(&self, ca: &Ca, cursor: u64) -> Result<(), Error> {
+        let row = Change {
+            kind: Kind::Cursor,
+            key: followed_key(&ca.issuer.id()),
+            value: Some(cursor.to_be_bytes().to_vec()),
+        };
+        self.parts.state.put(&LogId::System, &[row]).await?;
+        if let Some(index) = ca.crls.index.lock().await.as_mut() {
+            index.followed(cursor);
+        }
+        Ok(())
+    }
+
+    /// Signs these CRLs, those that have something new to say or end soon, or all if `anyway`; then records
+    /// and serves them. What was signed before one failed is published all the same.
+    async fn publish(&self, ca: &Ca, shards: &[Option<u16>], anyway: bool) -> Result<(), Error> {
+        let (mut made, mut failed) = (Vec::new(), None);
+        for shard in shards {
+            match self.make(ca, *shard, anyway).await {
+                Ok(Some(crl)) => made.push((*shard, Arc::new(crl))),
+                Ok(None) => {}
+                Err(Error::CrlRegression(why)) => {
+                    ca.crls.known().refused.insert(*shard, (why, self.now()));
+                    failed = Some(Error::CrlRegression(why));
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+            // A key that is near signs without waiting for anything, and others want to run.
+            yield_now().await;
+        }
+        self.record(ca, made).await?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The next CRL of this coverage, if there is a reason for one.
+    async fn make(&self, ca: &Ca, shard: Option<u16>, anyway: bool) -> Result<Option<PublishedCrl>, Error> {
+        let mut guard = ca.crls.index.lock().await;
+        let index = self.level_index(ca, &mut guard).await?;
+        let now = self.now();
+        let last = ca.crls.last(shard);
+        let draft = Draft::take(index, shard, now);
+        let same = last.as_ref().filter(|last| last.content == draft.content && last.fresh(now));
+        if let Some(last) = same.filter(|_| !anyway) {
+            // What was revoked elsewhere is no reason to sign again, nor to lengthen the log.
+            let touched = Arc::new(PublishedCrl { cursor: draft.cursor, ..(**last).clone() });
+            served(ca, index, shard, touched);
+            return Ok(None);
+        }
+        let next = draft.serials();
+        for (_, last) in ca.crls.held_against(shard) {
+            keeps_entries(&last.kept, &next, |serial| index.was_released(serial), now)?;
+        }
+        drop(guard);
+        let number = ca.crls.next_number(shard, now);
+        draft.sign(&ca.issuer, &*ca.signer, &self.place, number, last.as_deref(), now).await.map(Some)
+    }
+
+    /// Puts new CRLs on record, in one append, and serves them from then on.
+    async fn record(&self, ca: &Ca, made: Vec<(Option<u16>, Arc<PublishedCrl>)>) -> Result<(), Error> {
+        if made.is_empty() {
+            return Ok(());
+        }
+        let issuer = ca.issuer.id();
+        self.record_crls(made.iter().map(|(shard, crl)| (issuer, *shard, &**crl))).await?;
+        let mut index = ca.crls.index.lock().await;
+        if let Some(index) = index.as_mut() {
+            for (shard, crl) in made {
+                served(ca, index, shard, crl);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts CRLs on record, each with the row that keeps it.
+    pub(super) async fn record_crls(
+        &self,
+        crls: impl Iterator<Item = (IssuerId, Option<u16>, &PublishedCrl)>,
+    ) -> Result<(), Error> {
+        let mut system = self.system.lock().await;
+        self.settle_system(&mut system).await?;
+        let time = system.time(self.now());
+        let (mut records, mut rows) = (Vec::new(), Vec::new());
+        for (issuer, shard, crl) in crls {
+            let sha256 = hex_encode(&Sha256::digest(&crl.der));
+            let (number, entries) = (crl.number, crl.entries);
+            let published = Control::CrlPublished { issuer, shard, number, entries, sha256 };
+            records.push(Record::control(time, None, None, published));
+            rows.push(crl.row(&issuer, shard));
+        }
+        if self.append(&mut system, &records, rows, &[]).await? {
+            system.settled();
+        }
+        Ok(())
+    }
+
+    /// The index, once it says what the revocation log says.
+    async fn level_index<'i>(&self, ca: &Ca, index: &'i mut Option<Index>) -> Result<&'i mut Index, Error> {
+        let level = match index {
+            Some(level) => level,
+            None => index.insert(self.fill(ca).await?),
+        };
+        let log = LogId::Revocations(ca.issuer.id());
+        loop {
+            let entries = self.parts.sink.read(&log, level.cursor, SMALL_STEP).await?;
+            if entries.is_empty() {
+                break;
+            }
+            for entry in &entries {
+                follow(ca, level, entry)?;
+            }
+        }
+        if !level.checked {
+            suspect(ca, level, self.now())?;
+            level.checked = true;
+        }
+        Ok(level)
+    }
+
+    /// An index from the projection, and what was published before: one pass over both. It begins where
+    /// every shard was published last, so that what the log says since is applied again.
+    async fn fill(&self, ca: &Ca) -> Result<Index, Error> {
+        let issuer = ca.issuer.id();
+        let state = &self.parts.state;
+        let cursor = match state.get(&LogId::System, Kind::Cursor, &followed_key(&issuer)).await? {
+            Some(octets) => octets.try_into().map(u64::from_be_bytes).map_err(|_| corrupt())?,
+            None => 0,
+        };
+        if cursor > ca.growth.size() {
+            return Err(Regression::Cursor.into());
+        }
+        let mut index = Index::new(cursor);
+        let mut next = 0;
+        loop {
+            let standing = self.parts.revocations.after(&issuer, next, STEP).await?;
+            let Some((last, _)) = standing.last() else { break };
+            next = last + 1;
+            index.fill(&standing, self.now())?;
+        }
+        let (prefix, mut after) = (prefix(&issuer).into_bytes(), prefix(&issuer).into_bytes());
+        loop {
+            let rows = state.scan(&LogId::System, Kind::Cursor, Some(&after), SMALL_STEP).await?;
+            let ours = rows.iter().take_while(|(key, _)| key.starts_with(&prefix));
+            for (key, value) in ours {
+                let shard = shard_of(&issuer, key).ok_or_else(corrupt)?;
+                let crl = Arc::new(PublishedCrl::from_row(value)?);
+                ca.crls.known().published.insert(shard, crl);
+            }
+            match rows.last().filter(|(key, _)| key.starts_with(&prefix)) {
+                Some((key, _)) => after.clone_from(key),
+                None => return Ok(index),
+            }
+        }
+    }
+}
+
+impl Publisher {
+    /// The CRLs that a new one must not take back: the last one, or every shard if it is to be full.
+    fn held_against(&self, shard: Option<u16>) -> Vec<(Option<u16>, Arc<PublishedCrl>)> {
+        let known = self.known();
+        let those = known.published.iter().filter(|(of, _)| shard.is_none() || **of == shard);
+        those.map(|(of, crl)| (*of, crl.clone())).collect()
+    }
+}
+
+fn served(ca: &Ca, index: &mut Index, shard: Option<u16>, crl: Arc<PublishedCrl>) {
+    if let Some(shard) = shard {
+        index.published(shard, crl.cursor);
+    }
+    let mut known = ca.crls.known();
+    known.refused.remove(&shard);
+    known.published.insert(shard, crl);
+}
+
+fn follow(ca: &Ca, index: &mut Index, entry: &crate::log::sink::Entry) -> Result<(), Error> {
+    if let Body::Control(control) = Record::open(entry)?.body
+        && let Control::RevocationChanged(change) = *control
+    {
+        let (_, serial) = change.serial();
+        return Ok(index.apply(&change, ca.issuer.shard_of(&serial))?);
+    }
+    index.cursor += 1;
+    Ok(())
+}
+
+/// Has every shard made anew whose last CRL says more than the projection: the guard then says so, long
+/// before the shard is due.
+fn suspect(ca: &Ca, index: &mut Index, now: UnixTime) -> Result<(), Error> {
+    for (shard, last) in ca.crls.held_against(None) {
+        let Some(shard) = shard else { continue };
+        let released = |serial: &_| index.was_released(serial);
+        if keeps_entries(&last.kept, &index.serials(shard), released, now).is_err() {
+            index.touch(shard)?;
+        }
+    }
+    Ok(())
+}
+
+fn followed_key(issuer: &IssuerId) -> Vec<u8> {
+    format!("crl-followed/{issuer}").into_bytes()
+}
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt("a row of the CRLs does not decode".into())
+}
+
+/// Lets other tasks run.
+async fn yield_now() {
+    let mut yielded = false;
+    core::future::poll_fn(|context| {
+        if yielded {
+            return core::task::Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        core::task::Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,151 @@
+//! CRLs of roots: who checks every CA of a chain needs them, though they say nothing yet.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::guard::goes_forward;
+use super::published::{PublishedCrl, key};
+use crate::id::IssuerId;
+use crate::key::KeyRef;
+use crate::log::sink::LogId;
+use crate::service::cas::Root;
+use crate::service::error::Error;
+use crate::service::{Inner, Kakunin};
+use crate::state::Kind;
+use crate::time::{DAY, UnixTime};
+use crate::x509::ca::Issuer;
+use crate::x509::crl::{self, BACKDATE, Coverage, CrlRefused, CrlView};
+
+/// How long the CRL of a root whose key is here is valid.
+const ROOT_CRL_VALIDITY: u64 = 7 * DAY;
+
+/// The newest CRLs of roots.
+#[derive(Debug, Default)]
+pub(in crate::service) struct RootCrls(async_lock::Mutex<HashMap<IssuerId, Arc<PublishedCrl>>>);
+
+impl Kakunin {
+    /// Every CRL that a relying party of this deployment needs who checks whole chains: the full one of each
+    /// issuing CA, then those of the roots. A root that is kept offline has one if it was installed.
+    ///
+    /// # Errors
+    /// As [`Kakunin::published_crl`].
+    pub async fn chain_crls(&self) -> Result<Vec<Arc<PublishedCrl>>, Error> {
+        let mut crls = Vec::new();
+        for ca in self.inner.cas.all() {
+            crls.push(self.published_crl(&ca.issuer.id(), None).await?);
+        }
+        for root in self.inner.cas.roots() {
+            match self.inner.root_crl(&root.issuer.id()).await {
+                Err(Error::NotFound(_)) => {}
+                crl => crls.push(crl?),
+            }
+        }
+        Ok(crls)
+    }
+
+    /// Takes the CRL of a root that is kept elsewhere, DER: it is served from then on. Says whose it is.
+    ///
+    /// # Errors
+    /// [`Error::CrlRefused`] if no root of this deployment signed it, or it is not valid now;
+    /// [`Error::CrlRegression`] if a newer one is here.
+    pub async fn install_root_crl(&self, der: Vec<u8>) -> Result<IssuerId, Error> {
+        let inner = &self.inner;
+        let view = CrlView::parse(&der).map_err(CrlRefused::from)?;
+        let roots = inner.cas.roots();
+        let root = roots.iter().find(|root| root.issuer.name() == view.issuer).ok_or(CrlRefused::Issuer)?;
+        view.check(&root.issuer, inner.now())?;
+        if view.partial {
+            return Err(CrlRefused::Issuer.into());
+        }
+        let (id, at) = (root.issuer.id(), view.this_update.plus(BACKDATE));
+        let crl = published(&der, view.number, at, view.next_update);
+        let mut crls = inner.root_crls.0.lock().await;
+        if let Some(last) = inner.last_of_root(&mut crls, &id).await? {
+            goes_forward(&last, crl.number, crl.at, 0)?;
+        }
+        inner.keep_root_crl(&mut crls, id, crl).await?;
+        Ok(id)
+    }
+}
+
+impl Inner {
+    /// The CRL of a root: made anew when half of its time is over, if its key is here.
+    pub(super) async fn root_crl(&self, id: &IssuerId) -> Result<Arc<PublishedCrl>, Error> {
+        let roots = self.cas.roots();
+        let root = roots.into_iter().find(|root| root.issuer.id() == *id);
+        let Root { issuer, key } = root.ok_or(Error::NotFound("CA"))?;
+        let mut crls = self.root_crls.0.lock().await;
+        let last = self.last_of_root(&mut crls, id).await?;
+        let now = self.now();
+        let Some(key) = key else {
+            return last.filter(|crl| crl.next_update > now).ok_or(Error::NotFound("CRL"));
+        };
+        if let Some(crl) = last.as_ref().filter(|crl| crl.fresh(now)) {
+            return Ok(crl.clone());
+        }
+        match self.sign_root_crl(&issuer, &key, last.as_deref()).await {
+            Ok(crl) => self.keep_root_crl(&mut crls, *id, crl).await,
+            // While the key cannot be used, the last one does.
+            Err(error) => last.filter(|crl| crl.next_update > now).ok_or(error),
+        }
+    }
+
+    async fn last_of_root(
+        &self,
+        crls: &mut HashMap<IssuerId, Arc<PublishedCrl>>,
+        id: &IssuerId,
+    ) -> Result<Option<Arc<PublishedCrl>>, Error> {
+        if let Some(crl) = crls.get(id) {
+            return Ok(Some(crl.clone()));
+        }
+        let Some(row) = self.parts.state.get(&LogId::System, Kind::Cursor, &key(id, None)).await? else {
+            return Ok(None);
+        };
+        let crl = Arc::new(PublishedCrl::from_row(&row)?);
+        crls.insert(*id, crl.clone());
+        Ok(Some(crl))
+    }
+
+    async fn sign_root_crl(
+        &self,
+        issuer: &Issuer,
+        key: &KeyRef,
+        last: Option<&PublishedCrl>,
+    ) -> Result<PublishedCrl, Error> {
+        let signer = self.parts.keys.open(key).await?;
+        let now = self.now();
+        let number = last.map_or(0, |last| last.number.saturating_add(1)).max(now.secs());
+        if let Some(last) = last {
+            goes_forward(last, number, now, 0)?;
+        }
+        let der = crl::sign(issuer, &*signer, Coverage::Full, number, &[], now, ROOT_CRL_VALIDITY).await?;
+        Ok(published(&der, number, now, now.plus(ROOT_CRL_VALIDITY)))
+    }
+
+    async fn keep_root_crl(
+        &self,
+        crls: &mut HashMap<IssuerId, Arc<PublishedCrl>>,
+        id: IssuerId,
+        crl: PublishedCrl,
+    ) -> Result<Arc<PublishedCrl>, Error> {
+        self.record_crls([(id, None, &crl)].into_iter()).await?;
+        let crl = Arc::new(crl);
+        crls.insert(id, crl.clone());
+        Ok(crl)
+    }
+}
+
+fn published(der: &[u8], number: u64, at: UnixTime, next_update: UnixTime) -> PublishedCrl {
+    PublishedCrl {
+        der: der.to_vec(),
+        number,
+        at,
+        next_update,
+        cursor: 0,
+        content: Sha256::digest([]).into(),
+        kept: Arc::new([]),
+        entries: 0,
+    }
+}

@@ -1,0 +1,447 @@
+//! CRLs as followers of the revocation log: whatever happens in whatever order, what is revoked stays on
+//! them, and a fault that would take it off is caught before anybody is told.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use kakunin_core::agent::NewAgent;
+use kakunin_core::error::StoreError;
+use kakunin_core::id::{IssuerId, Serial, TenantId};
+use kakunin_core::issue::Profile;
+use kakunin_core::key::{
+    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
+};
+use kakunin_core::log::record::{Body, Control, Record};
+use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
+use kakunin_core::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
+use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts, Regression};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::time::{HOUR, ManualClock, SECOND, UnixTime};
+use kakunin_core::x509::crl::{CrlRefused, CrlView};
+use kakunin_kms::local::LocalKeys;
+use pollster::block_on;
+
+const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
+
+/// A store that forgets a revocation, and counts appends.
+#[derive(Debug, Default)]
+struct Faulty {
+    store: MemoryStore,
+    lost: Mutex<Option<Serial>>,
+    appends: AtomicUsize,
+}
+
+#[async_trait]
+impl RevocationStore for Faulty {
+    async fn apply(&self, issuer: &IssuerId, changes: &[(u64, RevocationChange)]) -> Result<(), StoreError> {
+        RevocationStore::apply(&self.store, issuer, changes).await
+    }
+
+    async fn applied(&self, issuer: &IssuerId) -> Result<u64, StoreError> {
+        RevocationStore::applied(&self.store, issuer).await
+    }
+
+    async fn find(&self, issuer: &IssuerId, serial: &Serial) -> Result<Option<Revocation>, StoreError> {
+        self.store.find(issuer, serial).await
+    }
+
+    async fn after(
+        &self,
+        issuer: &IssuerId,
+        cursor: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Revocation)>, StoreError> {
+        let mut found = self.store.after(issuer, cursor, limit).await?;
+        let lost = *self.lost.lock().unwrap();
+        found.retain(|(_, revocation)| Some(revocation.serial) != lost);
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl AuditSink for Faulty {
+    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
+        self.appends.fetch_add(1, Ordering::Relaxed);
+        self.store.append(appends).await
+    }
+
+    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
+        self.store.head(log).await
+    }
+
+    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.store.read(log, from, limit).await
+    }
+
+    async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
+        self.store.logs().await
+    }
+}
+
+/// Software keys that can be cut off from signing what a CA signs.
+#[derive(Debug)]
+struct Keys(LocalKeys, Arc<AtomicBool>);
+
+#[derive(Debug)]
+struct Cut(Arc<dyn Signer>, Arc<AtomicBool>);
+
+#[async_trait]
+impl Signer for Cut {
+    fn algorithm(&self) -> KeyAlgorithm {
+        self.0.algorithm()
+    }
+
+    fn public_key(&self) -> &Spki {
+        self.0.public_key()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        // Logs are signed with Ed25519, and go on.
+        if self.1.load(Ordering::Relaxed) && self.0.algorithm() == KeyAlgorithm::P256 {
+            return Err(SignError::unavailable("sign", KeyRef::new("ca"), "timeout"));
+        }
+        self.0.sign(message).await
+    }
+}
+
+#[async_trait]
+impl KeyProvider for Keys {
+    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
+        self.0.generate(planned, algorithm).await
+    }
+
+    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
+        Ok(Arc::new(Cut(self.0.open(key).await?, self.1.clone())))
+    }
+
+    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.0.disable(key).await
+    }
+
+    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.0.enable(key).await
+    }
+
+    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.0.retire(key).await
+    }
+
+    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
+        self.0.list().await
+    }
+}
+
+struct World {
+    kakunin: Kakunin,
+    parts: Parts,
+    clock: Arc<ManualClock>,
+    store: Arc<Faulty>,
+    cut: Arc<AtomicBool>,
+    acme: TenantId,
+}
+
+fn config() -> Config {
+    let mut config = Config::new("agents.example").unwrap();
+    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    config
+}
+
+fn world() -> World {
+    let (clock, store) = (Arc::new(ManualClock::at(NOW)), Arc::new(Faulty::default()));
+    let cut = Arc::new(AtomicBool::new(false));
+    let mut parts = Parts::new(MemoryStore::new(), Arc::new(Keys(LocalKeys::ephemeral(), cut.clone())));
+    (parts.clock, parts.sink, parts.revocations) = (clock.clone(), store.clone(), store.clone());
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    let acme = "acme".parse().unwrap();
+    block_on(kakunin.create_tenant(&acme)).unwrap();
+    World { kakunin, parts, clock, store, cut, acme }
+}
+
+impl World {
+    fn issue(&self, profile: Profile) -> (Serial, u16) {
+        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
+        let issued = block_on(self.kakunin.certify(&self.acme, &agent, profile, P256)).unwrap();
+        (issued.facts.serial, issued.facts.shard)
+    }
+
+    fn revoke(&self, serial: &Serial) {
+        block_on(self.kakunin.revoke(&self.acme, serial, Cause::KeyCompromise)).unwrap();
+    }
+
+    fn restart(&mut self) {
+        self.kakunin = block_on(Kakunin::open(config(), self.parts.clone())).unwrap();
+        block_on(self.kakunin.load()).unwrap();
+    }
+
+    /// Number and serials of a CRL, as a relying party reads it.
+    fn crl(&self, shard: Option<u16>) -> Result<(u64, BTreeSet<Serial>), Error> {
+        let issuer = self.kakunin.issuer();
+        let crl = block_on(self.kakunin.published_crl(&issuer.id(), shard))?;
+        let view = CrlView::parse(&crl.der).unwrap();
+        view.check(&issuer, self.parts.clock.now()).unwrap();
+        assert_eq!(view.partial, shard.is_some());
+        Ok((view.number, view.serials().collect()))
+    }
+
+    /// Records of CRLs, by shard, with their numbers.
+    fn published(&self) -> Vec<(Option<u16>, u64)> {
+        let entries = block_on(self.store.read(&LogId::System, 0, usize::MAX)).unwrap();
+        let of = |entry: &Entry| match Record::open(entry).unwrap().body {
+            Body::Control(control) => match *control {
+                Control::CrlPublished { shard, number, .. } => Some((shard, number)),
+                _ => None,
+            },
+            Body::Event(..) => None,
+        };
+        entries.iter().filter_map(of).collect()
+    }
+}
+
+/// Numbers as random as a test needs, the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    Good,
+    Held,
+    Revoked,
+}
+
+/// What a relying party may count on, after anything that happened.
+fn holds(w: &World, all: &[(Serial, u16, UnixTime, Is)], numbers: &mut HashMap<Option<u16>, u64>, seed: u64) {
+    // A full CRL may be as old as signing it is costly: a thousandth of a second for a few.
+    w.clock.set(w.parts.clock.now().plus(SECOND));
+    let now = w.parts.clock.now();
+    let shards: BTreeSet<_> = all.iter().map(|(_, shard, ..)| Some(*shard)).chain([None]).collect();
+    for shard in shards {
+        let (number, on) = w.crl(shard).unwrap();
+        let last = numbers.insert(shard, number).unwrap_or_default();
+        assert!(number >= last, "seed {seed}: number {number} after {last}");
+        for (serial, of, expires, is) in all.iter().filter(|(_, of, ..)| shard.is_none_or(|s| s == *of)) {
+            if *is == Is::Good {
+                assert!(!on.contains(serial), "seed {seed}: {serial} of {of} is good");
+            } else if *expires >= now {
+                assert!(on.contains(serial), "seed {seed}: {serial} of {of} is not");
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_no_crl_takes_a_revocation_back() {
+    for seed in 0..12 {
+        let (mut w, mut dice) = (world(), Dice(seed));
+        let (mut all, mut numbers): (Vec<(Serial, u16, UnixTime, Is)>, _) = (Vec::new(), HashMap::new());
+        for _ in 0..80 {
+            let one = dice.roll(all.len().max(1));
+            let now = w.parts.clock.now();
+            match dice.roll(9) {
+                0 | 1 => {
+                    let (serial, shard) = w.issue(Profile::Ephemeral);
+                    all.push((serial, shard, now.plus(HOUR), Is::Good));
+                }
+                2 | 3 if all.get(one).is_some() => {
+                    w.revoke(&all[one].0);
+                    all[one].3 = Is::Revoked;
+                }
+                4 if all.get(one).is_some_and(|(.., is)| *is != Is::Revoked) => {
+                    block_on(w.kakunin.hold(&w.acme, &all[one].0)).unwrap();
+                    all[one].3 = Is::Held;
+                }
+                5 if all.get(one).is_some_and(|(.., is)| *is != Is::Revoked) => {
+                    block_on(w.kakunin.release(&w.acme, &all[one].0)).unwrap();
+                    all[one].3 = Is::Good;
+                }
+                // Not published, published by the timer, or by who asks: then it ends without a word.
+                6 => w.restart(),
+                7 => {
+                    let left = block_on(w.kakunin.publish_due());
+                    assert!(left.left == 0 && left.failing.is_empty() && left.refused.is_empty(), "{left:?}");
+                }
+                _ => w.clock.set(now.plus(SECOND * 60 * u64::try_from(dice.roll(30)).unwrap())),
+            }
+            if dice.roll(3) == 0 {
+                holds(&w, &all, &mut numbers, seed);
+            }
+        }
+        holds(&w, &all, &mut numbers, seed);
+        let mut last = HashMap::new();
+        for (shard, number) in w.published() {
+            assert!(last.insert(shard, number).is_none_or(|before| before < number), "on record too");
+        }
+    }
+}
+
+#[test]
+fn a_store_that_loses_a_revocation_is_caught() {
+    let mut w = world();
+    let (lost, shard) = w.issue(Profile::Standard);
+    let (kept, _) = w.issue(Profile::Standard);
+    w.revoke(&lost);
+    block_on(w.kakunin.publish_due());
+    let before = w.crl(Some(shard)).unwrap();
+    *w.store.lost.lock().unwrap() = Some(lost);
+    w.restart();
+    // Revoking goes on, and what is not touched is published.
+    w.revoke(&kept);
+    let publishing = block_on(w.kakunin.publish_due());
+    let refused: Vec<_> = publishing.refused.iter().map(|crl| (crl.shard, crl.why)).collect();
+    assert_eq!(refused, [(Some(shard), Regression::Vanished(lost))]);
+    assert_eq!((publishing.left, w.kakunin.publishing()), (1, publishing));
+    for coverage in [Some(shard), None] {
+        let refused = w.crl(coverage).unwrap_err();
+        assert_eq!(refused.code(), "crl_regression", "{refused}");
+        assert!(refused.to_string().contains(&lost.to_string()), "{refused}");
+    }
+    let all = w.published();
+    assert_eq!(all.iter().filter(|(of, _)| *of == Some(shard)).max(), Some(&(Some(shard), before.0)));
+    // Mended, it goes on by itself.
+    *w.store.lost.lock().unwrap() = None;
+    w.restart();
+    let publishing = block_on(w.kakunin.publish_due());
+    assert!(publishing.left == 0 && publishing.refused.is_empty(), "{publishing:?}");
+    assert!(w.crl(None).unwrap().1.is_superset(&[lost, kept].into()));
+}
+
+#[test]
+fn a_store_from_before_the_last_crl_is_caught() {
+    let w = world();
+    let (serial, shard) = w.issue(Profile::Standard);
+    w.revoke(&serial);
+    block_on(w.kakunin.publish_due());
+    // The clock an hour back: the CRL would be older than the last one.
+    w.clock.set(NOW.minus(HOUR));
+    let (other, _) = w.issue(Profile::Standard);
+    w.revoke(&other);
+    let refused = block_on(w.kakunin.crl(Some(shard))).unwrap_err();
+    assert!(matches!(refused, Error::CrlRegression(Regression::ThisUpdate)), "{refused}");
+    // A little back is made up for.
+    w.clock.set(NOW.minus(SECOND));
+    block_on(w.kakunin.crl(Some(shard))).unwrap();
+    // A log that is shorter than what was followed.
+    let shorter = Arc::new(Faulty::default());
+    let system = block_on(w.store.read(&LogId::System, 0, usize::MAX)).unwrap();
+    let (head, checkpoint) = block_on(w.store.head(&LogId::System)).unwrap();
+    let append = Append {
+        log: LogId::System,
+        expected: Head::default(),
+        next: head,
+        entries: system,
+        checkpoint: checkpoint.unwrap(),
+        changes: Vec::new(),
+        revocations: Vec::new(),
+    };
+    block_on(shorter.append(vec![append])).unwrap();
+    let parts = Parts { sink: shorter.clone(), revocations: shorter, ..w.parts.clone() };
+    let restored = block_on(Kakunin::open(config(), parts)).unwrap();
+    let publishing = block_on(restored.publish_due());
+    assert_eq!(publishing.failing, [(restored.issuer().id(), "crl_regression")]);
+    let refused = block_on(restored.published_crl(&restored.issuer().id(), None)).unwrap_err();
+    assert!(matches!(refused, Error::CrlRegression(Regression::Cursor)), "{refused}");
+}
+
+#[test]
+fn a_signer_that_is_down_is_asked_again_until_it_signs_also_after_a_restart() {
+    let mut w = world();
+    let (serial, shard) = w.issue(Profile::Standard);
+    w.cut.store(true, Ordering::Relaxed);
+    w.revoke(&serial);
+    let attempt = |w: &World| block_on(w.kakunin.publish_due());
+    let down = attempt(&w);
+    assert_eq!(
+        (down.left, down.failing.as_slice()),
+        (1, &[(w.kakunin.issuer().id(), "key_unavailable")][..])
+    );
+    w.restart();
+    assert_eq!(attempt(&w).left, 1, "it is still to be published");
+    w.cut.store(false, Ordering::Relaxed);
+    assert_eq!(attempt(&w).left, 1, "it waits a second");
+    w.clock.set(NOW.plus(SECOND));
+    assert_eq!(attempt(&w), Default::default());
+    let records = w.published();
+    assert_eq!(records.len(), 1);
+    assert!(w.crl(Some(shard)).unwrap().1.contains(&serial));
+    assert_eq!(w.published(), records, "what was published is served");
+    // It is kept fresh without being asked for, also when nothing is revoked any more.
+    w.restart();
+    w.clock.set(NOW.plus(HOUR / 2 + 2 * SECOND));
+    assert_eq!(attempt(&w), Default::default());
+    assert_eq!(w.published().len(), 2);
+}
+
+#[test]
+fn five_thousand_revoked_at_once_are_each_on_record_and_on_crls_once() {
+    const AGENTS: usize = 5_000;
+    let w = world();
+    w.clock.set(NOW);
+    let serials: Vec<_> = (0..AGENTS).map(|_| w.issue(Profile::Standard).0).collect();
+    let (before, done) = (w.store.appends.load(Ordering::Relaxed), AtomicBool::new(false));
+    let mut rounds = 0;
+    std::thread::scope(|scope| {
+        let publisher = scope.spawn(|| {
+            let mut rounds = 0;
+            loop {
+                let last = done.load(Ordering::Acquire);
+                assert!(block_on(w.kakunin.publish_due()).failing.is_empty());
+                rounds += 1;
+                if last {
+                    return rounds;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        });
+        let began = Instant::now();
+        serials.iter().for_each(|serial| w.revoke(serial));
+        println!("{AGENTS} revoked in {:?}", began.elapsed());
+        done.store(true, Ordering::Release);
+        rounds = publisher.join().unwrap();
+        println!("on CRLs after {:?}", began.elapsed());
+    });
+    let appends = w.store.appends.load(Ordering::Relaxed) - before - AGENTS;
+    let records = w.published();
+    println!("{} CRLs in {appends} appends, {rounds} rounds", records.len());
+    assert!(records.len() <= 512 * rounds && appends <= 4 * rounds);
+    let (_, on) = w.crl(None).unwrap();
+    assert!(on.len() == AGENTS && serials.iter().all(|serial| on.contains(serial)));
+    let log = LogId::Revocations(w.kakunin.issuer().id());
+    assert_eq!(block_on(w.store.read(&log, 0, usize::MAX)).unwrap().len(), AGENTS);
+    let mut sharded = 0;
+    for shard in 0..512 {
+        sharded += w.crl(Some(shard)).unwrap().1.len();
+    }
+    assert_eq!(sharded, AGENTS);
+}
+
+#[test]
+fn foreign_crls_are_refused() {
+    let (w, other) = (world(), world());
+    let now = w.parts.clock.now();
+    let (ours, theirs) = (w.kakunin.issuer(), other.kakunin.issuer());
+    let der = block_on(w.kakunin.crl(None)).unwrap();
+    let check = |der: &[u8], issuer, at| CrlView::parse(der).map_err(CrlRefused::from)?.check(issuer, at);
+    assert_eq!(check(&der, &ours, now), Ok(()));
+    assert_eq!(check(&der, &theirs, now), Err(CrlRefused::Issuer));
+    assert_eq!(check(&der, &ours, now.plus(2 * HOUR)), Err(CrlRefused::NotValid));
+    assert_eq!(check(&der, &ours, now.minus(HOUR)), Err(CrlRefused::NotValid));
+    for at in 0..der.len() {
+        let mut bent = der.clone();
+        bent[at] ^= 1;
+        assert!(check(&bent, &ours, now).is_err(), "octet {at}");
+        assert!(check(&der[..at], &ours, now).is_err(), "cut at {at}");
+    }
+}

@@ -1,0 +1,149 @@
+//! The file: what is believed before it is replaced, and that readers see the old one or the new one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use kakunin_core::id::IssuerId;
+use kakunin_core::time::UnixTime;
+use kakunin_core::x509::ca::Issuer;
+use kakunin_core::x509::crl::{CrlRefused, CrlView};
+use kakunin_core::x509::pem;
+
+/// Why the file stays as it is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// A file cannot be read or written.
+    #[error("cannot use {path}: {source}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// No certificates of CAs.
+    #[error("{path} holds no certificates of CAs, PEM", path = .0.display())]
+    NoCas(PathBuf),
+    /// The answer is not CRLs.
+    #[error("the answer is not CRLs, PEM")]
+    NotCrls,
+    /// A CRL is not believed.
+    #[error("the CRL of {issuer} is refused: {why}")]
+    Refused {
+        /// Whose.
+        issuer: IssuerId,
+        /// Why.
+        why: CrlRefused,
+    },
+    /// A CRL is older than the one in the file.
+    #[error("the CRL of {issuer} has number {number}, the file has {last}")]
+    Older {
+        /// Whose.
+        issuer: IssuerId,
+        /// Its number.
+        number: u64,
+        /// The number in the file.
+        last: u64,
+    },
+    /// A CRL that the file has is not in the answer.
+    #[error("the answer has no CRL of {0}, and the file has one")]
+    Missing(IssuerId),
+}
+
+/// The file, and whose CRLs may be in it.
+#[derive(Debug)]
+pub(super) struct Target {
+    path: PathBuf,
+    cas: Vec<Issuer>,
+}
+
+impl Target {
+    /// A file for CRLs of the CAs whose certificates are in `cas`.
+    pub(super) fn open(path: &Path, cas: &Path) -> Result<Self, TargetError> {
+        let text = fs::read_to_string(cas).map_err(unusable(cas))?;
+        let none = || TargetError::NoCas(cas.to_owned());
+        let ders = pem::decode(pem::CERTIFICATE, &text).map_err(|_| none())?;
+        let cas = ders.into_iter().map(Issuer::from_der).collect::<Result<_, _>>().map_err(|_| none())?;
+        Ok(Self { path: path.to_owned(), cas })
+    }
+
+    /// Replaces the file by what was answered, if it is believed and the file does not say it already. CRLs
+    /// of CAs that are not named are left out: nobody checked them.
+    pub(super) fn replace(&self, answer: &[u8], now: UnixTime) -> Result<bool, TargetError> {
+        let text = core::str::from_utf8(answer).map_err(|_| TargetError::NotCrls)?;
+        let ders = pem::decode(pem::CRL, text).map_err(|_| TargetError::NotCrls)?;
+        let next = self.by_issuer(&ders)?;
+        for (id, (issuer, crl)) in &next {
+            let refused = |why| TargetError::Refused { issuer: *id, why };
+            crl.check(issuer, now).map_err(refused)?;
+            if crl.partial {
+                return Err(refused(CrlRefused::Issuer));
+            }
+        }
+        if next.is_empty() {
+            return Err(TargetError::NotCrls);
+        }
+        let written: String =
+            ders.iter().filter(|der| self.is_named(der)).map(|der| pem::encode(pem::CRL, der)).collect();
+        let there = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(TargetError::File { path: self.path.clone(), source }),
+        };
+        if there == written {
+            return Ok(false);
+        }
+        // A file that is no CRLs, or not by these CAs, binds nobody.
+        let last = pem::decode(pem::CRL, &there).unwrap_or_default();
+        for (id, (issuer, last)) in &self.by_issuer(&last).unwrap_or_default() {
+            if last.check(issuer, now).is_err() {
+                continue;
+            }
+            let (_, crl) = next.get(id).ok_or(TargetError::Missing(*id))?;
+            if crl.number < last.number {
+                return Err(TargetError::Older { issuer: *id, number: crl.number, last: last.number });
+            }
+        }
+        self.write(&written).map_err(unusable(&self.path))?;
+        Ok(true)
+    }
+
+    fn by_issuer<'a>(
+        &'a self,
+        ders: &'a [Vec<u8>],
+    ) -> Result<BTreeMap<IssuerId, (&'a Issuer, CrlView<'a>)>, TargetError> {
+        let mut found = BTreeMap::new();
+        for der in ders {
+            let view = CrlView::parse(der).map_err(|_| TargetError::NotCrls)?;
+            if let Some(issuer) = self.cas.iter().find(|ca| ca.name() == view.issuer)
+                && found.insert(issuer.id(), (issuer, view)).is_some()
+            {
+                return Err(TargetError::NotCrls);
+            }
+        }
+        Ok(found)
+    }
+
+    fn is_named(&self, der: &[u8]) -> bool {
+        CrlView::parse(der).is_ok_and(|view| self.cas.iter().any(|ca| ca.name() == view.issuer))
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
+        let folder = self.path.parent().filter(|path| !path.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let beside = folder.join(name);
+        let mut file = File::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, &self.path)?;
+        File::open(folder)?.sync_all()
+    }
+}
+
+fn unusable(path: &Path) -> impl Fn(io::Error) -> TargetError {
+    move |source| TargetError::File { path: path.to_owned(), source }
+}

@@ -1,0 +1,115 @@
+//! `kakunin crl-sync`: a file with the CRLs of a chain, kept current for TLS stacks that read files.
+//!
+//! | file | does |
+//! |---|---|
+//! | `fetch.rs` | one conditional GET |
+//! | `file.rs` | what is believed, and how the file is replaced |
+
+mod fetch;
+mod file;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use kakunin_core::time::{Clock, SystemClock};
+
+use crate::http::chain;
+pub use fetch::FetchError;
+use fetch::Source;
+use file::Target;
+pub use file::TargetError;
+
+/// What is kept current, from where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server, or another URL that answers with CRLs in PEM.
+    pub url: String,
+    /// The file.
+    pub out: PathBuf,
+    /// Certificates whose CRLs are believed, PEM: issuing CAs and roots.
+    pub ca: PathBuf,
+    /// Anchors of the server's TLS certificate, PEM, if not the system's.
+    pub tls_ca: Option<PathBuf>,
+    /// What is run by the shell when the file changed.
+    pub exec: Option<String>,
+    /// How long to wait between two looks.
+    pub every: Duration,
+    /// One look, and no more.
+    pub once: bool,
+}
+
+/// Why it does not start, or the one look failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CrlSyncError {
+    /// The server does not answer as it should.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What it answers is not believed, or the file cannot be written.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The command failed.
+    #[error("--exec: {0}; it is run again")]
+    Exec(String),
+    /// The system does not do it.
+    #[error("the system refuses: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Keeps the file current. What fails is logged and tried again; the file stays as it was.
+///
+/// # Errors
+/// [`CrlSyncError`] if the options cannot be used, or with `once` if the look fails.
+pub async fn run(options: &Options) -> Result<(), CrlSyncError> {
+    let target = Target::open(&options.out, &options.ca)?;
+    let mut source = Source::new(&options.url, options.tls_ca.as_deref())?;
+    // Whether the command saw the file that a run before this one left is not known.
+    let mut told = options.once;
+    let mut failing = false;
+    loop {
+        match look(&target, &mut source, options, &mut told).await {
+            Ok(()) => {
+                if core::mem::take(&mut failing) {
+                    tracing::info!("the CRL file is brought up to date again");
+                }
+            }
+            Err(error) if options.once => return Err(error),
+            Err(error) => {
+                failing = true;
+                tracing::error!(error = %chain(&error), "the CRL file is not brought up to date");
+            }
+        }
+        if options.once {
+            return Ok(());
+        }
+        tokio::time::sleep(options.every).await;
+    }
+}
+
+async fn look(
+    target: &Target,
+    source: &mut Source,
+    options: &Options,
+    told: &mut bool,
+) -> Result<(), CrlSyncError> {
+    if let Some(answer) = source.get().await? {
+        if target.replace(&answer.body, SystemClock.now())? {
+            tracing::info!(out = %options.out.display(), "new CRLs");
+            *told = false;
+        }
+        source.accepted(answer);
+    }
+    if !*told {
+        if let Some(command) = &options.exec {
+            exec(command)?;
+        }
+        *told = true;
+    }
+    Ok(())
+}
+
+fn exec(command: &str) -> Result<(), CrlSyncError> {
+    let status = Command::new("sh").args(["-c", command]).status()?;
+    if status.success() { Ok(()) } else { Err(CrlSyncError::Exec(status.to_string())) }
+}

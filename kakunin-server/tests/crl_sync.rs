@@ -1,0 +1,140 @@
+//! `kakunin crl-sync`: what it writes, what it refuses to, and a root that is kept offline.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod binary;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use binary::{curl, kakunin, refused, run, start};
+
+/// A server that answers everything with what it was given last.
+fn answering(answer: Arc<Mutex<String>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 4_096]);
+            let _ = stream.read(&mut request);
+            let body = answer.lock().unwrap().clone();
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn only_newer_crls_of_named_cas_replace_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let fetch = |url: &str, path: &str| {
+        let (status, text) = curl(&[&format!("{url}{path}")]);
+        assert_eq!(status, "200", "{path}");
+        text.as_str().unwrap().to_owned()
+    };
+    let server = start(&folder.path().join("data"), &[]);
+    let other = start(&folder.path().join("other"), &[]);
+    std::fs::write(at("chain.pem"), fetch(&server.url, "/api/v1/ca/chain")).unwrap();
+    let good = fetch(&server.url, "/api/v1/crl/chain");
+    let foreign = fetch(&other.url, "/api/v1/crl/chain");
+    let (issuing, root) = good.split_at(good.rfind("-----BEGIN").unwrap());
+    let answer = Arc::new(Mutex::new(String::new()));
+    let url = answering(answer.clone());
+    let (out, chain, ran) = (at("crls.pem"), at("chain.pem"), at("ran"));
+    let exec = format!("echo x >> {ran}");
+    let arguments = ["crl-sync", "--once", "--url", &url, "--out", &out, "--ca", &chain, "--exec", &exec];
+    let given = |text: &str| text.clone_into(&mut answer.lock().unwrap());
+    let count = || std::fs::read_to_string(&ran).unwrap_or_default().lines().count();
+    for (bad, why) in [
+        ("", "not CRLs"),
+        ("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", "not CRLs"),
+        (&foreign, "not CRLs"),
+        (&format!("{good}{root}"), "not CRLs"),
+    ] {
+        given(bad);
+        let said = refused(&arguments);
+        assert!(said.contains(why), "{said}");
+    }
+    assert!(!folder.path().join("crls.pem").exists() && count() == 0);
+    // CRLs of others are left out.
+    given(&format!("{foreign}{good}"));
+    assert!(kakunin(&arguments).status().unwrap().success());
+    assert_eq!((std::fs::read_to_string(&out).unwrap(), count()), (good.clone(), 1));
+    // The same again is no reason to run anything.
+    assert!(kakunin(&arguments).status().unwrap().success());
+    assert_eq!(count(), 1);
+    given(issuing);
+    assert!(refused(&arguments).contains("has no CRL of"));
+    // One letter within the signature, two lines before the end.
+    let within = issuing.rfind("-----END").unwrap() - 100;
+    let letter = if &good[within..=within] == "A" { "B" } else { "A" };
+    given(&format!("{}{letter}{}", &good[..within], &good[within + 1..]));
+    let said = refused(&arguments);
+    assert!(said.contains("its signature is not the issuer's"), "{said}");
+    let admin = std::fs::read_to_string(folder.path().join("data/admin.key")).unwrap();
+    let bearer = format!("authorization: Bearer {}", admin.trim_end());
+    let post = |path: &str, body: &str| {
+        let json = "content-type: application/json";
+        curl(&["-H", &bearer, "-H", json, "-d", body, &format!("{}{path}", server.url)]).1["data"].clone()
+    };
+    let agent = format!("{{\"name\":\"one\",\"model_hash\":\"{}\"}}", binary::MODEL);
+    let id = post("/api/v1/agents", &agent)["id"].as_str().unwrap().to_owned();
+    let issued = post(&format!("/api/v1/agents/{id}/certify"), "{\"key_algorithm\":\"p256\"}");
+    let serial = issued["serial_number"].as_str().unwrap();
+    post(&format!("/api/v1/certificates/{serial}/revoke"), "{\"reason\":\"key_compromise\"}");
+    let newer = fetch(&server.url, "/api/v1/crl/chain");
+    given(&newer);
+    assert!(kakunin(&arguments).status().unwrap().success());
+    assert_eq!((std::fs::read_to_string(&out).unwrap(), count()), (newer.clone(), 2));
+    given(&good);
+    assert!(refused(&arguments).contains("the file has"), "an old one, replayed");
+    assert_eq!((std::fs::read_to_string(&out).unwrap(), count()), (newer, 2));
+    assert!(
+        refused(&["crl-sync", "--once", "--url", "ftp://x", "--out", &out, "--ca", &chain]).contains("--url")
+    );
+    assert!(
+        refused(&["crl-sync", "--once", "--url", &url, "--out", &out, "--ca", &out])
+            .contains("no certificates")
+    );
+}
+
+#[test]
+fn the_crl_of_an_offline_root_is_brought_and_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let said = |arguments: &[&str]| {
+        let done = kakunin(arguments).output().unwrap();
+        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let (data, root, secret) = (at("data"), at("offline"), at("root.secret"));
+    let root_options = ["--root", &root, "--key-file", &secret];
+    std::fs::write(at("root.pem"), said(&[&["ca", "init"], &root_options[..]].concat())).unwrap();
+    std::fs::write(at("request"), said(&["ca", "request", "--data", &data])).unwrap();
+    let signed = said(&[&["ca", "sign-issuing"], &root_options[..], &[&at("request")]].concat());
+    std::fs::write(at("signed"), signed).unwrap();
+    said(&["ca", "install", "--data", &data, &at("signed")]);
+    std::fs::write(at("first"), said(&[&["ca", "sign-crl"], &root_options[..]].concat())).unwrap();
+    // Numbers are seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let next = said(&[&["ca", "sign-crl", "--days", "30"], &root_options[..]].concat());
+    std::fs::write(at("next"), next).unwrap();
+    run("openssl", &["crl", "-in", "next", "-CAfile", "root.pem", "-noout", "-verify"], folder.path());
+    assert!(said(&["ca", "install-crl", "--data", &data, &at("next")]).starts_with("CRL of root "));
+    let older = refused(&["ca", "install-crl", "--data", &data, &at("first")]);
+    assert!(older.contains("number of the CRL does not grow"), "{older}");
+    assert!(refused(&["ca", "install-crl", "--data", &data, &at("request")]).contains("holds no CRL"));
+    let server = start(&folder.path().join("data"), &[]);
+    let chain = curl(&[&format!("{}/api/v1/crl/chain", server.url)]).1;
+    assert!(chain.as_str().unwrap().ends_with(&std::fs::read_to_string(at("next")).unwrap()));
+}
