@@ -54,7 +54,7 @@ impl Draft {
         // A clock that was set back a little is made up for: thisUpdate is that far back anyway.
         let at = last.map_or(now, |last| if last.at.since(now) <= BACKDATE { now.max(last.at) } else { now });
         if let Some(last) = last {
-            goes_forward(last, number, at, self.cursor)?;
+            goes_forward(last, number, self.cursor)?;
         }
         let uri = self.shard.map(|shard| place.crl_uri(&issuer.id(), shard));
         let coverage = uri.as_deref().map_or(Coverage::Full, Coverage::Shard);

@@ -43,7 +43,8 @@ impl PublishedCrl {
 
     /// Whether a full one may be served although it lacks what was revoked since.
     pub(super) fn young(&self, now: UnixTime) -> bool {
-        now.since(self.at) < FULL_CRL_AGE * self.entries.min(LARGE) / LARGE
+        // One from the future is of a clock that was wrong.
+        self.at <= now && now.since(self.at) < FULL_CRL_AGE * self.entries.min(LARGE) / LARGE
     }
 
     /// The row that keeps it. Of a full CRL, which can be large, the row keeps what the next one is held

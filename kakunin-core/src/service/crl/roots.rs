@@ -63,7 +63,7 @@ impl Kakunin {
         let crl = published(&der, view.number, at, view.next_update);
         let mut crls = inner.root_crls.0.lock().await;
         if let Some(last) = inner.last_of_root(&mut crls, &id).await? {
-            goes_forward(&last, crl.number, crl.at, 0)?;
+            goes_forward(&last, crl.number, 0)?;
         }
         inner.keep_root_crl(&mut crls, id, crl).await?;
         Ok(id)
@@ -118,7 +118,7 @@ impl Inner {
         let now = self.now();
         let number = last.map_or(0, |last| last.number.saturating_add(1)).max(now.secs());
         if let Some(last) = last {
-            goes_forward(last, number, now, 0)?;
+            goes_forward(last, number, 0)?;
         }
         let der = crl::sign(issuer, &*signer, Coverage::Full, number, &[], now, ROOT_CRL_VALIDITY).await?;
         Ok(published(&der, number, now, now.plus(ROOT_CRL_VALIDITY)))
