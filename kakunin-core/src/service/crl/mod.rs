@@ -2,13 +2,14 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `index.rs` | what CRLs have to say, encoded, by shard; one revocation costs one entry |
+//! | `index.rs`, `follow.rs` | what CRLs have to say, encoded, by shard; it follows the revocation log |
 //! | `draft.rs`, `guard.rs` | the next CRL, and what it may not take back |
 //! | `publisher.rs` | signs, records, serves; when something changed, and before the end |
 //! | `published.rs` | a CRL as it was published, also across restarts |
 //! | `roots.rs` | CRLs of roots, made here or brought from where the root is kept |
 
 mod draft;
+mod follow;
 mod guard;
 mod index;
 mod published;

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sha2::{Digest, Sha256};
 
 use super::draft::Draft;
+use super::follow::followed_key;
 use super::guard::{Regression, keeps_entries};
 use super::index::Index;
-use super::published::{PublishedCrl, prefix, shard_of};
-use crate::error::StoreError;
+use super::published::PublishedCrl;
 use crate::id::{IssuerId, hex_encode};
-use crate::log::record::{Body, Control, Record};
+use crate::log::record::{Control, Record};
 use crate::log::sink::LogId;
 use crate::service::backoff::Backoff;
 use crate::service::cas::Ca;
@@ -20,10 +20,6 @@ use crate::service::{Inner, Kakunin};
 use crate::state::{Change, Kind};
 use crate::time::{SECOND, UnixTime};
 
-/// Rows read at once.
-const STEP: usize = 65_536;
-/// Records of a log, and rows of CRLs, read at once.
-const SMALL_STEP: usize = 1_024;
 /// Most CRLs that are recorded in one append: each lies beside its record.
 const MAX_BATCH: usize = 128;
 /// How long a CRL that the guard refused is left alone.
@@ -49,8 +45,8 @@ struct Turn {
 
 /// What was published, and what must not be; the full CRL under `None`.
 #[derive(Debug, Default)]
-struct Known {
-    published: HashMap<Option<u16>, Arc<PublishedCrl>>,
+pub(super) struct Known {
+    pub(super) published: HashMap<Option<u16>, Arc<PublishedCrl>>,
     /// The highest number that was given out: a call that is dropped may leave a CRL on record that was
     /// never served.
     numbers: HashMap<Option<u16>, u64>,
@@ -80,7 +76,7 @@ pub struct RefusedCrl {
 }
 
 impl Publisher {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -326,70 +322,11 @@ impl Inner {
         }
         Ok(())
     }
-
-    /// The index, once it says what the revocation log says.
-    async fn level_index<'i>(&self, ca: &Ca, index: &'i mut Option<Index>) -> Result<&'i mut Index, Error> {
-        let level = match index {
-            Some(level) => level,
-            None => index.insert(self.fill(ca).await?),
-        };
-        let log = LogId::Revocations(ca.issuer.id());
-        loop {
-            let entries = self.parts.sink.read(&log, level.cursor, SMALL_STEP).await?;
-            if entries.is_empty() {
-                break;
-            }
-            for entry in &entries {
-                follow(ca, level, entry)?;
-            }
-        }
-        if !level.checked {
-            suspect(ca, level, self.now())?;
-            level.checked = true;
-        }
-        Ok(level)
-    }
-
-    /// An index from the projection, and what was published before: one pass over both. It begins where
-    /// every shard was published last, so that what the log says since is applied again.
-    async fn fill(&self, ca: &Ca) -> Result<Index, Error> {
-        let issuer = ca.issuer.id();
-        let state = &self.parts.state;
-        let cursor = match state.get(&LogId::System, Kind::Cursor, &followed_key(&issuer)).await? {
-            Some(octets) => octets.try_into().map(u64::from_be_bytes).map_err(|_| corrupt())?,
-            None => 0,
-        };
-        if cursor > ca.growth.size() {
-            return Err(Regression::Cursor.into());
-        }
-        let mut index = Index::new(cursor);
-        let mut next = 0;
-        loop {
-            let standing = self.parts.revocations.after(&issuer, next, STEP).await?;
-            let Some((last, _)) = standing.last() else { break };
-            next = last + 1;
-            index.fill(&standing, self.now())?;
-        }
-        let (prefix, mut after) = (prefix(&issuer).into_bytes(), prefix(&issuer).into_bytes());
-        loop {
-            let rows = state.scan(&LogId::System, Kind::Cursor, Some(&after), SMALL_STEP).await?;
-            let ours = rows.iter().take_while(|(key, _)| key.starts_with(&prefix));
-            for (key, value) in ours {
-                let shard = shard_of(&issuer, key).ok_or_else(corrupt)?;
-                let crl = Arc::new(PublishedCrl::from_row(value)?);
-                ca.crls.known().published.insert(shard, crl);
-            }
-            match rows.last().filter(|(key, _)| key.starts_with(&prefix)) {
-                Some((key, _)) => after.clone_from(key),
-                None => return Ok(index),
-            }
-        }
-    }
 }
 
 impl Publisher {
     /// The CRLs that a new one must not take back: the last one, or every shard if it is to be full.
-    fn held_against(&self, shard: Option<u16>) -> Vec<(Option<u16>, Arc<PublishedCrl>)> {
+    pub(super) fn held_against(&self, shard: Option<u16>) -> Vec<(Option<u16>, Arc<PublishedCrl>)> {
         let known = self.known();
         let those = known.published.iter().filter(|(of, _)| shard.is_none() || **of == shard);
         those.map(|(of, crl)| (*of, crl.clone())).collect()
@@ -403,38 +340,6 @@ fn served(ca: &Ca, index: &mut Index, shard: Option<u16>, crl: Arc<PublishedCrl>
     let mut known = ca.crls.known();
     known.refused.remove(&shard);
     known.published.insert(shard, crl);
-}
-
-fn follow(ca: &Ca, index: &mut Index, entry: &crate::log::sink::Entry) -> Result<(), Error> {
-    if let Body::Control(control) = Record::open(entry)?.body
-        && let Control::RevocationChanged(change) = *control
-    {
-        let (_, serial) = change.serial();
-        return Ok(index.apply(&change, ca.issuer.shard_of(&serial))?);
-    }
-    index.cursor += 1;
-    Ok(())
-}
-
-/// Has every shard made anew whose last CRL says more than the projection: the guard then says so, long
-/// before the shard is due.
-fn suspect(ca: &Ca, index: &mut Index, now: UnixTime) -> Result<(), Error> {
-    for (shard, last) in ca.crls.held_against(None) {
-        let Some(shard) = shard else { continue };
-        let released = |serial: &_| index.was_released(serial);
-        if keeps_entries(&last.kept, &index.serials(shard), released, now).is_err() {
-            index.touch(shard)?;
-        }
-    }
-    Ok(())
-}
-
-fn followed_key(issuer: &IssuerId) -> Vec<u8> {
-    format!("crl-followed/{issuer}").into_bytes()
-}
-
-fn corrupt() -> StoreError {
-    StoreError::Corrupt("a row of the CRLs does not decode".into())
 }
 
 /// Lets other tasks run.
