@@ -8,6 +8,9 @@ use arc_swap::ArcSwap;
 use kakunin_core::id::{IssuerId, Serial};
 use kakunin_core::revoke::{LiveRevocations, Reason, RevokedSet};
 use kakunin_core::time::UnixTime;
+use kakunin_core::x509::ca::Issuer;
+use kakunin_core::x509::crl::{CrlRefused, CrlView};
+use kakunin_core::x509::der::DerError;
 
 /// What a view knows of one certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,70 +53,94 @@ impl<V: RevocationView + ?Sized> RevocationView for Arc<V> {
     }
 }
 
-/// The revocations of some issuers at one moment.
+/// The revocations of some issuers, each known to be complete as of some moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    sets: HashMap<IssuerId, RevokedSet>,
+    sets: HashMap<IssuerId, (RevokedSet, UnixTime)>,
     as_of: UnixTime,
 }
 
 impl Snapshot {
-    /// An empty snapshot, complete as of that moment.
+    /// A snapshot without issuers, to which some are added that are complete as of that moment.
     #[must_use]
     pub fn new(as_of: UnixTime) -> Self {
         Self { sets: HashMap::new(), as_of }
     }
 
+    /// What the full CRL of an issuing CA says, complete as of its thisUpdate. CRLs are issued for longer than
+    /// 20 s and backdated, so a verifier that has nothing else needs [`crate::Policy::max_staleness`] of their
+    /// validity and five minutes.
+    ///
+    /// # Errors
+    /// [`CrlRefused`] if it is not this issuer's, or not valid at `now`; a part of what the issuer revoked
+    /// (a shard) is refused as malformed, because nobody could tell from it that another is good.
+    pub fn from_crl(issuer: &Issuer, crl: &[u8], now: UnixTime) -> Result<Self, CrlRefused> {
+        let view = CrlView::parse(crl)?;
+        view.check(issuer, now)?;
+        if view.partial {
+            return Err(CrlRefused::Malformed(DerError));
+        }
+        Ok(Self::new(view.this_update).with(issuer.id(), RevokedSet::from_entries(view.revoked())))
+    }
+
     /// With the revocations of one more issuer; an empty set says that none is revoked.
     #[must_use]
     pub fn with(mut self, issuer: IssuerId, set: RevokedSet) -> Self {
-        self.sets.insert(issuer, set);
+        self.sets.insert(issuer, (set, self.as_of));
         self
     }
 
     /// The same revocations, known to be complete as of a later moment.
     #[must_use]
-    pub const fn confirmed(mut self, as_of: UnixTime) -> Self {
+    pub fn confirmed(mut self, as_of: UnixTime) -> Self {
         self.as_of = as_of;
+        self.sets.values_mut().for_each(|(_, of)| *of = as_of);
         self
     }
 
-    /// As of when this snapshot is complete.
+    /// As of when every issuer's revocations in it are complete.
     #[must_use]
-    pub const fn as_of(&self) -> UnixTime {
-        self.as_of
+    pub fn as_of(&self) -> UnixTime {
+        self.sets.values().map(|(_, of)| *of).min().unwrap_or(self.as_of)
     }
 
     /// The revocations of one issuer.
     #[must_use]
     pub fn set(&self, issuer: &IssuerId) -> Option<&RevokedSet> {
-        self.sets.get(issuer)
+        self.sets.get(issuer).map(|(set, _)| set)
     }
 }
 
 impl RevocationView for Snapshot {
     fn status(&self, issuer: &IssuerId, serial: &Serial, _: UnixTime) -> (Status, UnixTime) {
-        let status = match self.sets.get(issuer).map(|set| set.reason(serial)) {
-            Some(None) => Status::Good,
-            Some(Some(reason)) => Status::Revoked(reason),
-            None => Status::Unknown,
-        };
-        (status, self.as_of)
+        match self.sets.get(issuer) {
+            Some((set, as_of)) => (set.reason(serial).map_or(Status::Good, Status::Revoked), *as_of),
+            None => (Status::Unknown, self.as_of),
+        }
     }
 }
 
-/// Where a feed publishes snapshots, and verifiers read them. Clones share one state.
+/// Where feeds publish snapshots, and verifiers read them. Clones share one state.
 ///
 /// It starts out empty and as old as time, so that everything is denied until the first snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct RevocationHandle(Arc<ArcSwap<Snapshot>>);
 
 impl RevocationHandle {
-    /// Replaces the snapshot; verifiers see it with their next look-up. One that is older than the
-    /// current one is passed over, so that a late arrival never brings a revoked identity back.
+    /// Takes over what a snapshot says of its issuers; verifiers see it with their next look-up. What is known
+    /// of an issuer as of later is kept, so that a late arrival never brings a revoked identity back, and so
+    /// are issuers that the snapshot does not name.
     pub fn publish(&self, snapshot: Snapshot) {
-        let snapshot = Arc::new(snapshot);
-        self.0.rcu(|current| if current.as_of > snapshot.as_of { current.clone() } else { snapshot.clone() });
+        self.0.rcu(|current| {
+            let mut next = (**current).clone();
+            next.as_of = next.as_of.max(snapshot.as_of);
+            for (issuer, (set, as_of)) in &snapshot.sets {
+                if next.sets.get(issuer).is_none_or(|(_, known)| known <= as_of) {
+                    next.sets.insert(*issuer, (set.clone(), *as_of));
+                }
+            }
+            next
+        });
     }
 
     /// The current snapshot.
@@ -145,5 +172,11 @@ mod tests {
         assert_eq!(handle.status(&issuer, &serial, t).0, Status::Revoked(Reason::KeyCompromise));
         handle.publish((*handle.current()).clone().confirmed(t.plus(1)));
         assert_eq!(handle.status(&issuer, &serial, t), (Status::Revoked(Reason::KeyCompromise), t.plus(1)));
+        // Another issuer's feed may be behind, and says nothing of this one.
+        let other = IssuerId::from_bytes([2; 20]);
+        handle.publish(Snapshot::new(t.minus(9)).with(other, RevokedSet::default()));
+        assert_eq!(handle.status(&other, &serial, t), (Status::Good, t.minus(9)));
+        assert_eq!(handle.status(&issuer, &serial, t), (Status::Revoked(Reason::KeyCompromise), t.plus(1)));
+        assert_eq!(handle.current().as_of(), t.minus(9));
     }
 }

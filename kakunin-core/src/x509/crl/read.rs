@@ -2,6 +2,7 @@
 //! believes a word.
 
 use crate::id::Serial;
+use crate::revoke::Reason;
 use crate::time::UnixTime;
 use crate::x509::ca::Issuer;
 use crate::x509::certificate::time;
@@ -110,8 +111,14 @@ impl<'a> CrlView<'a> {
 
     /// The serial numbers on it that this profile issues, in their order.
     pub fn serials(&self) -> impl Iterator<Item = Serial> {
+        self.revoked().map(|(serial, _)| serial)
+    }
+
+    /// The same with the reason of each.
+    pub fn revoked(&self) -> impl Iterator<Item = (Serial, Reason)> {
         let mut rest = self.entries;
-        core::iter::from_fn(move || entry(&mut rest).ok()).filter_map(Serial::from_der_integer)
+        core::iter::from_fn(move || entry(&mut rest).ok())
+            .filter_map(|(serial, reason)| Some((Serial::from_der_integer(serial)?, reason)))
     }
 }
 
@@ -163,12 +170,30 @@ fn number(octets: &[u8]) -> Result<u64, DerError> {
     Ok(octets.iter().fold(0, |n, octet| n << 8 | u64::from(*octet)))
 }
 
-/// Serial number of the next entry.
-fn entry<'a>(rest: &mut Reader<'a>) -> Result<&'a [u8], DerError> {
+/// Serial number and reason of the next entry.
+fn entry<'a>(rest: &mut Reader<'a>) -> Result<(&'a [u8], Reason), DerError> {
     let mut body = rest.sequence()?;
     let serial = body.positive_integer()?;
     time(&mut body)?;
-    body.optional(0x30)?;
+    let mut extensions = Reader::new(body.optional(0x30)?.unwrap_or_default());
     body.finish()?;
-    Ok(serial)
+    let mut reason = Reason::Unspecified;
+    while !extensions.is_empty() {
+        let mut extension = extensions.sequence()?;
+        let oid = extension.read(0x06)?;
+        let critical = extension.default_false()?;
+        let mut value = Reader::new(extension.read(0x04)?);
+        extension.finish()?;
+        match oid {
+            oid::REASON_CODE => {
+                let &[code] = value.read(0x0a)? else { return Err(DerError) };
+                value.finish()?;
+                reason = Reason::from_code(code).ok_or(DerError)?;
+            }
+            // As that of an indirect CRL, which is about other issuers' certificates.
+            _ if critical => return Err(DerError),
+            _ => {}
+        }
+    }
+    Ok((serial, reason))
 }
