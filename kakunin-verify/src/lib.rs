@@ -5,6 +5,8 @@ pub mod algorithms;
 pub mod anchor;
 mod cache;
 pub mod denied;
+#[cfg(feature = "feed")]
+pub mod feed;
 mod issuer;
 #[cfg(feature = "tower")]
 pub mod layer;

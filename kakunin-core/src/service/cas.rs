@@ -9,6 +9,7 @@ use event_listener::Event;
 use super::crl::Publisher;
 use super::deployment::Parts;
 use super::error::Error;
+use super::feed::Feed;
 use super::ledger::Ledger;
 use super::system::{self, CaRow};
 use crate::error::StoreError;
@@ -29,6 +30,8 @@ pub(super) struct Ca {
     /// How long that log is, for followers of it.
     pub(super) growth: Growth,
     pub(super) crls: Publisher,
+    /// What followers of it are given.
+    pub(super) feed: Feed,
 }
 
 /// The size of a log as far as it is durable, and a bell that rings when it grows.
@@ -184,5 +187,14 @@ pub(super) async fn open(
     let growth = Growth::default();
     growth.raise(log.size());
     let crls = Publisher::default();
-    Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log), growth, crls })
+    Ok(Ca {
+        root,
+        issuer,
+        tenant,
+        signer,
+        log: async_lock::Mutex::new(log),
+        growth,
+        feed: Feed::default(),
+        crls,
+    })
 }

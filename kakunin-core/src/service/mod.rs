@@ -10,7 +10,7 @@
 //! | `granting.rs` | lets a workload use its key at the provider |
 //! | `observe.rs` | takes events in, scores them |
 //! | `revoking.rs`, `tending.rs`, `inbox.rs`, `backoff.rs` | revokes, halts, holds, releases; tells key provider and people |
-//! | `crl/` | CRLs, as a follower of the revocation log |
+//! | `crl/`, `feed.rs` | CRLs, as a follower of the revocation log; the revocation feed |
 //! | `status.rs`, `view.rs` | a certificate by its serial; what verifiers of this process see |
 //! | `reading.rs` | the log as its owner reads it |
 //! | `keys.rs` | who may call the API |
@@ -31,6 +31,7 @@ mod deployment;
 mod draft;
 mod enrol;
 mod error;
+mod feed;
 mod genesis;
 mod granting;
 mod inbox;
@@ -96,6 +97,7 @@ struct Inner {
     place: Place,
     host: String,
     feed_verifier: String,
+    feed_key: feed::FeedKey,
     cas: cas::Cas,
     log_signer: Arc<dyn Signer>,
     token_secret: genesis::TokenSecret,

@@ -45,11 +45,7 @@ pub(super) fn keeps_entries(
 ///
 /// # Errors
 /// [`Regression`].
-pub(super) fn goes_forward(
-    last: &PublishedCrl,
-    number: u64,
-    cursor: u64,
-) -> Result<(), Regression> {
+pub(super) fn goes_forward(last: &PublishedCrl, number: u64, cursor: u64) -> Result<(), Regression> {
     if number <= last.number {
         return Err(Regression::Number);
     }
