@@ -8,6 +8,8 @@ pub const HEADER_PREFIX: &str = "X-Kakunin-";
 pub const KEY_PREFIX: &str = "kak_";
 /// What a key binding begins with: the current key's word for the next one.
 pub const KEY_BINDING_LABEL: &str = "kakunin-key-binding";
+/// What the feed key's statement about a snapshot of revocations begins with.
+pub const SNAPSHOT_LABEL: &str = "kakunin-revocation-snapshot/1";
 /// Prefix of join tokens.
 pub const JOIN_TOKEN_PREFIX: &str = "kjt_";
 /// Namespace of the URNs that name agents outside SPIFFE.

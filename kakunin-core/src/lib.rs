@@ -5,6 +5,8 @@ pub mod brand;
 pub mod crypto;
 pub mod error;
 pub mod event;
+#[cfg(feature = "feed")]
+pub mod feed;
 pub mod id;
 pub mod key;
 #[cfg(not(target_family = "wasm"))]

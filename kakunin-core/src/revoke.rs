@@ -49,6 +49,22 @@ impl Reason {
             Self::PrivilegeWithdrawn => 9,
         }
     }
+
+    /// The reason with this code; `None` for one that RFC 5280 does not have, or that only deltas do.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Unspecified,
+            1 => Self::KeyCompromise,
+            2 => Self::CaCompromise,
+            3 => Self::AffiliationChanged,
+            4 => Self::Superseded,
+            5 => Self::CessationOfOperation,
+            6 => Self::CertificateHold,
+            9 => Self::PrivilegeWithdrawn,
+            _ => return None,
+        })
+    }
 }
 
 /// Who or what took the identity away; each maps to one [`Reason`].

@@ -10,8 +10,6 @@ use crate::key::{KeyAlgorithm, Spki};
 use crate::x509::oid;
 
 const ED25519: u8 = 1;
-/// Type of cosignatures with a time (c2sp.org/tlog-cosignature).
-const ED25519_COSIGNATURE: u8 = 4;
 /// Most octets of a note that is looked at.
 pub const MAX_NOTE_LEN: usize = 64 * 1024;
 const MAX_SIGNATURES: usize = 64;
@@ -49,12 +47,7 @@ impl NoteError {
 
 /// A key that signs notes: its name, and its Ed25519 public key.
 #[derive(Debug)]
-pub struct VerifierKey {
-    name: String,
-    id: [u8; 4],
-    octets: [u8; 32],
-    key: PublicKey,
-}
+pub struct VerifierKey(NamedKey);
 
 impl VerifierKey {
     /// Names an Ed25519 key.
@@ -62,6 +55,61 @@ impl VerifierKey {
     /// # Errors
     /// [`NoteError::Key`] if the name has spaces or `+`, or the key is not Ed25519.
     pub fn new(name: &str, spki: &Spki) -> Result<Self, NoteError> {
+        NamedKey::new(ED25519, name, spki).map(Self)
+    }
+
+    /// Parses `name+hash+key`.
+    ///
+    /// # Errors
+    /// [`NoteError::Key`].
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        NamedKey::parse(ED25519, text).map(Self)
+    }
+
+    /// Name of the key.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The signature line over a text, from the 64 octets of its Ed25519 signature.
+    #[must_use]
+    pub fn signature_line(&self, signature: &[u8]) -> String {
+        self.0.line(signature)
+    }
+
+    /// The text of a note that this key signed.
+    ///
+    /// # Errors
+    /// [`NoteError`]; signatures by other keys are passed over.
+    pub fn open<'n>(&self, note: &'n str) -> Result<&'n str, NoteError> {
+        let (text, signatures) = self.0.signatures(note)?;
+        for signature in signatures {
+            self.0.key.verify(text.as_bytes(), &signature).map_err(|_| NoteError::Forged)?;
+        }
+        Ok(text)
+    }
+}
+
+/// `name+hash+key`
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An Ed25519 key under a name, for signatures of one type.
+#[derive(Debug)]
+pub(super) struct NamedKey {
+    kind: u8,
+    name: String,
+    id: [u8; 4],
+    octets: [u8; 32],
+    pub(super) key: PublicKey,
+}
+
+impl NamedKey {
+    pub(super) fn new(kind: u8, name: &str, spki: &Spki) -> Result<Self, NoteError> {
         let name_fits = !name.is_empty()
             && !name.contains('+')
             && !name.chars().any(|c| c.is_whitespace() || c.is_control());
@@ -70,72 +118,53 @@ impl VerifierKey {
             _ => return Err(NoteError::Key),
         };
         let key = PublicKey::parse(spki).map_err(|_| NoteError::Key)?;
-        Ok(Self { name: name.to_owned(), id: key_id(name, ED25519, &octets), octets, key })
+        Ok(Self { kind, name: name.to_owned(), id: key_id(name, kind, &octets), octets, key })
     }
 
-    /// The verifier key under which the same Ed25519 key cosigns checkpoints with a time.
-    #[must_use]
-    pub fn as_cosigner(&self) -> String {
-        let id = key_id(&self.name, ED25519_COSIGNATURE, &self.octets);
-        let key = [&[ED25519_COSIGNATURE], self.octets.as_slice()].concat();
-        format!("{}+{}+{}", self.name, crate::id::hex_encode(&id), Base64::encode_string(&key))
-    }
-
-    /// Parses `name+hash+key`.
-    ///
-    /// # Errors
-    /// [`NoteError::Key`].
-    pub fn parse(text: &str) -> Result<Self, NoteError> {
+    pub(super) fn parse(kind: u8, text: &str) -> Result<Self, NoteError> {
         // The base64 of the key may hold a `+` itself.
         let mut parts = text.trim_end_matches('\n').splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(NoteError::Key);
         };
         let key = match Base64::decode_vec(key).as_deref() {
-            Ok([ED25519, octets @ ..]) if octets.len() == 32 => Self::new(name, &spki_of(octets)?)?,
+            Ok([found, octets @ ..]) if *found == kind && octets.len() == 32 => {
+                Self::new(kind, name, &spki_of(octets)?)?
+            }
             _ => return Err(NoteError::Key),
         };
         if crate::id::hex_encode(&key.id) == id { Ok(key) } else { Err(NoteError::Key) }
     }
 
-    /// Name of the key.
-    #[must_use]
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The signature line over a text, from the 64 octets of its Ed25519 signature.
-    #[must_use]
-    pub fn signature_line(&self, signature: &[u8]) -> String {
+    pub(super) fn line(&self, signature: &[u8]) -> String {
         let blob: Vec<u8> = self.id.iter().chain(signature).copied().collect();
         format!("\u{2014} {} {}\n", self.name, Base64::encode_string(&blob))
     }
 
-    /// The text of a note that this key signed.
-    ///
-    /// # Errors
-    /// [`NoteError`]; signatures by other keys are passed over.
-    pub fn open<'n>(&self, note: &'n str) -> Result<&'n str, NoteError> {
+    /// The text of a note, and what stands there as signatures of this key, at least one.
+    pub(super) fn signatures<'n>(&self, note: &'n str) -> Result<(&'n str, Vec<Vec<u8>>), NoteError> {
         let (text, lines) = split(note)?;
-        let mut found = false;
+        let mut found = Vec::new();
         for (count, line) in lines.lines().enumerate() {
             let (name, id, signature) = parse_line(line).ok_or(NoteError::Malformed)?;
             if count >= MAX_SIGNATURES {
                 return Err(NoteError::Malformed);
             }
             if name == self.name && id == self.id {
-                self.key.verify(text.as_bytes(), &signature).map_err(|_| NoteError::Forged)?;
-                found = true;
+                found.push(signature);
             }
         }
-        if found { Ok(text) } else { Err(NoteError::Unsigned) }
+        if found.is_empty() { Err(NoteError::Unsigned) } else { Ok((text, found)) }
     }
 }
 
-/// `name+hash+key`
-impl fmt::Display for VerifierKey {
+impl fmt::Display for NamedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let blob: Vec<u8> = core::iter::once(ED25519).chain(self.octets).collect();
+        let blob: Vec<u8> = core::iter::once(self.kind).chain(self.octets).collect();
         write!(f, "{}+{}+{}", self.name, crate::id::hex_encode(&self.id), Base64::encode_string(&blob))
     }
 }
@@ -172,23 +201,8 @@ fn key_id(name: &str, kind: u8, octets: &[u8; 32]) -> [u8; 4] {
     [a, b, c, d]
 }
 
-fn spki_of(octets: &[u8]) -> Result<Spki, NoteError> {
+pub(super) fn spki_of(octets: &[u8]) -> Result<Spki, NoteError> {
     let mut w = crate::x509::der::Writer::new();
     w.sequence(|s| _ = s.raw(oid::ED25519_IDENTIFIER).bit_string(octets));
     Spki::from_der(&w.into_bytes()).map_err(|_| NoteError::Key)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cosigner_is_named_as_c2sp_says() {
-        let octets: [u8; 32] =
-            crate::id::hex_decode("29acbae141bccaf0b22e1a94d34d0bc7361e526d0bfe12c89794bc9322966dd7")
-                .unwrap();
-        let key = VerifierKey::new("witness.example/w1", &spki_of(&octets).unwrap()).unwrap();
-        let expected = "witness.example/w1+20324abe+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X";
-        assert_eq!(key.as_cosigner(), expected);
-    }
 }

@@ -8,6 +8,7 @@ use event_listener::Event;
 
 use super::deployment::Parts;
 use super::error::Error;
+use super::feed::Feed;
 use super::ledger::Ledger;
 use super::system::{self, CaRow};
 use crate::error::StoreError;
@@ -27,6 +28,8 @@ pub(super) struct Ca {
     pub(super) log: async_lock::Mutex<Ledger>,
     /// How long that log is, for followers of it.
     pub(super) growth: Growth,
+    /// What followers of it are given.
+    pub(super) feed: Feed,
 }
 
 /// The size of a log as far as it is durable, and a bell that rings when it grows.
@@ -181,5 +184,5 @@ pub(super) async fn open(
     let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));
     let growth = Growth::default();
     growth.raise(log.size());
-    Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log), growth })
+    Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log), growth, feed: Feed::default() })
 }

@@ -180,13 +180,8 @@ impl Inner {
         let facts = certificate.facts;
         let conclude = move |draft: &mut Draft<'_>| {
             let reinstates = concluded.unchanged(draft, stood)?.row.agent.state == AgentState::Suspended;
-            let issued = Control::CertificateIssued {
-                facts,
-                certificate: der,
-                reinstates,
-                constraints,
-                renewal,
-            };
+            let issued =
+                Control::CertificateIssued { facts, certificate: der, reinstates, constraints, renewal };
             concluded.conclude(draft, facts, issued, reinstates)
         };
         if let Err(error) = self.decide(&order.tenant, order.by.clone(), conclude).await {
@@ -227,8 +222,15 @@ impl Inner {
             let standing = inner.standing_of(entry, draft.time);
             let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
             let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
-            let prepared =
-                issue::prepare(&ca.issuer, &inner.place, &entry.row.agent, &spki, profile, serial, draft.time)?;
+            let prepared = issue::prepare(
+                &ca.issuer,
+                &inner.place,
+                &entry.row.agent,
+                &spki,
+                profile,
+                serial,
+                draft.time,
+            )?;
             let facts = *prepared.facts();
             let constraints = entry.row.agent.spec.constraints.clone();
             inner.bound.claim(spki.key_id(), agent)?;

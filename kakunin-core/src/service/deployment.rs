@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::bound::BoundKeys;
 use super::cas::Cas;
 use super::error::Error;
+use super::feed::FeedKey;
 use super::genesis::{self, TokenSecret};
 use super::keys::ApiKeys;
-use super::ledger::Ledger;
+use super::ledger::{self, Ledger};
 use super::publish::Crls;
 use super::status::Serials;
 use super::system;
@@ -20,6 +21,8 @@ use crate::event::{ShortName, TokenKey};
 use crate::id::{Entropy, SystemEntropy, TenantId, TrustDomain};
 use crate::issue::Place;
 use crate::key::{KeyAlgorithm, KeyProvider};
+use crate::log::cosignature::CosignerKey;
+use crate::log::note::VerifierKey;
 use crate::log::record::Control;
 use crate::log::sink::{AuditSink, LogId};
 use crate::revoke::{LiveRevocations, RevocationStore};
@@ -219,6 +222,10 @@ impl Inner {
         genesis::tokens_of(&self.token_secret, tenant)
     }
 
+    pub(super) fn log_key(&self, log: &LogId) -> Result<VerifierKey, Error> {
+        Ok(VerifierKey::new(&ledger::origin(&self.host, log), self.log_signer.public_key())?)
+    }
+
     pub(super) async fn ledger(&self, log: LogId) -> Result<Ledger, Error> {
         Ledger::open(log, &self.host, self.log_signer.clone(), &*self.parts.sink).await
     }
@@ -289,8 +296,8 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
     if system.key().to_string() != log_verifier {
         return Err(Error::Deployment("the log key is not the one that began the log".into()));
     }
-    // Before anybody trusts it: the key is there.
-    parts.log_keys.open(&feed_key).await?;
+    let feed_signer = parts.log_keys.open(&feed_key).await?;
+    let feed_key = FeedKey::new(CosignerKey::parse(&feed_verifier)?, feed_signer)?;
     let cas = Cas::load(&parts, &host, &log_signer).await?;
     let arc = Oids::parse(&arc).map_err(|e| Error::Deployment(e.to_string()))?;
     let token_secret = TokenSecret(genesis::vault_seed(&parts, parts.clock.now()).await?);
@@ -299,6 +306,7 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         place: Place { trust_domain, public_url, arc },
         host,
         feed_verifier,
+        feed_key,
         cas,
         log_signer,
         token_secret,

@@ -8,9 +8,10 @@ use super::ledger::Ledger;
 use super::system;
 use crate::error::StoreError;
 use crate::event::TokenKey;
+use crate::feed::feed_name;
 use crate::id::{Serial, TenantId, uuid_v7};
 use crate::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, Signer};
-use crate::log::note::VerifierKey;
+use crate::log::cosignature::CosignerKey;
 use crate::log::record::{CaRole, Control, Record};
 use crate::log::sink::LogId;
 use crate::state::{Change, Kind};
@@ -50,7 +51,7 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
         arc: config.arc.clone(),
         log_key: log.0,
         log_verifier: system.key().to_string(),
-        feed_verifier: VerifierKey::new(&format!("{host}/feed"), feed.1.public_key())?.as_cosigner(),
+        feed_verifier: CosignerKey::new(&feed_name(&host), feed.1.public_key())?.to_string(),
         feed_key: feed.0,
     }];
     controls.extend(cas);

@@ -137,6 +137,6 @@ impl Ledger {
 }
 
 /// Origin of a log's checkpoints: `<host>/<log>/1`, the epoch being the first.
-fn origin(host: &str, log: &LogId) -> String {
+pub(super) fn origin(host: &str, log: &LogId) -> String {
     format!("{host}/{log}/1")
 }

@@ -9,7 +9,7 @@
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
 //! | `observe.rs` | takes events in, scores them |
 //! | `revoking.rs`, `tending.rs`, `inbox.rs` | revokes, halts, holds, releases; tells key provider and people |
-//! | `publish.rs`, `status.rs` | CRLs and chain; a certificate by its serial |
+//! | `publish.rs`, `feed.rs`, `status.rs` | CRLs and chain; the revocation feed; a certificate by its serial |
 //! | `reading.rs` | the log as its owner reads it |
 //! | `keys.rs` | who may call the API |
 //! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
@@ -27,6 +27,7 @@ mod deployment;
 mod draft;
 mod enrol;
 mod error;
+mod feed;
 mod genesis;
 mod inbox;
 mod keys;
@@ -91,6 +92,7 @@ struct Inner {
     place: Place,
     host: String,
     feed_verifier: String,
+    feed_key: feed::FeedKey,
     cas: cas::Cas,
     log_signer: Arc<dyn Signer>,
     token_secret: genesis::TokenSecret,

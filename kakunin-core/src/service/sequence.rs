@@ -21,8 +21,7 @@ const MAX_BATCH: usize = 4_000;
 /// Records of a decision that is not about events, at the most about.
 const RECORDS: usize = 4;
 
-const OUTCOME_UNKNOWN: &str =
-    "the call that was writing this was dropped; see whether it was done, or send it again with its stream number";
+const OUTCOME_UNKNOWN: &str = "the call that was writing this was dropped; see whether it was done, or send it again with its stream number";
 
 /// One caller's decision.
 pub(super) struct Job {

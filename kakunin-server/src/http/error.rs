@@ -10,7 +10,6 @@ use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-
 /// Why a request was not done.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
