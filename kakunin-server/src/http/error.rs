@@ -10,7 +10,6 @@ use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-
 /// Why a request was not done.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
@@ -90,6 +89,14 @@ impl ApiError {
     pub(crate) const fn at_gateway(mut self) -> Self {
         self.gateway = true;
         self
+    }
+
+    /// The same refusal, for gateways that know 401 and 403 and take other refusals for faults of ours.
+    pub(crate) fn at_forward_auth(mut self) -> Self {
+        if self.status.is_client_error() && self.status != StatusCode::UNAUTHORIZED {
+            self.status = StatusCode::FORBIDDEN;
+        }
+        self.at_gateway()
     }
 
     pub(crate) fn render(&self, request_id: &str, problem: bool) -> Response {
