@@ -1,13 +1,15 @@
 //! How `kakunin serve` is configured: a TOML file, overridden by the environment, overridden by flags.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::Args;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_kms::url::KeyUrlError;
-use kakunin_server::http::{ApiOptions, DEFAULT_KEY_RATE, Network};
+use kakunin_server::http::{ApiOptions, DEFAULT_KEY_RATE, GatewayProxy, Network};
 use kakunin_server::serve::{ServeOptions, Tls};
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
@@ -57,8 +59,13 @@ pub(crate) struct Serve {
     client_certificates: bool,
     /// Address or network of a proxy whose word about clients and their certificates is taken.
     #[arg(long, env = "KAKUNIN_TRUSTED_PROXY", value_delimiter = ',')]
-    #[serde(deserialize_with = "networks")]
+    #[serde(deserialize_with = "parsed")]
     trusted_proxy: Vec<Network>,
+    /// Gateway that asks before it passes requests on, and how it hands over certificates: `ADDRESS=nginx`, or
+    /// caddy, envoy, haproxy, rfc9440, traefik; `:FIELD` after it names another field than is usual.
+    #[arg(long, env = "KAKUNIN_GATEWAY", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed")]
+    gateway: Vec<GatewayProxy>,
     /// Requests a second that one API key may make [default: 2000].
     #[arg(long, env = "KAKUNIN_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
@@ -108,7 +115,7 @@ pub(crate) enum ConfigError {
     NoTls,
 }
 
-fn networks<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Network>, D::Error> {
+fn parsed<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
     let texts = Vec::<String>::deserialize(d)?;
     texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }
@@ -138,6 +145,7 @@ impl Serve {
             tls,
             api: ApiOptions {
                 trusted_proxies: all.trusted_proxy,
+                gateways: all.gateway,
                 insecure_serial_only: all.insecure_serial_only,
                 key_rate: all.key_rate.unwrap_or(DEFAULT_KEY_RATE),
             },
@@ -174,6 +182,7 @@ impl Serve {
             } else {
                 self.trusted_proxy
             },
+            gateway: if self.gateway.is_empty() { file.gateway } else { self.gateway },
             key_rate: self.key_rate.or(file.key_rate),
             log_level: self.log_level.or(file.log_level),
             log_json: self.log_json || file.log_json,

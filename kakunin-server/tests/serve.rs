@@ -79,6 +79,8 @@ fn a_file_is_overridden_by_the_environment_and_that_by_flags() {
     assert!(refused(&["serve", "--config", &file]).contains("unknown field `port`"));
     write("trusted-proxy = [\"10.0.0.0/99\"]");
     assert!(refused(&["serve", "--config", &file]).contains("10.0.0.0/8"));
+    write("gateway = [\"10.0.0.5=apache\"]");
+    assert!(refused(&["serve", "--config", &file]).contains("10.1.2.3=nginx"));
     assert!(refused(&["serve", "--config", &at("none")]).contains("cannot read"));
     assert!(refused(&["serve"]).contains("--data"));
     assert!(refused(&["serve", "--data", &at("d"), "--tls-cert", "x"]).contains("go together"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::{Clock, UnixTime};
 
+use super::gateway::GatewayProxy;
 use super::limits::{DEFAULT_KEY_RATE, Limits};
 use super::peer::Network;
 use super::verify::Cards;
@@ -15,6 +16,8 @@ use super::verify::Cards;
 pub struct ApiOptions {
     /// Proxies whose word about clients and their certificates is taken.
     pub trusted_proxies: Vec<Network>,
+    /// Gateways that ask for those who connect to them, and how they hand over certificates.
+    pub gateways: Vec<GatewayProxy>,
     /// Whether the gateway check takes a bare serial number for an identity, which proves nothing.
     pub insecure_serial_only: bool,
     /// Requests a second of one key.
@@ -23,7 +26,12 @@ pub struct ApiOptions {
 
 impl Default for ApiOptions {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), insecure_serial_only: false, key_rate: DEFAULT_KEY_RATE }
+        Self {
+            trusted_proxies: Vec::new(),
+            gateways: Vec::new(),
+            insecure_serial_only: false,
+            key_rate: DEFAULT_KEY_RATE,
+        }
     }
 }
 

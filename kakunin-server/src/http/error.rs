@@ -91,6 +91,14 @@ impl ApiError {
         self
     }
 
+    /// The same refusal, for gateways that know 401 and 403 and take other refusals for faults of ours.
+    pub(crate) fn at_forward_auth(mut self) -> Self {
+        if self.status.is_client_error() && self.status != StatusCode::UNAUTHORIZED {
+            self.status = StatusCode::FORBIDDEN;
+        }
+        self.at_gateway()
+    }
+
     pub(crate) fn render(&self, request_id: &str, problem: bool) -> Response {
         let title = self.status.canonical_reason().unwrap_or("error");
         let (kind, body) = if problem {

@@ -69,7 +69,7 @@ fn routers_own(response: &Response) -> Option<ApiError> {
 }
 
 fn is_gateway(request: &Request) -> bool {
-    request.uri().path().ends_with("/gateway/check")
+    request.uri().path().starts_with("/api/v1/gateway/")
 }
 
 // The panic is in the log already.

@@ -6,7 +6,7 @@
 //! | `agents.rs`, `certificates.rs`, `orders.rs`, `agent_body.rs` | agents and their certificates |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
-//! | `gateway.rs` | the check of one request |
+//! | `gateway/` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
 //! | `auth.rs`, `peer.rs`, `limits.rs`, `dialect.rs` | who calls, how often, and what it can read |
@@ -45,6 +45,7 @@ mod subjects;
 mod verify;
 
 pub use app::ApiOptions;
+pub use gateway::{GatewayProxy, GatewayProxyError};
 pub use limits::DEFAULT_KEY_RATE;
 pub use openapi::document as openapi;
 pub use peer::{Network, NetworkError};

@@ -20,7 +20,7 @@ use super::{
         certificates::certify, certificates::renew, orders::halt, orders::sign,
         certificates::revoke, certificates::hold, certificates::release,
         events::create, events::batch, events::list, risk::risk, risk::notifications,
-        gateway::check, audit::log,
+        gateway::check::check, gateway::forward::authorize, audit::log,
         access::create_tenant, access::create_key, access::list_keys, access::revoke_key,
         verify::verify, message::verify, pki::full, pki::chain_crls, pki::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
         health::live, health::ready, health::metrics,

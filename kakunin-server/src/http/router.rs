@@ -7,7 +7,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{any, delete, get, post};
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::Clock;
 
@@ -50,7 +50,10 @@ pub fn router(
         .route("/events/batch", post(events::batch))
         .route("/notifications", get(risk::notifications))
         .route("/audit-log", get(audit::log))
-        .route("/gateway/check", post(gateway::check))
+        .route("/gateway/check", post(gateway::check::check))
+        .route("/gateway/auth", any(gateway::forward::authorize))
+        .route("/gateway/auth/", any(gateway::forward::authorize))
+        .route("/gateway/auth/{*path}", any(gateway::forward::authorize))
         .route("/tenants", post(access::create_tenant))
         .route("/api-keys", get(access::list_keys).post(access::create_key))
         .route("/api-keys/{id}", delete(access::revoke_key))

@@ -10,8 +10,12 @@ use crate::denied::{Code, Denied};
 pub const CERTIFICATE_HEADER: &str = "x-kakunin-certificate";
 /// In which a serial number is named, which proves nothing.
 pub const SERIAL_HEADER: &str = "x-kakunin-cert-serial";
+/// In which a gateway is told whose request it passes on.
+pub const SPIFFE_ID_HEADER: &str = "x-kakunin-spiffe-id";
+/// In which a gateway says what an agent wants to do, `verb:resource`.
+pub const ACTION_HEADER: &str = "x-kakunin-action";
 /// Most certificates in one field.
-const MAX_CERTIFICATES: usize = 4;
+pub(super) const MAX_CERTIFICATES: usize = 4;
 
 /// Parses `:base64:`, or a list of them: the DER of each, leaf first.
 ///

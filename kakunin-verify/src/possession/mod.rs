@@ -14,14 +14,20 @@
 //! received text is what RFC 9421, 2.3 would serialize again, and is put into the signature base as it is.
 
 mod certificates;
+mod encodings;
 mod fields;
 mod nonces;
 mod sign;
+mod xfcc;
 
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::time::{SECOND, UnixTime};
 
-pub use certificates::{CERTIFICATE_HEADER, SERIAL_HEADER, parse_certificates, write_certificates};
+pub use certificates::{
+    ACTION_HEADER, CERTIFICATE_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER, parse_certificates,
+    write_certificates,
+};
+pub use encodings::CertificateEncoding;
 pub use nonces::Nonces;
 pub use sign::RequestToSign;
 

@@ -1,7 +1,4 @@
-//! The check of one request of an agent: who it is, proved, and whether its certificate allows the action.
-//!
-//! The answer is given once the decision has its place in the tenant's log (principle 7), so an agent
-//! that reports nothing is seen by what it is refused.
+//! The check by which whoever asks names the action in a body: an agent itself, or a gateway with an API key.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, OriginalUri, Request, State};
@@ -11,47 +8,22 @@ use base64ct::{Base64, Encoding};
 use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
 use kakunin_core::id::Serial;
 use kakunin_core::scope::Action;
-use kakunin_core::service::{EventStatus, Kakunin};
-use kakunin_core::time::{DAY, UnixTime};
+use kakunin_core::time::DAY;
 use kakunin_verify::denied::Code;
 use kakunin_verify::layer::Presented;
-use kakunin_verify::possession::{Nonces, SERIAL_HEADER};
-use kakunin_verify::{Denied, SetupError, TrustAnchor, VerifiedAgent, Verifier};
-use quick_cache::sync::Cache;
+use kakunin_verify::possession::SERIAL_HEADER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::app::App;
-use super::auth::Caller;
-use super::error::{ApiError, ErrorBody};
-use super::json::{self, Data};
-use super::peer::{Peer, client_address, from_proxy};
-use super::schema::ActionText;
-
-/// What the check needs beside the deployment.
-#[derive(Debug)]
-pub(crate) struct Gateway {
-    verifier: Verifier,
-    nonces: Nonces,
-    /// The day on which the owner of a serial number was told that somebody else uses it.
-    alerted: Cache<Serial, u64>,
-}
-
-impl Gateway {
-    pub(crate) fn new(kakunin: &Kakunin, now: UnixTime) -> Result<Self, SetupError> {
-        let place = kakunin.place();
-        let mut builder = Verifier::builder(kakunin.revocations()).arc(place.arc.clone());
-        for root in kakunin.roots() {
-            builder = builder.anchor(TrustAnchor::new(root.as_der(), place.trust_domain.clone())?);
-        }
-        for ca in kakunin.authorities() {
-            builder = builder.issuer(ca.issuer.as_der());
-        }
-        let verifier = builder.build(now)?;
-        Ok(Self { verifier, nonces: Nonces::default(), alerted: Cache::new(16_384) })
-    }
-}
+use super::decision::{Identified, decide, refusal};
+use crate::http::agent_body::text_of;
+use crate::http::app::App;
+use crate::http::auth::Caller;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::json::{self, Data};
+use crate::http::peer::{Peer, client_address, from_proxy};
+use crate::http::schema::ActionText;
 
 /// What is asked. The agent shows itself by its TLS client certificate, or by `x-kakunin-certificate` with
 /// an RFC 9421 signature in the fields of this request, or of the request that a gateway passes on.
@@ -63,7 +35,7 @@ pub(crate) struct CheckBody {
     action: String,
     /// The agent's request, when a gateway asks on its behalf; such a gateway needs a key of role
     /// `reporter`.
-    #[serde(default, deserialize_with = "super::json::object::optional")]
+    #[serde(default, deserialize_with = "crate::http::json::object::optional")]
     request: Option<AskedRequest>,
     #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
     tool: Option<String>,
@@ -85,7 +57,7 @@ pub(crate) struct AskedRequest {
     /// Its fields; those that matter are `x-kakunin-certificate`, `signature-input`, `signature`,
     /// and, from a configured proxy, `client-cert`.
     #[schema(value_type = Object)]
-    headers: super::json::Free,
+    headers: json::Free,
 }
 
 /// A permission.
@@ -103,12 +75,6 @@ pub(crate) struct CheckAnswer {
     /// Index of the decision in the tenant's log.
     event_id: Option<String>,
     expires_at: String,
-}
-
-/// Who asks, and whether it was shown.
-struct Identified {
-    agent: VerifiedAgent,
-    attribution: Attribution,
 }
 
 /// Whether an agent may do what it asks for. Only 200 is yes.
@@ -138,13 +104,7 @@ pub(crate) async fn check(
     let who = asked.identify(&app).await?;
     app.limits.agent(who.agent.serial())?;
     let event = event(&who, &body)?;
-    let now = app.now();
-    let permission = who.agent.authorize(&body.action, now);
-    if permission.as_ref().is_err_and(|denied| is_gone(denied.kind())) {
-        app.limits.gone(who.agent.serial())?;
-    }
-    let recorded = record(&app, &who, event, permission.as_ref().err()).await?;
-    permission.map_err(|denied| refusal(&denied))?;
+    let recorded = decide(&app, &who, &body.action, event).await?;
     Ok(Data {
         data: CheckAnswer {
             decision: "allow".to_owned(),
@@ -153,7 +113,7 @@ pub(crate) async fn check(
             certificate_serial: who.agent.serial().to_string(),
             spiffe_id: who.agent.spiffe_id().to_owned(),
             action: body.action,
-            attribution: super::agent_body::text_of(&who.attribution),
+            attribution: text_of(&who.attribution),
             event_id: recorded.map(|index| index.to_string()),
             expires_at: who.agent.not_after().to_string(),
         },
@@ -274,10 +234,6 @@ impl Asked {
     }
 }
 
-const fn is_gone(code: Code) -> bool {
-    matches!(code, Code::AgentRevoked | Code::AgentExpired | Code::AgentInactive)
-}
-
 const fn suspicious(code: Code) -> bool {
     matches!(code, Code::PossessionMissing | Code::PossessionInvalid | Code::PossessionReplayed)
 }
@@ -333,34 +289,4 @@ fn event(who: &Identified, body: &CheckBody) -> Result<Option<Event>, ApiError> 
     event.correlation = short(&body.correlation)?;
     event.session = body.session_id.clone().map(Name::try_from).transpose().map_err(invalid)?;
     Ok(Some(event))
-}
-
-/// Puts the decision on record, in the agent's own tenant. An event that takes the identity away, or finds
-/// it gone, turns a permission into a refusal.
-async fn record(
-    app: &App,
-    who: &Identified,
-    event: Option<Event>,
-    denied: Option<&Denied>,
-) -> Result<Option<u64>, ApiError> {
-    let Some(mut event) = event else { return Ok(None) };
-    if let Some(denied) = denied {
-        event.outcome = Outcome::Denied;
-        event.out_of_scope = denied.kind() == Code::ScopeViolation;
-    }
-    let observed = app.kakunin.observe(who.agent.tenant(), event).await;
-    let observed = observed.map_err(|error| ApiError::from(error).at_gateway())?;
-    if denied.is_none() && (observed.revoked || observed.status == EventStatus::NotAccepted) {
-        who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;
-    }
-    Ok(observed.index)
-}
-
-/// A refusal by the codes that gateways of this kind know.
-fn refusal(denied: &Denied) -> ApiError {
-    let code = match denied.kind() {
-        Code::CertificateMissing => "missing_cert_serial",
-        _ => denied.code(),
-    };
-    ApiError::gateway(denied.http_status(), code, denied.to_string())
 }

@@ -1,0 +1,94 @@
+//! What every form of the check shares: the verifier, the decision, and its record.
+
+use kakunin_core::event::{Attribution, Event, Outcome};
+use kakunin_core::id::Serial;
+use kakunin_core::service::{EventStatus, Kakunin};
+use kakunin_core::time::UnixTime;
+use kakunin_verify::denied::Code;
+use kakunin_verify::possession::Nonces;
+use kakunin_verify::{Denied, SetupError, TrustAnchor, VerifiedAgent, Verifier};
+use quick_cache::sync::Cache;
+
+use crate::http::app::App;
+use crate::http::error::ApiError;
+
+/// What the check needs beside the deployment.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(super) verifier: Verifier,
+    pub(super) nonces: Nonces,
+    /// The day on which the owner of a serial number was told that somebody else uses it.
+    pub(super) alerted: Cache<Serial, u64>,
+}
+
+impl Gateway {
+    pub(crate) fn new(kakunin: &Kakunin, now: UnixTime) -> Result<Self, SetupError> {
+        let place = kakunin.place();
+        let mut builder = Verifier::builder(kakunin.revocations()).arc(place.arc.clone());
+        for root in kakunin.roots() {
+            builder = builder.anchor(TrustAnchor::new(root.as_der(), place.trust_domain.clone())?);
+        }
+        for ca in kakunin.authorities() {
+            builder = builder.issuer(ca.issuer.as_der());
+        }
+        let verifier = builder.build(now)?;
+        Ok(Self { verifier, nonces: Nonces::default(), alerted: Cache::new(16_384) })
+    }
+}
+
+/// Who asks, and whether it was shown.
+pub(super) struct Identified {
+    pub(super) agent: VerifiedAgent,
+    pub(super) attribution: Attribution,
+}
+
+/// Decides whether the agent may do `action`, and puts that on record as `event`, if the action is one.
+/// Gives the index of the record.
+pub(super) async fn decide(
+    app: &App,
+    who: &Identified,
+    action: &str,
+    event: Option<Event>,
+) -> Result<Option<u64>, ApiError> {
+    let permission = who.agent.authorize(action, app.now());
+    if permission.as_ref().is_err_and(|denied| is_gone(denied.kind())) {
+        app.limits.gone(who.agent.serial())?;
+    }
+    let recorded = record(app, who, event, permission.as_ref().err()).await?;
+    permission.map_err(|denied| refusal(&denied))?;
+    Ok(recorded)
+}
+
+const fn is_gone(code: Code) -> bool {
+    matches!(code, Code::AgentRevoked | Code::AgentExpired | Code::AgentInactive)
+}
+
+/// Puts the decision on record, in the agent's own tenant. An event that takes the identity away, or finds
+/// it gone, turns a permission into a refusal.
+async fn record(
+    app: &App,
+    who: &Identified,
+    event: Option<Event>,
+    denied: Option<&Denied>,
+) -> Result<Option<u64>, ApiError> {
+    let Some(mut event) = event else { return Ok(None) };
+    if let Some(denied) = denied {
+        event.outcome = Outcome::Denied;
+        event.out_of_scope = denied.kind() == Code::ScopeViolation;
+    }
+    let observed = app.kakunin.observe(who.agent.tenant(), event).await;
+    let observed = observed.map_err(|error| ApiError::from(error).at_gateway())?;
+    if denied.is_none() && (observed.revoked || observed.status == EventStatus::NotAccepted) {
+        who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;
+    }
+    Ok(observed.index)
+}
+
+/// A refusal by the codes that gateways of this kind know.
+pub(super) fn refusal(denied: &Denied) -> ApiError {
+    let code = match denied.kind() {
+        Code::CertificateMissing => "missing_cert_serial",
+        _ => denied.code(),
+    };
+    ApiError::gateway(denied.http_status(), code, denied.to_string())
+}

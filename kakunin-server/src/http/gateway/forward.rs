@@ -1,0 +1,85 @@
+//! Forward authentication: a gateway that ended TLS asks, before it passes a request on, by header fields.
+//!
+//! nginx calls it `auth_request`, Caddy `forward_auth`, Traefik forwardAuth, Envoy `ext_authz`. The gateway
+//! needs not have verified the certificate: chain, standing and scope are looked at here. Its method, path and
+//! `Authorization` are the client's, and nobody's word.
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use kakunin_core::event::{Attribution, Event, Outcome};
+use kakunin_core::id::Serial;
+use kakunin_core::scope::Action;
+use kakunin_verify::possession::{ACTION_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER};
+
+use super::decision::{Identified, decide, refusal};
+use super::proxy::{GatewayProxy, one};
+use crate::http::app::App;
+use crate::http::error::{ApiError, ErrorBody};
+use crate::http::peer::client_address;
+
+/// Whether the agent, whose certificate a configured gateway hands over in its own field and form, may do what
+/// the gateway says that it asks for. 200 is yes, and has no content; any method and any path below will do.
+#[utoipa::path(
+    operation_id = "authorizeForwarded",
+    get, path = "/api/v1/gateway/auth", tag = "gateway", security(()),
+    params(("x-kakunin-action" = Option<String>, Header,
+        description = "What the agent wants to do, `verb:resource`, set by the gateway from its own configuration.")),
+    responses(
+        (status = 200, description = "It may, and that is on record.",
+            headers(("x-kakunin-cert-serial" = String), ("x-kakunin-spiffe-id" = String))),
+        (status = 401, description = "No certificate, or one that is not acceptable.", body = ErrorBody),
+        (status = 403, description = "It may not, or nobody configured the caller as a gateway.", body = ErrorBody),
+        (status = 503, description = "Nothing could be decided: no.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn authorize(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
+    let (parts, _) = request.into_parts();
+    answer(&app, &parts).await.map_err(ApiError::at_forward_auth)
+}
+
+async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
+    let options = &app.options;
+    let Some(gateway) = GatewayProxy::of(parts, &options.gateways, &options.trusted_proxies) else {
+        let sentence = "only gateways that the server's configuration names may ask; see --gateway";
+        return Err(ApiError::gateway(403, "gateway_unauthenticated", sentence));
+    };
+    let who = match identify(app, parts, &gateway) {
+        Ok(who) => who,
+        Err(error) => {
+            app.limits.nobody(client_address(parts, &options.trusted_proxies))?;
+            return Err(error);
+        }
+    };
+    app.limits.agent(who.agent.serial())?;
+    let action = one(&parts.headers, ACTION_HEADER)?.unwrap_or_default();
+    let event = action.parse::<Action>().ok().map(|action| {
+        let event = Event::new(*who.agent.serial(), action, Outcome::Ok);
+        Event { attribution: who.attribution, ..event }
+    });
+    decide(app, &who, action, event).await?;
+    Ok(named(&who).into_response())
+}
+
+/// The agent whose key the gateway saw used in the handshake.
+fn identify(app: &App, parts: &Parts, gateway: &GatewayProxy) -> Result<Identified, ApiError> {
+    let chain = gateway.certificates(&parts.headers)?;
+    let agent = app.gateway.verifier.identify(&chain, app.now()).map_err(|denied| refusal(&denied))?;
+    // Whoever reads that field behind us would take the request for another's.
+    let named = one(&parts.headers, SERIAL_HEADER)?.map(str::parse::<Serial>);
+    if named.is_some_and(|serial| serial.as_ref() != Ok(agent.serial())) {
+        let sentence = format!("`{SERIAL_HEADER}` is not that of the certificate; leave it out");
+        return Err(ApiError::gateway(401, "possession_invalid", sentence));
+    }
+    Ok(Identified { agent, attribution: Attribution::Possession })
+}
+
+/// For the gateway to pass on: who it is.
+fn named(who: &Identified) -> [(HeaderName, HeaderValue); 2] {
+    let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
+    [
+        (HeaderName::from_static(SERIAL_HEADER), value(&who.agent.serial().to_string())),
+        (HeaderName::from_static(SPIFFE_ID_HEADER), value(who.agent.spiffe_id())),
+    ]
+}

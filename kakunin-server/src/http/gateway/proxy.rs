@@ -1,0 +1,132 @@
+//! Gateways that ask for those who connect to them, and how each hands over their certificates.
+
+use std::str::FromStr;
+
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use kakunin_verify::possession::CertificateEncoding;
+
+use super::decision::refusal;
+use crate::http::error::ApiError;
+use crate::http::peer::{Network, NetworkError, from_proxy};
+
+const CHAIN_HEADER: &str = "client-cert-chain";
+
+/// A gateway, where it asks from, and the one field in the one form in which it hands certificates over.
+///
+/// ```
+/// use kakunin_server::http::GatewayProxy;
+///
+/// assert!("10.0.0.5=nginx".parse::<GatewayProxy>().is_ok());
+/// assert!("10.0.1.0/24=haproxy:x-agent-cert".parse::<GatewayProxy>().is_ok());
+/// assert!("10.0.0.5=any".parse::<GatewayProxy>().is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayProxy {
+    network: Network,
+    encoding: CertificateEncoding,
+    header: HeaderName,
+}
+
+/// Not a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayProxyError {
+    /// No `=`, or no known form after it.
+    #[error(
+        "not a gateway: write `10.1.2.3=nginx`, or caddy, envoy, haproxy, rfc9440 or traefik, and `:FIELD` after it for another field"
+    )]
+    Form,
+    /// What stands before the `=` is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// What stands after the `:` is no field name.
+    #[error("not a header field: write its name in lower case, such as `x-client-cert`")]
+    Header,
+}
+
+impl FromStr for GatewayProxy {
+    type Err = GatewayProxyError;
+
+    fn from_str(text: &str) -> Result<Self, GatewayProxyError> {
+        let (network, form) = text.split_once('=').ok_or(GatewayProxyError::Form)?;
+        let (form, header) = form.split_once(':').map_or((form, None), |(form, header)| (form, Some(header)));
+        let (encoding, usual) = match form {
+            "caddy" | "haproxy" => (CertificateEncoding::Base64, "x-client-cert"),
+            "envoy" => (CertificateEncoding::Xfcc, "x-forwarded-client-cert"),
+            "nginx" => (CertificateEncoding::UrlPem, "x-client-cert"),
+            "rfc9440" => (CertificateEncoding::ByteSequence, "client-cert"),
+            "traefik" => (CertificateEncoding::Base64List, "x-forwarded-tls-client-cert"),
+            _ => return Err(GatewayProxyError::Form),
+        };
+        let header = HeaderName::from_lowercase(header.unwrap_or(usual).as_bytes());
+        let header = header.map_err(|_| GatewayProxyError::Header)?;
+        Ok(Self { network: network.parse()?, encoding, header })
+    }
+}
+
+impl GatewayProxy {
+    /// The gateway that a request comes from: the first of those that are configured, or a trusted proxy,
+    /// which speaks RFC 9440.
+    pub(super) fn of(parts: &Parts, gateways: &[Self], proxies: &[Network]) -> Option<Self> {
+        let known = gateways.iter().find(|gateway| from_proxy(parts, &[gateway.network]));
+        known.cloned().or_else(|| {
+            let network = proxies.iter().copied().find(|proxy| from_proxy(parts, &[*proxy]))?;
+            let header = HeaderName::from_static("client-cert");
+            Some(Self { network, encoding: CertificateEncoding::ByteSequence, header })
+        })
+    }
+
+    /// The certificates that it hands over, leaf first.
+    pub(super) fn certificates(&self, headers: &HeaderMap) -> Result<Vec<Vec<u8>>, ApiError> {
+        let field = one(headers, self.header.as_str())?.unwrap_or_default();
+        let mut chain = self.encoding.read(field).map_err(|denied| refusal(&denied))?;
+        if self.encoding == CertificateEncoding::ByteSequence {
+            if chain.len() != 1 {
+                return Err(repeated(self.header.as_str()));
+            }
+            if let Some(rest) = one(headers, CHAIN_HEADER)? {
+                chain.extend(self.encoding.read(rest).map_err(|denied| refusal(&denied))?);
+            }
+        }
+        Ok(chain)
+    }
+}
+
+/// The one value of a field: two could be read differently by others.
+pub(super) fn one<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| repeated(name)),
+        (Some(_), Some(_)) => Err(repeated(name)),
+    }
+}
+
+fn repeated(name: &str) -> ApiError {
+    let sentence = format!("`{name}` has to come once, in visible ASCII characters");
+    ApiError::gateway(401, "headers_invalid", sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_is_a_network_and_a_form() {
+        let read = |text: &str| text.parse::<GatewayProxy>();
+        let envoy = read("fd00::/8=envoy").unwrap();
+        assert_eq!(
+            (envoy.encoding, envoy.header.as_str()),
+            (CertificateEncoding::Xfcc, "x-forwarded-client-cert")
+        );
+        assert_eq!(read("10.0.0.1=nginx:x-a").unwrap().header.as_str(), "x-a");
+        for bad in ["", "nginx", "10.0.0.1", "10.0.0.1=", "10.0.0.1=xfcc", "10.0.0.1=Nginx"] {
+            assert_eq!(read(bad), Err(GatewayProxyError::Form), "{bad}");
+        }
+        for bad in ["10.0.0.1=nginx:", "10.0.0.1=nginx:X-A", "10.0.0.1=nginx:a b"] {
+            assert_eq!(read(bad), Err(GatewayProxyError::Header), "{bad}");
+        }
+        assert_eq!(read("10.0.0.0/99=nginx"), Err(GatewayProxyError::Network(NetworkError)));
+    }
+}

@@ -1,0 +1,179 @@
+//! Forward authentication: which gateways are believed, in which form, and what nobody else can do with it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use axum::http::Method;
+use common::{World, code, world, world_with};
+use kakunin_server::demo::{Agent, Answer};
+use kakunin_verify::possession::{CertificateEncoding, parse_certificates};
+use serde_json::json;
+
+const AUTH: &str = "/api/v1/gateway/auth";
+const FORMS: [(&str, &str, CertificateEncoding); 6] = [
+    ("nginx", "x-client-cert", CertificateEncoding::UrlPem),
+    ("haproxy", "x-client-cert", CertificateEncoding::Base64),
+    ("caddy", "x-client-cert", CertificateEncoding::Base64),
+    ("traefik", "x-forwarded-tls-client-cert", CertificateEncoding::Base64List),
+    ("envoy", "x-forwarded-client-cert", CertificateEncoding::Xfcc),
+    ("rfc9440", "client-cert", CertificateEncoding::ByteSequence),
+];
+
+async fn behind(gateway: &str) -> World {
+    let gateway = format!("127.0.0.1={gateway}").parse().unwrap();
+    world_with(|options| options.api.gateways = vec![gateway]).await
+}
+
+async fn leaf(agent: &Agent) -> Vec<u8> {
+    parse_certificates(&agent.sign("GET", "/").await.unwrap()[0].1).unwrap().remove(0)
+}
+
+async fn ask(w: &World, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
+    w.admin.without_key().send(method, path, fields, Vec::new()).await.unwrap()
+}
+
+async fn auth(w: &World, fields: &[(&str, &str)]) -> Answer {
+    ask(w, Method::GET, AUTH, fields).await
+}
+
+async fn records(w: &World) -> usize {
+    w.admin.get("/api/v1/events?limit=100").await.unwrap().data().as_array().unwrap().len()
+}
+
+fn refused(answer: &Answer) -> (u16, String) {
+    (answer.status.as_u16(), code(answer))
+}
+
+#[tokio::test]
+async fn each_gateway_is_believed_in_its_own_form_only() {
+    for (gateway, header, encoding) in FORMS {
+        let w = behind(gateway).await;
+        let agent = w.agent("one", &["write:payments"]).await;
+        let der = leaf(&agent).await;
+        let good = encoding.write(&[&der]);
+        let allowed = auth(&w, &[(header, &good), ("x-kakunin-action", "write:payments")]).await;
+        assert_eq!((allowed.status.as_u16(), allowed.body.len()), (200, 0), "{gateway}");
+        assert_eq!(allowed.headers["x-kakunin-cert-serial"], agent.serial.to_string());
+        assert!(allowed.headers["x-kakunin-spiffe-id"].to_str().unwrap().ends_with(&agent.id));
+        let beyond = auth(&w, &[(header, &good), ("x-kakunin-action", "delete:vault")]).await;
+        assert_eq!(refused(&beyond), (403, "scope_violation".to_owned()), "{gateway}");
+        let seen = w.admin.get("/api/v1/events?limit=1").await.unwrap().data();
+        assert_eq!((&seen[0]["attribution"], &seen[0]["outcome"]), (&json!("possession"), &json!("denied")));
+        let before = records(&w).await;
+        for (_, other, form) in FORMS {
+            let answer =
+                auth(&w, &[(other, &form.write(&[&der])), ("x-kakunin-action", "write:payments")]).await;
+            let same = other == header && form == encoding;
+            let list_of_one = other == header && gateway == "traefik" && form == CertificateEncoding::Base64;
+            assert_eq!(answer.status == 200, same || list_of_one, "{gateway} {other} {form:?}");
+            assert!(answer.status == 200 || answer.status == 401, "{}", answer.status);
+        }
+        let twins = FORMS.iter().filter(|(_, h, e)| (*h, *e) == (header, encoding)).count();
+        assert_eq!(records(&w).await, before + twins, "{gateway}: only what was allowed is on record");
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_no_configured_gateway_makes_no_record_and_gets_no_yes() {
+    let elsewhere = "192.0.2.0/24=nginx".parse().unwrap();
+    for w in [world().await, world_with(|o| o.api.gateways = vec![elsewhere]).await] {
+        let victim = w.agent("victim", &["read:mail"]).await;
+        let der = leaf(&victim).await;
+        for (_, header, encoding) in FORMS {
+            for action in ["read:mail", "delete:everything"] {
+                let fields = [(header, &*encoding.write(&[&der])), ("x-kakunin-action", action)];
+                assert_eq!(refused(&auth(&w, &fields).await), (403, "gateway_unauthenticated".to_owned()));
+                // Not with a key either: clients send `Authorization` through gateways.
+                let keyed = w.admin.send(Method::GET, AUTH, &fields, Vec::new()).await.unwrap();
+                assert_eq!(keyed.status, 403);
+            }
+        }
+        assert_eq!(records(&w).await, 0);
+        assert_eq!(w.risk(&victim).await["risk_score"], 0.0);
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_speaks_rfc_9440_unless_it_is_configured_as_something_else() {
+    let proxies = vec!["127.0.0.1".parse().unwrap()];
+    let w = world_with(|o| o.api.trusted_proxies = proxies).await;
+    let der = leaf(&w.agent("one", &["read:mail"]).await).await;
+    let action = ("x-kakunin-action", "read:mail");
+    let bytes = CertificateEncoding::ByteSequence.write(&[&der]);
+    assert_eq!(auth(&w, &[("client-cert", &bytes), action]).await.status, 200);
+    let issuing = w.admin.get("/api/v1/ca").await.unwrap().data()["authorities"].clone();
+    let issuing = issuing.as_array().unwrap().iter().find(|ca| ca["role"] == "issuing").unwrap().clone();
+    let pem = issuing["certificate_pem"].as_str().unwrap();
+    let chain = kakunin_core::x509::pem::decode("CERTIFICATE", pem).unwrap();
+    let chain = CertificateEncoding::ByteSequence.write(&chain);
+    assert_eq!(auth(&w, &[("client-cert", &bytes), ("client-cert-chain", &chain), action]).await.status, 200);
+    let both = format!("{bytes}, {chain}");
+    assert_eq!(refused(&auth(&w, &[("client-cert", &both), action]).await).0, 401);
+    let pem = CertificateEncoding::UrlPem.write(&[&der]);
+    assert_eq!(
+        refused(&auth(&w, &[("x-client-cert", &pem), action]).await),
+        (401, "missing_cert_serial".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn what_is_doubled_malformed_missing_or_foreign_is_refused() {
+    let (w, elsewhere) = (behind("nginx").await, world().await);
+    let agent = w.agent("one", &["read:mail"]).await;
+    let foreign = elsewhere.agent("two", &["read:mail"]).await;
+    let url = CertificateEncoding::UrlPem;
+    let (good, foreign) = (url.write(&[leaf(&agent).await]), url.write(&[leaf(&foreign).await]));
+    let action = ("x-kakunin-action", "read:mail");
+    let (cert, serial) = (("x-client-cert", &*good), agent.serial.to_string());
+    let long = good.repeat(40);
+    let refusals: [(&[(&str, &str)], u16, &str); 11] = [
+        (&[action], 401, "missing_cert_serial"),
+        (&[("x-client-cert", ""), action], 401, "missing_cert_serial"),
+        (&[("x-client-cert", "(null)"), action], 401, "certificate_malformed"),
+        (&[("x-client-cert", &long[..40_000]), action], 401, "certificate_malformed"),
+        (&[cert, cert, action], 401, "headers_invalid"),
+        (&[("x-client-cert", &foreign), action], 401, "issuer_unknown"),
+        (&[cert, ("x-kakunin-cert-serial", "00"), action], 401, "possession_invalid"),
+        (&[cert], 403, "action_malformed"),
+        (&[cert, ("x-kakunin-action", "")], 403, "action_malformed"),
+        (&[cert, ("x-kakunin-action", "read:*")], 403, "action_malformed"),
+        (&[cert, action, action], 401, "headers_invalid"),
+    ];
+    for (fields, status, why) in refusals {
+        let answer = auth(&w, fields).await;
+        let names: Vec<_> = fields.iter().map(|(name, _)| name).collect();
+        assert_eq!(refused(&answer), (status, why.to_owned()), "{names:?}");
+    }
+    assert_eq!(records(&w).await, 0);
+    // What belongs to the request that is passed on changes nothing: method, path, credentials.
+    let theirs =
+        [cert, action, ("authorization", "Bearer of-the-backend"), ("x-kakunin-cert-serial", &serial)];
+    for method in [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS, Method::HEAD] {
+        for path in ["", "/", "/pay", "/../check?x=/api", "//healthz"] {
+            let answer = ask(&w, method.clone(), &format!("{AUTH}{path}"), &theirs).await;
+            assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "{method} {path}");
+        }
+    }
+    assert_eq!(refused(&ask(&w, Method::TRACE, AUTH, &theirs).await).0, 405);
+}
+
+#[tokio::test]
+async fn an_agent_is_revoked_by_what_gateways_refuse_it_and_then_never_more_than_refused() {
+    let w = behind("envoy").await;
+    let agent = w.agent("astray", &["read:mail"]).await;
+    let cert = CertificateEncoding::Xfcc.write(&[leaf(&agent).await]);
+    let cert = ("x-forwarded-client-cert", &*cert);
+    let mut refusals = 0;
+    while refused(&auth(&w, &[cert, ("x-kakunin-action", "delete:vault")]).await).1 == "scope_violation" {
+        refusals += 1;
+        assert!(refusals < 300, "nothing was taken away");
+    }
+    // Also when it asks too often: gateways take anything but 401 and 403 for a fault.
+    for _ in 0..60 {
+        let answer = auth(&w, &[cert, ("x-kakunin-action", "read:mail")]).await;
+        assert_eq!(answer.status, 403);
+    }
+    let status = w.admin.without_key().get(&format!("/api/v1/verify/{}", agent.serial)).await.unwrap();
+    assert_eq!(status.text("revocation_reason"), "risk_threshold_exceeded");
+}

@@ -1,0 +1,118 @@
+//! nginx, Envoy, HAProxy, Caddy and Traefik, configured as `examples/gateways` has it: who gets through to the
+//! backend behind them, and how soon nobody does whose identity was taken away.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+#[path = "../binary/mod.rs"]
+mod binary;
+mod client;
+mod world;
+
+use std::time::Instant;
+
+use client::{Client, Protocol};
+use kakunin_verify::possession::CertificateEncoding;
+use world::World;
+
+/// What every gateway has to do, whatever it checks itself.
+async fn decides(gateway: &str) {
+    let w = World::start(gateway);
+    let (agent, other) = (w.agent("one", "write:payments"), w.agent("other", "delete:vault"));
+    let (mine, theirs) = (w.client(Some(&agent)), w.client(Some(&other)));
+    w.until_ready(&mine).await;
+    assert_eq!(mine.get(Protocol::Http1, "/pay", &[]).await, Some(200), "{gateway}");
+    assert_eq!(mine.get(Protocol::Http2, "/pay/in?full=1", &[]).await, Some(200), "{gateway}");
+    assert_eq!(theirs.get(Protocol::Http1, "/vault", &[]).await, Some(200), "{gateway}");
+    let served = w.served();
+    nobody_else_gets_through(&w, &mine, &other).await;
+    assert_eq!(w.served(), served, "{gateway}: the backend was reached");
+    let gap = until_revoked(&w, &mine, &agent).await;
+    println!(
+        "{gateway}: revocation answered -> first request refused: {} us, 0 let in between",
+        gap.as_micros()
+    );
+    assert_eq!(theirs.get(Protocol::Http1, "/vault", &[]).await, Some(200), "{gateway}: the other is hit");
+}
+
+async fn nobody_else_gets_through(w: &World, mine: &Client, other: &world::Agent) {
+    assert_eq!(mine.get(Protocol::Http1, "/vault", &[]).await, Some(403));
+    let no =
+        |status: Option<u16>| assert!(status.is_none_or(|status| (400..500).contains(&status)), "{status:?}");
+    // No action is configured for it.
+    no(mine.get(Protocol::Http1, "/elsewhere", &[]).await);
+    no(mine.get(Protocol::Http1, "/", &[]).await);
+    let der = &other.der;
+    for (header, form) in [
+        ("x-client-cert", CertificateEncoding::UrlPem),
+        ("x-client-cert", CertificateEncoding::Base64),
+        ("x-forwarded-tls-client-cert", CertificateEncoding::Base64List),
+        ("x-forwarded-client-cert", CertificateEncoding::Xfcc),
+        ("client-cert", CertificateEncoding::ByteSequence),
+    ] {
+        let certificate = form.write(&[der]);
+        let hop = format!("close, x-kakunin-action, {header}");
+        let fields = [(header, &*certificate), ("x-kakunin-action", "write:payments"), ("connection", &hop)];
+        no(mine.get(Protocol::Http1, "/vault", &fields[..2]).await);
+        no(mine.get(Protocol::Http1, "/vault", &fields).await);
+        // Nobody shows a key.
+        no(w.client(None).get(Protocol::Http1, "/vault", &fields[..1]).await);
+        no(w.client(None).get(Protocol::Http1, "/pay", &[]).await);
+    }
+}
+
+/// Led astray until its score takes its certificate away, over connections that were opened before. Gives how
+/// long after that answer the next one came, which has to be a refusal.
+async fn until_revoked(w: &World, mine: &Client, agent: &world::Agent) -> std::time::Duration {
+    let mut kept = mine.open(Protocol::Http1).await.unwrap();
+    let mut kept2 = mine.open(Protocol::Http2).await.unwrap();
+    assert_eq!((kept.get("/pay", &[]).await, kept2.get("/pay", &[]).await), (Some(200), Some(200)));
+    for _ in 0..300 {
+        assert_eq!(kept.get("/vault", &[]).await, Some(403));
+        let answered = Instant::now();
+        let status = kept.get("/pay", &[]).await;
+        let gap = answered.elapsed();
+        if status == Some(200) {
+            assert_eq!(w.status(agent)["status"], "active", "let in after it was revoked");
+            continue;
+        }
+        assert_eq!(status, Some(403), "on the connection that was kept");
+        assert_eq!(kept2.get("/pay", &[]).await, Some(403), "over HTTP/2");
+        let mut resumed = mine.open(Protocol::Http1).await.unwrap();
+        assert!(resumed.resumed, "the TLS session was not resumed");
+        assert_eq!(resumed.get("/pay", &[]).await, Some(403), "on a resumed session");
+        assert_eq!(w.status(agent)["revocation_reason"], "risk_threshold_exceeded");
+        return gap;
+    }
+    panic!("nothing was taken away");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nginx() {
+    decides("nginx").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoy() {
+    decides("envoy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn haproxy() {
+    decides("haproxy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn caddy() {
+    decides("caddy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn traefik() {
+    decides("traefik").await;
+}

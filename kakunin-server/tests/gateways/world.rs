@@ -1,0 +1,216 @@
+//! A deployment, a backend, and a gateway between agents and it, each a process or thread of the test's own.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kakunin_core::x509::pem;
+use serde_json::{Value, json};
+
+use crate::binary::{self, MODEL, curl, run};
+use crate::client::{Client, Protocol};
+
+pub(crate) struct Agent {
+    pub(crate) der: Vec<u8>,
+    serial: String,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+pub(crate) struct World {
+    server: binary::Server,
+    gateway: Child,
+    log: PathBuf,
+    folder: tempfile::TempDir,
+    port: u16,
+    served: Arc<AtomicUsize>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = self.gateway.kill();
+        let _ = self.gateway.wait();
+    }
+}
+
+impl World {
+    pub(crate) fn start(gateway: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server =
+            binary::start(&folder.path().join("data"), &["--gateway", &format!("127.0.0.1={gateway}")]);
+        own_certificate(folder.path());
+        let chain = curl(&[&format!("{}/api/v1/ca/chain", server.url)]).1;
+        std::fs::write(folder.path().join("agents.pem"), chain.as_str().unwrap()).unwrap();
+        let (served, backend) = backend();
+        let port = free_port();
+        let asked = server.url.rsplit(':').next().unwrap();
+        configure(
+            gateway,
+            folder.path(),
+            &[("8443", &port.to_string()), ("3000", &backend), ("8080", asked)],
+        );
+        let log = folder.path().join("gateway.log");
+        let gateway = launch(gateway, folder.path(), &log);
+        Self { server, gateway, log, folder, port, served }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let key = std::fs::read_to_string(self.at("data/admin.key")).unwrap();
+        let bearer = format!("authorization: Bearer {}", key.trim_end());
+        let (kind, url) = ("content-type: application/json", format!("{}/api/v1{path}", self.server.url));
+        let (status, answer) = curl(&["-H", &bearer, "-H", kind, "-d", &body.to_string(), &url]);
+        assert_eq!(status, "201", "{answer}");
+        answer["data"].clone()
+    }
+
+    /// An agent with a key that OpenSSL made.
+    pub(crate) fn agent(&self, name: &str, scope: &str) -> Agent {
+        let made = self.post("/agents", &json!({ "name": name, "model_hash": MODEL, "scope": [scope] }));
+        let (key, csr) = (format!("{name}.key"), format!("{name}.csr"));
+        let request =
+            ["req", "-newkey", "rsa:2048", "-nodes", "-keyout", &key, "-out", &csr, "-subj", "/CN=x"];
+        run("openssl", &request, self.folder.path());
+        let csr = std::fs::read_to_string(self.at(&csr)).unwrap();
+        let path = format!("/agents/{}/certify", made["id"].as_str().unwrap());
+        let issued = self.post(&path, &json!({ "csr": csr }));
+        let leaf = issued["certificate_pem"].as_str().unwrap();
+        let certificate = self.at(&format!("{name}.pem"));
+        std::fs::write(&certificate, leaf).unwrap();
+        let serial = issued["serial_number"].as_str().unwrap().to_owned();
+        Agent {
+            der: pem::decode(pem::CERTIFICATE, leaf).unwrap().remove(0),
+            serial,
+            certificate,
+            key: self.at(&key),
+        }
+    }
+
+    pub(crate) fn client(&self, agent: Option<&Agent>) -> Client {
+        let shown = agent.map(|agent| (agent.certificate.as_path(), agent.key.as_path()));
+        Client::new(&self.at("gateway.pem"), shown, self.port)
+    }
+
+    pub(crate) async fn until_ready(&self, client: &Client) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while client.get(Protocol::Http1, "/pay", &[]).await.is_none_or(|status| status == 404) {
+            let said = || std::fs::read_to_string(&self.log).unwrap();
+            assert!(Instant::now() < deadline, "the gateway does not answer: {}", said());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What anybody is told of an agent.
+    pub(crate) fn status(&self, agent: &Agent) -> Value {
+        curl(&[&format!("{}/api/v1/verify/{}", self.server.url, agent.serial)]).1["data"].clone()
+    }
+
+    /// Requests that reached the backend.
+    pub(crate) fn served(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
+    }
+}
+
+fn own_certificate(folder: &Path) {
+    let key = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let files = ["-days", "2", "-keyout", "gateway.key", "-out", "gateway.pem", "-subj", "/CN=gateway"];
+    let kind = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+    run("openssl", &[&key[..], &files[..], &kind[..]].concat(), folder);
+    let [certificate, key] = ["gateway.pem", "gateway.key"].map(|f| std::fs::read(folder.join(f)).unwrap());
+    std::fs::write(folder.join("gateway.both.pem"), [certificate, key].concat()).unwrap();
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Answers every request with 200, and counts them.
+fn backend() -> (Arc<AtomicUsize>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let served = Arc::new(AtomicUsize::new(0));
+    let count = served.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, count) = (stream.unwrap(), count.clone());
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
+            });
+        }
+    });
+    (served, port)
+}
+
+/// Copies the example, with this machine's ports and files in place of its own.
+fn configure(gateway: &str, folder: &Path, replace: &[(&str, &str)]) {
+    let name = if gateway == "nginx" { "nginx-auth-request" } else { gateway };
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/gateways").join(name);
+    for file in std::fs::read_dir(example).unwrap().map(Result::unwrap) {
+        let mut text = std::fs::read_to_string(file.path()).unwrap();
+        text = text.replace("/etc/kakunin/", &format!("{}/", folder.display()));
+        for (from, to) in replace {
+            assert!(file.path().extension().is_some_and(|e| e != "conf") || text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        std::fs::write(folder.join(file.file_name()), text).unwrap();
+    }
+}
+
+fn launch(gateway: &str, folder: &Path, log: &Path) -> Child {
+    let tools = std::env::var("KAKUNIN_TOOLS").map(PathBuf::from).unwrap_or_else(|_| {
+        let home = std::env::var("HOME").unwrap();
+        Path::new(&home).join(".cache/kakunin/tools")
+    });
+    let tool = |name: &str| tools.join("venv/bin").join(name).display().to_string();
+    let at = |name: &str| folder.join(name).display().to_string();
+    let (program, arguments) = match gateway {
+        "nginx" => {
+            let paths: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                .iter()
+                .map(|kind| format!("{kind}_temp_path {};\n", at(kind)))
+                .collect();
+            // One process, so that it ends with its test.
+            let text = format!(
+                "daemon off; master_process off; pid {};\nevents {{}}\nhttp {{\naccess_log off;\n{paths}include {};\n}}\n",
+                at("nginx.pid"),
+                at("kakunin.conf")
+            );
+            std::fs::write(folder.join("nginx.main"), text).unwrap();
+            (
+                "nginx".to_owned(),
+                vec!["-c".to_owned(), at("nginx.main"), "-e".to_owned(), "stderr".to_owned()],
+            )
+        }
+        "envoy" => {
+            let quiet = ["--concurrency", "1", "--disable-hot-restart", "-l", "warn"].map(str::to_owned);
+            (tool("envoy"), [vec!["-c".to_owned(), at("envoy.yaml")], quiet.to_vec()].concat())
+        }
+        "haproxy" => ("haproxy".to_owned(), vec!["-f".to_owned(), at("haproxy.cfg")]),
+        "caddy" => {
+            let arguments = ["run", "--adapter", "caddyfile", "--config"].map(str::to_owned);
+            ("caddy".to_owned(), [arguments.to_vec(), vec![at("Caddyfile")]].concat())
+        }
+        "traefik" => (tool("traefik"), vec![format!("--configFile={}", at("traefik.yml"))]),
+        other => panic!("{other} is no gateway"),
+    };
+    let out = std::fs::File::create(log).unwrap();
+    Command::new(program)
+        .args(arguments)
+        .env("HOME", folder)
+        .stdout(out.try_clone().unwrap())
+        .stderr(out)
+        .stdin(Stdio::null())
+        .spawn()
+        .expect("gateways are installed by `make setup`")
+}
