@@ -127,7 +127,8 @@ async fn what_is_doubled_malformed_missing_or_foreign_is_refused() {
     let action = ("x-kakunin-action", "read:mail");
     let (cert, serial) = (("x-client-cert", &*good), agent.serial.to_string());
     let long = good.repeat(40);
-    let refusals: [(&[(&str, &str)], u16, &str); 11] = [
+    type Refusal<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+    let refusals: [Refusal<'_>; 11] = [
         (&[action], 401, "missing_cert_serial"),
         (&[("x-client-cert", ""), action], 401, "missing_cert_serial"),
         (&[("x-client-cert", "(null)"), action], 401, "certificate_malformed"),

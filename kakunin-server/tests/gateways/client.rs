@@ -14,6 +14,9 @@ use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+/// Of every gateway, in its certificate. Caddy answers only requests for the name that the handshake gave.
+pub(crate) const NAME: &str = "gateway.example";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -62,7 +65,7 @@ impl Client {
         config.alpn_protocols =
             vec![if protocol == Protocol::Http1 { b"http/1.1".to_vec() } else { b"h2".to_vec() }];
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
-        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let name = ServerName::try_from(NAME).unwrap();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
         let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         let stream = TokioIo::new(stream);
@@ -90,7 +93,7 @@ impl Client {
 impl Connection {
     /// The status of a request; none if there is no answer.
     pub(crate) async fn get(&mut self, path: &str, fields: &[(&str, &str)]) -> Option<u16> {
-        let authority = format!("127.0.0.1:{}", self.port);
+        let authority = format!("{NAME}:{}", self.port);
         let http2 = matches!(self.sender, Sender::Http2(_));
         let uri = if http2 { format!("https://{authority}{path}") } else { path.to_owned() };
         let mut request = Request::builder().uri(uri);

@@ -97,6 +97,28 @@ async fn nginx() {
     decides("nginx").await;
 }
 
+/// Where nginx passes on certificates that it did not verify, the server does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nginx_that_verifies_nothing() {
+    let changes = [("ssl_verify_client on;", "ssl_verify_client optional_no_ca;")];
+    let (w, elsewhere) = (World::start_with("nginx", &changes), World::start("nginx"));
+    let (agent, foreign) = (w.agent("one", "write:payments"), elsewhere.agent("one", "write:payments"));
+    let mine = w.client(Some(&agent));
+    w.until_ready(&mine).await;
+    assert_eq!(mine.get(Protocol::Http1, "/pay", &[]).await, Some(200));
+    let served = w.served();
+    assert_eq!(w.client(Some(&foreign)).get(Protocol::Http1, "/pay", &[]).await, Some(401));
+    let stolen = CertificateEncoding::UrlPem.write(&[&agent.der]);
+    for fields in [&[][..], &[("x-client-cert", &*stolen)]] {
+        assert_eq!(
+            w.client(None).get(Protocol::Http1, "/pay", fields).await,
+            Some(401),
+            "nobody shows a key"
+        );
+    }
+    assert_eq!(w.served(), served);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envoy() {
     decides("envoy").await;

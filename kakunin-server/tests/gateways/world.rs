@@ -12,7 +12,7 @@ use kakunin_core::x509::pem;
 use serde_json::{Value, json};
 
 use crate::binary::{self, MODEL, curl, run};
-use crate::client::{Client, Protocol};
+use crate::client::{Client, NAME, Protocol};
 
 pub(crate) struct Agent {
     pub(crate) der: Vec<u8>,
@@ -39,6 +39,11 @@ impl Drop for World {
 
 impl World {
     pub(crate) fn start(gateway: &str) -> Self {
+        Self::start_with(gateway, &[])
+    }
+
+    /// The same, with more changed in its configuration.
+    pub(crate) fn start_with(gateway: &str, changes: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server =
             binary::start(&folder.path().join("data"), &["--gateway", &format!("127.0.0.1={gateway}")]);
@@ -48,11 +53,10 @@ impl World {
         let (served, backend) = backend();
         let port = free_port();
         let asked = server.url.rsplit(':').next().unwrap();
-        configure(
-            gateway,
-            folder.path(),
-            &[("8443", &port.to_string()), ("3000", &backend), ("8080", asked)],
-        );
+        let (files, port_text) = (format!("{}/", folder.path().display()), port.to_string());
+        let places =
+            [("/etc/kakunin/", files.as_str()), ("8443", &port_text), ("3000", &backend), ("8080", asked)];
+        configure(gateway, folder.path(), &[&places, changes].concat());
         let log = folder.path().join("gateway.log");
         let gateway = launch(gateway, folder.path(), &log);
         Self { server, gateway, log, folder, port, served }
@@ -121,7 +125,8 @@ impl World {
 fn own_certificate(folder: &Path) {
     let key = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let files = ["-days", "2", "-keyout", "gateway.key", "-out", "gateway.pem", "-subj", "/CN=gateway"];
-    let kind = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+    let names = format!("subjectAltName=DNS:{NAME}");
+    let kind = ["-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
     run("openssl", &[&key[..], &files[..], &kind[..]].concat(), folder);
     let [certificate, key] = ["gateway.pem", "gateway.key"].map(|f| std::fs::read(folder.join(f)).unwrap());
     std::fs::write(folder.join("gateway.both.pem"), [certificate, key].concat()).unwrap();
@@ -156,15 +161,20 @@ fn backend() -> (Arc<AtomicUsize>, String) {
 fn configure(gateway: &str, folder: &Path, replace: &[(&str, &str)]) {
     let name = if gateway == "nginx" { "nginx-auth-request" } else { gateway };
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/gateways").join(name);
+    let mut found = vec![false; replace.len()];
     for file in std::fs::read_dir(example).unwrap().map(Result::unwrap) {
         let mut text = std::fs::read_to_string(file.path()).unwrap();
-        text = text.replace("/etc/kakunin/", &format!("{}/", folder.display()));
-        for (from, to) in replace {
-            assert!(file.path().extension().is_some_and(|e| e != "conf") || text.contains(from), "{from}");
-            text = text.replace(from, to);
+        // All are marked before one is written: a new port may look like an old one.
+        for (n, (from, _)) in replace.iter().enumerate() {
+            found[n] |= text.contains(from);
+            text = text.replace(from, &format!("<<{n}>>"));
+        }
+        for (n, (_, to)) in replace.iter().enumerate() {
+            text = text.replace(&format!("<<{n}>>"), to);
         }
         std::fs::write(folder.join(file.file_name()), text).unwrap();
     }
+    assert!(found.iter().all(|found| *found), "{replace:?} is not all in the example");
 }
 
 fn launch(gateway: &str, folder: &Path, log: &Path) -> Child {
