@@ -70,6 +70,7 @@ pub struct Agent {
     /// Serial number of its certificate.
     pub serial: Serial,
     certificate: String,
+    der: Vec<u8>,
     signer: Arc<dyn Signer>,
     client: Client,
 }
@@ -98,8 +99,16 @@ impl Agent {
         let malformed = |what: &str| DemoError::Story(format!("the {what} does not parse"));
         let serial = issued.text("serial_number").parse().map_err(|_| malformed("serial number"))?;
         let der = pem::decode(pem::CERTIFICATE, &issued.text("certificate_pem"));
-        let certificate = write_certificates(&der.map_err(|_| malformed("certificate"))?);
-        Ok(Self { name, id, serial, certificate, signer, client: operator.without_key() })
+        let mut der = der.map_err(|_| malformed("certificate"))?;
+        let certificate = write_certificates(&der);
+        let der = der.pop().ok_or_else(|| malformed("certificate"))?;
+        Ok(Self { name, id, serial, certificate, der, signer, client: operator.without_key() })
+    }
+
+    /// Its certificate, DER.
+    #[must_use]
+    pub fn certificate_der(&self) -> Vec<u8> {
+        self.der.clone()
     }
 
     /// Asks the gateway whether it may, as the gateway would: with a request that this instance signed.
