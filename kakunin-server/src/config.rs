@@ -9,7 +9,7 @@ use std::str::FromStr;
 use clap::Args;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_kms::url::KeyUrlError;
-use kakunin_server::http::{ApiOptions, DEFAULT_KEY_RATE, GatewayProxy, Network};
+use kakunin_server::http::{ApiOptions, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE, GatewayProxy, Network};
 use kakunin_server::serve::{ServeOptions, Tls};
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
@@ -69,6 +69,9 @@ pub(crate) struct Serve {
     /// Requests a second that one API key may make [default: 2000].
     #[arg(long, env = "KAKUNIN_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
+    /// Subscribers of the revocation feed at once [default: 1000].
+    #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS")]
+    feed_subscribers: Option<usize>,
     /// Log what is at least this important: error, warn, info or debug, which is each request [default: info].
     #[arg(long, env = "KAKUNIN_LOG_LEVEL")]
     log_level: Option<String>,
@@ -148,6 +151,7 @@ impl Serve {
                 gateways: all.gateway,
                 insecure_serial_only: all.insecure_serial_only,
                 key_rate: all.key_rate.unwrap_or(DEFAULT_KEY_RATE),
+                feed_subscribers: all.feed_subscribers.unwrap_or(DEFAULT_FEED_SUBSCRIBERS),
             },
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
@@ -184,6 +188,7 @@ impl Serve {
             },
             gateway: if self.gateway.is_empty() { file.gateway } else { self.gateway },
             key_rate: self.key_rate.or(file.key_rate),
+            feed_subscribers: self.feed_subscribers.or(file.feed_subscribers),
             log_level: self.log_level.or(file.log_level),
             log_json: self.log_json || file.log_json,
             insecure_serial_only: self.insecure_serial_only || file.insecure_serial_only,

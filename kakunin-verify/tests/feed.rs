@@ -67,12 +67,12 @@ impl World {
     }
 
     fn frame(&self, after: u64, limit: usize) -> Vec<u8> {
-        block_on(self.kakunin.feed(&self.issuer(), after, limit)).unwrap().to_json().unwrap()
+        block_on(self.kakunin.feed(&self.issuer(), after, limit)).unwrap().frame.to_json().unwrap()
     }
 
     fn snapshot(&self) -> Vec<u8> {
         let snapshot = block_on(self.kakunin.feed_snapshot(&self.issuer())).unwrap();
-        serde_json::to_vec(&*snapshot).unwrap()
+        serde_json::to_vec(&serde_json::json!({ "data": &*snapshot })).unwrap()
     }
 
     fn follower(&self) -> (Follower, RevocationHandle) {
@@ -198,7 +198,7 @@ fn what_is_altered_held_back_or_replayed_is_not_believed() {
     assert!(matches!(status(&handle, &w, &two), Status::Revoked(_)));
     // Of another issuing CA, or by another key.
     let other = block_on(w.kakunin.rotate_issuing(None)).unwrap().id();
-    let foreign = block_on(w.kakunin.feed(&other, 0, 10)).unwrap().to_json().unwrap();
+    let foreign = block_on(w.kakunin.feed(&other, 0, 10)).unwrap().frame.to_json().unwrap();
     assert_eq!(follower.frame(&foreign, now), Err(FollowError::Feed(FeedError::OtherLog)));
     let stranger = world();
     let unsigned = follower.frame(&stranger.frame(0, 10), now).unwrap_err();
@@ -225,7 +225,7 @@ fn a_log_that_was_forked_is_never_believed_again() {
             block_on(copy.revoke(&w.acme, &serial, Cause::Superseded)).unwrap();
         }
         let now = w.at(4 * SECOND);
-        let frame = block_on(copy.feed(&w.issuer(), 0, 1_000)).unwrap().to_json().unwrap();
+        let frame = block_on(copy.feed(&w.issuer(), 0, 1_000)).unwrap().frame.to_json().unwrap();
         assert_eq!(follower.frame(&frame, now), Err(FollowError::Forked));
         // Also not when the true one comes back.
         let now = w.at(6 * SECOND);

@@ -29,6 +29,12 @@ pub struct Snapshot {
     pub body: String,
 }
 
+/// A snapshot as the API answers it.
+#[derive(serde::Deserialize)]
+struct Answer {
+    data: Snapshot,
+}
+
 /// What stands revoked at one size of a log, and what appending to the log needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
@@ -86,8 +92,8 @@ impl Snapshot {
         format!("{SNAPSHOT_LABEL}\n{origin}\n{size}\n{}\n", Base64::encode_string(&Sha256::digest(body)))
     }
 
-    /// Parses a snapshot, JSON, and looks at it: statement and checkpoint are the feed key's word about this
-    /// log, and the body is the one that both speak of.
+    /// Parses a snapshot as the API answers it, `{"data": ...}`, and looks at it: statement and checkpoint are
+    /// the feed key's word about this log, and the body is the one that both speak of.
     ///
     /// # Errors
     /// [`FeedError`].
@@ -99,7 +105,8 @@ impl Snapshot {
         if octets.len() > MAX_SNAPSHOT_LEN {
             return Err(FeedError::Malformed);
         }
-        let snapshot: Self = serde_json::from_slice(octets).map_err(|_| FeedError::Malformed)?;
+        let answer: Answer = serde_json::from_slice(octets).map_err(|_| FeedError::Malformed)?;
+        let snapshot = answer.data;
         let (checkpoint, time) = open_checkpoint(&snapshot.checkpoint, key, origin)?;
         let body = Base64::decode_vec(&snapshot.body).map_err(|_| FeedError::Malformed)?;
         let (statement, _) = key.open(&snapshot.statement)?;

@@ -3,6 +3,7 @@
 use super::crl::Regression;
 use crate::agent::AgentError;
 use crate::error::StoreError;
+use crate::feed::FeedError;
 use crate::id::EntropyError;
 use crate::issue::{IssueError, SignIssueError};
 use crate::key::{SignError, SpkiError};
@@ -75,6 +76,9 @@ pub enum Error {
     /// The log's key or checkpoint is not usable.
     #[error(transparent)]
     Note(#[from] NoteError),
+    /// The feed could not be made.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
     /// The store could not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -142,6 +146,7 @@ impl Error {
             Self::Key(e) => e.code(),
             Self::Sign(e) => e.code(),
             Self::Note(e) => e.code(),
+            Self::Feed(e) => e.code(),
             Self::Store(e) => e.code(),
             Self::Deployment(_) => "deployment_mismatch",
         }

@@ -36,6 +36,17 @@ pub(super) struct Feed {
     snapshot: async_lock::Mutex<Option<(UnixTime, Arc<Snapshot>)>>,
 }
 
+/// A page of the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedPage {
+    /// Records and checkpoint, as they travel.
+    pub frame: Frame,
+    /// Size of the log by that checkpoint.
+    pub size: u64,
+    /// As of when.
+    pub at: UnixTime,
+}
+
 /// A checkpoint that the feed key cosigned.
 #[derive(Clone, Debug)]
 struct Cosigned {
@@ -75,7 +86,7 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`] if this is no issuing CA of this deployment, or one that has expired; what store
     /// and feed key say.
-    pub async fn feed(&self, issuer: &IssuerId, after: u64, limit: usize) -> Result<Frame, Error> {
+    pub async fn feed(&self, issuer: &IssuerId, after: u64, limit: usize) -> Result<FeedPage, Error> {
         let ca = self.inner.cas.get(issuer).ok_or(Error::NotFound("issuing CA"))?;
         // First the checkpoint: what is appended meanwhile is left for the next page.
         let cosigned = self.inner.cosigned(&ca).await?;
@@ -88,7 +99,8 @@ impl Kakunin {
         let short = || StoreError::Corrupt("a revocation log ends before its checkpoint".into());
         let entries = entries.get(..wanted).ok_or_else(short)?;
         let entries = entries.iter().map(travelling).collect::<Result<_, _>>()?;
-        Ok(Frame { from: after, entries, checkpoint: cosigned.note.to_string() })
+        let frame = Frame { from: after, entries, checkpoint: cosigned.note.to_string() };
+        Ok(FeedPage { frame, size: cosigned.size(), at: cosigned.at })
     }
 
     /// What stands revoked by an issuing CA, for followers that are new: at most 5 s old.

@@ -62,6 +62,7 @@ pub use deployment::{Config, OfflineRoot, Parts};
 pub use draft::{EventStatus, Observed};
 pub use enrol::MAX_JOIN_TOKEN_LIFE;
 pub use error::Error;
+pub use feed::FeedPage;
 pub use inbox::{Notification, NotificationKind};
 pub use lifecycle::{CertificateEntry, Risk};
 pub use reading::{Page, Recorded};

@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::{Clock, UnixTime};
+use tokio::sync::watch;
 
 use super::gateway::GatewayProxy;
 use super::limits::{DEFAULT_KEY_RATE, Limits};
 use super::peer::Network;
+use super::streams::Feeds;
 use super::verify::Cards;
+
+/// Subscribers of the revocation feed at once, unless configured otherwise.
+pub const DEFAULT_FEED_SUBSCRIBERS: usize = 1_000;
 
 /// How the API behaves, beyond what the deployment decides.
 #[derive(Clone, Debug)]
@@ -22,6 +27,8 @@ pub struct ApiOptions {
     pub insecure_serial_only: bool,
     /// Requests a second of one key.
     pub key_rate: NonZeroU32,
+    /// Subscribers of the revocation feed at once.
+    pub feed_subscribers: usize,
 }
 
 impl Default for ApiOptions {
@@ -31,6 +38,7 @@ impl Default for ApiOptions {
             gateways: Vec::new(),
             insecure_serial_only: false,
             key_rate: DEFAULT_KEY_RATE,
+            feed_subscribers: DEFAULT_FEED_SUBSCRIBERS,
         }
     }
 }
@@ -46,6 +54,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cards: Cards,
+    pub(crate) feeds: Feeds,
     pub(crate) gateway: super::gateway::Gateway,
     pub(crate) ready: super::health::Ready,
 }
@@ -55,11 +64,13 @@ impl App {
         kakunin: Kakunin,
         clock: Arc<dyn Clock>,
         options: ApiOptions,
+        ended: watch::Receiver<bool>,
     ) -> Result<Self, kakunin_verify::SetupError> {
         let gateway = super::gateway::Gateway::new(&kakunin, clock.now())?;
         let limits = Limits::new(options.key_rate);
+        let feeds = Feeds::new(kakunin.clone(), options.feed_subscribers, ended);
         let (cards, ready) = (Cards::default(), super::health::Ready::default());
-        Ok(Self(Arc::new(Inner { kakunin, options, limits, clock, cards, gateway, ready })))
+        Ok(Self(Arc::new(Inner { kakunin, options, limits, clock, cards, feeds, gateway, ready })))
     }
 
     pub(crate) fn now(&self) -> UnixTime {

@@ -80,6 +80,12 @@ impl ApiError {
         Self { retry_after: Some(retry_after), ..error }
     }
 
+    pub(crate) fn busy(code: &'static str, sentence: &str, retry_after: u64) -> Self {
+        let sentence = format!("{sentence}; wait {retry_after} s");
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, sentence);
+        Self { retry_after: Some(retry_after), ..error }
+    }
+
     pub(crate) fn gateway(status: u16, code: &'static str, sentence: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
         Self { gateway: true, ..Self::new(status, code, sentence) }

@@ -8,6 +8,7 @@
 //! | `events.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
+//! | `feed.rs`, `streams.rs` | the revocation feed |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
 //! | `auth.rs`, `peer.rs`, `limits.rs`, `dialect.rs` | who calls, how often, and what it can read |
 //! | `frame.rs` | what every answer has in common |
@@ -25,6 +26,7 @@ mod enrol;
 mod error;
 mod event_body;
 mod events;
+mod feed;
 mod frame;
 mod gateway;
 mod health;
@@ -41,15 +43,17 @@ mod request_id;
 mod risk;
 mod router;
 mod schema;
+mod streams;
 mod subjects;
 mod verify;
 
 pub use app::ApiOptions;
+pub use app::DEFAULT_FEED_SUBSCRIBERS;
 pub use gateway::{GatewayProxy, GatewayProxyError};
 pub use limits::DEFAULT_KEY_RATE;
 pub use openapi::document as openapi;
 pub use peer::{Network, NetworkError};
-pub use router::router;
+pub use router::{router, router_until};
 
 pub(crate) use error::chain;
 pub(crate) use peer::Peer;

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    access, agents, audit, certificates, enrol, events, gateway, health, message, orders, pki, risk, verify,
+    access, agents, audit, certificates, enrol, events, feed, gateway, health, message, orders, pki, risk,
+    verify,
 };
 
 #[derive(OpenApi)]
@@ -23,6 +24,7 @@ use super::{
         gateway::check::check, gateway::forward::authorize, audit::log,
         access::create_tenant, access::create_key, access::list_keys, access::revoke_key,
         verify::verify, message::verify, pki::full, pki::chain_crls, pki::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
+        feed::page, feed::snapshot, feed::stream,
         health::live, health::ready, health::metrics,
     ),
     security(("api_key" = [])),

@@ -10,12 +10,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::Clock;
+use tokio::sync::watch;
 
 use super::app::{ApiOptions, App};
 use super::frame::frame;
 use super::{
-    access, agents, audit, certificates, enrol, events, gateway, health, message, openapi, orders, pki, risk,
-    verify,
+    access, agents, audit, certificates, enrol, events, feed, gateway, health, message, openapi, orders, pki,
+    risk, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -30,7 +31,20 @@ pub fn router(
     clock: Arc<dyn Clock>,
     options: ApiOptions,
 ) -> Result<Router, kakunin_verify::SetupError> {
-    let app = App::new(kakunin, clock, options)?;
+    router_until(kakunin, clock, options, watch::channel(false).1)
+}
+
+/// The API of a deployment, whose streams end once `ended` becomes true.
+///
+/// # Errors
+/// As [`router`].
+pub fn router_until(
+    kakunin: Kakunin,
+    clock: Arc<dyn Clock>,
+    options: ApiOptions,
+    ended: watch::Receiver<bool>,
+) -> Result<Router, kakunin_verify::SetupError> {
+    let app = App::new(kakunin, clock, options, ended)?;
     let api = Router::new()
         .route("/agents", get(agents::list).post(agents::create))
         .route("/agents/{id}", get(agents::get).patch(agents::patch).delete(agents::retire))
@@ -62,6 +76,9 @@ pub fn router(
         .route("/crl", get(pki::full))
         .route("/crl/chain", get(pki::chain_crls))
         .route("/crl/{issuer}/{shard}", get(pki::shard))
+        .route("/feed/{issuer}", get(feed::page))
+        .route("/feed/{issuer}/snapshot", get(feed::snapshot))
+        .route("/feed/{issuer}/stream", get(feed::stream))
         .route("/ca", get(pki::authorities))
         .route("/ca/chain", get(pki::chain))
         .route("/ca/{file}", get(pki::certificate))

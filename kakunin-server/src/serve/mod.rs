@@ -31,6 +31,8 @@ pub struct Server {
     tls: Option<tls::Reloading>,
     router: axum::Router,
     deployment: Deployment,
+    /// Ends the streams.
+    ending: watch::Sender<bool>,
 }
 
 impl Server {
@@ -55,9 +57,10 @@ impl Server {
             }
             None => None,
         };
-        let router =
-            http::router(deployment.kakunin.clone(), Arc::new(deployment.clock), options.api.clone())?;
-        Ok(Self { listener, tls, router, deployment })
+        let (ending, ended) = watch::channel(false);
+        let (kakunin, clock) = (deployment.kakunin.clone(), Arc::new(deployment.clock));
+        let router = http::router_until(kakunin, clock, options.api.clone(), ended)?;
+        Ok(Self { listener, tls, router, deployment, ending })
     }
 
     /// The deployment.
@@ -81,16 +84,25 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if the histories could not be stored; nothing acknowledged is lost.
     pub async fn serve(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
-        let Self { listener, tls, router, deployment } = self;
+        let Self { listener, tls, router, deployment, ending } = self;
         let tending = tokio::spawn(tend(deployment.kakunin.clone()));
         let publishing = tokio::spawn(publish(deployment.kakunin.clone()));
+        let ending = tokio::spawn(end_streams(stop.clone(), ending));
         listener::serve(listener, tls, router, stop).await;
+        ending.abort();
         // What they leave undone is stored, and done after the next start.
         tending.abort();
         publishing.abort();
         deployment.kakunin.snapshot().await?;
         Ok(())
     }
+}
+
+/// Ends the streams at once when the server is told to end: they would last for ever.
+async fn end_streams(mut stop: watch::Receiver<bool>, ending: watch::Sender<bool>) {
+    // An error means that whoever could stop us is gone, and the listener ends too.
+    let _ = stop.wait_for(|stop| *stop).await;
+    ending.send_replace(true);
 }
 
 /// Tells the key provider what it has yet to be told, for as long as the server runs.
