@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kakunin_core::id::TenantId;
@@ -9,6 +10,7 @@ use kakunin_core::key::KeyAlgorithm;
 use kakunin_kms::url::KeyUrl;
 use kakunin_server::ca::RootOptions;
 use kakunin_server::demo;
+use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
 
 use crate::config::Serve;
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     /// An offline root, and the issuing CAs of a deployment; its server must not be running.
     #[command(subcommand)]
     Ca(Ca),
+    /// Revokes a canary, and times who refuses it when, by the public API.
+    Monitor(Monitor),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -101,6 +105,47 @@ pub(crate) struct Demo {
 impl From<Demo> for demo::Options {
     fn from(demo: Demo) -> Self {
         Self { keep: demo.keep, listen: demo.listen }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Monitor {
+    /// URL of the server.
+    #[arg(long)]
+    url: String,
+    /// File with an API key of role `operator`.
+    #[arg(long)]
+    key_file: PathBuf,
+    /// Certificates (PEM) that the server and the gateways are trusted by, if not the system's.
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// URL behind a gateway that lets `read:canary` in; asked with the canary's certificate by mutual TLS.
+    #[arg(long = "probe")]
+    probes: Vec<String>,
+    /// Seconds that each may take.
+    #[arg(long, default_value_t = 60)]
+    bound: u64,
+    /// Let the canary bring its revocation upon itself, by what it is refused.
+    #[arg(long)]
+    by_score: bool,
+    /// Measure again, this many seconds after the last time, until told to end.
+    #[arg(long)]
+    pub(crate) every: Option<u64>,
+    /// Print one line of JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl From<&Monitor> for monitor::Options {
+    fn from(monitor: &Monitor) -> Self {
+        Self {
+            url: monitor.url.clone(),
+            key_file: monitor.key_file.clone(),
+            ca: monitor.ca.clone(),
+            probes: monitor.probes.clone(),
+            bound: Duration::from_secs(monitor.bound),
+            by_score: monitor.by_score,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bounds;
 pub mod ca;
 pub mod demo;
 pub mod http;
+pub mod monitor;
 pub mod replay;
 pub mod serve;

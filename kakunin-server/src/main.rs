@@ -5,12 +5,13 @@ mod config;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use arguments::{Arguments, Ca, Command};
 use clap::Parser;
 use config::Logging;
 use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
-use kakunin_server::{ca, demo, http, replay};
+use kakunin_server::{ca, demo, http, monitor, replay};
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         Command::Ca(command) => certificate_authority(command),
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
+        Command::Monitor(options) => watch_canaries(&options),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -65,6 +67,23 @@ fn certificate_authority(command: Ca) -> ExitCode {
     match done {
         Ok(text) => print(text.trim_end()),
         Err(error) => ended(Err(error)),
+    }
+}
+
+fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
+    loop {
+        let done = match in_runtime(monitor::run(&options.into())) {
+            Ok(report) => {
+                print(&if options.json { report.to_json() } else { report.to_string() });
+                report.verdict()
+            }
+            Err(error) => Err(error),
+        };
+        let code = ended(done);
+        match options.every {
+            Some(seconds) => std::thread::sleep(Duration::from_secs(seconds)),
+            None => return code,
+        }
     }
 }
 

@@ -57,7 +57,7 @@ pub use enrol::MAX_JOIN_TOKEN_LIFE;
 pub use error::Error;
 pub use inbox::{Notification, NotificationKind};
 pub use lifecycle::{CertificateEntry, Risk};
-pub use publish::PublishedCrl;
+pub use publish::{FULL_CRL_AGE, PublishedCrl};
 pub use reading::{Page, Recorded};
 pub use signing::Signed;
 pub use status::CertificateStatus;

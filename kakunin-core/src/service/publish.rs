@@ -23,7 +23,7 @@ const CRL_VALIDITY: u64 = HOUR;
 /// How long before its end a CRL is replaced, though nothing changed.
 const CRL_RENEWAL: u64 = HOUR / 2;
 /// How old a full CRL may be although something was revoked since: it can be large.
-const FULL_CRL_AGE: u64 = 30 * SECOND;
+pub const FULL_CRL_AGE: u64 = 30 * SECOND;
 /// Revocations read at once.
 const STEP: usize = 65_536;
 
