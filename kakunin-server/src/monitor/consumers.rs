@@ -29,7 +29,9 @@ pub(super) fn all(options: &Options, canary: &Canary) -> Result<Vec<Box<dyn Cons
         Box::new(Crl("CRL shard", shard)),
         Box::new(Crl("full CRL", full)),
     ];
-    all.extend(options.probes.iter().cloned().map(|url| Box::new(Probe(url)) as Box<dyn Consumer>));
+    for url in &options.probes {
+        all.push(Box::new(Probe(url.clone())));
+    }
     Ok(all)
 }
 
