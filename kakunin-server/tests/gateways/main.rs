@@ -22,7 +22,7 @@ use world::World;
 
 /// What every gateway has to do, whatever it checks itself.
 async fn decides(gateway: &str) {
-    let w = World::start(gateway);
+    let mut w = World::start(gateway);
     let (agent, other) = (w.agent("one", "write:payments"), w.agent("other", "delete:vault"));
     let (mine, theirs) = (w.client(Some(&agent)), w.client(Some(&other)));
     w.until_ready(&mine).await;
@@ -38,6 +38,11 @@ async fn decides(gateway: &str) {
         gap.as_micros()
     );
     assert_eq!(theirs.get(Protocol::Http1, "/vault", &[]).await, Some(200), "{gateway}: the other is hit");
+    let mut kept = theirs.open(Protocol::Http1).await.unwrap();
+    assert_eq!(kept.get("/vault", &[]).await, Some(200));
+    w.end_server();
+    let status = kept.get("/vault", &[]).await;
+    assert!(status.is_none_or(|status| status >= 400), "{gateway}: {status:?} without anybody to ask");
 }
 
 async fn nobody_else_gets_through(w: &World, mine: &Client, other: &world::Agent) {

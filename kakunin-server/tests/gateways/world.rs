@@ -126,6 +126,12 @@ impl World {
         curl(&[&format!("{}/api/v1/verify/{}", self.server.url, agent.serial)]).1["data"].clone()
     }
 
+    /// Leaves the gateway alone with its agents.
+    pub(crate) fn end_server(&mut self) {
+        self.server.child.kill().unwrap();
+        self.server.child.wait().unwrap();
+    }
+
     /// Requests that reached the backend.
     pub(crate) fn served(&self) -> usize {
         self.served.load(Ordering::SeqCst)
