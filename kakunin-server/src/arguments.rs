@@ -11,6 +11,7 @@ use kakunin_kms::url::KeyUrl;
 use kakunin_server::ca::RootOptions;
 use kakunin_server::crl_sync;
 use kakunin_server::demo;
+use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
 
 use crate::config::Serve;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Ca(Ca),
     /// Keeps a file with the CRLs of a chain current, for TLS stacks that read files.
     CrlSync(CrlSync),
+    /// Revokes a canary, and times who refuses it when, by the public API.
+    Monitor(Monitor),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -125,8 +128,8 @@ pub(crate) struct CrlSync {
     #[arg(long)]
     exec: Option<String>,
     /// Seconds between two looks.
-    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    every: u32,
+    #[arg(long, default_value_t = crl_sync::EVERY, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    every: u64,
     /// Look once, and fail if that fails.
     #[arg(long)]
     once: bool,
@@ -134,7 +137,7 @@ pub(crate) struct CrlSync {
 
 impl From<CrlSync> for crl_sync::Options {
     fn from(CrlSync { url, out, ca, tls_ca, exec, every, once }: CrlSync) -> Self {
-        Self { url, out, ca, tls_ca, exec, every: Duration::from_secs(every.into()), once }
+        Self { url, out, ca, tls_ca, exec, every: Duration::from_secs(every), once }
     }
 }
 
@@ -151,6 +154,47 @@ pub(crate) struct Demo {
 impl From<Demo> for demo::Options {
     fn from(demo: Demo) -> Self {
         Self { keep: demo.keep, listen: demo.listen }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct Monitor {
+    /// URL of the server.
+    #[arg(long)]
+    url: String,
+    /// File with an API key of role `operator`.
+    #[arg(long)]
+    key_file: PathBuf,
+    /// Certificates (PEM) that the server and the gateways are trusted by, if not the system's.
+    #[arg(long)]
+    ca: Option<PathBuf>,
+    /// URL behind a gateway that lets `read:canary` in; asked with the canary's certificate by mutual TLS.
+    #[arg(long = "probe")]
+    probes: Vec<String>,
+    /// Seconds that each may take.
+    #[arg(long, default_value_t = 60)]
+    bound: u64,
+    /// Let the canary bring its revocation upon itself, by what it is refused.
+    #[arg(long)]
+    by_score: bool,
+    /// Measure again, this many seconds after the last time, until told to end.
+    #[arg(long)]
+    pub(crate) every: Option<u64>,
+    /// Print one line of JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl From<&Monitor> for monitor::Options {
+    fn from(monitor: &Monitor) -> Self {
+        Self {
+            url: monitor.url.clone(),
+            key_file: monitor.key_file.clone(),
+            ca: monitor.ca.clone(),
+            probes: monitor.probes.clone(),
+            bound: Duration::from_secs(monitor.bound),
+            by_score: monitor.by_score,
+        }
     }
 }
 

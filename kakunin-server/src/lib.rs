@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bounds;
 pub mod ca;
 pub mod crl_sync;
 pub mod demo;
 pub mod http;
+pub mod monitor;
 pub mod replay;
 pub mod serve;

@@ -5,12 +5,13 @@ mod config;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use arguments::{Arguments, Ca, Command};
 use clap::Parser;
 use config::Logging;
 use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
-use kakunin_server::{ca, crl_sync, demo, http, replay};
+use kakunin_server::{ca, crl_sync, demo, http, monitor, replay};
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
             log_to_stderr(&Logging { level: tracing::Level::INFO, json: false });
             ended(in_runtime(crl_sync::run(&options.into())))
         }
+        Command::Monitor(options) => watch_canaries(&options),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -74,6 +76,23 @@ fn certificate_authority(command: Ca) -> ExitCode {
     match done {
         Ok(text) => print(text.trim_end()),
         Err(error) => ended(Err(error)),
+    }
+}
+
+fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
+    loop {
+        let done = match in_runtime(monitor::run(&options.into())) {
+            Ok(report) => {
+                print(&if options.json { report.to_json() } else { report.to_string() });
+                report.verdict()
+            }
+            Err(error) => Err(error),
+        };
+        let code = ended(done);
+        match options.every {
+            Some(seconds) => std::thread::sleep(Duration::from_secs(seconds)),
+            None => return code,
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use kakunin_server::demo::{Agent, Answer};
 use kakunin_verify::possession::{CertificateEncoding, parse_certificates};
 use serde_json::json;
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 const AUTH: &str = "/api/v1/gateway/auth";
 const FORMS: [(&str, &str, CertificateEncoding); 6] = [
     ("nginx", "x-client-cert", CertificateEncoding::UrlPem),
@@ -127,8 +129,7 @@ async fn what_is_doubled_malformed_missing_or_foreign_is_refused() {
     let action = ("x-kakunin-action", "read:mail");
     let (cert, serial) = (("x-client-cert", &*good), agent.serial.to_string());
     let long = good.repeat(40);
-    type Refusal<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
-    let refusals: [Refusal<'_>; 11] = [
+    let refusals: [(Fields<'_>, u16, &str); 11] = [
         (&[action], 401, "missing_cert_serial"),
         (&[("x-client-cert", ""), action], 401, "missing_cert_serial"),
         (&[("x-client-cert", "(null)"), action], 401, "certificate_malformed"),

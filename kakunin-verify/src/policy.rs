@@ -2,6 +2,9 @@
 
 use kakunin_core::time::{SECOND, UnixTime};
 
+/// How old what is known of revocations may be by default, in milliseconds.
+pub const MAX_STALENESS: u64 = 20 * SECOND;
+
 /// How strictly revocation is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -13,7 +16,7 @@ impl Policy {
     /// Unknown or older than 20 s is denied.
     #[must_use]
     pub const fn strict() -> Self {
-        Self { max_staleness: Some(20 * SECOND), accept_unknown: false }
+        Self { max_staleness: Some(MAX_STALENESS), accept_unknown: false }
     }
 
     /// Denies when what is known of revocations is older than `millis`.

@@ -57,7 +57,7 @@ use std::sync::Arc;
 
 pub use authority::Authority;
 pub use certify::KeySource;
-pub use crl::{PublishedCrl, Publishing, RefusedCrl, Regression};
+pub use crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, Regression};
 pub use deployment::{Config, OfflineRoot, Parts};
 pub use draft::{EventStatus, Observed};
 pub use enrol::MAX_JOIN_TOKEN_LIFE;

@@ -20,6 +20,9 @@ use fetch::Source;
 use file::Target;
 pub use file::TargetError;
 
+/// Seconds between two looks, unless configured otherwise.
+pub const EVERY: u64 = 1;
+
 /// What is kept current, from where.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -53,7 +53,9 @@ pub use gateway::{GatewayProxy, GatewayProxyError};
 pub use limits::DEFAULT_KEY_RATE;
 pub use openapi::document as openapi;
 pub use peer::{Network, NetworkError};
+pub use pki::CRL_MAX_AGE;
 pub use router::{router, router_until};
+pub use verify::MAX_AGE as VERIFY_MAX_AGE;
 
 pub(crate) use error::chain;
 pub(crate) use peer::Peer;

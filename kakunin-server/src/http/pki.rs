@@ -10,6 +10,7 @@ use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, Spki};
 use kakunin_core::service::PublishedCrl;
+use kakunin_core::time::SECOND;
 use kakunin_core::x509::ca::{Issuer, SHARDS};
 use kakunin_core::x509::der::{DerError, Reader};
 use kakunin_core::x509::pem;
@@ -22,6 +23,8 @@ use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
 
+/// How long others may keep a CRL, in milliseconds: what the field says.
+pub const CRL_MAX_AGE: u64 = 5 * SECOND;
 const CRL_AGE: HeaderValue = HeaderValue::from_static("public, max-age=5");
 const CA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 const DER_CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
@@ -294,4 +297,14 @@ fn public(mut response: Response, kind: Option<HeaderValue>) -> Response {
     headers.insert(header::CACHE_CONTROL, CA_AGE);
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_are_told_what_is_counted_on() {
+        assert_eq!(CRL_AGE, format!("public, max-age={}", CRL_MAX_AGE / SECOND));
+    }
 }

@@ -29,8 +29,8 @@ use super::peer::client_address;
 
 /// Answers that are kept rendered.
 const CARDS: usize = 16_384;
-/// How long one is served without being made anew, and how long others may keep it.
-const MAX_AGE: u64 = 5 * SECOND;
+/// How long one is served without being made anew, and how long others may keep it, in milliseconds.
+pub const MAX_AGE: u64 = 5 * SECOND;
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=5");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
@@ -240,5 +240,15 @@ fn agent_body(
         operator_org: subject.organization.map(str::to_owned),
         permitted_actions: scope_texts(&claims.scope),
         financial_scope: document(status.constraints.as_ref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_are_told_what_is_counted_on() {
+        assert_eq!(CACHE_CONTROL, format!("public, max-age={}", MAX_AGE / SECOND));
     }
 }

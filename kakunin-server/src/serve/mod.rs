@@ -125,8 +125,9 @@ async fn tend(kakunin: Kakunin) {
     }
 }
 
-/// How long revocations are gathered before the CRLs that have them are signed.
-const COALESCE: Duration = Duration::from_millis(200);
+/// How long revocations are gathered before the CRLs that have them are signed, in milliseconds.
+pub(crate) const COALESCE_MILLIS: u64 = 200;
+const COALESCE: Duration = Duration::from_millis(COALESCE_MILLIS);
 
 /// Publishes CRLs as revocations come and before the last ones end, for as long as the server runs.
 async fn publish(kakunin: Kakunin) {

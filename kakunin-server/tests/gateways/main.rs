@@ -22,7 +22,7 @@ use world::World;
 
 /// What every gateway has to do, whatever it checks itself.
 async fn decides(gateway: &str) {
-    let w = World::start(gateway);
+    let mut w = World::start(gateway);
     let (agent, other) = (w.agent("one", "write:payments"), w.agent("other", "delete:vault"));
     let (mine, theirs) = (w.client(Some(&agent)), w.client(Some(&other)));
     w.until_ready(&mine).await;
@@ -38,6 +38,11 @@ async fn decides(gateway: &str) {
         gap.as_micros()
     );
     assert_eq!(theirs.get(Protocol::Http1, "/vault", &[]).await, Some(200), "{gateway}: the other is hit");
+    let mut kept = theirs.open(Protocol::Http1).await.unwrap();
+    assert_eq!(kept.get("/vault", &[]).await, Some(200));
+    w.end_server();
+    let status = kept.get("/vault", &[]).await;
+    assert!(status.is_none_or(|status| status >= 400), "{gateway}: {status:?} without anybody to ask");
 }
 
 async fn nobody_else_gets_through(w: &World, mine: &Client, other: &world::Agent) {
@@ -117,6 +122,28 @@ async fn nginx_that_verifies_nothing() {
         );
     }
     assert_eq!(w.served(), served);
+}
+
+/// The canary is led astray, and everybody who has to know of it does, also what is behind nginx.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_monitor_times_nginx_and_every_other_consumer() {
+    let w = World::start_with("nginx", &[("write:payments", "read:canary")]);
+    w.until_ready(&w.client(Some(&w.agent("any", "read:mail")))).await;
+    let seen = w.monitor("/pay", &["--by-score", "--json"]);
+    let (said, why) = (String::from_utf8(seen.stdout).unwrap(), String::from_utf8(seen.stderr).unwrap());
+    assert!(seen.status.success(), "{said}{why}");
+    let report: serde_json::Value = serde_json::from_str(said.trim_end()).unwrap();
+    let measured = report["consumers"].as_array().unwrap();
+    assert_eq!((measured.len(), said.lines().count()), (5, 1), "{said}");
+    println!("monitor: {report}");
+    for one in measured {
+        let full = one["consumer"] == "full CRL";
+        assert!(one["seconds"].as_f64().unwrap() < if full { 45.0 } else { 10.0 }, "{one}");
+    }
+    // What is refused from the start cannot be timed.
+    let seen = w.monitor("/elsewhere", &[]);
+    assert!(!seen.status.success() && seen.stdout.is_empty());
+    assert!(String::from_utf8(seen.stderr).unwrap().contains("before it is revoked"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

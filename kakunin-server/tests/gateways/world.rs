@@ -111,9 +111,25 @@ impl World {
         }
     }
 
+    /// A measurement by `kakunin monitor` of what is behind this gateway too.
+    pub(crate) fn monitor(&self, path: &str, more: &[&str]) -> std::process::Output {
+        let (key, ca) = (self.at("data/admin.key"), self.at("gateway.pem"));
+        let (key, ca) = (key.display().to_string(), ca.display().to_string());
+        let probe = format!("https://127.0.0.1:{}{path}", self.port);
+        let known =
+            ["monitor", "--url", &self.server.url, "--key-file", &key, "--ca", &ca, "--probe", &probe];
+        binary::kakunin(&[&known[..], more].concat()).output().unwrap()
+    }
+
     /// What anybody is told of an agent.
     pub(crate) fn status(&self, agent: &Agent) -> Value {
         curl(&[&format!("{}/api/v1/verify/{}", self.server.url, agent.serial)]).1["data"].clone()
+    }
+
+    /// Leaves the gateway alone with its agents.
+    pub(crate) fn end_server(&mut self) {
+        self.server.child.kill().unwrap();
+        self.server.child.wait().unwrap();
     }
 
     /// Requests that reached the backend.
@@ -125,7 +141,7 @@ impl World {
 fn own_certificate(folder: &Path) {
     let key = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let files = ["-days", "2", "-keyout", "gateway.key", "-out", "gateway.pem", "-subj", "/CN=gateway"];
-    let names = format!("subjectAltName=DNS:{NAME}");
+    let names = format!("subjectAltName=DNS:{NAME},IP:127.0.0.1");
     let kind = ["-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
     run("openssl", &[&key[..], &files[..], &kind[..]].concat(), folder);
     let [certificate, key] = ["gateway.pem", "gateway.key"].map(|f| std::fs::read(folder.join(f)).unwrap());

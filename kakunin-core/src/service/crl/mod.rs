@@ -17,7 +17,7 @@ mod publisher;
 mod roots;
 
 pub use guard::Regression;
-pub use published::PublishedCrl;
+pub use published::{FULL_CRL_AGE, PublishedCrl};
 pub(super) use publisher::Publisher;
 pub use publisher::{Publishing, RefusedCrl};
 pub(super) use roots::RootCrls;

@@ -10,7 +10,7 @@ use crate::time::{SECOND, UnixTime};
 
 /// How old a full CRL may be although something was revoked since: it can be large, and signing it for every
 /// revocation would cost more than revoking.
-const FULL_CRL_AGE: u64 = 30 * SECOND;
+pub const FULL_CRL_AGE: u64 = 30 * SECOND;
 /// How many entries make it that large.
 const LARGE: u64 = 100_000;
 
