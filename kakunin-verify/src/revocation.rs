@@ -53,18 +53,25 @@ impl<V: RevocationView + ?Sized> RevocationView for Arc<V> {
     }
 }
 
-/// The revocations of some issuers, each known to be complete as of some moment.
+/// The revocations of some issuers, each as of a moment of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    sets: HashMap<IssuerId, (RevokedSet, UnixTime)>,
+    known: HashMap<IssuerId, Known>,
+    as_of: UnixTime,
+}
+
+/// The revocations of one issuer at one moment.
+#[derive(Clone, Debug)]
+struct Known {
+    set: Arc<RevokedSet>,
     as_of: UnixTime,
 }
 
 impl Snapshot {
-    /// A snapshot without issuers, to which some are added that are complete as of that moment.
+    /// An empty snapshot; what is added with [`Snapshot::with`] is complete as of that moment.
     #[must_use]
     pub fn new(as_of: UnixTime) -> Self {
-        Self { sets: HashMap::new(), as_of }
+        Self { known: HashMap::new(), as_of }
     }
 
     /// What the full CRL of an issuing CA says, complete as of its thisUpdate. CRLs are issued for longer than
@@ -85,62 +92,56 @@ impl Snapshot {
 
     /// With the revocations of one more issuer; an empty set says that none is revoked.
     #[must_use]
-    pub fn with(mut self, issuer: IssuerId, set: RevokedSet) -> Self {
-        self.sets.insert(issuer, (set, self.as_of));
+    pub fn with(mut self, issuer: IssuerId, set: impl Into<Arc<RevokedSet>>) -> Self {
+        let known = Known { set: set.into(), as_of: self.as_of };
+        self.known.insert(issuer, known);
         self
     }
 
-    /// The same revocations, known to be complete as of a later moment.
+    /// As of when the revocations of an issuer are complete; `None` if they are not known.
     #[must_use]
-    pub fn confirmed(mut self, as_of: UnixTime) -> Self {
-        self.as_of = as_of;
-        self.sets.values_mut().for_each(|(_, of)| *of = as_of);
-        self
-    }
-
-    /// As of when every issuer's revocations in it are complete.
-    #[must_use]
-    pub fn as_of(&self) -> UnixTime {
-        self.sets.values().map(|(_, of)| *of).min().unwrap_or(self.as_of)
+    pub fn as_of(&self, issuer: &IssuerId) -> Option<UnixTime> {
+        self.known.get(issuer).map(|known| known.as_of)
     }
 
     /// The revocations of one issuer.
     #[must_use]
     pub fn set(&self, issuer: &IssuerId) -> Option<&RevokedSet> {
-        self.sets.get(issuer).map(|(set, _)| set)
+        self.known.get(issuer).map(|known| &*known.set)
+    }
+
+    /// What is newer of each issuer.
+    fn merged(&self, newer: &Self) -> Self {
+        let mut merged = self.clone();
+        for (issuer, known) in &newer.known {
+            if merged.as_of(issuer).is_none_or(|as_of| as_of <= known.as_of) {
+                merged.known.insert(*issuer, known.clone());
+            }
+        }
+        merged
     }
 }
 
 impl RevocationView for Snapshot {
     fn status(&self, issuer: &IssuerId, serial: &Serial, _: UnixTime) -> (Status, UnixTime) {
-        match self.sets.get(issuer) {
-            Some((set, as_of)) => (set.reason(serial).map_or(Status::Good, Status::Revoked), *as_of),
-            None => (Status::Unknown, self.as_of),
-        }
+        let Some(known) = self.known.get(issuer) else { return (Status::Unknown, self.as_of) };
+        let status = known.set.reason(serial).map_or(Status::Good, Status::Revoked);
+        (status, known.as_of)
     }
 }
 
-/// Where feeds publish snapshots, and verifiers read them. Clones share one state.
+/// Where feeds publish what they know, and verifiers read it. Clones share one state.
 ///
 /// It starts out empty and as old as time, so that everything is denied until the first snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct RevocationHandle(Arc<ArcSwap<Snapshot>>);
 
 impl RevocationHandle {
-    /// Takes over what a snapshot says of its issuers; verifiers see it with their next look-up. What is known
-    /// of an issuer as of later is kept, so that a late arrival never brings a revoked identity back, and so
-    /// are issuers that the snapshot does not name.
+    /// Brings in what a snapshot knows; verifiers see it with their next look-up. What it knows of an issuer
+    /// and is older than what is known of that issuer already is passed over, so that a late arrival never
+    /// brings a revoked identity back. Issuers that it does not name stay as they are.
     pub fn publish(&self, snapshot: Snapshot) {
-        self.0.rcu(|current| {
-            let mut next = (**current).clone();
-            next.as_of = next.as_of.max(snapshot.as_of);
-            for (issuer, (set, as_of)) in &snapshot.sets {
-                if next.sets.get(issuer).is_none_or(|(_, known)| known <= as_of) {
-                    next.sets.insert(*issuer, (set.clone(), *as_of));
-                }
-            }
-            next
-        });
+        self.0.rcu(|current| current.merged(&snapshot));
     }
 
     /// The current snapshot.
@@ -170,13 +171,11 @@ mod tests {
         handle.publish(Snapshot::new(t).with(issuer, revoked));
         handle.publish(Snapshot::new(t.minus(1)).with(issuer, RevokedSet::default()));
         assert_eq!(handle.status(&issuer, &serial, t).0, Status::Revoked(Reason::KeyCompromise));
-        handle.publish((*handle.current()).clone().confirmed(t.plus(1)));
-        assert_eq!(handle.status(&issuer, &serial, t), (Status::Revoked(Reason::KeyCompromise), t.plus(1)));
-        // Another issuer's feed may be behind, and says nothing of this one.
         let other = IssuerId::from_bytes([2; 20]);
-        handle.publish(Snapshot::new(t.minus(9)).with(other, RevokedSet::default()));
-        assert_eq!(handle.status(&other, &serial, t), (Status::Good, t.minus(9)));
+        handle.publish(Snapshot::new(t.minus(5)).with(other, RevokedSet::default()));
+        assert_eq!(handle.status(&other, &serial, t), (Status::Good, t.minus(5)));
+        let revoked = RevokedSet::from_entries([(serial, Reason::KeyCompromise)]);
+        handle.publish(Snapshot::new(t.plus(1)).with(issuer, revoked));
         assert_eq!(handle.status(&issuer, &serial, t), (Status::Revoked(Reason::KeyCompromise), t.plus(1)));
-        assert_eq!(handle.current().as_of(), t.minus(9));
     }
 }

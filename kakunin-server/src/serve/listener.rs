@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
+use super::patient::Patient;
 use super::tls::{LOOK, Reloading};
 use crate::http::Peer;
 
@@ -24,6 +25,8 @@ use crate::http::Peer;
 const MAX_CONNECTIONS: usize = 10_000;
 /// How long a client may take to shake hands, or to send the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to accept what it is sent.
+const STALL: Duration = Duration::from_secs(20);
 /// How long requests that are under way may take once the server is told to end.
 const GRACE: Duration = Duration::from_secs(10);
 /// Most octets of a request's head.
@@ -91,6 +94,7 @@ impl Connection {
     async fn serve(self, stream: TcpStream, watcher: Watcher) {
         // Small answers go out at once; a socket that refuses is slower, and works.
         let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream, STALL);
         let Some(tls) = &self.tls else {
             return self.speak(stream, None, watcher).await;
         };

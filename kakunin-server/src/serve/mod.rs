@@ -5,10 +5,12 @@
 //! | `options.rs` | what may be configured, and what is refused |
 //! | `wire.rs` | the one place that names concrete backends |
 //! | `listener.rs` | connections: accepted, timed out, ended gracefully |
+//! | `patient.rs` | connections whose other side does not read |
 //! | `tls.rs` | TLS, reloaded when its files change; client certificates |
 
 mod listener;
 mod options;
+mod patient;
 mod tls;
 pub(crate) mod wire;
 

@@ -1,262 +1,280 @@
-//! Fetches feeds over HTTP: a snapshot for the beginning, then the stream, and again when it ends.
+//! The client: a snapshot, then the stream, and again whenever it is cut.
 
-use std::collections::hash_map::RandomState;
-use std::error::Error as StdError;
-use std::fmt;
-use std::hash::{BuildHasher, Hasher};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kakunin_core::feed::MAX_SNAPSHOT_LEN;
 use kakunin_core::id::IssuerId;
-use kakunin_core::log::note::NoteError;
-use kakunin_core::time::{Clock, UnixTime};
-use reqwest::header::ACCEPT;
-use reqwest::{Certificate, Client, Response};
-use tokio::task::JoinSet;
+use kakunin_core::log::cosignature::CosignerKey;
+use kakunin_core::time::{Clock, SystemClock, UnixTime};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
+use super::backoff::Backoff;
 use super::events::{Events, TooLong};
-use super::follower::{FollowError, Followed, Follower};
+use super::follower::{FollowError, Follower, Progress};
+use super::transport::{FetchError, Transport};
 use crate::revocation::RevocationHandle;
 
-/// A server says something every 5 s; after more than two silences it is taken for gone.
-const SILENCE: Duration = Duration::from_secs(12);
-const CONNECT: Duration = Duration::from_secs(5);
-/// Between two attempts, at most: random parts of these, so that those who were cut off together do not come
-/// back together.
-const FIRST_WAIT: Duration = Duration::from_millis(100);
-const LAST_WAIT: Duration = Duration::from_secs(4);
-/// Frames that cover less than the checkpoint, in a row, before the connection is taken for a stuck one.
-const PATIENCE: u32 = 100_000;
-
-/// What to follow, and whom to believe.
-#[derive(Clone, Debug)]
-pub struct FeedOptions {
-    /// URL of the server, such as `https://kakunin.example`.
-    pub url: String,
-    /// Verifier key of the feed key; it ships with the anchors.
-    pub feed_verifier: String,
-    /// The issuing CAs whose certificates are verified here.
-    pub issuers: Vec<IssuerId>,
-    /// Certificates, PEM, that the server's TLS certificate may lead to beside those of the system.
-    pub ca_pem: Option<Vec<u8>>,
-}
-
-/// Why a client is not made.
-#[derive(Debug, thiserror::Error)]
+/// Why a client cannot be set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedSetupError {
+    /// Not the URL of a deployment.
+    #[error("this is not http(s)://host[:port][/path] without a slash at its end")]
+    Url,
     /// Not the verifier key of a feed.
-    #[error(transparent)]
-    Key(#[from] NoteError),
-    /// TLS cannot be set up with these certificates.
-    #[error("the feed's HTTP client cannot be set up: {0}")]
-    Http(String),
+    #[error("this is not a feed's verifier key; `GET /api/v1/ca` names it as `feed_verifier`")]
+    Key,
+    /// No roots for TLS.
+    #[error("the roots that TLS is to trust cannot be used")]
+    Roots,
 }
 
-/// How it goes with one issuing CA.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FeedState {
-    /// Which.
-    pub issuer: IssuerId,
+/// What a client does about one issuing CA.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FeedState {
+    /// Connects, or waits before it connects again.
+    #[default]
+    Connecting,
+    /// Reads the stream; what it lacks is on its way.
+    CatchingUp,
+    /// Knows everything.
+    Following,
+    /// The feed key confirmed two different logs: nothing is believed any more, and it has stopped.
+    Forked,
+}
+
+/// How it stands with one issuing CA.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedStatus {
+    /// What the client does.
+    pub state: FeedState,
+    /// As of when everything is known.
+    pub as_of: Option<UnixTime>,
     /// How many records are known.
     pub size: u64,
-    /// As of when that is complete.
-    pub as_of: UnixTime,
-    /// Why nothing more arrives now, if nothing does.
-    pub error: Option<String>,
+    /// What went wrong last, and its stable code.
+    pub last_error: Option<(&'static str, String)>,
+    /// How often something went wrong.
+    pub errors: u64,
 }
 
-/// Follows the feeds of one deployment.
+/// Follows the revocation feed of a deployment, for a verifier that looks into the same
+/// [`RevocationHandle`].
+#[derive(Debug)]
 pub struct FeedClient {
-    http: Client,
-    base: String,
-    clock: Arc<dyn Clock>,
+    url: String,
+    key: Arc<CosignerKey>,
+    issuers: Vec<IssuerId>,
+    roots: Vec<Vec<u8>>,
     handle: RevocationHandle,
-    followers: Vec<Mutex<Follower>>,
-    states: Mutex<Vec<FeedState>>,
-}
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-enum Ended {
-    #[error(transparent)]
-    Follow(#[from] FollowError),
-    #[error("{}", chain(.0))]
-    Http(#[from] reqwest::Error),
-    #[error("the server answered {0}")]
-    Status(u16),
-    #[error(transparent)]
-    Event(#[from] TooLong),
-    #[error("the server ended the stream")]
-    Over,
-    #[error("the stream never reaches its checkpoint")]
-    Stuck,
+    clock: Arc<dyn Clock>,
 }
 
 impl FeedClient {
-    /// A client that has fetched nothing yet: verifiers deny until [`FeedClient::run`] was run for a moment.
+    /// A client of the deployment at `url`. `feed_verifier` is its feed key, handed out with the anchors.
     ///
     /// # Errors
-    /// [`FeedSetupError`].
-    pub fn new(options: &FeedOptions, clock: Arc<dyn Clock>) -> Result<Self, FeedSetupError> {
-        let handle = RevocationHandle::default();
-        let http = |error: reqwest::Error| FeedSetupError::Http(chain(&error));
-        let mut builder = Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE);
-        for certificate in options
-            .ca_pem
-            .as_deref()
-            .map(Certificate::from_pem_bundle)
-            .transpose()
-            .map_err(http)?
-            .unwrap_or_default()
-        {
-            builder = builder.add_root_certificate(certificate);
-        }
-        let (mut followers, mut states) = (Vec::new(), Vec::new());
-        for issuer in &options.issuers {
-            followers.push(Mutex::new(Follower::new(&options.feed_verifier, *issuer, handle.clone())?));
-            states.push(FeedState { issuer: *issuer, size: 0, as_of: UnixTime::default(), error: None });
-        }
-        let base = options.url.trim_end_matches('/').to_owned();
+    /// [`FeedSetupError::Key`].
+    pub fn new(url: &str, feed_verifier: &str, handle: RevocationHandle) -> Result<Self, FeedSetupError> {
+        let key = CosignerKey::parse(feed_verifier).map_err(|_| FeedSetupError::Key)?;
+        let url = url.to_owned();
         Ok(Self {
-            http: builder.build().map_err(http)?,
-            base,
-            clock,
+            url,
+            key: Arc::new(key),
+            issuers: Vec::new(),
+            roots: Vec::new(),
             handle,
-            followers,
-            states: Mutex::new(states),
+            clock: Arc::new(SystemClock),
         })
     }
 
-    /// Where verifiers look: [`crate::Verifier::builder`] takes it.
+    /// Follows one more issuing CA.
     #[must_use]
-    pub fn revocations(&self) -> RevocationHandle {
-        self.handle.clone()
+    pub fn issuer(mut self, issuer: IssuerId) -> Self {
+        self.issuers.push(issuer);
+        self
     }
 
-    /// How it goes, for each issuing CA: to be watched.
+    /// TLS trusts this root, DER, and those named like this alone, instead of the system's.
     #[must_use]
-    pub fn states(&self) -> Vec<FeedState> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn tls_root(mut self, der: &[u8]) -> Self {
+        self.roots.push(der.to_vec());
+        self
     }
 
-    /// The age of what is known, of the issuing CA that is most behind, in milliseconds.
+    /// Tells the time by another clock.
     #[must_use]
-    pub fn age(&self) -> u64 {
-        let now = self.clock.now();
-        self.states().iter().map(|state| now.since(state.as_of)).max().unwrap_or_default()
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
-    /// Follows every issuing CA, until the future is dropped: to be spawned on a tokio runtime. A feed that
-    /// forked is asked again, and not believed.
-    pub async fn run(self: Arc<Self>) {
-        let mut all = JoinSet::new();
-        for n in 0..self.followers.len() {
-            let this = self.clone();
-            all.spawn(async move { this.follow(n).await });
+    /// Begins to follow, on the runtime of the caller.
+    ///
+    /// # Errors
+    /// [`FeedSetupError`].
+    pub fn start(self) -> Result<Following, FeedSetupError> {
+        let transport = Transport::new(&self.url, &self.roots)?;
+        let board = Board::default();
+        let mut tasks = Vec::with_capacity(self.issuers.len());
+        for issuer in &self.issuers {
+            let follower = Follower::new(*issuer, self.key.clone(), self.handle.clone());
+            let follow = Follow {
+                transport: transport.clone(),
+                follower: follower.map_err(|_| FeedSetupError::Key)?,
+                clock: self.clock.clone(),
+                board: board.clone(),
+                backoff: Backoff::new(),
+            };
+            board.change(issuer, |_| ());
+            tasks.push(tokio::spawn(follow.run()));
         }
-        while all.join_next().await.is_some() {}
+        Ok(Following { board, tasks })
+    }
+}
+
+/// A client at work; it stops when this is dropped.
+#[derive(Debug)]
+pub struct Following {
+    board: Board,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Following {
+    /// How it stands with an issuing CA; `None` if it is not followed.
+    #[must_use]
+    pub fn status(&self, issuer: &IssuerId) -> Option<FeedStatus> {
+        self.board.lock().get(issuer).cloned()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Where everybody can see how it stands.
+#[derive(Clone, Debug, Default)]
+struct Board(Arc<Mutex<HashMap<IssuerId, FeedStatus>>>);
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, HashMap<IssuerId, FeedStatus>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn follow(&self, n: usize) {
-        let Some(follower) = self.followers.get(n) else { return };
-        let mut wait = FIRST_WAIT;
+    fn change(&self, issuer: &IssuerId, change: impl FnOnce(&mut FeedStatus)) {
+        change(self.lock().entry(*issuer).or_default());
+    }
+}
+
+/// Why a stream is not read on.
+#[derive(Debug, thiserror::Error)]
+enum Cut {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// So much is missing that a snapshot is shorter.
+    #[error("a snapshot is shorter")]
+    Snapshot,
+}
+
+impl Cut {
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Fetch(FetchError::Refused { .. }) => "feed_refused",
+            Self::Fetch(_) => "feed_unreachable",
+            Self::Follow(e) => e.code(),
+            Self::TooLong(_) => "feed_malformed",
+            Self::Snapshot => "feed_snapshot",
+        }
+    }
+
+    const fn patience(&self) -> Duration {
+        match self {
+            Self::Fetch(FetchError::Refused { retry_after, .. }) => *retry_after,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// Follows one issuing CA.
+struct Follow {
+    transport: Transport,
+    follower: Follower,
+    clock: Arc<dyn Clock>,
+    board: Board,
+    backoff: Backoff,
+}
+
+impl Follow {
+    async fn run(mut self) {
+        let mut newcomer = self.follower.needs_snapshot();
         loop {
-            let before = self.states().get(n).map(|state| state.as_of);
-            let ended = self.once(n, follower).await;
-            lock(follower).interrupted();
-            self.note(n, follower, Some(ended.to_string()));
-            let advanced = self.states().get(n).map(|state| state.as_of) > before;
-            wait = if advanced { FIRST_WAIT } else { (wait * 2).min(LAST_WAIT) };
-            tokio::time::sleep(wait.mul_f64(random())).await;
+            let Err(cut) = self.once(newcomer).await;
+            newcomer = matches!(cut, Cut::Snapshot) || self.follower.needs_snapshot();
+            if matches!(cut, Cut::Snapshot) {
+                continue;
+            }
+            let forked = matches!(cut, Cut::Follow(FollowError::Forked));
+            self.tell(&cut, forked);
+            if forked {
+                return;
+            }
+            sleep(self.backoff.next(cut.patience())).await;
         }
     }
 
-    /// One connection, to its end.
-    async fn once(&self, n: usize, follower: &Mutex<Follower>) -> Ended {
-        let outcome = async {
-            let issuer = *lock(follower).issuer();
-            if lock(follower).as_of() == UnixTime::default() {
-                let answer = self.get(&format!("/api/v1/feed/{issuer}/snapshot"), "application/json").await?;
-                let octets = whole(answer).await?;
-                lock(follower).snapshot(&octets, self.clock.now())?;
-                self.note(n, follower, None);
-            }
-            let after = lock(follower).size();
-            let path = format!("/api/v1/feed/{issuer}/stream?after={after}");
-            let mut answer = self.get(&path, "text/event-stream").await?;
-            let (mut events, mut short) = (Events::default(), 0);
-            while let Some(octets) = answer.chunk().await? {
-                for data in events.push(&octets)? {
-                    let followed = lock(follower).frame(&data, self.clock.now())?;
-                    short = if followed == Followed::More { short + 1 } else { 0 };
-                    if short > PATIENCE {
-                        return Err(Ended::Stuck);
+    /// Reads until it is cut.
+    async fn once(&mut self, newcomer: bool) -> Result<core::convert::Infallible, Cut> {
+        let path = format!("/api/v1/feed/{}", self.follower.issuer());
+        if newcomer {
+            let snapshot = self.transport.get(&format!("{path}/snapshot")).await?;
+            self.follower.snapshot(&snapshot, self.clock.now())?;
+            self.seen(FeedState::CatchingUp);
+        }
+        let cursor = self.follower.cursor();
+        let mut stream = self.transport.open(&format!("{path}/stream"), Some(cursor)).await?;
+        let mut events = Events::default();
+        while let Some(piece) = stream.next().await? {
+            for frame in events.push(&piece)? {
+                match self.follower.frame(&frame, self.clock.now())? {
+                    Progress::Confirmed(_) => {
+                        self.backoff.reset();
+                        self.seen(FeedState::Following);
                     }
-                    self.note(n, follower, None);
+                    Progress::Behind(n) if self.follower.prefers_snapshot(n) => return Err(Cut::Snapshot),
+                    Progress::Behind(_) => self.seen(FeedState::CatchingUp),
                 }
             }
-            Err(Ended::Over)
-        };
-        let outcome: Result<(), Ended> = outcome.await;
-        outcome.err().unwrap_or(Ended::Over)
+        }
+        Err(FetchError::Ended.into())
     }
 
-    async fn get(&self, path: &str, accept: &str) -> Result<Response, Ended> {
-        let answer = self.http.get(format!("{}{path}", self.base)).header(ACCEPT, accept).send().await?;
-        if answer.status().as_u16() == 200 {
-            Ok(answer)
+    fn seen(&self, state: FeedState) {
+        let (size, as_of) = (self.follower.cursor(), self.follower.as_of());
+        self.board.change(self.follower.issuer(), |status| {
+            (status.state, status.size, status.as_of) = (state, size, as_of);
+        });
+    }
+
+    fn tell(&self, cut: &Cut, forked: bool) {
+        let (issuer, code) = (self.follower.issuer(), cut.code());
+        if forked {
+            tracing::error!(%issuer, code, "{cut}");
         } else {
-            Err(Ended::Status(answer.status().as_u16()))
+            tracing::warn!(%issuer, code, "{cut}; trying again");
         }
+        self.board.change(issuer, |status| {
+            status.state = if forked { FeedState::Forked } else { FeedState::Connecting };
+            status.last_error = Some((code, cut.to_string()));
+            status.errors += 1;
+        });
     }
-
-    fn note(&self, n: usize, follower: &Mutex<Follower>, error: Option<String>) {
-        let (size, as_of) = {
-            let follower = lock(follower);
-            (follower.size(), follower.as_of())
-        };
-        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = states.get_mut(n) {
-            (state.size, state.as_of, state.error) = (size, as_of, error);
-        }
-    }
-}
-
-impl fmt::Debug for FeedClient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FeedClient({}, {:?})", self.base, self.states())
-    }
-}
-
-fn lock(follower: &Mutex<Follower>) -> std::sync::MutexGuard<'_, Follower> {
-    follower.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn whole(mut answer: Response) -> Result<Vec<u8>, Ended> {
-    let mut octets = Vec::new();
-    while let Some(some) = answer.chunk().await? {
-        if octets.len() + some.len() > MAX_SNAPSHOT_LEN {
-            return Err(TooLong.into());
-        }
-        octets.extend_from_slice(&some);
-    }
-    Ok(octets)
-}
-
-/// From 0 to 1; a hasher of the standard library is keyed at random.
-fn random() -> f64 {
-    let half = RandomState::new().build_hasher().finish() >> 32;
-    f64::from(u32::try_from(half).unwrap_or_default()) / f64::from(u32::MAX)
-}
-
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }

@@ -1,50 +1,59 @@
-//! One issuing CA's revocation log, followed: what arrives is believed if the feed key cosigned a checkpoint
-//! that it leads to.
+//! What is believed of a feed: what the feed key confirmed with a time, and what its records lead to.
 
-use kakunin_core::feed::{FeedError, Frame, Snapshot as Newcomer, open_checkpoint, origin};
+use std::sync::Arc;
+
+use kakunin_core::feed::{self, FeedError, Frame};
 use kakunin_core::id::IssuerId;
 use kakunin_core::log::checkpoint::Checkpoint;
 use kakunin_core::log::cosignature::CosignerKey;
-use kakunin_core::log::merkle::Frontier;
+use kakunin_core::log::merkle::{Frontier, Hash};
 use kakunin_core::log::note::NoteError;
 use kakunin_core::revoke::RevokedSet;
 use kakunin_core::time::{MINUTE, UnixTime};
 
 use crate::revocation::{RevocationHandle, Snapshot};
 
-/// How far the feed's clock may be ahead of ours.
-const MAX_AHEAD: u64 = MINUTE;
+/// How far ahead of ours the feed's clock may be.
+const AHEAD: u64 = MINUTE;
+/// How many records are read one by one; whoever lacks more begins with a snapshot.
+const MAX_BEHIND: u64 = 100_000;
 
-/// Why something of a feed is not taken over. What was known before stays, and grows old.
+/// Why something that the feed sent is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FollowError {
-    /// It is not the feed's, or was altered.
+    /// It is not the feed key's word about this issuer's log.
     #[error(transparent)]
     Feed(#[from] FeedError),
-    /// Records are missing between what is known and what arrived; to be asked for from what is known.
-    #[error("the feed goes on at record {from}, and {known} are known")]
-    Gap {
-        /// Where it goes on.
-        from: u64,
-        /// How many are known.
-        known: u64,
-    },
-    /// The records do not lead to the checkpoint.
-    #[error("the records do not lead to the checkpoint; they were altered on the way, or the log was")]
-    Mismatch,
-    /// A checkpoint from before the last one: held back, or replayed.
-    #[error("the checkpoint is older than the last one")]
+    /// It is confirmed as of a time that has not come.
+    #[error("the feed's time is more than a minute ahead of this machine's; set the clocks")]
+    Ahead,
+    /// Something that was confirmed before what is known: a recording, or a cache.
+    #[error("the feed sent something older than what is known")]
     Replayed,
-    /// A checkpoint from the future.
-    #[error("the checkpoint is from the future; check the clocks of both machines")]
-    Future,
-    /// The feed key signed two logs that cannot both be true. Nothing of this feed is believed any more:
-    /// somebody has to look.
+    /// Records are missing, or come twice.
+    #[error("the feed goes on at record {found} instead of {expected}")]
+    Gap {
+        /// Where it should go on.
+        expected: u64,
+        /// Where it does.
+        found: u64,
+    },
+    /// A frame with more records than its checkpoint covers.
+    #[error("the feed sent records that no checkpoint confirms")]
+    Unconfirmed,
+    /// The records do not lead to the root that the feed key confirmed. Either they were altered on the way, or
+    /// the log was changed after the fact; nothing is believed that does not follow from what is known.
+    #[error("the feed's records do not lead to its checkpoint; they were altered, or the log was forked")]
+    OtherRoot,
+    /// The feed key confirmed two logs that cannot both be true. Nothing of it is believed any more.
     #[error(
-        "the feed key cosigned two different logs; nothing of it is believed until an operator has looked"
+        "the feed key confirmed two different logs; ask the deployment's operator, and trust nothing of it"
     )]
     Forked,
+    /// A frame before there is a snapshot to add it to.
+    #[error("there is no snapshot to go on from")]
+    NoSnapshot,
 }
 
 impl FollowError {
@@ -52,163 +61,206 @@ impl FollowError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Feed(error) => error.code(),
-            Self::Gap { .. } => "feed_gap",
-            Self::Mismatch => "feed_mismatch",
+            Self::Feed(e) => e.code(),
+            Self::Ahead => "feed_ahead",
             Self::Replayed => "feed_replayed",
-            Self::Future => "feed_from_future",
+            Self::Gap { .. } => "feed_gap",
+            Self::Unconfirmed => "feed_unconfirmed",
+            Self::OtherRoot => "feed_other_root",
             Self::Forked => "feed_forked",
+            Self::NoSnapshot => "feed_no_snapshot",
         }
     }
 }
 
-/// What became of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Followed {
-    /// All that is known is confirmed as of this time, and published.
-    Confirmed(UnixTime),
-    /// Taken down; the checkpoint covers more, which is yet to come.
-    More,
+impl From<NoteError> for FollowError {
+    fn from(error: NoteError) -> Self {
+        FeedError::from(error).into()
+    }
 }
 
-/// Follows one issuing CA. Publishes into a [`RevocationHandle`]; several followers may share one.
+/// What a frame led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything is known that was appended by then, and verifiers know it.
+    Confirmed(UnixTime),
+    /// So many records are missing still.
+    Behind(u64),
+}
+
+/// Follows the revocation log of one issuing CA, and tells verifiers what the feed key confirmed.
 #[derive(Debug)]
 pub struct Follower {
     issuer: IssuerId,
-    key: CosignerKey,
     origin: String,
+    key: Arc<CosignerKey>,
     handle: RevocationHandle,
-    confirmed: State,
-    /// What arrived since, without a checkpoint that it leads to.
-    pending: Option<State>,
-    as_of: UnixTime,
+    /// The newest that was confirmed.
+    confirmed: Option<Confirmed>,
+    /// What came since, and is not confirmed yet.
+    pending: Option<(Frontier, RevokedSet)>,
+    /// Records that did not lead to their checkpoint were seen, and none since that did.
+    doubtful: bool,
     forked: bool,
 }
 
-#[derive(Clone, Debug, Default)]
-struct State {
+#[derive(Clone, Debug)]
+struct Confirmed {
     frontier: Frontier,
-    set: RevokedSet,
+    root: Hash,
+    set: Arc<RevokedSet>,
+    at: UnixTime,
 }
 
 impl Follower {
-    /// Follows `issuer` at the word of the feed key, by its verifier key as the deployment hands it out with
-    /// its anchors (C2SP, `name+hash+key`).
+    /// Follows the log of `issuer` by the word of the feed key, and publishes to `handle`, to which nobody else
+    /// publishes what concerns this issuer.
     ///
     /// # Errors
-    /// [`NoteError::Key`] if this is not the verifier key of a feed.
-    pub fn new(feed_verifier: &str, issuer: IssuerId, handle: RevocationHandle) -> Result<Self, NoteError> {
-        let key = CosignerKey::parse(feed_verifier)?;
-        let origin = origin(&key, &issuer)?;
-        let (confirmed, pending) = (State::default(), None);
+    /// If `key` is not named as feed keys are.
+    pub fn new(
+        issuer: IssuerId,
+        key: Arc<CosignerKey>,
+        handle: RevocationHandle,
+    ) -> Result<Self, FollowError> {
+        let origin = feed::origin(&key, &issuer)?;
         Ok(Self {
             issuer,
-            key,
             origin,
+            key,
             handle,
-            confirmed,
-            pending,
-            as_of: UnixTime::default(),
+            confirmed: None,
+            pending: None,
+            doubtful: false,
             forked: false,
         })
     }
 
-    /// Whose revocations these are.
+    /// The issuing CA.
     #[must_use]
     pub const fn issuer(&self) -> &IssuerId {
         &self.issuer
     }
 
-    /// How many records are known and confirmed: the index to go on from.
+    /// How many records are known: where the feed is to go on.
     #[must_use]
-    pub fn size(&self) -> u64 {
-        self.confirmed.frontier.size()
+    pub fn cursor(&self) -> u64 {
+        let pending = self.pending.as_ref().map(|(frontier, _)| frontier.size());
+        pending.unwrap_or_else(|| self.confirmed.as_ref().map_or(0, |known| known.frontier.size()))
     }
 
-    /// As of when that is complete; the beginning of time if nothing was confirmed yet.
+    /// As of when everything is known.
     #[must_use]
-    pub const fn as_of(&self) -> UnixTime {
-        self.as_of
+    pub fn as_of(&self) -> Option<UnixTime> {
+        self.confirmed.as_ref().map(|known| known.at)
     }
 
-    /// Forgets what arrived and was not confirmed: to be called when a connection ends.
-    pub fn interrupted(&mut self) {
-        self.pending = None;
+    /// Whether a snapshot is needed before frames can be taken.
+    #[must_use]
+    pub const fn needs_snapshot(&self) -> bool {
+        self.confirmed.is_none()
     }
 
-    /// Takes a snapshot over in place of the records up to its size.
+    /// Whether so much is missing that a snapshot is shorter. Never while records do not lead to their
+    /// checkpoint: a snapshot would hide that the log was changed after the fact.
+    #[must_use]
+    pub const fn prefers_snapshot(&self, behind: u64) -> bool {
+        behind > MAX_BEHIND && !self.doubtful
+    }
+
+    /// Begins with a snapshot, or goes on with one: as the API answers it.
     ///
     /// # Errors
-    /// [`FollowError`].
+    /// [`FollowError`]; what was known stays known.
     pub fn snapshot(&mut self, octets: &[u8], now: UnixTime) -> Result<UnixTime, FollowError> {
-        let (checkpoint, time, standing) = Newcomer::open(octets, &self.key, &self.origin)?;
-        self.timely(time, now)?;
-        self.no_fork(&checkpoint)?;
+        self.whole()?;
+        let (checkpoint, at, standing) = feed::Snapshot::open(octets, &self.key, &self.origin)?;
+        self.timely(&checkpoint, at, now)?;
         let set = RevokedSet::from_entries(standing.revoked);
-        self.confirm(State { frontier: standing.frontier, set }, time);
-        Ok(time)
+        self.confirm(standing.frontier, checkpoint.root, Arc::new(set), at);
+        Ok(at)
     }
 
-    /// Takes a frame over: records, and a checkpoint.
+    /// Takes a frame of the stream, or of a page.
     ///
     /// # Errors
-    /// [`FollowError`]; what arrived since the last confirmation is forgotten then.
-    pub fn frame(&mut self, octets: &[u8], now: UnixTime) -> Result<Followed, FollowError> {
-        let before = self.pending.take();
+    /// [`FollowError`]; what was confirmed stays known, and what was not is forgotten: go on from
+    /// [`Follower::cursor`]. After [`FollowError::Forked`] nothing is believed any more.
+    pub fn frame(&mut self, octets: &[u8], now: UnixTime) -> Result<Progress, FollowError> {
+        self.whole()?;
+        let pending = self.pending.take();
         let frame = Frame::parse(octets)?;
-        let (checkpoint, time) = open_checkpoint(&frame.checkpoint, &self.key, &self.origin)?;
-        self.timely(time, now)?;
-        self.no_fork(&checkpoint)?;
-        let state = self.after(before.unwrap_or_else(|| self.confirmed.clone()), &frame)?;
-        let size = state.frontier.size();
-        if checkpoint.size > size {
-            self.pending = Some(state);
-            return Ok(Followed::More);
+        let (checkpoint, at) = feed::open_checkpoint(&frame.checkpoint, &self.key, &self.origin)?;
+        self.timely(&checkpoint, at, now)?;
+        let known = self.confirmed.clone().ok_or(FollowError::NoSnapshot)?;
+        if pending.is_none() && frame.entries.is_empty() && checkpoint.size == known.frontier.size() {
+            expect(known.frontier.size(), frame.from)?;
+            self.confirm(known.frontier, known.root, known.set, at);
+            return Ok(Progress::Confirmed(at));
         }
-        if checkpoint.size < size || checkpoint.root != state.frontier.root() {
-            return Err(FollowError::Mismatch);
+        let (frontier, set) = pending.unwrap_or_else(|| (known.frontier, (*known.set).clone()));
+        let (frontier, set) = self.appended(&frame, frontier, set)?;
+        if frontier.size() > checkpoint.size {
+            return Err(FollowError::Unconfirmed);
         }
-        self.confirm(state, time);
-        Ok(Followed::Confirmed(time))
+        let behind = checkpoint.size - frontier.size();
+        if behind > 0 {
+            self.pending = Some((frontier, set));
+            return Ok(Progress::Behind(behind));
+        }
+        if frontier.root() != checkpoint.root {
+            self.doubtful = true;
+            return Err(FollowError::OtherRoot);
+        }
+        self.confirm(frontier, checkpoint.root, Arc::new(set), at);
+        Ok(Progress::Confirmed(at))
     }
 
-    /// The state after the records of a frame; those that are known already are passed over.
-    fn after(&self, mut state: State, frame: &Frame) -> Result<State, FollowError> {
-        let known = state.frontier.size();
-        let Some(again) = known.checked_sub(frame.from) else {
-            return Err(FollowError::Gap { from: frame.from, known });
-        };
-        let again = usize::try_from(again).unwrap_or(usize::MAX);
-        for entry in frame.entries.iter().skip(again) {
+    fn appended(
+        &self,
+        frame: &Frame,
+        mut frontier: Frontier,
+        mut set: RevokedSet,
+    ) -> Result<(Frontier, RevokedSet), FollowError> {
+        expect(frontier.size(), frame.from)?;
+        for entry in &frame.entries {
             let opened = entry.open(&self.issuer)?;
-            state.frontier.push(opened.hash);
-            if let Some(change) = opened.change {
-                state.set = state.set.with(&change);
+            frontier.push(opened.hash);
+            if let Some(change) = &opened.change {
+                set = set.with(change);
             }
         }
-        Ok(state)
+        Ok((frontier, set))
     }
 
-    fn timely(&self, time: UnixTime, now: UnixTime) -> Result<(), FollowError> {
-        if self.forked {
-            return Err(FollowError::Forked);
-        }
-        if time < self.as_of {
-            return Err(FollowError::Replayed);
-        }
-        if time > now.plus(MAX_AHEAD) { Err(FollowError::Future) } else { Ok(()) }
-    }
-
-    /// A log only grows: a later checkpoint is of the same log only if it is at least as long.
-    fn no_fork(&mut self, checkpoint: &Checkpoint) -> Result<(), FollowError> {
-        let known = &self.confirmed.frontier;
-        let same = checkpoint.size == known.size() && checkpoint.root != known.root();
-        self.forked = checkpoint.size < known.size() || same;
+    const fn whole(&self) -> Result<(), FollowError> {
         if self.forked { Err(FollowError::Forked) } else { Ok(()) }
     }
 
-    fn confirm(&mut self, state: State, time: UnixTime) {
-        self.handle.publish(Snapshot::new(time).with(self.issuer, state.set.clone()));
-        (self.confirmed, self.as_of) = (state, time);
+    /// Whether a checkpoint may follow what is known: of another log it never does, of another time not now.
+    fn timely(&mut self, checkpoint: &Checkpoint, at: UnixTime, now: UnixTime) -> Result<(), FollowError> {
+        if at.since(now) > AHEAD {
+            return Err(FollowError::Ahead);
+        }
+        let Some(known) = &self.confirmed else { return Ok(()) };
+        let size = known.frontier.size();
+        let other = checkpoint.size == size && checkpoint.root != known.root;
+        let shrunk = checkpoint.size < size && at > known.at;
+        if other || shrunk {
+            self.forked = true;
+            return Err(FollowError::Forked);
+        }
+        // Within one second the longer log is the newer.
+        if at < known.at || checkpoint.size < size { Err(FollowError::Replayed) } else { Ok(()) }
     }
+
+    fn confirm(&mut self, frontier: Frontier, root: Hash, set: Arc<RevokedSet>, at: UnixTime) {
+        self.handle.publish(Snapshot::new(at).with(self.issuer, set.clone()));
+        self.confirmed = Some(Confirmed { frontier, root, set, at });
+        (self.pending, self.doubtful) = (None, false);
+    }
+}
+
+const fn expect(expected: u64, found: u64) -> Result<(), FollowError> {
+    if expected == found { Ok(()) } else { Err(FollowError::Gap { expected, found }) }
 }

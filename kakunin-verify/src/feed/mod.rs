@@ -1,17 +1,18 @@
-//! Follows the revocation feed of a deployment, so that a revocation is seen here within the second.
+//! Follows a deployment's revocation feed: what a verifier believes of it, and the client that fetches it.
 //!
 //! | file | does |
 //! |---|---|
-//! | `follower.rs` | one issuing CA's revocation log: believes the feed key and nothing else; no I/O, no clock |
-//! | `client.rs`, `events.rs` | fetches it over HTTP, again and again |
-//!
-//! What is published into the [`RevocationHandle`](crate::RevocationHandle) is what a checkpoint confirms that
-//! the feed key cosigned with a time; a verifier denies once that time is older than its policy says. So a feed
-//! that is cut, held back, replayed or forked ends in refusals, and never in somebody being let in.
+//! | `follower.rs` | believes what the feed key confirmed, and nothing else: no I/O, no clock |
+//! | `client.rs` | fetches snapshots and streams, again and again |
+//! | `transport.rs`, `events.rs` | HTTP, server-sent events |
+//! | `backoff.rs` | when to try again |
 
+mod backoff;
 mod client;
 mod events;
 mod follower;
+mod transport;
 
-pub use client::{FeedClient, FeedOptions, FeedSetupError, FeedState};
-pub use follower::{FollowError, Followed, Follower};
+pub use client::{FeedClient, FeedSetupError, FeedState, FeedStatus, Following};
+pub use events::{Events, TooLong};
+pub use follower::{FollowError, Follower, Progress};
