@@ -427,7 +427,7 @@ async fn a_deployment_restored_from_a_backup_is_found_out() {
     let relying = Relying::on(&url).await;
     relying.until(&agent, None).await;
     let admin =
-        Client::new(&url).with_key(&std::fs::read_to_string(backup.join("admin.key")).unwrap().trim_end());
+        Client::new(&url).with_key(std::fs::read_to_string(backup.join("admin.key")).unwrap().trim_end());
     revoke(&admin, &agent).await;
     relying.until(&agent, Some("agent_revoked")).await;
     stop.send(true).unwrap();
