@@ -144,7 +144,7 @@ fn followers_know_what_the_deployment_knows_whatever_happens_in_which_order() {
             (0..8).map(|n| world.certified(&format!("agent {n}"), profiles[n % 2])).collect();
         let mut now = world.tick(0);
         let mut followers = vec![Relying::started(&world, now)];
-        for step in 0..80 {
+        for step in 0..160 {
             let (serial, _) = certified[dice.roll(certified.len())];
             // Many are refused, as they should be: who is revoked is not released.
             match dice.roll(24) {

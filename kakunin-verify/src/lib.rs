@@ -5,7 +5,7 @@ pub mod algorithms;
 pub mod anchor;
 mod cache;
 pub mod denied;
-#[cfg(feature = "feed")]
+#[cfg(feature = "follow")]
 pub mod feed;
 mod issuer;
 #[cfg(feature = "tower")]
