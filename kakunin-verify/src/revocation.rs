@@ -8,9 +8,12 @@ use arc_swap::ArcSwap;
 use kakunin_core::id::{IssuerId, Serial};
 use kakunin_core::revoke::{LiveRevocations, Reason, RevokedSet};
 use kakunin_core::time::UnixTime;
-use kakunin_core::x509::ca::Issuer;
-use kakunin_core::x509::crl::{CrlRefused, CrlView};
-use kakunin_core::x509::der::DerError;
+#[cfg(feature = "crl")]
+use kakunin_core::x509::{
+    ca::Issuer,
+    crl::{CrlRefused, CrlView},
+    der::DerError,
+};
 
 /// What a view knows of one certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +84,7 @@ impl Snapshot {
     /// # Errors
     /// [`CrlRefused`] if it is not this issuer's, or not valid at `now`; a part of what the issuer revoked
     /// (a shard) is refused as malformed, because nobody could tell from it that another is good.
+    #[cfg(feature = "crl")]
     pub fn from_crl(issuer: &Issuer, crl: &[u8], now: UnixTime) -> Result<Self, CrlRefused> {
         let view = CrlView::parse(crl)?;
         view.check(issuer, now)?;
