@@ -90,7 +90,10 @@ pub(crate) async fn create_token(
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewGrantBody {
     /// ARN of the role or user as which the agent's process runs.
-    #[schema(max_length = 256, pattern = "^arn:[!-~]+$")]
+    #[schema(
+        max_length = 256,
+        pattern = r"^arn:[!#-)+-9;->@-\[\]-~]*:(iam|sts):[!#-)+-9;->@-\[\]-~]*:[!#-)+-9;->@-\[\]-~]*:(role|user|assumed-role|federated-user)/[!#-)+->@-\[\]-~]+$"
+    )]
     principal: String,
 }
 
