@@ -1,48 +1,14 @@
-//! What the log says: every kind of record, and how it becomes a leaf with its payload.
+//! The kinds of records that are not events.
 
-use base64ct::{Base64, Encoding};
-
+use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal};
 use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId};
 use crate::agent::{Agent, Document, NewAgent, Note};
-use crate::error::StoreError;
-use crate::event::{Event, ShortName};
 use crate::grant::Principal;
-use crate::id::{AgentId, Entropy, EntropyError, IssuerId, Serial, TenantId, TrustDomain, hex_encode};
+use crate::id::{IssuerId, TenantId, TrustDomain};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
-use crate::log::leaf::{Act, Leaf, LeafError};
-use crate::log::sink::{Entry, Payload};
 use crate::revoke::{Halt, Revocation, RevocationChange};
-use crate::risk::{Band, Family, ModelId, Score};
-use crate::scope::{Action, Scope, ScopeSet};
-use crate::time::UnixTime;
-use crate::x509::extensions::ModelHash;
-
-/// One record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The log's time.
-    pub time: UnixTime,
-    /// The agent it concerns.
-    pub agent: Option<AgentId>,
-    /// The certificate it concerns.
-    pub serial: Option<Serial>,
-    /// Who asked for it, such as `key:<id>`; `None` for what the deployment decided by itself, and for
-    /// events, which say how sure it is that they are the agent's own.
-    pub by: Option<ShortName>,
-    /// What happened.
-    pub body: Body,
-}
-
-/// What happened. Kinds are only ever added; a reader that meets an unknown critical one stops.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// `agent.event`: what an agent did. The act is in the leaf; the event is the payload, `None`
-    /// once it is erased.
-    Event(Box<Act>, Option<Box<Event>>),
-    /// Everything else: the payload holds it whole.
-    Control(Box<Control>),
-}
+use crate::risk::Band;
 
 /// Records that are not events.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -213,99 +179,6 @@ pub enum Control {
     RevocationChanged(RevocationChange),
 }
 
-/// What a key provider is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyAction {
-    /// To refuse to sign, for now.
-    Disable,
-    /// To sign again.
-    Enable,
-    /// To refuse for ever, and to delete.
-    Retire,
-    /// To retire whatever was made under a planned identifier.
-    Sweep,
-}
-
-/// Which certificate authority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CaRole {
-    /// The trust anchor.
-    Root,
-    /// The one that issues to agents.
-    Issuing,
-}
-
-/// What a decision about behaviour rests on.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Evidence {
-    /// The score that crossed.
-    pub score: Score,
-    /// The threshold of revocation.
-    pub threshold: Score,
-    /// The model.
-    pub model: ModelId,
-    /// Index of the event in this log.
-    pub event: u64,
-    /// What each family contributes, strongest first.
-    pub families: Vec<(Family, Score)>,
-}
-
-/// The word of a certificate's key for the key that follows it: its signature over
-/// [`crate::x509::csr::Proven::binding_text`].
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct KeyBinding {
-    /// The certificate whose key signed.
-    pub serial: Serial,
-    /// SHA-256 of the request, hex.
-    pub request: String,
-    /// The signature, base64.
-    pub signature: String,
-}
-
-impl KeyBinding {
-    pub(crate) fn new(serial: Serial, request: [u8; 32], signature: &[u8]) -> Self {
-        Self { serial, request: hex_encode(&request), signature: Base64::encode_string(signature) }
-    }
-}
-
-/// What was attested, approved and seen when a certificate was renewed.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Renewal {
-    /// The certificate that is replaced.
-    pub replaces: Serial,
-    /// The model that the agent runs, as whoever ordered the renewal attests.
-    pub attested: ModelHash,
-    /// The scope that whoever ordered the renewal approves; `None` when the agent renewed by itself.
-    pub approved: Option<ScopeSet>,
-    /// Scopes that the replaced certificate did not have.
-    pub added: Vec<Scope>,
-    /// Scopes that only the replaced certificate has.
-    pub removed: Vec<Scope>,
-    /// Which of `model_hash`, `environment`, `constraints` are not those of the replaced certificate.
-    pub changed: Vec<String>,
-    /// The agent's score.
-    pub score: Score,
-    /// Its band, which bounds the profile.
-    pub band: Band,
-    /// Scopes of the replaced certificate that were never used; `None` if too many actions were.
-    pub unused: Option<Vec<Scope>>,
-    /// Actions that were refused under the replaced certificate, at most 64.
-    pub refused: Vec<Action>,
-}
-
-/// The payload of a record that is not an event.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Asked<C> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    by: Option<ShortName>,
-    record: C,
-}
-
-/// Kind code of events.
-pub const EVENT: u16 = 32;
-
 impl Control {
     /// Name of this kind of record.
     #[must_use]
@@ -369,102 +242,5 @@ impl Control {
             Self::PossessionMissing => 34,
             Self::RevocationChanged(_) => 48,
         }
-    }
-}
-
-/// Why a record cannot be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// No randomness for the salt.
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-    /// It does not fit into a leaf.
-    #[error(transparent)]
-    Leaf(#[from] LeafError),
-    /// The payload does not encode. A fault of this crate.
-    #[error("the record's payload does not encode")]
-    Payload,
-}
-
-impl Record {
-    /// Name of this kind of record.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match &self.body {
-            Body::Event(..) => "agent.event",
-            Body::Control(control) => control.name(),
-        }
-    }
-
-    /// A record that is not an event.
-    #[must_use]
-    pub fn control(time: UnixTime, agent: Option<AgentId>, serial: Option<Serial>, control: Control) -> Self {
-        Self { time, agent, serial, by: None, body: Body::Control(Box::new(control)) }
-    }
-
-    /// The same record, asked for by somebody.
-    #[must_use]
-    pub fn asked_by(self, by: Option<ShortName>) -> Self {
-        Self { by, ..self }
-    }
-
-    /// Makes the entry that is appended.
-    ///
-    /// # Errors
-    /// [`RecordError`].
-    pub fn seal(&self, entropy: &dyn Entropy) -> Result<Entry, RecordError> {
-        let (kind, act, octets) = match &self.body {
-            Body::Event(act, event) => {
-                let octets = event.as_ref().map(serde_json::to_vec).transpose();
-                (EVENT, Some((**act).clone()), octets.map_err(|_| RecordError::Payload)?)
-            }
-            Body::Control(control) => {
-                let payload = Asked { by: self.by.clone(), record: control };
-                let octets = serde_json::to_vec(&payload).map_err(|_| RecordError::Payload)?;
-                (control.kind(), None, Some(octets))
-            }
-        };
-        let payload = octets
-            .map(|octets| {
-                let mut salt = [0; 32];
-                entropy.fill(&mut salt).map(|()| Payload { salt, octets })
-            })
-            .transpose()?;
-        let commitment = payload.as_ref().map(Payload::commitment);
-        let leaf = Leaf { kind, time: self.time, agent: self.agent, serial: self.serial, act, commitment };
-        Ok(Entry { leaf: leaf.encode()?, payload })
-    }
-
-    /// Reads an entry back, and checks its payload against the leaf's commitment.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] says what does not fit.
-    pub fn open(entry: &Entry) -> Result<Self, StoreError> {
-        let corrupt = |what: &str| StoreError::Corrupt(what.to_owned());
-        let leaf = Leaf::decode(&entry.leaf).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        match (&entry.payload, leaf.commitment) {
-            (Some(payload), Some(commitment)) if payload.commitment() == commitment => {}
-            (None, _) => {}
-            _ => return Err(corrupt("a payload does not match its leaf")),
-        }
-        let payload = entry.payload.as_ref().map(|p| p.octets.as_slice());
-        let (by, body) = match (leaf.kind, leaf.act, payload) {
-            (EVENT, Some(act), payload) => {
-                let event = payload.map(serde_json::from_slice).transpose();
-                let event = event.map_err(|_| corrupt("an event's payload does not decode"))?;
-                (None, Body::Event(Box::new(act), event))
-            }
-            (kind, None, Some(octets)) => {
-                let asked: Asked<Control> = serde_json::from_slice(octets)
-                    .map_err(|_| corrupt("a record is of an unknown critical kind"))?;
-                if asked.record.kind() != kind {
-                    return Err(corrupt("a payload is of another kind than its leaf"));
-                }
-                (asked.by, Body::Control(Box::new(asked.record)))
-            }
-            _ => return Err(corrupt("a record lacks its payload")),
-        };
-        Ok(Self { time: leaf.time, agent: leaf.agent, serial: leaf.serial, by, body })
     }
 }

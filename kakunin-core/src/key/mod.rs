@@ -1,0 +1,18 @@
+//! Keys: algorithms, public keys, and the two seams behind which private keys stay.
+//!
+//! | file | has |
+//! |---|---|
+//! | `public.rs` | algorithms, public keys, signatures |
+//! | `reference.rs` | how a key is named: planned, and at its provider |
+//! | `provider.rs` | the seams: `Signer`, `KeyProvider` |
+//! | `error.rs` | what goes wrong at a provider |
+
+mod error;
+mod provider;
+mod public;
+mod reference;
+
+pub use error::SignError;
+pub use provider::{KeyProvider, Signer};
+pub use public::{KeyAlgorithm, Signature, Spki, SpkiError};
+pub use reference::{HeldKey, KeyRef, PlannedKeyId};

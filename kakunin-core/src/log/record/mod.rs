@@ -1,0 +1,15 @@
+//! What the log says: every kind of record, and how it becomes a leaf with its payload.
+//!
+//! | file | has |
+//! |---|---|
+//! | `seal.rs` | a record, and how it becomes an entry of a log and is read back |
+//! | `control.rs` | the kinds of records that are not events |
+//! | `parts.rs` | what such records are made of |
+
+mod control;
+mod parts;
+mod seal;
+
+pub use control::Control;
+pub use parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal};
+pub use seal::{Body, EVENT, Record, RecordError};

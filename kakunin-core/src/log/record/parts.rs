@@ -1,0 +1,90 @@
+//! What records are made of.
+
+use base64ct::{Base64, Encoding};
+
+use crate::id::{Serial, hex_encode};
+use crate::risk::{Band, Family, ModelId, Score};
+use crate::scope::{Action, Scope, ScopeSet};
+use crate::x509::extensions::ModelHash;
+
+/// What a key provider is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyAction {
+    /// To refuse to sign, for now.
+    Disable,
+    /// To sign again.
+    Enable,
+    /// To refuse for ever, and to delete.
+    Retire,
+    /// To retire whatever was made under a planned identifier.
+    Sweep,
+}
+
+/// Which certificate authority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CaRole {
+    /// The trust anchor.
+    Root,
+    /// The one that issues to agents.
+    Issuing,
+}
+
+/// What a decision about behaviour rests on.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Evidence {
+    /// The score that crossed.
+    pub score: Score,
+    /// The threshold of revocation.
+    pub threshold: Score,
+    /// The model.
+    pub model: ModelId,
+    /// Index of the event in this log.
+    pub event: u64,
+    /// What each family contributes, strongest first.
+    pub families: Vec<(Family, Score)>,
+}
+
+/// The word of a certificate's key for the key that follows it: its signature over
+/// [`crate::x509::csr::Proven::binding_text`].
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct KeyBinding {
+    /// The certificate whose key signed.
+    pub serial: Serial,
+    /// SHA-256 of the request, hex.
+    pub request: String,
+    /// The signature, base64.
+    pub signature: String,
+}
+
+impl KeyBinding {
+    pub(crate) fn new(serial: Serial, request: [u8; 32], signature: &[u8]) -> Self {
+        Self { serial, request: hex_encode(&request), signature: Base64::encode_string(signature) }
+    }
+}
+
+/// What was attested, approved and seen when a certificate was renewed.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Renewal {
+    /// The certificate that is replaced.
+    pub replaces: Serial,
+    /// The model that the agent runs, as whoever ordered the renewal attests.
+    pub attested: ModelHash,
+    /// The scope that whoever ordered the renewal approves; `None` when the agent renewed by itself.
+    pub approved: Option<ScopeSet>,
+    /// Scopes that the replaced certificate did not have.
+    pub added: Vec<Scope>,
+    /// Scopes that only the replaced certificate has.
+    pub removed: Vec<Scope>,
+    /// Which of `model_hash`, `environment`, `constraints` are not those of the replaced certificate.
+    pub changed: Vec<String>,
+    /// The agent's score.
+    pub score: Score,
+    /// Its band, which bounds the profile.
+    pub band: Band,
+    /// Scopes of the replaced certificate that were never used; `None` if too many actions were.
+    pub unused: Option<Vec<Scope>>,
+    /// Actions that were refused under the replaced certificate, at most 64.
+    pub refused: Vec<Action>,
+}
