@@ -7,11 +7,14 @@ use std::process::Command;
 use std::sync::Arc;
 
 use kakunin_core::agent::NewAgent;
+use kakunin_core::feed::Visibility;
 use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Signer};
+use kakunin_core::log::record::Record;
+use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::service::{Config, Error, Kakunin, KeySource, OfflineRoot, Parts};
+use kakunin_core::service::{Config, Error, Kakunin, KeySource, OfflineRoot, Parts, Reader};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{DAY, ManualClock, UnixTime};
 use kakunin_core::x509::ca::{CaError, Issuer, sign_issuing, sign_root};
@@ -68,7 +71,8 @@ fn openssl(kakunin: &Kakunin, leaf: &Certificate) -> String {
     let roots = kakunin.roots().iter().map(|ca| ca.as_der().to_vec()).collect();
     let authorities = kakunin.authorities();
     let issuing = authorities.iter().map(|ca| ca.issuer.as_der().to_vec()).collect();
-    let crls = block_on(kakunin.chain_crls()).unwrap().iter().map(|crl| crl.der.clone()).collect();
+    let crls =
+        block_on(kakunin.chain_crls(Reader::Deployment)).unwrap().iter().map(|crl| crl.der.clone()).collect();
     for (name, text) in [
         ("roots", all(pem::CERTIFICATE, roots)),
         ("issuing", all(pem::CERTIFICATE, issuing)),
@@ -159,6 +163,76 @@ fn a_tenant_may_have_an_issuing_ca_of_its_own() {
     }
     let nobody = "nobody".parse().unwrap();
     assert!(matches!(block_on(w.kakunin.rotate_issuing(Some(&nobody))), Err(Error::NotFound("tenant"))));
+}
+
+#[test]
+fn a_tenant_with_its_own_issuing_ca_may_keep_its_revocations_to_itself() {
+    let w = world();
+    let set = |kakunin: &Kakunin, v| block_on(kakunin.set_visibility(&w.acme, v));
+    let shared = w.kakunin.issuer().id();
+    let refused = set(&w.kakunin, Visibility::Private).unwrap_err();
+    assert_eq!(refused.code(), "issuer_shared", "others read those of a shared CA");
+    let own = block_on(w.kakunin.rotate_issuing(Some(&w.acme))).unwrap().id();
+    let read = |kakunin: &Kakunin, of| {
+        [Reader::Anybody, Reader::Of(&w.other), Reader::Of(&w.acme), Reader::Deployment]
+            .map(|reader| kakunin.may_read_revocations(of, reader))
+    };
+    assert_eq!(read(&w.kakunin, &own), [true; 4]);
+    for _ in 0..2 {
+        set(&w.kakunin, Visibility::Private).unwrap();
+    }
+    let kept = |kakunin: &Kakunin| {
+        assert_eq!(read(kakunin, &own), [false, false, true, true]);
+        assert_eq!(read(kakunin, &shared), [true; 4]);
+        let crls = |reader| block_on(kakunin.chain_crls(reader)).unwrap().len();
+        assert_eq!(
+            (crls(Reader::Anybody), crls(Reader::Of(&w.acme))),
+            (2, 3),
+            "the root's and the shared one's"
+        );
+        assert_eq!(block_on(kakunin.visibility(&w.acme)).unwrap(), Visibility::Private);
+        assert_eq!(block_on(kakunin.visibility(&w.other)).unwrap(), Visibility::Public);
+    };
+    kept(&w.kakunin);
+    let reopened = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    kept(&reopened);
+    // The CA that follows it is private from its first day.
+    let next = block_on(reopened.rotate_issuing(Some(&w.acme))).unwrap().id();
+    assert_eq!(
+        (read(&reopened, &own), read(&reopened, &next)),
+        ([false, false, true, true], [false, false, true, true])
+    );
+    set(&reopened, Visibility::Public).unwrap();
+    assert_eq!(read(&reopened, &next), [true; 4]);
+    let again = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    assert_eq!(read(&again, &own), [true; 4]);
+    let (log, of) = (LogId::System, |r: &Record| r.name() == "revocations.visibility_changed");
+    let entries = block_on(w.parts.sink.read(&log, 0, 1_000)).unwrap();
+    let changes = entries.iter().map(|e| Record::open(e).unwrap()).filter(of).count();
+    assert_eq!(changes, 2, "what changes nothing is not recorded");
+    let nobody = "nobody".parse().unwrap();
+    let unknown = block_on(again.set_visibility(&nobody, Visibility::Private));
+    assert!(matches!(unknown, Err(Error::NotFound("tenant"))));
+}
+
+#[test]
+fn a_private_tenant_whose_ca_expired_gets_nothing_from_a_shared_one() {
+    let w = world();
+    block_on(w.kakunin.rotate_issuing(Some(&w.acme))).unwrap();
+    block_on(w.kakunin.set_visibility(&w.acme, Visibility::Private)).unwrap();
+    w.clock.set(NOW.plus(2 * 365 * DAY));
+    block_on(w.kakunin.rotate_issuing(None)).unwrap();
+    w.clock.set(NOW.plus(4 * 365 * DAY));
+    let reopened = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    let agent = block_on(reopened.register(&w.acme, NewAgent::new("one", MODEL, ["read:accounts"]).unwrap()));
+    let certify = |agent| {
+        let source = KeySource::Provider(KeyAlgorithm::P256);
+        block_on(reopened.certify(&w.acme, agent, Profile::Standard, source)).map(|c| c.facts.issuer)
+    };
+    let agent = agent.unwrap().id;
+    assert!(matches!(certify(&agent), Err(Error::SharedIssuer)));
+    let own = block_on(reopened.rotate_issuing(Some(&w.acme))).unwrap().id();
+    assert_eq!(certify(&agent).unwrap(), own);
 }
 
 /// A root on another machine.

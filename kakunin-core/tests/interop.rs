@@ -17,7 +17,7 @@ use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::{Config, Kakunin, KeySource, Parts};
+use kakunin_core::service::{Config, Kakunin, KeySource, Parts, Reader};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::x509::pem;
 use kakunin_kms::local::LocalKeys;
@@ -74,8 +74,11 @@ fn make() -> World {
     let held = issue("held", KeyAlgorithm::P256);
     block_on(kakunin.hold(&acme, &held.serial)).unwrap();
     put("held-shard", pem::CRL, &block_on(kakunin.crl(Some(held.shard))).unwrap());
-    let all: String =
-        block_on(kakunin.chain_crls()).unwrap().iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect();
+    let all: String = block_on(kakunin.chain_crls(Reader::Deployment))
+        .unwrap()
+        .iter()
+        .map(|crl| pem::encode(pem::CRL, &crl.der))
+        .collect();
     std::fs::write(dir.path().join("all-crls.pem"), all).unwrap();
     World { dir, shard_of_revoked: revoked.shard, leaf: leaf.serial, revoked: revoked.serial }
 }

@@ -9,7 +9,9 @@ use std::str::FromStr;
 use clap::Args;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_kms::url::KeyUrlError;
-use kakunin_server::http::{ApiOptions, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE, GatewayProxy, Network};
+use kakunin_server::http::{
+    ApiOptions, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE, GatewayProxy, Network,
+};
 use kakunin_server::serve::{ServeOptions, Tls};
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
@@ -72,6 +74,9 @@ pub(crate) struct Serve {
     /// Subscribers of the revocation feed at once [default: 1000].
     #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS")]
     feed_subscribers: Option<usize>,
+    /// Of these, how many from one address that shows no API key [default: 100].
+    #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS_PER_ADDRESS")]
+    feed_subscribers_per_address: Option<usize>,
     /// Log what is at least this important: error, warn, info or debug, which is each request [default: info].
     #[arg(long, env = "KAKUNIN_LOG_LEVEL")]
     log_level: Option<String>,
@@ -152,6 +157,9 @@ impl Serve {
                 insecure_serial_only: all.insecure_serial_only,
                 key_rate: all.key_rate.unwrap_or(DEFAULT_KEY_RATE),
                 feed_subscribers: all.feed_subscribers.unwrap_or(DEFAULT_FEED_SUBSCRIBERS),
+                feed_subscribers_per_address: all
+                    .feed_subscribers_per_address
+                    .unwrap_or(DEFAULT_FEED_PER_ADDRESS),
             },
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
@@ -189,6 +197,9 @@ impl Serve {
             gateway: if self.gateway.is_empty() { file.gateway } else { self.gateway },
             key_rate: self.key_rate.or(file.key_rate),
             feed_subscribers: self.feed_subscribers.or(file.feed_subscribers),
+            feed_subscribers_per_address: self
+                .feed_subscribers_per_address
+                .or(file.feed_subscribers_per_address),
             log_level: self.log_level.or(file.log_level),
             log_json: self.log_json || file.log_json,
             insecure_serial_only: self.insecure_serial_only || file.insecure_serial_only,

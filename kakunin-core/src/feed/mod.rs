@@ -15,6 +15,18 @@ use crate::time::UnixTime;
 
 const FEED: &str = "feed";
 
+/// Who may read what an issuing CA revoked, as a whole: feed, snapshot and CRLs. Whoever knows the serial of a
+/// certificate may always ask for that one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Visibility {
+    /// Anybody.
+    #[default]
+    Public,
+    /// The tenant that has this issuing CA for itself.
+    Private,
+}
+
 /// Why something of the feed is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

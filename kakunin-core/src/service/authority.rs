@@ -8,6 +8,7 @@ use super::error::Error;
 use super::genesis::{self, created};
 use super::system::CaRow;
 use super::{Config, Kakunin};
+use crate::feed::Visibility;
 use crate::id::{Serial, TenantId};
 use crate::key::{KeyAlgorithm, KeyRef, Signer, Spki};
 use crate::log::record::CaRole;
@@ -26,6 +27,8 @@ pub struct Authority {
     pub tenant: Option<TenantId>,
     /// Whether it issues now. One that was replaced still publishes CRLs, until it expires.
     pub current: bool,
+    /// Who may read what it revoked.
+    pub visibility: Visibility,
 }
 
 impl Kakunin {
@@ -52,9 +55,19 @@ impl Kakunin {
     pub fn authorities(&self) -> Vec<Authority> {
         let cas = &self.inner.cas;
         let authority = |ca: Arc<cas::Ca>| {
-            let now = ca.tenant.as_ref().map_or_else(|| cas.current(), |tenant| cas.of(tenant));
-            let current = now.issuer.id() == ca.issuer.id();
-            Authority { issuer: ca.issuer.clone(), root: ca.root.clone(), tenant: ca.tenant.clone(), current }
+            let now = match &ca.tenant {
+                Some(tenant) => cas.own(tenant),
+                None => Some(cas.current()),
+            };
+            let current = now.is_some_and(|now| now.issuer.id() == ca.issuer.id());
+            let private = ca.tenant.as_ref().is_some_and(|tenant| cas.is_private(tenant));
+            Authority {
+                issuer: ca.issuer.clone(),
+                root: ca.root.clone(),
+                tenant: ca.tenant.clone(),
+                current,
+                visibility: if private { Visibility::Private } else { Visibility::Public },
+            }
         };
         cas.all().into_iter().map(authority).collect()
     }

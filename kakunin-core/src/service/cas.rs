@@ -1,6 +1,6 @@
 //! The certificate authorities of a deployment: which issues for whom now, and which did before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -90,6 +90,8 @@ struct Known {
     by_id: HashMap<IssuerId, Arc<Ca>>,
     /// The newest for each tenant that has its own, and under `None` for all others.
     current: HashMap<Option<TenantId>, Arc<Ca>>,
+    /// Tenants whose own CAs tell what they revoked to nobody else.
+    private: HashSet<TenantId>,
     /// How many issuing CAs there have been.
     count: u32,
 }
@@ -105,7 +107,7 @@ impl Known {
 impl Cas {
     pub(super) async fn load(parts: &Parts, host: &str, log_signer: &Arc<dyn Signer>) -> Result<Self, Error> {
         let now = parts.clock.now();
-        let mut known = Known::default();
+        let mut known = Known { private: system::private_tenants(parts).await?, ..Known::default() };
         for row in system::authorities(parts).await? {
             if row.role == CaRole::Root {
                 known.roots.push(Root { issuer: Arc::new(row.issuer), key: row.key });
@@ -130,9 +132,34 @@ impl Cas {
     }
 
     /// The one that issues for this tenant.
-    pub(super) fn of(&self, tenant: &TenantId) -> Arc<Ca> {
-        let own = self.read(|known| known.current.get(&Some(tenant.clone())).cloned());
-        own.unwrap_or_else(|| self.current())
+    ///
+    /// # Errors
+    /// [`Error::SharedIssuer`] if that would be one whose revocations anybody may read, and this tenant's are
+    /// private: its own has expired.
+    pub(super) fn of(&self, tenant: &TenantId) -> Result<Arc<Ca>, Error> {
+        match self.own(tenant) {
+            Some(own) => Ok(own),
+            None if self.is_private(tenant) => Err(Error::SharedIssuer),
+            None => Ok(self.current()),
+        }
+    }
+
+    /// The one that issues for this tenant alone.
+    pub(super) fn own(&self, tenant: &TenantId) -> Option<Arc<Ca>> {
+        self.read(|known| known.current.get(&Some(tenant.clone())).cloned())
+    }
+
+    pub(super) fn is_private(&self, tenant: &TenantId) -> bool {
+        self.read(|known| known.private.contains(tenant))
+    }
+
+    pub(super) fn set_private(&self, tenant: &TenantId, private: bool) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if private {
+            known.private.insert(tenant.clone());
+        } else {
+            known.private.remove(tenant);
+        }
     }
 
     /// The one that issues for tenants without their own.

@@ -174,7 +174,7 @@ impl Inner {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
-        let ca = self.cas.of(&order.tenant.id);
+        let ca = self.cas.of(&order.tenant.id)?;
         let held = key.held();
         let planned = self.plan(order, &ca, serial, key, spki.clone()).await?;
         let Planned { prepared, stood, constraints, renewal } = planned;

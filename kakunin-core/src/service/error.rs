@@ -23,6 +23,12 @@ pub enum Error {
     /// It is there already.
     #[error("{0}")]
     Exists(&'static str),
+    /// Anybody may read what a CA revoked that issues for many tenants.
+    #[error(
+        "the tenant has no issuing CA of its own, and what a shared one revokes is read by everybody; make one: \
+         `kakunin ca rotate --tenant`"
+    )]
+    SharedIssuer,
     /// The workload keeps the key, so nobody else signs with it.
     #[error("the key of this agent is with its workload; sign there")]
     KeyElsewhere,
@@ -127,6 +133,7 @@ impl Error {
         match self {
             Self::NotFound(_) => "not_found",
             Self::Exists(_) => "exists",
+            Self::SharedIssuer => "issuer_shared",
             Self::KeyElsewhere => "key_elsewhere",
             Self::NotGrantable => "key_not_grantable",
             Self::JoinToken => "join_token_invalid",

@@ -95,6 +95,13 @@ impl Kakunin {
         (kept.matches(&hash) && facts.valid_at(self.inner.now())).then_some(facts)
     }
 
+    /// A key by its identifier, if it would be accepted now.
+    #[must_use]
+    pub fn api_key(&self, id: &ApiKeyId) -> Option<Arc<ApiKeyFacts>> {
+        let facts = self.inner.api_keys.read(|all| all.get(id).map(|(_, facts)| facts.clone()));
+        facts.filter(|facts| facts.valid_at(self.inner.now()))
+    }
+
     /// The keys of a tenant, or of all, oldest first.
     #[must_use]
     pub fn api_keys(&self, tenant: Option<&TenantId>) -> Vec<Arc<ApiKeyFacts>> {

@@ -12,6 +12,7 @@
 //! | `revoking.rs`, `tending.rs`, `inbox.rs`, `backoff.rs` | revokes, halts, holds, releases; tells key provider and people |
 //! | `crl/`, `feed.rs` | CRLs, as a follower of the revocation log; the revocation feed |
 //! | `status.rs`, `view.rs` | a certificate by its serial; what verifiers of this process see |
+//! | `visibility.rs` | who may read what was revoked |
 //! | `reading.rs` | the log as its owner reads it |
 //! | `keys.rs` | who may call the API |
 //! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
@@ -51,6 +52,7 @@ mod tenant;
 mod tending;
 mod usage;
 mod view;
+mod visibility;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -69,6 +71,7 @@ pub use reading::{Page, Recorded};
 pub use signing::Signed;
 pub use status::CertificateStatus;
 pub use tending::Tended;
+pub use visibility::Reader;
 
 use crate::event::ShortName;
 use crate::id::TenantId;

@@ -327,6 +327,7 @@ fn apply_control(
         | Control::CaCreated { .. }
         | Control::TenantCreated { .. }
         | Control::CrlPublished { .. }
+        | Control::VisibilityChanged { .. }
         | Control::KeyGranted { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }

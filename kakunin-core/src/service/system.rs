@@ -1,9 +1,12 @@
 //! The system log's state: the deployment's record, its certificate authorities, its tenants.
 
+use std::collections::HashSet;
+
 use super::deployment::Parts;
 use super::error::Error;
 use super::projection::set;
 use crate::error::StoreError;
+use crate::feed::Visibility;
 use crate::id::TenantId;
 use crate::key::KeyRef;
 use crate::log::record::{Body, CaRole, Control, Record};
@@ -16,8 +19,10 @@ use crate::x509::pem;
 pub(super) const DEPLOYMENT: &[u8] = b"deployment";
 /// What keys of rows of certificate authorities begin with; their records' indices follow, in hex.
 const CA: &str = "ca/";
-/// Rows read at once; also the most there can be.
-const MAX_CAS: usize = 100_000;
+/// What keys of rows begin with that name a tenant whose revocations are private.
+const PRIVATE: &str = "private/";
+/// Rows read at once; also the most there can be of a kind.
+const MAX_ROWS: usize = 100_000;
 
 /// Rows that follow from the record of the system log at `index`.
 pub(super) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreError> {
@@ -31,6 +36,11 @@ pub(super) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
         }
         Control::TenantCreated { tenant } => {
             vec![set(Kind::Agent, tenant.as_str().as_bytes().to_vec(), tenant)?]
+        }
+        Control::VisibilityChanged { tenant, visibility } => {
+            let key = [PRIVATE, tenant.as_str()].concat().into_bytes();
+            let change = set(Kind::Certificate, key, tenant)?;
+            vec![Change { value: change.value.filter(|_| *visibility == Visibility::Private), ..change }]
         }
         _ => Vec::new(),
     })
@@ -70,9 +80,22 @@ pub(super) struct CaRow {
 
 /// Every certificate authority, in the order in which they were made.
 pub(super) async fn authorities(parts: &Parts) -> Result<Vec<CaRow>, Error> {
-    let rows = parts.state.scan(&LogId::System, Kind::Certificate, Some(CA.as_bytes()), MAX_CAS).await?;
-    let ours = rows.iter().take_while(|(key, _)| key.starts_with(CA.as_bytes()));
-    ours.map(|(_, value)| authority(value)).collect()
+    rows(parts, CA).await?.iter().map(|row| authority(row)).collect()
+}
+
+/// Tenants whose revocations are private.
+pub(super) async fn private_tenants(parts: &Parts) -> Result<HashSet<TenantId>, Error> {
+    let corrupt = |_| StoreError::Corrupt("a tenant's visibility does not decode".into());
+    let tenant = |row: &Vec<u8>| Ok(serde_json::from_slice(row).map_err(corrupt)?);
+    rows(parts, PRIVATE).await?.iter().map(tenant).collect()
+}
+
+/// Rows whose keys begin with `prefix`.
+async fn rows(parts: &Parts, prefix: &str) -> Result<Vec<Vec<u8>>, Error> {
+    let after = Some(prefix.as_bytes());
+    let rows = parts.state.scan(&LogId::System, Kind::Certificate, after, MAX_ROWS).await?;
+    let ours = rows.into_iter().take_while(|(key, _)| key.starts_with(prefix.as_bytes()));
+    Ok(ours.map(|(_, value)| value).collect())
 }
 
 fn authority(row: &[u8]) -> Result<CaRow, Error> {

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::access::{ApiKeyFacts, Role};
 use kakunin_core::agent::{AgentError, Label};
+use kakunin_core::feed::Visibility;
 use kakunin_core::id::TenantId;
 use kakunin_core::time::{DAY, SECOND};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::agent_body::text_of;
 use super::app::App;
-use super::auth::{Admin, Caller};
+use super::auth::{Admin, Caller, Operator, Reader};
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json};
 use super::schema::LabelText;
@@ -42,6 +43,94 @@ pub(crate) async fn create_tenant(
     let tenant: TenantId = body.id.parse().map_err(AgentError::from)?;
     caller.kakunin(&app).create_tenant(&tenant).await?;
     Ok((StatusCode::CREATED, Data { data: body }).into_response())
+}
+
+/// Who may read what a tenant's own issuing CAs revoked.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VisibilityName {
+    /// Everybody: verifiers need no account.
+    Public,
+    /// Who shows a key of the tenant.
+    Private,
+}
+
+impl From<Visibility> for VisibilityName {
+    fn from(visibility: Visibility) -> Self {
+        match visibility {
+            Visibility::Public => Self::Public,
+            Visibility::Private => Self::Private,
+        }
+    }
+}
+
+/// A tenant, as it is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TenantState {
+    id: String,
+    /// Who may read feed, snapshot and CRLs of its own issuing CAs.
+    #[schema(inline)]
+    revocations: VisibilityName,
+}
+
+/// What is to change.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantPatch {
+    /// Who may read feed, snapshot and CRLs of its own issuing CAs.
+    #[schema(inline)]
+    revocations: VisibilityName,
+}
+
+/// The caller's tenant.
+#[utoipa::path(
+    operation_id = "getTenant",
+    get, path = "/api/v1/tenants/{id}", tag = "access",
+    params(("id" = String, Path, description = "The tenant.", pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")),
+    responses(
+        (status = 200, description = "It.", body = Data<TenantState>),
+        (status = "4XX", description = "Refused; 404 for another tenant.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn get_tenant(
+    State(app): State<App>,
+    Reader(caller): Reader,
+    Path(id): Path<String>,
+) -> Result<Data<TenantState>, ApiError> {
+    let revocations = app.kakunin.visibility(own(&caller, &id)?).await?.into();
+    Ok(Data { data: TenantState { id, revocations } })
+}
+
+/// Says who may read what the caller's tenant revoked. Private takes an issuing CA of its own: what one revoked that
+/// it shares with others stays public. Streams that may not be read any more end within 5 s.
+#[utoipa::path(
+    operation_id = "updateTenant",
+    patch, path = "/api/v1/tenants/{id}", tag = "access", request_body = TenantPatch,
+    params(("id" = String, Path, description = "The tenant.", pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")),
+    responses(
+        (status = 200, description = "It is so.", body = Data<TenantState>),
+        (status = "4XX", description = "Refused; 404 for another tenant, 409 without an issuing CA of its own.",
+            body = ErrorBody),
+    ),
+)]
+pub(crate) async fn patch_tenant(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    Path(id): Path<String>,
+    Json(patch): Json<TenantPatch>,
+) -> Result<Data<TenantState>, ApiError> {
+    let visibility = match patch.revocations {
+        VisibilityName::Public => Visibility::Public,
+        VisibilityName::Private => Visibility::Private,
+    };
+    caller.kakunin(&app).set_visibility(own(&caller, &id)?, visibility).await?;
+    Ok(Data { data: TenantState { id, revocations: patch.revocations } })
+}
+
+// Foreign tenants do not exist.
+fn own<'c>(caller: &'c Caller, id: &str) -> Result<&'c TenantId, ApiError> {
+    let tenant = Some(caller.tenant()).filter(|tenant| tenant.as_str() == id);
+    tenant.ok_or_else(|| ApiError::not_found("tenant"))
 }
 
 /// What a key may do; each may also do what those before it may.

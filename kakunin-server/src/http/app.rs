@@ -16,6 +16,9 @@ use super::verify::Cards;
 /// Subscribers of the revocation feed at once, unless configured otherwise.
 pub const DEFAULT_FEED_SUBSCRIBERS: usize = 1_000;
 
+/// Subscribers from one address, unless configured otherwise.
+pub const DEFAULT_FEED_PER_ADDRESS: usize = 100;
+
 /// How the API behaves, beyond what the deployment decides.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
@@ -29,6 +32,8 @@ pub struct ApiOptions {
     pub key_rate: NonZeroU32,
     /// Subscribers of the revocation feed at once.
     pub feed_subscribers: usize,
+    /// Of these, how many from one address (IPv6: /64) that shows no API key.
+    pub feed_subscribers_per_address: usize,
 }
 
 impl Default for ApiOptions {
@@ -39,6 +44,7 @@ impl Default for ApiOptions {
             insecure_serial_only: false,
             key_rate: DEFAULT_KEY_RATE,
             feed_subscribers: DEFAULT_FEED_SUBSCRIBERS,
+            feed_subscribers_per_address: DEFAULT_FEED_PER_ADDRESS,
         }
     }
 }
@@ -68,7 +74,8 @@ impl App {
     ) -> Result<Self, kakunin_verify::SetupError> {
         let gateway = super::gateway::Gateway::new(&kakunin, clock.now())?;
         let limits = Limits::new(options.key_rate);
-        let feeds = Feeds::new(kakunin.clone(), options.feed_subscribers, ended);
+        let room = (options.feed_subscribers, options.feed_subscribers_per_address);
+        let feeds = Feeds::new(kakunin.clone(), room, ended);
         let (cards, ready) = (Cards::default(), super::health::Ready::default());
         Ok(Self(Arc::new(Inner { kakunin, options, limits, clock, cards, feeds, gateway, ready })))
     }

@@ -63,13 +63,22 @@ impl Caller {
         }
     }
 
+    /// Whether its key would be accepted now.
+    pub(crate) fn stands(&self, kakunin: &Kakunin) -> bool {
+        kakunin.api_key(&self.facts.id).is_some()
+    }
+
     fn with_role(parts: &Parts, app: &App, needed: Role) -> Result<Self, ApiError> {
         let Some(caller) = Self::presented(parts, app)? else {
             app.limits.stranger(client_address(parts, &app.options.trusted_proxies))?;
-            return Err(ApiError::unauthorized("api_key_missing", "send `authorization: Bearer <API key>`"));
+            return Err(key_missing());
         };
         if caller.facts.role >= needed { Ok(caller) } else { Err(ApiError::role(needed)) }
     }
+}
+
+pub(crate) fn key_missing() -> ApiError {
+    ApiError::unauthorized("api_key_missing", "send `authorization: Bearer <API key>`")
 }
 
 macro_rules! caller_with_role {

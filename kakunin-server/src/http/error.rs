@@ -157,6 +157,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::Exists(_)
             | ServiceError::Csr(CsrError::Duplicate)
             | ServiceError::KeyElsewhere
+            | ServiceError::SharedIssuer
             | ServiceError::NotGrantable
             | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
             ServiceError::JoinToken => StatusCode::UNAUTHORIZED,

@@ -1,4 +1,4 @@
-//! The revocation feed, for anybody: pages, a snapshot for newcomers, and a stream.
+//! The revocation feed, for anybody unless a tenant keeps it to itself: pages, a snapshot for newcomers, and a stream.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -13,9 +13,10 @@ use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
 use super::page::Params;
+use super::viewer::Viewer;
 
 const PAGE_AGE: HeaderValue = HeaderValue::from_static("public, max-age=1");
-const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -78,7 +79,7 @@ pub(crate) struct SnapshotBody {
 /// The revocation log of an issuing CA from a cursor on. A checkpoint that covers more says that there is more.
 #[utoipa::path(
     operation_id = "getFeed",
-    get, path = "/api/v1/feed/{issuer}", tag = "public", security(()),
+    get, path = "/api/v1/feed/{issuer}", tag = "public", security((), ("api_key" = [])),
     params(
         ("issuer" = String, Path, description = "Key identifier of the issuing CA, hex.", pattern = "^[0-9a-f]{40}$"),
         PageQuery,
@@ -91,20 +92,23 @@ pub(crate) struct SnapshotBody {
 pub(crate) async fn page(
     State(app): State<App>,
     Path(issuer): Path<String>,
+    viewer: Viewer,
     Params(query): Params<PageQuery>,
 ) -> Result<Response, ApiError> {
     let limit = query.limit.map_or(MAX_ENTRIES, usize::from);
     if limit == 0 || limit > MAX_ENTRIES {
         return Err(ApiError::bad_request("limit_invalid", format!("`limit` is 1 to {MAX_ENTRIES}")));
     }
-    let page = app.kakunin.feed(&issuer_of(&app, issuer)?, query.after.unwrap_or(0), limit).await?;
-    Ok(public(Data { data: page.frame }.into_response()))
+    let issuer = issuer_of(&app, issuer)?;
+    let admitted = viewer.admit(&app, &issuer)?;
+    let page = app.kakunin.feed(&issuer, query.after.unwrap_or(0), limit).await?;
+    Ok(admitted.publish(Data { data: page.frame }.into_response(), PAGE_AGE))
 }
 
 /// What stands revoked by an issuing CA, for whoever begins to follow; at most 5 s old.
 #[utoipa::path(
     operation_id = "getFeedSnapshot",
-    get, path = "/api/v1/feed/{issuer}/snapshot", tag = "public", security(()),
+    get, path = "/api/v1/feed/{issuer}/snapshot", tag = "public", security((), ("api_key" = [])),
     params(("issuer" = String, Path, description = "Key identifier of the issuing CA, hex.", pattern = "^[0-9a-f]{40}$")),
     responses(
         (status = 200, description = "The snapshot.", body = Data<SnapshotBody>),
@@ -114,16 +118,19 @@ pub(crate) async fn page(
 pub(crate) async fn snapshot(
     State(app): State<App>,
     Path(issuer): Path<String>,
+    viewer: Viewer,
 ) -> Result<Response, ApiError> {
-    let snapshot = app.kakunin.feed_snapshot(&issuer_of(&app, issuer)?).await?;
-    Ok(public(Data { data: &*snapshot }.into_response()))
+    let issuer = issuer_of(&app, issuer)?;
+    let admitted = viewer.admit(&app, &issuer)?;
+    let snapshot = app.kakunin.feed_snapshot(&issuer).await?;
+    Ok(admitted.publish(Data { data: &*snapshot }.into_response(), PAGE_AGE))
 }
 
 /// The revocation log of an issuing CA from a cursor on, and then as it grows: server-sent events, whose data are
 /// frames and whose id is the size that is reached. There is a frame every 5 s although nothing changes.
 #[utoipa::path(
     operation_id = "streamFeed",
-    get, path = "/api/v1/feed/{issuer}/stream", tag = "public", security(()),
+    get, path = "/api/v1/feed/{issuer}/stream", tag = "public", security((), ("api_key" = [])),
     params(
         ("issuer" = String, Path, description = "Key identifier of the issuing CA, hex.", pattern = "^[0-9a-f]{40}$"),
         StreamQuery,
@@ -138,16 +145,18 @@ pub(crate) async fn snapshot(
 pub(crate) async fn stream(
     State(app): State<App>,
     Path(issuer): Path<String>,
+    viewer: Viewer,
     Params(query): Params<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let issuer = issuer_of(&app, issuer)?;
+    let admitted = viewer.admit(&app, &issuer)?;
     let resumed = headers.get(LAST_EVENT_ID).map(cursor_of).transpose()?;
-    let subscription = app.feeds.subscribe(issuer, resumed.or(query.after).unwrap_or(0))?;
-    let mut response = public(Body::new(subscription).into_response());
+    let cursor = resumed.or(query.after).unwrap_or(0);
+    let subscription = app.feeds.subscribe(issuer, cursor, admitted.clone())?;
+    let mut response = admitted.publish(Body::new(subscription).into_response(), NO_STORE);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, EVENTS);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // nginx would wait for a buffer to fill.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
@@ -163,11 +172,4 @@ fn issuer_of(app: &App, text: String) -> Result<IssuerId, ApiError> {
     let all = app.kakunin.authorities();
     let ours = IssuerId::try_from(text).ok().filter(|id| all.iter().any(|ca| ca.issuer.id() == *id));
     ours.ok_or_else(|| ApiError::not_found("issuing CA"))
-}
-
-fn public(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, PAGE_AGE);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-    response
 }

@@ -103,7 +103,7 @@ impl Addresses {
 }
 
 // Whoever has one IPv6 address has its /64; IPv4 may come mapped.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
         v4 => v4,

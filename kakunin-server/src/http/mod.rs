@@ -8,7 +8,8 @@
 //! | `events.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
-//! | `feed.rs`, `streams.rs` | the revocation feed |
+//! | `feed.rs`, `streams.rs`, `places.rs`, `crl.rs` | what was revoked: feed and CRLs |
+//! | `viewer.rs` | who may read it |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
 //! | `auth.rs`, `peer.rs`, `limits.rs`, `dialect.rs` | who calls, how often, and what it can read |
 //! | `frame.rs` | what every answer has in common |
@@ -21,6 +22,7 @@ mod app;
 mod audit;
 mod auth;
 mod certificates;
+mod crl;
 mod dialect;
 mod enrol;
 mod error;
@@ -39,6 +41,7 @@ mod orders;
 mod page;
 mod peer;
 mod pki;
+mod places;
 mod request_id;
 mod risk;
 mod router;
@@ -46,14 +49,15 @@ mod schema;
 mod streams;
 mod subjects;
 mod verify;
+mod viewer;
 
 pub use app::ApiOptions;
-pub use app::DEFAULT_FEED_SUBSCRIBERS;
+pub use app::{DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS};
+pub use crl::CRL_MAX_AGE;
 pub use gateway::{GatewayProxy, GatewayProxyError};
 pub use limits::DEFAULT_KEY_RATE;
 pub use openapi::document as openapi;
 pub use peer::{Network, NetworkError};
-pub use pki::CRL_MAX_AGE;
 pub use router::{router, router_until};
 pub use verify::MAX_AGE as VERIFY_MAX_AGE;
 

@@ -1,144 +1,31 @@
-//! What standard TLS stacks fetch: CRLs, CA certificates, the SPIFFE bundle. For anybody.
+//! What anchors of trust are made of: CA certificates, the SPIFFE bundle. For anybody.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
-use kakunin_core::id::{TenantId, hex_encode};
+use kakunin_core::feed::Visibility;
+use kakunin_core::id::TenantId;
 use kakunin_core::key::{KeyAlgorithm, Spki};
-use kakunin_core::service::PublishedCrl;
-use kakunin_core::time::SECOND;
-use kakunin_core::x509::ca::{Issuer, SHARDS};
+use kakunin_core::x509::ca::Issuer;
 use kakunin_core::x509::der::{DerError, Reader};
 use kakunin_core::x509::pem;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
+use super::access::VisibilityName;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
+use super::viewer::publish;
 
-/// How long others may keep a CRL, in milliseconds: what the field says.
-pub const CRL_MAX_AGE: u64 = 5 * SECOND;
-const CRL_AGE: HeaderValue = HeaderValue::from_static("public, max-age=5");
 const CA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
-const DER_CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
 const DER_CERTIFICATE: HeaderValue = HeaderValue::from_static("application/pkix-cert");
 const PEM: HeaderValue = HeaderValue::from_static("application/x-pem-file");
-const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
-
-/// The full CRL of the CA that issues now: PEM, or DER on `Accept: application/pkix-crl`. At most 30 s old.
-#[utoipa::path(
-    operation_id = "getCrl",
-    get, path = "/api/v1/crl", tag = "public", security(()),
-    responses(
-        (status = 200, description = "The CRL.",
-            content((String = "application/x-pem-file"), (String = "application/pkix-crl"))),
-        (status = "4XX", description = "Refused.", body = ErrorBody),
-    ),
-)]
-pub(crate) async fn full(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let crl = app.kakunin.published_crl(&app.kakunin.issuer().id(), None).await?;
-    Ok(answer(&crl, wants(&headers, "application/pkix-crl"), &headers))
-}
-
-/// The CRLs of every CA of a chain, for TLS stacks that check them all: the full one of each issuing CA, then
-/// those of the roots, PEM. A large one may be 30 s old.
-#[utoipa::path(
-    operation_id = "getChainCrls",
-    get, path = "/api/v1/crl/chain", tag = "public", security(()),
-    responses(
-        (status = 200, description = "The CRLs.", content((String = "application/x-pem-file"))),
-        (status = "4XX", description = "Refused.", body = ErrorBody),
-    ),
-)]
-pub(crate) async fn chain_crls(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let crls = app.kakunin.chain_crls().await?;
-    let numbers: String = crls.iter().map(|crl| format!("{}.", crl.number)).collect();
-    let tag = format!("\"{}\"", hex_encode(&Sha256::digest(numbers)));
-    let text = || crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>();
-    let mut response = if is_known(&headers, &tag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        text().into_response()
-    };
-    response.headers_mut().insert(header::CONTENT_TYPE, PEM);
-    Ok(published(response, &tag))
-}
-
-/// One shard, as certificates name it in their CRL distribution point, or all of them: DER, or PEM on
-/// request. CAs that were replaced publish theirs until they expire; a root has a full one.
-#[utoipa::path(
-    operation_id = "getCrlShard",
-    get, path = "/api/v1/crl/{issuer}/{shard}", tag = "public", security(()),
-    params(
-        ("issuer" = String, Path, description = "Key identifier of the CA, hex.", pattern = "^[0-9a-f]{40}$"),
-        ("shard" = String, Path, description = "`0.crl` to `511.crl`, or `full.crl`.",
-            pattern = "^([0-9]{1,3}|full)\\.crl$"),
-    ),
-    responses(
-        (status = 200, description = "The CRL.",
-            content((String = "application/pkix-crl"), (String = "application/x-pem-file"))),
-        (status = "4XX", description = "No such issuer or shard.", body = ErrorBody),
-    ),
-)]
-pub(crate) async fn shard(
-    State(app): State<App>,
-    Path((issuer, shard)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let number = shard.strip_suffix(".crl").and_then(|n| n.parse::<u16>().ok());
-    let number = number.filter(|n| *n < SHARDS && format!("{n}.crl") == shard);
-    let ca = all(&app).into_iter().find(|ca| issuer == ca.id().to_string());
-    let (Some(ca), true) = (ca, number.is_some() || shard == "full.crl") else {
-        return Err(ApiError::not_found("CRL"));
-    };
-    let crl = app.kakunin.published_crl(&ca.id(), number).await?;
-    Ok(answer(&crl, !wants(&headers, "application/x-pem-file"), &headers))
-}
-
-fn wants(headers: &HeaderMap, kind: &str) -> bool {
-    headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains(kind))
-}
-
-fn answer(crl: &PublishedCrl, der: bool, request: &HeaderMap) -> Response {
-    let tag = format!("\"{}-{}\"", crl.number, if der { "der" } else { "pem" });
-    let mut response = match (is_known(request, &tag), der) {
-        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
-        (false, true) => Body::from(crl.der.clone()).into_response(),
-        (false, false) => Body::from(pem::encode(pem::CRL, &crl.der)).into_response(),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, if der { DER_CRL } else { PEM });
-    headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    let dates =
-        [("x-crl-generated-at", crl.at.to_string()), ("x-crl-next-update", crl.next_update.to_string())];
-    for (name, value) in dates {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
-    }
-    published(response, &tag)
-}
-
-fn is_known(request: &HeaderMap, tag: &str) -> bool {
-    request.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes())
-}
-
-fn published(mut response: Response, tag: &str) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, CRL_AGE);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-    if let Ok(tag) = HeaderValue::from_str(tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    response
-}
 
 /// A certificate authority.
 #[derive(Serialize, ToSchema)]
@@ -149,6 +36,9 @@ pub(crate) struct CaBody {
     current: bool,
     /// The tenant that it issues for, if not for every tenant without its own.
     tenant: Option<String>,
+    /// Who may read its feed, snapshot and CRLs: everybody, or who shows a key of that tenant.
+    #[schema(inline)]
+    revocations: VisibilityName,
     /// Key identifier, hex.
     key_id: String,
     certificate_pem: String,
@@ -179,10 +69,11 @@ pub(crate) struct CasBody {
 )]
 pub(crate) async fn authorities(State(app): State<App>) -> Response {
     let place = app.kakunin.place();
-    let body = |role: &str, ca: &Issuer, current, tenant: Option<&TenantId>| CaBody {
+    let body = |role: &str, ca: &Issuer, current, owner: (Option<&TenantId>, Visibility)| CaBody {
         role: role.to_owned(),
         current,
-        tenant: tenant.map(ToString::to_string),
+        tenant: owner.0.map(ToString::to_string),
+        revocations: owner.1.into(),
         key_id: ca.id().to_string(),
         certificate_pem: pem::encode(pem::CERTIFICATE, ca.as_der()),
         valid_from: ca.not_before().to_string(),
@@ -190,9 +81,10 @@ pub(crate) async fn authorities(State(app): State<App>) -> Response {
     };
     let newest = app.kakunin.root().id();
     let roots = app.kakunin.roots();
-    let roots = roots.iter().map(|root| body("root", root, root.id() == newest, None));
+    let roots = roots.iter().map(|root| body("root", root, root.id() == newest, (None, Visibility::Public)));
     let issuing = app.kakunin.authorities();
-    let issuing = issuing.iter().map(|ca| body("issuing", &ca.issuer, ca.current, ca.tenant.as_ref()));
+    let issuing =
+        issuing.iter().map(|ca| body("issuing", &ca.issuer, ca.current, (ca.tenant.as_ref(), ca.visibility)));
     let data = CasBody {
         trust_domain: place.trust_domain.to_string(),
         public_url: place.public_url.clone(),
@@ -290,21 +182,8 @@ fn jwk(spki: &Spki) -> Result<serde_json::Map<String, Value>, DerError> {
 }
 
 fn public(mut response: Response, kind: Option<HeaderValue>) -> Response {
-    let headers = response.headers_mut();
     if let Some(kind) = kind {
-        headers.insert(header::CONTENT_TYPE, kind);
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
     }
-    headers.insert(header::CACHE_CONTROL, CA_AGE);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn caches_are_told_what_is_counted_on() {
-        assert_eq!(CRL_AGE, format!("public, max-age={}", CRL_MAX_AGE / SECOND));
-    }
+    publish(response, CA_AGE)
 }

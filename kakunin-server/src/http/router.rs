@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use super::app::{ApiOptions, App};
 use super::frame::frame;
 use super::{
-    access, agents, audit, certificates, enrol, events, feed, gateway, health, message, openapi, orders, pki,
-    risk, verify,
+    access, agents, audit, certificates, crl, enrol, events, feed, gateway, health, message, openapi, orders,
+    pki, risk, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -69,13 +69,14 @@ pub fn router_until(
         .route("/gateway/auth/", any(gateway::forward::authorize))
         .route("/gateway/auth/{*path}", any(gateway::forward::authorize))
         .route("/tenants", post(access::create_tenant))
+        .route("/tenants/{id}", get(access::get_tenant).patch(access::patch_tenant))
         .route("/api-keys", get(access::list_keys).post(access::create_key))
         .route("/api-keys/{id}", delete(access::revoke_key))
         .route("/verify/message", post(message::verify))
         .route("/verify/{serial}", get(verify::verify))
-        .route("/crl", get(pki::full))
-        .route("/crl/chain", get(pki::chain_crls))
-        .route("/crl/{issuer}/{shard}", get(pki::shard))
+        .route("/crl", get(crl::full))
+        .route("/crl/chain", get(crl::chain))
+        .route("/crl/{issuer}/{shard}", get(crl::shard))
         .route("/feed/{issuer}", get(feed::page))
         .route("/feed/{issuer}/snapshot", get(feed::snapshot))
         .route("/feed/{issuer}/stream", get(feed::stream))

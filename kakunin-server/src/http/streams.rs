@@ -19,6 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::error::{ApiError, chain};
+use super::places::{Place, Places};
+use super::viewer::Admitted;
 
 /// How often there is a frame although nothing changed.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -34,6 +36,7 @@ const RETRY_AFTER: u64 = 5;
 pub(crate) struct Feeds {
     kakunin: Kakunin,
     room: Arc<Semaphore>,
+    places: Places,
     hubs: Hubs,
     ended: watch::Receiver<bool>,
 }
@@ -63,15 +66,26 @@ impl Rendered {
 }
 
 impl Feeds {
-    pub(crate) fn new(kakunin: Kakunin, subscribers: usize, ended: watch::Receiver<bool>) -> Self {
+    /// Streams for at most `subscribers`, and at most `per_address` of one address that show no key.
+    pub(crate) fn new(
+        kakunin: Kakunin,
+        (subscribers, per_address): (usize, usize),
+        ended: watch::Receiver<bool>,
+    ) -> Self {
         let room = Arc::new(Semaphore::new(subscribers.min(Semaphore::MAX_PERMITS)));
-        Self { kakunin, room, hubs: Hubs::default(), ended }
+        Self { kakunin, room, places: Places::new(per_address), hubs: Hubs::default(), ended }
     }
 
     /// Everything from the cursor on, then what is appended, as it is appended.
-    pub(crate) fn subscribe(&self, issuer: IssuerId, cursor: u64) -> Result<Subscription, ApiError> {
+    pub(crate) fn subscribe(
+        &self,
+        issuer: IssuerId,
+        cursor: u64,
+        admitted: Admitted,
+    ) -> Result<Subscription, ApiError> {
         let full =
             || ApiError::busy("feed_full", "this server has all the subscribers it takes", RETRY_AFTER);
+        let place = admitted.anonymous().map(|address| self.places.take(address)).transpose()?;
         let room = self.room.clone().try_acquire_owned().map_err(|_| full())?;
         let (out, stream) = mpsc::channel(1);
         let subscriber = Subscriber {
@@ -81,7 +95,8 @@ impl Feeds {
             at: UnixTime::default(),
             frames: self.listen(issuer),
             out,
-            _room: room,
+            admitted,
+            _room: (room, place),
         };
         tokio::spawn(until(self.ended.clone(), subscriber.run()));
         Ok(Subscription(stream))
@@ -165,10 +180,11 @@ struct Subscriber {
     at: UnixTime,
     frames: broadcast::Receiver<Rendered>,
     out: mpsc::Sender<Bytes>,
-    _room: OwnedSemaphorePermit,
+    admitted: Admitted,
+    _room: (OwnedSemaphorePermit, Option<Place>),
 }
 
-/// It hung up, takes too long, or there is nothing to give.
+/// It hung up, takes too long, may not read any more, or there is nothing to give.
 struct Gone;
 
 impl Subscriber {
@@ -214,6 +230,9 @@ impl Subscriber {
     }
 
     async fn send(&mut self, frame: Rendered) -> Result<(), Gone> {
+        if !self.admitted.still(&self.kakunin, &self.issuer) {
+            return Err(Gone);
+        }
         (self.cursor, self.at) = (frame.end, frame.at);
         self.out.send_timeout(frame.octets, STALL).await.map_err(|_| Gone)
     }

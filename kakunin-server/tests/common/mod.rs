@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 
 use axum::http::Method;
+use kakunin_core::service::Kakunin;
 use kakunin_server::demo::{Agent, Answer, Client};
 use kakunin_server::serve::{ServeOptions, Server};
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ pub struct World {
     pub url: String,
     pub admin: Client,
     pub folder: TempDir,
+    pub kakunin: Kakunin,
     _stop: watch::Sender<bool>,
 }
 
@@ -28,9 +30,10 @@ pub async fn world_with(change: impl FnOnce(&mut ServeOptions)) -> World {
     let server = Server::bind(&options).await.unwrap();
     let url = server.url().unwrap();
     let key = server.deployment().admin_key.as_ref().unwrap().reveal().to_owned();
+    let kakunin = server.deployment().kakunin.clone();
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(server.serve(stopped));
-    World { admin: Client::new(&url).with_key(&key), url, folder, _stop: stop }
+    World { admin: Client::new(&url).with_key(&key), url, folder, kakunin, _stop: stop }
 }
 
 pub fn loopback() -> SocketAddr {

@@ -1,19 +1,19 @@
-//! The client: a snapshot, then the stream, and again whenever it is cut.
+//! The client: which issuing CAs are followed, of which deployment, and how it stands with each.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use kakunin_core::id::IssuerId;
 use kakunin_core::log::cosignature::CosignerKey;
 use kakunin_core::time::{Clock, SystemClock, UnixTime};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use zeroize::Zeroizing;
 
 use super::backoff::Backoff;
-use super::events::{Events, TooLong};
-use super::follower::{FollowError, Follower, Progress};
-use super::transport::{FetchError, Transport};
+use super::discover::Discover;
+use super::follow::Follow;
+use super::follower::{FollowError, Follower};
+use super::transport::Transport;
 use crate::revocation::RevocationHandle;
 
 /// Why a client cannot be set up.
@@ -26,6 +26,9 @@ pub enum FeedSetupError {
     /// Not the verifier key of a feed.
     #[error("this is not a feed's verifier key; `GET /api/v1/ca` names it as `feed_verifier`")]
     Key,
+    /// Not an API key, or one that would travel in the clear.
+    #[error("the API key is not one, or `http` would show it to everybody on the way; use `https`")]
+    ApiKey,
     /// No roots for TLS.
     #[error("the roots that TLS is to trust cannot be used")]
     Roots,
@@ -63,12 +66,13 @@ pub struct FeedStatus {
 
 /// Follows the revocation feed of a deployment, for a verifier that looks into the same
 /// [`RevocationHandle`].
-#[derive(Debug)]
 pub struct FeedClient {
     url: String,
     key: Arc<CosignerKey>,
     issuers: Vec<IssuerId>,
+    all: bool,
     roots: Vec<Vec<u8>>,
+    api_key: Option<Zeroizing<String>>,
     handle: RevocationHandle,
     clock: Arc<dyn Clock>,
 }
@@ -85,7 +89,9 @@ impl FeedClient {
             url,
             key: Arc::new(key),
             issuers: Vec::new(),
+            all: false,
             roots: Vec::new(),
+            api_key: None,
             handle,
             clock: Arc::new(SystemClock),
         })
@@ -95,6 +101,21 @@ impl FeedClient {
     #[must_use]
     pub fn issuer(mut self, issuer: IssuerId) -> Self {
         self.issuers.push(issuer);
+        self
+    }
+
+    /// Follows every issuing CA that the deployment names, also those that it makes later: it is asked every
+    /// [`LOOK`](super::LOOK). Those that keep their revocations to a tenant are followed with a key of that tenant.
+    #[must_use]
+    pub const fn every_issuer(mut self) -> Self {
+        self.all = true;
+        self
+    }
+
+    /// Shows this API key, for feeds that a tenant keeps to itself; role `reader` is enough.
+    #[must_use]
+    pub fn api_key(mut self, key: &str) -> Self {
+        self.api_key = Some(Zeroizing::new(key.to_owned()));
         self
     }
 
@@ -117,22 +138,55 @@ impl FeedClient {
     /// # Errors
     /// [`FeedSetupError`].
     pub fn start(self) -> Result<Following, FeedSetupError> {
-        let transport = Transport::new(&self.url, &self.roots)?;
+        let transport =
+            Transport::new(&self.url, &self.roots, self.api_key.as_ref().map(|key| key.as_str()))?;
         let board = Board::default();
+        let Self { key, handle, clock, .. } = self;
+        let crew = Crew { transport, key, handle, clock, board: board.clone() };
         let mut tasks = Vec::with_capacity(self.issuers.len());
         for issuer in &self.issuers {
-            let follower = Follower::new(*issuer, self.key.clone(), self.handle.clone());
-            let follow = Follow {
-                transport: transport.clone(),
-                follower: follower.map_err(|_| FeedSetupError::Key)?,
-                clock: self.clock.clone(),
-                board: board.clone(),
-                backoff: Backoff::new(),
-            };
-            board.change(issuer, |_| ());
+            let follow = crew.follow(*issuer).map_err(|_| FeedSetupError::Key)?;
             tasks.push(tokio::spawn(follow.run()));
         }
+        if self.all {
+            tasks.push(tokio::spawn(Discover::new(crew, self.issuers).run()));
+        }
         Ok(Following { board, tasks })
+    }
+}
+
+// The key is nobody's business.
+impl core::fmt::Debug for FeedClient {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("FeedClient")
+            .field("url", &self.url)
+            .field("issuers", &self.issuers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all who follow for one client share.
+#[derive(Debug)]
+pub(super) struct Crew {
+    pub(super) transport: Transport,
+    key: Arc<CosignerKey>,
+    handle: RevocationHandle,
+    clock: Arc<dyn Clock>,
+    board: Board,
+}
+
+impl Crew {
+    /// One more, who follows this issuing CA.
+    pub(super) fn follow(&self, issuer: IssuerId) -> Result<Follow, FollowError> {
+        let follower = Follower::new(issuer, self.key.clone(), self.handle.clone())?;
+        self.board.change(&issuer, |_| ());
+        Ok(Follow {
+            transport: self.transport.clone(),
+            follower,
+            clock: self.clock.clone(),
+            board: self.board.clone(),
+            backoff: Backoff::new(),
+        })
     }
 }
 
@@ -149,6 +203,12 @@ impl Following {
     pub fn status(&self, issuer: &IssuerId) -> Option<FeedStatus> {
         self.board.lock().get(issuer).cloned()
     }
+
+    /// The issuing CAs that are followed.
+    #[must_use]
+    pub fn issuers(&self) -> Vec<IssuerId> {
+        self.board.lock().keys().copied().collect()
+    }
 }
 
 impl Drop for Following {
@@ -159,122 +219,14 @@ impl Drop for Following {
 
 /// Where everybody can see how it stands.
 #[derive(Clone, Debug, Default)]
-struct Board(Arc<Mutex<HashMap<IssuerId, FeedStatus>>>);
+pub(super) struct Board(Arc<Mutex<HashMap<IssuerId, FeedStatus>>>);
 
 impl Board {
     fn lock(&self) -> MutexGuard<'_, HashMap<IssuerId, FeedStatus>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, issuer: &IssuerId, change: impl FnOnce(&mut FeedStatus)) {
+    pub(super) fn change(&self, issuer: &IssuerId, change: impl FnOnce(&mut FeedStatus)) {
         change(self.lock().entry(*issuer).or_default());
-    }
-}
-
-/// Why a stream is not read on.
-#[derive(Debug, thiserror::Error)]
-enum Cut {
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error(transparent)]
-    Follow(#[from] FollowError),
-    #[error(transparent)]
-    TooLong(#[from] TooLong),
-    /// So much is missing that a snapshot is shorter.
-    #[error("a snapshot is shorter")]
-    Snapshot,
-}
-
-impl Cut {
-    const fn code(&self) -> &'static str {
-        match self {
-            Self::Fetch(FetchError::Refused { .. }) => "feed_refused",
-            Self::Fetch(_) => "feed_unreachable",
-            Self::Follow(e) => e.code(),
-            Self::TooLong(_) => "feed_malformed",
-            Self::Snapshot => "feed_snapshot",
-        }
-    }
-
-    const fn patience(&self) -> Duration {
-        match self {
-            Self::Fetch(FetchError::Refused { retry_after, .. }) => *retry_after,
-            _ => Duration::ZERO,
-        }
-    }
-}
-
-/// Follows one issuing CA.
-struct Follow {
-    transport: Transport,
-    follower: Follower,
-    clock: Arc<dyn Clock>,
-    board: Board,
-    backoff: Backoff,
-}
-
-impl Follow {
-    async fn run(mut self) {
-        let mut newcomer = self.follower.needs_snapshot();
-        loop {
-            let Err(cut) = self.once(newcomer).await;
-            newcomer = matches!(cut, Cut::Snapshot) || self.follower.needs_snapshot();
-            if matches!(cut, Cut::Snapshot) {
-                continue;
-            }
-            let forked = matches!(cut, Cut::Follow(FollowError::Forked));
-            self.tell(&cut, forked);
-            if forked {
-                return;
-            }
-            sleep(self.backoff.next(cut.patience())).await;
-        }
-    }
-
-    /// Reads until it is cut.
-    async fn once(&mut self, newcomer: bool) -> Result<core::convert::Infallible, Cut> {
-        let path = format!("/api/v1/feed/{}", self.follower.issuer());
-        if newcomer {
-            let snapshot = self.transport.get(&format!("{path}/snapshot")).await?;
-            self.follower.snapshot(&snapshot, self.clock.now())?;
-            self.seen(FeedState::CatchingUp);
-        }
-        let cursor = self.follower.cursor();
-        let mut stream = self.transport.open(&format!("{path}/stream"), Some(cursor)).await?;
-        let mut events = Events::default();
-        while let Some(piece) = stream.next().await? {
-            for frame in events.push(&piece)? {
-                match self.follower.frame(&frame, self.clock.now())? {
-                    Progress::Confirmed(_) => {
-                        self.backoff.reset();
-                        self.seen(FeedState::Following);
-                    }
-                    Progress::Behind(n) if self.follower.prefers_snapshot(n) => return Err(Cut::Snapshot),
-                    Progress::Behind(_) => self.seen(FeedState::CatchingUp),
-                }
-            }
-        }
-        Err(FetchError::Ended.into())
-    }
-
-    fn seen(&self, state: FeedState) {
-        let (size, as_of) = (self.follower.cursor(), self.follower.as_of());
-        self.board.change(self.follower.issuer(), |status| {
-            (status.state, status.size, status.as_of) = (state, size, as_of);
-        });
-    }
-
-    fn tell(&self, cut: &Cut, forked: bool) {
-        let (issuer, code) = (self.follower.issuer(), cut.code());
-        if forked {
-            tracing::error!(%issuer, code, "{cut}");
-        } else {
-            tracing::warn!(%issuer, code, "{cut}; trying again");
-        }
-        self.board.change(issuer, |status| {
-            status.state = if forked { FeedState::Forked } else { FeedState::Connecting };
-            status.last_error = Some((code, cut.to_string()));
-            status.errors += 1;
-        });
     }
 }

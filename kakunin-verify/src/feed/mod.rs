@@ -4,19 +4,27 @@
 //! |---|---|
 //! | `follower.rs` | believes what the feed key confirmed, and nothing else: no I/O, no clock |
 //! | `events.rs` | server-sent events |
-//! | `client.rs` | fetches snapshots and streams, again and again (feature `feed`, as the rest) |
+//! | `client.rs` | whom to follow, and how it stands (feature `feed`, as the rest) |
+//! | `follow.rs` | fetches snapshots and streams, again and again |
+//! | `discover.rs` | learns which issuing CAs there are |
 //! | `transport.rs`, `backoff.rs` | HTTP; when to try again |
 
 #[cfg(feature = "feed")]
 mod backoff;
 #[cfg(feature = "feed")]
 mod client;
+#[cfg(feature = "feed")]
+mod discover;
 mod events;
+#[cfg(feature = "feed")]
+mod follow;
 mod follower;
 #[cfg(feature = "feed")]
 mod transport;
 
 #[cfg(feature = "feed")]
 pub use client::{FeedClient, FeedSetupError, FeedState, FeedStatus, Following};
+#[cfg(feature = "feed")]
+pub use discover::LOOK;
 pub use events::{Events, TooLong};
 pub use follower::{FollowError, Follower, Progress};

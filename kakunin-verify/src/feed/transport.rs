@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Uri, header};
+use http::{HeaderValue, Request, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -41,16 +41,19 @@ pub(super) enum FetchError {
 pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     base: String,
+    key: Option<HeaderValue>,
 }
 
 impl Transport {
-    /// To the deployment at `base`. TLS trusts these roots, DER, or the system's if there are none.
-    pub(super) fn new(base: &str, roots: &[Vec<u8>]) -> Result<Self, FeedSetupError> {
+    /// To the deployment at `base`, perhaps with an API key. TLS trusts these roots, DER, or the system's if there
+    /// are none.
+    pub(super) fn new(base: &str, roots: &[Vec<u8>], key: Option<&str>) -> Result<Self, FeedSetupError> {
         let uri: Uri = base.parse().map_err(|_| FeedSetupError::Url)?;
         let known = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
         if !known || base.ends_with('/') || uri.query().is_some() {
             return Err(FeedSetupError::Url);
         }
+        let key = key.map(|key| credentials(&uri, key)).transpose()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = HttpsConnectorBuilder::new();
         let builder = if roots.is_empty() {
@@ -75,7 +78,12 @@ impl Transport {
         connector.enforce_http(false);
         let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { client, base: base.to_owned() })
+        Ok(Self { client, base: base.to_owned(), key })
+    }
+
+    /// Whether it shows an API key.
+    pub(super) const fn has_key(&self) -> bool {
+        self.key.is_some()
     }
 
     /// The whole answer.
@@ -95,6 +103,11 @@ impl Transport {
     pub(super) async fn open(&self, path: &str, last_event: Option<u64>) -> Result<Pieces, FetchError> {
         let unreachable = |error: &dyn std::fmt::Display| FetchError::Unreachable(error.to_string());
         let mut request = Request::get(format!("{}{path}", self.base)).header(header::ACCEPT, "*/*");
+        // What a cache kept is of no use to whoever asks what is new.
+        request = request.header(header::CACHE_CONTROL, "no-cache");
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, key);
+        }
         if let Some(id) = last_event {
             request = request.header("last-event-id", id);
         }
@@ -109,6 +122,18 @@ impl Transport {
         }
         Ok(Pieces(answer.into_body()))
     }
+}
+
+/// An API key as it is shown: hidden from logs, and never in the clear to another machine.
+fn credentials(uri: &Uri, key: &str) -> Result<HeaderValue, FeedSetupError> {
+    let here = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if uri.scheme_str() != Some("https") && !here {
+        return Err(FeedSetupError::ApiKey);
+    }
+    let mut value =
+        HeaderValue::try_from(format!("Bearer {}", key.trim())).map_err(|_| FeedSetupError::ApiKey)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// A body as it comes.

@@ -3,6 +3,7 @@
 use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal};
 use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId};
 use crate::agent::{Agent, Document, NewAgent, Note};
+use crate::feed::Visibility;
 use crate::grant::Principal;
 use crate::id::{IssuerId, TenantId, TrustDomain};
 use crate::issue::{Issued, Profile};
@@ -69,6 +70,13 @@ pub enum Control {
     ApiKeyRevoked {
         /// Which key.
         id: ApiKeyId,
+    },
+    /// `revocations.visibility_changed`: who may read what a tenant's own issuing CAs revoked.
+    VisibilityChanged {
+        /// Whose CAs.
+        tenant: TenantId,
+        /// From now on.
+        visibility: Visibility,
     },
     /// `agent.registered`
     AgentRegistered(Agent),
@@ -190,6 +198,7 @@ impl Control {
             Self::CrlPublished { .. } => "crl.published",
             Self::ApiKeyCreated(_) => "api_key.created",
             Self::ApiKeyRevoked { .. } => "api_key.revoked",
+            Self::VisibilityChanged { .. } => "revocations.visibility_changed",
             Self::AgentRegistered(_) => "agent.registered",
             Self::AgentRetired => "agent.retired",
             Self::AgentUpdated(_) => "agent.updated",
@@ -222,6 +231,7 @@ impl Control {
             Self::CrlPublished { .. } => 4,
             Self::ApiKeyCreated(_) => 5,
             Self::ApiKeyRevoked { .. } => 6,
+            Self::VisibilityChanged { .. } => 7,
             Self::AgentRegistered(_) => 16,
             Self::AgentRetired => 17,
             Self::KeyPlanned { .. } => 18,

@@ -12,6 +12,7 @@ use crate::key::KeyRef;
 use crate::log::sink::LogId;
 use crate::service::cas::Root;
 use crate::service::error::Error;
+use crate::service::visibility::Reader;
 use crate::service::{Inner, Kakunin};
 use crate::state::Kind;
 use crate::time::{DAY, UnixTime};
@@ -27,14 +28,18 @@ pub(in crate::service) struct RootCrls(async_lock::Mutex<HashMap<IssuerId, Arc<P
 
 impl Kakunin {
     /// Every CRL that a relying party of this deployment needs who checks whole chains: the full one of each
-    /// issuing CA, then those of the roots. A root that is kept offline has one if it was installed.
+    /// issuing CA that `reader` may read, then those of the roots. A root that is kept offline has one if it
+    /// was installed.
     ///
     /// # Errors
     /// As [`Kakunin::published_crl`].
-    pub async fn chain_crls(&self) -> Result<Vec<Arc<PublishedCrl>>, Error> {
+    pub async fn chain_crls(&self, reader: Reader<'_>) -> Result<Vec<Arc<PublishedCrl>>, Error> {
         let mut crls = Vec::new();
         for ca in self.inner.cas.all() {
-            crls.push(self.published_crl(&ca.issuer.id(), None).await?);
+            let issuer = ca.issuer.id();
+            if self.may_read_revocations(&issuer, reader) {
+                crls.push(self.published_crl(&issuer, None).await?);
+            }
         }
         for root in self.inner.cas.roots() {
             match self.inner.root_crl(&root.issuer.id()).await {

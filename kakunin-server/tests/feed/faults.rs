@@ -1,257 +1,22 @@
-//! The revocation feed over real connections: revoked here is refused there, whatever happens in between.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
-
-#[path = "binary/mod.rs"]
-mod binary;
-mod common;
+//! The feed when it is cut, recorded, killed, restored, crowded, or not read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{World, code, loopback, world, world_with};
-use kakunin_core::id::{IssuerId, Serial};
-use kakunin_core::time::{Clock, SECOND, SystemClock, UnixTime};
-use kakunin_core::x509::pem;
+use kakunin_core::id::Serial;
+use kakunin_core::time::{Clock, SECOND, SystemClock};
 use kakunin_server::demo::Client;
 use kakunin_server::serve::{ServeOptions, Server};
-use kakunin_verify::feed::{Events, FeedClient, FeedState, Following};
-use kakunin_verify::{RevocationHandle, TrustAnchor, Verifier};
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use kakunin_verify::RevocationHandle;
+use kakunin_verify::feed::{FeedClient, FeedState};
+use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-/// How long something may take that takes milliseconds, on a machine that has much else to do.
-const SOON: Duration = Duration::from_secs(20);
-
-/// An agent as its relying parties see it.
-struct Certified {
-    serial: String,
-    chain: Vec<Vec<u8>>,
-}
-
-/// A relying party: a verifier, and the client that it is fed by.
-struct Relying {
-    verifier: Verifier,
-    handle: RevocationHandle,
-    following: Following,
-    issuer: IssuerId,
-}
-
-async fn certified(admin: &Client, name: &str) -> Certified {
-    let agent = json!({ "name": name, "model_hash": MODEL, "scope": ["read:mail"] });
-    let id = admin.post("/api/v1/agents", &agent).await.unwrap().text("id");
-    let path = format!("/api/v1/agents/{id}/certify");
-    let issued = admin.post(&path, &json!({ "key_algorithm": "p256" })).await.unwrap();
-    assert_eq!(issued.status, 201, "{}", issued.json());
-    let text = issued.text("certificate_pem") + &issued.text("chain_pem");
-    let chain = pem::decode(pem::CERTIFICATE, &text).unwrap();
-    Certified { serial: issued.text("serial_number"), chain }
-}
-
-async fn order(admin: &Client, agent: &Certified, what: &str, body: &Value) {
-    let done = admin.post(&format!("/api/v1/certificates/{}/{what}", agent.serial), body).await.unwrap();
-    assert!(done.status.is_success(), "{}", done.json());
-}
-
-async fn revoke(admin: &Client, agent: &Certified) {
-    order(admin, agent, "revoke", &json!({ "reason": "key_compromise" })).await;
-}
-
-/// Issuer, feed key, root and trust domain, as anybody can read them.
-async fn authorities(client: &Client) -> (IssuerId, String, Vec<u8>, String) {
-    let ca = client.get("/api/v1/ca").await.unwrap().data();
-    let all = ca["authorities"].as_array().unwrap();
-    let of = |role: &str| all.iter().find(|ca| ca["role"] == role).unwrap();
-    let issuer = of("issuing")["key_id"].as_str().unwrap().to_owned();
-    let root =
-        pem::decode(pem::CERTIFICATE, of("root")["certificate_pem"].as_str().unwrap()).unwrap().remove(0);
-    let text = |name: &str| ca[name].as_str().unwrap().to_owned();
-    (IssuerId::try_from(issuer).unwrap(), text("feed_verifier"), root, text("trust_domain"))
-}
-
-impl Relying {
-    async fn on(url: &str) -> Self {
-        Self::through(url, url).await
-    }
-
-    /// Follows the feed that is at `feed`, of the deployment at `url`.
-    async fn through(url: &str, feed: &str) -> Self {
-        let (issuer, key, root, domain) = authorities(&Client::new(url)).await;
-        let handle = RevocationHandle::default();
-        let anchor = TrustAnchor::new(&root, domain.parse().unwrap()).unwrap();
-        let verifier = Verifier::builder(handle.clone()).anchor(anchor).build(SystemClock.now()).unwrap();
-        let client = FeedClient::new(feed, &key, handle.clone()).unwrap().issuer(issuer);
-        Self { verifier, handle, following: client.start().unwrap(), issuer }
-    }
-
-    /// Why the agent is refused now, if it is.
-    fn refusal(&self, agent: &Certified, now: UnixTime) -> Option<&'static str> {
-        self.verifier.check(&agent.chain, "read:mail", now).err().map(|denied| denied.code())
-    }
-
-    async fn until(&self, agent: &Certified, expected: Option<&str>) {
-        let began = Instant::now();
-        while self.refusal(agent, SystemClock.now()) != expected {
-            let status = self.following.status(&self.issuer);
-            assert!(began.elapsed() < SOON, "{:?}, {status:?}", self.refusal(agent, SystemClock.now()));
-            sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    async fn until_state(&self, expected: FeedState) {
-        let began = Instant::now();
-        while self.following.status(&self.issuer).unwrap().state != expected {
-            assert!(began.elapsed() < SOON, "{:?}", self.following.status(&self.issuer));
-            sleep(Duration::from_millis(2)).await;
-        }
-    }
-}
-
-/// A stream as it comes over the wire.
-struct Raw {
-    stream: TcpStream,
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Raw {
-    async fn open(url: &str, path: &str, field: &str) -> Self {
-        Self::open_with(url, path, field, None).await
-    }
-
-    /// With so many octets that the system takes in unread.
-    async fn open_with(url: &str, path: &str, field: &str, unread: Option<u32>) -> Self {
-        let address: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
-        let socket = TcpSocket::new_v4().unwrap();
-        if let Some(octets) = unread {
-            socket.set_recv_buffer_size(octets).unwrap();
-        }
-        let mut stream = socket.connect(address).await.unwrap();
-        let request = format!("GET {path} HTTP/1.0\r\nhost: a\r\n{field}\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut raw = Self { stream, head: String::new(), body: Vec::new() };
-        while raw.head.is_empty() {
-            assert!(raw.more().await, "the server hung up");
-            let end = raw.body.windows(4).position(|w| w == b"\r\n\r\n");
-            if let Some(end) = end {
-                raw.head = String::from_utf8(raw.body.drain(..end + 4).collect()).unwrap();
-            }
-        }
-        raw
-    }
-
-    /// Whether something came.
-    async fn more(&mut self) -> bool {
-        let mut piece = vec![0; 64 * 1024];
-        let n = timeout(SOON, self.stream.read(&mut piece)).await.expect("something comes").unwrap_or(0);
-        self.body.extend_from_slice(&piece[..n]);
-        n > 0
-    }
-
-    /// The next event: its id, and its frame.
-    async fn event(&mut self) -> Option<(u64, Value)> {
-        loop {
-            if let Some(end) = self.body.windows(2).position(|w| w == b"\n\n") {
-                let event: Vec<u8> = self.body.drain(..end + 2).collect();
-                let text = std::str::from_utf8(&event).unwrap();
-                let id = text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().parse().unwrap();
-                let data = Events::default().push(&event).unwrap().remove(0);
-                return Some((id, serde_json::from_slice(&data).unwrap()));
-            }
-            if !self.more().await {
-                return None;
-            }
-        }
-    }
-}
-
-fn feed_path(issuer: &IssuerId) -> String {
-    format!("/api/v1/feed/{issuer}")
-}
-
-#[tokio::test]
-async fn revoked_here_is_refused_there_and_holds_come_and_go() {
-    let world = world().await;
-    let (one, two) = (certified(&world.admin, "one").await, certified(&world.admin, "two").await);
-    let relying = Relying::on(&world.url).await;
-    assert_eq!(relying.refusal(&one, SystemClock.now()), Some("revocation_unknown"), "until it knows");
-    relying.until(&one, None).await;
-    revoke(&world.admin, &one).await;
-    relying.until(&one, Some("agent_revoked")).await;
-    assert_eq!(relying.refusal(&two, SystemClock.now()), None);
-    for (what, expected) in [("hold", Some("agent_inactive")), ("release", None)] {
-        order(&world.admin, &two, what, &json!({})).await;
-        relying.until(&two, expected).await;
-    }
-    assert_eq!(relying.following.status(&relying.issuer).unwrap().size, 3);
-    // Somebody new is told what stands.
-    let late = Relying::on(&world.url).await;
-    late.until(&one, Some("agent_revoked")).await;
-    late.until(&two, None).await;
-}
-
-#[tokio::test]
-async fn pages_and_streams_go_on_where_they_were_cut() {
-    let world = world().await;
-    let (issuer, ..) = authorities(&world.admin).await;
-    let path = feed_path(&issuer);
-    let agents = [certified(&world.admin, "a").await, certified(&world.admin, "b").await];
-    let stranger = world.admin.without_key();
-    let empty = stranger.get(&path).await.unwrap();
-    assert_eq!(
-        (empty.status.as_u16(), empty.headers["cache-control"].as_bytes()),
-        (200, &b"public, max-age=1"[..])
-    );
-    assert!(
-        empty.data()["checkpoint"]
-            .as_str()
-            .unwrap()
-            .contains("/1\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=")
-    );
-    let mut raw = Raw::open(&world.url, &format!("{path}/stream"), "").await;
-    assert!(raw.head.contains("text/event-stream") && raw.head.contains("no-store"), "{}", raw.head);
-    assert_eq!(raw.event().await.unwrap().0, 0);
-    revoke(&world.admin, &agents[0]).await;
-    let (id, frame) = raw.event().await.unwrap();
-    assert_eq!((id, frame["entries"].as_array().unwrap().len()), (1, 1));
-    drop(raw);
-    revoke(&world.admin, &agents[1]).await;
-    let mut raw = Raw::open(&world.url, &format!("{path}/stream?after=0"), "Last-Event-ID: 1\r\n").await;
-    let (id, frame) = raw.event().await.unwrap();
-    assert_eq!((id, frame["from"].as_u64(), frame["entries"].as_array().unwrap().len()), (2, Some(1), 1));
-    let (id, heartbeat) = raw.event().await.unwrap();
-    assert_eq!((id, heartbeat["entries"].as_array().unwrap().len()), (2, 0));
-    assert_ne!(heartbeat["checkpoint"], frame["checkpoint"], "as of a later time");
-    let page = stranger.get(&format!("{path}?after=1&limit=1")).await.unwrap().data();
-    assert_eq!(page["entries"], frame["entries"]);
-    let beyond = stranger.get(&format!("{path}?after=99")).await.unwrap();
-    assert_eq!((beyond.status.as_u16(), beyond.data()["entries"].as_array().unwrap().len()), (200, 0));
-    for (path, expected) in [
-        (format!("{path}?limit=0"), "limit_invalid"),
-        (format!("{path}?limit=1001"), "limit_invalid"),
-        (format!("{path}?after=-1"), "query_invalid"),
-        (format!("{path}/stream?before=1"), "query_invalid"),
-        ("/api/v1/feed/00".to_owned(), "not_found"),
-        (format!("/api/v1/feed/{}/snapshot", "0".repeat(40)), "not_found"),
-        (format!("/api/v1/feed/{}/stream", "0".repeat(40)), "not_found"),
-    ] {
-        assert_eq!(code(&stranger.get(&path).await.unwrap()), expected, "{path}");
-    }
-    let wrong = [("last-event-id", "x")];
-    let stream = format!("{path}/stream");
-    let refused = stranger.send(axum::http::Method::GET, &stream, &wrong, Vec::new()).await.unwrap();
-    assert_eq!(code(&refused), "cursor_malformed");
-}
+use crate::binary;
+use crate::common::{World, code, loopback, world, world_with};
+use crate::world::{Raw, Relying, SOON, authorities, certified, feed_path, revoke};
 
 /// A port that is free now.
 fn free_port() -> u16 {
@@ -454,7 +219,8 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_subscribers_come_go_and_come_back_together() {
-    let world = world().await;
+    // They all have the address of this machine.
+    let world = world_with(|options| options.api.feed_subscribers_per_address = 2_000).await;
     let (issuer, ..) = authorities(&world.admin).await;
     let agents = [certified(&world.admin, "a").await, certified(&world.admin, "b").await];
     let path = format!("{}/stream", feed_path(&issuer));

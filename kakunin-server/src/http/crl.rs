@@ -1,0 +1,148 @@
+//! CRLs, as TLS stacks fetch them.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kakunin_core::id::{IssuerId, hex_encode};
+use kakunin_core::service::PublishedCrl;
+use kakunin_core::time::SECOND;
+use kakunin_core::x509::ca::SHARDS;
+use kakunin_core::x509::pem;
+use sha2::{Digest, Sha256};
+
+use super::app::App;
+use super::error::{ApiError, ErrorBody};
+use super::viewer::{Viewer, publish};
+
+/// How long others may keep a CRL, in milliseconds: what the field says.
+pub const CRL_MAX_AGE: u64 = 5 * SECOND;
+const CRL_AGE: HeaderValue = HeaderValue::from_static("public, max-age=5");
+const DER_CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
+const PEM: HeaderValue = HeaderValue::from_static("application/x-pem-file");
+
+/// The full CRL of the CA that issues now: PEM, or DER on `Accept: application/pkix-crl`. At most 30 s old.
+#[utoipa::path(
+    operation_id = "getCrl",
+    get, path = "/api/v1/crl", tag = "public", security(()),
+    responses(
+        (status = 200, description = "The CRL.",
+            content((String = "application/x-pem-file"), (String = "application/pkix-crl"))),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn full(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let crl = app.kakunin.published_crl(&app.kakunin.issuer().id(), None).await?;
+    let der = wants(&headers, "application/pkix-crl");
+    Ok(publish(answer(&crl, der, &headers), CRL_AGE))
+}
+
+/// The CRLs of every CA of a chain, for TLS stacks that check them all: the full one of each issuing CA, then
+/// those of the roots, PEM. A large one may be 30 s old. Private ones are in it for whoever shows a key of
+/// their tenant.
+#[utoipa::path(
+    operation_id = "getChainCrls",
+    get, path = "/api/v1/crl/chain", tag = "public", security((), ("api_key" = [])),
+    responses(
+        (status = 200, description = "The CRLs.", content((String = "application/x-pem-file"))),
+        (status = "4XX", description = "Refused.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn chain(
+    State(app): State<App>,
+    viewer: Viewer,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let admitted = viewer.admit_to_some(&app)?;
+    let crls = app.kakunin.chain_crls(admitted.reader()).await?;
+    let numbers: String = crls.iter().map(|crl| format!("{}.", crl.number)).collect();
+    let tag = format!("\"{}\"", hex_encode(&Sha256::digest(numbers)));
+    let text = || crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>();
+    let mut response = if is_known(&headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        text().into_response()
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, PEM);
+    Ok(admitted.publish(tagged(response, &tag, "authorization"), CRL_AGE))
+}
+
+/// One shard, as certificates name it in their CRL distribution point, or all of them: DER, or PEM on
+/// request. CAs that were replaced publish theirs until they expire; a root has a full one. A private one takes a
+/// key of its tenant.
+#[utoipa::path(
+    operation_id = "getCrlShard",
+    get, path = "/api/v1/crl/{issuer}/{shard}", tag = "public", security((), ("api_key" = [])),
+    params(
+        ("issuer" = String, Path, description = "Key identifier of the CA, hex.", pattern = "^[0-9a-f]{40}$"),
+        ("shard" = String, Path, description = "`0.crl` to `511.crl`, or `full.crl`.",
+            pattern = "^([0-9]{1,3}|full)\\.crl$"),
+    ),
+    responses(
+        (status = 200, description = "The CRL.",
+            content((String = "application/pkix-crl"), (String = "application/x-pem-file"))),
+        (status = "4XX", description = "No such issuer or shard.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn shard(
+    State(app): State<App>,
+    Path((issuer, shard)): Path<(String, String)>,
+    viewer: Viewer,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let number = shard.strip_suffix(".crl").and_then(|n| n.parse::<u16>().ok());
+    let number = number.filter(|n| *n < SHARDS && format!("{n}.crl") == shard);
+    let known = number.is_some() || shard == "full.crl";
+    let issuer =
+        IssuerId::try_from(issuer).ok().filter(|_| known).ok_or_else(|| ApiError::not_found("CRL"))?;
+    let admitted = viewer.admit(&app, &issuer)?;
+    let crl = app.kakunin.published_crl(&issuer, number).await?;
+    let der = !wants(&headers, "application/x-pem-file");
+    Ok(admitted.publish(answer(&crl, der, &headers), CRL_AGE))
+}
+
+fn wants(headers: &HeaderMap, kind: &str) -> bool {
+    headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains(kind))
+}
+
+fn answer(crl: &PublishedCrl, der: bool, request: &HeaderMap) -> Response {
+    let tag = format!("\"{}-{}\"", crl.number, if der { "der" } else { "pem" });
+    let mut response = match (is_known(request, &tag), der) {
+        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
+        (false, true) => Body::from(crl.der.clone()).into_response(),
+        (false, false) => Body::from(pem::encode(pem::CRL, &crl.der)).into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, if der { DER_CRL } else { PEM });
+    let dates =
+        [("x-crl-generated-at", crl.at.to_string()), ("x-crl-next-update", crl.next_update.to_string())];
+    for (name, value) in dates {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    tagged(response, &tag, "accept")
+}
+
+fn is_known(request: &HeaderMap, tag: &str) -> bool {
+    request.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes())
+}
+
+fn tagged(mut response: Response, tag: &str, vary: &'static str) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static(vary));
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn caches_are_told_what_is_counted_on() {
+        assert_eq!(CRL_AGE, format!("public, max-age={}", CRL_MAX_AGE / SECOND));
+    }
+}

@@ -1,0 +1,99 @@
+//! Who may read what was revoked: anybody, unless a tenant keeps it to itself. Then a key of that tenant is shown.
+
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use kakunin_core::feed::Visibility;
+use kakunin_core::id::IssuerId;
+use kakunin_core::service::{Kakunin, Reader};
+
+use super::app::App;
+use super::auth::{Caller, key_missing};
+use super::error::ApiError;
+use super::peer::client_address;
+
+const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
+
+/// Whoever asks. A key that is wrong matters only where one is needed.
+pub(crate) struct Viewer {
+    presented: Result<Option<Caller>, ApiError>,
+    address: IpAddr,
+}
+
+impl FromRequestParts<App> for Viewer {
+    type Rejection = core::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
+        let address = client_address(parts, &app.options.trusted_proxies);
+        Ok(Self { presented: Caller::presented(parts, app), address })
+    }
+}
+
+impl Viewer {
+    /// Lets in who may read what this CA revoked. To others a CA of another tenant has revoked nothing.
+    pub(crate) fn admit(self, app: &App, issuer: &IssuerId) -> Result<Admitted, ApiError> {
+        let address = self.address;
+        if app.kakunin.may_read_revocations(issuer, Reader::Anybody) {
+            return Ok(Admitted { caller: self.presented.ok().flatten(), address, private: false });
+        }
+        let Some(caller) = self.presented? else {
+            app.limits.stranger(address)?;
+            return Err(key_missing());
+        };
+        if !app.kakunin.may_read_revocations(issuer, Reader::Of(caller.tenant())) {
+            return Err(ApiError::not_found("issuing CA"));
+        }
+        Ok(Admitted { caller: Some(caller), address, private: true })
+    }
+
+    /// Lets everybody in to what each may read.
+    pub(crate) fn admit_to_some(self, app: &App) -> Result<Admitted, ApiError> {
+        let address = self.address;
+        let private = app.kakunin.authorities().iter().any(|ca| ca.visibility == Visibility::Private);
+        let caller = if private { self.presented? } else { None };
+        Ok(Admitted { private: caller.is_some(), caller, address })
+    }
+}
+
+/// Who was let in.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    caller: Option<Caller>,
+    address: IpAddr,
+    /// Whether what it is given is not for everybody.
+    private: bool,
+}
+
+impl Admitted {
+    /// As the deployment knows it.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        self.caller.as_ref().map_or(Reader::Anybody, |caller| Reader::Of(caller.tenant()))
+    }
+
+    /// Where it comes from, unless a key says who it is.
+    pub(crate) const fn anonymous(&self) -> Option<IpAddr> {
+        if self.caller.is_none() { Some(self.address) } else { None }
+    }
+
+    /// Whether it would be let in now: keys are revoked, and tenants change their mind.
+    pub(crate) fn still(&self, kakunin: &Kakunin, issuer: &IssuerId) -> bool {
+        let known = self.caller.as_ref().filter(|caller| caller.stands(kakunin));
+        kakunin.may_read_revocations(issuer, known.map_or(Reader::Anybody, |c| Reader::Of(c.tenant())))
+    }
+
+    /// Says who may keep the answer: with `age` anybody, or nobody.
+    pub(crate) fn publish(&self, response: Response, age: HeaderValue) -> Response {
+        if self.private { response } else { publish(response, age) }
+    }
+}
+
+/// Says that anybody may keep the answer, as `age` has it, and pages of any origin may read it.
+pub(crate) fn publish(mut response: Response, age: HeaderValue) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, age);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
+    response
+}
