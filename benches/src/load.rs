@@ -53,10 +53,24 @@ pub fn median(rounds: &[Round]) -> Round {
 pub async fn load(address: SocketAddr, connections: usize, requests: &Requests, length: Duration) -> Round {
     let began = Instant::now();
     let end = began + length;
-    let caller = |_| tokio::spawn(call(address, requests.clone(), end, Duration::ZERO));
+    let caller = |_| tokio::spawn(call(address, requests.clone(), Some(end), Duration::ZERO));
     let callers: Vec<_> = (0..connections).map(caller).collect();
     let mut latencies = Vec::new();
     for caller in callers {
+        latencies.extend(caller.await.unwrap());
+    }
+    round(latencies, began)
+}
+
+/// Asks over so many connections until there is nothing left to ask.
+///
+/// # Panics
+/// If an answer is not a success.
+pub async fn all(address: SocketAddr, connections: usize, requests: &Requests) -> Round {
+    let began = Instant::now();
+    let caller = |_| tokio::spawn(call(address, requests.clone(), None, Duration::ZERO));
+    let mut latencies = Vec::new();
+    for caller in (0..connections).map(caller).collect::<Vec<_>>() {
         latencies.extend(caller.await.unwrap());
     }
     round(latencies, began)
@@ -68,7 +82,7 @@ pub async fn load(address: SocketAddr, connections: usize, requests: &Requests, 
 /// As [`load`].
 pub async fn probe(address: SocketAddr, requests: &Requests, pause: Duration, length: Duration) -> Round {
     let began = Instant::now();
-    round(call(address, requests.clone(), began + length, pause).await, began)
+    round(call(address, requests.clone(), Some(began + length), pause).await, began)
 }
 
 fn round(mut latencies: Vec<u64>, began: Instant) -> Round {
@@ -77,12 +91,16 @@ fn round(mut latencies: Vec<u64>, began: Instant) -> Round {
     Round { rate, p50: latencies[latencies.len() / 2], p99: latencies[latencies.len() * 99 / 100] }
 }
 
-async fn call(address: SocketAddr, requests: Requests, end: Instant, pause: Duration) -> Vec<u64> {
+/// Without an end, until there is nothing left to ask.
+async fn call(address: SocketAddr, requests: Requests, end: Option<Instant>, pause: Duration) -> Vec<u64> {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     let (mut buffer, mut latencies) = (vec![0; 64 * 1024], Vec::new());
-    while Instant::now() < end {
-        let request = requests().expect("there are more requests than the time takes");
+    while end.is_none_or(|end| Instant::now() < end) {
+        let Some(request) = requests() else {
+            assert!(end.is_none(), "there are fewer requests than the time takes");
+            break;
+        };
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }

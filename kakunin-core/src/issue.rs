@@ -261,6 +261,8 @@ fn extensions(issuer: &Issuer, place: &Place, agent: &Agent, spki: &Spki, shard:
         constraints: agent.spec.constraints.as_ref().map(Document::sha256),
     };
     let mut out = Writer::new();
+    // RFC 5280 would do without; readers of SVIDs want to see that it is no CA (X509-SVID, 4.1).
+    write_extension(&mut out, oid::BASIC_CONSTRAINTS, true, |w| _ = w.element(0x30, &[]));
     write_extension(&mut out, oid::KEY_USAGE, true, |w| _ = w.element(0x03, &[7, 0x80]));
     write_extension(&mut out, oid::EXT_KEY_USAGE, false, |w| {
         w.sequence(|s| _ = s.oid(oid::SERVER_AUTH).oid(oid::CLIENT_AUTH));

@@ -20,6 +20,9 @@ use crate::state::{Change, Kind};
 /// After how many attempts in vain people are told.
 const PATIENCE: u32 = 3;
 
+/// What somebody who adds to it works off at most.
+const AT_ONCE: usize = 16;
+
 /// How the work of one tenant goes. Held while it is done, so that tasks of one key keep their order.
 pub(super) type Attempts = Backoff;
 
@@ -44,7 +47,7 @@ impl Kakunin {
         let mut tended = Tended::default();
         for tenant in tenants {
             let mut attempts = tenant.attempts.lock().await;
-            let left = self.inner.attempt(&tenant, &mut attempts).await?;
+            let left = self.inner.attempt(&tenant, &mut attempts, usize::MAX).await?;
             tended.left += left;
             tended.failing += usize::from(left > 0 && attempts.failures() > 0);
         }
@@ -61,21 +64,25 @@ impl Kakunin {
 
 impl Inner {
     /// Tells the key provider at once, unless it is far, somebody is at it, or it failed a moment ago: then
-    /// [`Kakunin::tend`] does it. Nobody who takes an identity away waits for a provider that is down.
+    /// [`Kakunin::tend`] does it. Nobody who takes an identity away waits for a provider that is down, nor for
+    /// what others have to tell it.
     pub(super) async fn run_key_tasks(&self, tenant: &Tenant) {
         if !self.parts.keys.is_near() {
             return;
         }
         if let Some(mut attempts) = tenant.attempts.try_lock() {
             // What fails stays in the store.
-            let _ = self.attempt(tenant, &mut attempts).await;
+            let _ = self.attempt(tenant, &mut attempts, AT_ONCE).await;
         }
     }
 
-    /// Works off what is stored, if it is time, and says how much is left.
-    async fn attempt(&self, tenant: &Tenant, attempts: &mut Attempts) -> Result<usize, Error> {
+    /// Works off the oldest of what is stored, if it is time, and says how much of it is left.
+    async fn attempt(&self, tenant: &Tenant, attempts: &mut Attempts, most: usize) -> Result<usize, Error> {
         let log = LogId::Tenant(tenant.id.clone());
-        let tasks = scan(self, &log, Kind::Plan).await?;
+        let tasks = match most {
+            usize::MAX => scan(self, &log, Kind::Plan).await?,
+            most => self.parts.state.scan(&log, Kind::Plan, None, most).await?,
+        };
         if tasks.is_empty() || !attempts.is_due(self.now()) {
             return Ok(tasks.len());
         }

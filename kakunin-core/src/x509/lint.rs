@@ -106,8 +106,8 @@ fn ca(extensions: &[Extension], self_signed: bool) -> Result<(), LintError> {
 }
 
 fn agent(extensions: &[Extension]) -> Result<(), LintError> {
-    let not_ca = find::<BasicConstraints>(extensions)?.is_none_or(|(_, c)| !c.ca);
-    rule(not_ca, "an agent would be a CA", "RFC 5280, 4.2.1.9")?;
+    let (_, constraints) = required::<BasicConstraints>(extensions, "basicConstraints is absent")?;
+    rule(!constraints.ca, "an agent would be a CA", "RFC 5280, 4.2.1.9")?;
     let (critical, usage) = required::<KeyUsage>(extensions, "keyUsage is absent")?;
     let signs = usage.digital_signature() && !usage.key_cert_sign() && !usage.crl_sign();
     rule(critical && signs, "keyUsage is not critical digitalSignature", "X509-SVID, 4.3")?;
@@ -127,7 +127,8 @@ fn agent(extensions: &[Extension]) -> Result<(), LintError> {
         _ => false,
     };
     rule(spiffe, "subjectAltName is not exactly one SPIFFE ID", "X509-SVID, 2")?;
-    let others_critical = extensions.iter().any(|e| e.critical && e.extn_id.to_string() != "2.5.29.15");
+    let known = |e: &Extension| ["2.5.29.15", "2.5.29.19"].contains(&e.extn_id.to_string().as_str());
+    let others_critical = extensions.iter().any(|e| e.critical && !known(e));
     rule(!others_critical, "an extension that TLS stacks may not know is critical", "ADR 1")
 }
 
