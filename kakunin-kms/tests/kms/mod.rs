@@ -105,7 +105,21 @@ impl Faults {
         let mut command = Command::new(tool("microburst"));
         let upstream = format!("http://127.0.0.1:{upstream}");
         command.args(["--upstream", &upstream, "--host", "127.0.0.1", "--port", &port.to_string()]);
-        Self { port, _running: Running::start(command, port) }
+        let faults = Self { port, _running: Running::start(command, port) };
+        faults.warm_up();
+        faults
+    }
+
+    /// With its first call of a service it reads what the service looks like, for longer than clients wait.
+    fn warm_up(&self) {
+        let signed = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/kms/aws4_request";
+        let done = Command::new("curl")
+            .args(["-sf", "--max-time", "60", "-d", "{}", &format!("http://127.0.0.1:{}/", self.port)])
+            .args(["-H", "x-amz-target: TrentService.ListKeys", "-H", &format!("authorization: {signed}")])
+            .args(["-H", "content-type: application/x-amz-json-1.1"])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "no answer by way of microburst");
     }
 
     /// Replaces the rules; `[]` is none.
