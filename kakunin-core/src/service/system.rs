@@ -1,5 +1,6 @@
 //! The system log's state: the deployment's record, its certificate authorities, its tenants.
 
+use super::crl;
 use super::deployment::Parts;
 use super::error::Error;
 use super::projection::set;
@@ -31,6 +32,9 @@ pub(super) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
         }
         Control::TenantCreated { tenant } => {
             vec![set(Kind::Agent, tenant.as_str().as_bytes().to_vec(), tenant)?]
+        }
+        Control::CrlPublished { issuer, shard, number, .. } => {
+            vec![crl::number_row(issuer, *shard, *number)]
         }
         _ => Vec::new(),
     })
