@@ -23,7 +23,8 @@ pub enum Kind {
     Risk,
     /// Secrets that are never in the log. Never rebuilt.
     Vault,
-    /// Cursors of followers. Never rebuilt: a lost one means that effects are tried again.
+    /// Cursors of followers. Never rebuilt, numbers of CRLs apart: a lost one means that effects are tried
+    /// again.
     Cursor,
 }
 

@@ -20,6 +20,7 @@ use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use kakunin_core::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
 use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts, Regression};
+use kakunin_core::state::{Change, Kind, StateStore};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{HOUR, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::crl::{CrlRefused, CrlView};
@@ -421,6 +422,29 @@ fn five_thousand_revoked_at_once_are_each_on_record_and_on_crls_once() {
         sharded += w.crl(Some(shard)).unwrap().1.len();
     }
     assert_eq!(sharded, AGENTS);
+}
+
+#[test]
+fn numbers_grow_though_the_state_that_kept_them_was_lost() {
+    let mut w = world();
+    let (_, shard) = w.issue(Profile::Standard);
+    // More CRLs than seconds: time alone would give a number that was there before.
+    for coverage in [Some(shard), None] {
+        (0..5).for_each(|_| _ = block_on(w.kakunin.crl(coverage)).unwrap());
+    }
+    let root = |w: &World| block_on(w.kakunin.chain_crls()).unwrap().last().unwrap().number;
+    let before = (w.published(), root(&w));
+    let empty = Arc::new(MemoryStore::new());
+    let secret = block_on(w.parts.state.get(&LogId::System, Kind::Vault, b"secret")).unwrap();
+    let vault = Change { kind: Kind::Vault, key: b"secret".to_vec(), value: secret };
+    block_on(empty.put(&LogId::System, &[vault])).unwrap();
+    w.parts.state = empty;
+    w.restart();
+    for coverage in [Some(shard), None] {
+        let (_, last) = before.0.iter().rfind(|(of, _)| *of == coverage).unwrap();
+        assert!(w.crl(coverage).unwrap().0 > *last, "{coverage:?}");
+    }
+    assert!(root(&w) > before.1);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::crl;
 use super::deployment::Parts;
 use super::error::Error;
 use super::projection::set;
@@ -41,6 +42,9 @@ pub(super) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
             let key = [PRIVATE, tenant.as_str()].concat().into_bytes();
             let change = set(Kind::Certificate, key, tenant)?;
             vec![Change { value: change.value.filter(|_| *visibility == Visibility::Private), ..change }]
+        }
+        Control::CrlPublished { issuer, shard, number, .. } => {
+            vec![crl::number_row(issuer, *shard, *number)]
         }
         _ => Vec::new(),
     })

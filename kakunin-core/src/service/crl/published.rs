@@ -115,8 +115,21 @@ pub(super) fn prefix(issuer: &IssuerId) -> String {
 }
 
 pub(super) fn key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
-    let shard = shard.map_or_else(|| "full".to_owned(), |shard| shard.to_string());
-    (prefix(issuer) + &shard).into_bytes()
+    (prefix(issuer) + &coverage(shard)).into_bytes()
+}
+
+fn coverage(shard: Option<u16>) -> String {
+    shard.map_or_else(|| "full".to_owned(), |shard| shard.to_string())
+}
+
+/// The row that keeps the number of a CRL whose own row was lost: the log has no more of it.
+pub(in crate::service) fn number_row(issuer: &IssuerId, shard: Option<u16>, number: u64) -> Change {
+    let value = Some(number.to_be_bytes().to_vec());
+    Change { kind: Kind::Cursor, key: number_key(issuer, shard), value }
+}
+
+pub(super) fn number_key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
+    format!("crl-number/{issuer}/{}", coverage(shard)).into_bytes()
 }
 
 /// Which shard a row is of.

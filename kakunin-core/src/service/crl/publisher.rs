@@ -9,7 +9,8 @@ use super::draft::Draft;
 use super::follow::followed_key;
 use super::guard::{Regression, keeps_entries};
 use super::index::Index;
-use super::published::PublishedCrl;
+use super::published::{PublishedCrl, number_key};
+use crate::error::StoreError;
 use crate::id::{IssuerId, hex_encode};
 use crate::log::record::{Control, Record};
 use crate::log::sink::LogId;
@@ -84,11 +85,10 @@ impl Publisher {
         self.known().published.get(&shard).cloned()
     }
 
-    /// A number above that of every CRL with this coverage before it. If the counter was lost, time still
-    /// keeps it growing.
-    fn next_number(&self, shard: Option<u16>, now: UnixTime) -> u64 {
+    /// A number above that of every CRL with this coverage before it, and above the one `on_record`.
+    fn next_number(&self, shard: Option<u16>, on_record: u64, now: UnixTime) -> u64 {
         let mut known = self.known();
-        let last = known.published.get(&shard).map_or(0, |crl| crl.number);
+        let last = known.published.get(&shard).map_or(0, |crl| crl.number).max(on_record);
         let given = known.numbers.entry(shard).or_default();
         *given = last.max(*given).saturating_add(1).max(now.secs());
         *given
@@ -281,8 +281,20 @@ impl Inner {
             keeps_entries(&last.kept, &next, |serial| index.was_released(serial), now)?;
         }
         drop(guard);
-        let number = ca.crls.next_number(shard, now);
+        let on_record = self.number_on_record(&ca.issuer.id(), shard).await?;
+        let number = ca.crls.next_number(shard, on_record, now);
         draft.sign(&ca.issuer, &*ca.signer, &self.place, number, last.as_deref(), now).await.map(Some)
+    }
+
+    /// The number of the last CRL with this coverage that is on record and was lost before it was served, or
+    /// with the state; 0 if there is none.
+    pub(super) async fn number_on_record(&self, issuer: &IssuerId, shard: Option<u16>) -> Result<u64, Error> {
+        let key = number_key(issuer, shard);
+        let corrupt = |_| StoreError::Corrupt("the number of a CRL does not decode".into());
+        match self.parts.state.get(&LogId::System, Kind::Cursor, &key).await? {
+            Some(octets) => Ok(octets.try_into().map(u64::from_be_bytes).map_err(corrupt)?),
+            None => Ok(0),
+        }
     }
 
     /// Puts new CRLs on record, in one append, and serves them from then on.

@@ -121,7 +121,9 @@ impl Inner {
     ) -> Result<PublishedCrl, Error> {
         let signer = self.parts.keys.open(key).await?;
         let now = self.now();
-        let number = last.map_or(0, |last| last.number.saturating_add(1)).max(now.secs());
+        let on_record = self.number_on_record(&issuer.id(), None).await?;
+        let last_number = last.map_or(0, |last| last.number).max(on_record);
+        let number = last_number.saturating_add(1).max(now.secs());
         if let Some(last) = last {
             goes_forward(last, number, 0)?;
         }

@@ -1,0 +1,103 @@
+//! The causes for which an identity is taken away, and what each leaves on record.
+
+use kakunin_core::id::Serial;
+use kakunin_core::issue::Profile;
+use kakunin_core::log::sink::LogId;
+use kakunin_core::revoke::Cause;
+use kakunin_core::service::EventStatus;
+use pollster::block_on;
+
+use crate::world::{MODEL, P256, STRAWS, Subject, World, straw};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Case {
+    Automatic,
+    Operator,
+    Regulator,
+    HoldAndRelease,
+    Superseded,
+}
+
+pub(crate) const REVOKED: &str = "certificate.revoked";
+const HELD: &str = "certificate.held";
+const RELEASED: &str = "certificate.released";
+
+impl Case {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Automatic, Self::Operator, Self::Regulator, Self::HoldAndRelease, Self::Superseded];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|case| format!("{case:?}") == name)
+    }
+
+    /// Does what is not on record yet, does the rest once more, and tells of each record it answers for.
+    pub(crate) fn act(self, w: &World, one: &Subject, acknowledge: &dyn Fn(&str)) {
+        let done = |record: &str| history(w, &one.facts.serial).contains(&record);
+        let (kakunin, acme, serial) = (&w.kakunin, &w.acme, &one.facts.serial);
+        match self {
+            Self::Automatic => {
+                let wanted = if done(REVOKED) { EventStatus::Duplicate } else { EventStatus::Scored };
+                let seen = block_on(kakunin.observe(acme, straw(&one.facts, *STRAWS))).unwrap();
+                assert_eq!((seen.status, seen.revoked), (wanted, wanted == EventStatus::Scored));
+            }
+            Self::Operator => {
+                let revocation = block_on(kakunin.revoke(acme, serial, Cause::KeyCompromise)).unwrap();
+                assert_eq!(revocation.cause, Cause::KeyCompromise);
+            }
+            Self::Regulator => {
+                let halt = block_on(kakunin.halt(acme, &one.agent, Cause::RegulatoryOrder, None)).unwrap();
+                assert_eq!(halt.serial, Some(*serial));
+            }
+            Self::HoldAndRelease => {
+                if !done(RELEASED) {
+                    block_on(kakunin.hold(acme, serial)).unwrap();
+                    acknowledge(HELD);
+                }
+                block_on(kakunin.release(acme, serial)).unwrap();
+                acknowledge(RELEASED);
+            }
+            // Once more would supersede the new one.
+            Self::Superseded if done(REVOKED) => {}
+            Self::Superseded => {
+                let model = MODEL.parse().unwrap();
+                block_on(kakunin.renew(acme, &one.agent, &model, Profile::HighRisk, P256)).unwrap();
+            }
+        }
+        if self != Self::HoldAndRelease {
+            acknowledge(REVOKED);
+        }
+    }
+
+    /// The appends that decide it, each with all of its records.
+    pub(crate) fn appends(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Self::Automatic => &[&["agent.event", "risk.band_changed", REVOKED]],
+            Self::Operator => &[&[REVOKED]],
+            Self::Regulator => &[&["agent.halted", REVOKED]],
+            Self::HoldAndRelease => &[&[HELD], &[RELEASED]],
+            Self::Superseded => &[&["certificate.issued", REVOKED]],
+        }
+    }
+
+    pub(crate) fn cause(self) -> Cause {
+        match self {
+            Self::Automatic => Cause::RiskThresholdExceeded,
+            Self::Operator => Cause::KeyCompromise,
+            Self::Regulator => Cause::RegulatoryOrder,
+            Self::HoldAndRelease => Cause::Hold,
+            Self::Superseded => Cause::Superseded,
+        }
+    }
+
+    /// How many items of the inbox tell of it.
+    pub(crate) fn tells(self) -> usize {
+        usize::from(!matches!(self, Self::HoldAndRelease | Self::Superseded))
+    }
+}
+
+/// Names of the records that changed how a certificate stands, in the tenant's log.
+pub(crate) fn history(w: &World, serial: &Serial) -> Vec<&'static str> {
+    let records = w.log(&LogId::Tenant(w.acme.clone()));
+    let of = records.iter().filter(|record| record.serial == Some(*serial)).map(|record| record.name());
+    of.filter(|name| [REVOKED, HELD, RELEASED].contains(name)).collect()
+}
