@@ -178,6 +178,9 @@ pub(crate) struct Monitor {
     /// Let the canary bring its revocation upon itself, by what it is refused.
     #[arg(long)]
     by_score: bool,
+    /// Write what was measured to this file too, for the textfile collector of Prometheus' `node_exporter`.
+    #[arg(long)]
+    pub(crate) textfile: Option<PathBuf>,
     /// Measure again, this many seconds after the last time, until told to end.
     #[arg(long)]
     pub(crate) every: Option<u64>,

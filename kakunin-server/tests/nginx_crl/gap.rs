@@ -17,7 +17,7 @@ const SYNCED: Duration = Duration::from_secs(10);
 /// `worker_shutdown_timeout`, as `examples/gateways` recommends it.
 const DRAIN: Duration = Duration::from_secs(5);
 /// `ssl_session_timeout`, in place of its 5 min.
-const LIFETIME: Duration = Duration::from_secs(8);
+const LIFETIME: Duration = Duration::from_secs(10);
 
 /// What an agent has open at one nginx.
 struct Opened {
