@@ -124,7 +124,7 @@ pub(crate) struct CrlSync {
     /// Anchors of the server's TLS certificate, PEM, if not the system's.
     #[arg(long)]
     tls_ca: Option<PathBuf>,
-    /// What the shell runs when the file changed, and once at the start: `nginx -s reload`.
+    /// What the shell runs when the file changed, and once at the start: `nginx -s reload`. It is ended after 30 s.
     #[arg(long)]
     exec: Option<String>,
     /// Seconds between two looks.
@@ -137,7 +137,8 @@ pub(crate) struct CrlSync {
 
 impl From<CrlSync> for crl_sync::Options {
     fn from(CrlSync { url, out, ca, tls_ca, exec, every, once }: CrlSync) -> Self {
-        Self { url, out, ca, tls_ca, exec, every: Duration::from_secs(every), once }
+        let (exec_limit, every) = (crl_sync::EXEC_LIMIT, Duration::from_secs(every));
+        Self { url, out, ca, tls_ca, exec, exec_limit, every, once }
     }
 }
 
@@ -177,6 +178,9 @@ pub(crate) struct Monitor {
     /// Let the canary bring its revocation upon itself, by what it is refused.
     #[arg(long)]
     by_score: bool,
+    /// Write what was measured to this file too, for the textfile collector of Prometheus' `node_exporter`.
+    #[arg(long)]
+    pub(crate) textfile: Option<PathBuf>,
     /// Measure again, this many seconds after the last time, until told to end.
     #[arg(long)]
     pub(crate) every: Option<u64>,

@@ -44,6 +44,7 @@ pub const WAYS: &[Way] = &[
         consumer: "full CRL",
         stages: &[("made lazily", FULL_CRL_AGE), ("caches in between", CRL_MAX_AGE)],
     },
+    // Its command is not on the way: it takes what a reload takes, and one that hangs has failed.
     Way {
         consumer: "file kept by crl-sync",
         stages: &[

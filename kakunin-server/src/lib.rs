@@ -6,5 +6,6 @@ pub mod crl_sync;
 pub mod demo;
 pub mod http;
 pub mod monitor;
+mod replace;
 pub mod replay;
 pub mod serve;

@@ -4,12 +4,14 @@ mod arguments;
 mod config;
 
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use arguments::{Arguments, Ca, Command};
 use clap::Parser;
 use config::Logging;
+use kakunin_core::time::{Clock, SystemClock};
 use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
 use kakunin_server::{ca, crl_sync, demo, http, monitor, replay};
 
@@ -80,15 +82,17 @@ fn certificate_authority(command: Ca) -> ExitCode {
 }
 
 fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
+    let what = monitor::Options::from(options);
     loop {
-        let done = match in_runtime(monitor::run(&options.into())) {
-            Ok(report) => {
-                print(&if options.json { report.to_json() } else { report.to_string() });
-                report.verdict()
-            }
-            Err(error) => Err(error),
-        };
-        let code = ended(done);
+        let done = in_runtime(monitor::run(&what));
+        let (report, now) = (done.as_ref().ok(), SystemClock.now());
+        let write = |file: &PathBuf| monitor::textfile::write(file, report, what.bound, now);
+        let written = options.textfile.as_ref().map_or(Ok(()), write);
+        let verdict = done.and_then(|report| {
+            print(&if options.json { report.to_json() } else { report.to_string() });
+            report.verdict()
+        });
+        let code = ended(verdict.and(written));
         match options.every {
             Some(seconds) => std::thread::sleep(Duration::from_secs(seconds)),
             None => return code,

@@ -1,4 +1,4 @@
-//! `kakunin crl-sync`: what it writes, what it refuses to, and a root that is kept offline.
+//! `kakunin crl-sync`: what it writes, what it refuses to, whom it trusts, what ends, and a root that is kept offline.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,9 +12,12 @@ mod binary;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use binary::{curl, kakunin, refused, run, start};
+use kakunin_server::crl_sync;
 
 /// A server that answers everything with what it was given last.
 fn answering(answer: Arc<Mutex<String>>) -> String {
@@ -137,4 +140,82 @@ fn the_crl_of_an_offline_root_is_brought_and_served() {
     let server = start(&folder.path().join("data"), &[]);
     let chain = curl(&[&format!("{}/api/v1/crl/chain", server.url)]).1;
     assert!(chain.as_str().unwrap().ends_with(&std::fs::read_to_string(at("next")).unwrap()));
+}
+
+#[tokio::test]
+async fn a_command_that_hangs_is_ended_with_all_that_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let server = start(&at("data"), &[]);
+    let chain = curl(&[&format!("{}/api/v1/ca/chain", server.url)]).1;
+    std::fs::write(at("chain.pem"), chain.as_str().unwrap()).unwrap();
+    let alive = at("alive");
+    let options = crl_sync::Options {
+        url: server.url.clone(),
+        out: at("crls.pem"),
+        ca: at("chain.pem"),
+        tls_ca: None,
+        exec: Some(format!("(while :; do echo x >> {}; sleep 0.05; done) & wait", alive.display())),
+        exec_limit: Duration::from_secs(1),
+        every: Duration::from_secs(1),
+        once: true,
+    };
+    let began = Instant::now();
+    let sync = tokio::spawn(async move { crl_sync::run(&options).await });
+    // On the only thread that there is.
+    let mut turns = 0;
+    while !sync.is_finished() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it hangs");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        turns += 1;
+    }
+    let said = sync.await.unwrap().unwrap_err().to_string();
+    assert!(said.starts_with("--exec: still running after 1 s; it was ended"), "{said}");
+    assert!(turns > 10, "the runtime was blocked");
+    let len = || std::fs::metadata(&alive).unwrap().len();
+    let then = len();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(then > 0 && len() == then, "what the command started goes on");
+    assert!(at("crls.pem").exists(), "the file is there all the same");
+}
+
+/// A certificate of its own for this name, in `<file>.pem`.
+fn own_certificate(folder: &Path, file: &str, name: &str) {
+    let line = format!(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout {file}.key -out {file}.pem \
+         -subj /CN={file} -addext subjectAltName=DNS:{name} -addext basicConstraints=critical,CA:FALSE"
+    );
+    run("openssl", &line.split_whitespace().collect::<Vec<_>>(), folder);
+}
+
+#[test]
+fn a_server_that_tls_does_not_vouch_for_is_not_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for file in ["tls", "other"] {
+        own_certificate(folder.path(), file, "localhost");
+    }
+    let (tls, key) = (at("tls.pem"), at("tls.key"));
+    let server = start(&folder.path().join("data"), &["--tls-cert", &tls, "--tls-key", &key]);
+    let named = server.url.replace("127.0.0.1", "localhost");
+    assert!(named.starts_with("https://localhost:"), "{named}");
+    let chain = curl(&["--cacert", &tls, &format!("{named}/api/v1/ca/chain")]).1;
+    std::fs::write(at("chain.pem"), chain.as_str().unwrap()).unwrap();
+    let (out, ca) = (at("crls.pem"), at("chain.pem"));
+    let known = ["crl-sync", "--once", "--out", &out, "--ca", &ca, "--url"];
+    std::fs::write(&out, "as it was").unwrap();
+    let other = at("other.pem");
+    for (url, more, why) in [
+        (&named, &["--tls-ca", &other][..], "UnknownIssuer"),
+        (&named, &[][..], "--tls-ca"),
+        (&server.url, &["--tls-ca", &tls][..], "not valid for name \"127.0.0.1\""),
+        (&named, &["--tls-ca", &key][..], "it holds no certificates"),
+    ] {
+        let said = refused(&[&known[..], &[url], more].concat());
+        assert!(said.contains(why) && said.contains("--tls-ca"), "{said}");
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), "as it was");
+    }
+    let done = kakunin(&[&known[..], &[&named, "--tls-ca", &tls]].concat()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(std::fs::read_to_string(&out).unwrap().starts_with("-----BEGIN X509 CRL"));
 }

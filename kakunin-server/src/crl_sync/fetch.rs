@@ -45,6 +45,11 @@ pub enum FetchError {
     /// No connection, or it broke.
     #[error("no answer: {0}")]
     NoAnswer(String),
+    /// The server's certificate is not accepted, or TLS fails otherwise.
+    #[error(
+        "no TLS with the server: {0}; --tls-ca names whom to trust, --url the server as its certificate does"
+    )]
+    Tls(String),
     /// Another status than 200 or 304.
     #[error("the server answers {0}")]
     Status(StatusCode),
@@ -104,7 +109,8 @@ impl Source {
         let socket = TcpStream::connect((bare, port)).await.map_err(broken)?;
         match &self.tls {
             Some((connector, name)) => {
-                self.exchange(connector.connect(name.clone(), socket).await.map_err(broken)?).await
+                let tls = |error: std::io::Error| FetchError::Tls(error.to_string());
+                self.exchange(connector.connect(name.clone(), socket).await.map_err(tls)?).await
             }
             None => self.exchange(socket).await,
         }
@@ -149,6 +155,9 @@ fn connector(anchors: Option<&Path>) -> Result<TlsConnector, FetchError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|e| unusable(&e))? {
         roots.add(certificate.map_err(|e| unusable(&e))?).map_err(|e| unusable(&e))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable(&"it holds no certificates, PEM"));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

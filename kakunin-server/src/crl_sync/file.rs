@@ -1,8 +1,8 @@
 //! The file: what is believed before it is replaced, and that readers see the old one or the new one.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use kakunin_core::id::IssuerId;
@@ -10,6 +10,8 @@ use kakunin_core::time::UnixTime;
 use kakunin_core::x509::ca::Issuer;
 use kakunin_core::x509::crl::{CrlRefused, CrlView};
 use kakunin_core::x509::pem;
+
+use crate::replace;
 
 /// Why the file stays as it is.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +108,7 @@ impl Target {
                 return Err(TargetError::Older { issuer: *id, number: crl.number, last: last.number });
             }
         }
-        self.write(&written).map_err(unusable(&self.path))?;
+        replace::file(&self.path, written.as_bytes()).map_err(unusable(&self.path))?;
         Ok(true)
     }
 
@@ -128,19 +130,6 @@ impl Target {
 
     fn is_named(&self, der: &[u8]) -> bool {
         CrlView::parse(der).is_ok_and(|view| self.cas.iter().any(|ca| ca.name() == view.issuer))
-    }
-
-    fn write(&self, text: &str) -> io::Result<()> {
-        let folder = self.path.parent().filter(|path| !path.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let beside = folder.join(name);
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.path)?;
-        File::open(folder)?.sync_all()
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! | file | does |
 //! |---|---|
+//! | `exec.rs` | the command that is told, and its time |
 //! | `fetch.rs` | one conditional GET |
 //! | `file.rs` | what is believed, and how the file is replaced |
 
+mod exec;
 mod fetch;
 mod file;
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use kakunin_core::time::{Clock, SystemClock};
@@ -22,6 +23,9 @@ pub use file::TargetError;
 
 /// Seconds between two looks, unless configured otherwise.
 pub const EVERY: u64 = 1;
+/// How long the command may run. No look is taken meanwhile. No part of the bounds on how late a consumer
+/// learns of a revocation: a command that hangs has failed, and that is logged.
+pub const EXEC_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is kept current, from where.
 #[derive(Clone, Debug)]
@@ -36,6 +40,8 @@ pub struct Options {
     pub tls_ca: Option<PathBuf>,
     /// What is run by the shell when the file changed.
     pub exec: Option<String>,
+    /// How long the command may run.
+    pub exec_limit: Duration,
     /// How long to wait between two looks.
     pub every: Duration,
     /// One look, and no more.
@@ -53,8 +59,11 @@ pub enum CrlSyncError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// The command failed.
-    #[error("--exec: {0}; it is run again")]
+    #[error("--exec: {0}; it is run again, unless with --once")]
     Exec(String),
+    /// The command did not end in time.
+    #[error("--exec: still running after {limit} s; it was ended and is run again, unless with --once", limit = .0.as_secs())]
+    Hung(Duration),
     /// The system does not do it.
     #[error("the system refuses: {0}")]
     Io(#[from] std::io::Error),
@@ -105,14 +114,9 @@ async fn look(
     }
     if !*told {
         if let Some(command) = &options.exec {
-            exec(command)?;
+            exec::run(command, options.exec_limit).await?;
         }
         *told = true;
     }
     Ok(())
-}
-
-fn exec(command: &str) -> Result<(), CrlSyncError> {
-    let status = Command::new("sh").args(["-c", command]).status()?;
-    if status.success() { Ok(()) } else { Err(CrlSyncError::Exec(status.to_string())) }
 }

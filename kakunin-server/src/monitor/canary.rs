@@ -28,7 +28,7 @@ const MOST_REFUSALS: usize = 2_000;
 #[derive(Clone, Debug)]
 pub(super) struct Api {
     pub(super) http: Http,
-    base: String,
+    pub(super) base: String,
     bearer: String,
 }
 
@@ -38,7 +38,8 @@ pub(super) struct Canary {
     id: String,
     pub(super) serial: Serial,
     pub(super) der: Vec<u8>,
-    issuer: Vec<Vec<u8>>,
+    /// Its issuing CA, and so on up to the root.
+    pub(super) issuer: Vec<Vec<u8>>,
     key: EcdsaKeyPair,
 }
 

@@ -1,5 +1,7 @@
 //! Who has to learn of a revocation, and how that is seen from outside.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use axum::http::{Method, Uri};
 use kakunin_core::x509::certificate::CertificateView;
@@ -7,6 +9,7 @@ use kakunin_core::x509::oid::Arc;
 use serde_json::Value;
 
 use super::canary::{ACTION, Api, Canary};
+use super::feed::Feed;
 use super::{MonitorError, Options};
 
 /// One that relies on certificates. A new kind is one more of these, and one more entry in [`all`].
@@ -20,16 +23,22 @@ pub(super) trait Consumer: Send + Sync {
 }
 
 /// All that are timed.
-pub(super) fn all(options: &Options, canary: &Canary) -> Result<Vec<Box<dyn Consumer>>, MonitorError> {
+pub(super) async fn all(
+    options: &Options,
+    api: &Api,
+    canary: &Canary,
+) -> Result<Vec<Box<dyn Consumer>>, MonitorError> {
     let shard = distribution_point(canary)?;
     let full = shard.rsplit_once('/').map(|(folder, _)| format!("{folder}/full.crl")).unwrap_or_default();
     let mut all: Vec<Box<dyn Consumer>> = vec![
         Box::new(Check),
         Box::new(Verify),
+        Box::new(Feed::follow(api, canary).await?),
         Box::new(Crl("CRL shard", shard)),
         Box::new(Crl("full CRL", full)),
     ];
-    for url in &options.probes {
+    // One that is named twice is one: its name tells it from others.
+    for url in options.probes.iter().collect::<BTreeSet<_>>() {
         all.push(Box::new(Probe(url.clone())));
     }
     Ok(all)

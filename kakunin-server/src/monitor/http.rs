@@ -28,6 +28,7 @@ const MAX_BODY: usize = 128 * 1024 * 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Http {
     roots: Arc<RootCertStore>,
+    named: Vec<CertificateDer<'static>>,
 }
 
 /// An answer.
@@ -43,7 +44,7 @@ pub(super) type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 impl Http {
     /// Trusts the certificates in `file` (PEM), or those of the system.
     pub(super) fn new(file: Option<&Path>) -> Result<Self, MonitorError> {
-        let mut roots = RootCertStore::empty();
+        let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
         match file {
             Some(file) => {
                 let unusable = |error: &dyn std::fmt::Display| {
@@ -52,12 +53,21 @@ impl Http {
                 let all = CertificateDer::pem_file_iter(file).map_err(|error| unusable(&error))?;
                 for certificate in all {
                     let certificate = certificate.map_err(|error| unusable(&error))?;
-                    roots.add(certificate).map_err(|error| unusable(&error))?;
+                    roots.add(certificate.clone()).map_err(|error| unusable(&error))?;
+                    named.push(certificate);
+                }
+                if named.is_empty() {
+                    return Err(unusable(&"it holds no certificates, PEM"));
                 }
             }
             None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
         }
-        Ok(Self { roots: Arc::new(roots) })
+        Ok(Self { roots: Arc::new(roots), named })
+    }
+
+    /// The certificates in the file; none if those of the system are trusted.
+    pub(super) fn trusted(&self) -> &[CertificateDer<'static>] {
+        &self.named
     }
 
     pub(super) async fn send(

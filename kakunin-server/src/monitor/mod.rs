@@ -5,13 +5,17 @@
 //! |---|---|
 //! | `canary.rs` | the agent that is there to be revoked |
 //! | `consumers.rs` | who has to learn of it, one entry each |
+//! | `feed.rs` | one of them, which follows the revocation feed |
 //! | `http.rs` | requests, by a client that is no part of the deployment |
 //! | `report.rs` | what was measured, as a table or JSON |
+//! | `textfile.rs` | the same for Prometheus |
 
 mod canary;
 mod consumers;
+mod feed;
 mod http;
 mod report;
+pub mod textfile;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -86,6 +90,14 @@ pub enum MonitorError {
         /// Which did not.
         consumers: String,
     },
+    /// The file for Prometheus cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Textfile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Output, or the runtime.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -106,7 +118,7 @@ pub async fn run(options: &Options) -> Result<Report, MonitorError> {
 }
 
 async fn measure(options: &Options, api: &Api, canary: &Arc<Canary>) -> Result<Report, MonitorError> {
-    let consumers = consumers::all(options, canary)?;
+    let consumers = consumers::all(options, api, canary).await?;
     for consumer in &consumers {
         if consumer.refuses(api, canary).await? {
             return Err(MonitorError::Beforehand(consumer.name()));

@@ -134,7 +134,7 @@ async fn the_monitor_times_nginx_and_every_other_consumer() {
     assert!(seen.status.success(), "{said}{why}");
     let report: serde_json::Value = serde_json::from_str(said.trim_end()).unwrap();
     let measured = report["consumers"].as_array().unwrap();
-    assert_eq!((measured.len(), said.lines().count()), (5, 1), "{said}");
+    assert_eq!((measured.len(), said.lines().count()), (6, 1), "{said}");
     println!("monitor: {report}");
     for one in measured {
         let full = one["consumer"] == "full CRL";
