@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use kakunin_benches::certify::post;
+use kakunin_benches::certify::{post, signing_requests};
 use kakunin_benches::load::{all, each};
 use kakunin_core::agent::NewAgent;
 use kakunin_core::error::StoreError;
@@ -26,6 +26,7 @@ use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::{DAY, UnixTime};
 use kakunin_core::x509::ca::SHARDS;
 use kakunin_core::x509::crl::CrlView;
+use kakunin_core::x509::pem;
 use kakunin_kms::local::LocalKeys;
 use kakunin_server::demo::Client;
 use kakunin_server::serve::{ServeOptions, Server};
@@ -90,9 +91,20 @@ fn old(issuer: &IssuerId, n: u64) -> Revocation {
 async fn main() {
     let quick = std::env::var_os("KAKUNIN_BENCH_QUICK").is_some();
     let count = if quick { 30 } else { 300 };
-    in_process(count).await;
-    over_http(count).await;
-    at_once(if quick { 500 } else { 5_000 }).await;
+    // One part alone: `million`, `http` or `at_once`.
+    let only = std::env::var("KAKUNIN_BENCH_ONLY").ok();
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    if wanted("million") {
+        in_process(count).await;
+    }
+    if wanted("http") {
+        over_http(count).await;
+    }
+    if wanted("at_once") {
+        for keys_here in [false, true] {
+            at_once(if quick { 500 } else { 5_000 }, keys_here).await;
+        }
+    }
 }
 
 async fn in_process(count: usize) {
@@ -174,10 +186,13 @@ async fn over_http(count: usize) {
     serving.await.unwrap().unwrap();
 }
 
-/// So many agents, each revoked over HTTP, all at once.
-async fn at_once(count: usize) {
+/// So many agents, each revoked over HTTP, all at once; their keys are with them, or in the folder of the server, which
+/// then disables each.
+async fn at_once(count: usize, keys_here: bool) {
     let folder = tempfile::tempdir().unwrap();
-    let options = ServeOptions::new(folder.path().join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
+    let mut options = ServeOptions::new(folder.path().join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
+    // One key orders all of it.
+    options.api.key_rate = std::num::NonZeroU32::MAX;
     let server = Server::bind(&options).await.unwrap();
     let (url, deployment) = (server.url().unwrap(), server.deployment());
     let address = url.strip_prefix("http://").unwrap().parse().unwrap();
@@ -187,13 +202,18 @@ async fn at_once(count: usize) {
     let serving = tokio::spawn(server.serve(stopped));
     let issuer = kakunin.issuer();
     let mut serials = Vec::with_capacity(count);
-    for some in (0..count).collect::<Vec<_>>().chunks(64) {
-        let certified = some.iter().map(|n| {
+    let requests = signing_requests(count).await;
+    for some in requests.iter().enumerate().collect::<Vec<_>>().chunks(64) {
+        let certified = some.iter().map(|(n, request)| {
             let (kakunin, tenant) = (kakunin.clone(), tenant.clone());
             let spec = NewAgent::new(&format!("agent-{n}"), MODEL, ["read:accounts"]).unwrap();
+            let request = pem::decode(pem::CERTIFICATE_REQUEST, request).unwrap().remove(0);
             tokio::spawn(async move {
                 let agent = kakunin.register(&tenant, spec).await.unwrap().id;
-                let source = KeySource::Provider(KeyAlgorithm::P256);
+                let source = match keys_here {
+                    true => KeySource::Provider(KeyAlgorithm::P256),
+                    false => KeySource::Request(&request),
+                };
                 kakunin.certify(&tenant, &agent, Profile::Standard, source).await.unwrap().facts.serial
             })
         });
@@ -228,8 +248,10 @@ async fn at_once(count: usize) {
     let full = kakunin.published_crl(&issuer.id(), None).await.unwrap();
     assert_eq!(CrlView::parse(&full.der).unwrap().serials().count(), count);
     println!(
-        "{count} agents revoked over HTTP, 64 at a time (each {} us in the median, p99 {} us)",
-        round.p50, round.p99
+        "{count} agents revoked over HTTP, keys {}, 64 at a time ({} us in the median, p99 {} us)",
+        if keys_here { "in the server's folder" } else { "with the workloads" },
+        round.p50,
+        round.p99
     );
     println!(
         "  all answered {answered:>9.2?}, known to a verifier elsewhere {known:>9.2?}, on CRLs {published:>9.2?}"

@@ -206,8 +206,8 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
     ) -> Result<Vec<(u64, Revocation)>, StoreError>;
 }
 
-/// A serial drawn at random by our own CA hashes to its own first octets. Never use this for keys
-/// that somebody else chose.
+/// A serial drawn at random by our own CA hashes to its own last octets; counting ones are spread as well. Never
+/// use this for keys that somebody else chose.
 #[derive(Clone, Copy, Default)]
 struct SerialHasher(u64);
 
@@ -219,7 +219,8 @@ impl Hasher for SerialHasher {
     fn write(&mut self, bytes: &[u8]) {
         // The last octets: the top bits of the first are fixed. Lengths written before them are short.
         if let Some(tail) = bytes.last_chunk::<8>() {
-            self.0 = u64::from_ne_bytes(*tail);
+            // Tables look at the lowest bits and at the highest.
+            self.0 = u64::from_be_bytes(*tail).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
     }
 
@@ -351,6 +352,17 @@ mod tests {
         let mut bytes = [0x40; 16];
         bytes[8..].copy_from_slice(&n.to_be_bytes());
         Serial::from_bytes(bytes).unwrap()
+    }
+
+    #[test]
+    fn serials_that_count_fill_a_table_evenly() {
+        use std::collections::HashSet;
+        use std::hash::{BuildHasher, BuildHasherDefault};
+        let hashes: Vec<u64> =
+            (0..4_096).map(|n| BuildHasherDefault::<SerialHasher>::default().hash_one(serial(n))).collect();
+        let buckets: HashSet<u64> = hashes.iter().map(|hash| hash % 4_096).collect();
+        let tags: HashSet<u64> = hashes.iter().map(|hash| hash >> 57).collect();
+        assert_eq!((buckets.len(), tags.len()), (4_096, 128));
     }
 
     fn revoked(n: u64, cause: Cause) -> RevocationChange {

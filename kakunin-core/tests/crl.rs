@@ -19,7 +19,7 @@ use kakunin_core::key::{
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use kakunin_core::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
-use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts, Regression};
+use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts, Reader, Regression};
 use kakunin_core::state::{Change, Kind, StateStore};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{HOUR, MINUTE, ManualClock, SECOND, UnixTime};
@@ -432,7 +432,7 @@ fn numbers_grow_though_the_state_that_kept_them_was_lost() {
     for coverage in [Some(shard), None] {
         (0..5).for_each(|_| _ = block_on(w.kakunin.crl(coverage)).unwrap());
     }
-    let root = |w: &World| block_on(w.kakunin.chain_crls()).unwrap().last().unwrap().number;
+    let root = |w: &World| block_on(w.kakunin.chain_crls(Reader::Deployment)).unwrap().last().unwrap().number;
     let before = (w.published(), root(&w));
     let empty = Arc::new(MemoryStore::new());
     let secret = block_on(w.parts.state.get(&LogId::System, Kind::Vault, b"secret")).unwrap();

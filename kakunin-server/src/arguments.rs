@@ -124,6 +124,9 @@ pub(crate) struct CrlSync {
     /// Anchors of the server's TLS certificate, PEM, if not the system's.
     #[arg(long)]
     tls_ca: Option<PathBuf>,
+    /// File with an API key, for CRLs that its tenant keeps to itself.
+    #[arg(long)]
+    key_file: Option<PathBuf>,
     /// What the shell runs when the file changed, and once at the start: `nginx -s reload`. It is ended after 30 s.
     #[arg(long)]
     exec: Option<String>,
@@ -136,9 +139,9 @@ pub(crate) struct CrlSync {
 }
 
 impl From<CrlSync> for crl_sync::Options {
-    fn from(CrlSync { url, out, ca, tls_ca, exec, every, once }: CrlSync) -> Self {
+    fn from(CrlSync { url, out, ca, tls_ca, key_file, exec, every, once }: CrlSync) -> Self {
         let (exec_limit, every) = (crl_sync::EXEC_LIMIT, Duration::from_secs(every));
-        Self { url, out, ca, tls_ca, exec, exec_limit, every, once }
+        Self { url, out, ca, tls_ca, key_file, exec, exec_limit, every, once }
     }
 }
 

@@ -7,7 +7,7 @@ use kakunin_verify::policy::MAX_STALENESS;
 
 use crate::crl_sync;
 use crate::http::{CRL_MAX_AGE, VERIFY_MAX_AGE};
-use crate::serve::COALESCE_MILLIS;
+use crate::serve::COALESCE_MOST_MILLIS;
 
 /// Between two looks of crl-sync.
 const CRL_SYNC_MILLIS: u64 = crl_sync::EVERY * SECOND;
@@ -38,7 +38,7 @@ pub const WAYS: &[Way] = &[
     },
     Way {
         consumer: "CRL shard",
-        stages: &[("published together", COALESCE_MILLIS), ("caches in between", CRL_MAX_AGE)],
+        stages: &[("published together", COALESCE_MOST_MILLIS), ("caches in between", CRL_MAX_AGE)],
     },
     Way {
         consumer: "full CRL",

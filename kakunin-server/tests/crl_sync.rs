@@ -156,6 +156,7 @@ async fn a_command_that_hangs_is_ended_with_all_that_it_started() {
         ca: at("chain.pem"),
         tls_ca: None,
         exec: Some(format!("(while :; do echo x >> {}; sleep 0.05; done) & wait", alive.display())),
+        key_file: None,
         exec_limit: Duration::from_secs(1),
         every: Duration::from_secs(1),
         once: true,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use futures_channel::oneshot;
@@ -15,6 +16,7 @@ use super::error::Error;
 use super::tenant::{Sequencer, Tenant};
 use crate::error::StoreError;
 use crate::event::ShortName;
+use crate::state::Kind;
 
 /// Records that go into one append, over all callers that wait.
 const MAX_BATCH: usize = 4_000;
@@ -158,6 +160,9 @@ impl Inner {
             return Err(error);
         }
         let decided = draft.decided()?;
+        if decided.changes.iter().any(|change| change.kind == Kind::Plan) {
+            tenant.has_tasks.store(true, Ordering::Release);
+        }
         sequencer.commit(self, decided).await
     }
 }

@@ -1,6 +1,7 @@
 //! One tenant: its sequencer, which decides everything that depends on order, and how it is loaded.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::Inner;
@@ -43,6 +44,8 @@ pub(super) struct Tenant {
     pub(super) queue: Mutex<Vec<Job>>,
     pub(super) sequencer: async_lock::Mutex<Sequencer>,
     pub(super) attempts: async_lock::Mutex<Attempts>,
+    /// Whether there may be something to tell the key provider: to look costs more than most decisions.
+    pub(super) has_tasks: AtomicBool,
 }
 
 /// What only one task at a time may touch.
@@ -81,6 +84,7 @@ impl Tenant {
             queue: Mutex::default(),
             sequencer: async_lock::Mutex::new(sequencer),
             attempts: async_lock::Mutex::default(),
+            has_tasks: AtomicBool::new(true),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! the key's own refusal follows when the provider can be reached.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::backoff::Backoff;
 use super::error::Error;
@@ -67,7 +68,7 @@ impl Inner {
     /// [`Kakunin::tend`] does it. Nobody who takes an identity away waits for a provider that is down, nor for
     /// what others have to tell it.
     pub(super) async fn run_key_tasks(&self, tenant: &Tenant) {
-        if !self.parts.keys.is_near() {
+        if !self.parts.keys.is_near() || !tenant.has_tasks.load(Ordering::Acquire) {
             return;
         }
         if let Some(mut attempts) = tenant.attempts.try_lock() {
@@ -76,8 +77,19 @@ impl Inner {
         }
     }
 
-    /// Works off the oldest of what is stored, if it is time, and says how much of it is left.
+    /// Works off the oldest of what is stored, and says whether all of it is done.
     async fn attempt(&self, tenant: &Tenant, attempts: &mut Attempts, most: usize) -> Result<usize, Error> {
+        // Before it is looked for: what is added meanwhile says so again.
+        tenant.has_tasks.store(false, Ordering::Release);
+        let left = self.work_off(tenant, attempts, most).await;
+        if !matches!(left, Ok(0)) {
+            tenant.has_tasks.store(true, Ordering::Release);
+        }
+        left
+    }
+
+    /// Works it off if it is time, and says how much is left, or 1 if there may be more.
+    async fn work_off(&self, tenant: &Tenant, attempts: &mut Attempts, most: usize) -> Result<usize, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let tasks = match most {
             usize::MAX => scan(self, &log, Kind::Plan).await?,
@@ -86,6 +98,7 @@ impl Inner {
         if tasks.is_empty() || !attempts.is_due(self.now()) {
             return Ok(tasks.len());
         }
+        let more = usize::from(tasks.len() == most);
         let mut stuck: Vec<(Vec<u8>, KeyTask)> = Vec::new();
         for (row, value) in tasks {
             let task: KeyTask = serde_json::from_slice(&value)
@@ -101,7 +114,7 @@ impl Inner {
         let left = stuck.len();
         if left == 0 {
             attempts.succeeded();
-            return Ok(0);
+            return Ok(more);
         }
         attempts.failed(self.now());
         if attempts.failures() >= PATIENCE {
@@ -109,7 +122,7 @@ impl Inner {
                 self.tell(tenant, &log, row, task).await?;
             }
         }
-        Ok(left)
+        Ok(left + more)
     }
 
     async fn perform(&self, task: &KeyTask) -> Result<(), SignError> {

@@ -17,6 +17,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 /// Where CRLs are, if the URL names a server alone.
 const PATH: &str = "/api/v1/crl/chain";
@@ -42,6 +43,17 @@ pub enum FetchError {
         /// Why.
         why: String,
     },
+    /// The API key cannot be read.
+    #[error("--key-file: cannot use {path}: {why}", path = path.display())]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The API key would be seen by everybody on the way.
+    #[error("--key-file takes https, but on this machine")]
+    PlainKey,
     /// No connection, or it broke.
     #[error("no answer: {0}")]
     NoAnswer(String),
@@ -66,6 +78,7 @@ pub(super) struct Source {
     uri: Uri,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     tag: Option<HeaderValue>,
+    key: Option<HeaderValue>,
 }
 
 impl From<InvalidUri> for FetchError {
@@ -75,9 +88,9 @@ impl From<InvalidUri> for FetchError {
 }
 
 impl Source {
-    pub(super) fn new(url: &str, anchors: Option<&Path>) -> Result<Self, FetchError> {
+    pub(super) fn new(url: &str, anchors: Option<&Path>, key: Option<&Path>) -> Result<Self, FetchError> {
         let named: Uri = url.parse()?;
-        let host = named.host().ok_or(FetchError::Url)?;
+        let host = named.host().ok_or(FetchError::Url)?.to_owned();
         let tls = match named.scheme_str() {
             Some("http") => None,
             Some("https") => {
@@ -88,7 +101,11 @@ impl Source {
         };
         let uri =
             if named.path() == "/" { format!("{}{PATH}", url.trim_end_matches('/')).parse()? } else { named };
-        Ok(Self { uri, tls, tag: None })
+        let here = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
+        if key.is_some() && tls.is_none() && !here {
+            return Err(FetchError::PlainKey);
+        }
+        Ok(Self { tls, tag: None, key: key.map(credentials).transpose()?, uri })
     }
 
     /// What is there now, unless it is what was accepted last.
@@ -129,6 +146,9 @@ impl Source {
         if let Some(tag) = &self.tag {
             request = request.header(header::IF_NONE_MATCH, tag);
         }
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, key);
+        }
         let request = request.body(Body::empty()).map_err(broken)?;
         let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
         match parts.status {
@@ -140,6 +160,17 @@ impl Source {
             other => Err(FetchError::Status(other)),
         }
     }
+}
+
+/// The API key in a file, as it is shown; hidden from logs.
+fn credentials(path: &Path) -> Result<HeaderValue, FetchError> {
+    let unreadable =
+        |why: &dyn std::fmt::Display| FetchError::KeyFile { path: path.to_owned(), why: why.to_string() };
+    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(|e| unreadable(&e))?);
+    let line = Zeroizing::new(format!("Bearer {}", text.trim()));
+    let mut value = HeaderValue::from_str(&line).map_err(|_| unreadable(&"it holds no API key"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn broken(error: impl std::fmt::Display) -> FetchError {

@@ -38,6 +38,8 @@ pub struct Options {
     pub ca: PathBuf,
     /// Anchors of the server's TLS certificate, PEM, if not the system's.
     pub tls_ca: Option<PathBuf>,
+    /// A file with an API key, for CRLs that a tenant keeps to itself.
+    pub key_file: Option<PathBuf>,
     /// What is run by the shell when the file changed.
     pub exec: Option<String>,
     /// How long the command may run.
@@ -75,7 +77,7 @@ pub enum CrlSyncError {
 /// [`CrlSyncError`] if the options cannot be used, or with `once` if the look fails.
 pub async fn run(options: &Options) -> Result<(), CrlSyncError> {
     let target = Target::open(&options.out, &options.ca)?;
-    let mut source = Source::new(&options.url, options.tls_ca.as_deref())?;
+    let mut source = Source::new(&options.url, options.tls_ca.as_deref(), options.key_file.as_deref())?;
     // Whether the command saw the file that a run before this one left is not known.
     let mut told = options.once;
     let mut failing = false;

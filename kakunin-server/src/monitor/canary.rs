@@ -56,9 +56,20 @@ impl Api {
         Ok(Self { http, base, bearer: format!("Bearer {}", key.trim()) })
     }
 
-    /// As anybody asks.
+    /// As anybody asks; with the key, if that is not for everybody.
     pub(super) async fn get(&self, path: &str) -> Result<Answer, MonitorError> {
-        self.http.send(&format!("{}{path}", self.base), Method::GET, &[], Vec::new(), None).await
+        let url = format!("{}{path}", self.base);
+        let answer = self.http.send(&url, Method::GET, &[], Vec::new(), None).await?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        let fields = [("authorization", self.bearer.as_str())];
+        self.http.send(&url, Method::GET, &fields, Vec::new(), None).await
+    }
+
+    /// Its key.
+    pub(super) fn key(&self) -> &str {
+        self.bearer.trim_start_matches("Bearer ")
     }
 
     async fn order(&self, method: Method, path: &str, body: &Value) -> Result<Value, MonitorError> {

@@ -37,6 +37,12 @@ impl Feed {
         let handle = RevocationHandle::default();
         let setup = |error| unexpected(&format_args!("revocation feed: {error}"));
         let mut client = FeedClient::new(&api.base, key, handle.clone()).map_err(setup)?.issuer(issuer);
+        let private = answer.pointer("/data/authorities").and_then(Value::as_array).is_some_and(|all| {
+            all.iter().any(|ca| ca["key_id"] == issuer.to_string() && ca["revocations"] == "private")
+        });
+        if private {
+            client = client.api_key(api.key());
+        }
         for root in api.http.trusted() {
             client = client.tls_root(root);
         }

@@ -15,7 +15,7 @@ mod tls;
 pub(crate) mod wire;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kakunin_core::service::{Kakunin, Publishing};
 use tokio::net::TcpListener;
@@ -127,15 +127,18 @@ async fn tend(kakunin: Kakunin) {
     }
 }
 
-/// How long revocations are gathered before the CRLs that have them are signed, in milliseconds.
-pub(crate) const COALESCE_MILLIS: u64 = 200;
-const COALESCE: Duration = Duration::from_millis(COALESCE_MILLIS);
+/// How long revocations are gathered before the CRLs that have them are signed.
+const COALESCE: Duration = Duration::from_millis(200);
+/// The same in milliseconds, while so many shards change that signing them takes the machine from those who revoke.
+pub(crate) const COALESCE_MOST_MILLIS: u64 = 1_000;
 
 /// Publishes CRLs as revocations come and before the last ones end, for as long as the server runs.
 async fn publish(kakunin: Kakunin) {
     let mut last = Publishing::default();
     loop {
+        let began = Instant::now();
         let now = kakunin.publish_due().await;
+        let worked = began.elapsed();
         for (issuer, code) in now.failing.iter().filter(|failing| !last.failing.contains(failing)) {
             tracing::warn!(%issuer, code, left = now.left, "CRLs cannot be published; tried again");
         }
@@ -143,7 +146,7 @@ async fn publish(kakunin: Kakunin) {
             tracing::error!(issuer = %crl.issuer, shard = crl.shard, why = %crl.why, "a CRL is not published");
         }
         last = now;
-        tokio::time::sleep(COALESCE).await;
+        tokio::time::sleep((worked * 2).clamp(COALESCE, Duration::from_millis(COALESCE_MOST_MILLIS))).await;
     }
 }
 

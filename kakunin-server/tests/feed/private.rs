@@ -1,5 +1,6 @@
 //! A tenant keeps its revocations to itself; who may follow learns of new issuing CAs; nobody takes all the places.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
@@ -7,6 +8,7 @@ use kakunin_core::id::IssuerId;
 use kakunin_core::time::Clock as _;
 use kakunin_core::time::SystemClock;
 use kakunin_server::demo::{Answer, Client};
+use kakunin_server::{crl_sync, monitor};
 use kakunin_verify::feed::{FeedClient, FeedSetupError};
 use kakunin_verify::{RevocationHandle, TrustAnchor, Verifier};
 use serde_json::json;
@@ -169,6 +171,61 @@ async fn streams_end_for_those_who_may_not_read_on() {
     assert_eq!(again.status, 200);
     again = world.admin.without_key().get(&feed_path(&own)).await.unwrap();
     assert_eq!(again.status, 200);
+}
+
+#[tokio::test]
+async fn private_crls_are_synced_with_a_key() {
+    let world = world().await;
+    let (_, operator, _) = acme(&world).await;
+    assert_eq!(switch(&operator, "acme", "private").await.status, 200);
+    let at = |name: &str| world.folder.path().join(name);
+    std::fs::write(at("key"), key(&world, "acme", "reader").await.0 + "\n").unwrap();
+    std::fs::write(at("chain.pem"), world.admin.get("/api/v1/ca/chain").await.unwrap().body).unwrap();
+    let sync = async |url: &str, key_file: Option<PathBuf>| {
+        let options = crl_sync::Options {
+            url: url.to_owned(),
+            out: at("crls.pem"),
+            ca: at("chain.pem"),
+            tls_ca: None,
+            key_file,
+            exec: None,
+            exec_limit: SOON,
+            every: SOON,
+            once: true,
+        };
+        crl_sync::run(&options).await.map_err(|error| error.to_string())
+    };
+    let crls = || std::fs::read_to_string(at("crls.pem")).unwrap().matches("BEGIN X509 CRL").count();
+    sync(&world.url, None).await.unwrap();
+    assert_eq!(crls(), 2);
+    sync(&world.url, Some(at("key"))).await.unwrap();
+    assert_eq!(crls(), 3);
+    // One that is there is not lost because the key was forgotten.
+    assert!(sync(&world.url, None).await.unwrap_err().contains("has no CRL of"));
+    assert_eq!(crls(), 3);
+    let plain = sync("http://ca.example", Some(at("key"))).await.unwrap_err();
+    assert!(plain.contains("https"), "{plain}");
+    let none = sync(&world.url, Some(at("none"))).await.unwrap_err();
+    assert!(none.contains("--key-file"), "{none}");
+}
+
+#[tokio::test]
+async fn the_monitor_of_a_private_tenant_sees_what_its_verifiers_see() {
+    let world = world().await;
+    let (_, operator, _) = acme(&world).await;
+    assert_eq!(switch(&operator, "acme", "private").await.status, 200);
+    let file = world.folder.path().join("key");
+    std::fs::write(&file, key(&world, "acme", "operator").await.0).unwrap();
+    let options = monitor::Options {
+        url: world.url.clone(),
+        key_file: file,
+        ca: None,
+        probes: Vec::new(),
+        bound: SOON,
+        by_score: false,
+    };
+    let report = monitor::run(&options).await.unwrap();
+    assert!(report.in_time() && report.measured.len() == 5, "{report}");
 }
 
 #[tokio::test]

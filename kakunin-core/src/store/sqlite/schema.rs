@@ -164,6 +164,8 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
         connection.pragma_update(None, name, value).map_err(store_error)?;
     }
     connection.set_prepared_statement_cache_capacity(32);
+    // Plans do not depend on the values that are bound: else a statement is compiled again for each of them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(store_error)?;
     // No writes to the schema behind SQLite's back.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map(|_| ()).map_err(store_error)
 }
