@@ -1,6 +1,7 @@
 //! Giving agents certificates: for the first time, and again before one expires.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use super::cas::Ca;
 use super::draft::{Draft, revocation};
@@ -73,6 +74,7 @@ pub(super) struct Order {
 }
 
 /// The key of a certificate in the making.
+#[derive(Clone)]
 enum Key {
     /// Made by the provider, ordered when the agent stood so.
     Made(KeyRef, Stood),
@@ -90,18 +92,112 @@ impl Key {
     }
 }
 
-/// A certificate that is planned, with all that decides whether it may still be issued once it is signed.
+/// A certificate in the making.
+#[derive(Clone)]
+struct Making {
+    order: Arc<Order>,
+    ca: Arc<Ca>,
+    serial: Serial,
+    key: Key,
+    spki: Spki,
+}
+
+/// What decides whether a planned certificate may still be issued once it is signed, and goes on record with it.
 struct Planned {
-    prepared: Prepared,
     stood: Stood,
     /// The document whose hash it pins: what is registered may change while it is signed.
     constraints: Option<Document>,
     renewal: Option<Renewal>,
 }
 
+/// How far it came with the first append.
+enum Begun {
+    /// All the way.
+    Issued(Certificate),
+    /// Its serial is on record; its signature is yet to come.
+    Planned(Box<(Planned, Prepared)>),
+}
+
+impl Making {
+    /// Puts the plan on record; and the certificate with it, if its signature takes no longer than that (ADR 10).
+    fn begin(self, draft: &mut Draft<'_>) -> Result<Begun, Error> {
+        let Self { order, ca, serial, key, spki } = self;
+        let (inner, agent) = (draft.inner, order.agent);
+        // With a key of the provider, it was checked when that was planned.
+        let (entry, key, binding) = match key {
+            Key::Made(key, stood) => {
+                let entry = order.unchanged(draft, stood)?;
+                order.attested(entry)?;
+                (entry, Some(key), None)
+            }
+            Key::Theirs(binding) => {
+                let entry = order.check(draft)?;
+                if entry.keys().any(|(key, _)| key == spki.key_id()) {
+                    return Err(CsrError::Duplicate.into());
+                }
+                (entry, None, binding)
+            }
+        };
+        let stood = Stood::of(entry);
+        let standing = inner.standing_of(entry, draft.time);
+        let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
+        let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
+        let prepared =
+            issue::prepare(&ca.issuer, &inner.place, &entry.row.agent, &spki, profile, serial, draft.time)?;
+        let facts = *prepared.facts();
+        let constraints = entry.row.agent.spec.constraints.clone();
+        inner.bound.claim(spki.key_id(), agent)?;
+        // Before anything is recorded: a decision that refuses leaves nothing behind.
+        let begun = sign_at_once(prepared, &ca)?;
+        if let Some(id) = order.join {
+            draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
+        }
+        draft.push(agent, None, Control::KeyBound { key, key_id: spki.key_id(), binding })?;
+        draft.push(agent, Some(serial), Control::CertificatePlanned { facts, profile })?;
+        let planned = Planned { stood, constraints, renewal };
+        match begun {
+            Ok(certificate) => {
+                planned.conclude(&order, draft, &certificate)?;
+                Ok(Begun::Issued(certificate))
+            }
+            Err(prepared) => Ok(Begun::Planned(Box::new((planned, prepared)))),
+        }
+    }
+}
+
+impl Planned {
+    /// Puts the signed certificate on record, if the agent still stands as it did.
+    fn conclude(self, order: &Order, draft: &mut Draft<'_>, signed: &Certificate) -> Result<(), Error> {
+        let reinstates = order.unchanged(draft, self.stood)?.row.agent.state == AgentState::Suspended;
+        let issued = Control::CertificateIssued {
+            facts: signed.facts,
+            certificate: pem::encode(pem::CERTIFICATE, &signed.der),
+            reinstates,
+            constraints: self.constraints,
+            renewal: self.renewal,
+        };
+        order.conclude(draft, signed.facts, issued, reinstates)
+    }
+}
+
+/// The certificate, if its signature is made in microseconds in this process; RSA takes long enough for others to
+/// wait, and services take longer.
+fn sign_at_once(prepared: Prepared, ca: &Ca) -> Result<Result<Certificate, Prepared>, Error> {
+    if ca.issuer.algorithm() != KeyAlgorithm::P256 || !ca.signer.is_in_process() {
+        return Ok(Err(prepared));
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    let signature = ca.signer.sign(prepared.to_be_signed()).as_mut().poll(&mut context);
+    match signature {
+        Poll::Ready(signature) => Ok(Ok(prepared.assemble_unchecked(&signature?))),
+        // It waits for something all the same: then nobody waits with it.
+        Poll::Pending => Ok(Err(prepared)),
+    }
+}
+
 impl Kakunin {
     /// Gives an agent a certificate for a key from `source`: key and serial are recorded as planned
-    /// before they exist, so that a crash leaves nothing unexplained.
+    /// before they exist, or together with what is made of them, so that a crash leaves nothing unexplained.
     ///
     /// # Errors
     /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Agent`] if it is
@@ -176,8 +272,13 @@ impl Inner {
         self.serials.remember(serial, &order.tenant.id);
         let ca = self.cas.of(&order.tenant.id)?;
         let held = key.held();
-        let planned = self.plan(order, &ca, serial, key, spki.clone()).await?;
-        let Planned { prepared, stood, constraints, renewal } = planned;
+        let making = Making { order: order.clone(), ca: ca.clone(), serial, key, spki: spki.clone() };
+        let (to_plan, by) = (making.clone(), order.by.clone());
+        let begun = self.decide(&order.tenant, by, move |draft| to_plan.begin(draft)).await?;
+        let (planned, prepared) = match begun {
+            Begun::Issued(certificate) => return Ok(Certificate { key: held, ..certificate }),
+            Begun::Planned(planned) => *planned,
+        };
         let certificate = match prepared.sign(&ca.issuer, &*ca.signer).await {
             Ok(certificate) => Certificate { key: held, ..certificate },
             Err(error) => {
@@ -185,72 +286,13 @@ impl Inner {
                 return Err(error.into());
             }
         };
-        let (concluded, der) = (order.clone(), pem::encode(pem::CERTIFICATE, &certificate.der));
-        let facts = certificate.facts;
-        let conclude = move |draft: &mut Draft<'_>| {
-            let reinstates = concluded.unchanged(draft, stood)?.row.agent.state == AgentState::Suspended;
-            let issued =
-                Control::CertificateIssued { facts, certificate: der, reinstates, constraints, renewal };
-            concluded.conclude(draft, facts, issued, reinstates)
-        };
+        let (concluded, signed) = (order.clone(), certificate.clone());
+        let conclude = move |draft: &mut Draft<'_>| planned.conclude(&concluded, draft, &signed);
         if let Err(error) = self.decide(&order.tenant, order.by.clone(), conclude).await {
             let _ = self.abandon(&order.tenant, order.agent).await;
             return Err(error);
         }
         Ok(certificate)
-    }
-
-    async fn plan(
-        &self,
-        order: &Arc<Order>,
-        ca: &Arc<Ca>,
-        serial: Serial,
-        key: Key,
-        spki: Spki,
-    ) -> Result<Planned, Error> {
-        let (tenant, by) = (&order.tenant, order.by.clone());
-        let (order, ca) = (order.clone(), ca.clone());
-        self.decide(tenant, by, move |draft| {
-            let (inner, agent) = (draft.inner, order.agent);
-            // With a key of the provider, it was checked when that was planned.
-            let (entry, key, binding) = match key {
-                Key::Made(key, stood) => {
-                    let entry = order.unchanged(draft, stood)?;
-                    order.attested(entry)?;
-                    (entry, Some(key), None)
-                }
-                Key::Theirs(binding) => {
-                    let entry = order.check(draft)?;
-                    if entry.keys().any(|(key, _)| key == spki.key_id()) {
-                        return Err(CsrError::Duplicate.into());
-                    }
-                    (entry, None, binding)
-                }
-            };
-            let stood = Stood::of(entry);
-            let standing = inner.standing_of(entry, draft.time);
-            let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
-            let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
-            let prepared = issue::prepare(
-                &ca.issuer,
-                &inner.place,
-                &entry.row.agent,
-                &spki,
-                profile,
-                serial,
-                draft.time,
-            )?;
-            let facts = *prepared.facts();
-            let constraints = entry.row.agent.spec.constraints.clone();
-            inner.bound.claim(spki.key_id(), agent)?;
-            if let Some(id) = order.join {
-                draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
-            }
-            draft.push(agent, None, Control::KeyBound { key, key_id: spki.key_id(), binding })?;
-            draft.push(agent, Some(serial), Control::CertificatePlanned { facts, profile })?;
-            Ok(Planned { prepared, stood, constraints, renewal })
-        })
-        .await
     }
 
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.

@@ -90,7 +90,9 @@ pub(crate) fn is_whole_or_absent(w: &World, dir: &Path, case: Case, one: &Subjec
         };
         let (from, to) = (size(0), size(1));
         let names: Vec<_> = records[from..to].iter().map(Record::name).collect();
-        assert_eq!(names, *append, "one append");
+        // A CA key in this process signs at once: then the plan is in the append of what is made of it.
+        let decided = names.strip_prefix(&["key.bound", "certificate.planned"]).unwrap_or(&names);
+        assert_eq!(decided, *append, "one append");
         let Some(Control::CertificateRevoked { revocation, evidence }) = control(&records[at]) else {
             continue;
         };

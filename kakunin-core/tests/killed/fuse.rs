@@ -168,7 +168,7 @@ impl Signer for Fused<dyn Signer> {
         self.0.public_key()
     }
     fn is_in_process(&self) -> bool {
-        self.0.is_in_process()
+        self.1.keys_are_near && self.0.is_in_process()
     }
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         self.1.around("sign", self.0.sign(message)).await
