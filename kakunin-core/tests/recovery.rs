@@ -365,6 +365,10 @@ impl Signer for DyingSigner {
     fn public_key(&self) -> &Spki {
         self.0.public_key()
     }
+    // It says so, and waits all the same: the plan is then on record before the signature.
+    fn is_in_process(&self) -> bool {
+        true
+    }
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         // Checkpoints go on; the certificate's signature never comes.
         if self.1.load(Ordering::Relaxed) && self.algorithm() == KeyAlgorithm::P256 {
