@@ -72,6 +72,13 @@ impl Kakunin {
         cas.all().into_iter().map(authority).collect()
     }
 
+    /// How many issuing CAs there have been: whoever keeps a copy of [`Kakunin::authorities`] makes it anew when this
+    /// grew.
+    #[must_use]
+    pub fn authorities_made(&self) -> u32 {
+        self.inner.cas.count()
+    }
+
     /// The request for the issuing CA of a deployment that is yet to be made under an offline root:
     /// PKCS#10, DER. To be signed there, and given to [`Kakunin::open`] as [`Config::offline`]. Asked again,
     /// it is for the same key.

@@ -198,7 +198,7 @@ impl Asked {
         if let Some(authority) = &self.authority {
             presented = presented.authority(authority);
         }
-        match presented.agent(&gateway.verifier, &gateway.nonces, app.now()) {
+        match presented.agent(&gateway.verifier(&app.kakunin, app.now()), &gateway.nonces, app.now()) {
             Ok(agent) => {
                 let own = |caller: &Caller| caller.tenant() == agent.tenant();
                 let shown = self.relayed_by.as_ref().is_none_or(own);
@@ -228,8 +228,11 @@ impl Asked {
         let unknown = || ApiError::gateway(403, "cert_not_found", "no certificate has this serial number");
         let serial = serial.ok_or_else(unknown)?;
         let found = app.kakunin.find(&serial).await.map_err(|_| unknown())?;
-        let agent =
-            app.gateway.verifier.identify(&[found.der], app.now()).map_err(|denied| refusal(&denied))?;
+        let agent = app
+            .gateway
+            .verifier(&app.kakunin, app.now())
+            .identify(&[found.der], app.now())
+            .map_err(|denied| refusal(&denied))?;
         Ok(Identified { agent, attribution: Attribution::Asserted })
     }
 }

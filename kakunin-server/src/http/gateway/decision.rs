@@ -1,5 +1,7 @@
 //! What every form of the check shares: the verifier, the decision, and its record.
 
+use std::sync::{PoisonError, RwLock};
+
 use kakunin_core::event::{Attribution, Event, Outcome};
 use kakunin_core::id::Serial;
 use kakunin_core::service::{EventStatus, Kakunin};
@@ -15,7 +17,8 @@ use crate::http::error::ApiError;
 /// What the check needs beside the deployment.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    pub(super) verifier: Verifier,
+    /// With how many issuing CAs it was made.
+    verifier: RwLock<(u32, Verifier)>,
     pub(super) nonces: Nonces,
     /// The day on which the owner of a serial number was told that somebody else uses it.
     pub(super) alerted: Cache<Serial, u64>,
@@ -23,17 +26,34 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     pub(crate) fn new(kakunin: &Kakunin, now: UnixTime) -> Result<Self, SetupError> {
-        let place = kakunin.place();
-        let mut builder = Verifier::builder(kakunin.revocations()).arc(place.arc.clone());
-        for root in kakunin.roots() {
-            builder = builder.anchor(TrustAnchor::new(root.as_der(), place.trust_domain.clone())?);
-        }
-        for ca in kakunin.authorities() {
-            builder = builder.issuer(ca.issuer.as_der());
-        }
-        let verifier = builder.build(now)?;
+        let verifier = RwLock::new(verifier(kakunin, now)?);
         Ok(Self { verifier, nonces: Nonces::default(), alerted: Cache::new(16_384) })
     }
+
+    /// One that knows every authority of the deployment, also those that were made since the last call.
+    pub(super) fn verifier(&self, kakunin: &Kakunin, now: UnixTime) -> Verifier {
+        let known = self.verifier.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if known.0 == kakunin.authorities_made() {
+            return known.1;
+        }
+        // Without it, agents of the new authority are refused, and others are not.
+        let Ok(fresh) = verifier(kakunin, now) else { return known.1 };
+        self.verifier.write().unwrap_or_else(PoisonError::into_inner).clone_from(&fresh);
+        fresh.1
+    }
+}
+
+fn verifier(kakunin: &Kakunin, now: UnixTime) -> Result<(u32, Verifier), SetupError> {
+    // First the number: an authority that is made meanwhile is looked for once more.
+    let (made, place) = (kakunin.authorities_made(), kakunin.place());
+    let mut builder = Verifier::builder(kakunin.revocations()).arc(place.arc.clone());
+    for root in kakunin.roots() {
+        builder = builder.anchor(TrustAnchor::new(root.as_der(), place.trust_domain.clone())?);
+    }
+    for ca in kakunin.authorities() {
+        builder = builder.issuer(ca.issuer.as_der());
+    }
+    Ok((made, builder.build(now)?))
 }
 
 /// Who asks, and whether it was shown.

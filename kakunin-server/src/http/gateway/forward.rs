@@ -65,7 +65,11 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
 /// The agent whose key the gateway saw used in the handshake.
 fn identify(app: &App, parts: &Parts, gateway: &GatewayProxy) -> Result<Identified, ApiError> {
     let chain = gateway.certificates(&parts.headers)?;
-    let agent = app.gateway.verifier.identify(&chain, app.now()).map_err(|denied| refusal(&denied))?;
+    let agent = app
+        .gateway
+        .verifier(&app.kakunin, app.now())
+        .identify(&chain, app.now())
+        .map_err(|denied| refusal(&denied))?;
     // Whoever reads that field behind us would take the request for another's.
     let named = one(&parts.headers, SERIAL_HEADER)?.map(str::parse::<Serial>);
     if named.is_some_and(|serial| serial.as_ref() != Ok(agent.serial())) {
