@@ -37,7 +37,9 @@ struct Crossed {
 async fn main() {
     let rounds = if std::env::var_os("KAKUNIN_BENCH_QUICK").is_some() { 20 } else { 250 };
     let folder = tempfile::tempdir().unwrap();
-    let options = ServeOptions::new(folder.path().join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
+    let mut options = ServeOptions::new(folder.path().join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
+    // All subscribers have the address of this machine.
+    options.api.feed_subscribers_per_address = usize::MAX;
     let server = Server::bind(&options).await.unwrap();
     let (url, kakunin) = (server.url().unwrap(), server.deployment().kakunin.clone());
     let admin = Client::new(&url).with_key(server.deployment().admin_key.as_ref().unwrap().reveal());

@@ -146,9 +146,9 @@ impl Making {
             issue::prepare(&ca.issuer, &inner.place, &entry.row.agent, &spki, profile, serial, draft.time)?;
         let facts = *prepared.facts();
         let constraints = entry.row.agent.spec.constraints.clone();
-        inner.bound.claim(spki.key_id(), agent)?;
         // Before anything is recorded: a decision that refuses leaves nothing behind.
         let begun = sign_at_once(prepared, &ca)?;
+        inner.bound.claim(spki.key_id(), agent)?;
         if let Some(id) = order.join {
             draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
         }

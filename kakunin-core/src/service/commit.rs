@@ -139,7 +139,10 @@ impl Inner {
     pub(super) async fn settle_system(&self, system: &mut Ledger) -> Result<(), Error> {
         if system.is_stale() {
             system.reload(&*self.parts.sink).await?;
+            // Not settled before its state is level too.
+            system.unsettled();
             system::level(&self.parts).await?;
+            system.settled();
         }
         Ok(())
     }

@@ -160,10 +160,13 @@ impl Inner {
             return Err(error);
         }
         let decided = draft.decided()?;
-        if decided.changes.iter().any(|change| change.kind == Kind::Plan) {
+        let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
+        let done = sequencer.commit(self, decided).await;
+        // After it, so that whoever looks finds them; whatever came of it, they may be there.
+        if has_tasks {
             tenant.has_tasks.store(true, Ordering::Release);
         }
-        sequencer.commit(self, decided).await
+        done
     }
 }
 

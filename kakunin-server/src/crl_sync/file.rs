@@ -50,8 +50,15 @@ pub enum TargetError {
         last: u64,
     },
     /// A CRL that the file has is not in the answer.
-    #[error("the answer has no CRL of {0}, and the file has one")]
+    #[error("the answer has no CRL of {0}, whose last one stays in the file; a private one takes --key-file")]
     Missing(IssuerId),
+}
+
+/// What became of the file.
+pub(super) struct Replaced {
+    pub(super) changed: bool,
+    /// Set if a CRL was carried over.
+    pub(super) missing: Option<TargetError>,
 }
 
 /// The file, and whose CRLs may be in it.
@@ -72,8 +79,9 @@ impl Target {
     }
 
     /// Replaces the file by what was answered, if it is believed and the file does not say it already. CRLs
-    /// of CAs that are not named are left out: nobody checked them.
-    pub(super) fn replace(&self, answer: &[u8], now: UnixTime) -> Result<bool, TargetError> {
+    /// of CAs that are not named are left out: nobody checked them. One that the file has and the answer lacks
+    /// stays for as long as it is valid, and keeps no other from being replaced.
+    pub(super) fn replace(&self, answer: &[u8], now: UnixTime) -> Result<Replaced, TargetError> {
         let text = core::str::from_utf8(answer).map_err(|_| TargetError::NotCrls)?;
         let ders = pem::decode(pem::CRL, text).map_err(|_| TargetError::NotCrls)?;
         let next = self.by_issuer(&ders)?;
@@ -87,29 +95,38 @@ impl Target {
         if next.is_empty() {
             return Err(TargetError::NotCrls);
         }
-        let written: String =
-            ders.iter().filter(|der| self.is_named(der)).map(|der| pem::encode(pem::CRL, der)).collect();
         let there = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(TargetError::File { path: self.path.clone(), source }),
         };
-        if there == written {
-            return Ok(false);
-        }
+        let mut written: Vec<&[u8]> =
+            ders.iter().map(Vec::as_slice).filter(|der| self.is_named(der)).collect();
+        let mut missing = None;
         // A file that is no CRLs, or not by these CAs, binds nobody.
-        let last = pem::decode(pem::CRL, &there).unwrap_or_default();
-        for (id, (issuer, last)) in &self.by_issuer(&last).unwrap_or_default() {
+        let kept = pem::decode(pem::CRL, &there).unwrap_or_default();
+        for (id, (issuer, last)) in &self.by_issuer(&kept).unwrap_or_default() {
             if last.check(issuer, now).is_err() {
                 continue;
             }
-            let (_, crl) = next.get(id).ok_or(TargetError::Missing(*id))?;
-            if crl.number < last.number {
-                return Err(TargetError::Older { issuer: *id, number: crl.number, last: last.number });
+            match next.get(id) {
+                Some((_, crl)) if crl.number < last.number => {
+                    return Err(TargetError::Older { issuer: *id, number: crl.number, last: last.number });
+                }
+                Some(_) => {}
+                None => {
+                    missing = Some(TargetError::Missing(*id));
+                    let its = |der: &&[u8]| CrlView::parse(der).is_ok_and(|crl| crl.issuer == last.issuer);
+                    written.extend(kept.iter().map(Vec::as_slice).find(its));
+                }
             }
         }
-        replace::file(&self.path, written.as_bytes()).map_err(unusable(&self.path))?;
-        Ok(true)
+        let written: String = written.into_iter().map(|der| pem::encode(pem::CRL, der)).collect();
+        let changed = there != written;
+        if changed {
+            replace::file(&self.path, written.as_bytes()).map_err(unusable(&self.path))?;
+        }
+        Ok(Replaced { changed, missing })
     }
 
     fn by_issuer<'a>(

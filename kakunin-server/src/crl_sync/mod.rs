@@ -107,12 +107,17 @@ async fn look(
     options: &Options,
     told: &mut bool,
 ) -> Result<(), CrlSyncError> {
+    let mut missing = None;
     if let Some(answer) = source.get().await? {
-        if target.replace(&answer.body, SystemClock.now())? {
+        let replaced = target.replace(&answer.body, SystemClock.now())?;
+        if replaced.changed {
             tracing::info!(out = %options.out.display(), "new CRLs");
             *told = false;
         }
-        source.accepted(answer);
+        missing = replaced.missing;
+        if missing.is_none() {
+            source.accepted(answer);
+        }
     }
     if !*told {
         if let Some(command) = &options.exec {
@@ -120,5 +125,5 @@ async fn look(
         }
         *told = true;
     }
-    Ok(())
+    missing.map_or(Ok(()), |missing| Err(missing.into()))
 }

@@ -41,6 +41,15 @@ impl Caller {
 
     /// The key in the request, if there is one: a wrong one is refused, none is not.
     pub(crate) fn presented(parts: &Parts, app: &App) -> Result<Option<Self>, ApiError> {
+        let shown = Self::shown(parts, app);
+        if shown.as_ref().is_err_and(ApiError::is_unauthorized) {
+            app.limits.stranger(client_address(parts, &app.options.trusted_proxies))?;
+        }
+        shown
+    }
+
+    /// The same, for whoever counts by itself what strangers get wrong.
+    pub(super) fn shown(parts: &Parts, app: &App) -> Result<Option<Self>, ApiError> {
         let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
             return Ok(None);
@@ -49,18 +58,21 @@ impl Caller {
             let (scheme, token) = text.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        let address = client_address(parts, &app.options.trusted_proxies);
         match token.and_then(|token| app.kakunin.authenticate(token)) {
             Some(facts) => {
                 app.limits.key(&facts.id)?;
                 Ok(Some(Self { facts }))
             }
             None => {
-                app.limits.stranger(address)?;
                 let sentence = "this key is not known here, was revoked, or has expired; make another";
                 Err(ApiError::unauthorized("api_key_invalid", sentence))
             }
         }
+    }
+
+    /// Whether it may make tenants, and say how those are.
+    pub(crate) fn may_make_tenants(&self) -> bool {
+        self.facts.role >= Role::Admin
     }
 
     /// Whether its key would be accepted now.

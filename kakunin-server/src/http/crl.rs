@@ -55,8 +55,11 @@ pub(crate) async fn chain(
 ) -> Result<Response, ApiError> {
     let admitted = viewer.admit_to_some(&app)?;
     let crls = app.kakunin.chain_crls(admitted.reader()).await?;
-    let numbers: String = crls.iter().map(|crl| format!("{}.", crl.number)).collect();
-    let tag = format!("\"{}\"", hex_encode(&Sha256::digest(numbers)));
+    // No two signatures are the same, and each stands at the end.
+    let ends = crls
+        .iter()
+        .fold(Sha256::new(), |all, crl| all.chain_update(crl.der.rchunks(32).next().unwrap_or_default()));
+    let tag = format!("\"{}\"", hex_encode(&ends.finalize()));
     let text = || crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>();
     let mut response = if is_known(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -64,7 +67,7 @@ pub(crate) async fn chain(
         text().into_response()
     };
     response.headers_mut().insert(header::CONTENT_TYPE, PEM);
-    Ok(admitted.publish(tagged(response, &tag, "authorization"), CRL_AGE))
+    Ok(admitted.publish_some(tagged(response, &tag, "authorization"), CRL_AGE))
 }
 
 /// One shard, as certificates name it in their CRL distribution point, or all of them: DER, or PEM on
@@ -98,7 +101,7 @@ pub(crate) async fn shard(
     let admitted = viewer.admit(&app, &issuer)?;
     let crl = app.kakunin.published_crl(&issuer, number).await?;
     let der = !wants(&headers, "application/x-pem-file");
-    Ok(admitted.publish(answer(&crl, der, &headers), CRL_AGE))
+    admitted.publish(&app, &issuer, answer(&crl, der, &headers), CRL_AGE)
 }
 
 fn wants(headers: &HeaderMap, kind: &str) -> bool {

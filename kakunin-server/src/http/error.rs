@@ -68,6 +68,10 @@ impl ApiError {
         Self { bearer: true, ..Self::new(StatusCode::UNAUTHORIZED, code, sentence) }
     }
 
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     pub(crate) fn role(needed: Role) -> Self {
         let role = format!("{needed:?}").to_lowercase();
         let sentence = format!("this key's role does not allow it; use one with role `{role}`");

@@ -102,7 +102,7 @@ pub(crate) async fn page(
     let issuer = issuer_of(&app, issuer)?;
     let admitted = viewer.admit(&app, &issuer)?;
     let page = app.kakunin.feed(&issuer, query.after.unwrap_or(0), limit).await?;
-    Ok(admitted.publish(Data { data: page.frame }.into_response(), PAGE_AGE))
+    admitted.publish(&app, &issuer, Data { data: page.frame }.into_response(), PAGE_AGE)
 }
 
 /// What stands revoked by an issuing CA, for whoever begins to follow; at most 5 s old.
@@ -123,7 +123,7 @@ pub(crate) async fn snapshot(
     let issuer = issuer_of(&app, issuer)?;
     let admitted = viewer.admit(&app, &issuer)?;
     let snapshot = app.kakunin.feed_snapshot(&issuer).await?;
-    Ok(admitted.publish(Data { data: &*snapshot }.into_response(), PAGE_AGE))
+    admitted.publish(&app, &issuer, Data { data: &*snapshot }.into_response(), PAGE_AGE)
 }
 
 /// The revocation log of an issuing CA from a cursor on, and then as it grows: server-sent events, whose data are
@@ -154,7 +154,7 @@ pub(crate) async fn stream(
     let resumed = headers.get(LAST_EVENT_ID).map(cursor_of).transpose()?;
     let cursor = resumed.or(query.after).unwrap_or(0);
     let subscription = app.feeds.subscribe(issuer, cursor, admitted.clone())?;
-    let mut response = admitted.publish(Body::new(subscription).into_response(), NO_STORE);
+    let mut response = admitted.publish(&app, &issuer, Body::new(subscription).into_response(), NO_STORE)?;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, EVENTS);
     // nginx would wait for a buffer to fill.

@@ -1,42 +1,58 @@
-//! How many streams one address may have: whoever takes them all would keep revocations from everybody else.
+//! How many streams one address or tenant may have: whoever takes them all would keep revocations from everybody
+//! else.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kakunin_core::id::TenantId;
+
 use super::error::ApiError;
-use super::limits::network_of;
 
 /// When to come back, if there is no place.
 const RETRY_AFTER: u64 = 30;
 
+/// Who takes a place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Holder {
+    /// An address, or the network that has one.
+    Address(IpAddr),
+    /// A tenant, whose key was shown.
+    Tenant(TenantId),
+}
+
 /// The places that are taken.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
-    each: usize,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: usize,
+    tenant: usize,
+    taken: Arc<Mutex<HashMap<Holder, usize>>>,
 }
 
 impl Places {
-    /// So many for each address.
-    pub(super) fn new(each: usize) -> Self {
-        Self { each, taken: Arc::default() }
+    /// So many for each address, and for each tenant.
+    pub(super) fn new(address: usize, tenant: usize) -> Self {
+        Self { address, tenant, taken: Arc::default() }
     }
 
     /// A place, until it is dropped.
-    pub(super) fn take(&self, address: IpAddr) -> Result<Place, ApiError> {
-        let address = network_of(address);
+    pub(super) fn take(&self, holder: Holder) -> Result<Place, ApiError> {
+        let (most, sentence) = match holder {
+            Holder::Address(_) => {
+                (self.address, "this address has all its streams; show an API key for more")
+            }
+            Holder::Tenant(_) => (self.tenant, "this tenant has half of all streams, which are all its own"),
+        };
         let mut taken = self.lock();
-        let count = taken.get(&address).copied().unwrap_or(0);
-        if count >= self.each {
-            let sentence = "this address has all the streams that one has; show an API key for more";
+        let count = taken.get(&holder).copied().unwrap_or(0);
+        if count >= most {
             return Err(ApiError::busy("feed_full", sentence, RETRY_AFTER));
         }
-        taken.insert(address, count + 1);
-        Ok(Place { address, places: self.clone() })
+        taken.insert(holder.clone(), count + 1);
+        Ok(Place { holder, places: self.clone() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Holder, usize>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -44,16 +60,16 @@ impl Places {
 /// One of them.
 #[derive(Debug)]
 pub(super) struct Place {
-    address: IpAddr,
+    holder: Holder,
     places: Places,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.lock();
-        match taken.get_mut(&self.address) {
+        match taken.get_mut(&self.holder) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.remove(&self.address)),
+            _ => drop(taken.remove(&self.holder)),
         }
     }
 }
@@ -64,11 +80,16 @@ mod tests {
 
     #[test]
     fn an_address_has_its_places_back_when_its_streams_end() {
-        let places = Places::new(2);
-        let one = || places.take("10.0.0.1".parse().unwrap());
+        let places = Places::new(2, 3);
+        let address = |text: &str| Holder::Address(text.parse().unwrap());
+        let one = || places.take(address("10.0.0.1"));
         let (first, second) = (one().unwrap(), one().unwrap());
         assert!(one().is_err());
-        assert!(places.take("10.0.0.2".parse().unwrap()).is_ok(), "another address");
+        assert!(places.take(address("10.0.0.2")).is_ok(), "another address");
+        let tenant = || places.take(Holder::Tenant("acme".parse().unwrap()));
+        let held: Vec<_> = (0..4).map(|_| tenant()).collect();
+        assert!(held[2].is_ok() && held[3].is_err());
+        drop(held);
         drop(first);
         let third = one().unwrap();
         assert!(one().is_err());

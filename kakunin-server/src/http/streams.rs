@@ -66,14 +66,16 @@ impl Rendered {
 }
 
 impl Feeds {
-    /// Streams for at most `subscribers`, and at most `per_address` of one address that show no key.
+    /// Streams for at most `subscribers`: at most `per_address` of one address that show no key, and at most half of
+    /// all for one tenant.
     pub(crate) fn new(
         kakunin: Kakunin,
         (subscribers, per_address): (usize, usize),
         ended: watch::Receiver<bool>,
     ) -> Self {
         let room = Arc::new(Semaphore::new(subscribers.min(Semaphore::MAX_PERMITS)));
-        Self { kakunin, room, places: Places::new(per_address), hubs: Hubs::default(), ended }
+        let places = Places::new(per_address, subscribers.div_ceil(2));
+        Self { kakunin, room, places, hubs: Hubs::default(), ended }
     }
 
     /// Everything from the cursor on, then what is appended, as it is appended.
@@ -85,7 +87,7 @@ impl Feeds {
     ) -> Result<Subscription, ApiError> {
         let full =
             || ApiError::busy("feed_full", "this server has all the subscribers it takes", RETRY_AFTER);
-        let place = admitted.anonymous().map(|address| self.places.take(address)).transpose()?;
+        let place = self.places.take(admitted.holder())?;
         let room = self.room.clone().try_acquire_owned().map_err(|_| full())?;
         let (out, stream) = mpsc::channel(1);
         let subscriber = Subscriber {
@@ -181,7 +183,7 @@ struct Subscriber {
     frames: broadcast::Receiver<Rendered>,
     out: mpsc::Sender<Bytes>,
     admitted: Admitted,
-    _room: (OwnedSemaphorePermit, Option<Place>),
+    _room: (OwnedSemaphorePermit, Place),
 }
 
 /// It hung up, takes too long, may not read any more, or there is nothing to give.

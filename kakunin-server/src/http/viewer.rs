@@ -13,7 +13,9 @@ use kakunin_core::service::{Kakunin, Reader};
 use super::app::App;
 use super::auth::{Caller, key_missing};
 use super::error::ApiError;
+use super::limits::network_of;
 use super::peer::client_address;
+use super::places::Holder;
 
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 
@@ -28,7 +30,7 @@ impl FromRequestParts<App> for Viewer {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
         let address = client_address(parts, &app.options.trusted_proxies);
-        Ok(Self { presented: Caller::presented(parts, app), address })
+        Ok(Self { presented: Caller::shown(parts, app), address })
     }
 }
 
@@ -37,24 +39,32 @@ impl Viewer {
     pub(crate) fn admit(self, app: &App, issuer: &IssuerId) -> Result<Admitted, ApiError> {
         let address = self.address;
         if app.kakunin.may_read_revocations(issuer, Reader::Anybody) {
-            return Ok(Admitted { caller: self.presented.ok().flatten(), address, private: false });
+            return Ok(Admitted { caller: self.presented.ok().flatten(), address });
         }
-        let Some(caller) = self.presented? else {
+        let Some(caller) = self.known(app)? else {
             app.limits.stranger(address)?;
             return Err(key_missing());
         };
         if !app.kakunin.may_read_revocations(issuer, Reader::Of(caller.tenant())) {
             return Err(ApiError::not_found("issuing CA"));
         }
-        Ok(Admitted { caller: Some(caller), address, private: true })
+        Ok(Admitted { caller: Some(caller), address })
     }
 
     /// Lets everybody in to what each may read.
     pub(crate) fn admit_to_some(self, app: &App) -> Result<Admitted, ApiError> {
         let address = self.address;
         let private = app.kakunin.authorities().iter().any(|ca| ca.visibility == Visibility::Private);
-        let caller = if private { self.presented? } else { None };
-        Ok(Admitted { private: caller.is_some(), caller, address })
+        let caller = if private { self.known(app)? } else { None };
+        Ok(Admitted { caller, address })
+    }
+
+    /// Who it is, where that matters: there a wrong key counts.
+    fn known(self, app: &App) -> Result<Option<Caller>, ApiError> {
+        if self.presented.is_err() {
+            app.limits.stranger(self.address)?;
+        }
+        self.presented
     }
 }
 
@@ -63,8 +73,6 @@ impl Viewer {
 pub(crate) struct Admitted {
     caller: Option<Caller>,
     address: IpAddr,
-    /// Whether what it is given is not for everybody.
-    private: bool,
 }
 
 impl Admitted {
@@ -73,9 +81,12 @@ impl Admitted {
         self.caller.as_ref().map_or(Reader::Anybody, |caller| Reader::Of(caller.tenant()))
     }
 
-    /// Where it comes from, unless a key says who it is.
-    pub(crate) const fn anonymous(&self) -> Option<IpAddr> {
-        if self.caller.is_none() { Some(self.address) } else { None }
+    /// Who takes the place of a stream: a tenant, or an address if no key says more.
+    pub(crate) fn holder(&self) -> Holder {
+        match &self.caller {
+            Some(caller) => Holder::Tenant(caller.tenant().clone()),
+            None => Holder::Address(network_of(self.address)),
+        }
     }
 
     /// Whether it would be let in now: keys are revoked, and tenants change their mind.
@@ -84,9 +95,24 @@ impl Admitted {
         kakunin.may_read_revocations(issuer, known.map_or(Reader::Anybody, |c| Reader::Of(c.tenant())))
     }
 
-    /// Says who may keep the answer: with `age` anybody, or nobody.
-    pub(crate) fn publish(&self, response: Response, age: HeaderValue) -> Response {
-        if self.private { response } else { publish(response, age) }
+    /// Gives what was read of this CA, if it may still be read: whoever asked before the switch may have waited until
+    /// after it. Says who may keep the answer: with `age` anybody, or nobody.
+    pub(crate) fn publish(
+        &self,
+        app: &App,
+        issuer: &IssuerId,
+        response: Response,
+        age: HeaderValue,
+    ) -> Result<Response, ApiError> {
+        if app.kakunin.may_read_revocations(issuer, Reader::Anybody) {
+            return Ok(publish(response, age));
+        }
+        if self.still(&app.kakunin, issuer) { Ok(response) } else { Err(key_missing()) }
+    }
+
+    /// The same for what each may read a part of.
+    pub(crate) fn publish_some(&self, response: Response, age: HeaderValue) -> Response {
+        if self.caller.is_some() { response } else { publish(response, age) }
     }
 }
 

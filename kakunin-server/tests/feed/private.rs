@@ -51,11 +51,10 @@ async fn what_is_private_is_read_with_a_key_of_its_tenant_alone() {
     let (reader, other) = (world.admin.with_key(&reader), world.admin.with_key(&other));
     assert_eq!(switch(&reader, "acme", "private").await.status, 403);
     assert_eq!(switch(&other, "acme", "private").await.status, 404);
-    assert_eq!(
-        switch(&world.admin, "acme", "private").await.status,
-        404,
-        "an administrator is no other tenant's"
-    );
+    for state in ["private", "public"] {
+        assert_eq!(switch(&world.admin, "acme", state).await.status, 200, "who makes tenants may say so");
+    }
+    assert_eq!(switch(&world.admin, "nobody", "private").await.status, 404);
     assert_eq!(switch(&operator, "acme", "private").await.data()["revocations"], "private");
     assert_eq!(reader.get("/api/v1/tenants/acme").await.unwrap().data()["revocations"], "private");
     revoke(&operator, &agent).await;
@@ -139,6 +138,9 @@ async fn streams_end_for_those_who_may_not_read_on() {
     let world = world().await;
     let (own, operator, agent) = acme(&world).await;
     let (reader, id) = key(&world, "acme", "reader").await;
+    let other = key(&world, "other", "operator").await.0;
+    let foreign = world.kakunin.rotate_issuing(Some(&"other".parse().unwrap())).await.unwrap().id();
+    assert_eq!(switch(&world.admin.with_key(&other), "other", "private").await.status, 200);
     let (keyed, keyed_feed) = relying(&world, Some(&reader)).await;
     let (anonymous, _following) = relying(&world, None).await;
     until(&keyed, &agent, None).await;
@@ -153,7 +155,8 @@ async fn streams_end_for_those_who_may_not_read_on() {
     revoke(&operator, &agent).await;
     until(&keyed, &agent, Some("agent_revoked")).await;
     while known.event().await.unwrap().0 < 1 {}
-    assert!(keyed_feed.issuers().contains(&own));
+    let followed = keyed_feed.issuers();
+    assert!(followed.contains(&own) && !followed.contains(&foreign), "another tenant's is left alone");
     // Who does not learn of it any more believes nothing after a while, and never that it is good again.
     let refusal = anonymous.check(&agent.chain, "read:mail", SystemClock.now().plus(30_000)).unwrap_err();
     assert_eq!(refusal.code(), "verify_unavailable");
@@ -200,9 +203,13 @@ async fn private_crls_are_synced_with_a_key() {
     assert_eq!(crls(), 2);
     sync(&world.url, Some(at("key"))).await.unwrap();
     assert_eq!(crls(), 3);
-    // One that is there is not lost because the key was forgotten.
+    // One that is there is not lost because the key was forgotten; others go on.
+    let shared = certified(&world.admin, "shared").await;
+    revoke(&world.admin, &shared).await;
+    let before = std::fs::read_to_string(at("crls.pem")).unwrap();
     assert!(sync(&world.url, None).await.unwrap_err().contains("has no CRL of"));
     assert_eq!(crls(), 3);
+    assert_ne!(std::fs::read_to_string(at("crls.pem")).unwrap(), before, "the shared CA's is a new one");
     let plain = sync("http://ca.example", Some(at("key"))).await.unwrap_err();
     assert!(plain.contains("https"), "{plain}");
     let none = sync(&world.url, Some(at("none"))).await.unwrap_err();

@@ -1,12 +1,12 @@
 //! Learns which issuing CAs a deployment has. Nobody is believed for it: a CA is trusted by its anchor, and its feed
 //! by the feed key. One that is not named is not followed, and what it issued is refused.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use kakunin_core::id::IssuerId;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::client::Crew;
 use super::transport::FetchError;
@@ -15,11 +15,15 @@ use super::transport::FetchError;
 pub const LOOK: Duration = Duration::from_secs(10);
 /// The most that are followed: each is a connection.
 const MOST: usize = 64;
+/// How long one that keeps its revocations to another tenant is left alone.
+const FOREIGN: Duration = Duration::from_secs(60);
 
 /// Follows whatever the deployment names.
 pub(super) struct Discover {
     crew: Crew,
     known: HashSet<IssuerId>,
+    /// Those that the key does not open, and when that was seen.
+    foreign: HashMap<IssuerId, Instant>,
     tasks: JoinSet<()>,
 }
 
@@ -53,7 +57,7 @@ enum Unknown {
 
 impl Discover {
     pub(super) fn new(crew: Crew, followed: Vec<IssuerId>) -> Self {
-        Self { crew, known: followed.into_iter().collect(), tasks: JoinSet::new() }
+        Self { crew, known: followed.into_iter().collect(), foreign: HashMap::new(), tasks: JoinSet::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -68,23 +72,43 @@ impl Discover {
     async fn look(&mut self) -> Result<(), Unknown> {
         let octets = self.crew.transport.get("/api/v1/ca").await?;
         let answer: Answer = serde_json::from_slice(&octets).map_err(|_| Unknown::Malformed)?;
-        for issuer in named(answer.data, self.crew.transport.has_key()) {
+        for (issuer, private) in named(answer.data) {
+            if self.known.contains(&issuer) || (private && !self.opens(&issuer).await?) {
+                continue;
+            }
             if self.known.len() >= MOST {
                 tracing::error!(code = "feed_authorities", %issuer, "not followed: there are too many issuing CAs");
-            } else if self.known.insert(issuer)
-                && let Ok(follow) = self.crew.follow(issuer)
-            {
+            } else if let Ok(follow) = self.crew.follow(issuer) {
                 tracing::info!(%issuer, "following an issuing CA");
+                self.known.insert(issuer);
                 self.tasks.spawn(follow.run());
             }
         }
         Ok(())
     }
+
+    /// Whether there is a key, and it opens what this CA keeps to its tenant.
+    async fn opens(&mut self, issuer: &IssuerId) -> Result<bool, FetchError> {
+        let lately = self.foreign.get(issuer).is_some_and(|seen| seen.elapsed() < FOREIGN);
+        if lately || !self.crew.transport.has_key() {
+            return Ok(false);
+        }
+        match self.crew.transport.get(&format!("/api/v1/feed/{issuer}?limit=1")).await {
+            Ok(_) => Ok(true),
+            Err(FetchError::Refused { status: 401 | 403 | 404, .. }) => {
+                self.foreign.insert(*issuer, Instant::now());
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
-/// Issuing CAs whose feed can be read, with a key or without.
-fn named(all: Authorities, key: bool) -> impl Iterator<Item = IssuerId> {
-    let readable = move |ca: &Authority| key || ca.revocations.as_deref() != Some("private");
-    let issuing = all.authorities.into_iter().filter(|ca| ca.role == "issuing").filter(readable);
-    issuing.filter_map(|ca| IssuerId::try_from(ca.key_id).ok())
+/// Issuing CAs, and whether each keeps its revocations to a tenant.
+fn named(all: Authorities) -> impl Iterator<Item = (IssuerId, bool)> {
+    let issuing = all.authorities.into_iter().filter(|ca| ca.role == "issuing");
+    issuing.filter_map(|ca| {
+        let private = ca.revocations.as_deref() == Some("private");
+        Some((IssuerId::try_from(ca.key_id).ok()?, private))
+    })
 }

@@ -38,16 +38,18 @@ impl Kakunin {
         for ca in self.inner.cas.all() {
             let issuer = ca.issuer.id();
             if self.may_read_revocations(&issuer, reader) {
-                crls.push(self.published_crl(&issuer, None).await?);
+                crls.push((issuer, self.published_crl(&issuer, None).await?));
             }
         }
         for root in self.inner.cas.roots() {
             match self.inner.root_crl(&root.issuer.id()).await {
                 Err(Error::NotFound(_)) => {}
-                crl => crls.push(crl?),
+                crl => crls.push((root.issuer.id(), crl?)),
             }
         }
-        Ok(crls)
+        // Making them takes time, in which a tenant may have closed its own.
+        crls.retain(|(issuer, _)| self.may_read_revocations(issuer, reader));
+        Ok(crls.into_iter().map(|(_, crl)| crl).collect())
     }
 
     /// Takes the CRL of a root that is kept elsewhere, DER: it is served from then on. Says whose it is.

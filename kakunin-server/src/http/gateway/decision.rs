@@ -37,7 +37,10 @@ impl Gateway {
             return known.1;
         }
         // Without it, agents of the new authority are refused, and others are not.
-        let Ok(fresh) = verifier(kakunin, now) else { return known.1 };
+        let fresh = verifier(kakunin, now).unwrap_or_else(|error| {
+            tracing::error!(%error, "the new authority is not known to the gateway check; restart the server");
+            (kakunin.authorities_made(), known.1)
+        });
         self.verifier.write().unwrap_or_else(PoisonError::into_inner).clone_from(&fresh);
         fresh.1
     }
@@ -50,7 +53,7 @@ fn verifier(kakunin: &Kakunin, now: UnixTime) -> Result<(u32, Verifier), SetupEr
     for root in kakunin.roots() {
         builder = builder.anchor(TrustAnchor::new(root.as_der(), place.trust_domain.clone())?);
     }
-    for ca in kakunin.authorities() {
+    for ca in kakunin.authorities().iter().filter(|ca| now <= ca.issuer.not_after()) {
         builder = builder.issuer(ca.issuer.as_der());
     }
     Ok((made, builder.build(now)?))
