@@ -29,7 +29,8 @@ pub enum Role {
     Reporter,
     /// Registers, certifies, revokes.
     Operator,
-    /// Makes tenants, and keys for them, of all tenants; of what tenants hold it reaches its own alone.
+    /// Makes tenants, and keys for them, and says who may read what each revoked; of what tenants hold it reaches its
+    /// own alone.
     Admin,
 }
 
