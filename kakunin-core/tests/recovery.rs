@@ -219,6 +219,23 @@ fn a_projection_that_falls_behind_is_brought_level() {
     );
 }
 
+#[test]
+fn the_system_log_is_not_gone_on_with_before_its_state_is_level() {
+    let (mut parts, _) = parts();
+    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicU8::new(UP)));
+    parts.state = late.clone();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    let tenants = ["a", "b"].map(|name| name.parse::<TenantId>().unwrap());
+    late.1.store(DOWN, Ordering::Relaxed);
+    block_on(kakunin.create_tenant(&tenants[0])).unwrap();
+    assert!(block_on(kakunin.create_tenant(&tenants[1])).is_err(), "the state cannot be brought level");
+    late.1.store(UP, Ordering::Relaxed);
+    block_on(kakunin.create_tenant(&tenants[1])).unwrap();
+    drop(kakunin);
+    let reopened = block_on(Kakunin::open(config(), parts)).unwrap();
+    assert_eq!(block_on(reopened.tenants()), tenants, "what was acknowledged is there");
+}
+
 /// A caller that goes away between append and projection, as when its connection breaks.
 #[test]
 fn a_call_that_is_dropped_after_its_append_leaves_nothing_behind_the_log() {
