@@ -87,8 +87,8 @@ async fn main() {
         let at = |percent: usize| millis(samples[(samples.len() - 1) * percent / 100]);
         println!("  {name:<60} {:>10} {:>10} {:>10}", at(50), at(99), at(100));
     }
-    let sizes = others.iter().filter(|f| f.status(&issuer).unwrap().errors > 0).count();
-    println!("  followers that were cut meanwhile: {sizes}");
+    let cut = others.iter().filter(|f| f.status(&issuer).unwrap().errors > 0).count();
+    println!("  followers that were cut meanwhile: {cut}");
     drop((others, ours));
     stop.send(true).unwrap();
     serving.await.unwrap().unwrap();

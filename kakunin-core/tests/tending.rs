@@ -222,3 +222,25 @@ fn a_key_that_may_have_been_made_is_looked_for_until_the_provider_answers() {
     assert_eq!(block_on(w.keys.keys.list()).unwrap().len(), before, "swept");
     block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap();
 }
+
+#[test]
+fn whoever_revokes_one_does_not_wait_for_the_keys_of_all_others() {
+    let w = world();
+    let agents: Vec<_> = (0..41).map(|_| w.agent()).collect();
+    let (last, others) = agents.split_last().unwrap();
+    let revoke = |serial| block_on(w.kakunin.revoke(&w.acme, serial, Cause::KeyCompromise)).unwrap();
+    *w.keys.all.lock().unwrap() = true;
+    for (_, serial, _) in others {
+        revoke(serial);
+    }
+    *w.keys.all.lock().unwrap() = false;
+    w.clock.set(NOW.plus(DAY));
+    *w.keys.calls.lock().unwrap() = 0;
+    revoke(&last.1);
+    let calls = *w.keys.calls.lock().unwrap();
+    assert!((1..=2 * 16).contains(&calls), "each key is disabled and retired: {calls}");
+    assert_eq!(block_on(w.kakunin.tend()).unwrap(), Tended::default(), "all others are told in their turn");
+    let signs =
+        |key| block_on(w.parts.keys.open(key)).is_ok_and(|signer| block_on(signer.sign(b"m")).is_ok());
+    assert!(!agents.iter().any(|(_, _, key)| signs(key)));
+}

@@ -60,13 +60,15 @@ impl Kakunin {
                 None => Some(cas.current()),
             };
             let current = now.is_some_and(|now| now.issuer.id() == ca.issuer.id());
-            let private = ca.tenant.as_ref().is_some_and(|tenant| cas.is_private(tenant));
             Authority {
                 issuer: ca.issuer.clone(),
                 root: ca.root.clone(),
                 tenant: ca.tenant.clone(),
                 current,
-                visibility: if private { Visibility::Private } else { Visibility::Public },
+                visibility: ca
+                    .tenant
+                    .as_ref()
+                    .map_or_else(Visibility::default, |tenant| cas.visibility(tenant)),
             }
         };
         cas.all().into_iter().map(authority).collect()

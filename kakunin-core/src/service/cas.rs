@@ -13,6 +13,7 @@ use super::feed::Feed;
 use super::ledger::Ledger;
 use super::system::{self, CaRow};
 use crate::error::StoreError;
+use crate::feed::Visibility;
 use crate::id::{IssuerId, TenantId};
 use crate::key::{KeyRef, Signer};
 use crate::log::record::CaRole;
@@ -150,7 +151,13 @@ impl Cas {
     }
 
     pub(super) fn is_private(&self, tenant: &TenantId) -> bool {
-        self.read(|known| known.private.contains(tenant))
+        self.visibility(tenant) == Visibility::Private
+    }
+
+    /// Who may read what this tenant's own CAs revoked.
+    pub(super) fn visibility(&self, tenant: &TenantId) -> Visibility {
+        let private = self.read(|known| known.private.contains(tenant));
+        if private { Visibility::Private } else { Visibility::Public }
     }
 
     pub(super) fn set_private(&self, tenant: &TenantId, private: bool) {

@@ -16,7 +16,7 @@ use crate::agent::{AgentError, AgentState, Document};
 use crate::event::ShortName;
 use crate::id::{AgentId, HaltId, Serial, TenantId, uuid_v7};
 use crate::issue::{self, Certificate, Issued, Prepared, Profile};
-use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
+use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, SignError, Signature, Spki};
 use crate::log::record::{Control, KeyBinding, Renewal};
 use crate::revoke::Cause;
 use crate::x509::csr::{CsrError, Proven};
@@ -74,7 +74,6 @@ pub(super) struct Order {
 }
 
 /// The key of a certificate in the making.
-#[derive(Clone)]
 enum Key {
     /// Made by the provider, ordered when the agent stood so.
     Made(KeyRef, Stood),
@@ -93,7 +92,6 @@ impl Key {
 }
 
 /// A certificate in the making.
-#[derive(Clone)]
 struct Making {
     order: Arc<Order>,
     ca: Arc<Ca>,
@@ -147,7 +145,7 @@ impl Making {
         let facts = *prepared.facts();
         let constraints = entry.row.agent.spec.constraints.clone();
         // Before anything is recorded: a decision that refuses leaves nothing behind.
-        let begun = sign_at_once(prepared, &ca)?;
+        let signature = sign_at_once(&prepared, &ca)?;
         inner.bound.claim(spki.key_id(), agent)?;
         if let Some(id) = order.join {
             draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
@@ -155,13 +153,12 @@ impl Making {
         draft.push(agent, None, Control::KeyBound { key, key_id: spki.key_id(), binding })?;
         draft.push(agent, Some(serial), Control::CertificatePlanned { facts, profile })?;
         let planned = Planned { stood, constraints, renewal };
-        match begun {
-            Ok(certificate) => {
-                planned.conclude(&order, draft, &certificate)?;
-                Ok(Begun::Issued(certificate))
-            }
-            Err(prepared) => Ok(Begun::Planned(Box::new((planned, prepared)))),
-        }
+        let Some(signature) = signature else {
+            return Ok(Begun::Planned(Box::new((planned, prepared))));
+        };
+        let certificate = prepared.assemble_unchecked(&signature);
+        planned.conclude(&order, draft, &certificate)?;
+        Ok(Begun::Issued(certificate))
     }
 }
 
@@ -180,18 +177,17 @@ impl Planned {
     }
 }
 
-/// The certificate, if its signature is made in microseconds in this process; RSA takes long enough for others to
-/// wait, and services take longer.
-fn sign_at_once(prepared: Prepared, ca: &Ca) -> Result<Result<Certificate, Prepared>, Error> {
+/// The CA's signature, if it is made in microseconds in this process; RSA takes long enough for others to wait, and
+/// services take longer.
+fn sign_at_once(prepared: &Prepared, ca: &Ca) -> Result<Option<Signature>, SignError> {
     if ca.issuer.algorithm() != KeyAlgorithm::P256 || !ca.signer.is_in_process() {
-        return Ok(Err(prepared));
+        return Ok(None);
     }
     let mut context = Context::from_waker(Waker::noop());
-    let signature = ca.signer.sign(prepared.to_be_signed()).as_mut().poll(&mut context);
-    match signature {
-        Poll::Ready(signature) => Ok(Ok(prepared.assemble_unchecked(&signature?))),
+    match ca.signer.sign(prepared.to_be_signed()).as_mut().poll(&mut context) {
+        Poll::Ready(signature) => signature.map(Some),
         // It waits for something all the same: then nobody waits with it.
-        Poll::Pending => Ok(Err(prepared)),
+        Poll::Pending => Ok(None),
     }
 }
 
@@ -273,8 +269,8 @@ impl Inner {
         let ca = self.cas.of(&order.tenant.id)?;
         let held = key.held();
         let making = Making { order: order.clone(), ca: ca.clone(), serial, key, spki: spki.clone() };
-        let (to_plan, by) = (making.clone(), order.by.clone());
-        let begun = self.decide(&order.tenant, by, move |draft| to_plan.begin(draft)).await?;
+        let begin = move |draft: &mut Draft<'_>| making.begin(draft);
+        let begun = self.decide(&order.tenant, order.by.clone(), begin).await?;
         let (planned, prepared) = match begun {
             Begun::Issued(certificate) => return Ok(Certificate { key: held, ..certificate }),
             Begun::Planned(planned) => *planned,

@@ -66,7 +66,7 @@ impl Kakunin {
 impl Inner {
     /// Tells the key provider at once, unless it is far, somebody is at it, or it failed a moment ago: then
     /// [`Kakunin::tend`] does it. Nobody who takes an identity away waits for a provider that is down, nor for
-    /// what others have to tell it.
+    /// more than a few keys of others.
     pub(super) async fn run_key_tasks(&self, tenant: &Tenant) {
         if !self.parts.keys.is_near() || !tenant.has_tasks.load(Ordering::Acquire) {
             return;

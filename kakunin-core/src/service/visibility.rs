@@ -39,8 +39,7 @@ impl Kakunin {
         if !self.inner.tenants.read().await.contains_key(tenant) {
             return Err(Error::NotFound("tenant"));
         }
-        let private = self.inner.cas.is_private(tenant);
-        Ok(if private { Visibility::Private } else { Visibility::Public })
+        Ok(self.inner.cas.visibility(tenant))
     }
 
     /// Says who may read what a tenant's own issuing CAs revoked, those to come included. What a shared CA issued

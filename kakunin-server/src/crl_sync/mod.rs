@@ -115,9 +115,7 @@ async fn look(
             *told = false;
         }
         missing = replaced.missing;
-        if missing.is_none() {
-            source.accepted(answer);
-        }
+        source.accepted(answer);
     }
     if !*told {
         if let Some(command) = &options.exec {
@@ -125,5 +123,12 @@ async fn look(
         }
         *told = true;
     }
-    missing.map_or(Ok(()), |missing| Err(missing.into()))
+    match missing {
+        Some(missing) if options.once => Err(missing.into()),
+        Some(missing) => {
+            tracing::error!(error = %missing, "a CRL is not brought up to date");
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }

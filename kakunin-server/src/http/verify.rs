@@ -26,6 +26,7 @@ use super::html;
 use super::json::Data;
 use super::orders::{HaltReceipt, receipt};
 use super::peer::client_address;
+use super::viewer::publish;
 
 /// Answers that are kept rendered.
 const CARDS: usize = 16_384;
@@ -33,7 +34,6 @@ const CARDS: usize = 16_384;
 pub const MAX_AGE: u64 = 5 * SECOND;
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=5");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const VARY: HeaderValue = HeaderValue::from_static("accept");
 
 /// A certificate, and whether it stands.
@@ -145,11 +145,8 @@ pub(crate) async fn verify(
         response.headers_mut().insert(header::CONTENT_TYPE, JSON);
         response
     };
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
-    headers.insert(header::VARY, VARY);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY_ORIGIN);
-    Ok(response)
+    response.headers_mut().insert(header::VARY, VARY);
+    Ok(publish(response, CACHE_CONTROL))
 }
 
 // A browser names text/html before anything else.
