@@ -246,14 +246,22 @@ impl Elsewhere {
         let keys = LocalKeys::ephemeral();
         let key = block_on(keys.generate(&PlannedKeyId::new([n; 16]), KeyAlgorithm::P256)).unwrap();
         let key = block_on(keys.open(&key)).unwrap();
-        let root = block_on(sign_root(&*key, &Serial::from_bytes([n; 16]).unwrap(), NOW)).unwrap();
+        let root = block_on(sign_root(&*key, &Serial::from_bytes([n; 16]).unwrap(), None, NOW)).unwrap();
         Self { root, key }
     }
 
     fn sign(&self, request: &[u8]) -> OfflineRoot {
         let request = Proven::read(request).unwrap();
         let serial = Serial::from_bytes([0x21; 16]).unwrap();
-        let issuing = block_on(sign_issuing(&self.root, &*self.key, &request.key, &serial, NOW)).unwrap();
+        let issuing = block_on(sign_issuing(
+            &self.root,
+            &*self.key,
+            &request.key,
+            &serial,
+            request.published.as_ref(),
+            NOW,
+        ))
+        .unwrap();
         OfflineRoot { root: self.root.as_der().to_vec(), issuing: issuing.as_der().to_vec() }
     }
 }

@@ -46,7 +46,13 @@ pub(crate) enum Command {
 #[derive(Subcommand)]
 pub(crate) enum Ca {
     /// Makes a root on a machine that is kept offline, and prints its certificate.
-    Init(Root),
+    Init {
+        #[command(flatten)]
+        root: Root,
+        /// Where the deployment below it publishes: the root then names its CRL there.
+        #[arg(long, value_name = "URL")]
+        public_url: Option<String>,
+    },
     /// Signs a request with that root, and prints the new certificate and the root's.
     SignIssuing {
         #[command(flatten)]

@@ -14,6 +14,7 @@ use kakunin_core::x509::ca::{CaError, Issuer, SignCaError, sign_issuing, sign_ro
 use kakunin_core::x509::crl::{self, Coverage, SignCrlError};
 use kakunin_core::x509::csr::{CsrError, Proven};
 use kakunin_core::x509::pem;
+use kakunin_core::x509::published::{Published, PublishedError};
 use kakunin_kms::local::{LocalKeys, Secret, SecretError};
 use kakunin_kms::url::{KeyUrl, KeyUrlError};
 
@@ -73,6 +74,9 @@ pub enum CaCommandError {
     /// The key cannot be used.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The public URL is none.
+    #[error(transparent)]
+    PublicUrl(#[from] PublishedError),
     /// The request is refused.
     #[error(transparent)]
     Csr(#[from] CsrError),
@@ -99,11 +103,13 @@ pub enum CaCommandError {
     Io(#[from] io::Error),
 }
 
-/// Makes a root: RSA-3072, 15 years. Gives its certificate, PEM.
+/// Makes a root: RSA-3072, 15 years. Gives its certificate, PEM. It names its CRL under the URL where the
+/// deployment below it publishes, if that is given.
 ///
 /// # Errors
 /// [`CaCommandError`]; if there is a root already, it stays.
-pub async fn init(options: &RootOptions) -> Result<String, CaCommandError> {
+pub async fn init(options: &RootOptions, public_url: Option<&str>) -> Result<String, CaCommandError> {
+    let published = public_url.map(Published::parse).transpose()?;
     let (certificate, key_ref) = (options.folder.join(ROOT_FILE), options.folder.join(KEY_FILE));
     if certificate.exists() || key_ref.exists() {
         return Err(CaCommandError::Exists(certificate));
@@ -122,14 +128,16 @@ pub async fn init(options: &RootOptions) -> Result<String, CaCommandError> {
     SystemEntropy.fill(&mut id)?;
     let reference = keys.generate(&PlannedKeyId::new(id), KeyAlgorithm::Rsa3072).await?;
     let signer = keys.open(&reference).await?;
-    let root = sign_root(&*signer, &Serial::generate(&SystemEntropy)?, SystemClock.now()).await?;
+    let serial = Serial::generate(&SystemEntropy)?;
+    let root = sign_root(&*signer, &serial, published.as_ref(), SystemClock.now()).await?;
     write(&key_ref, reference.as_str())?;
     let text = pem::encode(pem::CERTIFICATE, root.as_der());
     write(&certificate, text.trim_end())?;
     Ok(text)
 }
 
-/// Signs a request for an issuing CA. Gives its certificate and the root's, PEM.
+/// Signs a request for an issuing CA. Gives its certificate and the root's, PEM. Where the request says that the
+/// deployment publishes, the certificate names the root's CRL and certificate.
 ///
 /// # Errors
 /// [`CaCommandError`].
@@ -137,7 +145,8 @@ pub async fn sign(options: &RootOptions, request: &Path) -> Result<String, CaCom
     let request = Proven::read(&read(request)?)?;
     let (root, signer) = options.root().await?;
     let serial = Serial::generate(&SystemEntropy)?;
-    let issuing = sign_issuing(&root, &*signer, &request.key, &serial, SystemClock.now()).await?;
+    let published = request.published.as_ref();
+    let issuing = sign_issuing(&root, &*signer, &request.key, &serial, published, SystemClock.now()).await?;
     Ok([&issuing, &root].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der())).concat())
 }
 

@@ -55,7 +55,7 @@ async fn run(options: ServeOptions) -> Result<(), ServeError> {
 
 fn certificate_authority(command: Ca) -> ExitCode {
     let done = match command {
-        Ca::Init(root) => in_runtime(ca::init(&root.into())),
+        Ca::Init { root, public_url } => in_runtime(ca::init(&root.into(), public_url.as_deref())),
         Ca::SignIssuing { root, request } => in_runtime(ca::sign(&root.into(), &request)),
         Ca::Request(serve) => match serve.options() {
             Ok((options, _)) => in_runtime(ca::request(&options)),

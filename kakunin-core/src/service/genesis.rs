@@ -18,6 +18,7 @@ use crate::state::{Change, Kind};
 use crate::time::UnixTime;
 use crate::x509::ca::{Issuer, sign_issuing, sign_root};
 use crate::x509::pem;
+use crate::x509::published::Published;
 
 /// Row of the vault: what the keys of names are derived from, and under which ids the first keys are
 /// planned.
@@ -83,9 +84,12 @@ async fn authorities(
     }
     let root = make_key(&*parts.keys, seed, b"k\x01", config.ca_algorithms.0).await?;
     let serial = Serial::generate(&*parts.entropy)?;
-    let root_ca = sign_root(&*root.1, &serial, now).await?;
+    let published = Published::parse(&config.public_url).map_err(|e| Error::Deployment(e.to_string()))?;
+    let published = Some(&published);
+    let root_ca = sign_root(&*root.1, &serial, published, now).await?;
     let serial = Serial::generate(&*parts.entropy)?;
-    let issuer = sign_issuing(&root_ca, &*root.1, issuing.1.public_key(), &serial, now).await?;
+    let issuing_key = issuing.1.public_key();
+    let issuer = sign_issuing(&root_ca, &*root.1, issuing_key, &serial, published, now).await?;
     Ok([
         created(CaRole::Root, Some(&root.0), &root_ca, None),
         created(CaRole::Issuing, Some(&issuing.0), &issuer, None),
@@ -150,17 +154,5 @@ pub(super) async fn vault_seed(parts: &Parts, now: UnixTime) -> Result<[u8; 32],
 
 /// Host and port of the public URL, as origins of checkpoints begin with it.
 pub(super) fn host_of(url: &str) -> Result<String, Error> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-    let fits = !rest.is_empty()
-        && !url.ends_with('/')
-        && url.len() <= 256
-        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:/[]".contains(&b));
-    let host = rest.split('/').next().unwrap_or_default();
-    if fits && !host.is_empty() {
-        Ok(host.to_owned())
-    } else {
-        Err(Error::Deployment(format!(
-            "public URL `{url}` is not http(s)://host[:port][/path] without a slash at its end"
-        )))
-    }
+    Ok(Published::parse(url).map_err(|error| Error::Deployment(error.to_string()))?.host().to_owned())
 }

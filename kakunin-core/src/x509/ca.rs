@@ -10,7 +10,10 @@ use crate::x509::der::Writer;
 use crate::x509::lint::{self, LintError};
 use crate::x509::name::NameParts;
 use crate::x509::oid::{self, Arc};
-use crate::x509::tbs::{TbsCertificate, Unsigned, write_authority_key_id, write_extension};
+use crate::x509::published::Published;
+use crate::x509::tbs::{
+    TbsCertificate, Unsigned, write_authority_key_id, write_ca_issuers, write_crl_point, write_extension,
+};
 
 pub use crate::x509::tbs::AssembleError;
 
@@ -179,18 +182,25 @@ impl PreparedCa {
     }
 }
 
-/// Makes a self-signed root, named after its key.
+/// Makes a self-signed root, named after its key. What checks the CRL of every CA of a chain looks for its own too,
+/// where `published` says.
 ///
 /// # Errors
 /// [`SignCaError`].
-pub async fn sign_root(key: &dyn Signer, serial: &Serial, now: UnixTime) -> Result<Issuer, SignCaError> {
+pub async fn sign_root(
+    key: &dyn Signer,
+    serial: &Serial,
+    published: Option<&Published>,
+    now: UnixTime,
+) -> Result<Issuer, SignCaError> {
     let common_name = format!("kakunin root CA {}", mark(key.public_key()));
-    let prepared = prepare_root(&named(&common_name), key.public_key(), serial, now)?;
+    let prepared = prepare_root(&named(&common_name), key.public_key(), serial, published, now)?;
     let signature = key.sign(prepared.to_be_signed()).await?;
     Ok(prepared.assemble(&signature)?)
 }
 
-/// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4).
+/// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4). It names the
+/// root's CRL and certificate where `published` says.
 ///
 /// # Errors
 /// [`SignCaError`].
@@ -199,10 +209,11 @@ pub async fn sign_issuing(
     root_key: &dyn Signer,
     spki: &Spki,
     serial: &Serial,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<Issuer, SignCaError> {
     let common_name = format!("kakunin issuing CA {}", mark(spki));
-    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, now)?;
+    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, published, now)?;
     let signature = root_key.sign(prepared.to_be_signed()).await?;
     Ok(prepared.assemble(&signature)?)
 }
@@ -236,11 +247,13 @@ pub fn prepare_root(
     name: &NameParts<'_>,
     spki: &Spki,
     serial: &Serial,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
     let subject = name.to_der();
     let not_before = now.whole_secs();
-    prepare(&subject, &subject, spki, spki, serial, (not_before, not_before.plus(ROOT_VALIDITY)), 1)
+    let validity = (not_before, not_before.plus(ROOT_VALIDITY));
+    prepare((&subject, spki), (&subject, spki), serial, validity, 1, published)
 }
 
 /// Prepares an issuing CA below `root`, which issues to agents only (pathLenConstraint 0).
@@ -252,6 +265,7 @@ pub fn prepare_issuing(
     name: &NameParts<'_>,
     spki: &Spki,
     serial: &Serial,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
     let not_before = now.whole_secs();
@@ -259,17 +273,17 @@ pub fn prepare_issuing(
     if not_after > root.not_after {
         return Err(CaError::OutlivesIssuer);
     }
-    prepare(&root.name, &name.to_der(), root.key.spki(), spki, serial, (not_before, not_after), 0)
+    let validity = (not_before, not_after);
+    prepare((&root.name, root.key.spki()), (&name.to_der(), spki), serial, validity, 0, published)
 }
 
 fn prepare(
-    issuer: &[u8],
-    subject: &[u8],
-    signed_by: &Spki,
-    spki: &Spki,
+    (issuer, signed_by): (&[u8], &Spki),
+    (subject, spki): (&[u8], &Spki),
     serial: &Serial,
     (not_before, not_after): (UnixTime, UnixTime),
     path_len: u8,
+    published: Option<&Published>,
 ) -> Result<PreparedCa, CaError> {
     if [signed_by, spki].iter().any(|k| k.algorithm() == KeyAlgorithm::Ed25519) {
         return Err(CaError::Algorithm);
@@ -287,6 +301,13 @@ fn prepare(
     });
     if spki != signed_by {
         write_authority_key_id(&mut extensions, &signed_by.key_id());
+    }
+    if let Some(published) = published {
+        write_crl_point(&mut extensions, &published.full_crl(&signed_by.key_id()));
+        // A root needs no issuer to be looked for.
+        if spki != signed_by {
+            write_ca_issuers(&mut extensions, &published.certificate(&signed_by.key_id()));
+        }
     }
     let tbs = TbsCertificate {
         serial,
