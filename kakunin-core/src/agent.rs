@@ -2,6 +2,7 @@
 
 use crate::id::{AgentId, Environment, IdError, Serial, TenantId};
 use crate::scope::{ScopeError, ScopeSet};
+use crate::text::{self, TextError};
 use crate::time::UnixTime;
 use crate::x509::extensions::{ModelHash, ModelHashError};
 
@@ -13,9 +14,15 @@ pub const MAX_NOTE_CHARS: usize = 1_000;
 /// Most octets of a [`Document`].
 pub const MAX_DOCUMENT_LEN: usize = 4_096;
 
-/// A name as it stands in a certificate's subject: 1 to 64 characters, no control characters.
+/// What is on record, from before names had a profile too.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Stored(String);
+
+/// A name as it stands in a certificate's subject: 1 to 64 characters, as [`text::check_name`] allows. One that
+/// is read back from a record may be older than that rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Stored", into = "String")]
 pub struct Label(String);
 
 impl Label {
@@ -24,16 +31,36 @@ impl Label {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// This name, if it is one that may be given now.
+    ///
+    /// # Errors
+    /// [`AgentError::LabelText`] for one that is on record from before there was a profile.
+    pub fn checked(self) -> Result<Self, AgentError> {
+        self.0.parse()
+    }
 }
 
 impl core::str::FromStr for Label {
     type Err = AgentError;
 
     fn from_str(text: &str) -> Result<Self, AgentError> {
+        if !(1..=MAX_LABEL_CHARS).contains(&text.chars().count()) {
+            return Err(AgentError::Label);
+        }
+        text::check_name(text).map_err(AgentError::LabelText)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<Stored> for Label {
+    type Error = AgentError;
+
+    fn try_from(Stored(text): Stored) -> Result<Self, AgentError> {
         let fits = (1..=MAX_LABEL_CHARS).contains(&text.chars().count())
             && !text.chars().any(char::is_control)
             && text.trim() == text;
-        if fits { Ok(Self(text.to_owned())) } else { Err(AgentError::Label) }
+        if fits { Ok(Self(text)) } else { Err(AgentError::Label) }
     }
 }
 
@@ -51,10 +78,10 @@ impl From<Label> for String {
     }
 }
 
-/// What somebody says in their own words: 1 to 1,000 characters, no control characters but line breaks
-/// and tabs.
+/// What somebody says in their own words: 1 to 1,000 characters, as [`text::check_prose`] allows. One that is read
+/// back from a record may be older than that rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Stored", into = "String")]
 pub struct Note(String);
 
 impl Note {
@@ -69,6 +96,18 @@ impl TryFrom<String> for Note {
     type Error = AgentError;
 
     fn try_from(text: String) -> Result<Self, AgentError> {
+        if !(1..=MAX_NOTE_CHARS).contains(&text.chars().count()) {
+            return Err(AgentError::Note);
+        }
+        text::check_prose(&text).map_err(AgentError::NoteText)?;
+        Ok(Self(text))
+    }
+}
+
+impl TryFrom<Stored> for Note {
+    type Error = AgentError;
+
+    fn try_from(Stored(text): Stored) -> Result<Self, AgentError> {
         let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
         let fits = (1..=MAX_NOTE_CHARS).contains(&text.chars().count()) && text.chars().all(plain);
         if fits { Ok(Self(text)) } else { Err(AgentError::Note) }
@@ -194,9 +233,15 @@ pub enum AgentError {
     /// A name that does not fit into a subject.
     #[error("a name has 1 to 64 characters, no control characters, no space at its ends")]
     Label,
+    /// A name with a character that people would not see as what it is.
+    #[error("a name cannot be so: {0}")]
+    LabelText(TextError),
     /// A remark that is empty, too long, or not plain text.
     #[error("a note has 1 to 1000 characters, and no control characters but line breaks and tabs")]
     Note,
+    /// A remark with a character that hides text, or moves it.
+    #[error("a note cannot be so: {0}")]
+    NoteText(TextError),
     /// A document that is empty or too long.
     #[error("a document has 1 to 4096 bytes and no NUL")]
     Document,
@@ -227,8 +272,8 @@ impl AgentError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Label => "name_malformed",
-            Self::Note => "note_malformed",
+            Self::Label | Self::LabelText(_) => "name_malformed",
+            Self::Note | Self::NoteText(_) => "note_malformed",
             Self::Document => "document_malformed",
             Self::Attestation => "attestation_mismatch",
             Self::ModelHash(_) => "model_hash_malformed",
@@ -290,7 +335,8 @@ impl Agent {
     /// The agent that `spec` asks for.
     ///
     /// # Errors
-    /// [`AgentError::Scope`] for a wildcard verb, which a later tenant policy may allow.
+    /// [`AgentError::Scope`] for a wildcard verb, which a later tenant policy may allow;
+    /// [`AgentError::LabelText`] for a name that was deserialized, and may not be given now.
     pub fn register(
         id: AgentId,
         tenant: TenantId,
@@ -298,6 +344,14 @@ impl Agent {
         now: UnixTime,
     ) -> Result<Self, AgentError> {
         let spec = spec.checked()?;
+        let labels = [Some(&spec.name), spec.fleet.as_ref(), spec.organization.as_ref()];
+        let others = [spec.model.as_ref(), spec.version.as_ref()];
+        for label in labels.into_iter().chain(others).flatten() {
+            text::check_name(label.as_str()).map_err(AgentError::LabelText)?;
+        }
+        if let Some(description) = &spec.description {
+            text::check_prose(description.as_str()).map_err(AgentError::NoteText)?;
+        }
         Ok(Self {
             id,
             tenant,

@@ -16,6 +16,7 @@ pub mod log;
 pub mod revoke;
 pub mod risk;
 pub mod scope;
+pub mod text;
 pub mod time;
 pub mod x509;
 

@@ -167,6 +167,9 @@ pub struct Event {
     /// On whose behalf the agent acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<ShortName>,
+    /// The word of another vocabulary that it was reported with, such as `transaction_initiated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<ShortName>,
     /// Anything else, at most [`MAX_DETAILS_LEN`] octets of JSON text; committed to, never read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Details>,
@@ -195,6 +198,7 @@ impl Event {
             occurred_at: None,
             correlation: None,
             subject: None,
+            word: None,
             details: None,
         }
     }
@@ -221,7 +225,7 @@ impl Event {
             EventError::Malformed {
                 line: e.line(),
                 column: e.column(),
-                why: why.map(|c| if c.is_control() { '?' } else { c }).collect(),
+                why: why.map(|c| if crate::text::hidden(c).is_some() { '?' } else { c }).collect(),
             }
         })
     }

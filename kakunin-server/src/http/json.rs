@@ -8,6 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kakunin_core::text::hidden;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -61,7 +62,7 @@ pub(crate) fn unreadable(rejection: &BytesRejection) -> ApiError {
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map(|Object(value)| value).map_err(|error| {
         let text: String =
-            error.to_string().chars().take(300).map(|c| if c.is_control() { '?' } else { c }).collect();
+            error.to_string().chars().take(300).map(|c| if hidden(c).is_some() { '?' } else { c }).collect();
         match error.classify() {
             serde_json::error::Category::Data => {
                 ApiError::unprocessable("body_invalid", format!("the body is not of this shape: {text}"))
