@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+use crate::agent::Note;
 use crate::error::StoreError;
 use crate::id::{AgentId, HaltId, IssuerId, Serial};
 use crate::time::UnixTime;
@@ -90,6 +91,16 @@ pub enum Cause {
     Abandoned,
     /// The identity is suspended, and may be released.
     Hold,
+    /// Whoever ordered it gave no reason.
+    Unspecified,
+    /// The issuer's key leaked.
+    CaCompromise,
+    /// The agent is another organization's now.
+    AffiliationChanged,
+    /// The agent is not needed any more.
+    CessationOfOperation,
+    /// It may not do any more what the certificate says.
+    PrivilegeWithdrawn,
 }
 
 impl Cause {
@@ -97,15 +108,32 @@ impl Cause {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            Self::RiskThresholdExceeded | Self::KillSwitchActivated | Self::RegulatoryOrder => {
-                Reason::PrivilegeWithdrawn
+            Self::RiskThresholdExceeded
+            | Self::KillSwitchActivated
+            | Self::RegulatoryOrder
+            | Self::PrivilegeWithdrawn => Reason::PrivilegeWithdrawn,
+            Self::OperatorInitiated | Self::Retired | Self::Abandoned | Self::CessationOfOperation => {
+                Reason::CessationOfOperation
             }
-            Self::OperatorInitiated | Self::Retired | Self::Abandoned => Reason::CessationOfOperation,
+            Self::Unspecified => Reason::Unspecified,
+            Self::CaCompromise => Reason::CaCompromise,
+            Self::AffiliationChanged => Reason::AffiliationChanged,
             Self::KeyCompromise => Reason::KeyCompromise,
             Self::Superseded => Reason::Superseded,
             Self::Hold => Reason::CertificateHold,
         }
     }
+}
+
+/// What whoever ordered it had to say, beside the cause: kept as it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Said {
+    /// The word or number that named the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Note>,
+    /// A sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
 }
 
 /// One identity that is no longer accepted.

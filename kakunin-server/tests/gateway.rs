@@ -77,7 +77,10 @@ async fn nobody_is_let_in_who_asks_after_a_revocation_was_answered() {
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         let (path, body) = match order {
             "halt" => (format!("/api/v1/agents/{}/halt", agent.id), json!({})),
-            _ => (format!("/api/v1/certificates/{}/{order}", agent.serial), json!({ "reason": "x" })),
+            _ => (
+                format!("/api/v1/certificates/{}/{order}", agent.serial),
+                json!({ "reason": "operator_initiated" }),
+            ),
         };
         assert_eq!(w.admin.post(&path, &body).await.unwrap().status, 200);
         gone.store(true, Ordering::SeqCst);

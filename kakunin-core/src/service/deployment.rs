@@ -25,7 +25,7 @@ use crate::log::cosignature::CosignerKey;
 use crate::log::note::VerifierKey;
 use crate::log::record::Control;
 use crate::log::sink::{AuditSink, LogId};
-use crate::revoke::{LiveRevocations, RevocationStore};
+use crate::revoke::{LiveRevocations, RevocationStore, Said};
 use crate::risk::{Prior, RiskModel, Thresholds, Weighted};
 use crate::state::{Kind, StateStore};
 use crate::store::Store;
@@ -133,7 +133,7 @@ impl Kakunin {
         for ca in inner.cas.all() {
             inner.load_revocations(&ca).await?;
         }
-        Ok(Self { inner: Arc::new(inner), by: None })
+        Ok(Self { inner: Arc::new(inner), by: None, said: Said::default() })
     }
 
     /// What the deployment that these parts hold was made as, if they hold one: trust domain, public URL
@@ -179,7 +179,13 @@ impl Kakunin {
     /// The same deployment, whose records from here on say that `who` asked for them.
     #[must_use]
     pub fn acting_as(&self, who: ShortName) -> Self {
-        Self { inner: self.inner.clone(), by: Some(who) }
+        Self { by: Some(who), ..self.clone() }
+    }
+
+    /// The same deployment; what is revoked, held, halted or retired through it carries these words on record.
+    #[must_use]
+    pub fn saying(&self, said: Said) -> Self {
+        Self { said, ..self.clone() }
     }
 
     /// Where the bands of the risk score begin.

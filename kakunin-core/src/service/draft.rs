@@ -12,7 +12,7 @@ use crate::event::{Attribution, Event, ShortName, TokenKey};
 use crate::id::{AgentId, Serial};
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
-use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::revoke::{Cause, Revocation, RevocationChange, Said};
 use crate::risk::{Assessment, Band, Score};
 use crate::state::Change;
 use crate::time::UnixTime;
@@ -152,8 +152,18 @@ impl<'p> Draft<'p> {
         revocation: Revocation,
         evidence: Option<Evidence>,
     ) -> Result<(), StoreError> {
+        self.revoke_saying(revocation, evidence, Said::default())
+    }
+
+    /// As [`Draft::revoke`], with what whoever ordered it had to say.
+    pub(super) fn revoke_saying(
+        &mut self,
+        revocation: Revocation,
+        evidence: Option<Evidence>,
+        said: Said,
+    ) -> Result<(), StoreError> {
         self.revocations.push(RevocationChange::Revoked(revocation));
-        let control = Control::CertificateRevoked { revocation, evidence };
+        let control = Control::CertificateRevoked { revocation, evidence, said };
         self.push(revocation.agent, Some(revocation.serial), control)
     }
 
@@ -195,7 +205,7 @@ impl<'p> Draft<'p> {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
             if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
-                entry.record(time, act, &assessment);
+                entry.record((index, time), act, &assessment, &policy.thresholds);
             }
             observed.score = assessment.score;
             self.act_on(agent, serial, index, &assessment, &mut observed)?;

@@ -6,6 +6,7 @@
 //! | `authority.rs`, `cas.rs` | which CA issues for whom; rotation, offline roots |
 //! | `lifecycle.rs`, `signing.rs` | register, change, retire; sign |
 //! | `certify.rs`, `renewal.rs`, `bound.rs`, `usage.rs` | certify, renew; whose key is whose; what a certificate was used for |
+//! | `tally.rs` | what an agent's events amount to, for people who ask |
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
 //! | `granting.rs` | lets a workload use its key at the provider |
 //! | `observe.rs` | takes events in, scores them |
@@ -48,6 +49,7 @@ mod sequence;
 mod signing;
 mod status;
 mod system;
+mod tally;
 mod tenant;
 mod tending;
 mod usage;
@@ -70,6 +72,7 @@ pub use lifecycle::{CertificateEntry, Risk};
 pub use reading::{Page, Recorded};
 pub use signing::Signed;
 pub use status::CertificateStatus;
+pub use tally::{Adverse, DayTally, KindTally};
 pub use tending::Tended;
 pub use visibility::Reader;
 
@@ -77,7 +80,7 @@ use crate::event::ShortName;
 use crate::id::TenantId;
 use crate::issue::Place;
 use crate::key::Signer;
-use crate::revoke::LiveRevocations;
+use crate::revoke::{LiveRevocations, Said};
 use crate::risk::{Prior, Thresholds};
 use ledger::Ledger;
 use tenant::Tenant;
@@ -92,6 +95,7 @@ pub const MAX_EVENTS: usize = 1_000;
 pub struct Kakunin {
     inner: Arc<Inner>,
     by: Option<ShortName>,
+    said: Said,
 }
 
 #[derive(Debug)]

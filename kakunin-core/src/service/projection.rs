@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::Policy;
 use super::dedup::{Seen, Window};
 use super::inbox::Item;
+use super::tally::Tally;
 use super::usage::Usage;
 use crate::access::JoinTokenFacts;
 use crate::agent::{Agent, AgentState, Document};
@@ -18,8 +20,8 @@ use crate::key::{KeyRef, PlannedKeyId};
 use crate::log::leaf::Act;
 pub(super) use crate::log::record::KeyAction;
 use crate::log::record::{Body, Control, Record};
-use crate::revoke::{Cause, Halt, Revocation};
-use crate::risk::{Assessment, Band, History, Prior, RiskModel, Score};
+use crate::revoke::{Cause, Halt, Revocation, Said};
+use crate::risk::{Assessment, Band, History, RiskModel, Score, Thresholds};
 use crate::state::{Change, Kind};
 use crate::time::{DAY, UnixTime};
 
@@ -33,6 +35,8 @@ pub(super) struct AgentEntry {
     pub(super) evidence: [u32; 4],
     /// What its certificate was used for; in memory and snapshots, as the history.
     pub(super) usage: Arc<Usage>,
+    /// What its events amount to; in memory and snapshots, as the history.
+    pub(super) tally: Arc<Tally>,
     pub(super) seen: Seen,
 }
 
@@ -62,6 +66,9 @@ pub(super) struct CertificateState {
     pub(super) key_id: Option<IssuerId>,
     pub(super) constraints: Option<Document>,
     pub(super) standing: Standing,
+    /// What whoever revoked or held it had to say.
+    #[serde(default)]
+    pub(super) said: Said,
 }
 
 /// Whether a certificate is accepted, expiry apart.
@@ -107,6 +114,12 @@ impl AgentRow {
             .map_err(|_| StoreError::Corrupt("an agent's row does not decode".into()))
     }
 
+    fn said_of(&mut self, serial: &Serial, said: Said) {
+        if let Some(certificate) = self.certificates.iter_mut().find(|c| c.facts.serial == *serial) {
+            certificate.said = said;
+        }
+    }
+
     /// Whether an alert about this agent went out on the day of `now`.
     pub(super) fn alerted_today(&self, now: UnixTime) -> bool {
         self.alerted_on == Some(now.millis() / DAY)
@@ -134,6 +147,7 @@ impl AgentEntry {
             score: Score::default(),
             evidence: [0; 4],
             usage: Arc::default(),
+            tally: Arc::default(),
             seen: Seen::default(),
         }
     }
@@ -143,7 +157,15 @@ impl AgentEntry {
     }
 
     /// Takes an assessed event into the history.
-    pub(super) fn record(&mut self, at: UnixTime, act: &Act, assessment: &Assessment) {
+    pub(super) fn record(
+        &mut self,
+        place: (u64, UnixTime),
+        act: &Act,
+        assessment: &Assessment,
+        thresholds: &Thresholds,
+    ) {
+        let at = place.1;
+        Tally::note(&mut self.tally, place, act, assessment.score, thresholds);
         self.history.record(at, &act.facts, assessment);
         Usage::note(&mut self.usage, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
@@ -155,6 +177,7 @@ impl AgentEntry {
         self.usage = Arc::default();
         if reinstates {
             (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
+            self.tally = Arc::default();
         }
     }
 
@@ -216,11 +239,17 @@ impl AgentEntry {
 }
 
 /// Folds one record into the agent's risk history, as it was folded when it was decided.
-pub(super) fn fold(entry: &mut AgentEntry, record: &Record, model: &dyn RiskModel, prior: &Prior) {
+pub(super) fn fold(
+    entry: &mut AgentEntry,
+    index: u64,
+    record: &Record,
+    model: &dyn RiskModel,
+    policy: &Policy,
+) {
     match &record.body {
         Body::Event(act, _) if act.score.is_some() => {
-            let assessment = model.assess(&entry.history, prior, record.time, &act.facts);
-            entry.record(record.time, act, &assessment);
+            let assessment = model.assess(&entry.history, &policy.prior, record.time, &act.facts);
+            entry.record((index, record.time), act, &assessment, &policy.thresholds);
         }
         Body::Control(control) => {
             if let Control::CertificateIssued { reinstates, .. } = &**control {
@@ -282,6 +311,7 @@ fn apply_control(
                 key_id: plan.key_id,
                 constraints: constraints.clone(),
                 standing: Standing::Good,
+                said: Said::default(),
             });
             row.agent.state = AgentState::Active;
             row.agent.certificate = Some(facts.serial);
@@ -291,16 +321,18 @@ fn apply_control(
                 value: Some(certificate.as_bytes().to_vec()),
             });
         }
-        Control::CertificateRevoked { revocation, evidence } => {
+        Control::CertificateRevoked { revocation, evidence, said } => {
             revoke(row, index, revocation, changes)?;
+            row.said_of(&revocation.serial, said.clone());
             let told = row.halt.is_some_and(|halt| halt.serial == Some(revocation.serial));
             if !told && !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded) {
                 let item = Item::about(record, index).revoked(revocation.cause, evidence.clone());
                 changes.push(item.change()?);
             }
         }
-        Control::CertificateHeld(hold) => {
+        Control::CertificateHeld { hold, said } => {
             stand(row, index, &hold.serial, (Standing::Held(*hold), KeyAction::Disable), changes)?;
+            row.said_of(&hold.serial, said.clone());
             // An older certificate says nothing of the agent.
             if row.agent.certificate == Some(hold.serial) {
                 row.agent.state = AgentState::Suspended;
@@ -309,6 +341,7 @@ fn apply_control(
         Control::CertificateReleased { .. } => {
             if let Some(serial) = record.serial {
                 stand(row, index, &serial, (Standing::Good, KeyAction::Enable), changes)?;
+                row.said_of(&serial, Said::default());
             }
             if row.agent.certificate == record.serial {
                 row.agent.state = AgentState::Active;
@@ -362,6 +395,7 @@ fn revoke(
             key_id: None,
             constraints: None,
             standing,
+            said: Said::default(),
         });
     } else if row.agent.state != AgentState::Retired && row.agent.certificate == Some(revocation.serial) {
         // An older one, superseded by renewal, takes nothing away from its agent.

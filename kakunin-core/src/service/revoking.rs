@@ -9,7 +9,7 @@ use crate::agent::{AgentError, AgentState, Note};
 use crate::id::{AgentId, HaltId, Serial, TenantId};
 use crate::key::Signature;
 use crate::log::record::Control;
-use crate::revoke::{Cause, Halt, Revocation, RevocationChange};
+use crate::revoke::{Cause, Halt, Revocation, RevocationChange, Said};
 
 impl Kakunin {
     /// Revokes a certificate. The first cause stands: revoking it again gives the first revocation.
@@ -24,7 +24,7 @@ impl Kakunin {
     ) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let serial = *serial;
+        let (serial, said) = (*serial, self.said.clone());
         let revoked = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
@@ -32,7 +32,7 @@ impl Kakunin {
                     return Ok(first);
                 }
                 let revocation = revocation(&certificate.facts, cause, draft.time);
-                draft.revoke(revocation, None)?;
+                draft.revoke_saying(revocation, None, said)?;
                 Ok(revocation)
             })
             .await?;
@@ -56,7 +56,8 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let id = HaltId::generate(inner.now(), &*inner.parts.entropy)?;
-        let agent = *agent;
+        let (agent, reason) = (*agent, self.said.reason.clone());
+        let said = Said { reason, note: note.or_else(|| self.said.note.clone()) };
         let halted = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
@@ -69,10 +70,10 @@ impl Kakunin {
                 }
                 let standing = entry.standing_certificate(draft.time).map(|c| c.facts);
                 let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.time };
-                draft.push(agent, halt.serial, Control::AgentHalted { halt, note })?;
+                draft.push(agent, halt.serial, Control::AgentHalted { halt, said: said.clone() })?;
                 if let Some(facts) = standing {
                     let revocation = revocation(&facts, cause, draft.time);
-                    draft.revoke(revocation, None)?;
+                    draft.revoke_saying(revocation, None, said)?;
                 }
                 Ok(halt)
             })
@@ -121,7 +122,7 @@ impl Kakunin {
     pub async fn hold(&self, tenant: &TenantId, serial: &Serial) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let serial = *serial;
+        let (serial, said) = (*serial, self.said.clone());
         let held = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
@@ -134,7 +135,7 @@ impl Kakunin {
                 }
                 let hold = revocation(&certificate.facts, Cause::Hold, draft.time);
                 draft.revocations.push(RevocationChange::Revoked(hold));
-                draft.push(hold.agent, Some(serial), Control::CertificateHeld(hold))?;
+                draft.push(hold.agent, Some(serial), Control::CertificateHeld { hold, said })?;
                 Ok(hold)
             })
             .await?;

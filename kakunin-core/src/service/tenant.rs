@@ -34,6 +34,8 @@ const SNAPSHOT_KEY: &[u8] = b"index";
 
 /// What follows an agent's identifier in the key of what it used; its history has nothing there.
 const USAGE: &[u8] = b"u";
+/// And in the key of what its events amount to.
+const TALLY: &[u8] = b"t";
 
 /// One tenant of the deployment.
 #[derive(Debug)]
@@ -131,7 +133,8 @@ impl Sequencer {
             let mut value: Vec<u8> = scores.into_iter().flat_map(u32::to_be_bytes).collect();
             value.extend(entry.history.encode());
             changes.push(put(id.as_bytes(), value));
-            changes.push(projection::set(Kind::Risk, usage_key(id), &*entry.usage)?);
+            changes.push(projection::set(Kind::Risk, key_of(id, USAGE), &*entry.usage)?);
+            changes.push(projection::set(Kind::Risk, key_of(id, TALLY), &*entry.tally)?);
         }
         inner.parts.state.put(self.ledger.log(), &changes).await?;
         (self.snapshot_at, self.snapshot_time) = (self.ledger.size(), inner.now());
@@ -168,9 +171,13 @@ impl Sequencer {
                 folded = u64::from_be_bytes(value.as_slice().try_into().map_err(|_| corrupt())?);
                 continue;
             }
-            let (id, usage) = key.split_first_chunk::<16>().ok_or_else(corrupt)?;
+            let (id, part) = key.split_first_chunk::<16>().ok_or_else(corrupt)?;
             let Some(entry) = self.projection.agents.get_mut(&AgentId::from_bytes(*id)) else { continue };
-            if usage == USAGE {
+            if part == TALLY {
+                entry.tally = serde_json::from_slice(&value).map(Arc::new).map_err(|_| corrupt())?;
+                continue;
+            }
+            if part == USAGE {
                 entry.usage = serde_json::from_slice(&value).map(Arc::new).map_err(|_| corrupt())?;
                 continue;
             }
@@ -223,7 +230,7 @@ impl Sequencer {
         }
         if let Some(mut entry) = entry {
             if fold {
-                projection::fold(&mut entry, record, &*inner.parts.model, &inner.policy.prior);
+                projection::fold(&mut entry, index, record, &*inner.parts.model, &inner.policy);
             }
             self.projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
             self.projection.agents.insert(agent, entry);
@@ -274,8 +281,8 @@ async fn load_rows(inner: &Inner, log: &LogId) -> Result<Projection, Error> {
     Ok(projection)
 }
 
-fn usage_key(agent: &AgentId) -> Vec<u8> {
-    [agent.as_bytes().as_slice(), USAGE].concat()
+fn key_of(agent: &AgentId, part: &[u8]) -> Vec<u8> {
+    [agent.as_bytes().as_slice(), part].concat()
 }
 
 /// Every row of a kind.

@@ -23,9 +23,8 @@ type Standing = BTreeMap<Serial, Revocation>;
 /// How certificates changed by the tenant's log, which the issuer's revocation log has to repeat.
 pub(crate) fn decided(w: &World) -> Vec<RevocationChange> {
     let of = |record: &Record| match control(record)? {
-        Control::CertificateRevoked { revocation, .. } | Control::CertificateHeld(revocation) => {
-            Some(RevocationChange::Revoked(*revocation))
-        }
+        Control::CertificateRevoked { revocation, .. }
+        | Control::CertificateHeld { hold: revocation, .. } => Some(RevocationChange::Revoked(*revocation)),
         Control::CertificateReleased { issuer } => {
             Some(RevocationChange::Released { issuer: *issuer, serial: record.serial? })
         }
@@ -93,7 +92,7 @@ pub(crate) fn is_whole_or_absent(w: &World, dir: &Path, case: Case, one: &Subjec
         // A CA key in this process signs at once: then the plan is in the append of what is made of it.
         let decided = names.strip_prefix(&["key.bound", "certificate.planned"]).unwrap_or(&names);
         assert_eq!(decided, *append, "one append");
-        let Some(Control::CertificateRevoked { revocation, evidence }) = control(&records[at]) else {
+        let Some(Control::CertificateRevoked { revocation, evidence, .. }) = control(&records[at]) else {
             continue;
         };
         assert_eq!((revocation.cause, evidence.is_some()), (case.cause(), case == Case::Automatic));

@@ -18,6 +18,9 @@ use super::json::{Data, Json};
 use super::page::{self, ListBody, Meta, Pagination, Params};
 use super::schema::{LabelText, ModelHashText, NoteText};
 
+/// Of how many certificates of an agent, the newest first, it is said what they allow.
+const WITH_ACTIONS: usize = 64;
+
 /// Identifier of an agent in a path; what is not one is an agent that does not exist.
 pub(crate) fn agent_id(text: &str) -> Result<AgentId, ApiError> {
     text.parse().map_err(|_| ApiError::not_found("agent"))
@@ -128,8 +131,17 @@ pub(crate) async fn get(
     let agent = app.kakunin.agent(caller.tenant(), &id).await?;
     let certificates = app.kakunin.certificates(caller.tenant(), &id).await?;
     let now = app.now();
-    let certificates = certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
-    Ok(Data { data: AgentBody::new(&agent, Some(certificates), dialect) })
+    let mut listed: Vec<_> =
+        certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
+    // What each allows stands in it alone, and is read anew.
+    for (body, entry) in listed.iter_mut().zip(&certificates).rev().take(WITH_ACTIONS) {
+        body.permitted_actions = match app.kakunin.certificate(caller.tenant(), &entry.facts.serial).await {
+            Ok(der) => CertificateBody::actions(&der, &app.kakunin.place().arc),
+            // Planned, and given up before it was issued.
+            Err(_) => None,
+        };
+    }
+    Ok(Data { data: AgentBody::new(&agent, Some(listed), dialect) })
 }
 
 /// What is to change; members that are left out stay, `null` takes away what is optional.

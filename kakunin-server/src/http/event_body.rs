@@ -4,6 +4,7 @@ use kakunin_core::agent::AgentError;
 use kakunin_core::event::{Amount, Details, Event, EventKind, Name, Outcome, ShortName, StreamSeq};
 use kakunin_core::id::{AgentId, Serial};
 use kakunin_core::scope::Action;
+use kakunin_core::text::check_prose;
 use kakunin_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::Value;
@@ -53,6 +54,7 @@ pub(crate) struct EventBody {
     #[serde(alias = "sessionId", alias = "session")]
     #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
     session_id: Option<String>,
+    /// Correlation with other records, such as a trace id; a `chainId` is one.
     #[serde(alias = "chainId", alias = "chain_id")]
     #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
     correlation: Option<String>,
@@ -179,6 +181,7 @@ impl EventBody {
         event.kind = meaning.kind;
         event.out_of_scope = said || outside;
         event.auth_failure = self.auth_failure.unwrap_or(meaning.auth_failure);
+        event.word = short("action_type", self.action_type.clone())?;
         self.fill(&mut event)?;
         Ok((agent, event))
     }
@@ -238,11 +241,19 @@ pub(crate) fn is_word(text: &str) -> bool {
 
 fn name(what: &str, text: Option<String>) -> Result<Option<Name>, ApiError> {
     let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}"));
+    seen(what, text.as_deref())?;
     text.map(|text| Name::try_from(text).map_err(invalid)).transpose()
+}
+
+// What people read in lists: it may be long and odd, but not other than it looks.
+fn seen(what: &str, text: Option<&str>) -> Result<(), ApiError> {
+    let invalid = |error| ApiError::unprocessable("name_invalid", format!("`{what}`: {error}"));
+    text.map_or(Ok(()), check_prose).map_err(invalid)
 }
 
 fn short(what: &str, text: Option<String>) -> Result<Option<ShortName>, ApiError> {
     let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}"));
+    seen(what, text.as_deref())?;
     text.map(|text| ShortName::try_from(text).map_err(invalid)).transpose()
 }
 

@@ -3,8 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::event::{Attribution, Event};
+use kakunin_core::event::{Attribution, Event, Name, ShortName};
 use kakunin_core::id::AgentId;
+use kakunin_core::log::leaf::Act;
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::risk::{Family, Score, Thresholds};
 use kakunin_core::service::{EventStatus, Observed, Recorded};
@@ -179,7 +180,8 @@ pub(crate) struct EventQuery {
     /// Only those of this agent.
     #[param(format = "uuid")]
     agent_id: Option<String>,
-    /// Only those of this kind, such as `api_call`.
+    /// Only those of this kind, such as `api_call`, and those that were reported with this word, such as
+    /// `transaction_initiated`.
     #[param(pattern = "^[a-z][a-z0-9_]{0,39}$")]
     action_type: Option<String>,
     /// Only those after which the score was in this band.
@@ -209,7 +211,10 @@ pub(crate) struct RecordedEvent {
     agent_id: Option<String>,
     certificate_serial: Option<String>,
     action: String,
+    /// Its kind.
     action_type: String,
+    /// The `action_type` that it was reported with, if it was.
+    action_type_given: Option<String>,
     /// `ok`, `error` or `denied`.
     outcome: String,
     out_of_scope: bool,
@@ -217,6 +222,9 @@ pub(crate) struct RecordedEvent {
     /// `signed`, `possession` or `asserted`.
     attribution: String,
     tool: Option<String>,
+    /// A trace or chain that it belongs to.
+    correlation: Option<String>,
+    session_id: Option<String>,
     /// Whether it moved the score.
     scored: bool,
     /// The score after it; 0 if it was not scored.
@@ -256,9 +264,9 @@ pub(crate) async fn list(
     }
     let (band, thresholds) = (query.band.map(|band| text_of(&band)), app.kakunin.thresholds());
     let wanted = |record: &Record| match &record.body {
-        Body::Event(act, _) => {
+        Body::Event(act, event) => {
             agent.is_none_or(|a| record.agent == Some(a))
-                && kind.as_ref().is_none_or(|k| *k == text_of(&act.facts.kind))
+                && kind.as_ref().is_none_or(|k| is_called(k, act, event.as_deref()))
                 && band.as_ref().is_none_or(|b| act.score.is_some_and(|s| coarse_band(s, &thresholds) == *b))
         }
         Body::Control(_) => false,
@@ -268,20 +276,30 @@ pub(crate) async fn list(
     Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, page.next) }).into_response())
 }
 
+// Its kind, or the word that it was reported with, which is gone when its details are erased.
+fn is_called(word: &str, act: &Act, event: Option<&Event>) -> bool {
+    text_of(&act.facts.kind) == word
+        || event.and_then(|e| e.word.as_ref()).is_some_and(|w| w.as_str() == word)
+}
+
 fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
     let Body::Event(act, event) = &item.record.body else { return None };
     let details = event.as_ref().and_then(|e| e.details.as_ref());
+    let word = |of: fn(&Event) -> Option<&str>| event.as_deref().and_then(of).map(str::to_owned);
     Some(RecordedEvent {
         id: item.index.to_string(),
         agent_id: item.record.agent.map(|id| id.to_string()),
         certificate_serial: item.record.serial.map(|serial| serial.to_string()),
         action: act.action.as_str().to_owned(),
         action_type: text_of(&act.facts.kind),
+        action_type_given: word(|e| e.word.as_ref().map(ShortName::as_str)),
         outcome: text_of(&act.facts.outcome),
         out_of_scope: act.facts.out_of_scope,
         auth_failure: act.facts.auth_failure,
         attribution: text_of(&act.attribution),
         tool: act.tool.clone(),
+        correlation: act.correlation.clone(),
+        session_id: word(|e| e.session.as_ref().map(Name::as_str)),
         scored: act.score.is_some(),
         risk_score: act.score.map_or(0.0, number),
         risk_band: coarse_band(act.score.unwrap_or_default(), thresholds).to_owned(),

@@ -18,6 +18,7 @@ use super::error::{ApiError, ErrorBody};
 use super::events::number;
 use super::json::Data;
 use super::page::{self, PageBody, Pagination, Params};
+use super::risk_summary::{DayBody, Summary, trend};
 
 /// What is believed of an agent.
 #[derive(Serialize, ToSchema)]
@@ -48,6 +49,8 @@ pub(crate) struct RiskBody {
     medium_risk_count: u64,
     /// As `risk_score`, which is over the whole window.
     avg_risk_score: f64,
+    #[serde(flatten)]
+    summary: Summary,
     computed_at: String,
     /// The days on which something happened, oldest first.
     trend: Vec<DayBody>,
@@ -70,15 +73,6 @@ pub(crate) struct Factor {
     contribution: f64,
 }
 
-/// One day.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct DayBody {
-    date: String,
-    event_count: u32,
-    out_of_scope: u32,
-    auth_failures: u32,
-}
-
 /// The rolling 30-day risk of an agent, and why.
 #[utoipa::path(
     operation_id = "getRisk",
@@ -98,12 +92,6 @@ pub(crate) async fn risk(
     let sum = |of: fn(&kakunin_core::risk::Day) -> u32| risk.days.iter().map(|d| u64::from(of(d))).sum();
     let factor =
         |(family, share): &(Family, _)| Factor { family: text_of(family), contribution: number(*share) };
-    let trend = risk.days.iter().map(|day| DayBody {
-        date: day.begin.to_string().chars().take(10).collect(),
-        event_count: day.events,
-        out_of_scope: day.out_of_scope,
-        auth_failures: day.auth_failures,
-    });
     Ok(Data {
         data: RiskBody {
             agent_id: risk.agent.id.to_string(),
@@ -127,8 +115,9 @@ pub(crate) async fn risk(
             high_risk_count: sum(|d| d.out_of_scope.saturating_add(d.auth_failures)),
             medium_risk_count: 0,
             avg_risk_score: number(risk.score),
+            summary: Summary::of(&risk),
             computed_at: app.now().to_string(),
-            trend: trend.collect(),
+            trend: trend(&risk),
         },
     })
 }

@@ -44,6 +44,8 @@ pub(crate) struct VerifyBody {
     pub(crate) serial: String,
     /// `active`, `suspended`, `revoked` or `expired`.
     pub(crate) status: String,
+    /// The same, as others call it.
+    pub(crate) certificate_status: String,
     pub(crate) valid: bool,
     pub(crate) issued_at: String,
     pub(crate) expires_at: String,
@@ -52,10 +54,14 @@ pub(crate) struct VerifyBody {
     /// Key identifier of the issuing CA.
     pub(crate) issuer: String,
     pub(crate) spiffe_id: Option<String>,
+    pub(crate) agent_id: String,
     pub(crate) agent_name: String,
     pub(crate) operator_org: Option<String>,
     pub(crate) permitted_actions: Vec<String>,
     pub(crate) model_hash: String,
+    /// The document whose SHA-256 the certificate pins.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) financial_scope: Option<Value>,
     pub(crate) revoked_at: Option<String>,
     pub(crate) revocation_reason: Option<String>,
     pub(crate) halt_receipt: Option<HaltReceipt>,
@@ -198,6 +204,7 @@ async fn make(
         serial_number: serial.to_string(),
         serial: serial.to_string(),
         status: word.to_owned(),
+        certificate_status: word.to_owned(),
         valid: word == "active" && now >= view.not_before,
         valid_from: issued_at.clone(),
         valid_until: expires_at.clone(),
@@ -205,10 +212,12 @@ async fn make(
         expires_at,
         issuer: issuer.to_string(),
         spiffe_id: view.extensions.uri.map(str::to_owned),
+        agent_id: agent.id.clone(),
         agent_name: agent.name.clone(),
         operator_org: agent.operator_org.clone(),
         permitted_actions: agent.permitted_actions.clone(),
         model_hash: agent.model_hash.clone(),
+        financial_scope: agent.financial_scope.clone(),
         revoked_at: status.revocation.map(|r| r.at.to_string()),
         revocation_reason: status.revocation.map(|r| text_of(&r.cause)),
         halt_receipt,

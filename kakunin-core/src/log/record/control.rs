@@ -2,13 +2,13 @@
 
 use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal};
 use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId};
-use crate::agent::{Agent, Document, NewAgent, Note};
+use crate::agent::{Agent, Document, NewAgent};
 use crate::feed::Visibility;
 use crate::grant::Principal;
 use crate::id::{IssuerId, TenantId, TrustDomain};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
-use crate::revoke::{Halt, Revocation, RevocationChange};
+use crate::revoke::{Halt, Revocation, RevocationChange, Said};
 use crate::risk::Band;
 
 /// Records that are not events.
@@ -87,8 +87,8 @@ pub enum Control {
         /// The stop.
         halt: Halt,
         /// What whoever ordered it had to say.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        note: Option<Note>,
+        #[serde(flatten)]
+        said: Said,
     },
     /// `agent.impersonation_suspected`: somebody presents its certificate or names its serial without
     /// showing possession; at most once a day and agent.
@@ -166,9 +166,19 @@ pub enum Control {
         revocation: Revocation,
         /// Why, when behaviour was the cause.
         evidence: Option<Evidence>,
+        /// What whoever ordered it had to say.
+        #[serde(flatten)]
+        said: Said,
     },
     /// `certificate.held`
-    CertificateHeld(Revocation),
+    CertificateHeld {
+        /// The hold.
+        #[serde(flatten)]
+        hold: Revocation,
+        /// What whoever ordered it had to say.
+        #[serde(flatten)]
+        said: Said,
+    },
     /// `certificate.released`
     CertificateReleased {
         /// Who issued it.
@@ -213,7 +223,7 @@ impl Control {
             Self::CertificatePlanned { .. } => "certificate.planned",
             Self::CertificateIssued { .. } => "certificate.issued",
             Self::CertificateRevoked { .. } => "certificate.revoked",
-            Self::CertificateHeld(_) => "certificate.held",
+            Self::CertificateHeld { .. } => "certificate.held",
             Self::CertificateReleased { .. } => "certificate.released",
             Self::BandChanged { .. } => "risk.band_changed",
             Self::PossessionMissing => "agent.impersonation_suspected",
@@ -240,7 +250,7 @@ impl Control {
             Self::CertificatePlanned { .. } => 21,
             Self::CertificateIssued { .. } => 22,
             Self::CertificateRevoked { .. } => 23,
-            Self::CertificateHeld(_) => 24,
+            Self::CertificateHeld { .. } => 24,
             Self::CertificateReleased { .. } => 25,
             Self::AgentUpdated(_) => 26,
             Self::AgentHalted { .. } => 27,
