@@ -174,6 +174,7 @@ async fn a_reason_is_what_it_says_for_openssl_too() {
         (json!("cACompromise"), "ca_compromise", Some("CA Compromise")),
         (json!("affiliation_changed"), "affiliation_changed", Some("Affiliation Changed")),
         (json!("cessationOfOperation"), "cessation_of_operation", Some("Cessation Of Operation")),
+        (json!(4.0), "superseded", Some("Superseded")),
         (json!(9), "privilege_withdrawn", Some("Privilege Withdrawn")),
         (json!("regulatory_order"), "regulatory_order", Some("Privilege Withdrawn")),
         (json!("operator_initiated"), "operator_initiated", Some("Cessation Of Operation")),

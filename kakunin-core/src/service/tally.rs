@@ -13,9 +13,20 @@ use crate::time::{DAY, UnixTime};
 const DAYS: u64 = 30;
 /// Events against an agent that are remembered.
 const RECENT: usize = 10;
+/// In the order in which they are counted; more are only added at the end.
+const KINDS: [EventKind; 8] = [
+    EventKind::ApiCall,
+    EventKind::DataAccess,
+    EventKind::DataMutation,
+    EventKind::Transaction,
+    EventKind::Authentication,
+    EventKind::MessageSigned,
+    EventKind::MessageVerificationFailed,
+    EventKind::Other,
+];
 
 /// One day of scored events.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DayTally {
     /// Days since 1970, UTC.
     day: u64,
@@ -23,8 +34,8 @@ pub struct DayTally {
     bands: [u32; 3],
     /// Events outside the scope, or with a failed authentication.
     adverse: u32,
-    /// Events of each kind, and the sum of the scores after them in millionths.
-    kinds: Vec<(EventKind, u32, u64)>,
+    /// Events of each of [`KINDS`], and the sum of the scores after them in millionths.
+    kinds: [(u32, u64); KINDS.len()],
 }
 
 /// An event outside the scope, or with a failed authentication.
@@ -62,13 +73,13 @@ impl DayTally {
     /// How many scored events there were.
     #[must_use]
     pub fn events(&self) -> u64 {
-        self.kinds.iter().map(|(_, count, _)| u64::from(*count)).sum()
+        self.kinds.iter().map(|(count, _)| u64::from(*count)).sum()
     }
 
     /// The sum of the scores after them, in millionths.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.kinds.iter().map(|(_, _, sum)| sum).sum()
+        self.kinds.iter().map(|(_, sum)| sum).sum()
     }
 
     /// How often the score after one was low, medium, and high enough to revoke.
@@ -83,9 +94,10 @@ impl DayTally {
         self.adverse
     }
 
-    /// Events by kind.
+    /// Events by kind, of which there were any.
     pub fn kinds(&self) -> impl Iterator<Item = KindTally> {
-        self.kinds.iter().map(|(kind, count, sum)| (*kind, u64::from(*count), *sum))
+        let kinds = KINDS.into_iter().zip(self.kinds).filter(|(_, (count, _))| *count > 0);
+        kinds.map(|(kind, (count, sum))| (kind, u64::from(count), sum))
     }
 
     fn add(&mut self, kind: EventKind, score: Score, thresholds: &Thresholds) {
@@ -95,10 +107,8 @@ impl DayTally {
             _ => 0,
         };
         self.bands.iter_mut().skip(band).take(1).for_each(|n| *n = n.saturating_add(1));
-        if !self.kinds.iter().any(|(known, ..)| *known == kind) {
-            self.kinds.push((kind, 0, 0));
-        }
-        for (_, count, sum) in self.kinds.iter_mut().filter(|(known, ..)| *known == kind) {
+        let of_kind = KINDS.iter().zip(&mut self.kinds).find(|(known, _)| **known == kind);
+        if let Some((_, (count, sum))) = of_kind {
             *count = count.saturating_add(1);
             *sum = sum.saturating_add(u64::from(score.millionths()));
         }
@@ -133,12 +143,78 @@ impl Tally {
     /// The days of the window up to `now`, oldest first.
     pub(super) fn days(&self, now: UnixTime) -> Vec<DayTally> {
         let today = now.millis() / DAY;
-        self.days.iter().filter(|past| past.day.saturating_add(DAYS) > today).cloned().collect()
+        self.days.iter().filter(|past| past.day.saturating_add(DAYS) > today).copied().collect()
     }
 
     /// The last events against the agent in that window, newest first.
     pub(super) fn adverse(&self, now: UnixTime) -> Vec<Adverse> {
         let from = now.minus(DAYS * DAY);
         self.adverse.iter().filter(|event| event.at >= from).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Attribution, Effect, Facts, Outcome};
+
+    fn act(kind: EventKind, out_of_scope: bool) -> Act {
+        let facts = Facts {
+            kind,
+            effect: Effect::Read,
+            outcome: Outcome::Ok,
+            out_of_scope,
+            auth_failure: false,
+            amount: None,
+            action: 1,
+            target: None,
+            counterparty: None,
+            session: None,
+        };
+        Act {
+            subject: None,
+            tool: None,
+            action: "read:a".parse().unwrap(),
+            correlation: None,
+            attribution: Attribution::Possession,
+            score: None,
+            facts,
+            stream: None,
+            client_id: None,
+        }
+    }
+
+    #[test]
+    fn days_end_and_only_the_last_ten_against_the_agent_are_kept() {
+        let (mut tally, thresholds) = (Arc::new(Tally::default()), Thresholds::default());
+        let at = |day: u64| UnixTime::from_millis(day * DAY + 5);
+        for day in 100..140 {
+            for kind in KINDS {
+                let score = Score::from_millionths(if day == 139 { 900_000 } else { 100_000 });
+                Tally::note(
+                    &mut tally,
+                    (day, at(day)),
+                    &act(kind, kind == EventKind::Other),
+                    score,
+                    &thresholds,
+                );
+            }
+        }
+        // Time does not go back.
+        let early = Score::from_millionths(1);
+        Tally::note(&mut tally, (999, at(1)), &act(EventKind::ApiCall, false), early, &thresholds);
+        let days = tally.days(at(139));
+        assert_eq!((days.len(), days[0].begin()), (30, UnixTime::from_millis(110 * DAY)));
+        assert_eq!((days[29].events(), days[29].bands(), days[29].adverse()), (9, [1, 0, 8], 1));
+        assert_eq!((days[28].total(), days[28].kinds().count()), (800_000, 8));
+        let against: Vec<_> = tally.adverse(at(139)).iter().map(|event| event.index).collect();
+        assert_eq!(against, (130..140).rev().collect::<Vec<_>>());
+        assert_eq!(
+            (tally.days(at(150)).len(), tally.days(at(170)).len(), tally.adverse(at(170)).len()),
+            (19, 0, 0)
+        );
+        let stored = serde_json::to_vec(&*tally).unwrap();
+        assert_eq!(serde_json::from_slice::<Tally>(&stored).unwrap(), *tally);
+        assert!(stored.len() < 8_192, "{}", stored.len());
     }
 }

@@ -74,3 +74,15 @@ fn escape(text: &str) -> String {
         out
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_not_be_seen_is_written_out() {
+        assert_eq!(escape("desk\u{202e}7 <b>&'\""), "desk[U+202E]7 &lt;b&gt;&amp;&#39;&quot;");
+        assert_eq!(escape("a\u{e0041}\u{200b}"), "a[U+E0041][U+200B]");
+        assert_eq!(escape("株式会社"), "株式会社");
+    }
+}

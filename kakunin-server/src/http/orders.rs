@@ -5,7 +5,7 @@ use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
 use kakunin_core::id::{AgentId, hex_encode};
 use kakunin_core::key::KeyAlgorithm;
-use kakunin_core::reason::{ReasonError, cause};
+use kakunin_core::reason::ReasonError;
 use kakunin_core::revoke::{Cause, Halt, Said};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -102,7 +102,7 @@ fn ordered(reason: Option<&RawReason>, note: Option<Note>) -> Result<(Cause, Sai
         return Ok((Cause::OperatorInitiated, Said { reason: None, note }));
     };
     let sent = reason.text()?;
-    match cause(sent.as_str()) {
+    match reason.cause() {
         Ok(Cause::Hold) => {
             let sentence = "`reason`: a stop is for good; to suspend the agent, hold its certificate";
             Err(ApiError::unprocessable("reason_invalid", sentence))

@@ -55,10 +55,22 @@ impl RawReason {
         Ok(Note::try_from(text)?)
     }
 
+    /// The cause that it says. A whole number may be written as `4.0` (JSON Schema, `integer`).
+    pub(crate) fn cause(&self) -> Result<Cause, ReasonError> {
+        match &self.0.0 {
+            Value::String(text) => cause(text),
+            Value::Number(number) => {
+                let whole = number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=255.0).contains(n));
+                cause(&whole.map(|n| format!("{n:.0}")).unwrap_or_default())
+            }
+            _ => Err(ReasonError::Unknown),
+        }
+    }
+
     /// What it says.
     pub(crate) fn understood(&self) -> Result<Reason, ApiError> {
         let sent = self.text()?;
-        Ok(Reason { cause: cause(sent.as_str()).map_err(invalid)?, sent })
+        Ok(Reason { cause: self.cause().map_err(invalid)?, sent })
     }
 }
 

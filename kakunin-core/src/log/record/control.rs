@@ -264,3 +264,36 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Note;
+    use crate::revoke::Cause;
+
+    /// Records as versions before the reasons were kept wrote them, with a name that is not given any more.
+    #[test]
+    fn records_from_before_are_read() {
+        let revocation = r#"{"issuer":"0102030405060708090a0b0c0d0e0f1011121314","serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9",
+            "agent":"0190d3a4-7c1e-7000-8000-000000000001","at":1795420800000,"cause":"hold","expires":1795507200000,"shard":7}"#;
+        let read = |json: String| serde_json::from_str::<Control>(&json).unwrap();
+        let held = read(format!(r#"{{"certificate_held":{revocation}}}"#));
+        let Control::CertificateHeld { hold, said } = &held else { panic!("{held:?}") };
+        assert_eq!((hold.cause, hold.shard, said), (Cause::Hold, 7, &Said::default()));
+        let revoked =
+            read(format!(r#"{{"certificate_revoked":{{"revocation":{revocation},"evidence":null}}}}"#));
+        let Control::CertificateRevoked { revocation, said, .. } = &revoked else { panic!("{revoked:?}") };
+        assert_eq!((revocation.serial, said), (hold.serial, &Said::default()));
+        let halt = r#"{"id":"0190d3a4-7c1e-7000-8000-000000000002","cause":"operator_initiated","serial":null,"at":1795420800000}"#;
+        let halted = read(format!(r#"{{"agent_halted":{{"halt":{halt},"note":"enough\u202e"}}}}"#));
+        let Control::AgentHalted { said, .. } = &halted else { panic!("{halted:?}") };
+        assert_eq!(said.note.as_ref().map(Note::as_str), Some("enough\u{202e}"));
+        // What is written now is read as it was.
+        for control in [held.clone(), revoked, halted] {
+            assert_eq!(read(serde_json::to_string(&control).unwrap()), control);
+        }
+        let name: crate::agent::Label = serde_json::from_str(r#""desk\u202e7""#).unwrap();
+        assert_eq!(name.as_str(), "desk\u{202e}7");
+        assert_eq!(name.checked().unwrap_err().code(), "name_malformed");
+    }
+}
