@@ -239,7 +239,8 @@ pub(crate) fn is_word(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-fn name(what: &str, text: Option<String>) -> Result<Option<Name>, ApiError> {
+/// A name in an event.
+pub(crate) fn name(what: &str, text: Option<String>) -> Result<Option<Name>, ApiError> {
     let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}"));
     seen(what, text.as_deref())?;
     text.map(|text| Name::try_from(text).map_err(invalid)).transpose()
@@ -251,7 +252,8 @@ fn seen(what: &str, text: Option<&str>) -> Result<(), ApiError> {
     text.map_or(Ok(()), check_prose).map_err(invalid)
 }
 
-fn short(what: &str, text: Option<String>) -> Result<Option<ShortName>, ApiError> {
+/// A name that stands in the leaf.
+pub(crate) fn short(what: &str, text: Option<String>) -> Result<Option<ShortName>, ApiError> {
     let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}"));
     seen(what, text.as_deref())?;
     text.map(|text| ShortName::try_from(text).map_err(invalid)).transpose()

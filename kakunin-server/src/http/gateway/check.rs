@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, OriginalUri, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64ct::{Base64, Encoding};
-use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
+use kakunin_core::event::{Attribution, Event, Outcome};
 use kakunin_core::id::Serial;
 use kakunin_core::scope::Action;
 use kakunin_core::time::DAY;
@@ -21,6 +21,7 @@ use crate::http::agent_body::text_of;
 use crate::http::app::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
+use crate::http::event_body;
 use crate::http::json::{self, Data};
 use crate::http::peer::{Peer, client_address, from_proxy};
 use crate::http::schema::ActionText;
@@ -286,10 +287,8 @@ fn event(who: &Identified, body: &CheckBody) -> Result<Option<Event>, ApiError> 
     let Ok(action) = body.action.parse::<Action>() else { return Ok(None) };
     let mut event = Event::new(*who.agent.serial(), action, Outcome::Ok);
     event.attribution = who.attribution;
-    let invalid = |why: &str| ApiError::unprocessable("name_invalid", why);
-    let short = |text: &Option<String>| text.clone().map(ShortName::try_from).transpose().map_err(invalid);
-    event.tool = short(&body.tool)?;
-    event.correlation = short(&body.correlation)?;
-    event.session = body.session_id.clone().map(Name::try_from).transpose().map_err(invalid)?;
+    event.tool = event_body::short("tool", body.tool.clone())?;
+    event.correlation = event_body::short("correlation", body.correlation.clone())?;
+    event.session = event_body::name("session_id", body.session_id.clone())?;
     Ok(Some(event))
 }
