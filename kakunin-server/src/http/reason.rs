@@ -15,19 +15,22 @@ const WORDS: &str = "unspecified|key_?[cC]ompromise|c_?[aA]_?[cC]ompromise|affil
 
 /// A word of RFC 5280, 5.3.1, or its number, or a word of this API.
 pub(crate) fn to_revoke() -> Schema {
-    one_of(&format!("^({WORDS}|certificate_?[hH]old|[0-69])$"), 6)
+    one_of(&format!("^({WORDS}|certificate_?[hH]old|[0-69])$"), 6).build().into()
 }
 
-/// The same without a hold.
+/// The same without a hold, and with a sentence, which has a blank in it; or nothing.
 pub(crate) fn to_stop() -> Schema {
-    one_of(&format!("^({WORDS}|[0-59])$"), 5)
+    let sentence =
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"\S\s+\S")).max_length(Some(500));
+    let none = ObjectBuilder::new().schema_type(Type::Null);
+    one_of(&format!("^({WORDS}|[0-59])$"), 5).item(sentence).item(none).build().into()
 }
 
-fn one_of(pattern: &str, last: u8) -> Schema {
+fn one_of(pattern: &str, last: u8) -> OneOfBuilder {
     let word = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
     let code = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0_u8)).maximum(Some(last));
     let said = "A word, or its number in RFC 5280, as a number or in digits. 7, 8 and 10 revoke nothing of an agent's.";
-    OneOfBuilder::new().item(word).item(code).description(Some(said)).build().into()
+    OneOfBuilder::new().item(word).item(code).description(Some(said))
 }
 
 /// A reason that is understood, and how it was sent.
