@@ -16,7 +16,7 @@
 //! | `visibility.rs` | who may read what was revoked |
 //! | `reading.rs` | the log as its owner reads it |
 //! | `keys.rs` | who may call the API |
-//! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
+//! | `draft.rs`, `projection.rs`, `folding.rs`, `dedup.rs` | decisions before they are durable, and the state after |
 //! | `sequence.rs` | one caller decides for all that wait, in one append |
 //! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
 //! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
@@ -34,6 +34,7 @@ mod draft;
 mod enrol;
 mod error;
 mod feed;
+mod folding;
 mod genesis;
 mod granting;
 mod inbox;

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Policy;
 use super::dedup::{Seen, Window};
 use super::inbox::Item;
 use super::tally::Tally;
@@ -21,7 +20,7 @@ use crate::log::leaf::Act;
 pub(super) use crate::log::record::KeyAction;
 use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Cause, Halt, Revocation, Said};
-use crate::risk::{Assessment, Band, History, RiskModel, Score, Thresholds};
+use crate::risk::{Band, History, Score};
 use crate::state::{Change, Kind};
 use crate::time::{DAY, UnixTime};
 
@@ -156,31 +155,6 @@ impl AgentEntry {
         AgentRow::decode(octets).map(Self::of)
     }
 
-    /// Takes an assessed event into the history.
-    pub(super) fn record(
-        &mut self,
-        place: (u64, UnixTime),
-        act: &Act,
-        assessment: &Assessment,
-        thresholds: &Thresholds,
-    ) {
-        let at = place.1;
-        Tally::note(&mut self.tally, place, act, assessment.score, thresholds);
-        self.history.record(at, &act.facts, assessment);
-        Usage::note(&mut self.usage, &act.action, act.facts.outcome);
-        (self.score, self.evidence) = (assessment.score, assessment.evidence);
-    }
-
-    /// Begins the account of a new certificate. One that follows a revocation or hold is somebody's
-    /// decision to trust the agent again: the evidence is forgotten.
-    pub(super) fn certified(&mut self, reinstates: bool) {
-        self.usage = Arc::default();
-        if reinstates {
-            (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
-            self.tally = Arc::default();
-        }
-    }
-
     /// The keys of its certificates.
     pub(super) fn keys(&self) -> impl Iterator<Item = (IssuerId, AgentId)> {
         self.row.certificates.iter().filter_map(|c| c.key_id).map(|key| (key, self.row.agent.id))
@@ -203,7 +177,7 @@ impl AgentEntry {
 /// Applies one record to the agent it concerns, and says what has to be stored: `changes`, and whether the
 /// agent's row too, which is written once however many records change it.
 ///
-/// `entry` is `None` only for `agent.registered`. Risk histories are folded apart, by [`fold`].
+/// `entry` is `None` only for `agent.registered`. Risk histories are folded apart, by [`super::folding::fold`].
 pub(super) fn apply(
     entry: &mut Option<AgentEntry>,
     index: u64,
@@ -235,28 +209,6 @@ impl AgentEntry {
     /// The agent's row, as it has to be stored.
     pub(super) fn change(&self) -> Result<Change, StoreError> {
         set(Kind::Agent, self.row.agent.id.as_bytes().to_vec(), &self.row)
-    }
-}
-
-/// Folds one record into the agent's risk history, as it was folded when it was decided.
-pub(super) fn fold(
-    entry: &mut AgentEntry,
-    index: u64,
-    record: &Record,
-    model: &dyn RiskModel,
-    policy: &Policy,
-) {
-    match &record.body {
-        Body::Event(act, _) if act.score.is_some() => {
-            let assessment = model.assess(&entry.history, &policy.prior, record.time, &act.facts);
-            entry.record((index, record.time), act, &assessment, &policy.thresholds);
-        }
-        Body::Control(control) => {
-            if let Control::CertificateIssued { reinstates, .. } = &**control {
-                entry.certified(*reinstates);
-            }
-        }
-        Body::Event(..) => {}
     }
 }
 

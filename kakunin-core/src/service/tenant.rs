@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::Inner;
 use super::draft::Draft;
 use super::error::Error;
+use super::folding;
 use super::ledger::Ledger;
 use super::projection::{self, AgentEntry, DedupRow, Projection};
 use super::sequence::Job;
@@ -230,7 +231,7 @@ impl Sequencer {
         }
         if let Some(mut entry) = entry {
             if fold {
-                projection::fold(&mut entry, index, record, &*inner.parts.model, &inner.policy);
+                folding::fold(&mut entry, index, record, &*inner.parts.model, &inner.policy);
             }
             self.projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
             self.projection.agents.insert(agent, entry);
