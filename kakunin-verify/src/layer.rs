@@ -20,6 +20,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use kakunin_core::event::Attribution;
+use kakunin_core::scope::Action;
 use kakunin_core::time::{Clock, UnixTime};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -246,19 +247,23 @@ impl Guard {
         if let Some(authority) = parts.uri.authority() {
             presented = presented.authority(authority.as_str());
         }
-        let (result, who, attribution) = match presented.agent(&self.verifier, &self.nonces, now) {
+        let (result, agent, attribution) = match presented.agent(&self.verifier, &self.nonces, now) {
             Ok(agent) => {
                 let allowed = match &action {
                     Some(action) => agent.authorize(action, now),
                     None => Err(Denied::new(Code::ActionMalformed)),
                 };
-                (allowed, Some(Subject::from(&agent)), Attribution::Possession)
+                (allowed, Some(agent), Attribution::Possession)
             }
-            Err((denied, agent)) => (Err(denied), agent.as_ref().map(Subject::from), Attribution::Asserted),
+            Err((denied, agent)) => (Err(denied), agent, Attribution::Asserted),
         };
         if let Some(reporter) = &self.reporter {
             let refusal = result.as_ref().err().map(Denied::kind);
-            reporter.report(Decision { at: now, who, action, refusal, attribution });
+            let who = agent.as_ref().map(Subject::from);
+            let asked = action.as_deref().and_then(|action| Action::parse(action).ok());
+            let outside = |agent: &VerifiedAgent| asked.is_some_and(|action| !agent.scope().permits(&action));
+            let out_of_scope = refusal.is_some() && agent.as_ref().is_some_and(outside);
+            reporter.report(Decision { at: now, who, action, refusal, out_of_scope, attribution });
         }
         result
     }

@@ -165,15 +165,19 @@ impl Making {
 impl Planned {
     /// Puts the signed certificate on record, if the agent still stands as it did.
     fn conclude(self, order: &Order, draft: &mut Draft<'_>, signed: &Certificate) -> Result<(), Error> {
-        let reinstates = order.unchanged(draft, self.stood)?.row.agent.state == AgentState::Suspended;
+        let entry = order.unchanged(draft, self.stood)?;
+        let reinstates = entry.row.agent.state == AgentState::Suspended;
+        // Also what was refused while it was signed: an approval empties the list.
+        let renewal = self.renewal.map(|renewal| entry.usage.seen_in(renewal));
+        let approved = renewal.as_ref().is_some_and(Renewal::is_approved);
         let issued = Control::CertificateIssued {
             facts: signed.facts,
             certificate: pem::encode(pem::CERTIFICATE, &signed.der),
             reinstates,
             constraints: self.constraints,
-            renewal: self.renewal,
+            renewal,
         };
-        order.conclude(draft, signed.facts, issued, reinstates)
+        order.conclude(draft, signed.facts, issued, (reinstates, approved))
     }
 }
 
@@ -367,7 +371,7 @@ impl Order {
         draft: &mut Draft<'_>,
         facts: Issued,
         issued: Control,
-        reinstates: bool,
+        (reinstates, approved): (bool, bool),
     ) -> Result<(), Error> {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
@@ -378,7 +382,7 @@ impl Order {
         }
         let old = entry.standing_certificate(draft.time).map(|c| c.facts).filter(|_| self.renews.is_some());
         draft.push(self.agent, Some(facts.serial), issued)?;
-        draft.certified(&self.agent, reinstates);
+        draft.certified(&self.agent, reinstates, approved);
         if let Some(old) = old {
             let superseded = revocation(&old, Cause::Superseded, draft.time);
             draft.revoke(superseded, None)?;

@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::dedup::{Seen, Window};
+use super::MAX_LATENESS;
+use super::dedup::Seen;
 use super::inbox::Item;
 use super::usage::Usage;
 use crate::access::JoinTokenFacts;
@@ -17,7 +18,7 @@ use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
 use crate::log::leaf::Act;
 pub(super) use crate::log::record::KeyAction;
-use crate::log::record::{Body, Control, Record};
+use crate::log::record::{Body, Control, Record, Renewal};
 use crate::revoke::{Cause, Halt, Revocation};
 use crate::risk::{Assessment, Band, History, Prior, RiskModel, Score};
 use crate::state::{Change, Kind};
@@ -47,6 +48,9 @@ pub(super) struct AgentRow {
     /// The join token that may be redeemed.
     #[serde(default)]
     pub(super) join: Option<JoinTokenFacts>,
+    /// When somebody last decided to trust it again: what it did before does not count any more.
+    #[serde(default)]
+    reinstated_at: UnixTime,
     warned_on: Option<u64>,
     alerted_on: Option<u64>,
 }
@@ -71,6 +75,19 @@ pub(super) enum Standing {
     Good,
     Held(Revocation),
     Revoked(Revocation),
+}
+
+/// What is done with a certificate counts against its agent
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reckoning {
+    /// because it stands.
+    Everything,
+    /// although it was replaced or ran out at that time, at most [`MAX_LATENESS`] ago: whoever reports may be
+    /// late, and renewal is no way out of what was done.
+    Until(UnixTime),
+    /// not at all: it is held or was taken away, ended too long ago, or before somebody decided to trust the
+    /// agent again.
+    Nothing,
 }
 
 /// An issuance that is under way, or was cut off.
@@ -122,6 +139,7 @@ impl AgentEntry {
             band: Band::Low,
             halt: None,
             join: None,
+            reinstated_at: UnixTime::default(),
             warned_on: None,
             alerted_on: None,
         })
@@ -145,14 +163,14 @@ impl AgentEntry {
     /// Takes an assessed event into the history.
     pub(super) fn record(&mut self, at: UnixTime, act: &Act, assessment: &Assessment) {
         self.history.record(at, &act.facts, assessment);
-        Usage::note(&mut self.usage, &act.action, act.facts.outcome);
+        Usage::note(&mut self.usage, at, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
 
-    /// Begins the account of a new certificate. One that follows a revocation or hold is somebody's
-    /// decision to trust the agent again: the evidence is forgotten.
-    pub(super) fn certified(&mut self, reinstates: bool) {
-        self.usage = Arc::default();
+    /// Begins the account of a new certificate. What was refused stays until a person `approved`; one that
+    /// follows a revocation or hold is somebody's decision to trust the agent again: the evidence is forgotten.
+    pub(super) fn certified(&mut self, reinstates: bool, approved: bool) {
+        Usage::begin(&mut self.usage, reinstates || approved);
         if reinstates {
             (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
         }
@@ -165,6 +183,31 @@ impl AgentEntry {
 
     pub(super) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
         self.row.certificates.iter().find(|c| c.facts.serial == *serial)
+    }
+
+    /// The newest certificate, unless it was taken away: what the agent loses when its score crosses.
+    pub(super) fn present_certificate(&self) -> Option<&CertificateState> {
+        let serial = self.row.agent.certificate?;
+        self.certificate(&serial).filter(|c| !matches!(c.standing, Standing::Revoked(_)))
+    }
+
+    /// Whether what is done with a certificate counts against the agent: see [`Reckoning`].
+    pub(super) fn reckons(&self, serial: &Serial, now: UnixTime) -> Reckoning {
+        let Some(certificate) = self.certificate(serial) else { return Reckoning::Nothing };
+        let ended = match certificate.standing {
+            Standing::Good if now <= certificate.facts.not_after => return Reckoning::Everything,
+            Standing::Good => certificate.facts.not_after,
+            Standing::Revoked(r) if r.cause == Cause::Superseded => r.at,
+            Standing::Held(_) | Standing::Revoked(_) => return Reckoning::Nothing,
+        };
+        let stands = self.row.agent.state != AgentState::Retired
+            && self.row.halt.is_none()
+            && self.present_certificate().is_some();
+        if stands && ended > self.row.reinstated_at && now.since(ended) <= MAX_LATENESS {
+            Reckoning::Until(ended)
+        } else {
+            Reckoning::Nothing
+        }
     }
 
     /// The certificate that is neither revoked nor expired, held or not.
@@ -190,7 +233,7 @@ pub(super) fn apply(
     let control = match &record.body {
         Body::Event(act, _) => {
             if let Some(entry) = entry {
-                remember(entry, record.time, act, changes);
+                entry.seen.remember(&entry.row.agent.id, record.time, act, changes);
             }
             return Ok(false);
         }
@@ -223,8 +266,8 @@ pub(super) fn fold(entry: &mut AgentEntry, record: &Record, model: &dyn RiskMode
             entry.record(record.time, act, &assessment);
         }
         Body::Control(control) => {
-            if let Control::CertificateIssued { reinstates, .. } = &**control {
-                entry.certified(*reinstates);
+            if let Control::CertificateIssued { reinstates, renewal, .. } = &**control {
+                entry.certified(*reinstates, renewal.as_ref().is_some_and(Renewal::is_approved));
             }
         }
         Body::Event(..) => {}
@@ -272,7 +315,7 @@ fn apply_control(
         }
         Control::CertificateIssued { facts, certificate, reinstates, constraints, .. } => {
             if *reinstates {
-                (row.band, row.halt) = (Band::Low, None);
+                (row.band, row.halt, row.reinstated_at) = (Band::Low, None, record.time);
             }
             let plan = row.plan.take().unwrap_or_default();
             row.certificates.push(CertificateState {
@@ -396,51 +439,6 @@ fn task(
     let task = KeyTask { key, task, agent: row.agent.id, serial, told: false };
     // By index: a later task of the same key is another row, and tasks are done in order.
     set(Kind::Plan, index.to_be_bytes().to_vec(), &task)
-}
-
-fn remember(entry: &mut AgentEntry, at: UnixTime, act: &Act, changes: &mut Vec<Change>) {
-    let agent = entry.row.agent.id;
-    if let Some((stream, seq)) = act.stream {
-        let window = entry.seen.add_number(stream, seq);
-        let value = [window.high.to_be_bytes(), window.mask.to_be_bytes()].concat();
-        changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 0, stream), value: Some(value) });
-    }
-    if let Some(id) = act.client_id {
-        entry.seen.add_id(at, id);
-        let value = Some(at.millis().to_be_bytes().to_vec());
-        changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 1, id), value });
-        for gone in entry.seen.forget_ids(at) {
-            changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 1, gone), value: None });
-        }
-    }
-}
-
-fn dedup_key(agent: &AgentId, part: u8, number: u64) -> Vec<u8> {
-    [agent.as_bytes().as_slice(), &[part], &number.to_be_bytes()].concat()
-}
-
-/// Takes one stored row of [`Kind::Dedup`] back; rows come in the order of their keys, so identifiers
-/// are put in order of time by the caller.
-pub(super) fn load_dedup(key: &[u8], value: &[u8]) -> Option<(AgentId, DedupRow)> {
-    let (agent, rest) = key.split_first_chunk::<16>()?;
-    let (part, number) = rest.split_first()?;
-    let number = u64::from_be_bytes(number.try_into().ok()?);
-    let (first, rest) = value.split_first_chunk::<8>()?;
-    let first = u64::from_be_bytes(*first);
-    let row = match part {
-        0 => {
-            DedupRow::Stream(number, Window { high: first, mask: u64::from_be_bytes(rest.try_into().ok()?) })
-        }
-        1 => DedupRow::Id(UnixTime::from_millis(first), number),
-        _ => return None,
-    };
-    Some((AgentId::from_bytes(*agent), row))
-}
-
-/// One stored row of [`Kind::Dedup`].
-pub(super) enum DedupRow {
-    Stream(u64, Window),
-    Id(UnixTime, u64),
 }
 
 /// A change that sets `value` as JSON.

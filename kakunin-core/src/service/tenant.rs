@@ -5,10 +5,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::Inner;
+use super::dedup;
 use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
-use super::projection::{self, AgentEntry, DedupRow, Projection};
+use super::projection::{self, AgentEntry, Projection};
 use super::sequence::Job;
 use super::tending::Attempts;
 use crate::error::StoreError;
@@ -148,7 +149,7 @@ impl Sequencer {
         if applied > self.ledger.size() {
             return Err(StoreError::Corrupt(format!("the state of {log} is ahead of its log")).into());
         }
-        self.projection = load_rows(inner, &log).await?;
+        self.projection = load_rows(inner, &log, self.ledger.time(UnixTime::default())).await?;
         let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
         self.replay(inner, &log, applied, folded).await?;
         if let LogId::Tenant(tenant) = &log {
@@ -247,7 +248,7 @@ impl Draft<'_> {
     }
 }
 
-async fn load_rows(inner: &Inner, log: &LogId) -> Result<Projection, Error> {
+async fn load_rows(inner: &Inner, log: &LogId, now: UnixTime) -> Result<Projection, Error> {
     let mut projection = Projection::default();
     for (_, row) in scan(inner, log, Kind::Agent).await? {
         let entry = AgentEntry::from_row(&row)?;
@@ -255,20 +256,15 @@ async fn load_rows(inner: &Inner, log: &LogId) -> Result<Projection, Error> {
         projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
         projection.agents.insert(agent, entry);
     }
-    let mut ids = Vec::new();
+    let mut seen = Vec::new();
     for (key, value) in scan(inner, log, Kind::Dedup).await? {
-        let (agent, row) = projection::load_dedup(&key, &value)
-            .ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?;
-        match (row, projection.agents.get_mut(&agent)) {
-            (DedupRow::Stream(stream, window), Some(entry)) => entry.seen.load_window(stream, window),
-            (DedupRow::Id(at, id), _) => ids.push((at, agent, id)),
-            (DedupRow::Stream(..), None) => {}
-        }
+        let row = dedup::Row::read(&key, &value, now);
+        seen.push(row.ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?);
     }
-    ids.sort_unstable();
-    for (at, agent, id) in ids {
-        if let Some(entry) = projection.agents.get_mut(&agent) {
-            entry.seen.add_id(at, id);
+    seen.sort_by_key(dedup::Row::time);
+    for row in seen {
+        if let Some(entry) = projection.agents.get_mut(&row.agent) {
+            entry.seen.load(row);
         }
     }
     Ok(projection)

@@ -8,6 +8,7 @@ use base64ct::{Base64, Encoding};
 use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
 use kakunin_core::id::Serial;
 use kakunin_core::scope::Action;
+use kakunin_core::service::Kakunin;
 use kakunin_core::time::DAY;
 use kakunin_verify::denied::Code;
 use kakunin_verify::layer::Presented;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::decision::{Identified, decide, refusal};
+use super::decision::{Identified, decide, itself, refusal};
 use crate::http::agent_body::text_of;
 use crate::http::app::App;
 use crate::http::auth::Caller;
@@ -37,11 +38,11 @@ pub(crate) struct CheckBody {
     /// `reporter`.
     #[serde(default, deserialize_with = "crate::http::json::object::optional")]
     request: Option<AskedRequest>,
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    /// What is longer than 64 octets is recorded cut.
     tool: Option<String>,
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    /// What is longer than 256 octets is recorded cut.
     session_id: Option<String>,
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    /// What is longer than 64 octets is recorded cut.
     correlation: Option<String>,
 }
 
@@ -103,7 +104,7 @@ pub(crate) async fn check(
     let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), &bytes)?;
     let who = asked.identify(&app).await?;
     app.limits.agent(who.agent.serial())?;
-    let event = event(&who, &body)?;
+    let event = event(&who, &body);
     let recorded = decide(&app, &who, &body.action, event).await?;
     Ok(Data {
         data: CheckAnswer {
@@ -203,7 +204,7 @@ impl Asked {
                 let own = |caller: &Caller| caller.tenant() == agent.tenant();
                 let shown = self.relayed_by.as_ref().is_none_or(own);
                 let attribution = if shown { Attribution::Possession } else { Attribution::Asserted };
-                Ok(Identified { agent, attribution })
+                Ok(Identified { agent, attribution, reporter: self.reporter(app) })
             }
             Err((denied, agent)) => {
                 let serial = agent.map(|agent| *agent.serial()).or_else(|| self.named());
@@ -217,6 +218,10 @@ impl Asked {
                 Err(refusal(&denied))
             }
         }
+    }
+
+    fn reporter(&self, app: &App) -> Kakunin {
+        self.relayed_by.as_ref().map_or_else(|| itself(app), |caller| caller.kakunin(app))
     }
 
     fn named(&self) -> Option<Serial> {
@@ -233,7 +238,7 @@ impl Asked {
             .verifier(&app.kakunin, app.now())
             .identify(&[found.der], app.now())
             .map_err(|denied| refusal(&denied))?;
-        Ok(Identified { agent, attribution: Attribution::Asserted })
+        Ok(Identified { agent, attribution: Attribution::Asserted, reporter: self.reporter(app) })
     }
 }
 
@@ -282,14 +287,12 @@ fn digest_fits(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
     }
 }
 
-fn event(who: &Identified, body: &CheckBody) -> Result<Option<Event>, ApiError> {
-    let Ok(action) = body.action.parse::<Action>() else { return Ok(None) };
-    let mut event = Event::new(*who.agent.serial(), action, Outcome::Ok);
+// The agent chose these names, or could have: one that does not fit keeps no decision from being recorded.
+fn event(who: &Identified, body: &CheckBody) -> Option<Event> {
+    let mut event = Event::new(*who.agent.serial(), body.action.parse::<Action>().ok()?, Outcome::Ok);
     event.attribution = who.attribution;
-    let invalid = |why: &str| ApiError::unprocessable("name_invalid", why);
-    let short = |text: &Option<String>| text.clone().map(ShortName::try_from).transpose().map_err(invalid);
-    event.tool = short(&body.tool)?;
-    event.correlation = short(&body.correlation)?;
-    event.session = body.session_id.clone().map(Name::try_from).transpose().map_err(invalid)?;
-    Ok(Some(event))
+    event.tool = body.tool.as_deref().and_then(ShortName::lossy);
+    event.correlation = body.correlation.as_deref().and_then(ShortName::lossy);
+    event.session = body.session_id.as_deref().and_then(Name::lossy);
+    Some(event)
 }

@@ -13,7 +13,7 @@ use kakunin_core::id::Serial;
 use kakunin_core::scope::Action;
 use kakunin_verify::possession::{ACTION_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER};
 
-use super::decision::{Identified, decide, refusal};
+use super::decision::{Identified, decide, itself, refusal};
 use super::proxy::{GatewayProxy, one};
 use crate::http::app::App;
 use crate::http::error::{ApiError, ErrorBody};
@@ -76,7 +76,7 @@ fn identify(app: &App, parts: &Parts, gateway: &GatewayProxy) -> Result<Identifi
         let sentence = format!("`{SERIAL_HEADER}` is not that of the certificate; leave it out");
         return Err(ApiError::gateway(401, "possession_invalid", sentence));
     }
-    Ok(Identified { agent, attribution: Attribution::Possession })
+    Ok(Identified { agent, attribution: Attribution::Possession, reporter: itself(app) })
 }
 
 /// For the gateway to pass on: who it is.
