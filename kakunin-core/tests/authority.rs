@@ -253,7 +253,8 @@ impl Elsewhere {
     fn sign(&self, request: &[u8]) -> OfflineRoot {
         let request = Proven::read(request).unwrap();
         let serial = Serial::from_bytes([0x21; 16]).unwrap();
-        let issuing = block_on(sign_issuing(&self.root, &*self.key, &request.key, &serial, NOW)).unwrap();
+        let issuing =
+            block_on(sign_issuing(&self.root, &*self.key, &request.key, &serial, None, NOW)).unwrap();
         OfflineRoot { root: self.root.as_der().to_vec(), issuing: issuing.as_der().to_vec() }
     }
 }

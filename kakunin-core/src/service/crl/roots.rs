@@ -61,7 +61,7 @@ impl Kakunin {
         let inner = &self.inner;
         let view = CrlView::parse(&der).map_err(CrlRefused::from)?;
         let roots = inner.cas.roots();
-        let root = roots.iter().find(|root| root.issuer.name() == view.issuer).ok_or(CrlRefused::Issuer)?;
+        let root = roots.iter().find(|root| view.names(&root.issuer)).ok_or(CrlRefused::Issuer)?;
         view.check(&root.issuer, inner.now())?;
         if view.partial {
             return Err(CrlRefused::Issuer.into());
@@ -70,7 +70,7 @@ impl Kakunin {
         let crl = published(&der, view.number, at, view.next_update);
         let mut crls = inner.root_crls.0.lock().await;
         if let Some(last) = inner.last_of_root(&mut crls, &id).await? {
-            goes_forward(&last, crl.number, 0)?;
+            goes_forward(&last, crl.mark(), 0)?;
         }
         inner.keep_root_crl(&mut crls, id, crl).await?;
         Ok(id)
@@ -123,14 +123,14 @@ impl Inner {
     ) -> Result<PublishedCrl, Error> {
         let signer = self.parts.keys.open(key).await?;
         let now = self.now();
-        let on_record = self.number_on_record(&issuer.id(), None).await?;
-        let last_number = last.map_or(0, |last| last.number).max(on_record);
-        let number = last_number.saturating_add(1).max(now.secs());
+        let on_record = self.mark_on_record(&issuer.id(), None).await?;
+        let mark = last.map_or(on_record, |last| last.mark().max(on_record)).next(now);
         if let Some(last) = last {
-            goes_forward(last, number, 0)?;
+            goes_forward(last, mark, 0)?;
         }
-        let der = crl::sign(issuer, &*signer, Coverage::Full, number, &[], now, ROOT_CRL_VALIDITY).await?;
-        Ok(published(&der, number, now, now.plus(ROOT_CRL_VALIDITY)))
+        let (number, at) = (mark.number, mark.at());
+        let der = crl::sign(issuer, &*signer, Coverage::Full, number, &[], at, ROOT_CRL_VALIDITY).await?;
+        Ok(published(&der, number, at, at.plus(ROOT_CRL_VALIDITY)))
     }
 
     async fn keep_root_crl(
