@@ -55,7 +55,7 @@ impl Issuer {
         {
             return Err(CaError::NotACa);
         }
-        let signs_crls = x.key_usage.is_some_and(|(_, bits)| bits & CRL_SIGN != 0);
+        let signs_crls = x.key_usage.is_none_or(|(_, bits)| bits & CRL_SIGN != 0);
         let subject_key_id = x.subject_key_id.unwrap_or(spki.key_id().as_bytes()).to_vec();
         let key = PublicKey::parse(&spki).map_err(|_| CaError::NotACa)?;
         let (name, not_before, not_after) = (view.subject.to_vec(), view.not_before, view.not_after);
@@ -130,7 +130,8 @@ impl Issuer {
         view.extensions.agent.tenant().map(str::parse).transpose().map_err(|_| CaError::NotACa)
     }
 
-    /// Whether it may sign CRLs (keyUsage cRLSign).
+    /// Whether it may sign CRLs: "If a key usage extension is present in the CRL issuer's certificate, verify that
+    /// the cRLSign bit is set" (RFC 5280, 6.3.3 (f)).
     #[must_use]
     pub const fn signs_crls(&self) -> bool {
         self.signs_crls
