@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use binary::{curl, kakunin, refused, run, start};
+use kakunin_core::x509::crl::CrlView;
+use kakunin_core::x509::pem;
 use kakunin_server::crl_sync;
 
 /// A server that answers everything with what it was given last.
@@ -128,10 +130,15 @@ fn the_crl_of_an_offline_root_is_brought_and_served() {
     std::fs::write(at("signed"), signed).unwrap();
     said(&["ca", "install", "--data", &data, &at("signed")]);
     std::fs::write(at("first"), said(&[&["ca", "sign-crl"], &root_options[..]].concat())).unwrap();
-    // Numbers are seconds.
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    // Within the same second, too, number and thisUpdate grow.
     let next = said(&[&["ca", "sign-crl", "--days", "30"], &root_options[..]].concat());
     std::fs::write(at("next"), next).unwrap();
+    let [first, second] = ["first", "next"].map(|name| {
+        let der = pem::decode(pem::CRL, &std::fs::read_to_string(at(name)).unwrap()).unwrap().remove(0);
+        let view = CrlView::parse(&der).unwrap();
+        (view.number, view.this_update)
+    });
+    assert!(first.0 < second.0 && first.1 < second.1, "{first:?} {second:?}");
     run("openssl", &["crl", "-in", "next", "-CAfile", "root.pem", "-noout", "-verify"], folder.path());
     assert!(said(&["ca", "install-crl", "--data", &data, &at("next")]).starts_with("CRL of root "));
     let older = refused(&["ca", "install-crl", "--data", &data, &at("first")]);

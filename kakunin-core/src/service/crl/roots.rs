@@ -10,6 +10,7 @@ use super::published::{PublishedCrl, key};
 use crate::id::IssuerId;
 use crate::key::KeyRef;
 use crate::log::sink::LogId;
+use crate::revoke::RevokedSet;
 use crate::service::cas::Root;
 use crate::service::error::Error;
 use crate::service::visibility::Reader;
@@ -52,7 +53,8 @@ impl Kakunin {
         Ok(crls.into_iter().map(|(_, crl)| crl).collect())
     }
 
-    /// Takes the CRL of a root that is kept elsewhere, DER: it is served from then on. Says whose it is.
+    /// Takes the CRL of a root that is kept elsewhere, DER: it is served from then on, and verifiers in this process
+    /// refuse what an authority on it issued. Says whose it is.
     ///
     /// # Errors
     /// [`Error::CrlRefused`] if no root of this deployment signed it, or it is not valid now;
@@ -99,6 +101,24 @@ impl Inner {
         }
     }
 
+    /// Has verifiers in this process know what the last CRL of each root says of the authorities below it.
+    pub(in crate::service) async fn load_root_crls(&self) -> Result<(), Error> {
+        let mut crls = self.root_crls.0.lock().await;
+        for root in self.cas.roots() {
+            let id = root.issuer.id();
+            if let Some(crl) = self.last_of_root(&mut crls, &id).await? {
+                self.learn(id, &crl);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&self, root: IssuerId, crl: &PublishedCrl) {
+        if let Ok(view) = CrlView::parse(&crl.der) {
+            self.live.replace(root, &RevokedSet::from_entries(view.revoked()));
+        }
+    }
+
     async fn last_of_root(
         &self,
         crls: &mut HashMap<IssuerId, Arc<PublishedCrl>>,
@@ -140,6 +160,7 @@ impl Inner {
         crl: PublishedCrl,
     ) -> Result<Arc<PublishedCrl>, Error> {
         self.record_crls([(id, None, &crl)].into_iter()).await?;
+        self.learn(id, &crl);
         let crl = Arc::new(crl);
         crls.insert(id, crl.clone());
         Ok(crl)
