@@ -56,7 +56,10 @@ async fn run(options: ServeOptions) -> Result<(), ServeError> {
 fn certificate_authority(command: Ca) -> ExitCode {
     let done = match command {
         Ca::Init(root) => in_runtime(ca::init(&root.into())),
-        Ca::SignIssuing { root, request } => in_runtime(ca::sign(&root.into(), &request)),
+        Ca::SignIssuing { root, request, tenant, arc } => {
+            let binding = tenant.as_ref().map(|tenant| (tenant, &arc));
+            in_runtime(ca::sign(&root.into(), &request, binding))
+        }
         Ca::Request(serve) => match serve.options() {
             Ok((options, _)) => in_runtime(ca::request(&options)),
             Err(error) => return ended(Err(error)),

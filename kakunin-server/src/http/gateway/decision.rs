@@ -54,7 +54,10 @@ fn verifier(kakunin: &Kakunin, now: UnixTime) -> Result<(u32, Verifier), SetupEr
         builder = builder.anchor(TrustAnchor::new(root.as_der(), place.trust_domain.clone())?);
     }
     for ca in kakunin.authorities().iter().filter(|ca| now <= ca.issuer.not_after()) {
-        builder = builder.issuer(ca.issuer.as_der());
+        builder = match &ca.tenant {
+            Some(tenant) => builder.issuer_of(ca.issuer.as_der(), tenant.clone()),
+            None => builder.issuer(ca.issuer.as_der()),
+        };
     }
     Ok((made, builder.build(now)?))
 }
