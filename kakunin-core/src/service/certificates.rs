@@ -36,6 +36,9 @@ pub(super) struct CertificateState {
     /// When it was issued; not known of those that older versions issued.
     #[serde(default)]
     pub(super) issued_at: Option<UnixTime>,
+    /// Whether somebody was granted its key at the provider, and still may use it.
+    #[serde(default)]
+    pub(super) granted: bool,
     /// The stop that took it away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) halt: Option<Halt>,

@@ -9,6 +9,7 @@ use super::Inner;
 use super::certificates::{CertificateState, Certificates, Drafted, Standing};
 use super::names::{self, Names};
 use super::projection::{self, AgentEntry, Projection};
+use crate::access::JoinTokenFacts;
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, ShortName, TokenKey};
 use crate::id::{AgentId, JoinTokenId, Serial};
@@ -139,13 +140,23 @@ impl<'p> Draft<'p> {
     ) -> Result<(), StoreError> {
         let record = Record::control(self.time, Some(agent), serial, control);
         self.add(agent, record.asked_by(self.by.clone()))?;
+        self.void(agent)
+    }
+
+    /// Ends what is under way for an agent, if the last record took trust away.
+    fn void(&mut self, agent: AgentId) -> Result<(), StoreError> {
         let Some(row) = self.agents.get(&agent).map(|entry| &entry.row) else { return Ok(()) };
-        // Void from this very record on.
-        if row.void_before == self.next_index()
-            && let Some(join) = row.join
-        {
-            self.voided.push(join.id);
-            self.push(agent, None, Control::JoinTokenVoided { id: join.id })?;
+        if row.void_before != self.next_index() {
+            return Ok(());
+        }
+        let newest = row.agent.certificate.and_then(|serial| self.certificate(&serial));
+        let granted = newest.filter(|c| c.granted).and_then(|c| Some((c.facts.serial, c.key.clone()?)));
+        if let Some(JoinTokenFacts { id, .. }) = row.join {
+            self.voided.push(id);
+            self.push(agent, None, Control::JoinTokenVoided { id })?;
+        }
+        if let Some((serial, key)) = granted {
+            self.push(agent, Some(serial), Control::KeyGrantsVoided { key })?;
         }
         Ok(())
     }

@@ -136,7 +136,12 @@ impl AgentRow {
     pub(super) fn take_certificates(&mut self) -> Vec<CertificateState> {
         let certificates = std::mem::take(&mut self.certificates).into_iter();
         // Indices of the log are above: each certificate there took records.
-        (0..).zip(certificates).map(|(index, state)| CertificateState { index, ..state }).collect()
+        let with = |(index, state): (u64, CertificateState)| {
+            // Whether its key was granted was not kept.
+            let granted = state.key.is_some();
+            CertificateState { index, granted, ..state }
+        };
+        (0..).zip(certificates).map(with).collect()
     }
 
     /// Whether an alert about this agent went out on the day of `now`.
@@ -336,7 +341,9 @@ fn apply_control(
         Control::CertificatePlanned { facts, profile } => {
             row.plan.get_or_insert_default().facts = Some((*facts, *profile));
         }
+        Control::KeyGranted { .. } => granted(certificates, record, true, changes)?,
         Control::KeyGrantsVoided { key } => {
+            granted(certificates, record, false, changes)?;
             changes.push(task(row.agent.id, index, record.serial, (key.clone(), KeyAction::Ungrant))?);
         }
         Control::CertificateIssued { facts, certificate, reinstates, constraints, renewal } => {
@@ -354,6 +361,7 @@ fn apply_control(
                 standing: Standing::Good,
                 index,
                 issued_at: Some(record.time),
+                granted: false,
                 halt: None,
                 receipt: None,
             };
@@ -405,7 +413,6 @@ fn apply_control(
         | Control::TenantCreated { .. }
         | Control::CrlPublished { .. }
         | Control::VisibilityChanged { .. }
-        | Control::KeyGranted { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }
         | Control::RevocationChanged(_) => {}
@@ -440,6 +447,7 @@ fn revoke(
             standing: Standing::Good,
             index,
             issued_at: None,
+            granted: false,
             halt: None,
             receipt: None,
         };
@@ -469,6 +477,18 @@ fn stand(
         changes.push(task(state.facts.agent, index, Some(*serial), (key, action))?);
     }
     store(certificates, state, changes)
+}
+
+fn granted(
+    certificates: &mut impl Certificates,
+    record: &Record,
+    granted: bool,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
+    match record.serial.and_then(|serial| certificates.get(&serial).cloned()) {
+        Some(state) => store(certificates, CertificateState { granted, ..state }, changes),
+        None => Ok(()),
+    }
 }
 
 fn store(

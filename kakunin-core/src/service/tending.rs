@@ -128,11 +128,7 @@ impl Inner {
     async fn perform(&self, tenant: &Tenant, task: &KeyTask) -> Result<(), Error> {
         let keys = &self.parts.keys;
         let done = match task.task {
-            // What was granted stays void when the key signs again.
-            KeyAction::Disable => {
-                keys.disable(&task.key).await.or_else(cannot_sign)?;
-                keys.ungrant(&task.key).await.or_else(cannot_sign)
-            }
+            KeyAction::Disable => keys.disable(&task.key).await.or_else(cannot_sign),
             KeyAction::Ungrant => keys.ungrant(&task.key).await.or_else(cannot_sign),
             KeyAction::Receipt => {
                 let Some(halt) = &task.halt else { return Ok(()) };

@@ -116,7 +116,7 @@ pub enum Control {
         /// Which token.
         id: JoinTokenId,
     },
-    /// `join_token.voided`: what took the agent's identity away, just before it in the log, took this with it.
+    /// `join_token.voided`: what took trust away, just before it in the log, took this with it.
     JoinTokenVoided {
         /// Which token.
         id: JoinTokenId,
@@ -157,7 +157,8 @@ pub enum Control {
         /// Who.
         principal: Principal,
     },
-    /// `key.grants_voided`: trust was taken away while the provider was granting; its grants of the key end.
+    /// `key.grants_voided`: what took trust away, just before it in the log or while the provider was granting, ends
+    /// the provider's grants of the key.
     KeyGrantsVoided {
         /// Which key.
         key: KeyRef,
