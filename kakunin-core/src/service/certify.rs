@@ -139,6 +139,9 @@ impl Making {
                 (entry, None, binding)
             }
         };
+        if let Some((_, old)) = &order.renews {
+            old.is_due(draft, entry)?;
+        }
         let stood = Stood::of(entry);
         let standing = inner.standing_of(entry, draft.time);
         let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
@@ -347,9 +350,6 @@ impl Order {
         self.attested(entry)?;
         if entry.row.plan.is_some() {
             return Err(Error::Exists("a certificate for this agent is being issued"));
-        }
-        if let Some((_, old)) = &self.renews {
-            old.is_due(draft, entry)?;
         }
         Ok(entry)
     }
