@@ -150,9 +150,8 @@ impl Kakunin {
             }
             (agent, certificate.profile)
         };
-        let itself = ShortName::try_from(format!("agent:{agent}")).ok();
         let source = KeySource::Bound(request, binding);
-        let renewed = self.renew_as(&tenant, &agent, (attested, false), profile, source, itself).await;
+        let renewed = self.renew_as(&tenant, &agent, (attested, false), profile, source, itself(&agent)).await;
         if let Err(Error::SelfRenewal { .. }) = &renewed {
             inner.tell_of_refused_renewal(&tenant, agent).await?;
         }
@@ -171,6 +170,11 @@ impl Inner {
         let gone: Vec<_> = tokens.iter().map(gone).collect();
         let _ = self.parts.state.put(&LogId::System, &gone).await;
     }
+}
+
+/// Who asks, when an agent renews its own certificate.
+pub(super) fn itself(agent: &AgentId) -> Option<ShortName> {
+    ShortName::try_from(format!("agent:{agent}")).ok()
 }
 
 fn row_key(id: &JoinTokenId) -> Vec<u8> {

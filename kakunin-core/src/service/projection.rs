@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::certificates::{CertificateState, Certificates, Issuances, Standing};
 use super::dedup::{Seen, Window};
+use super::enrol;
 use super::inbox::Item;
 use super::names::Names;
 use super::renewal::SELF_RENEWALS;
@@ -20,7 +21,7 @@ use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
 use crate::log::leaf::Act;
 pub(super) use crate::log::record::KeyAction;
-use crate::log::record::{Body, Control, Record, Renewal};
+use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Cause, Halt, Receipt, Revocation};
 use crate::risk::{Assessment, Band, History, Prior, RiskModel, Score};
 use crate::state::{Change, Kind};
@@ -55,7 +56,7 @@ pub(super) struct AgentRow {
     /// What was begun before this index of the log is void: trust was taken away there.
     #[serde(default)]
     pub(super) void_before: u64,
-    /// When it renewed itself last, since somebody else did: as many as are allowed in an hour.
+    /// When it began to renew itself, since somebody else renewed it: as many as are allowed in an hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) self_renewals: Vec<UnixTime>,
     /// The day on which its owner was told that it renews itself too often.
@@ -119,17 +120,6 @@ impl AgentRow {
     /// Whether the owner was told today that it renews itself too often.
     pub(super) fn refused_today(&self, now: UnixTime) -> bool {
         self.refused_on == Some(now.millis() / DAY)
-    }
-
-    /// Counts what it renewed by itself, until somebody else renews it.
-    fn renewed(&mut self, at: UnixTime, renewal: Option<&Renewal>) {
-        match renewal {
-            Some(renewal) if renewal.approved.is_none() => self.self_renewals.push(at),
-            Some(_) => self.self_renewals.clear(),
-            None => {}
-        }
-        let surplus = self.self_renewals.len().saturating_sub(SELF_RENEWALS);
-        self.self_renewals.drain(..surplus);
     }
 
     /// Takes the certificates out that older versions kept here.
@@ -339,6 +329,12 @@ fn apply_control(
         }
         Control::KeyTaskDelayed { .. } => changes.push(Item::about(record, index).key_delayed().change()?),
         Control::CertificatePlanned { facts, profile } => {
+            // Whether it is signed or not: its serial goes on CRLs either way.
+            if record.by.is_some() && record.by == enrol::itself(&row.agent.id) {
+                row.self_renewals.push(record.time);
+                let surplus = row.self_renewals.len().saturating_sub(SELF_RENEWALS);
+                row.self_renewals.drain(..surplus);
+            }
             row.plan.get_or_insert_default().facts = Some((*facts, *profile));
         }
         Control::KeyGranted { .. } => granted(certificates, record, true, changes)?,
@@ -350,7 +346,9 @@ fn apply_control(
             if *reinstates {
                 (row.band, row.halt, row.receipt) = (Band::Low, None, None);
             }
-            row.renewed(record.time, renewal.as_ref());
+            if renewal.as_ref().is_some_and(|renewal| renewal.approved.is_some()) {
+                row.self_renewals.clear();
+            }
             let plan = row.plan.take().unwrap_or_default();
             let state = CertificateState {
                 facts: *facts,
@@ -573,4 +571,62 @@ pub(super) enum DedupRow {
 pub(super) fn set(kind: Kind, key: Vec<u8>, value: &impl serde::Serialize) -> Result<Change, StoreError> {
     let octets = serde_json::to_vec(value).map_err(StoreError::unavailable)?;
     Ok(Change { kind, key, value: Some(octets) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::NewAgent;
+    use crate::id::HaltId;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+
+    /// What an older version wrote: a certificate that made a halted agent active again, by itself.
+    #[test]
+    fn an_older_log_comes_to_the_state_that_it_came_to_then() {
+        let model = format!("sha256:{:064}", 0);
+        let spec = NewAgent::new("one", &model, ["read:accounts"]).unwrap();
+        let id = AgentId::from_bytes([7; 16]);
+        let agent = Agent::register(id, "acme".parse().unwrap(), spec, NOW).unwrap();
+        let facts = |n: u8| Issued {
+            serial: Serial::from_bytes([n; 16]).unwrap(),
+            agent: id,
+            issuer: IssuerId::from_bytes([1; 20]),
+            not_before: NOW,
+            not_after: NOW.plus(DAY),
+            shard: 0,
+        };
+        let issued = |n, reinstates| Control::CertificateIssued {
+            facts: facts(n),
+            certificate: String::new(),
+            reinstates,
+            constraints: None,
+            renewal: None,
+        };
+        let halt = Halt {
+            id: HaltId::from_bytes([3; 16]),
+            cause: Cause::KillSwitchActivated,
+            serial: Some(facts(1).serial),
+            at: NOW,
+        };
+        let revocation = super::super::draft::revocation(&facts(1), halt.cause, NOW);
+        let log = [
+            (None, Control::AgentRegistered(agent)),
+            (Some(1), issued(1, false)),
+            (Some(1), Control::AgentHalted { halt, note: None }),
+            (Some(1), Control::CertificateRevoked { revocation, evidence: None }),
+            (Some(2), issued(2, true)),
+        ];
+        let (mut entry, mut certificates, mut changes) = (None, Issuances::default(), Vec::new());
+        for (index, (serial, control)) in (0..).zip(log) {
+            let serial = serial.map(|n| facts(n).serial);
+            let record = Record::control(NOW, Some(id), serial, control);
+            apply(&mut entry, &mut certificates, index, &record, &mut changes).unwrap();
+        }
+        let row = &entry.as_ref().unwrap().row;
+        assert_eq!((row.agent.state, row.halt, row.band), (AgentState::Active, None, Band::Low));
+        assert_eq!(row.agent.certificate, Some(facts(2).serial));
+        let standing = certificates.standing(entry.as_ref().unwrap(), NOW).unwrap();
+        assert_eq!((standing.facts, standing.standing), (facts(2), Standing::Good));
+    }
 }
