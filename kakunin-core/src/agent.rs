@@ -239,12 +239,12 @@ impl AgentError {
     }
 }
 
-/// Where an agent stands. A revoked or held agent is suspended; only a new certificate, or the
-/// release of a hold, makes it active again.
+/// Where an agent stands. A revoked, halted or held agent is suspended; only the release of a hold, or an order that
+/// names it and says why ([`Kakunin::reinstate`](crate::service::Kakunin::reinstate)), ends that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentState {
-    /// Registered, without a certificate.
+    /// Registered or reinstated, without a certificate.
     Pending,
     /// Holds a certificate that is accepted.
     Active,

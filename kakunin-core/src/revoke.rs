@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::id::{AgentId, HaltId, IssuerId, Serial, SerialNumber};
+use crate::key::KeyAlgorithm;
 use crate::time::UnixTime;
 
 /// Reason codes of RFC 5280, 5.3.1; 7 is unused, and 0 is written by leaving the extension out.
@@ -138,6 +139,26 @@ pub struct Halt {
     pub serial: Option<Serial>,
     /// When, by the log's time.
     pub at: UnixTime,
+}
+
+/// The proof of a stop: an issuing CA's signature over [`Halt::receipt_text`]. Made once, at the stop.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Receipt {
+    /// Key identifier of the CA that signed.
+    pub issuer: IssuerId,
+    /// The algorithm of its key; PKCS#1 v1.5 with SHA-256 for RSA.
+    pub algorithm: KeyAlgorithm,
+    /// The signature, in X.509 form, base64.
+    pub signature: String,
+}
+
+impl Halt {
+    /// What its receipt signs: `{agent}:{serial, or no-cert}:{when, RFC 3339}:{id of the stop}`.
+    #[must_use]
+    pub fn receipt_text(&self, agent: &AgentId) -> String {
+        let serial = self.serial.map_or_else(|| "no-cert".to_owned(), |serial| serial.to_string());
+        format!("{agent}:{serial}:{}:{}", self.at, self.id)
+    }
 }
 
 /// One change of the revocation state, as an issuer's revocation log has it.

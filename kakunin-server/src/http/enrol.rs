@@ -110,7 +110,7 @@ pub(crate) struct GrantBody {
 
 /// Lets the agent's process sign with the agent's key in the KMS, as the principal it is there: it needs no
 /// credential of this server. The grant ends with the key, which a revocation disables and a renewal
-/// replaces.
+/// replaces, and with a hold.
 #[utoipa::path(
     operation_id = "grantAgentKey",
     post, path = "/api/v1/agents/{id}/grants", tag = "enrolment", request_body = NewGrantBody,
@@ -190,13 +190,14 @@ pub(crate) struct RenewOwnBody {
 }
 
 /// Renews a certificate at the word of its own key, without an API key. The profile stays, or becomes
-/// shorter with the agent's risk band; the scope is the registered one.
+/// shorter with the agent's risk band; the scope is the registered one. Not before a tenth of the certificate's life, and
+/// at most four times an hour, unless an operator renews it meanwhile.
 #[utoipa::path(
     operation_id = "renewOwnCertificate",
     post, path = "/api/v1/enroll/renew", tag = "enrolment", request_body = RenewOwnBody, security(()),
     responses(
         (status = 201, description = "Issued.", body = Data<CertificateBody>),
-        (status = "4XX", description = "Refused.", body = ErrorBody),
+        (status = "4XX", description = "Refused; 429 if it is too early, or too often.", body = ErrorBody),
     ),
 )]
 pub(crate) async fn renew(

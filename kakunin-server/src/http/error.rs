@@ -6,6 +6,7 @@ use kakunin_core::access::Role;
 use kakunin_core::agent::AgentError;
 use kakunin_core::error::StoreError;
 use kakunin_core::service::Error as ServiceError;
+use kakunin_core::time::SECOND;
 use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -158,7 +159,9 @@ impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let status = match &error {
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+            ServiceError::SelfRenewal { .. } => StatusCode::TOO_MANY_REQUESTS,
             ServiceError::Exists(_)
+            | ServiceError::Suspended(_)
             | ServiceError::Csr(CsrError::Duplicate)
             | ServiceError::KeyElsewhere
             | ServiceError::SharedIssuer
@@ -185,7 +188,11 @@ impl From<ServiceError> for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             return Self::unauthorized(code, &error.to_string());
         }
-        Self::new(status, code, error.to_string())
+        let retry_after = match &error {
+            ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
+            _ => None,
+        };
+        Self { retry_after, ..Self::new(status, code, error.to_string()) }
     }
 }
 

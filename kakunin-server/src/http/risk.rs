@@ -239,6 +239,10 @@ impl NotificationBody {
                 "Key provider cannot be reached",
                 "A key is yet to be disabled, enabled or deleted, and is tried further. The certificate's standing is in force all the same.".to_owned(),
             ),
+            NotificationKind::SelfRenewalRefused => {
+                let message = "The agent renews its own certificate earlier or more often than it may, and is refused. An operator can renew it.";
+                ("system_alert", "warning", "Agent renews itself too often", message.to_owned())
+            }
             NotificationKind::ImpersonationSuspected => {
                 let message =
                     "Somebody uses its certificate or serial number without its key. Its score is unchanged.";

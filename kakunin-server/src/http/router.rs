@@ -55,6 +55,7 @@ pub fn router_until(
         .route("/enroll", post(enrol::enrol))
         .route("/enroll/renew", post(enrol::renew))
         .route("/agents/{id}/halt", post(orders::halt))
+        .route("/agents/{id}/reinstate", post(orders::reinstate))
         .route("/agents/{id}/sign", post(orders::sign))
         .route("/agents/{id}/risk", get(risk::risk))
         .route("/certificates/{id}/revoke", post(certificates::revoke))

@@ -93,7 +93,10 @@ fn text(value: &Value, name: &str) -> Result<String, MonitorError> {
 impl Canary {
     /// Registers an agent and has its own key certified.
     pub(super) async fn hatch(api: &Api) -> Result<Self, MonitorError> {
-        let new = json!({ "name": "canary", "model_hash": NO_MODEL, "scope": [ACTION], "fleet": "monitor" });
+        // A name for each: while one is suspended, there is no other of its name.
+        let random = uuid_v7(SystemClock.now(), &SystemEntropy).map_err(|_| unexpected("identifier"))?;
+        let name = format!("canary-{}", hex_encode(&random));
+        let new = json!({ "name": name, "model_hash": NO_MODEL, "scope": [ACTION], "fleet": "monitor" });
         let id = text(&api.order(Method::POST, "/agents", &new).await?, "id")?;
         match Self::certified(api, &id).await {
             Ok(canary) => Ok(canary),
