@@ -78,7 +78,8 @@ impl Kakunin {
         let issuer = view.issuer_id().ok_or_else(corrupt)?;
         let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;
         let revocation = self.inner.parts.revocations.find(&issuer, serial).await?;
-        let row = self.inner.agent_row(&tenant, &claims.agent).await?;
+        let row = self.inner.stored_agent(&tenant, &claims.agent).await?;
+        let row = row.ok_or_else(|| StoreError::Corrupt("a certificate's agent is gone".into()))?;
         let certificate = row.certificates.iter().find(|c| c.facts.serial == *serial);
         Ok(CertificateStatus {
             tenant: tenant.id.clone(),
@@ -113,11 +114,14 @@ impl Inner {
         Ok(pem::decode(pem::CERTIFICATE, text).ok().and_then(|mut all| all.pop()).ok_or_else(corrupt)?)
     }
 
-    // From the store, which has what is durable, and without waiting for the sequencer.
-    async fn agent_row(&self, tenant: &Tenant, agent: &AgentId) -> Result<AgentRow, Error> {
+    /// An agent's row from the store, which has what is durable, without waiting for the sequencer.
+    pub(super) async fn stored_agent(
+        &self,
+        tenant: &Tenant,
+        agent: &AgentId,
+    ) -> Result<Option<AgentRow>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let row = self.parts.state.get(&log, Kind::Agent, agent.as_bytes()).await?;
-        let row = row.ok_or_else(|| StoreError::Corrupt("a certificate's agent is gone".into()))?;
-        Ok(AgentRow::decode(&row)?)
+        Ok(row.as_deref().map(AgentRow::decode).transpose()?)
     }
 }

@@ -9,6 +9,7 @@ use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::projection::{self, AgentEntry, DedupRow, Projection};
+use super::roster::Roster;
 use super::sequence::Job;
 use super::tending::Attempts;
 use crate::error::StoreError;
@@ -43,6 +44,7 @@ pub(super) struct Tenant {
     /// Decisions that wait for whoever holds the sequencer next.
     pub(super) queue: Mutex<Vec<Job>>,
     pub(super) sequencer: async_lock::Mutex<Sequencer>,
+    pub(super) roster: Arc<Roster>,
     pub(super) attempts: async_lock::Mutex<Attempts>,
     /// Whether there may be something to tell the key provider: to look costs more than most decisions.
     pub(super) has_tasks: AtomicBool,
@@ -53,6 +55,8 @@ pub(super) struct Tenant {
 pub(super) struct Sequencer {
     pub(super) ledger: Ledger,
     pub(super) projection: Projection,
+    /// The tenant's.
+    roster: Arc<Roster>,
     snapshot_at: u64,
     snapshot_time: UnixTime,
 }
@@ -74,6 +78,7 @@ impl Tenant {
         let mut sequencer = Sequencer {
             ledger,
             projection: Projection::default(),
+            roster: Arc::default(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
         };
@@ -82,6 +87,7 @@ impl Tenant {
             id,
             tokens,
             queue: Mutex::default(),
+            roster: sequencer.roster.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
             attempts: async_lock::Mutex::default(),
             has_tasks: AtomicBool::new(true),
@@ -107,6 +113,10 @@ impl Sequencer {
         }
         let level =
             inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
+        let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
+        let known = &self.projection.agents;
+        let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
+        self.roster.update(&moved.collect::<Vec<_>>());
         self.projection.agents.extend(decided.agents);
         self.projection.serials.extend(decided.serials);
         if level {
@@ -151,6 +161,7 @@ impl Sequencer {
         self.projection = load_rows(inner, &log).await?;
         let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
         self.replay(inner, &log, applied, folded).await?;
+        self.roster.replace(self.projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         if let LogId::Tenant(tenant) = &log {
             inner.serials.remember_all(tenant, self.projection.serials.keys().copied());
             inner.bound.remember(self.projection.agents.values().flat_map(AgentEntry::keys));

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::app::App;
+use super::counts;
 use super::error::ErrorBody;
 
 /// When store and keys were last seen to work.
@@ -101,7 +102,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let gauge = |(name, help, value): (&str, &str, usize)| {
         format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} gauge\nkakunin_{name} {value}\n")
     };
-    let text: String = gauges.map(gauge).concat();
+    let text: String = gauges.map(gauge).concat() + &counts::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -26,6 +26,8 @@ use super::viewer::Admitted;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a subscriber may take to accept a frame.
 const STALL: Duration = Duration::from_secs(20);
+/// Most records of a frame that is made for one subscriber alone: a few of them wait for it in memory.
+const STEP: usize = 200;
 /// Frames that are kept for subscribers a little behind.
 const KEPT: usize = 16;
 /// When to come back, if there is no room.
@@ -218,7 +220,7 @@ impl Subscriber {
     /// Sends what the store has from the cursor on; at least one frame.
     async fn catch_up(&mut self) -> Result<(), Gone> {
         loop {
-            let page = self.kakunin.feed(&self.issuer, self.cursor, MAX_ENTRIES).await;
+            let page = self.kakunin.feed(&self.issuer, self.cursor, STEP).await;
             let frame = page.and_then(|page| Rendered::new(&page)).map_err(|error| {
                 tracing::error!(code = error.code(), error = %chain(&error), "the feed could not be read");
                 Gone
