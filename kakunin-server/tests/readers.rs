@@ -65,17 +65,19 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn start(key: &str, base: &str) -> Self {
+    fn start(key: &str, base: &str, agent: &str) -> Self {
         let (stop, answers, refused) = (Arc::default(), Arc::default(), Arc::default());
         let mut crowd = Self { stop, answers, refused, readers: JoinSet::new() };
         for n in 0..READERS {
+            let mut lists = LISTS.map(str::to_owned).to_vec();
+            lists.extend(["", "/risk"].map(|what| format!("/api/v1/agents/{agent}{what}")));
+            let path = lists.swap_remove(n % lists.len());
             // A connection of its own for each.
             let reader = Client::new(base).with_key(key);
-            let (stop, answers, refused) =
-                (crowd.stop.clone(), crowd.answers.clone(), crowd.refused.clone());
+            let (stop, answers, refused) = (crowd.stop.clone(), crowd.answers.clone(), crowd.refused.clone());
             crowd.readers.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let answer = reader.get(LISTS[n % LISTS.len()]).await.unwrap();
+                    let answer = reader.get(&path).await.unwrap();
                     match answer.status.as_u16() {
                         200 => answers.fetch_add(1, Ordering::Relaxed),
                         503 => {
@@ -105,8 +107,7 @@ impl Crowd {
 async fn longest_gap(w: &World, stop: Arc<AtomicBool>) -> Duration {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let issuer = w.kakunin.issuer().id();
-    let mut stream =
-        tokio::net::TcpStream::connect(w.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(w.url.strip_prefix("http://").unwrap()).await.unwrap();
     let request = format!("GET /api/v1/feed/{issuer}/stream HTTP/1.0\r\nhost: a\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let (mut last, mut longest, mut piece) = (Instant::now(), Duration::ZERO, vec![0; 64 * 1024]);
@@ -148,17 +149,22 @@ async fn a_hundred_readers_keep_nobody_waiting() {
     println!("{RECORDS} records in {:.1?}", began.elapsed());
     let listening = Arc::new(AtomicBool::new(false));
     let gap = longest_gap(&w, listening.clone());
-    let crowd = Crowd::start(&reader, &w.url);
+    let crowd = Crowd::start(&reader, &w.url, &ours.id);
     let attack = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let bound = Duration::from_secs(1);
         let verify = format!("/api/v1/verify/{}", theirs.serial);
         let until = Instant::now() + ATTACK;
         while Instant::now() < until {
-            quickly("verify", bound, async { w.admin.without_key().get(&verify).await.unwrap().status.into() })
-                .await;
+            quickly("verify", bound, async {
+                w.admin.without_key().get(&verify).await.unwrap().status.into()
+            })
+            .await;
             for agent in [&ours, &theirs] {
-                quickly("check", bound, async { agent.ask("read:mail", "mail", "session").await.unwrap().status.into() }).await;
+                quickly("check", bound, async {
+                    agent.ask("read:mail", "mail", "session").await.unwrap().status.into()
+                })
+                .await;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }

@@ -242,10 +242,7 @@ fn tenant_of(caller: &Caller, named: Option<&str>) -> Result<TenantId, ApiError>
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn list_keys(
-    State(app): State<App>,
-    Admin(caller): Admin,
-) -> Result<Response, ApiError> {
+pub(crate) async fn list_keys(State(app): State<App>, Admin(caller): Admin) -> Result<Response, ApiError> {
     let kakunin = app.kakunin.clone();
     let work = async move {
         let keys = kakunin.api_keys(None);

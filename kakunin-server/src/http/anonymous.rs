@@ -24,4 +24,4 @@ macro_rules! anonymous {
     )+};
 }
 
-anonymous!(Card, File, Page, Stream, Snapshot, Message, Enrolment);
+anonymous!(Card, File, Health, Page, Stream, Snapshot, Message, Enrolment);

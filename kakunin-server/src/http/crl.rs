@@ -73,7 +73,8 @@ pub(crate) async fn chain(
     let response = if is_known(&headers, &tag) {
         empty(PEM)
     } else {
-        let text = || Ok(crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>().into_bytes());
+        let text =
+            || Ok(crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>().into_bytes());
         // Who reads of private CAs is sent other CRLs, all at about the same time.
         let thing = format!("chain/{:?}", admitted.reader());
         shared::answer(app.renderings.get::<ApiError>(&thing, &tag, text)?, PEM)

@@ -127,7 +127,7 @@ pub(crate) async fn snapshot(
 ) -> Result<Response, ApiError> {
     let issuer = issuer_of(&app, issuer)?;
     let admitted = viewer.admit(&app, &issuer)?;
-    let snapshot = app.kakunin.feed_snapshot(&issuer).await?;
+    let snapshot = app.feeds.snapshot(issuer).await?;
     // Its statement names size, hash and time, under a signature.
     let render = || serde_json::to_vec(&Data { data: &*snapshot });
     let octets = app.renderings.get(&format!("snapshot/{issuer}"), &snapshot.statement, render);

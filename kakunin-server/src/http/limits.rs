@@ -34,6 +34,8 @@ pub(crate) enum Work {
     Card,
     /// CRLs, CA certificates, the description of the API.
     File,
+    /// Readiness and figures.
+    Health,
     /// A page of the feed: up to 1,000 records are read and rendered.
     Page,
     /// The start of a stream, which reads as much.
@@ -47,9 +49,10 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Card,
         Self::File,
+        Self::Health,
         Self::Page,
         Self::Stream,
         Self::Snapshot,
@@ -62,7 +65,7 @@ impl Work {
         match self {
             Self::Card => 1,
             Self::File => 4,
-            Self::Page | Self::Stream | Self::Enrolment => 20,
+            Self::Page | Self::Stream | Self::Enrolment | Self::Health => 20,
             Self::Message => 40,
             Self::Snapshot => 100,
         }
@@ -77,7 +80,7 @@ pub(crate) struct Limits {
     gone: DefaultKeyedRateLimiter<Serial>,
     strangers: Addresses,
     nobodies: Addresses,
-    works: [Addresses; 7],
+    works: [Addresses; 8],
     clock: DefaultClock,
 }
 

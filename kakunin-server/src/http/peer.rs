@@ -86,7 +86,8 @@ pub(crate) fn client_address(parts: &Parts, proxies: &[Network]) -> IpAddr {
 /// An entry as proxies write it: an address, with a port or not, IPv6 in brackets or not.
 fn forwarded(entry: &[u8]) -> Option<IpAddr> {
     let entry = core::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
-    let is_port = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit()) && text.parse::<u16>().is_ok();
+    let is_port =
+        |text: &str| text.bytes().all(|octet| octet.is_ascii_digit()) && text.parse::<u16>().is_ok();
     let address = if let Some(rest) = entry.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         let port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
@@ -144,14 +145,38 @@ mod tests {
             assert_eq!(behind(&[format!("{entry}, 10.2.3.4:80, [fd00::1]:9").as_bytes()]), address);
         }
         let hostile = [
-            "unknown", "", " ", "_hidden", "\"192.0.2.7\"", "\"[2001:db8::7]:80\"", "192.0.2.7:", "192.0.2.7:x",
-            "192.0.2.7:65536", "192.0.2.7:+1", "192.0.2.007", "192.0.2", "0x7f.1", "fe80::1%eth0", "[fe80::1%1]:80",
-            "[2001:db8::7", "2001:db8::7]", "[192.0.2.7]:80", "[2001:db8::7]80", "for=192.0.2.7", "192.0.2.7;",
-            "192.0.2.7 192.0.2.8", "localhost", "\u{661}92.0.2.7",
+            "unknown",
+            "",
+            " ",
+            "_hidden",
+            "\"192.0.2.7\"",
+            "\"[2001:db8::7]:80\"",
+            "192.0.2.7:",
+            "192.0.2.7:x",
+            "192.0.2.7:65536",
+            "192.0.2.7:+1",
+            "192.0.2.007",
+            "192.0.2",
+            "0x7f.1",
+            "fe80::1%eth0",
+            "[fe80::1%1]:80",
+            "[2001:db8::7",
+            "2001:db8::7]",
+            "[192.0.2.7]:80",
+            "[2001:db8::7]80",
+            "for=192.0.2.7",
+            "192.0.2.7;",
+            "192.0.2.7 192.0.2.8",
+            "localhost",
+            "\u{661}92.0.2.7",
         ];
         for entry in hostile {
             assert_eq!(behind(&[format!("203.0.113.9, {entry}").as_bytes()]), "10.0.0.1", "{entry:?}");
-            assert_eq!(behind(&[format!("203.0.113.9,{entry},10.2.3.4").as_bytes()]), "10.2.3.4", "{entry:?}");
+            assert_eq!(
+                behind(&[format!("203.0.113.9,{entry},10.2.3.4").as_bytes()]),
+                "10.2.3.4",
+                "{entry:?}"
+            );
         }
         assert_eq!(behind(&[b"203.0.113.9, \xff"]), "10.0.0.1");
         let many = "10.1.1.1,".repeat(10_000);

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use super::app::{ApiOptions, App};
 use super::frame::frame;
 use super::{
-    access, agents, anonymous, audit, certificates, crl, enrol, events, feed, gateway, health, message, openapi,
-    orders, pki, risk, shared, verify,
+    access, agents, anonymous, audit, certificates, crl, enrol, events, feed, gateway, health, message,
+    openapi, orders, pki, risk, shared, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.

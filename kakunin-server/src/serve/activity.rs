@@ -3,12 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::Version;
-use tokio::time::{Duration, Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::options::Patience;
-
-/// How often a connection with requests under way is looked at again.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// What one connection is doing.
 #[derive(Debug)]
@@ -82,12 +79,13 @@ impl Activity {
 
     /// Ends when nothing has been under way for too long.
     pub(super) async fn overdue(&self) {
+        // What comes meanwhile may put it off, or bring it nearer. To be woken for that would cost each request.
+        let look = self.patience.head / 4;
         loop {
             match self.deadline() {
                 Some(at) if at <= Instant::now() => return,
-                // What comes meanwhile may put it off, or bring it nearer.
-                Some(at) => sleep_until(at.min(Instant::now() + LOOK)).await,
-                None => sleep(LOOK).await,
+                Some(at) => sleep_until(at.min(Instant::now() + look)).await,
+                None => sleep(look).await,
             }
         }
     }

@@ -27,8 +27,8 @@ use super::options::Patience;
 use super::patient::Patient;
 use super::tls::{LOOK, Reloading};
 use crate::http::{
-    ApiError, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, CONNECTIONS_SILENT, ForAll, Network, Peer, Share,
-    Tally, network_of, refused,
+    ApiError, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, CONNECTIONS_SILENT, ForAll, Network, Peer,
+    Share, Tally, network_of, refused,
 };
 
 /// Connections at once; more wait to be accepted.
@@ -144,7 +144,10 @@ fn most_connections() -> usize {
     let files = files.and_then(|rest| rest.split_whitespace().next()?.parse::<usize>().ok());
     let most = files.map_or(MAX_CONNECTIONS, |files| files.saturating_sub(OTHER_FILES).max(files / 2));
     if most < MAX_CONNECTIONS {
-        tracing::warn!(connections = most, "the limit of open files keeps the connections below {MAX_CONNECTIONS}");
+        tracing::warn!(
+            connections = most,
+            "the limit of open files keeps the connections below {MAX_CONNECTIONS}"
+        );
     }
     most.clamp(1, MAX_CONNECTIONS)
 }
@@ -208,8 +211,7 @@ impl Connection {
     {
         let peer = Peer { address: self.address, certificates };
         let listening = &self.listening;
-        let service =
-            service_fn(|request| listening.clone().answer(request, peer.clone(), activity.clone()));
+        let service = service_fn(|request| listening.clone().answer(request, peer.clone(), activity.clone()));
         let builder = builder(listening.patience);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
@@ -237,7 +239,6 @@ impl Connection {
             }
         }
     }
-
 }
 
 impl Listening {
@@ -279,7 +280,8 @@ impl Listening {
 }
 
 fn crowded(busy: Busy) -> Response<Delivery> {
-    let refusal = ApiError::busy("bodies_crowded", "too many bodies are on their way, or wait to be taken", 5);
+    let refusal =
+        ApiError::busy("bodies_crowded", "too many bodies are on their way, or wait to be taken", 5);
     refused(&refusal).map(|body| Delivery::new(body, busy, None))
 }
 

@@ -111,7 +111,9 @@ impl Server {
         publishing.abort();
         match tokio::time::timeout(listener::GRACE, deployment.kakunin.snapshot()).await {
             Ok(stored) => stored?,
-            Err(_) => tracing::warn!("the risk histories were not stored in time; the next start replays more"),
+            Err(_) => {
+                tracing::warn!("the risk histories were not stored in time; the next start replays more")
+            }
         }
         Ok(())
     }
