@@ -40,6 +40,8 @@ async fn main() {
     let mut options = ServeOptions::new(folder.path().join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
     // All subscribers have the address of this machine.
     options.api.feed_subscribers_per_address = usize::MAX;
+    options.api.anonymous_rate = u32::MAX.try_into().unwrap();
+    options.connections_per_address = usize::MAX;
     let server = Server::bind(&options).await.unwrap();
     let (url, kakunin) = (server.url().unwrap(), server.deployment().kakunin.clone());
     let admin = Client::new(&url).with_key(server.deployment().admin_key.as_ref().unwrap().reveal());

@@ -122,4 +122,15 @@ impl Inner {
         let gone = || StoreError::Corrupt("how a certificate stands is gone".into());
         Ok(certificates::load(key, &row.ok_or_else(gone)?)?.ok_or_else(gone)?)
     }
+
+    /// An agent's row from the store, which has what is durable, without waiting for the sequencer.
+    pub(super) async fn stored_agent(
+        &self,
+        tenant: &Tenant,
+        agent: &AgentId,
+    ) -> Result<Option<AgentRow>, Error> {
+        let log = LogId::Tenant(tenant.id.clone());
+        let row = self.parts.state.get(&log, Kind::Agent, agent.as_bytes()).await?;
+        Ok(row.as_deref().map(AgentRow::decode).transpose()?)
+    }
 }

@@ -8,8 +8,10 @@ use kakunin_core::time::{Clock, UnixTime};
 use tokio::sync::watch;
 
 use super::gateway::GatewayProxy;
-use super::limits::{DEFAULT_KEY_RATE, Limits};
+use super::limits::{DEFAULT_ANONYMOUS_RATE, DEFAULT_KEY_RATE, Limits};
+use super::listings::Listings;
 use super::peer::Network;
+use super::shared::Renderings;
 use super::streams::Feeds;
 use super::verify::Cards;
 
@@ -30,6 +32,9 @@ pub struct ApiOptions {
     pub insecure_serial_only: bool,
     /// Requests a second of one key.
     pub key_rate: NonZeroU32,
+    /// Requests a second of one address (IPv6: /64) for what takes no account. What costs more than a look-up
+    /// has a limit of its own, a part of it.
+    pub anonymous_rate: NonZeroU32,
     /// Subscribers of the revocation feed at once.
     pub feed_subscribers: usize,
     /// Of these, how many from one address (IPv6: /64) that shows no API key.
@@ -43,6 +48,7 @@ impl Default for ApiOptions {
             gateways: Vec::new(),
             insecure_serial_only: false,
             key_rate: DEFAULT_KEY_RATE,
+            anonymous_rate: DEFAULT_ANONYMOUS_RATE,
             feed_subscribers: DEFAULT_FEED_SUBSCRIBERS,
             feed_subscribers_per_address: DEFAULT_FEED_PER_ADDRESS,
         }
@@ -61,6 +67,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cards: Cards,
     pub(crate) feeds: Feeds,
+    pub(crate) listings: Listings,
+    pub(crate) renderings: Renderings,
     pub(crate) gateway: super::gateway::Gateway,
     pub(crate) ready: super::health::Ready,
 }
@@ -73,11 +81,14 @@ impl App {
         ended: watch::Receiver<bool>,
     ) -> Result<Self, kakunin_verify::SetupError> {
         let gateway = super::gateway::Gateway::new(&kakunin, clock.now())?;
-        let limits = Limits::new(options.key_rate);
+        let limits = Limits::new(options.key_rate, options.anonymous_rate);
         let room = (options.feed_subscribers, options.feed_subscribers_per_address);
         let feeds = Feeds::new(kakunin.clone(), room, ended);
         let (cards, ready) = (Cards::default(), super::health::Ready::default());
-        Ok(Self(Arc::new(Inner { kakunin, options, limits, clock, cards, feeds, gateway, ready })))
+        let (listings, renderings) = (Listings::default(), Renderings::default());
+        let inner =
+            Inner { kakunin, options, limits, clock, cards, feeds, listings, renderings, gateway, ready };
+        Ok(Self(Arc::new(inner)))
     }
 
     pub(crate) fn now(&self) -> UnixTime {

@@ -10,7 +10,9 @@ use kakunin_core::time::{SECOND, UnixTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::anonymous;
 use super::app::App;
+use super::counts;
 use super::error::ErrorBody;
 
 /// When store and keys were last seen to work.
@@ -88,7 +90,7 @@ fn readiness(app: &App) -> Response {
     responses((status = 200, description = "Figures.", body = String, content_type = "text/plain"),
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
-pub(crate) async fn metrics(State(app): State<App>) -> Response {
+pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
     let gauges = [
@@ -101,7 +103,7 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let gauge = |(name, help, value): (&str, &str, usize)| {
         format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} gauge\nkakunin_{name} {value}\n")
     };
-    let text: String = gauges.map(gauge).concat();
+    let text: String = gauges.map(gauge).concat() + &counts::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -124,7 +126,7 @@ pub(crate) async fn live() -> Response {
         (status = 503, description = "It cannot; its log says why.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
-pub(crate) async fn ready(State(app): State<App>) -> Response {
+pub(crate) async fn ready(State(app): State<App>, _: anonymous::Health) -> Response {
     // Asking keys to sign costs; strangers may ask, and within a second they get the same answer.
     if app.ready.lately(app.now()) {
         return readiness(&app);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kakunin_core::error::StoreError;
 use kakunin_core::key::{KeyAlgorithm, SignError};
@@ -33,10 +34,36 @@ pub struct ServeOptions {
     pub tls: Option<Tls>,
     /// How the API behaves.
     pub api: ApiOptions,
+    /// How long whoever connects may keep the server waiting.
+    pub patience: Patience,
+    /// Connections from one address (IPv6: /64) at once. Trusted proxies and gateways have no such limit.
+    pub connections_per_address: usize,
     /// Serve others than this machine over plain HTTP.
     pub insecure_plain_http: bool,
     /// Serve others than this machine with CA keys in software.
     pub insecure_software_keys: bool,
+}
+
+/// Connections from one address, unless configured otherwise.
+pub const DEFAULT_CONNECTIONS_PER_ADDRESS: usize = 500;
+
+/// How long whoever connects may keep the server waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// From the first octet on, or from when it was accepted, until a connection has shaken hands and sent the head of
+    /// a request.
+    pub head: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// For a body to come, or to be taken, beyond what 64 KiB a second would take.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { head: seconds(10), idle: seconds(75), stall: seconds(20) }
+    }
 }
 
 /// TLS files; they are read again when they change.
@@ -123,6 +150,8 @@ impl ServeOptions {
             key_file: None,
             tls: None,
             api: ApiOptions::default(),
+            patience: Patience::default(),
+            connections_per_address: DEFAULT_CONNECTIONS_PER_ADDRESS,
             insecure_plain_http: false,
             insecure_software_keys: false,
         }

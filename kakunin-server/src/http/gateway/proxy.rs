@@ -66,6 +66,11 @@ impl FromStr for GatewayProxy {
 }
 
 impl GatewayProxy {
+    /// Where it asks from.
+    pub(crate) const fn network(&self) -> Network {
+        self.network
+    }
+
     /// The gateway that a request comes from: the first of those that are configured, or a trusted proxy,
     /// which speaks RFC 9440.
     pub(super) fn of(parts: &Parts, gateways: &[Self], proxies: &[Network]) -> Option<Self> {
