@@ -13,6 +13,7 @@ use kakunin_server::http::{
     ApiOptions, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE, GatewayProxy, Network,
 };
 use kakunin_server::serve::{ServeOptions, Tls};
+use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
 
@@ -59,7 +60,8 @@ pub(crate) struct Serve {
     /// Ask clients for the certificate of an agent (mutual TLS); those without one are served too.
     #[arg(long, env = "KAKUNIN_CLIENT_CERTIFICATES")]
     client_certificates: bool,
-    /// Address or network of a proxy whose word about clients and their certificates is taken.
+    /// Address or network of a proxy whose word about the addresses of clients is taken (`X-Forwarded-For`);
+    /// certificates come from `--gateway` alone.
     #[arg(long, env = "KAKUNIN_TRUSTED_PROXY", value_delimiter = ',')]
     #[serde(deserialize_with = "parsed")]
     trusted_proxy: Vec<Network>,
@@ -68,6 +70,11 @@ pub(crate) struct Serve {
     #[arg(long, env = "KAKUNIN_GATEWAY", value_delimiter = ',')]
     #[serde(deserialize_with = "parsed")]
     gateway: Vec<GatewayProxy>,
+    /// Name under which agents reach this server, `HOST`, `HOST:PORT` or a URL, beside the public URL's: requests that are
+    /// signed for another are refused.
+    #[arg(long, env = "KAKUNIN_AUTHORITY", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed")]
+    authority: Vec<Authority>,
     /// Requests a second that one API key may make [default: 2000].
     #[arg(long, env = "KAKUNIN_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
@@ -119,6 +126,8 @@ pub(crate) enum ConfigError {
         "--ca-algorithm is rsa-2048, rsa-3072, rsa-4096 or p256: many relying parties refuse CAs with Ed25519"
     )]
     CaAlgorithm,
+    #[error("--gateway names {0}, and the same addresses in another form: say it once")]
+    Gateways(String),
     #[error("--client-certificates needs --tls-cert and --tls-key")]
     NoTls,
 }
@@ -133,6 +142,9 @@ impl Serve {
     pub(crate) fn options(self) -> Result<(ServeOptions, Logging), ConfigError> {
         let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
         let all = self.over(file);
+        if let Some(gateway) = GatewayProxy::ambiguous(&all.gateway) {
+            return Err(ConfigError::Gateways(gateway.to_string()));
+        }
         let tls = match (all.tls_cert, all.tls_key) {
             (Some(certificate), Some(key)) => {
                 Some(Tls { client_certificates: all.client_certificates, ..Tls::new(certificate, key) })
@@ -154,6 +166,8 @@ impl Serve {
             api: ApiOptions {
                 trusted_proxies: all.trusted_proxy,
                 gateways: all.gateway,
+                authorities: all.authority,
+                new_deployment: false,
                 insecure_serial_only: all.insecure_serial_only,
                 key_rate: all.key_rate.unwrap_or(DEFAULT_KEY_RATE),
                 feed_subscribers: all.feed_subscribers.unwrap_or(DEFAULT_FEED_SUBSCRIBERS),
@@ -195,6 +209,7 @@ impl Serve {
                 self.trusted_proxy
             },
             gateway: if self.gateway.is_empty() { file.gateway } else { self.gateway },
+            authority: if self.authority.is_empty() { file.authority } else { self.authority },
             key_rate: self.key_rate.or(file.key_rate),
             feed_subscribers: self.feed_subscribers.or(file.feed_subscribers),
             feed_subscribers_per_address: self

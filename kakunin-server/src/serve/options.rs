@@ -147,6 +147,22 @@ impl ServeOptions {
         Ok(())
     }
 
+    /// Who is believed about what, for the log.
+    pub(super) fn believed(&self, public_url: &str) -> String {
+        fn list<T: ToString>(all: &[T]) -> String {
+            let texts: Vec<_> = all.iter().map(ToString::to_string).collect();
+            if texts.is_empty() { "nobody".to_owned() } else { texts.join(", ") }
+        }
+        let mut names = vec![public_url.to_owned()];
+        names.extend(self.api.authorities.iter().map(ToString::to_string));
+        format!(
+            "believed about addresses: {}; about certificates: {}; signed requests are for: {}",
+            list(&self.api.trusted_proxies),
+            list(&self.api.gateways),
+            names.join(", ")
+        )
+    }
+
     /// Names of the opt-outs in force, for the log.
     pub(super) fn opt_outs(&self) -> impl Iterator<Item = &'static str> {
         [
