@@ -8,7 +8,8 @@ use common::request::*;
 use common::*;
 use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use kakunin_verify::possession::{
-    Authorities, MAX_AGE, MAX_AHEAD, SignedRequest, parse_certificates, prove, write_certificates,
+    Authorities, MAX_AGE, MAX_AHEAD, Outgoing, RequestToSign, SignedRequest, parse_certificates, prove,
+    write_certificates,
 };
 use kakunin_verify::{Denied, VerifiedAgent};
 
@@ -383,6 +384,31 @@ fn only_a_signature_that_verifies_uses_its_nonce_up() {
         assert_eq!(code(prove_post(&forged, &agent, &nonces, NOW)), "possession_invalid");
     }
     assert_eq!(code(prove_post(&good, &agent, &nonces, NOW)), "proved");
+}
+
+#[test]
+fn six_certificates_of_one_agent_have_one_share() {
+    let world = World::p256();
+    let (verifier, nonces) = (world.verifier(backends()[0]), room(160));
+    let proved = |first: u8| {
+        let mut spec = world.leaf();
+        spec.serial = serial(first);
+        let agent = verifier.verify(&[spec.sign(&world.issuing.key)], NOW).unwrap();
+        let one = |n: u32| {
+            let algorithm = kakunin_core::key::KeyAlgorithm::P256;
+            let (authority, nonce) = (HOST.parse().unwrap(), format!("{NONCE}{n}"));
+            let outgoing = Outgoing { method: "POST", target: TARGET, authority: &authority, content: b"" };
+            let request = RequestToSign::new(&outgoing, agent.serial(), algorithm, &nonce, NOW);
+            let signature = kakunin_core::key::Signature::new(world.leaf_key.sign(request.to_be_signed()));
+            let fields = (request.signature_input().to_owned(), request.signature(&signature).unwrap());
+            code(prove_post(&fields, &agent, &nonces, NOW))
+        };
+        (0..30).map(one).filter(|code| *code == "proved").count()
+    };
+    let all: Vec<_> = (0x42..0x48).map(proved).collect();
+    assert_eq!((all[0], all.iter().sum::<usize>()), (20, 20), "an eighth of 160, whichever certificate");
+    let figures = nonces.figures();
+    assert_eq!((figures.held, figures.refused, figures.last_refused), (20, 160, Some(NOW)));
 }
 
 #[test]

@@ -174,3 +174,25 @@ impl ServeOptions {
         .filter_map(|(on, name)| on.then_some(name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_says_who_is_believed_about_what() {
+        let mut options = ServeOptions::new("data", SocketAddr::from(([127, 0, 0, 1], 0)));
+        assert_eq!(
+            options.believed("https://ca.example"),
+            "believed about addresses: nobody; about certificates: nobody; signed requests are for: https://ca.example"
+        );
+        options.api.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+        options.api.gateways = vec!["10.0.0.5=nginx".parse().unwrap()];
+        options.api.authorities = vec!["CA:8443".parse().unwrap()];
+        assert_eq!(
+            options.believed("https://ca.example"),
+            "believed about addresses: 10.0.0.0/8, ::1; about certificates: 10.0.0.5 in `x-client-cert` (escaped PEM); \
+             signed requests are for: https://ca.example, ca:8443"
+        );
+    }
+}
