@@ -106,7 +106,7 @@ mod tests {
             &format!("{good};q=1"),
             &good[..good.len() - 1],
             &format!("{good}{}", " ".repeat(2_000)),
-            &vec!["a=:AAAA:"; 9].join(","),
+            &["a=:AAAA:"; 9].join(","),
         ] {
             assert!(ContentDigest::parse(bad).is_err(), "{bad}");
         }

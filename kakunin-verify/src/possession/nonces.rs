@@ -16,6 +16,9 @@ use crate::denied::{Code, Denied};
 const RATE: usize = 2_000;
 /// How many agents may use that at once before they share.
 const AGENTS: usize = 8;
+/// For how many seconds a nonce may have to be remembered.
+const LIFE: usize = 70;
+const _: () = assert!(MAX_AGE + MAX_AHEAD == 70 * SECOND);
 /// A share, however small the capacity.
 const LEAST: usize = 16;
 /// Nonces further ahead than this are those of a clock that was set back since.
@@ -107,16 +110,14 @@ fn short(parts: &[&[u8]]) -> [u8; 16] {
 }
 
 impl Nonces {
-    /// Room for 2,000 signatures a second of one agent, and for eight such agents: 1,120,000 nonces, up to 70 octets
-    /// each while there are many.
+    /// Room for 2,000 signatures a second of one agent, and for eight such agents: 1,120,000 nonces, of 70 octets where
+    /// an agent signs often, of 170 where it signs once a second.
     pub const DEFAULT_CAPACITY: usize = Self::capacity_for(RATE);
 
     /// Room for eight agents that sign so often each second.
     #[must_use]
     pub const fn capacity_for(rate: usize) -> usize {
-        #[allow(clippy::cast_possible_truncation, reason = "seconds of a short life")]
-        let life = ((MAX_AGE + MAX_AHEAD) / SECOND) as usize;
-        rate.saturating_mul(life).saturating_mul(AGENTS)
+        rate.saturating_mul(LIFE).saturating_mul(AGENTS)
     }
 
     /// Remembers up to `capacity` nonces from `since` on: what was signed before is refused, because whoever
