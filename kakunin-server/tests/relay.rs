@@ -184,9 +184,11 @@ async fn a_server_that_starts_again_refuses_what_was_signed_before() {
     let admin = Client::new(&server.url).with_key(key.trim_end());
     let agent = Agent::start("one", &["read:mail"], &admin).await.unwrap();
     let body = json!({ "action": "read:mail" });
-    let at = |ahead: u64| SystemClock.now().plus(ahead);
     let text = body.to_string().into_bytes();
-    let signed = async |ahead| agent.sign_at(at(ahead), "ca.example", "POST", CHECK, &text).await.unwrap();
+    let signed_at = async |now| agent.sign_at(now, "ca.example", "POST", CHECK, &text).await.unwrap();
+    let signed = async |ahead| signed_at(SystemClock.now().plus(ahead)).await;
+    let before = signed_at(SystemClock.now().minus(30 * SECOND)).await;
+    assert_eq!(send(&admin.without_key(), &before, &[], &body).await, "possession_stale");
     let (used, unused) = (signed(0).await, signed(0).await);
     assert_eq!(send(&admin.without_key(), &used, &[], &body).await, "allowed");
     assert_eq!(send(&admin.without_key(), &signed(60 * SECOND).await, &[], &body).await, "possession_stale");

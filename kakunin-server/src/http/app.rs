@@ -29,7 +29,8 @@ pub struct ApiOptions {
     pub gateways: Vec<GatewayProxy>,
     /// Names under which agents reach this server, beside the public URL's: for whom signed requests may be.
     pub authorities: Vec<Authority>,
-    /// Whether no process served this deployment before: then no signed request was used up by one that is gone.
+    /// Whether no process served this deployment before: then what is signed in the second in which this one starts was
+    /// not used up by one that is gone.
     pub new_deployment: bool,
     /// Whether the gateway check takes a bare serial number for an identity, which proves nothing.
     pub insecure_serial_only: bool,

@@ -34,8 +34,8 @@ impl Gateway {
         let verifier = RwLock::new(verifier(kakunin, now)?);
         let rate = usize::try_from(options.key_rate.get()).unwrap_or(usize::MAX);
         let capacity = Nonces::capacity_for(rate).clamp(Nonces::DEFAULT_CAPACITY, MOST_NONCES);
-        // Where nobody served before, nothing was used up before.
-        let since = if options.new_deployment { UnixTime::default() } else { now };
+        // Signatures have seconds. Where nobody served before, nothing was used up before in this one.
+        let since = if options.new_deployment { now.whole_secs() } else { now };
         let us = names(kakunin, options).unwrap_or_else(|error| {
             tracing::error!(%error, "no signed request is accepted: see --authority");
             Authorities::none()
