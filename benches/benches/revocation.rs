@@ -19,7 +19,6 @@ use kakunin_core::time::{Clock, SystemClock};
 use kakunin_server::demo::{Agent, Client};
 use kakunin_server::serve::{ServeOptions, Server};
 use kakunin_verify::feed::{FeedClient, FeedState, Following};
-use kakunin_verify::possession::parse_certificates;
 use kakunin_verify::{RevocationHandle, TrustAnchor, Verifier};
 use tokio::sync::watch;
 
@@ -67,7 +66,7 @@ async fn main() {
     let (mut from_sent, mut from_answered) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let agent = Agent::start(&format!("astray {round}"), &["read:mail"], &admin).await.unwrap();
-        let chain = parse_certificates(&agent.sign("GET", "/").await.unwrap()[0].1).unwrap();
+        let chain = vec![agent.certificate_der()];
         assert!(verifier.check(&chain, "read:mail", SystemClock.now()).is_ok());
         let refused = first_refusal(verifier.clone(), chain);
         let crossed =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::{Clock, UnixTime};
+use kakunin_verify::possession::Authority;
 use tokio::sync::watch;
 
 use super::gateway::GatewayProxy;
@@ -24,10 +25,15 @@ pub const DEFAULT_FEED_PER_ADDRESS: usize = 100;
 /// How the API behaves, beyond what the deployment decides.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
-    /// Proxies whose word about clients and their certificates is taken.
+    /// Proxies whose word about the addresses of clients is taken, and about nothing else.
     pub trusted_proxies: Vec<Network>,
     /// Gateways that ask for those who connect to them, and how they hand over certificates.
     pub gateways: Vec<GatewayProxy>,
+    /// Names under which agents reach this server, beside the public URL's: for whom signed requests may be.
+    pub authorities: Vec<Authority>,
+    /// Whether no process served this deployment before: then what is signed in the second in which this one starts was
+    /// not used up by one that is gone.
+    pub new_deployment: bool,
     /// Whether the gateway check takes a bare serial number for an identity, which proves nothing.
     pub insecure_serial_only: bool,
     /// Requests a second of one key.
@@ -46,6 +52,8 @@ impl Default for ApiOptions {
         Self {
             trusted_proxies: Vec::new(),
             gateways: Vec::new(),
+            authorities: Vec::new(),
+            new_deployment: false,
             insecure_serial_only: false,
             key_rate: DEFAULT_KEY_RATE,
             anonymous_rate: DEFAULT_ANONYMOUS_RATE,
@@ -80,7 +88,7 @@ impl App {
         options: ApiOptions,
         ended: watch::Receiver<bool>,
     ) -> Result<Self, kakunin_verify::SetupError> {
-        let gateway = super::gateway::Gateway::new(&kakunin, clock.now())?;
+        let gateway = super::gateway::Gateway::new(&kakunin, &options, clock.now())?;
         let limits = Limits::new(options.key_rate, options.anonymous_rate);
         let room = (options.feed_subscribers, options.feed_subscribers_per_address);
         let feeds = Feeds::new(kakunin.clone(), room, ended);

@@ -101,6 +101,12 @@ impl ApiError {
         Self { gateway: true, ..Self::new(status, code, sentence) }
     }
 
+    /// The same refusal, with when to come back, in seconds.
+    pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
     /// The same refusal, as the gateway check answers it.
     pub(crate) const fn at_gateway(mut self) -> Self {
         self.gateway = true;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use kakunin_core::access::ApiKeyId;
-use kakunin_core::id::Serial;
+use kakunin_core::id::AgentId;
 
 use super::counts::ANONYMOUS_REFUSED;
 use super::error::ApiError;
@@ -76,8 +76,8 @@ impl Work {
 #[derive(Debug)]
 pub(crate) struct Limits {
     keys: DefaultKeyedRateLimiter<ApiKeyId>,
-    agents: DefaultKeyedRateLimiter<Serial>,
-    gone: DefaultKeyedRateLimiter<Serial>,
+    agents: DefaultKeyedRateLimiter<AgentId>,
+    gone: DefaultKeyedRateLimiter<AgentId>,
     strangers: Addresses,
     nobodies: Addresses,
     works: [Addresses; 8],
@@ -117,14 +117,14 @@ impl Limits {
         self.keys.check_key(key).map_err(|until| self.wait(&until))
     }
 
-    /// Counts a request of an agent, each of which lengthens its tenant's log.
-    pub(crate) fn agent(&self, certificate: &Serial) -> Result<(), ApiError> {
-        self.agents.check_key(certificate).map_err(|until| self.wait(&until).at_gateway())
+    /// Counts a request of an agent, by whichever of its certificates: each lengthens its tenant's log.
+    pub(crate) fn agent(&self, agent: &AgentId) -> Result<(), ApiError> {
+        self.agents.check_key(agent).map_err(|until| self.wait(&until).at_gateway())
     }
 
     /// Counts a request of an agent whose certificate does not stand any more.
-    pub(crate) fn gone(&self, certificate: &Serial) -> Result<(), ApiError> {
-        self.gone.check_key(certificate).map_err(|until| self.wait(&until).at_gateway())
+    pub(crate) fn gone(&self, agent: &AgentId) -> Result<(), ApiError> {
+        self.gone.check_key(agent).map_err(|until| self.wait(&until).at_gateway())
     }
 
     /// Counts something a stranger got wrong.

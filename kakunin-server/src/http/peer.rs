@@ -1,5 +1,6 @@
 //! Who is at the other end of the connection, and on whose behalf.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -47,6 +48,28 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         let different = u128::from(self.first) ^ u128::from(v6(address));
         self.bits == 0 || different.leading_zeros() >= self.bits
+    }
+}
+
+impl Network {
+    /// How many bits its addresses share.
+    pub(super) const fn bits(self) -> u32 {
+        self.bits
+    }
+
+    /// Whether both hold the same addresses.
+    pub(super) fn same(self, other: Self) -> bool {
+        self.bits == other.bits && self.contains(IpAddr::V6(other.first))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (IpAddr::V6(self.first).to_canonical(), self.bits) {
+            (address, 128) => write!(f, "{address}"),
+            (IpAddr::V4(address), 96..) => write!(f, "{address}/{}", self.bits - 96),
+            _ => write!(f, "{}/{}", self.first, self.bits),
+        }
     }
 }
 
@@ -110,6 +133,9 @@ mod tests {
         assert!(holds("10.0.0.0/8", "10.200.3.4") && !holds("10.0.0.0/8", "11.0.0.1"));
         assert!(holds("127.0.0.1", "127.0.0.1") && holds("127.0.0.1", "::ffff:127.0.0.1"));
         assert!(holds("fd00::/8", "fd12::1") && !holds("fd00::/8", "10.0.0.1") && holds("::/0", "10.0.0.1"));
+        for text in ["10.0.0.0/8", "127.0.0.1", "fd00::/8", "::/0", "::1"] {
+            assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
+        }
         for bad in ["", "10.0.0.0/33", "10.0.0/8", "x", "1.2.3.4/", "::1/129"] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }

@@ -65,7 +65,10 @@ impl Server {
         };
         let (ending, ended) = watch::channel(false);
         let (kakunin, clock) = (deployment.kakunin.clone(), Arc::new(deployment.clock));
-        let router = http::router_until(kakunin, clock, options.api.clone(), ended)?;
+        let api = http::ApiOptions { new_deployment: deployment.new, ..options.api.clone() };
+        let public_url = &kakunin.place().public_url;
+        tracing::info!("{}", options.believed(public_url));
+        let router = http::router_until(kakunin.clone(), clock, api, ended)?;
         let (api, held) = (&options.api, arriving::Held::default());
         let gateways = api.gateways.iter().map(http::GatewayProxy::network);
         let listening = listener::Listening {

@@ -176,6 +176,22 @@ impl ServeOptions {
         Ok(())
     }
 
+    /// Who is believed about what, for the log.
+    pub(super) fn believed(&self, public_url: &str) -> String {
+        fn list<T: ToString>(all: &[T]) -> String {
+            let texts: Vec<_> = all.iter().map(ToString::to_string).collect();
+            if texts.is_empty() { "nobody".to_owned() } else { texts.join(", ") }
+        }
+        let mut names = vec![public_url.to_owned()];
+        names.extend(self.api.authorities.iter().map(ToString::to_string));
+        format!(
+            "believed about addresses: {}; about certificates: {}; signed requests are for: {}",
+            list(&self.api.trusted_proxies),
+            list(&self.api.gateways),
+            names.join(", ")
+        )
+    }
+
     /// Names of the opt-outs in force, for the log.
     pub(super) fn opt_outs(&self) -> impl Iterator<Item = &'static str> {
         [
@@ -185,5 +201,27 @@ impl ServeOptions {
         ]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_says_who_is_believed_about_what() {
+        let mut options = ServeOptions::new("data", SocketAddr::from(([127, 0, 0, 1], 0)));
+        assert_eq!(
+            options.believed("https://ca.example"),
+            "believed about addresses: nobody; about certificates: nobody; signed requests are for: https://ca.example"
+        );
+        options.api.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+        options.api.gateways = vec!["10.0.0.5=nginx".parse().unwrap()];
+        options.api.authorities = vec!["CA:8443".parse().unwrap()];
+        assert_eq!(
+            options.believed("https://ca.example"),
+            "believed about addresses: 10.0.0.0/8, ::1; about certificates: 10.0.0.5 in `x-client-cert` (escaped PEM); \
+             signed requests are for: https://ca.example, ca:8443"
+        );
     }
 }
