@@ -5,11 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::error::Error;
 use super::certificates::{self, CertificateState};
+use super::projection::AgentRow;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::agent::Document;
 use crate::error::StoreError;
-use crate::id::{Serial, TenantId};
+use crate::id::{AgentId, Serial, TenantId};
 use crate::log::sink::LogId;
 use crate::revoke::{Halt, Receipt, Revocation};
 use crate::state::Kind;
