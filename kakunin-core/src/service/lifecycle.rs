@@ -84,7 +84,7 @@ impl Kakunin {
                 }
                 let mut spec = entry.row.agent.spec.clone();
                 change(&mut spec)?;
-                let spec = spec.checked()?;
+                let spec = spec.checked_since(Some(&entry.row.agent.spec))?;
                 if spec != entry.row.agent.spec {
                     draft.push(agent, None, Control::AgentUpdated(spec))?;
                 }
