@@ -60,6 +60,8 @@ pub enum Code {
     SignatureInvalid,
     /// The SPIFFE ID is not that of the trust domain and the agent extensions.
     SpiffeMismatch,
+    /// What is asked for can be read in more than one way: by a gateway so, by the service behind otherwise.
+    TargetAmbiguous,
     /// Key usage, extended key usage or basic constraints are not those of an agent.
     UsageNotAllowed,
     /// What is known of revocations is too old to decide.
@@ -112,7 +114,7 @@ impl core::error::Error for Denied {}
 
 impl Code {
     /// Every code, for tables and tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ActionMalformed,
         Self::AgentExpired,
         Self::AgentInactive,
@@ -136,6 +138,7 @@ impl Code {
         Self::ScopeViolation,
         Self::SignatureInvalid,
         Self::SpiffeMismatch,
+        Self::TargetAmbiguous,
         Self::UsageNotAllowed,
         Self::VerifyUnavailable,
     ];
@@ -241,6 +244,11 @@ impl Code {
                 "spiffe_mismatch",
                 401,
                 "the SPIFFE ID is not that of the trust domain and the agent; issue anew",
+            ),
+            Self::TargetAmbiguous => (
+                "target_ambiguous",
+                403,
+                "the request can be read in more than one way; send a plain path and method, in their one spelling",
             ),
             Self::UsageNotAllowed => (
                 "usage_not_allowed",

@@ -31,6 +31,7 @@ use crate::possession::{
     CERTIFICATE_HEADER, Nonces, SERIAL_HEADER, SignedRequest, parse_certificates, prove,
 };
 use crate::report::{Decision, Reporter, Subject};
+use crate::target::plain;
 use crate::verifier::Verifier;
 
 /// The peer's certificates as its TLS handshake proved them, leaf first. Whoever ends TLS puts this into
@@ -61,13 +62,15 @@ struct Guard {
 
 impl AgentLayer {
     /// A layer that asks `action` what each request wants to do, such as `write:payments`; a request for
-    /// which it knows none is refused.
+    /// which it knows none is refused. [`Routes`](crate::target::Routes) know it by method and path. It is
+    /// not asked about requests that can be read in more than one way (see [`crate::target`]): those are refused.
     #[must_use]
     pub fn new(
         verifier: Verifier,
         clock: Arc<dyn Clock>,
         action: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
+        let action = move |parts: &Parts| plain(parts).ok().and_then(|()| action(parts));
         let (proxy, nonces, reporter) = (None, Arc::default(), None);
         Self(Arc::new(Guard { verifier, clock, action: Arc::new(action), proxy, nonces, reporter }))
     }
@@ -250,7 +253,7 @@ impl Guard {
             Ok(agent) => {
                 let allowed = match &action {
                     Some(action) => agent.authorize(action, now),
-                    None => Err(Denied::new(Code::ActionMalformed)),
+                    None => Err(plain(parts).err().unwrap_or(Denied::new(Code::ActionMalformed))),
                 };
                 (allowed, Some(Subject::from(&agent)), Attribution::Possession)
             }

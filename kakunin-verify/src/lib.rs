@@ -17,6 +17,7 @@ pub mod possession;
 #[cfg(feature = "tower")]
 pub mod report;
 pub mod revocation;
+pub mod target;
 pub mod verifier;
 
 pub use agent::{Authorized, VerifiedAgent};

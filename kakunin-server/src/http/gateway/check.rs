@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::decision::{Identified, decide, refusal};
+use super::target;
 use crate::http::agent_body::text_of;
 use crate::http::app::App;
 use crate::http::auth::Caller;
@@ -50,10 +51,11 @@ pub(crate) struct CheckBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AskedRequest {
     #[schema(pattern = "^[A-Z]{1,16}$")]
-    method: String,
-    /// Origin form: path, and query if there is one.
+    pub(super) method: String,
+    /// Origin form: path, and query if there is one. What can be read in more than one way is refused: dot segments,
+    /// `//`, `\`, `;` and `#`, raw or encoded, and encoded characters that need no encoding.
     #[schema(max_length = 8192, pattern = "^/[!-~]*$")]
-    target: String,
+    pub(super) target: String,
     /// Its fields; those that matter are `x-kakunin-certificate`, `signature-input`, `signature`,
     /// and, from a configured proxy, `client-cert`.
     #[schema(value_type = Object)]
@@ -104,7 +106,8 @@ pub(crate) async fn check(
     let who = asked.identify(&app).await?;
     app.limits.agent(who.agent.serial())?;
     let event = event(&who, &body)?;
-    let recorded = decide(&app, &who, &body.action, event).await?;
+    let target = body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers));
+    let recorded = decide(&app, &who, &body.action, target, event).await?;
     Ok(Data {
         data: CheckAnswer {
             decision: "allow".to_owned(),
