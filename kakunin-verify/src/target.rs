@@ -118,15 +118,19 @@ fn decode(segment: &str) -> Result<Cow<'_, str>, &'static str> {
     }
 }
 
-// What is not seen, turns the direction, or becomes `/`, `\`, `.`, `;` or another of ASCII by a compatibility mapping
-// (UAX 15) or by Windows' best fit.
+// What is not seen, turns the direction, or becomes a separator or letter of ASCII when somebody folds case, maps
+// compatibility characters (UAX 15: `\u{fe30}` is two dots, `\u{ff0f}` a slash, `\u{212a}` a K) or fits to a code page of
+// Windows (`\u{a5}` is a backslash). Whole blocks, where most of one does.
 const fn is_lookalike(c: char) -> bool {
     matches!(c,
-        '\u{80}'..='\u{a0}' | '\u{ad}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180e}' | '\u{2000}'..='\u{200f}'
-        | '\u{2024}'..='\u{202f}' | '\u{2044}' | '\u{205f}'..='\u{206f}' | '\u{2100}'..='\u{2101}'
-        | '\u{2105}'..='\u{2106}' | '\u{2215}'..='\u{2216}' | '\u{29f5}' | '\u{29f8}'..='\u{29f9}'
-        | '\u{3000}'..='\u{3002}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe50}'..='\u{fe6f}' | '\u{feff}'
-        | '\u{ff00}'..='\u{ff65}' | '\u{ffe0}'..='\u{ffff}')
+        '\u{80}'..='\u{bf}' | '\u{130}'..='\u{131}' | '\u{17f}' | '\u{1c4}'..='\u{1cc}' | '\u{1f1}'..='\u{1f3}'
+        | '\u{2b0}'..='\u{2b8}' | '\u{2d8}'..='\u{2e3}' | '\u{37a}'..='\u{385}' | '\u{600}'..='\u{605}' | '\u{61c}'
+        | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{1680}' | '\u{180e}'
+        | '\u{1d2c}'..='\u{1dbb}' | '\u{1fbd}'..='\u{2bff}' | '\u{2c7c}'..='\u{2c7d}' | '\u{3000}'..='\u{3002}'
+        | '\u{3200}'..='\u{33ff}' | '\u{a7f2}'..='\u{a7f4}' | '\u{fb00}'..='\u{fb06}' | '\u{fb29}'
+        | '\u{fc5e}'..='\u{fc63}' | '\u{fdfa}'..='\u{fe7f}' | '\u{feff}'..='\u{ff65}' | '\u{ffe0}'..='\u{ffff}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{1d400}'..='\u{1d7ff}'
+        | '\u{1f100}'..='\u{1f1ff}' | '\u{1fbf0}'..='\u{1fbf9}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Which action a request is, by its method and the whole segments of its path. What is not mapped is denied.

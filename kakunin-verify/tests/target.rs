@@ -200,6 +200,8 @@ fn the_longest_rule_decides_and_letter_case_leads_around_none() {
         "/Pay",
         "/pay/%61dmin",
         "/pay/admin%20",
+        "/pay/adm%C4%B1n",
+        "/pay/%F0%9D%90%9Admin",
         "/pay?_method=DELETE",
         "/pay?a&%5fmethod=X",
     ] {

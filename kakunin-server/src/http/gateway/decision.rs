@@ -74,7 +74,7 @@ pub(super) async fn decide(
     target: Result<(), Denied>,
     event: Option<Event>,
 ) -> Result<Option<u64>, ApiError> {
-    let permission = who.agent.authorize(action, app.now()).and_then(|_| target);
+    let permission = who.agent.authorize(action, app.now()).and(target);
     if permission.as_ref().is_err_and(|denied| is_gone(denied.kind())) {
         app.limits.gone(who.agent.serial())?;
     }
