@@ -46,10 +46,13 @@ fn octets(text: &str) -> Vec<u8> {
     octets
 }
 
+/// One way to read a path.
+type Way = fn(&[u8]) -> Vec<u8>;
+
 /// The first segments, in small letters, of all paths that some service takes `target` for: frameworks and file systems
 /// decode (once, twice, overlong), fold, cut, resolve and merge, each in its own order.
 pub(crate) fn resources(target: &[u8]) -> BTreeSet<String> {
-    let ways: [fn(&[u8]) -> Vec<u8>; 12] = [
+    let ways: [Way; 12] = [
         authority,
         decoded,
         narrowed,
