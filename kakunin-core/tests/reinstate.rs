@@ -210,7 +210,8 @@ impl World {
     }
 
     fn join(&self, agent: &AgentId) -> Result<String, Error> {
-        let made = block_on(self.kakunin.create_join_token(&self.acme, agent, Profile::Standard, 10 * MINUTE));
+        let made =
+            block_on(self.kakunin.create_join_token(&self.acme, agent, Profile::Standard, 10 * MINUTE));
         made.map(|(_, token)| token.reveal().to_owned())
     }
 
@@ -221,7 +222,9 @@ impl World {
     fn take(&self, taking: Taking, agent: &AgentId, serial: &Serial) {
         let (kakunin, acme) = (&self.kakunin, &self.acme);
         match taking {
-            Taking::Halt => _ = block_on(kakunin.halt(acme, agent, Cause::KillSwitchActivated, None)).unwrap(),
+            Taking::Halt => {
+                _ = block_on(kakunin.halt(acme, agent, Cause::KillSwitchActivated, None)).unwrap()
+            }
             Taking::Revoke(cause) => _ = block_on(kakunin.revoke(acme, serial, cause)).unwrap(),
             Taking::Hold => _ = block_on(kakunin.hold(acme, serial)).unwrap(),
             Taking::Retire => block_on(kakunin.retire(acme, agent)).unwrap(),
@@ -256,7 +259,8 @@ impl World {
     fn rebuilt(mut self) -> Self {
         let empty = Arc::new(MemoryStore::new());
         let vault = block_on(self.parts.state.scan(&LogId::System, Kind::Vault, None, 100)).unwrap();
-        let vault = vault.into_iter().map(|(key, value)| Change { kind: Kind::Vault, key, value: Some(value) });
+        let vault =
+            vault.into_iter().map(|(key, value)| Change { kind: Kind::Vault, key, value: Some(value) });
         let vault: Vec<_> = vault.collect();
         (self.parts.state, self.parts.revocations) = (empty.clone(), empty);
         block_on(self.parts.state.put(&LogId::System, &vault)).unwrap();
@@ -528,7 +532,8 @@ fn a_program_that_starts_again_finds_its_agent_and_not_a_fresh_one() {
     assert_eq!(code(ensure("one")), "agent_state");
     let next = register("one").unwrap();
     assert_eq!(ensure("one").unwrap().id, next.id);
-    let named = |state| block_on(w.kakunin.agents_named(&w.acme, &"one".parse().unwrap(), state, 0, 9)).unwrap();
+    let named =
+        |state| block_on(w.kakunin.agents_named(&w.acme, &"one".parse().unwrap(), state, 0, 9)).unwrap();
     let all: std::collections::BTreeSet<_> = named(None).0.iter().map(|a| a.id).collect();
     assert_eq!(all, [one.id, next.id].into());
     assert_eq!((named(Some(AgentState::Retired)).1, named(Some(AgentState::Active)).1), (1, 0));

@@ -323,3 +323,35 @@ async fn a_bare_serial_is_taken_only_under_the_flag_that_says_insecure() {
     let unknown = ask("41".repeat(16), "read:mail").await;
     assert_eq!((unknown.status.as_u16(), code(&unknown)), (403, "cert_not_found".to_owned()));
 }
+
+#[tokio::test]
+async fn a_gateway_that_passes_on_what_can_be_read_in_more_than_one_way_gets_no_yes() {
+    let w = world().await;
+    let agent = w.agent("one", &["write:payments"]).await;
+    let reporter = w.key("default", "reporter").await;
+    let asked = async |method: &str, target: &str, more: Option<&str>| {
+        let signed = agent.sign_for("pay.example", method, target, b"").await.unwrap();
+        let mut headers: serde_json::Map<_, _> =
+            signed.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        headers.extend(more.map(|name| (name.to_owned(), "/vault".into())));
+        let request =
+            json!({ "method": method, "target": target, "authority": "pay.example", "headers": headers });
+        check(&reporter, &[], &json!({ "action": "write:payments", "request": request })).await
+    };
+    assert_eq!(asked("POST", "/pay?to=x", None).await.status, 200);
+    for target in [
+        "/pay/../vault",
+        "/pay/..%2fvault",
+        "/pay/%2e%2e/vault",
+        "//vault",
+        "/pay;/../vault",
+        "/pay\\..\\vault",
+    ] {
+        let answer = asked("POST", target, None).await;
+        assert_eq!((answer.status.as_u16(), code(&answer)), (403, "target_ambiguous".to_owned()), "{target}");
+    }
+    assert_eq!(code(&asked("post", "/pay", None).await), "target_ambiguous");
+    for name in kakunin_verify::target::OVERRIDE_HEADERS {
+        assert_eq!(code(&asked("POST", "/pay", Some(name)).await), "target_ambiguous", "{name}");
+    }
+}

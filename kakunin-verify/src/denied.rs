@@ -64,6 +64,8 @@ pub enum Code {
     SignatureInvalid,
     /// The SPIFFE ID is not that of the trust domain and the agent extensions.
     SpiffeMismatch,
+    /// What is asked for can be read in more than one way: by a gateway so, by the service behind otherwise.
+    TargetAmbiguous,
     /// The issuer is bound to another tenant than the one in the certificate.
     TenantMismatch,
     /// Key usage, extended key usage or basic constraints are not those of an agent.
@@ -124,7 +126,7 @@ impl core::error::Error for Denied {}
 
 impl Code {
     /// Every code, for tables and tests.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ActionMalformed,
         Self::AgentExpired,
         Self::AgentInactive,
@@ -150,6 +152,7 @@ impl Code {
         Self::ScopeViolation,
         Self::SignatureInvalid,
         Self::SpiffeMismatch,
+        Self::TargetAmbiguous,
         Self::TenantMismatch,
         Self::UsageNotAllowed,
         Self::VerifyUnavailable,
@@ -268,6 +271,11 @@ impl Code {
                 "spiffe_mismatch",
                 401,
                 "the SPIFFE ID is not that of the trust domain and the agent; issue anew",
+            ),
+            Self::TargetAmbiguous => (
+                "target_ambiguous",
+                403,
+                "the request can be read in more than one way; send a plain path and method, in their one spelling",
             ),
             Self::TenantMismatch => (
                 "tenant_mismatch",

@@ -33,6 +33,7 @@ use crate::content::poll_read;
 use crate::denied::{Code, Denied};
 use crate::possession::{Authorities, NonceFigures, Nonces};
 use crate::report::{Decision, Reporter, Subject};
+use crate::target::plain;
 use crate::verifier::Verifier;
 
 pub use crate::content::Content;
@@ -71,8 +72,10 @@ struct Guard {
 
 impl AgentLayer {
     /// A layer that asks `action` what each request wants to do, such as `write:payments`; a request for
-    /// which it knows none is refused. Signed requests have to be for one of the names of `us`, under which agents reach
-    /// the service: who forwards what an agent sent elsewhere is refused.
+    /// which it knows none is refused. [`Routes`](crate::target::Routes) know it by method and path. It is not asked
+    /// about requests that can be read in more than one way (see [`crate::target`]): those are refused. Signed requests
+    /// have to be for one of the names of `us`, under which agents reach the service: who forwards what an agent sent
+    /// elsewhere is refused.
     #[must_use]
     pub fn new(
         verifier: Verifier,
@@ -81,6 +84,7 @@ impl AgentLayer {
         action: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
         let nonces = Arc::new(Nonces::new(Nonces::DEFAULT_CAPACITY, clock.now()));
+        let action = move |parts: &Parts| plain(parts).ok().and_then(|()| action(parts));
         let (action, max_content) = (Arc::new(action), MAX_CONTENT);
         Self(Arc::new(Guard {
             verifier,
@@ -190,7 +194,7 @@ impl Guard {
         }
         let allowed = match &action {
             Some(action) => agent.authorize(action, now),
-            None => Err(Denied::new(Code::ActionMalformed)),
+            None => Err(plain(&parts).err().unwrap_or(Denied::new(Code::ActionMalformed))),
         };
         self.report(now, Some(&agent), action, allowed.as_ref().err(), Attribution::Possession);
         parts.extensions.insert(allowed?);

@@ -21,6 +21,7 @@ mod presented;
 #[cfg(feature = "tower")]
 pub mod report;
 pub mod revocation;
+pub mod target;
 pub mod verifier;
 
 pub use agent::{Authorized, VerifiedAgent};

@@ -68,7 +68,7 @@ impl Kakunin {
                 }
                 let mut spec = entry.row.agent.spec.clone();
                 change(&mut spec)?;
-                let spec = spec.checked()?;
+                let spec = spec.checked_since(Some(&entry.row.agent.spec))?;
                 if spec.name != entry.row.agent.spec.name {
                     // Neither out of the way of a new one, nor into the place of a suspended one.
                     draft.may_be_named(&entry.row.agent.spec.name)?;
@@ -152,7 +152,9 @@ impl Kakunin {
                 let state = entry.row.agent.state;
                 let held = draft.standing(entry).is_some() && entry.row.halt.is_none();
                 let refused = match state {
-                    AgentState::Suspended if held => Some("be reinstated: release its certificate, which is held"),
+                    AgentState::Suspended if held => {
+                        Some("be reinstated: release its certificate, which is held")
+                    }
                     AgentState::Suspended => None,
                     _ => Some("be reinstated"),
                 };
@@ -183,8 +185,7 @@ impl Kakunin {
                 if entry.row.agent.state == AgentState::Retired {
                     return Ok(());
                 }
-                let standing =
-                    draft.standing(entry).map(|c| revocation(&c.facts, Cause::Retired, time));
+                let standing = draft.standing(entry).map(|c| revocation(&c.facts, Cause::Retired, time));
                 draft.push(agent, None, Control::AgentRetired)?;
                 if let Some(revocation) = standing {
                     draft.revoke(revocation, None)?;

@@ -9,7 +9,7 @@ use kakunin_core::log::record::{Body, Record};
 use kakunin_core::service::Recorded;
 use kakunin_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::app::App;
@@ -73,7 +73,7 @@ pub(crate) struct AuditRow {
     certificate_serial: Option<String>,
     /// What the record holds; null once it was erased.
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Value>,
+    metadata: Option<Box<RawValue>>,
     created_at: String,
     /// RFC 6962 hash of its leaf, hex.
     entry_hash: String,

@@ -9,7 +9,7 @@ use kakunin_core::log::record::{Body, Record};
 use kakunin_core::risk::{Family, Score, Thresholds};
 use kakunin_core::service::{EventStatus, Observed, Recorded};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::agent_body::text_of;
@@ -229,7 +229,7 @@ pub(crate) struct RecordedEvent {
     occurred_at: String,
     /// What was reported beside it.
     #[schema(value_type = Option<Object>)]
-    details: Option<Value>,
+    details: Option<Box<RawValue>>,
 }
 
 /// Lists events, newest first. A filter that fits little is answered with a short page, or an empty one, and a
@@ -293,7 +293,8 @@ fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
         risk_band: coarse_band(act.score.unwrap_or_default(), thresholds).to_owned(),
         created_at: item.record.time.to_string(),
         occurred_at: event.as_ref().and_then(|e| e.occurred_at).unwrap_or(item.record.time).to_string(),
+        // To the digit; what an embedder gave may be no JSON, and is a text then.
         details: details
-            .map(|d| serde_json::from_str(d.as_str()).unwrap_or(Value::String(d.as_str().to_owned()))),
+            .and_then(|d| serde_json::from_str(d.as_str()).or_else(|_| to_raw_value(d.as_str())).ok()),
     })
 }

@@ -21,7 +21,7 @@ use super::verify::card;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MessageBody {
-    /// What was signed: an object, in its canonical form (RFC 8785).
+    /// What was signed: an object of I-JSON (RFC 7493), in its canonical form (RFC 8785).
     #[schema(value_type = Object)]
     payload: Free,
     /// Base64, in the form X.509 has for the key.

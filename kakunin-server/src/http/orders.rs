@@ -162,7 +162,8 @@ pub(crate) async fn reinstate(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignBody {
-    /// Any JSON; its canonical form (RFC 8785) is signed.
+    /// An object of I-JSON (RFC 7493); its canonical form (RFC 8785) is signed. Numbers that a double does not hold to the
+    /// digit are refused: send them as strings.
     #[schema(value_type = Object)]
     payload: Free,
 }

@@ -81,11 +81,6 @@ fn v6(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// Whether the connection comes from a configured proxy.
-pub(crate) fn from_proxy(parts: &Parts, proxies: &[Network]) -> bool {
-    parts.extensions.get::<Peer>().is_some_and(|peer| proxies.iter().any(|n| n.contains(peer.address.ip())))
-}
-
 /// Most entries of `X-Forwarded-For` that are looked at.
 const MAX_HOPS: usize = 32;
 

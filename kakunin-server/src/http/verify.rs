@@ -16,7 +16,7 @@ use kakunin_core::x509::extensions::AgentClaims;
 use kakunin_core::x509::name::NameParts;
 use quick_cache::sync::Cache;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::agent_body::{document, scope_texts, text_of};
@@ -81,7 +81,7 @@ pub(crate) struct VerifiedAgentBody {
     pub(crate) permitted_actions: Vec<String>,
     /// The document whose SHA-256 the certificate pins.
     #[schema(value_type = Option<Object>)]
-    pub(crate) financial_scope: Option<Value>,
+    pub(crate) financial_scope: Option<Box<RawValue>>,
 }
 
 /// An answer as it is sent, and as long as what it says of the status holds.
@@ -171,12 +171,7 @@ pub(crate) async fn card(app: &App, serial: &Serial) -> Result<Arc<Card>, ApiErr
     Ok(card)
 }
 
-fn make(
-    app: &App,
-    serial: &Serial,
-    status: &CertificateStatus,
-    now: UnixTime,
-) -> Result<Card, ApiError> {
+fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -> Result<Card, ApiError> {
     let corrupt = || ServiceError::from(StoreError::Corrupt("a stored certificate does not parse".into()));
     let view = CertificateView::parse(&status.der, &app.kakunin.place().arc).map_err(|_| corrupt())?;
     let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;

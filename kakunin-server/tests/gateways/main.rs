@@ -12,6 +12,9 @@
 #[path = "../binary/mod.rs"]
 mod binary;
 mod client;
+#[path = "../../../kakunin-verify/tests/common/hostile.rs"]
+mod hostile;
+mod paths;
 mod world;
 
 use std::time::Instant;
@@ -210,4 +213,29 @@ async fn caddy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn traefik() {
     decides("traefik").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_nginx() {
+    paths::hostile("nginx").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_envoy() {
+    paths::hostile("envoy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_haproxy() {
+    paths::hostile("haproxy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_caddy() {
+    paths::hostile("caddy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_traefik() {
+    paths::hostile("traefik").await;
 }

@@ -4,8 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kakunin_core::x509::pem;
@@ -27,8 +26,11 @@ pub(crate) struct World {
     log: PathBuf,
     folder: tempfile::TempDir,
     port: u16,
-    served: Arc<AtomicUsize>,
+    served: Served,
 }
+
+/// Heads of the requests that reached the service behind, as they came.
+type Served = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Drop for World {
     fn drop(&mut self) {
@@ -171,7 +173,12 @@ impl World {
 
     /// Requests that reached the backend.
     pub(crate) fn served(&self) -> usize {
-        self.served.load(Ordering::SeqCst)
+        self.served.lock().unwrap().len()
+    }
+
+    /// Their heads, from number `first` on.
+    pub(crate) fn served_since(&self, first: usize) -> Vec<Vec<u8>> {
+        self.served.lock().unwrap()[first..].to_vec()
     }
 }
 
@@ -189,19 +196,22 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Answers every request with 200, and counts them.
-fn backend() -> (Arc<AtomicUsize>, String) {
+/// Answers every request with 200, and keeps its head.
+fn backend() -> (Served, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    let served = Arc::new(AtomicUsize::new(0));
-    let count = served.clone();
+    let served = Served::default();
+    let kept = served.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (mut stream, count) = (stream.unwrap(), count.clone());
+            let (mut stream, kept) = (stream.unwrap(), kept.clone());
             std::thread::spawn(move || {
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-                count.fetch_add(1, Ordering::SeqCst);
+                let mut lines = BufReader::new(stream.try_clone().unwrap());
+                let (mut head, mut last) = (Vec::new(), 0);
+                while lines.read_until(b'\n', &mut head).is_ok_and(|read| read > 2) && last < head.len() {
+                    last = head.len();
+                }
+                kept.lock().unwrap().push(head);
                 let _ =
                     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
             });

@@ -86,6 +86,10 @@ impl Site {
     }
 
     pub fn layer(&self) -> AgentLayer {
+        self.layer_for(action)
+    }
+
+    pub fn layer_for(&self, action: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> AgentLayer {
         let verifier = Verifier::builder(self.revocations.clone())
             .anchor(self.world.anchor())
             .issuer(self.world.issuing_der.clone());

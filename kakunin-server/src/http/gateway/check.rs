@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::decision::{Identified, decide, is_gone, refusal};
 use super::proxy::GatewayProxy;
+use super::target;
 use crate::http::agent_body::text_of;
 use crate::http::app::App;
 use crate::http::auth::Caller;
@@ -50,10 +51,11 @@ pub(crate) struct CheckBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AskedRequest {
     #[schema(pattern = "^[A-Z]{1,16}$")]
-    method: String,
-    /// Origin form: path, and query if there is one.
+    pub(super) method: String,
+    /// Origin form: path, and query if there is one. What can be read in more than one way is refused: dot segments,
+    /// `//`, `\`, `;` and `#`, raw or encoded, and encoded characters that need no encoding.
     #[schema(max_length = 8192, pattern = "^/[!-~]*$")]
-    target: String,
+    pub(super) target: String,
     /// Under which name agents reach whoever asks, `host` or `host:port`: from its own configuration, never from the
     /// request, whose `host` field is the choice of whoever sent it. A signature has to be for it.
     #[schema(min_length = 1, max_length = 300)]
@@ -107,7 +109,8 @@ pub(crate) async fn check(
     let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), bytes)?;
     let who = asked.identify(&app).await?;
     let event = event(&who, &body)?;
-    let recorded = decide(&app, &who, &body.action, event).await?;
+    let target = body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers));
+    let recorded = decide(&app, &who, &body.action, target, event).await?;
     Ok(Data {
         data: CheckAnswer {
             decision: "allow".to_owned(),

@@ -92,15 +92,16 @@ pub(super) struct Identified {
     pub(super) attribution: Attribution,
 }
 
-/// Decides whether the agent may do `action`, and puts that on record as `event`, if the action is one.
-/// Gives the index of the record.
+/// Decides whether the agent may do `action`, if there is one way to read its `target`, and puts that on record as
+/// `event`, if the action is one. Gives the index of the record.
 pub(super) async fn decide(
     app: &App,
     who: &Identified,
     action: &str,
+    target: Result<(), Denied>,
     event: Option<Event>,
 ) -> Result<Option<u64>, ApiError> {
-    let permission = who.agent.authorize(action, app.now());
+    let permission = who.agent.authorize(action, app.now()).and(target);
     if permission.as_ref().is_err_and(|denied| is_gone(denied.kind())) {
         app.limits.gone(who.agent.agent())?;
     }
