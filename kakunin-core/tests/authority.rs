@@ -18,7 +18,7 @@ use kakunin_core::service::{Config, Error, Kakunin, KeySource, OfflineRoot, Part
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{DAY, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::ca::{CaError, Issuer, sign_issuing, sign_root};
-use kakunin_core::x509::crl::{self, Coverage};
+use kakunin_core::x509::crl::{self, BACKDATE, Coverage};
 use kakunin_core::x509::csr::Proven;
 use kakunin_core::x509::{oid, pem};
 use kakunin_kms::local::LocalKeys;
@@ -345,8 +345,9 @@ fn what_an_offline_root_revokes_is_known_here_and_its_crls_go_forward() {
         expires: NOW.plus(DAY),
         shard: 0,
     });
-    let sign = |number, entries: &[u8], at| {
-        block_on(crl::sign(&root.root, &*root.key, Coverage::Full, number, entries, at, DAY)).unwrap()
+    let sign = |number, entries: &[u8], at: UnixTime| {
+        let window = (at.minus(BACKDATE), at.plus(DAY));
+        block_on(crl::sign(&root.root, &*root.key, Coverage::Full, number, entries, window)).unwrap()
     };
     let install = |der| block_on(kakunin.install_root_crl(der)).map_err(|error| error.code());
     assert_eq!(install(sign(7, &[], NOW)), Ok(id));

@@ -86,7 +86,9 @@ pub enum CaCommandError {
     #[error(transparent)]
     Crl(#[from] SignCrlError),
     /// The last CRL is from later.
-    #[error("the last CRL is of {0} or a second before; set this machine's clock, or wait")]
+    #[error(
+        "the next CRL is to be of {0} at the earliest, a second after the last; set this machine's clock, or wait"
+    )]
     ClockBehind(UnixTime),
     /// The root's certificate is not one.
     #[error(transparent)]
@@ -164,18 +166,19 @@ pub async fn sign_crl(options: &RootOptions, days: u16) -> Result<String, CaComm
     lock.lock().map_err(unusable)?;
     let (root, signer) = options.root().await?;
     let now = SystemClock.now();
-    let (mut number, mut at) = (now.secs(), now.whole_secs());
+    let (mut number, mut this_update) = (now.secs(), now.minus(BACKDATE).whole_secs());
     if path.exists() {
         let last = only(&path, pem::CRL, "CRL")?;
         let last =
             CrlView::parse(&last).map_err(|_| CaCommandError::Pem { path: path.clone(), what: "CRL" })?;
         number = number.max(last.number.saturating_add(1));
-        at = at.max(last.this_update.plus(BACKDATE + SECOND));
+        this_update = this_update.max(last.this_update.plus(SECOND));
     }
-    if at.minus(BACKDATE) > now {
-        return Err(CaCommandError::ClockBehind(at.minus(BACKDATE)));
+    if this_update > now {
+        return Err(CaCommandError::ClockBehind(this_update));
     }
-    let der = crl::sign(&root, &*signer, Coverage::Full, number, &[], at, DAY * u64::from(days)).await?;
+    let window = (this_update, now.plus(DAY * u64::from(days)));
+    let der = crl::sign(&root, &*signer, Coverage::Full, number, &[], window).await?;
     let text = pem::encode(pem::CRL, &der);
     replace::file(&path, text.as_bytes()).map_err(unusable)?;
     Ok(text)

@@ -50,20 +50,24 @@ impl Draft {
         place: &Place,
         mark: Mark,
         last: Option<&PublishedCrl>,
+        at: UnixTime,
     ) -> Result<PublishedCrl, Error> {
         if let Some(last) = last {
             goes_forward(last, mark, self.cursor)?;
         }
-        let (number, at) = (mark.number, mark.at());
+        let Mark { number, this_update } = mark;
+        let next_update = mark.until(at, CRL_VALIDITY);
         let uri = self.shard.map(|shard| place.crl_uri(&issuer.id(), shard));
         let coverage = uri.as_deref().map_or(Coverage::Full, Coverage::Shard);
-        let der = crl::sign(issuer, signer, coverage, number, &self.octets, at, CRL_VALIDITY).await?;
+        let der =
+            crl::sign(issuer, signer, coverage, number, &self.octets, (this_update, next_update)).await?;
         let entries = u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
         Ok(PublishedCrl {
             der,
             number,
             at,
-            next_update: at.plus(CRL_VALIDITY),
+            this_update,
+            next_update,
             cursor: self.cursor,
             content: self.content,
             // The full one is held against the shards.

@@ -42,9 +42,9 @@ impl Mark {
         self.number > last.number && self.this_update.whole_secs() > last.this_update.whole_secs()
     }
 
-    /// The time at which a CRL is made that says so.
-    pub(super) const fn at(self) -> UnixTime {
-        self.this_update.plus(BACKDATE)
+    /// When a CRL with this mark ends that is made at `now` for so long.
+    pub(super) fn until(self, now: UnixTime, validity: u64) -> UnixTime {
+        self.this_update.max(now).plus(validity)
     }
 
     /// Reads a row; those from before thisUpdate was kept are the number alone.
@@ -56,7 +56,7 @@ impl Mark {
     }
 }
 
-/// The row that keeps the mark of a CRL whose own row was lost: the log has no more of it.
+/// The row that keeps the mark of a CRL whose own row was lost (the log has no more of it), or lacks the CRL.
 pub(in crate::service) fn mark_row(issuer: &IssuerId, shard: Option<u16>, mark: Mark) -> Change {
     let value = [mark.number, mark.this_update.millis()].map(u64::to_be_bytes).concat();
     Change { kind: Kind::Cursor, key: mark_key(issuer, shard), value: Some(value) }

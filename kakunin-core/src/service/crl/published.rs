@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::state::{Change, Kind};
 use crate::time::{SECOND, UnixTime};
-use crate::x509::crl::BACKDATE;
+use crate::x509::crl::{self, BACKDATE};
 
 /// How old a full CRL may be although something was revoked since: it can be large, and signing it for every
 /// revocation would cost more than revoking.
@@ -23,9 +23,10 @@ pub struct PublishedCrl {
     pub der: Vec<u8>,
     /// cRLNumber.
     pub number: u64,
-    /// [`crate::issue::BACKDATE`] after its thisUpdate: when it was made, or up to that much later if several were
-    /// made within a second.
+    /// When it was made.
     pub at: UnixTime,
+    /// thisUpdate: [`crate::issue::BACKDATE`] before it was made, or less if several were made within a second.
+    pub this_update: UnixTime,
     /// nextUpdate.
     pub next_update: UnixTime,
     /// Size of the revocation log up to which it says everything.
@@ -41,7 +42,7 @@ pub struct PublishedCrl {
 impl PublishedCrl {
     /// What the next one with this coverage is to be above.
     pub(super) fn mark(&self) -> Mark {
-        Mark { number: self.number, this_update: self.at.minus(BACKDATE).whole_secs() }
+        Mark { number: self.number, this_update: self.this_update }
     }
 
     /// Whether it is far from its end.
@@ -73,7 +74,7 @@ impl PublishedCrl {
         Change { kind: Kind::Cursor, key: key(issuer, shard), value: Some(value) }
     }
 
-    fn keeps_der(&self, shard: Option<u16>) -> bool {
+    pub(super) fn keeps_der(&self, shard: Option<u16>) -> bool {
         // That of a root is small, and may have been brought from elsewhere.
         shard.is_some() || self.entries == 0
     }
@@ -103,6 +104,8 @@ fn read(value: &[u8]) -> Option<PublishedCrl> {
         der: der.to_vec(),
         number,
         at: UnixTime::from_millis(at),
+        // Where the CRL was not kept, the row of its mark has it.
+        this_update: crl::this_update(der).unwrap_or(UnixTime::from_millis(at).minus(BACKDATE)).whole_secs(),
         next_update: UnixTime::from_millis(next_update),
         cursor,
         content,

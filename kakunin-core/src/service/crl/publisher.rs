@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::follow::followed_key;
 use super::guard::{Regression, keeps_entries};
 use super::index::Index;
-use super::mark::{Mark, mark_key};
+use super::mark::{Mark, mark_key, mark_row};
 use super::published::PublishedCrl;
 use crate::error::StoreError;
 use crate::id::{IssuerId, hex_encode};
@@ -305,7 +305,7 @@ impl Inner {
         drop(guard);
         let on_record = self.mark_on_record(&ca.issuer.id(), shard).await?;
         let mark = ca.crls.next_mark(shard, on_record, now);
-        draft.sign(&ca.issuer, &*ca.signer, &self.place, mark, last.as_deref()).await.map(Next::Made)
+        draft.sign(&ca.issuer, &*ca.signer, &self.place, mark, last.as_deref(), now).await.map(Next::Made)
     }
 
     /// The mark of the last CRL with this coverage that is on record and was lost before it was served, or
@@ -351,6 +351,10 @@ impl Inner {
             let published = Control::CrlPublished { issuer, shard, number, this_update, entries, sha256 };
             records.push(Record::control(time, None, None, published));
             rows.push(crl.row(&issuer, shard));
+            // Otherwise thisUpdate is read from the CRL.
+            if !crl.keeps_der(shard) {
+                rows.push(mark_row(&issuer, shard, crl.mark()));
+            }
         }
         if self.append(&mut system, &records, rows, &[]).await? {
             system.settled();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::guard::goes_forward;
+use super::mark::Mark;
 use super::published::{PublishedCrl, key};
 use crate::id::IssuerId;
 use crate::key::KeyRef;
@@ -69,7 +70,8 @@ impl Kakunin {
             return Err(CrlRefused::Issuer.into());
         }
         let (id, at) = (root.issuer.id(), view.this_update.plus(BACKDATE));
-        let crl = published(&der, view.number, at, view.next_update);
+        let mark = Mark { number: view.number, this_update: view.this_update };
+        let crl = published(&der, mark, at, view.next_update);
         let mut crls = inner.root_crls.0.lock().await;
         if let Some(last) = inner.last_of_root(&mut crls, &id).await? {
             goes_forward(&last, crl.mark(), 0)?;
@@ -148,9 +150,10 @@ impl Inner {
         if let Some(last) = last {
             goes_forward(last, mark, 0)?;
         }
-        let (number, at) = (mark.number, mark.at());
-        let der = crl::sign(issuer, &*signer, Coverage::Full, number, &[], at, ROOT_CRL_VALIDITY).await?;
-        Ok(published(&der, number, at, at.plus(ROOT_CRL_VALIDITY)))
+        let next_update = mark.until(now, ROOT_CRL_VALIDITY);
+        let window = (mark.this_update, next_update);
+        let der = crl::sign(issuer, &*signer, Coverage::Full, mark.number, &[], window).await?;
+        Ok(published(&der, mark, now, next_update))
     }
 
     async fn keep_root_crl(
@@ -167,11 +170,12 @@ impl Inner {
     }
 }
 
-fn published(der: &[u8], number: u64, at: UnixTime, next_update: UnixTime) -> PublishedCrl {
+fn published(der: &[u8], mark: Mark, at: UnixTime, next_update: UnixTime) -> PublishedCrl {
     PublishedCrl {
         der: der.to_vec(),
-        number,
+        number: mark.number,
         at,
+        this_update: mark.this_update,
         next_update,
         cursor: 0,
         content: Sha256::digest([]).into(),

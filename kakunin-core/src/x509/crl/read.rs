@@ -146,6 +146,14 @@ impl<'a> CrlView<'a> {
     }
 }
 
+/// thisUpdate alone, of a CRL however long.
+pub(crate) fn this_update(der: &[u8]) -> Result<UnixTime, DerError> {
+    let mut tbs = Reader::new(der).sequence()?.sequence()?;
+    tbs.read(0x02)?;
+    tbs.raw(0x30).and(tbs.raw(0x30))?;
+    time(&mut tbs)
+}
+
 /// Serial number and reason of the next entry.
 fn entry(rest: &mut Reader<'_>) -> Result<(SerialNumber, Reason), DerError> {
     let mut body = rest.sequence()?;
