@@ -8,6 +8,7 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::event::{Event, Outcome, StreamSeq};
@@ -27,6 +28,8 @@ use pollster::block_on;
 
 const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+/// When an agent may renew a standard certificate by itself.
+const DUE: u64 = 37 * DAY;
 const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 struct World {
@@ -54,10 +57,22 @@ fn world() -> World {
 }
 
 impl World {
+    fn register(&self) -> AgentId {
+        // The name of a suspended agent is taken.
+        static AGENTS: AtomicU32 = AtomicU32::new(0);
+        let name = format!("agent {}", AGENTS.fetch_add(1, Ordering::Relaxed));
+        let spec = NewAgent::new(&*name, MODEL, ["read:accounts"]).unwrap();
+        block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
+    }
+
     fn agent(&self) -> (AgentId, Serial) {
-        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
+        let agent = self.register();
         (agent, self.certify(&agent))
+    }
+
+    fn reinstate(&self, agent: &AgentId) {
+        let reason = "the prompt was mended".to_owned().try_into().unwrap();
+        block_on(self.kakunin.reinstate(&self.acme, agent, reason)).unwrap();
     }
 
     fn certify(&self, agent: &AgentId) -> Serial {
@@ -66,8 +81,7 @@ impl World {
 
     /// An agent that keeps its key itself, which is number 0 of the workload's.
     fn enrolled(&self) -> (AgentId, Serial) {
-        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
+        let agent = self.register();
         let request = self.request(0);
         let source = KeySource::Request(&request);
         let issued = block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, source)).unwrap();
@@ -84,6 +98,17 @@ impl World {
         let request = RequestToSign::new(key.public_key());
         let signature = block_on(key.sign(request.to_be_signed())).unwrap();
         request.assemble(&signature)
+    }
+
+    /// A person renews it: key `n` follows the one before it.
+    fn renew_theirs(&self, agent: &AgentId, serial: &Serial, n: u8) -> Serial {
+        let request = self.request(n);
+        let text = Proven::read(&request).unwrap().binding_text(serial);
+        let binding = block_on(self.key(n - 1).sign(text.as_bytes())).unwrap();
+        let source = KeySource::Bound(&request, binding.as_bytes());
+        let model = MODEL.parse().unwrap();
+        let renewed = self.kakunin.renew(&self.acme, agent, &model, Profile::Standard, source);
+        block_on(renewed).unwrap().facts.serial
     }
 
     /// The agent renews by itself: key `n` follows the one before it.
@@ -180,11 +205,10 @@ fn what_is_reported_after_a_renewal_takes_the_certificate_that_followed() {
         w.refuse(&serial).unwrap()
     };
     let (agent, first) = w.enrolled();
-    let (second, third) = {
-        let second = w.renew_itself(&first, 1);
-        w.at(MINUTE);
-        (second, w.renew_itself(&second, 2))
-    };
+    w.at(DUE);
+    let second = w.renew_itself(&first, 1);
+    w.at(DUE + MINUTE);
+    let third = w.renew_theirs(&agent, &second, 2);
     // Before anybody used the new one, and across two renewals in a row.
     assert_eq!(w.refuse(&first), Some(without));
     assert_eq!(w.state(&agent), AgentState::Suspended);
@@ -282,6 +306,10 @@ fn what_was_taken_or_held_stays_out_and_reinstatement_ends_what_was_before() {
     block_on(w.kakunin.revoke(&w.acme, &second, Cause::KeyCompromise)).unwrap();
     assert_eq!((w.status(act(&second)), w.status(act(&first))), (NotAccepted, NotAccepted));
     w.at(2);
+    w.reinstate(&agent);
+    for serial in [&first, &second] {
+        assert_eq!(w.status(refusal(serial, 0)), NotAccepted);
+    }
     let third = w.certify(&agent);
     // A decision to trust it again: also if the old evidence comes later, and after a restart.
     let w = w.restarted();
@@ -302,6 +330,51 @@ fn what_was_taken_or_held_stays_out_and_reinstatement_ends_what_was_before() {
 }
 
 #[test]
+fn a_reinstated_agent_begins_with_no_evidence_and_nothing_refused() {
+    use EventStatus::{NotAccepted, Scored};
+    let w = world();
+    let (agent, first) = w.agent();
+    w.at(1);
+    let second = w.renew(&agent);
+    let denied = |serial, action: &str| Event::new(serial, action.parse().unwrap(), Outcome::Denied);
+    for (n, serial) in [first, second].into_iter().enumerate() {
+        assert_eq!(w.status(denied(serial, &format!("delete:backups/{n}"))), Scored);
+    }
+    let said = |w: &World| {
+        let risk = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap();
+        let actions: Vec<_> = risk.refused.actions.iter().map(|r| r.action.to_string()).collect();
+        (risk.score.millionths() > 0, risk.evidence.len(), risk.days.len(), actions)
+    };
+    let before = said(&w);
+    assert_eq!((before.0, before.3.len()), (true, 2));
+    block_on(w.kakunin.snapshot()).unwrap();
+    block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+    assert_eq!(said(&w), before, "a halt forgets nothing");
+    w.at(2);
+    w.reinstate(&agent);
+    let anew = said(&w);
+    assert_eq!((anew.0, anew.2, &anew.3[..]), (false, 0, &[][..]));
+    // Also if the old evidence comes again, from under either certificate, before and after there is another one.
+    for serial in [first, second] {
+        assert_eq!(w.status(denied(serial, "delete:backups/0")), NotAccepted);
+    }
+    let third = w.certify(&agent);
+    for serial in [first, second] {
+        assert_eq!(w.status(denied(serial, "delete:backups/0")), NotAccepted);
+    }
+    assert_eq!(said(&w), anew);
+    let w = w.restarted();
+    assert_eq!(said(&w), anew, "the snapshot is of before");
+    assert_eq!(w.status(denied(first, "delete:backups/0")), NotAccepted);
+    assert_eq!(w.status(denied(third, "delete:backups/2")), Scored);
+    let after = said(&w);
+    assert_eq!((after.0, &after.3[..]), (true, &["delete:backups/2".to_owned()][..]));
+    let w = w.rebuilt();
+    assert_eq!(said(&w), after, "by replay too");
+    assert_eq!((w.status(act(&first)), w.status(act(&third))), (NotAccepted, Scored));
+}
+
+#[test]
 fn what_was_refused_survives_renewals_until_a_person_approves() {
     let w = world();
     let (agent, first) = w.enrolled();
@@ -310,12 +383,14 @@ fn what_was_refused_survives_renewals_until_a_person_approves() {
         w.observe(Event::new(*serial, action.parse().unwrap(), Outcome::Denied));
     };
     refuse(&w, &first, "delete:backups".into());
+    w.at(DUE);
     let second = w.renew_itself(&first, 1);
     assert_eq!((w.last_renewal().approved, w.last_renewal().refused.len()), (None, 1));
     (0..64).for_each(|n| refuse(&w, &second, format!("read:harmless-{n}")));
     refuse(&w, &second, "grant:roles/admin".into());
     block_on(w.kakunin.snapshot()).unwrap();
     (0..64).for_each(|n| refuse(&w, &second, format!("write:notes/{n}")));
+    w.at(2 * DUE);
     let third = w.renew_itself(&second, 2);
     let notable = ["delete:backups", "grant:roles/admin", "read:harmless-0", "write:notes/63"];
     let w = w.restarted();
@@ -327,12 +402,7 @@ fn what_was_refused_survives_renewals_until_a_person_approves() {
     let w = w.rebuilt();
     assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().refused, seen, "by replay too");
     // A person's renewal says it all, and ends it.
-    let request = w.request(3);
-    let text = Proven::read(&request).unwrap().binding_text(&third);
-    let binding = block_on(w.key(2).sign(text.as_bytes())).unwrap();
-    let source = KeySource::Bound(&request, binding.as_bytes());
-    let model = MODEL.parse().unwrap();
-    block_on(w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, source)).unwrap();
+    w.renew_theirs(&agent, &third, 3);
     let renewal = w.last_renewal();
     assert!(renewal.approved.is_some() && renewal.refused_more == seen.more);
     assert_eq!(renewal.refused, seen.actions.iter().map(|r| r.action.clone()).collect::<Vec<_>>());
@@ -421,6 +491,9 @@ fn one_bad_event_costs_itself_unless_all_or_none_is_asked_for() {
     let crossing = (0..100).map(|n| refusal(&serial, n)).chain([act(&foreign)]).collect();
     assert_eq!(code(block_on(w.kakunin.observe_all_or_none(&w.acme, crossing))), "not_found");
     assert_eq!((w.state(&agent), w.reason(&serial)), (AgentState::Active, None));
+    let stands =
+        |w: &World| block_on(w.kakunin.certificates(&w.acme, &agent)).unwrap()[0].revocation.is_none();
+    assert!(stands(&w));
     let again = vec![stream(4), refusal(&serial, 1)];
     assert_eq!(block_on(w.kakunin.observe_all_or_none(&w.acme, again)).unwrap().len(), 2);
 }

@@ -42,30 +42,38 @@ async fn one_event_that_cannot_be_taken_costs_itself_alone() {
         (b"SERIAL,\"action\":\"read:mail\",\"tool\":\"TOOL65\"", "name_invalid", json!("tool")),
         (
             b"SERIAL,\"action\":\"read:mail\",\"amount\":{\"minor\":1e999,\"currency\":\"EUR\"}",
-            "json_malformed",
+            "json_number_inexact",
             json!("amount"),
         ),
-        (b"SERIAL,\"action\":\"read:mail\",\"details\":{\"x\":1e999}", "json_malformed", json!("details")),
+        (
+            b"SERIAL,\"action\":\"read:mail\",\"details\":{\"x\":1e999}",
+            "json_number_inexact",
+            json!("details"),
+        ),
         (b"SERIAL,\"action\":\"read:mail\",\"details\":{\"x\":NaN}", "json_malformed", json!("details")),
-        (b"SERIAL,\"action\":\"read:mail\",\"details\":{\"x\":1,\"x\":2}", "body_invalid", json!("details")),
+        (
+            b"SERIAL,\"action\":\"read:mail\",\"details\":{\"x\":1,\"x\":2}",
+            "json_member_twice",
+            json!("details"),
+        ),
         (
             b"SERIAL,\"action\":\"read:mail\",\"details\":{\"x\":\"LONG\"}",
             "details_invalid",
             json!("details"),
         ),
-        (b"SERIAL,\"action\":\"read:mail\",\"target\":\"\\ud800\"", "json_malformed", json!("target")),
+        (b"SERIAL,\"action\":\"read:mail\",\"target\":\"\\ud800\"", "json_surrogate", json!("target")),
         (b"SERIAL,\"action\":\"read:mail\",\"target\":\"\xff\"", "json_malformed", json!("target")),
         (b"SERIAL,\"action\":\"read:../mail\"", "scope_malformed", json!("action")),
         (
             b"SERIAL,\"action\":\"read:mail\",\"stream\":{\"stream\":1,\"seq\":1e999}",
-            "json_malformed",
+            "json_number_inexact",
             json!("stream"),
         ),
         (b"SERIAL,\"action\":\"read:mail\",\"unknown\":1", "body_invalid", Value::Null),
         (b"SERIAL,\"action\":[[[[[[", "", Value::Null),
     ];
-    for (text, expected, field) in hostile {
-        let agent = w.agent("led astray", &["read:mail"]).await;
+    for (n, (text, expected, field)) in hostile.into_iter().enumerate() {
+        let agent = w.agent(&format!("led astray {n}"), &["read:mail"]).await;
         let text = String::from_utf8_lossy(text)
             .replace("FOREIGN", &foreign)
             .replace("SERIAL", &format!("\"serial\":\"{}\"", agent.serial))
@@ -108,19 +116,20 @@ async fn one_event_that_cannot_be_taken_costs_itself_alone() {
 #[tokio::test]
 async fn no_name_that_an_agent_chooses_keeps_its_refusals_from_counting() {
     let w = world().await;
-    let bad: [(&str, &str, &str); 9] = [
+    let bad: [(&str, &str, &str); 10] = [
         ("tool", "\"LONG\"", "name_invalid"),
         ("tool", "7", "body_invalid"),
         ("target", "\"a\\u0000b\"", "name_invalid"),
         ("session_id", "\"LONG\"", "name_invalid"),
-        ("chainId", "\"\\udfff\"", "json_malformed"),
+        ("chainId", "\"\\udfff\"", "json_surrogate"),
         ("action", "\"delete:../../etc\"", "scope_malformed"),
         ("payload", "{\"x\":-Infinity}", "json_malformed"),
-        ("amount", "{\"minor\":1e999,\"currency\":\"EUR\"}", "json_malformed"),
+        ("amount", "{\"minor\":1e999,\"currency\":\"EUR\"}", "json_number_inexact"),
+        ("details", "{\"n\":9007199254740993}", "json_number_inexact"),
         ("occurredAt", "\"yesterday\"", "time_invalid"),
     ];
-    for (member, value, expected) in bad {
-        let agent = w.agent("led astray", &["read:mail"]).await;
+    for (n, (member, value, expected)) in bad.into_iter().enumerate() {
+        let agent = w.agent(&format!("led astray {n}"), &["read:mail"]).await;
         let action = if member == "action" { "" } else { "\"action\":\"delete:backups\"," };
         let value = value.replace("LONG", &"é".repeat(150));
         let event = format!(
@@ -201,7 +210,7 @@ async fn all_or_nothing_is_asked_for_by_name() {
         ("{}".to_owned(), 422, "body_invalid"),
         ("[]".to_owned(), 422, "body_invalid"),
         ("{\"events\":{}}".to_owned(), 422, "body_invalid"),
-        ("{\"events\":[],\"events\":[]}".to_owned(), 422, "body_invalid"),
+        ("{\"events\":[],\"events\":[]}".to_owned(), 422, "json_member_twice"),
         ("{\"events\":[],\"atomic\":1}".to_owned(), 422, "body_invalid"),
         ("{\"events\":[],\"more\":1}".to_owned(), 422, "body_invalid"),
         ("not JSON".to_owned(), 400, "json_malformed"),
@@ -255,7 +264,8 @@ async fn a_reporters_key_silences_nobody_else() {
     // The gateway's own records are nobody's duplicates.
     let asked = json!({ "action": "delete:x", "session_id": "s", "correlation": "c" });
     let before = w.admin.get("/api/v1/events?limit=1").await.unwrap().data()[0]["id"].clone();
-    let signed = agent.sign("POST", "/api/v1/gateway/check").await.unwrap();
+    let content = asked.to_string().into_bytes();
+    let signed = agent.sign("POST", "/api/v1/gateway/check", &content).await.unwrap();
     let fields: Vec<_> = signed.iter().map(|(name, value)| (*name, value.as_str())).collect();
     assert_eq!(code(&check(&w.admin.without_key(), &fields, &asked).await), "scope_violation");
     assert_ne!(w.admin.get("/api/v1/events?limit=1").await.unwrap().data()[0]["id"], before);
@@ -278,6 +288,16 @@ async fn renewal_is_no_way_out_over_http_either() {
     assert_eq!(code(&agent.ask("delete:vault", "t", "s").await.unwrap()), "agent_revoked");
     let newest = listed(&w).await[0].clone();
     assert_eq!((&newest["scored"], &newest["out_of_scope"]), (&json!(true), &json!(true)));
+    // Whoever saw its request and sends it again adds nothing.
+    let content = json!({ "action": "delete:safe" });
+    let signed =
+        agent.sign("POST", "/api/v1/gateway/check", &content.to_string().into_bytes()).await.unwrap();
+    let fields: Vec<_> = signed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for scored in [true, false, false] {
+        assert_eq!(code(&check(&w.admin.without_key(), &fields, &content).await), "agent_revoked");
+        let newest = listed(&w).await[0].clone();
+        assert_eq!((&newest["scored"], &newest["action"]), (&json!(scored), &json!("delete:safe")));
+    }
     let risk = w.risk(&agent).await;
     assert_eq!(risk["refused_actions"][0]["action"], "delete:vault");
     assert_eq!(risk["refused_more"], 0);

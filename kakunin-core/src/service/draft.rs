@@ -6,12 +6,15 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Inner;
+use super::certificates::{self, CertificateState, Certificates, Drafted, Reckoning};
 use super::dedup::Reporter;
 use super::error::Error;
-use super::projection::{self, AgentEntry, Projection, Reckoning};
+use super::names::{self, Names};
+use super::projection::{self, AgentEntry, Projection};
+use crate::access::JoinTokenFacts;
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, Facts, Outcome, ShortName, TokenKey};
-use crate::id::{AgentId, Serial};
+use crate::id::{AgentId, JoinTokenId, Serial};
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::{Cause, Revocation, RevocationChange};
@@ -53,17 +56,21 @@ pub struct Observed {
 pub(super) struct Draft<'p> {
     pub(super) inner: &'p Inner,
     tokens: &'p TokenKey,
-    base: &'p Projection,
+    pub(super) base: &'p Projection,
     first_index: u64,
     pub(super) time: UnixTime,
     by: Option<ShortName>,
     pub(super) agents: HashMap<AgentId, AgentEntry>,
-    pub(super) serials: HashMap<Serial, AgentId>,
+    pub(super) certificates: Drafted<'p>,
+    /// Agents whose name or class changed.
+    pub(super) names: Names,
     pub(super) records: Vec<Record>,
     pub(super) changes: Vec<Change>,
     /// Agents whose rows changed.
     pub(super) rows: HashSet<AgentId>,
     pub(super) revocations: Vec<RevocationChange>,
+    /// Join tokens that open nothing from now on.
+    pub(super) voided: Vec<JoinTokenId>,
 }
 
 impl<'p> Draft<'p> {
@@ -82,11 +89,13 @@ impl<'p> Draft<'p> {
             time,
             by: None,
             agents: HashMap::new(),
-            serials: HashMap::new(),
+            certificates: Drafted::over(&base.certificates),
+            names: Names::default(),
             records: Vec::new(),
             changes: Vec::new(),
             rows: HashSet::new(),
             revocations: Vec::new(),
+            voided: Vec::new(),
         }
     }
 
@@ -101,7 +110,17 @@ impl<'p> Draft<'p> {
     }
 
     pub(super) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
-        self.serials.get(serial).or_else(|| self.base.serials.get(serial)).copied()
+        self.certificate(serial).map(|certificate| certificate.facts.agent)
+    }
+
+    /// A certificate as it will be after the draft so far.
+    pub(super) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
+        self.certificates.get(serial)
+    }
+
+    /// The certificate of an agent that is neither revoked nor expired, held or not.
+    pub(super) fn standing(&self, entry: &AgentEntry) -> Option<&CertificateState> {
+        self.certificates.standing(entry, self.time)
     }
 
     /// How much was recorded: a decision that refuses leaves it where it was.
@@ -114,7 +133,7 @@ impl<'p> Draft<'p> {
         self.first_index + u64::try_from(self.records.len()).unwrap_or(u64::MAX)
     }
 
-    /// Adds a record that is not an event.
+    /// Adds a record that is not an event; and if it takes trust away, what it takes with it.
     pub(super) fn push(
         &mut self,
         agent: AgentId,
@@ -122,25 +141,53 @@ impl<'p> Draft<'p> {
         control: Control,
     ) -> Result<(), StoreError> {
         let record = Record::control(self.time, Some(agent), serial, control);
-        self.add(agent, record.asked_by(self.by.clone()))
+        self.add(agent, record.asked_by(self.by.clone()))?;
+        self.void(agent)
+    }
+
+    /// Ends what is under way for an agent, if the last record took trust away.
+    fn void(&mut self, agent: AgentId) -> Result<(), StoreError> {
+        let Some(row) = self.agents.get(&agent).map(|entry| &entry.row) else { return Ok(()) };
+        if row.void_before != self.next_index() {
+            return Ok(());
+        }
+        let newest = row.agent.certificate.and_then(|serial| self.certificate(&serial));
+        let granted = newest.filter(|c| c.granted).and_then(|c| Some((c.facts.serial, c.key.clone()?)));
+        if let Some(JoinTokenFacts { id, .. }) = row.join {
+            self.voided.push(id);
+            self.push(agent, None, Control::JoinTokenVoided { id })?;
+        }
+        if let Some((serial, key)) = granted {
+            self.push(agent, Some(serial), Control::KeyGrantsVoided { key })?;
+        }
+        Ok(())
     }
 
     /// Begins an agent's account anew, whose certificate was just pushed.
-    pub(super) fn certified(&mut self, agent: &AgentId, reinstates: bool, approved: bool) {
+    pub(super) fn certified(&mut self, agent: &AgentId, approved: bool) {
         if let Some(entry) = self.agents.get_mut(agent) {
-            entry.certified(reinstates, approved);
+            entry.certified(false, approved);
+        }
+    }
+
+    /// Forgets the evidence against an agent, whose reinstatement was just pushed.
+    pub(super) fn forgive(&mut self, agent: &AgentId) {
+        if let Some(entry) = self.agents.get_mut(agent) {
+            entry.forgive();
         }
     }
 
     fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
         let index = self.next_index();
         let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
-        if projection::apply(&mut entry, index, &record, &mut self.changes)? {
-            self.rows.insert(agent);
-        }
+        let is_control = matches!(record.body, Body::Control(_));
+        let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+        let certificates = &mut self.certificates;
+        let changed = projection::apply(&mut entry, certificates, index, &record, &mut self.changes)?;
         if let Some(entry) = entry {
-            if let Some(last) = entry.row.certificates.last() {
-                self.serials.insert(last.facts.serial, agent);
+            if changed {
+                self.rows.insert(agent);
+                self.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
             }
             self.agents.insert(agent, entry);
         }
@@ -175,7 +222,8 @@ impl<'p> Draft<'p> {
             return Ok(Observed { index: None, status: EventStatus::Duplicate, score, band, revoked: false });
         }
         let facts = tokens.facts(&event);
-        let accepted = counts(entry.reckons(&event.serial, self.time), &event);
+        let accepted =
+            counts(certificates::reckons(&self.certificates, entry, &event.serial, self.time), &event);
         let assessment = (accepted && event.attribution > Attribution::Asserted)
             .then(|| model.assess(&entry.history, &policy.prior, self.time, &facts));
         let status = match (accepted, &assessment) {
@@ -206,13 +254,20 @@ impl<'p> Draft<'p> {
         Ok(observed)
     }
 
-    /// What is taken back to by [`Draft::back_to`], for what is about to be done to these agents.
+    /// What is taken back to by [`Draft::back_to`], for events that are about these agents.
     pub(super) fn mark(&self, agents: impl Iterator<Item = AgentId>) -> Mark {
+        let agents: HashSet<_> = agents.collect();
+        let agents: Vec<_> = agents.into_iter().map(|id| (id, self.agents.get(&id).cloned())).collect();
+        // An event takes nothing away but the newest one.
+        let newest = |(id, _): &(AgentId, _)| self.agent(id)?.row.agent.certificate;
+        let drafted = |serial| (serial, self.certificates.changed.get(&serial).cloned());
         Mark {
             records: self.records.len(),
             revocations: self.revocations.len(),
             changes: self.changes.len(),
-            agents: agents.map(|id| (id, self.agents.get(&id).cloned())).collect(),
+            voided: self.voided.len(),
+            certificates: agents.iter().filter_map(newest).map(drafted).collect(),
+            agents,
         }
     }
 
@@ -221,10 +276,21 @@ impl<'p> Draft<'p> {
         self.records.truncate(mark.records);
         self.revocations.truncate(mark.revocations);
         self.changes.truncate(mark.changes);
+        self.voided.truncate(mark.voided);
+        for (serial, certificate) in mark.certificates {
+            match certificate {
+                Some(certificate) => _ = self.certificates.changed.insert(serial, certificate),
+                None => _ = self.certificates.changed.remove(&serial),
+            }
+        }
         for (id, entry) in mark.agents {
-            match entry {
-                Some(entry) => _ = self.agents.insert(id, entry),
-                None => _ = self.agents.remove(&id),
+            let undone = match entry {
+                Some(entry) => self.agents.insert(id, entry),
+                None => self.agents.remove(&id),
+            };
+            let entry = self.agents.get(&id).or_else(|| self.base.agents.get(&id));
+            if let (Some((name, class)), Some(entry)) = (undone.as_ref().map(names::known_as), entry) {
+                self.names.moved(Some((&name, class)), entry);
             }
         }
     }
@@ -239,7 +305,8 @@ impl<'p> Draft<'p> {
         let thresholds = &self.inner.policy.thresholds;
         let (from, to) = (observed.band, thresholds.band(assessment.score));
         // The one it has now, whichever it acted with.
-        let present = self.agent(&agent).and_then(|entry| entry.present_certificate()).map(|c| c.facts);
+        let present = self.agent(&agent).and_then(|entry| certificates::present(&self.certificates, entry));
+        let present = present.map(|certificate| certificate.facts);
         let lost = present.filter(|_| to == Band::Revoke);
         if to == from && lost.is_none() {
             return Ok(());
@@ -269,6 +336,8 @@ pub(super) struct Mark {
     records: usize,
     revocations: usize,
     changes: usize,
+    voided: usize,
+    certificates: Vec<(Serial, Option<CertificateState>)>,
     agents: Vec<(AgentId, Option<AgentEntry>)>,
 }
 

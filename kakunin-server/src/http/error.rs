@@ -8,6 +8,7 @@ use kakunin_core::access::Role;
 use kakunin_core::agent::AgentError;
 use kakunin_core::error::StoreError;
 use kakunin_core::service::Error as ServiceError;
+use kakunin_core::time::SECOND;
 use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use serde_json::Value;
@@ -106,6 +107,11 @@ impl ApiError {
         Self { retry_after: Some(retry_after), ..error }
     }
 
+    /// A fault of ours that is in the log already.
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says where")
+    }
+
     pub(crate) fn gateway(status: u16, code: &'static str, sentence: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
         Self { gateway: true, ..Self::new(status, code, sentence) }
@@ -138,6 +144,12 @@ impl ApiError {
 
     pub(crate) const fn field(&self) -> Option<&'static str> {
         self.field
+    }
+
+    /// The same refusal, with when to come back, in seconds.
+    pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// The same refusal, as the gateway check answers it.
@@ -209,7 +221,9 @@ impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let status = match &error {
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+            ServiceError::SelfRenewal { .. } => StatusCode::TOO_MANY_REQUESTS,
             ServiceError::Exists(_)
+            | ServiceError::Suspended(_)
             | ServiceError::Csr(CsrError::Duplicate)
             | ServiceError::KeyElsewhere
             | ServiceError::SharedIssuer
@@ -242,7 +256,11 @@ impl From<ServiceError> for ApiError {
             ServiceError::TooManyStreams | ServiceError::StreamJump => Some("stream"),
             _ => None,
         };
-        Self { field, ..Self::new(status, code, error.to_string()) }
+        let retry_after = match &error {
+            ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
+            _ => None,
+        };
+        Self { field, retry_after, ..Self::new(status, code, error.to_string()) }
     }
 }
 
