@@ -98,7 +98,10 @@ impl Signer for Key {
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         // A receipt begins with an agent's identifier.
-        if message.get(..36).is_some_and(|id| std::str::from_utf8(id).is_ok_and(|id| id.parse::<AgentId>().is_ok())) {
+        if message
+            .get(..36)
+            .is_some_and(|id| std::str::from_utf8(id).is_ok_and(|id| id.parse::<AgentId>().is_ok()))
+        {
             if self.1.cut.load(Ordering::SeqCst) {
                 return Err(SignError::unavailable("sign", &KeyRef::new("ca"), "timeout"));
             }
@@ -264,7 +267,9 @@ fn a_store_of_an_older_version_is_brought_into_the_new_form_once() {
     as_it_was(&w);
     let w = w.reopened();
     assert_eq!(listed(&w), before);
-    assert!(w.rows(Kind::Agent).iter().all(|(_, row)| !String::from_utf8_lossy(row).contains("certificates")));
+    assert!(
+        w.rows(Kind::Agent).iter().all(|(_, row)| !String::from_utf8_lossy(row).contains("certificates"))
+    );
     let rows = w.rows(Kind::Standing);
     let w = w.reopened();
     assert_eq!((listed(&w), w.rows(Kind::Standing)), (before, rows), "once");

@@ -64,7 +64,8 @@ async fn a_spare_token_opens_nothing_after_a_halt_a_hold_or_a_revocation() {
             "status" => _ = patched(&w, &id, json!({ "status": "suspended" })).await,
             "events" => {
                 for n in 0..2_000 {
-                    let event = json!({ "agent_id": id, "action": format!("delete:mail{n}"), "outcome": "denied" });
+                    let event =
+                        json!({ "agent_id": id, "action": format!("delete:mail{n}"), "outcome": "denied" });
                     if post(&w.admin, "/api/v1/events", event).await.status == 422 {
                         break;
                     }
@@ -111,7 +112,11 @@ async fn a_halted_agent_works_again_by_name_and_for_a_reason() {
         refused(&answer, 409, "agent_suspended");
         assert!(answer.json()["error"].as_str().unwrap().contains(&format!("{agent}/reinstate")));
     }
-    refused(&post(&w.admin, &format!("{agent}/renew"), json!({ "model_hash": MODEL })).await, 409, "agent_state");
+    refused(
+        &post(&w.admin, &format!("{agent}/renew"), json!({ "model_hash": MODEL })).await,
+        409,
+        "agent_state",
+    );
     refused(&patched(&w, &id, json!({ "status": "active" })).await, 409, "exists");
     refused(&patched(&w, &id, json!({ "name": "two" })).await, 409, "agent_suspended");
     let role = json!({ "principal": "arn:aws:iam::111122223333:role/desk-7" });
@@ -128,7 +133,10 @@ async fn a_halted_agent_works_again_by_name_and_for_a_reason() {
     refused(&post(&foreign, &reinstate, reason.clone()).await, 404, "not_found");
     assert_eq!(post(&anybody, &reinstate, reason.clone()).await.status, 401);
     let done = post(&w.admin, &reinstate, reason.clone()).await;
-    assert_eq!((done.status.as_u16(), done.text("status"), done.text("id")), (200, "pending".into(), id.clone()));
+    assert_eq!(
+        (done.status.as_u16(), done.text("status"), done.text("id")),
+        (200, "pending".into(), id.clone())
+    );
     refused(&post(&w.admin, &reinstate, reason).await, 409, "agent_state");
     let log = w.admin.get("/api/v1/audit-log?event_type=agent.reinstated").await.unwrap().json();
     let row = &log["data"][0];

@@ -154,7 +154,11 @@ impl Certificates for Drafted<'_> {
 }
 
 // None is issued while another stands, unless in place of that.
-fn standing<'c>(all: &'c impl Certificates, entry: &AgentEntry, now: UnixTime) -> Option<&'c CertificateState> {
+fn standing<'c>(
+    all: &'c impl Certificates,
+    entry: &AgentEntry,
+    now: UnixTime,
+) -> Option<&'c CertificateState> {
     let newest = all.get(&entry.row.agent.certificate?)?;
     let stands = !matches!(newest.standing, Standing::Revoked(_)) && now <= newest.facts.not_after;
     stands.then_some(newest)

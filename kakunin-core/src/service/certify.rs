@@ -331,7 +331,8 @@ impl Order {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
         let trusted = matches!(state, AgentState::Pending | AgentState::Active);
-        let redeemable = |id| entry.row.join.is_some_and(|j| j.id == id && draft.time <= j.expires_at && trusted);
+        let redeemable =
+            |id| entry.row.join.is_some_and(|j| j.id == id && draft.time <= j.expires_at && trusted);
         if !self.join.is_none_or(redeemable) {
             return Err(Error::JoinToken);
         }
@@ -377,12 +378,7 @@ impl Order {
     }
 
     /// Records the certificate, and the end of the one it replaces.
-    fn conclude(
-        &self,
-        draft: &mut Draft<'_>,
-        facts: Issued,
-        issued: Control,
-    ) -> Result<(), Error> {
+    fn conclude(&self, draft: &mut Draft<'_>, facts: Issued, issued: Control) -> Result<(), Error> {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
         let planned = entry.row.plan.as_ref().and_then(|p| p.facts).map(|(facts, _)| facts);

@@ -275,8 +275,9 @@ impl<'p> Draft<'p> {
         self.push(agent, Some(serial), Control::BandChanged { from, to, evidence: evidence.clone() })?;
         if to == Band::Revoke {
             observed.revoked = true;
-            if let Some(revocation) =
-                self.certificate(&serial).map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.time))
+            if let Some(revocation) = self
+                .certificate(&serial)
+                .map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.time))
             {
                 self.revoke(revocation, Some(evidence))?;
             }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use super::certificates::Certificates;
 use super::certify::Order;
 use super::error::Error;
 use super::lifecycle::known;
-use super::certificates::Certificates;
 use super::projection::set;
 use super::{Inner, Kakunin, KeySource};
 use crate::access::{JoinToken, JoinTokenFacts, JoinTokenId, KeyHash};
@@ -151,7 +151,8 @@ impl Kakunin {
             (agent, certificate.profile)
         };
         let source = KeySource::Bound(request, binding);
-        let renewed = self.renew_as(&tenant, &agent, (attested, false), profile, source, itself(&agent)).await;
+        let renewed =
+            self.renew_as(&tenant, &agent, (attested, false), profile, source, itself(&agent)).await;
         if let Err(Error::SelfRenewal { .. }) = &renewed {
             inner.tell_of_refused_renewal(&tenant, agent).await?;
         }

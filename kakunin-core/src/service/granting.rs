@@ -1,9 +1,9 @@
 //! Lets the workload of an agent sign with the agent's key at the key provider, as whom it is known there.
 
 use super::Kakunin;
+use super::certificates::Standing;
 use super::error::Error;
 use super::lifecycle::known;
-use super::certificates::Standing;
 use crate::agent::{AgentError, AgentState};
 use crate::grant::{KeyGrant, Principal};
 use crate::id::{AgentId, TenantId};

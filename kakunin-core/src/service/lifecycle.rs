@@ -152,7 +152,9 @@ impl Kakunin {
                 let state = entry.row.agent.state;
                 let held = draft.standing(entry).is_some() && entry.row.halt.is_none();
                 let refused = match state {
-                    AgentState::Suspended if held => Some("be reinstated: release its certificate, which is held"),
+                    AgentState::Suspended if held => {
+                        Some("be reinstated: release its certificate, which is held")
+                    }
                     AgentState::Suspended => None,
                     _ => Some("be reinstated"),
                 };
@@ -183,8 +185,7 @@ impl Kakunin {
                 if entry.row.agent.state == AgentState::Retired {
                     return Ok(());
                 }
-                let standing =
-                    draft.standing(entry).map(|c| revocation(&c.facts, Cause::Retired, time));
+                let standing = draft.standing(entry).map(|c| revocation(&c.facts, Cause::Retired, time));
                 draft.push(agent, None, Control::AgentRetired)?;
                 if let Some(revocation) = standing {
                     draft.revoke(revocation, None)?;

@@ -245,13 +245,11 @@ pub(super) fn fold(entry: &mut AgentEntry, record: &Record, model: &dyn RiskMode
             let assessment = model.assess(&entry.history, prior, record.time, &act.facts);
             entry.record(record.time, act, &assessment);
         }
-        Body::Control(control) => {
-            match &**control {
-                Control::CertificateIssued { reinstates, .. } => entry.certified(*reinstates),
-                Control::AgentReinstated { .. } => entry.forgive(),
-                _ => {}
-            }
-        }
+        Body::Control(control) => match &**control {
+            Control::CertificateIssued { reinstates, .. } => entry.certified(*reinstates),
+            Control::AgentReinstated { .. } => entry.forgive(),
+            _ => {}
+        },
         Body::Event(..) => {}
     }
 }

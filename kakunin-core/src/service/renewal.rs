@@ -83,11 +83,7 @@ impl Kakunin {
 
 impl Inner {
     /// Tells an agent's owner, once a day.
-    pub(super) async fn tell_of_refused_renewal(
-        &self,
-        tenant: &Tenant,
-        agent: AgentId,
-    ) -> Result<(), Error> {
+    pub(super) async fn tell_of_refused_renewal(&self, tenant: &Tenant, agent: AgentId) -> Result<(), Error> {
         self.decide(tenant, None, move |draft| {
             let row = &known(draft, &agent)?.row;
             if row.refused_today(draft.time) {

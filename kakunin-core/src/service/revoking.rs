@@ -1,10 +1,10 @@
 //! Taking identities away, for whatever cause: one path, idempotent, never undone. Holds beside it.
 
 use super::Kakunin;
+use super::certificates::{CertificateState, Standing};
 use super::draft::{Draft, revocation};
 use super::error::Error;
 use super::lifecycle::known;
-use super::certificates::{CertificateState, Standing};
 use crate::agent::{AgentError, AgentState, Note};
 use crate::id::{AgentId, HaltId, Serial, TenantId};
 use crate::log::record::Control;

@@ -1,9 +1,9 @@
 //! Messages signed with an agent's own key, where the deployment's provider keeps it.
 
 use super::Kakunin;
+use super::certificates::Standing;
 use super::draft::EventStatus;
 use super::error::Error;
-use super::certificates::Standing;
 use crate::agent::AgentError;
 use crate::event::{Event, EventKind, Name, Outcome};
 use crate::id::{AgentId, Serial, TenantId, hex_encode};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::error::Error;
 use super::certificates::{self, CertificateState};
+use super::error::Error;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::agent::Document;

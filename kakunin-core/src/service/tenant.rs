@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::Inner;
+use super::certificates::{self, CertificateState, Certificates};
 use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
-use super::certificates::{self, CertificateState, Certificates};
 use super::names;
 use super::projection::{self, AgentEntry, DedupRow, Projection};
 use super::sequence::Job;

@@ -264,7 +264,8 @@ impl Keys {
                 Ok(Answer { value, .. }) => value,
                 Err(failure) => return Err(self.explained("list the grants", arn, failure).await),
             };
-            let ours = page.grants.unwrap_or_default().into_iter().filter(|g| g.name.as_deref() == Some(GRANT));
+            let ours =
+                page.grants.unwrap_or_default().into_iter().filter(|g| g.name.as_deref() == Some(GRANT));
             for id in ours.filter_map(|grant| grant.grant_id) {
                 let asked = self
                     .calls
@@ -272,7 +273,8 @@ impl Keys {
                 match asked.await {
                     Ok(_) => {}
                     // Somebody else ended it.
-                    Err(failure) if failure.is("NotFoundException") || failure.is("InvalidGrantIdException") => {}
+                    Err(failure)
+                        if failure.is("NotFoundException") || failure.is("InvalidGrantIdException") => {}
                     Err(failure) => return Err(self.explained("end a grant", arn, failure).await),
                 }
             }

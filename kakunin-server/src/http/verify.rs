@@ -170,12 +170,7 @@ pub(crate) async fn card(app: &App, serial: &Serial) -> Result<Arc<Card>, ApiErr
     Ok(card)
 }
 
-fn make(
-    app: &App,
-    serial: &Serial,
-    status: &CertificateStatus,
-    now: UnixTime,
-) -> Result<Card, ApiError> {
+fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -> Result<Card, ApiError> {
     let corrupt = || ServiceError::from(StoreError::Corrupt("a stored certificate does not parse".into()));
     let view = CertificateView::parse(&status.der, &app.kakunin.place().arc).map_err(|_| corrupt())?;
     let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;

@@ -70,7 +70,8 @@ impl Rig {
     }
 
     async fn send(&self, method: Method, path: &str, key: bool, body: Vec<u8>) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let mut request =
+            Request::builder().method(method).uri(path).header("content-type", "application/json");
         if key {
             request = request.header("authorization", format!("Bearer {}", self.key));
         }
