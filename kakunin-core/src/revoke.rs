@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use crate::error::StoreError;
-use crate::id::{AgentId, HaltId, IssuerId, Serial};
+use crate::id::{AgentId, HaltId, IssuerId, Serial, SerialNumber};
 use crate::key::KeyAlgorithm;
 use crate::time::UnixTime;
 
@@ -227,8 +227,8 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
     ) -> Result<Vec<(u64, Revocation)>, StoreError>;
 }
 
-/// A serial drawn at random by our own CA hashes to its own last octets; counting ones are spread as well. Never
-/// use this for keys that somebody else chose.
+/// A serial drawn at random by our own CA hashes to its own last octets; counting ones are spread as well. Only for
+/// what a CA that is trusted signed: never use this for keys that somebody else chose.
 #[derive(Clone, Copy, Default)]
 struct SerialHasher(u64);
 
@@ -248,7 +248,7 @@ impl Hasher for SerialHasher {
     fn write_usize(&mut self, _: usize) {}
 }
 
-type SerialMap = HashMap<Serial, Reason, BuildHasherDefault<SerialHasher>>;
+type SerialMap = HashMap<SerialNumber, Reason, BuildHasherDefault<SerialHasher>>;
 
 /// An immutable set of one issuer's revoked and held serials.
 ///
@@ -257,7 +257,7 @@ type SerialMap = HashMap<Serial, Reason, BuildHasherDefault<SerialHasher>>;
 #[derive(Clone, Default)]
 pub struct RevokedSet {
     base: Arc<SerialMap>,
-    delta: HashMap<Serial, Option<Reason>, BuildHasherDefault<SerialHasher>>,
+    delta: HashMap<SerialNumber, Option<Reason>, BuildHasherDefault<SerialHasher>>,
 }
 
 // Above this the delta is merged: merging a million entries takes tens of milliseconds, so it must be rare.
@@ -266,13 +266,14 @@ const MAX_DELTA: usize = 4_096;
 impl RevokedSet {
     /// A set of these serials.
     #[must_use]
-    pub fn from_entries(entries: impl IntoIterator<Item = (Serial, Reason)>) -> Self {
-        Self { base: Arc::new(entries.into_iter().collect()), delta: HashMap::default() }
+    pub fn from_entries<S: Into<SerialNumber>>(entries: impl IntoIterator<Item = (S, Reason)>) -> Self {
+        let entries = entries.into_iter().map(|(serial, reason)| (serial.into(), reason));
+        Self { base: Arc::new(entries.collect()), delta: HashMap::default() }
     }
 
     /// Why `serial` is refused, or `None` if it is not.
     #[must_use]
-    pub fn reason(&self, serial: &Serial) -> Option<Reason> {
+    pub fn reason(&self, serial: &SerialNumber) -> Option<Reason> {
         if !self.delta.is_empty()
             && let Some(change) = self.delta.get(serial)
         {
@@ -284,7 +285,7 @@ impl RevokedSet {
     /// The set after one more change; the first revocation wins, and only a hold can be released.
     #[must_use]
     pub fn with(mut self, change: &RevocationChange) -> Self {
-        let (_, serial) = change.serial();
+        let serial = SerialNumber::from(change.serial().1);
         let standing = self.reason(&serial);
         match (change, standing) {
             (RevocationChange::Revoked(r), None | Some(Reason::CertificateHold)) => {
@@ -328,7 +329,7 @@ impl LiveRevocations {
     ///
     /// # Errors
     /// [`UnknownIssuer`].
-    pub fn reason(&self, issuer: &IssuerId, serial: &Serial) -> Result<Option<Reason>, UnknownIssuer> {
+    pub fn reason(&self, issuer: &IssuerId, serial: &SerialNumber) -> Result<Option<Reason>, UnknownIssuer> {
         self.0.load().get(issuer).map(|set| set.reason(serial)).ok_or(UnknownIssuer)
     }
 

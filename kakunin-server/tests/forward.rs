@@ -7,7 +7,7 @@ mod common;
 use axum::http::Method;
 use common::{World, code, world, world_with};
 use kakunin_server::demo::{Agent, Answer};
-use kakunin_verify::possession::{CertificateEncoding, parse_certificates};
+use kakunin_verify::possession::CertificateEncoding;
 use serde_json::json;
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -28,7 +28,7 @@ async fn behind(gateway: &str) -> World {
 }
 
 async fn leaf(agent: &Agent) -> Vec<u8> {
-    parse_certificates(&agent.sign("GET", "/").await.unwrap()[0].1).unwrap().remove(0)
+    agent.certificate_der()
 }
 
 async fn ask(w: &World, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -79,7 +79,12 @@ async fn each_gateway_is_believed_in_its_own_form_only() {
 #[tokio::test]
 async fn whoever_is_no_configured_gateway_makes_no_record_and_gets_no_yes() {
     let elsewhere = "192.0.2.0/24=nginx".parse().unwrap();
-    for w in [world().await, world_with(|o| o.api.gateways = vec![elsewhere]).await] {
+    let here = vec!["127.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap()];
+    for w in [
+        world().await,
+        world_with(|o| o.api.gateways = vec![elsewhere]).await,
+        world_with(|o| o.api.trusted_proxies = here).await,
+    ] {
         let victim = w.agent("victim", &["read:mail"]).await;
         let der = leaf(&victim).await;
         for (_, header, encoding) in FORMS {
@@ -97,9 +102,8 @@ async fn whoever_is_no_configured_gateway_makes_no_record_and_gets_no_yes() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_speaks_rfc_9440_unless_it_is_configured_as_something_else() {
-    let proxies = vec!["127.0.0.1".parse().unwrap()];
-    let w = world_with(|o| o.api.trusted_proxies = proxies).await;
+async fn a_gateway_that_speaks_rfc_9440_may_send_the_chain_beside() {
+    let w = behind("rfc9440").await;
     let der = leaf(&w.agent("one", &["read:mail"]).await).await;
     let action = ("x-kakunin-action", "read:mail");
     let bytes = CertificateEncoding::ByteSequence.write(&[&der]);
@@ -112,11 +116,17 @@ async fn a_trusted_proxy_speaks_rfc_9440_unless_it_is_configured_as_something_el
     assert_eq!(auth(&w, &[("client-cert", &bytes), ("client-cert-chain", &chain), action]).await.status, 200);
     let both = format!("{bytes}, {chain}");
     assert_eq!(refused(&auth(&w, &[("client-cert", &both), action]).await).0, 401);
-    let pem = CertificateEncoding::UrlPem.write(&[&der]);
-    assert_eq!(
-        refused(&auth(&w, &[("x-client-cert", &pem), action]).await),
-        (401, "missing_cert_serial".to_owned())
-    );
+}
+
+#[tokio::test]
+async fn the_smallest_network_says_in_which_form() {
+    let all = ["127.0.0.0/8=nginx", "::ffff:127.0.0.1=envoy", "::/0=caddy"].map(|text| text.parse().unwrap());
+    let w = world_with(|options| options.api.gateways = all.to_vec()).await;
+    let der = leaf(&w.agent("one", &["read:mail"]).await).await;
+    for (gateway, header, encoding) in FORMS {
+        let fields = [(header, &*encoding.write(&[&der])), ("x-kakunin-action", "read:mail")];
+        assert_eq!(auth(&w, &fields).await.status == 200, gateway == "envoy", "{gateway}");
+    }
 }
 
 #[tokio::test]

@@ -133,6 +133,7 @@ impl Kakunin {
         for ca in inner.cas.all() {
             inner.load_revocations(&ca).await?;
         }
+        inner.load_root_crls().await?;
         Ok(Self { inner: Arc::new(inner), by: None })
     }
 

@@ -91,7 +91,7 @@ impl Kakunin {
     }
 
     /// Up to `limit` agents from number `offset` on, in the order of their registration, all of them or
-    /// those in one state; and how many there are in all.
+    /// those in one state; and how many there are in all. Waits for nobody who decides.
     ///
     /// # Errors
     /// What the store says.
@@ -103,12 +103,12 @@ impl Kakunin {
         limit: usize,
     ) -> Result<(Vec<Agent>, usize), Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        let all = sequencer.projection.agents.values().map(|entry| &entry.row.agent);
-        let mut all: Vec<_> = all.filter(|a| state.is_none_or(|s| s == a.state)).collect();
-        all.sort_unstable_by_key(|a| a.id);
-        let total = all.len();
-        Ok((all.into_iter().skip(offset).take(limit).cloned().collect(), total))
+        let (ids, total) = tenant.roster.page(state, offset, limit);
+        let mut agents = Vec::with_capacity(ids.len());
+        for id in ids {
+            agents.extend(self.inner.stored_agent(&tenant, &id).await?.map(|row| row.agent));
+        }
+        Ok((agents, total))
     }
 
     /// What is believed of an agent now. Scores fall while nothing happens.

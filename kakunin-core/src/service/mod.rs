@@ -13,7 +13,7 @@
 //! | `crl/`, `feed.rs` | CRLs, as a follower of the revocation log; the revocation feed |
 //! | `status.rs`, `view.rs` | a certificate by its serial; what verifiers of this process see |
 //! | `visibility.rs` | who may read what was revoked |
-//! | `reading.rs` | the log as its owner reads it |
+//! | `reading.rs`, `roster.rs` | the log as its owner reads it; which agents there are |
 //! | `keys.rs` | who may call the API |
 //! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
 //! | `sequence.rs` | one caller decides for all that wait, in one append |
@@ -47,6 +47,7 @@ mod reading;
 mod receipt;
 mod renewal;
 mod revoking;
+mod roster;
 mod sequence;
 mod signing;
 mod status;

@@ -5,11 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::certificates::{self, CertificateState};
 use super::error::Error;
+use super::projection::AgentRow;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::agent::Document;
 use crate::error::StoreError;
-use crate::id::{Serial, TenantId};
+use crate::id::{AgentId, Serial, TenantId};
 use crate::log::sink::LogId;
 use crate::revoke::{Halt, Receipt, Revocation};
 use crate::state::Kind;
@@ -121,5 +122,16 @@ impl Inner {
         let row = self.parts.state.get(&log, Kind::Standing, key).await?;
         let gone = || StoreError::Corrupt("how a certificate stands is gone".into());
         Ok(certificates::load(key, &row.ok_or_else(gone)?)?.ok_or_else(gone)?)
+    }
+
+    /// An agent's row from the store, which has what is durable, without waiting for the sequencer.
+    pub(super) async fn stored_agent(
+        &self,
+        tenant: &Tenant,
+        agent: &AgentId,
+    ) -> Result<Option<AgentRow>, Error> {
+        let log = LogId::Tenant(tenant.id.clone());
+        let row = self.parts.state.get(&log, Kind::Agent, agent.as_bytes()).await?;
+        Ok(row.as_deref().map(AgentRow::decode).transpose()?)
     }
 }

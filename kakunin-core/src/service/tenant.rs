@@ -11,6 +11,7 @@ use super::error::Error;
 use super::ledger::Ledger;
 use super::names;
 use super::projection::{self, AgentEntry, DedupRow, Projection};
+use super::roster::Roster;
 use super::sequence::Job;
 use super::tending::Attempts;
 use crate::error::StoreError;
@@ -45,6 +46,7 @@ pub(super) struct Tenant {
     /// Decisions that wait for whoever holds the sequencer next.
     pub(super) queue: Mutex<Vec<Job>>,
     pub(super) sequencer: async_lock::Mutex<Sequencer>,
+    pub(super) roster: Arc<Roster>,
     pub(super) attempts: async_lock::Mutex<Attempts>,
     /// Held while a receipt is signed.
     pub(super) receipts: async_lock::Mutex<()>,
@@ -57,6 +59,8 @@ pub(super) struct Tenant {
 pub(super) struct Sequencer {
     pub(super) ledger: Ledger,
     pub(super) projection: Projection,
+    /// The tenant's.
+    roster: Arc<Roster>,
     snapshot_at: u64,
     snapshot_time: UnixTime,
 }
@@ -79,6 +83,7 @@ impl Tenant {
         let mut sequencer = Sequencer {
             ledger,
             projection: Projection::default(),
+            roster: Arc::default(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
         };
@@ -87,6 +92,7 @@ impl Tenant {
             id,
             tokens,
             queue: Mutex::default(),
+            roster: sequencer.roster.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
             attempts: async_lock::Mutex::default(),
             receipts: async_lock::Mutex::default(),
@@ -113,6 +119,10 @@ impl Sequencer {
         }
         let level =
             inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
+        let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
+        let known = &self.projection.agents;
+        let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
+        self.roster.update(&moved.collect::<Vec<_>>());
         decided.agents.into_values().for_each(|entry| self.projection.put(entry));
         self.projection.certificates.extend(decided.certificates);
         if level {
@@ -157,6 +167,7 @@ impl Sequencer {
         self.projection = load_rows(inner, &log).await?;
         let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
         self.replay(inner, &log, applied, folded).await?;
+        self.roster.replace(self.projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         if let LogId::Tenant(tenant) = &log {
             let all = || self.projection.certificates.states();
             inner.serials.remember_all(tenant, all().map(|c| c.facts.serial));

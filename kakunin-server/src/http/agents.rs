@@ -85,6 +85,7 @@ enum Status {
     get, path = "/api/v1/agents", tag = "agents", params(AgentQuery),
     responses(
         (status = 200, description = "Agents.", body = ListBody<AgentBody>),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -110,14 +111,18 @@ pub(crate) async fn list(
         Status::Retired => AgentState::Retired,
     });
     let name: Option<Label> = query.name.map(|name| name.parse()).transpose()?;
-    let (agents, total) = match name {
-        Some(name) => app.kakunin.agents_named(caller.tenant(), &name, state, offset, limit).await?,
-        None => app.kakunin.agents(caller.tenant(), state, offset, limit).await?,
+    let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
+    let work = async move {
+        let (agents, total) = match name {
+            Some(name) => kakunin.agents_named(&tenant, &name, state, offset, limit).await?,
+            None => kakunin.agents(&tenant, state, offset, limit).await?,
+        };
+        let data = agents.iter().map(|agent| AgentBody::new(agent, None, dialect)).collect();
+        let next = offset.checked_add(limit).filter(|next| *next < total).and_then(|n| u64::try_from(n).ok());
+        let (meta, pagination) = (Meta { total, limit, offset }, Pagination::new(limit, next));
+        Ok(axum::Json(ListBody::<AgentBody> { data, meta, pagination }).into_response())
     };
-    let data = agents.iter().map(|agent| AgentBody::new(agent, None, dialect)).collect();
-    let next = offset.checked_add(limit).filter(|next| *next < total).and_then(|n| u64::try_from(n).ok());
-    let (meta, pagination) = (Meta { total, limit, offset }, Pagination::new(limit, next));
-    Ok(axum::Json(ListBody::<AgentBody> { data, meta, pagination }).into_response())
+    app.listing(caller.tenant(), work).await
 }
 
 /// One agent with its certificates, the newest 1,000 of them.
@@ -127,6 +132,7 @@ pub(crate) async fn list(
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 200, description = "The agent.", body = Data<AgentBody>),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -138,10 +144,13 @@ pub(crate) async fn get(
 ) -> Result<Data<AgentBody>, ApiError> {
     let id = agent_id(&id)?;
     let agent = app.kakunin.agent(caller.tenant(), &id).await?;
-    let certificates = app.kakunin.certificates(caller.tenant(), &id).await?;
-    let now = app.now();
-    let certificates = certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
-    Ok(Data { data: AgentBody::new(&agent, Some(certificates), dialect) })
+    let (kakunin, now) = (app.kakunin.clone(), app.now());
+    let work = async move {
+        let certificates = kakunin.certificates(&agent.tenant, &id).await?;
+        let listed = certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
+        Ok(Data { data: AgentBody::new(&agent, Some(listed), dialect) })
+    };
+    app.listing(caller.tenant(), work).await
 }
 
 /// What is to change; members that are left out stay, `null` takes away what is optional.

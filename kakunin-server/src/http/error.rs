@@ -91,9 +91,20 @@ impl ApiError {
         Self { retry_after: Some(retry_after), ..error }
     }
 
+    /// A fault of ours that is in the log already.
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says where")
+    }
+
     pub(crate) fn gateway(status: u16, code: &'static str, sentence: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
         Self { gateway: true, ..Self::new(status, code, sentence) }
+    }
+
+    /// The same refusal, with when to come back, in seconds.
+    pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// The same refusal, as the gateway check answers it.

@@ -47,9 +47,32 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", sentence))
 }
 
+/// Why the connection gives no more of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// It does not come.
+    #[error("the body did not come in time")]
+    Slow,
+    /// Too many octets wait to be whole.
+    #[error("too many bodies are on their way")]
+    Crowded,
+}
+
 /// Why a body could not be read.
 pub(crate) fn unreadable(rejection: &BytesRejection) -> ApiError {
     let status = rejection.status();
+    let first: &dyn std::error::Error = rejection;
+    let mut causes = std::iter::successors(Some(first), |cause| cause.source());
+    match causes.find_map(|cause| cause.downcast_ref::<BodyError>()) {
+        Some(BodyError::Slow) => {
+            let sentence = "the body did not come in time; send it again";
+            return ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", sentence);
+        }
+        Some(BodyError::Crowded) => {
+            return ApiError::busy("bodies_crowded", "too many bodies are on their way", 5);
+        }
+        None => {}
+    }
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         ApiError::new(status, "body_too_large", "the body is too long; send less at once")
     } else {

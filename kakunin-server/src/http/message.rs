@@ -10,6 +10,7 @@ use kakunin_core::x509::certificate::CertificateView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Free, Json};
@@ -62,6 +63,7 @@ pub(crate) struct MessageAnswer {
 )]
 pub(crate) async fn verify(
     State(app): State<App>,
+    _: anonymous::Message,
     parts: Parts,
     Json(body): Json<MessageBody>,
 ) -> Result<Data<MessageAnswer>, ApiError> {

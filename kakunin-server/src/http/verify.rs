@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use kakunin_core::error::StoreError;
 use kakunin_core::id::{IssuerId, Serial};
 use kakunin_core::revoke::{Cause, Reason};
@@ -20,12 +20,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::agent_body::{document, scope_texts, text_of};
+use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::html;
 use super::json::Data;
 use super::orders::{HaltReceipt, receipt};
 use super::peer::client_address;
+use super::shared;
 use super::viewer::publish;
 
 /// Answers that are kept rendered.
@@ -121,6 +123,7 @@ impl Default for Cards {
 )]
 pub(crate) async fn verify(
     State(app): State<App>,
+    _: anonymous::Card,
     Path(serial): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
@@ -141,9 +144,7 @@ pub(crate) async fn verify(
     let mut response = if accept.is_some_and(prefers_html) {
         html::certificate(&card.body)
     } else {
-        let mut response = Body::from(card.json.clone()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-        response
+        shared::answer(card.json.clone(), JSON)
     };
     response.headers_mut().insert(header::VARY, VARY);
     Ok(publish(response, CACHE_CONTROL))

@@ -62,6 +62,43 @@ impl World {
         Self { server, gateway, log, folder, port, served }
     }
 
+    /// A deployment behind an nginx that passes on whatever it is sent, as anybody configures it who wants no more than
+    /// TLS in front; the server is told `flags`.
+    pub(crate) fn plain(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = binary::start(&folder.path().join("data"), flags);
+        let port = free_port();
+        let asked = server.url.rsplit(':').next().unwrap();
+        let text = format!(
+            "server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{asked}; \
+             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}"
+        );
+        std::fs::write(folder.path().join("kakunin.conf"), text).unwrap();
+        let log = folder.path().join("gateway.log");
+        let gateway = launch("nginx", folder.path(), &log);
+        let world = Self { server, gateway, log, folder, port, served: Arc::default() };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while world.through(&["/readyz"]).0 != "200" {
+            assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(&world.log).unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        world
+    }
+
+    /// What curl is answered through a plain gateway: flags of its own, and a path at last.
+    pub(crate) fn through(&self, arguments: &[&str]) -> (String, Value) {
+        let (path, flags) = arguments.split_last().unwrap();
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        curl(&[flags, &[url.as_str()]].concat())
+    }
+
+    /// What an operator is answered.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let key = std::fs::read_to_string(self.at("data/admin.key")).unwrap();
+        let bearer = format!("authorization: Bearer {}", key.trim_end());
+        curl(&["-H", &bearer, &format!("{}/api/v1{path}", self.server.url)]).1["data"].clone()
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

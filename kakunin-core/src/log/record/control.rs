@@ -10,6 +10,7 @@ use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
 use crate::revoke::{Halt, Receipt, Revocation, RevocationChange};
 use crate::risk::Band;
+use crate::time::UnixTime;
 
 /// Records that are not events.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -59,6 +60,9 @@ pub enum Control {
         shard: Option<u16>,
         /// cRLNumber.
         number: u64,
+        /// thisUpdate; records from before it was kept lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        this_update: Option<UnixTime>,
         /// How many entries.
         entries: u64,
         /// SHA-256 of the DER, hex.

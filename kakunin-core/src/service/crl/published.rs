@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::index::Kept;
+use super::mark::Mark;
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::state::{Change, Kind};
 use crate::time::{SECOND, UnixTime};
+use crate::x509::crl::BACKDATE;
 
 /// How old a full CRL may be although something was revoked since: it can be large, and signing it for every
 /// revocation would cost more than revoking.
@@ -21,7 +23,8 @@ pub struct PublishedCrl {
     pub der: Vec<u8>,
     /// cRLNumber.
     pub number: u64,
-    /// When it was made; it says that it is valid from [`crate::issue::BACKDATE`] before.
+    /// [`crate::issue::BACKDATE`] after its thisUpdate: when it was made, or up to that much later if several were
+    /// made within a second.
     pub at: UnixTime,
     /// nextUpdate.
     pub next_update: UnixTime,
@@ -36,6 +39,11 @@ pub struct PublishedCrl {
 }
 
 impl PublishedCrl {
+    /// What the next one with this coverage is to be above.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { number: self.number, this_update: self.at.minus(BACKDATE).whole_secs() }
+    }
+
     /// Whether it is far from its end.
     pub(super) fn fresh(&self, now: UnixTime) -> bool {
         now.plus(self.next_update.since(self.at) / 2) < self.next_update && !self.der.is_empty()
@@ -118,18 +126,8 @@ pub(super) fn key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
     (prefix(issuer) + &coverage(shard)).into_bytes()
 }
 
-fn coverage(shard: Option<u16>) -> String {
+pub(super) fn coverage(shard: Option<u16>) -> String {
     shard.map_or_else(|| "full".to_owned(), |shard| shard.to_string())
-}
-
-/// The row that keeps the number of a CRL whose own row was lost: the log has no more of it.
-pub(in crate::service) fn number_row(issuer: &IssuerId, shard: Option<u16>, number: u64) -> Change {
-    let value = Some(number.to_be_bytes().to_vec());
-    Change { kind: Kind::Cursor, key: number_key(issuer, shard), value }
-}
-
-pub(super) fn number_key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
-    format!("crl-number/{issuer}/{}", coverage(shard)).into_bytes()
 }
 
 /// Which shard a row is of.

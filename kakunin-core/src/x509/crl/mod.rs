@@ -2,6 +2,7 @@
 //! must be the issuer's own key identifier, and entries are encoded once and kept.
 
 mod read;
+mod read_extensions;
 
 pub use read::{CrlRefused, CrlView};
 

@@ -2,7 +2,8 @@
 //!
 //! nginx calls it `auth_request`, Caddy `forward_auth`, Traefik forwardAuth, Envoy `ext_authz`. The gateway
 //! needs not have verified the certificate: chain, standing and scope are looked at here. Its method, path and
-//! `Authorization` are the client's, and nobody's word.
+//! `Authorization` are the client's, and nobody's word. Only gateways that `--gateway` names are answered: being a
+//! trusted proxy, or this machine, is not enough.
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -41,18 +42,18 @@ pub(crate) async fn authorize(State(app): State<App>, request: Request) -> Resul
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
     let options = &app.options;
-    let Some(gateway) = GatewayProxy::of(parts, &options.gateways, &options.trusted_proxies) else {
+    let Some(gateway) = GatewayProxy::of(parts, &options.gateways) else {
         let sentence = "only gateways that the server's configuration names may ask; see --gateway";
         return Err(ApiError::gateway(403, "gateway_unauthenticated", sentence));
     };
-    let who = match identify(app, parts, &gateway) {
+    let who = match identify(app, parts, gateway) {
         Ok(who) => who,
         Err(error) => {
             app.limits.nobody(client_address(parts, &options.trusted_proxies))?;
             return Err(error);
         }
     };
-    app.limits.agent(who.agent.serial())?;
+    app.limits.agent(who.agent.agent())?;
     let action = one(&parts.headers, ACTION_HEADER)?.unwrap_or_default();
     let event = action.parse::<Action>().ok().map(|action| {
         let event = Event::new(*who.agent.serial(), action, Outcome::Ok);
