@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -169,7 +169,9 @@ fn world() -> World {
 
 impl World {
     fn issue(&self, profile: Profile) -> (Serial, u16) {
-        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("agent {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
         let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
         let issued = block_on(self.kakunin.certify(&self.acme, &agent, profile, P256)).unwrap();
         (issued.facts.serial, issued.facts.shard)

@@ -1,7 +1,12 @@
 //! What was taken away stays away: a halt, a hold or a revocation voids what is under way, and nothing but an order by
 //! name, with a reason, lets the agent work again.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -550,4 +555,35 @@ fn a_race_for_a_name_gives_one_agent() {
         });
         assert_eq!((ids.len(), block_on(w.kakunin.agents(&w.acme, None, 0, 9)).unwrap().1), (1, 1));
     }
+}
+
+#[test]
+fn the_log_alone_comes_to_the_same_rows() {
+    let w = world();
+    let role = Principal::try_from("arn:aws:iam::111122223333:role/desk-7".to_owned()).unwrap();
+    let model = MODEL.parse().unwrap();
+    for (name, taking) in ["a", "b", "c", "d", "e", "f", "g", "h", "i"].into_iter().zip(TAKINGS) {
+        let (agent, certificate) = w.agent(name);
+        w.join(&agent).unwrap();
+        block_on(w.kakunin.grant_key(&w.acme, &agent, &role)).unwrap();
+        let renewed = w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, P256);
+        let serial = block_on(renewed).unwrap().facts.serial;
+        block_on(w.kakunin.grant_key(&w.acme, &agent, &role)).unwrap();
+        w.clock.set(NOW.plus(MINUTE));
+        w.take(taking, &agent, &serial);
+        block_on(w.kakunin.tend()).unwrap();
+        if w.reinstate(&agent).is_ok() {
+            w.certify(&agent).unwrap();
+        }
+        let _ = block_on(w.kakunin.revoke(&w.acme, &certificate.facts.serial, Cause::KeyCompromise)).unwrap();
+    }
+    let rows = |w: &World| {
+        let log = LogId::Tenant(w.acme.clone());
+        let of = |kind| block_on(w.parts.state.scan(&log, kind, None, 1_000)).unwrap();
+        [Kind::Agent, Kind::Standing, Kind::Certificate, Kind::Inbox].map(of)
+    };
+    let lived = rows(&w);
+    assert!(lived.iter().all(|rows| rows.len() > 5) && lived[0].len() == 9);
+    let w = w.rebuilt();
+    assert_eq!(rows(&w), lived);
 }

@@ -1,7 +1,8 @@
 //! A deployment: what it is, what it runs on, and opening it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::bound::BoundKeys;
 use super::cas::Cas;
@@ -261,6 +262,10 @@ impl Inner {
         }
         // A provider that is down must not keep the tenant from being served; the tasks stay.
         self.run_key_tasks(tenant).await;
+        if tenant.has_tasks.load(Ordering::Acquire) {
+            // How many is known once they were looked at: nobody should take it for none until then.
+            self.tended.lock().unwrap_or_else(PoisonError::into_inner).left += 1;
+        }
         Ok(())
     }
 }

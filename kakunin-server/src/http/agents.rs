@@ -53,7 +53,11 @@ pub(crate) struct AgentQuery {
     #[param(inline)]
     status: Option<Status>,
     /// Only those of exactly this name.
-    #[param(min_length = 1, max_length = 64)]
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
+    )]
     name: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 100, default = 20)]

@@ -80,6 +80,6 @@ pub(crate) use error::{ApiError, chain};
 pub(crate) use frame::refused;
 pub(crate) use json::BodyError;
 pub(crate) use limits::network_of;
-pub(crate) use peer::Peer;
+pub(crate) use peer::{Peer, client_address};
 pub(crate) use shared::ForAll;
 pub(crate) use tally::{Share, Tally};

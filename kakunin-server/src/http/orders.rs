@@ -18,7 +18,7 @@ use super::auth::Operator;
 use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Free, Json};
-use super::schema::NoteText;
+use super::schema::{NoteText, ReasonText};
 
 /// How long a stop waits for its receipt.
 const RECEIPT_WAIT: Duration = Duration::from_secs(2);
@@ -130,7 +130,7 @@ pub(crate) fn receipt(agent: &AgentId, halt: &Halt, signed: Option<&Receipt>) ->
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReinstateBody {
     /// Why it is trusted again; it goes on record with who said so.
-    #[schema(value_type = NoteText)]
+    #[schema(value_type = ReasonText)]
     reason: String,
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::Response;
+use axum::http::{HeaderMap, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -28,7 +29,7 @@ use super::patient::Patient;
 use super::tls::{LOOK, Reloading};
 use crate::http::{
     ApiError, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, CONNECTIONS_SILENT, ForAll, Network, Peer,
-    Share, Tally, network_of, refused,
+    Share, Tally, client_address, network_of, refused,
 };
 
 /// Connections at once; more wait to be accepted.
@@ -52,6 +53,8 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
 /// What one stream may have written that was not sent yet.
 const SEND_BUFFER: usize = 64 * 1024;
+/// How many times as many connections an IPv6 site has as each of its networks.
+const SITE: usize = 4;
 /// Answers up to this size count for nobody.
 const SMALL: u64 = 4 * 1024;
 
@@ -63,7 +66,9 @@ pub(super) struct Listening {
     pub(super) patience: Patience,
     /// Connections of one address.
     pub(super) per_address: usize,
-    /// Proxies and gateways: many others are behind their addresses.
+    /// Proxies, whose word about addresses is taken.
+    pub(super) proxies: Vec<Network>,
+    /// These and gateways: many others are behind their addresses.
     pub(super) known: Vec<Network>,
     pub(super) held: Held,
 }
@@ -81,7 +86,11 @@ pub(super) async fn serve(listener: TcpListener, listening: Listening, mut stop:
             Some(_) = connections.join_next() => continue,
         };
         let Some((stream, address, permit)) = accepted else { continue };
-        let Some(place) = place(&listening, &places, address) else { continue };
+        let known = listening.is_known(address.ip());
+        let place = if known { None } else { place(listening.per_address, &places, address.ip()) };
+        if place.is_none() && !known {
+            continue;
+        }
         let connection = Connection { listening: listening.clone(), address };
         let stop = stop.clone();
         connections.spawn(async move {
@@ -117,39 +126,48 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepte
     }
 }
 
-/// A place among those of its address, or none. Whoever has no place is closed at once.
-fn place(
-    listening: &Listening,
-    places: &Tally<IpAddr>,
-    address: SocketAddr,
-) -> Option<Option<Share<IpAddr>>> {
-    if listening.is_known(address.ip()) {
-        return Some(None);
-    }
-    let mut place = places.share(network_of(address.ip()));
-    if place.grow(1, listening.per_address) {
-        return Some(Some(place));
+/// A place among those of its address, if there is one left.
+fn place(most: usize, places: &Tally<IpAddr>, address: IpAddr) -> Option<[Share<IpAddr>; 2]> {
+    let network = network_of(address);
+    let (mut own, mut site) = (places.share(network), places.share(site_of(network)));
+    if own.grow(1, most) && site.grow(1, most.saturating_mul(SITE)) {
+        return Some([own, site]);
     }
     if CONNECTIONS_REFUSED.count() {
-        let most = listening.per_address;
-        tracing::warn!(%address, most, "an address has all the connections it may have; see --connections-per-address");
+        tracing::warn!(%address, most, "an address has all its connections; see --connections-per-address");
     }
     None
 }
 
-/// How many connections there may be, so that files are left for the store and the keys.
+/// Who has many IPv6 networks has a /48 of them; its key is no address of a /64. IPv4 is counted once.
+fn site_of(network: IpAddr) -> IpAddr {
+    match network {
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 80 << 80 | 1).into()),
+        IpAddr::V4(v4) => IpAddr::V6(v4.to_ipv6_mapped()),
+    }
+}
+
+/// How many connections there may be, so that files are left for the store and the keys. The limit of open files is
+/// raised as far as the system lets us.
 fn most_connections() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let files = files.and_then(|rest| rest.split_whitespace().next()?.parse::<usize>().ok());
-    let most = files.map_or(MAX_CONNECTIONS, |files| files.saturating_sub(OTHER_FILES).max(files / 2));
+    let wanted = u64::try_from(MAX_CONNECTIONS + OTHER_FILES).unwrap_or(u64::MAX);
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    if current.is_some_and(|current| current < raised) {
+        // If that is refused there are fewer connections.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum });
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let most = files.saturating_sub(OTHER_FILES).max(files / 2).clamp(1, MAX_CONNECTIONS);
     if most < MAX_CONNECTIONS {
         tracing::warn!(
             connections = most,
-            "the limit of open files keeps the connections below {MAX_CONNECTIONS}"
+            files,
+            "the limit of open files keeps connections below {MAX_CONNECTIONS}"
         );
     }
-    most.clamp(1, MAX_CONNECTIONS)
+    most
 }
 
 async fn look_again(listening: Arc<Listening>) {
@@ -249,27 +267,28 @@ impl Listening {
         activity: Arc<Activity>,
     ) -> Result<Response<Delivery>, std::convert::Infallible> {
         let busy = activity.begin(request.version());
-        let address = network_of(peer.address.ip());
-        let address = (!self.is_known(address)).then_some(address);
-        let mut arriving = self.held.share(address);
-        if !request.body().is_end_stream() && !arriving.grow(head_len(&request)) {
-            return Ok(crowded(busy));
-        }
-        let mut request = request.map(|body| {
-            if body.is_end_stream() {
-                return Body::empty();
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(peer);
+        let client = client_address(&parts, &self.proxies);
+        // What a proxy or gateway asks for itself is for many.
+        let client = (!self.is_known(client)).then(|| network_of(client));
+        let body = if body.is_end_stream() {
+            Body::empty()
+        } else {
+            let mut arriving = self.held.share(client);
+            if !arriving.grow(head_len(&parts.headers)) {
+                return Ok(crowded(busy));
             }
             Body::new(Arriving::new(body, self.patience.stall, arriving))
-        });
-        request.extensions_mut().insert(peer);
-        let response = match self.router.clone().oneshot(request).await {
+        };
+        let response = match self.router.clone().oneshot(Request::from_parts(parts, body)).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
         let size = response.body().size_hint().lower();
         let mut share = None;
         if size > SMALL && response.extensions().get::<ForAll>().is_none() {
-            let mut own = self.held.share(address);
+            let mut own = self.held.share(client);
             if !own.grow(usize::try_from(size).unwrap_or(usize::MAX)) {
                 return Ok(crowded(busy));
             }
@@ -286,8 +305,8 @@ fn crowded(busy: Busy) -> Response<Delivery> {
 }
 
 /// Octets that a head takes in memory, about.
-fn head_len(request: &Request<Incoming>) -> usize {
-    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+fn head_len(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 async fn told(stop: &mut watch::Receiver<bool>) {
@@ -315,4 +334,24 @@ fn builder(patience: Patience) -> Builder<Streams> {
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(patience.stall);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_networks_of_one_site_share_what_it_has() {
+        let places = Tally::default();
+        let take = |address: &str| place(2, &places, address.parse().unwrap());
+        let held: Vec<_> = (0..3).map(|_| take("192.0.2.1")).collect();
+        assert!(held[1].is_some() && held[2].is_none() && take("::ffff:192.0.2.1").is_none());
+        assert!(take("192.0.2.2").is_some(), "an IPv4 address is no site");
+        let held: Vec<_> = (0..20).map(|n| take(&format!("2001:db8:7:{n:x}::{n:x}"))).collect();
+        assert_eq!(held.iter().flatten().count(), 2 * SITE);
+        assert!(take("2001:db8:8::1").is_some(), "another site");
+        drop(held);
+        let again: Vec<_> = (0..3).map(|n| take(&format!("2001:db8:7::{n:x}"))).collect();
+        assert!(again[1].is_some() && again[2].is_none(), "a network has its own limit");
+    }
 }

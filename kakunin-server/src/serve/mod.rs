@@ -76,6 +76,7 @@ impl Server {
             tls,
             patience: options.patience,
             per_address: options.connections_per_address,
+            proxies: api.trusted_proxies.clone(),
             known: api.trusted_proxies.iter().copied().chain(gateways).collect(),
             held,
         };
