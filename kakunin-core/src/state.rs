@@ -26,11 +26,13 @@ pub enum Kind {
     /// Cursors of followers. Never rebuilt, numbers of CRLs apart: a lost one means that effects are tried
     /// again.
     Cursor,
+    /// How certificates stand, by serial; and which an agent has, newest first, by agent. Projection.
+    Standing,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -39,6 +41,7 @@ impl Kind {
         Self::Risk,
         Self::Vault,
         Self::Cursor,
+        Self::Standing,
     ];
 
     /// Stable number, as stores keep it.
@@ -53,6 +56,7 @@ impl Kind {
             Self::Risk => 6,
             Self::Vault => 7,
             Self::Cursor => 8,
+            Self::Standing => 9,
         }
     }
 }

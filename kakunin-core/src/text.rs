@@ -44,21 +44,35 @@ pub fn check_name(text: &str) -> Result<(), TextError> {
 /// # Errors
 /// As [`check_name`].
 pub fn check_prose(text: &str) -> Result<(), TextError> {
-    first(text, |c| match c {
+    first(text, misleads)
+}
+
+fn misleads(c: char) -> Option<&'static str> {
+    match c {
         '\n' | '\t' | '\u{ad}' | '\u{34f}' | '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}' => None,
         c => hidden(c).filter(|why| *why != WIDE),
-    })
+    }
 }
 
 /// `text` with what [`check_name`] refuses in it written out, as `\u{202e}`: for terminals and logs.
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if text.chars().all(|c| hidden(c).is_none()) {
+    written_out(text, hidden)
+}
+
+/// `text` with what [`check_prose`] refuses in it written out in the same way.
+#[must_use]
+pub fn visible_prose(text: &str) -> Cow<'_, str> {
+    written_out(text, misleads)
+}
+
+fn written_out(text: &str, why: impl Fn(char) -> Option<&'static str>) -> Cow<'_, str> {
+    if text.chars().all(|c| why(c).is_none()) {
         return Cow::Borrowed(text);
     }
     text.chars()
         .fold(String::with_capacity(text.len()), |mut out, c| {
-            match hidden(c) {
+            match why(c) {
                 None => out.push(c),
                 Some(_) => out.extend(c.escape_unicode()),
             }
@@ -293,6 +307,7 @@ mod tests {
             ["a\u{202e}b", "\u{2067}", "a\u{2028}", "a\u{e0041}", "a\u{200b}", "\0", "a\r", "\u{fffe}"]
         {
             assert!(check_prose(text).is_err(), "{text:?}");
+            assert_eq!(check_prose(&visible_prose(text)), Ok(()), "{text:?}");
         }
     }
 }

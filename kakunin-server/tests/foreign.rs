@@ -182,7 +182,8 @@ async fn a_reason_is_what_it_says_for_openssl_too() {
         (json!("certificateHold"), "hold", Some("Certificate Hold")),
         (json!(6), "hold", Some("Certificate Hold")),
     ] {
-        let (id, serial) = w.certified("one").await;
+        // The name of one that is suspended is not given again.
+        let (id, serial) = w.certified(&format!("for {reason}")).await;
         let body = json!({ "reason": reason, "operator_note": "seen in the logs" });
         let done = w.post(&format!("certificates/{serial}/revoke"), &body).await;
         assert_eq!(done.status, 200, "{reason}: {}", done.json());

@@ -14,6 +14,8 @@ use std::time::Duration;
 use common::*;
 use kakunin_core::crypto::Backend;
 use kakunin_core::time::{Civil, Clock, SystemClock, UnixTime};
+use kakunin_core::x509::ca::Issuer;
+use kakunin_core::x509::crl::CrlView;
 use kakunin_core::x509::pem;
 use kakunin_verify::algorithms::Algorithm;
 use kakunin_verify::{Policy, TrustAnchor, Verifier};
@@ -103,12 +105,17 @@ fn validate(case: &Value, backend: Backend) -> Result<(), String> {
     let time = rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(time_of(case).secs()));
     let client = case["validation_kind"] == "CLIENT";
     let usage = if client { KeyUsage::client_auth() } else { KeyUsage::server_auth() };
-    let crls: Result<Vec<CertRevocationList<'_>>, String> = case["crls"]
+    let crls: Vec<_> = case["crls"]
         .as_array()
         .unwrap()
         .iter()
         .flat_map(|crl| pem::decode(pem::CRL, crl.as_str().unwrap()).unwrap())
-        .map(|der| OwnedCertRevocationList::from_der(&der).map(CertRevocationList::from).map_err(text))
+        .collect();
+    let cas: Vec<_> = roots.iter().chain(&intermediates).map(|der| der.to_vec()).collect();
+    crls.iter().try_for_each(|crl| believed(crl, &cas, time_of(case)))?;
+    let crls: Result<Vec<CertRevocationList<'_>>, String> = crls
+        .iter()
+        .map(|der| OwnedCertRevocationList::from_der(der).map(CertRevocationList::from).map_err(text))
         .collect();
     let crls = crls?;
     let crls: Vec<_> = crls.iter().collect();
@@ -122,6 +129,14 @@ fn validate(case: &Value, backend: Backend) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a CRL is one that we take, of one of these authorities.
+fn believed(crl: &[u8], cas: &[Vec<u8>], now: UnixTime) -> Result<(), String> {
+    let view = CrlView::parse(crl).map_err(|e| format!("CRL: {e}"))?;
+    let cas: Vec<_> = cas.iter().filter_map(|der| Issuer::from_der(der.clone()).ok()).collect();
+    let issuer = cas.iter().find(|ca| view.names(ca)).ok_or("CRL: of none of the authorities")?;
+    view.check(issuer, now).map_err(|e| format!("CRL: {e}"))
 }
 
 fn certificates(value: &Value) -> Vec<Vec<u8>> {

@@ -5,7 +5,10 @@ mod facts;
 pub use facts::{Effect, Facts, Token, TokenKey, action_token, amount_bucket};
 
 use crate::id::Serial;
+#[cfg(feature = "service")]
+use crate::ijson;
 use crate::scope::Action;
+use crate::text;
 use crate::time::UnixTime;
 
 /// Most octets of an event in JSON.
@@ -104,13 +107,14 @@ impl From<Currency> for String {
     }
 }
 
-/// The place of an event in a stream its reporter numbers, by which it is recorded exactly once.
+/// The place of an event in a stream its reporter numbers, by which it is recorded exactly once: streams of
+/// another reporter, or for another agent, are other streams. A stream is forgotten a day after its last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamSeq {
     /// The stream, chosen by the reporter; one per process is usual.
     pub stream: u64,
-    /// The number in the stream, from 0.
+    /// The number in the stream; at most 2^32 above the highest so far.
     pub seq: u64,
 }
 
@@ -158,7 +162,8 @@ pub struct Event {
     /// How much money it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Amount>,
-    /// When it happened, by the reporter's clock. The log's own time decides, not this one.
+    /// When it happened, by the reporter's clock. The log's own time decides, not this one; it only tells
+    /// refusals before the end of a certificate from those after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<UnixTime>,
     /// Correlation with other records, such as a trace id.
@@ -212,13 +217,14 @@ impl Event {
     /// Parses one event from JSON; it is [`Attribution::Asserted`] until its bearer showed possession.
     ///
     /// # Errors
-    /// [`EventError`] with the place and the reason; unknown members are refused.
+    /// [`EventError`] with the place and the reason; unknown members are refused, and numbers that not every reader keeps
+    /// to the digit (RFC 7493), in the details too.
     #[cfg(feature = "service")]
     pub fn from_json(json: &[u8]) -> Result<Self, EventError> {
         if json.len() > MAX_EVENT_LEN {
             return Err(EventError::TooLarge(json.len()));
         }
-        serde_json::from_slice(json).map_err(|e| {
+        let event: Self = serde_json::from_slice(json).map_err(|e| {
             // Its own text ends with the place, which is told apart here.
             let text = e.to_string();
             let why = text.split(" at line ").next().unwrap_or_default().chars().take(200);
@@ -227,7 +233,14 @@ impl Event {
                 column: e.column(),
                 why: why.map(|c| if crate::text::hidden(c).is_some() { '?' } else { c }).collect(),
             }
-        })
+        })?;
+        // Details that are no JSON at all are a text like any other.
+        let details = event.details.as_ref().map(|details| ijson::check(details.as_str()));
+        let details =
+            details.unwrap_or(Ok(())).or_else(|error| if error.is_json() { Err(error) } else { Ok(()) });
+        ijson::check(str::from_utf8(json).unwrap_or_default())?;
+        details?;
+        Ok(event)
     }
 }
 
@@ -248,6 +261,9 @@ pub enum EventError {
         /// What was expected.
         why: String,
     },
+    /// JSON that readers do not take for the same.
+    #[error("the event is malformed: {0}")]
+    Json(#[from] crate::ijson::IJsonError),
 }
 
 impl EventError {
@@ -257,6 +273,7 @@ impl EventError {
         match self {
             Self::TooLarge(_) => "event_too_large",
             Self::Malformed { .. } => "event_malformed",
+            Self::Json(e) => e.code(),
         }
     }
 }
@@ -274,6 +291,21 @@ macro_rules! bounded_text {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl $name {
+            /// As much of `text` as there is room for, where somebody chose it who would rather not be seen:
+            /// what is too long is cut and ends with `…`; what hides text or moves it is written out, as `\u{202e}`.
+            /// `None` if it is empty.
+            #[must_use]
+            pub fn lossy(text: &str) -> Option<Self> {
+                let mut text = text::visible_prose(text).into_owned();
+                if text.len() > $max {
+                    text.truncate(text.floor_char_boundary($max - '…'.len_utf8()));
+                    text.push('…');
+                }
+                (!text.is_empty()).then_some(Self(text))
             }
         }
 
@@ -326,6 +358,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn hostile_names_are_cut_and_say_so() {
+        let lossy = |text: &str| ShortName::lossy(text).map(String::from);
+        assert_eq!((lossy("transfer"), lossy("")), (Some("transfer".into()), None));
+        assert_eq!(lossy("a\0b\u{202e}").unwrap(), r"a\u{0}b\u{202e}");
+        assert_eq!(lossy(&"x".repeat(64)).unwrap(), "x".repeat(64));
+        assert_eq!(lossy(&"x".repeat(65)).unwrap(), format!("{}…", "x".repeat(61)));
+        for text in
+            ["é".repeat(500), "\0".repeat(500), "\u{202e}".repeat(500), format!("x{}", "𝕏".repeat(99))]
+        {
+            let cut = lossy(&text).unwrap();
+            assert!(cut.ends_with('…') && (58..=64).contains(&cut.len()) && ShortName::try_from(cut).is_ok());
+        }
+        assert_eq!(Name::lossy(&"x".repeat(300)).unwrap().as_str().len(), 256);
+    }
+
+    #[test]
     fn json_is_strict() {
         let good =
             br#"{"serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9","action":"read:accounts","outcome":"denied"}"#;
@@ -356,5 +404,14 @@ mod tests {
             Event::from_json(format!("{{{base},\"outcome\":\"done\"}}").as_bytes()).unwrap_err().to_string();
         assert!(error.contains("unknown variant `done`") && error.matches("line").count() == 1, "{error}");
         assert_eq!(Event::from_json(&vec![b' '; MAX_EVENT_LEN + 1]).unwrap_err().code(), "event_too_large");
+        for inexact in [
+            r#""amount":{"minor":9007199254740992,"currency":"EUR"}"#,
+            r#""stream":{"stream":18446744073709551615,"seq":0}"#,
+            r#""details":"{\"at\":1732900000000000000}""#,
+        ] {
+            let error = Event::from_json(format!("{{{base},{inexact}}}").as_bytes()).unwrap_err();
+            assert_eq!(error.code(), "json_number_inexact", "{inexact}");
+        }
+        assert!(Event::from_json(format!("{{{base},\"details\":\"no JSON\"}}").as_bytes()).is_ok());
     }
 }

@@ -1,7 +1,8 @@
 //! A deployment: what it is, what it runs on, and opening it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::bound::BoundKeys;
 use super::cas::Cas;
@@ -133,6 +134,7 @@ impl Kakunin {
         for ca in inner.cas.all() {
             inner.load_revocations(&ca).await?;
         }
+        inner.load_root_crls().await?;
         Ok(Self { inner: Arc::new(inner), by: None, said: Said::default() })
     }
 
@@ -176,7 +178,8 @@ impl Kakunin {
         Ok(())
     }
 
-    /// The same deployment, whose records from here on say that `who` asked for them.
+    /// The same deployment, whose records from here on say that `who` asked for them, and whose events are
+    /// `who`'s: see [`Kakunin::observe_all`].
     #[must_use]
     pub fn acting_as(&self, who: ShortName) -> Self {
         Self { by: Some(who), ..self.clone() }
@@ -265,6 +268,10 @@ impl Inner {
         }
         // A provider that is down must not keep the tenant from being served; the tasks stay.
         self.run_key_tasks(tenant).await;
+        if tenant.has_tasks.load(Ordering::Acquire) {
+            // How many is known once they were looked at: nobody should take it for none until then.
+            self.tended.lock().unwrap_or_else(PoisonError::into_inner).left += 1;
+        }
         Ok(())
     }
 }

@@ -6,10 +6,15 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Inner;
-use super::projection::{self, AgentEntry, Projection, Standing};
+use super::certificates::{self, CertificateState, Certificates, Drafted, Reckoning};
+use super::dedup::Reporter;
+use super::error::Error;
+use super::names::{self, Names};
+use super::projection::{self, AgentEntry, Projection};
+use crate::access::JoinTokenFacts;
 use crate::error::StoreError;
-use crate::event::{Attribution, Event, ShortName, TokenKey};
-use crate::id::{AgentId, Serial};
+use crate::event::{Attribution, Event, Facts, Outcome, ShortName, TokenKey};
+use crate::id::{AgentId, JoinTokenId, Serial};
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::{Cause, Revocation, RevocationChange, Said};
@@ -26,7 +31,7 @@ pub enum EventStatus {
     Scored,
     /// Recorded, not scored: nobody showed that it was the agent.
     Unattributed,
-    /// Recorded, not scored: the certificate is revoked, held or expired.
+    /// Recorded, not scored: the certificate is revoked or held, or was replaced or ran out too long ago.
     NotAccepted,
     /// Recorded before, so not again.
     Duplicate,
@@ -43,7 +48,7 @@ pub struct Observed {
     pub score: Score,
     /// The agent's band after it.
     pub band: Band,
-    /// Whether this event took the identity away.
+    /// Whether this event took the agent's identity away: the certificate it has now.
     pub revoked: bool,
 }
 
@@ -51,17 +56,21 @@ pub struct Observed {
 pub(super) struct Draft<'p> {
     pub(super) inner: &'p Inner,
     tokens: &'p TokenKey,
-    base: &'p Projection,
+    pub(super) base: &'p Projection,
     first_index: u64,
     pub(super) time: UnixTime,
     by: Option<ShortName>,
     pub(super) agents: HashMap<AgentId, AgentEntry>,
-    pub(super) serials: HashMap<Serial, AgentId>,
+    pub(super) certificates: Drafted<'p>,
+    /// Agents whose name or class changed.
+    pub(super) names: Names,
     pub(super) records: Vec<Record>,
     pub(super) changes: Vec<Change>,
     /// Agents whose rows changed.
     pub(super) rows: HashSet<AgentId>,
     pub(super) revocations: Vec<RevocationChange>,
+    /// Join tokens that open nothing from now on.
+    pub(super) voided: Vec<JoinTokenId>,
 }
 
 impl<'p> Draft<'p> {
@@ -80,11 +89,13 @@ impl<'p> Draft<'p> {
             time,
             by: None,
             agents: HashMap::new(),
-            serials: HashMap::new(),
+            certificates: Drafted::over(&base.certificates),
+            names: Names::default(),
             records: Vec::new(),
             changes: Vec::new(),
             rows: HashSet::new(),
             revocations: Vec::new(),
+            voided: Vec::new(),
         }
     }
 
@@ -99,7 +110,17 @@ impl<'p> Draft<'p> {
     }
 
     pub(super) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
-        self.serials.get(serial).or_else(|| self.base.serials.get(serial)).copied()
+        self.certificate(serial).map(|certificate| certificate.facts.agent)
+    }
+
+    /// A certificate as it will be after the draft so far.
+    pub(super) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
+        self.certificates.get(serial)
+    }
+
+    /// The certificate of an agent that is neither revoked nor expired, held or not.
+    pub(super) fn standing(&self, entry: &AgentEntry) -> Option<&CertificateState> {
+        self.certificates.standing(entry, self.time)
     }
 
     /// How much was recorded: a decision that refuses leaves it where it was.
@@ -112,7 +133,7 @@ impl<'p> Draft<'p> {
         self.first_index + u64::try_from(self.records.len()).unwrap_or(u64::MAX)
     }
 
-    /// Adds a record that is not an event.
+    /// Adds a record that is not an event; and if it takes trust away, what it takes with it.
     pub(super) fn push(
         &mut self,
         agent: AgentId,
@@ -120,25 +141,53 @@ impl<'p> Draft<'p> {
         control: Control,
     ) -> Result<(), StoreError> {
         let record = Record::control(self.time, Some(agent), serial, control);
-        self.add(agent, record.asked_by(self.by.clone()))
+        self.add(agent, record.asked_by(self.by.clone()))?;
+        self.void(agent)
+    }
+
+    /// Ends what is under way for an agent, if the last record took trust away.
+    fn void(&mut self, agent: AgentId) -> Result<(), StoreError> {
+        let Some(row) = self.agents.get(&agent).map(|entry| &entry.row) else { return Ok(()) };
+        if row.void_before != self.next_index() {
+            return Ok(());
+        }
+        let newest = row.agent.certificate.and_then(|serial| self.certificate(&serial));
+        let granted = newest.filter(|c| c.granted).and_then(|c| Some((c.facts.serial, c.key.clone()?)));
+        if let Some(JoinTokenFacts { id, .. }) = row.join {
+            self.voided.push(id);
+            self.push(agent, None, Control::JoinTokenVoided { id })?;
+        }
+        if let Some((serial, key)) = granted {
+            self.push(agent, Some(serial), Control::KeyGrantsVoided { key })?;
+        }
+        Ok(())
     }
 
     /// Begins an agent's account anew, whose certificate was just pushed.
-    pub(super) fn certified(&mut self, agent: &AgentId, reinstates: bool) {
+    pub(super) fn certified(&mut self, agent: &AgentId, approved: bool) {
         if let Some(entry) = self.agents.get_mut(agent) {
-            entry.certified(reinstates);
+            entry.certified(false, approved);
+        }
+    }
+
+    /// Forgets the evidence against an agent, whose reinstatement was just pushed.
+    pub(super) fn forgive(&mut self, agent: &AgentId) {
+        if let Some(entry) = self.agents.get_mut(agent) {
+            entry.forgive();
         }
     }
 
     fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
         let index = self.next_index();
         let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
-        if projection::apply(&mut entry, index, &record, &mut self.changes)? {
-            self.rows.insert(agent);
-        }
+        let is_control = matches!(record.body, Body::Control(_));
+        let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+        let certificates = &mut self.certificates;
+        let changed = projection::apply(&mut entry, certificates, index, &record, &mut self.changes)?;
         if let Some(entry) = entry {
-            if let Some(last) = entry.row.certificates.last() {
-                self.serials.insert(last.facts.serial, agent);
+            if changed {
+                self.rows.insert(agent);
+                self.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
             }
             self.agents.insert(agent, entry);
         }
@@ -167,22 +216,24 @@ impl<'p> Draft<'p> {
         self.push(revocation.agent, Some(revocation.serial), control)
     }
 
-    /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon.
-    pub(super) fn observe(&mut self, agent: AgentId, event: Event) -> Result<Observed, StoreError> {
+    /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon. What is refused
+    /// leaves nothing behind.
+    pub(super) fn observe(&mut self, reporter: Reporter, event: Event) -> Result<Observed, Error> {
         let (policy, model, tokens) = (&self.inner.policy, &*self.inner.parts.model, self.tokens);
+        let agent = self.agent_of(&event.serial).ok_or(Error::NotFound("certificate"))?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
-        let again = event.stream.is_some_and(|s| entry.seen.has_number(s.stream, s.seq))
-            || client_id.is_some_and(|id| entry.seen.has_id(self.time, id));
+        let number = event.stream.map(|at| entry.seen.has_number(self.time, reporter, at)).transpose()?;
+        let again =
+            number == Some(true) || client_id.is_some_and(|id| entry.seen.has_id(self.time, reporter, id));
         let (score, band) = (entry.score, entry.row.band);
         if again {
             return Ok(Observed { index: None, status: EventStatus::Duplicate, score, band, revoked: false });
         }
-        let accepted = entry
-            .certificate(&event.serial)
-            .is_some_and(|c| c.standing == Standing::Good && self.time <= c.facts.not_after);
         let facts = tokens.facts(&event);
+        let accepted =
+            counts(certificates::reckons(&self.certificates, entry, &event.serial, self.time), &event);
         let assessment = (accepted && event.attribution > Attribution::Asserted)
             .then(|| model.assess(&entry.history, &policy.prior, self.time, &facts));
         let status = match (accepted, &assessment) {
@@ -190,12 +241,12 @@ impl<'p> Draft<'p> {
             (true, None) => EventStatus::Unattributed,
             (false, _) => EventStatus::NotAccepted,
         };
-        let (index, serial) = (self.next_index(), event.serial);
-        let act = act(&event, facts, client_id, assessment.as_ref().map(|a| a.score));
+        let index = self.next_index();
+        let act = act(&event, facts, (client_id, reporter), assessment.as_ref().map(|a| a.score));
         let record = Record {
             time: self.time,
             agent: Some(agent),
-            serial: Some(serial),
+            serial: Some(event.serial),
             by: None,
             body: Body::Event(Box::new(act), Some(Box::new(event))),
         };
@@ -208,23 +259,66 @@ impl<'p> Draft<'p> {
                 entry.record((index, time), act, &assessment, &policy.thresholds);
             }
             observed.score = assessment.score;
-            self.act_on(agent, serial, index, &assessment, &mut observed)?;
+            self.act_on(agent, index, &assessment, &mut observed)?;
         }
         Ok(observed)
+    }
+
+    /// What is taken back to by [`Draft::back_to`], for events that are about these agents.
+    pub(super) fn mark(&self, agents: impl Iterator<Item = AgentId>) -> Mark {
+        let agents: HashSet<_> = agents.collect();
+        let agents: Vec<_> = agents.into_iter().map(|id| (id, self.agents.get(&id).cloned())).collect();
+        // An event takes nothing away but the newest one.
+        let newest = |(id, _): &(AgentId, _)| self.agent(id)?.row.agent.certificate;
+        let drafted = |serial| (serial, self.certificates.changed.get(&serial).cloned());
+        Mark {
+            records: self.records.len(),
+            revocations: self.revocations.len(),
+            changes: self.changes.len(),
+            voided: self.voided.len(),
+            certificates: agents.iter().filter_map(newest).map(drafted).collect(),
+            agents,
+        }
+    }
+
+    /// Undoes what was drafted since: rows that stay named are written as they are.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.records.truncate(mark.records);
+        self.revocations.truncate(mark.revocations);
+        self.changes.truncate(mark.changes);
+        self.voided.truncate(mark.voided);
+        for (serial, certificate) in mark.certificates {
+            match certificate {
+                Some(certificate) => _ = self.certificates.changed.insert(serial, certificate),
+                None => _ = self.certificates.changed.remove(&serial),
+            }
+        }
+        for (id, entry) in mark.agents {
+            let undone = match entry {
+                Some(entry) => self.agents.insert(id, entry),
+                None => self.agents.remove(&id),
+            };
+            let entry = self.agents.get(&id).or_else(|| self.base.agents.get(&id));
+            if let (Some((name, class)), Some(entry)) = (undone.as_ref().map(names::known_as), entry) {
+                self.names.moved(Some((&name, class)), entry);
+            }
+        }
     }
 
     fn act_on(
         &mut self,
         agent: AgentId,
-        serial: Serial,
         event: u64,
         assessment: &Assessment,
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
         let thresholds = &self.inner.policy.thresholds;
-        let to = thresholds.band(assessment.score);
-        let from = observed.band;
-        if to == from {
+        let (from, to) = (observed.band, thresholds.band(assessment.score));
+        // The one it has now, whichever it acted with.
+        let present = self.agent(&agent).and_then(|entry| certificates::present(&self.certificates, entry));
+        let present = present.map(|certificate| certificate.facts);
+        let lost = present.filter(|_| to == Band::Revoke);
+        if to == from && lost.is_none() {
             return Ok(());
         }
         observed.band = to;
@@ -235,17 +329,40 @@ impl<'p> Draft<'p> {
             event,
             families: assessment.strongest(),
         };
-        self.push(agent, Some(serial), Control::BandChanged { from, to, evidence: evidence.clone() })?;
-        if to == Band::Revoke {
+        if to != from {
+            let changed = Control::BandChanged { from, to, evidence: evidence.clone() };
+            self.push(agent, present.map(|facts| facts.serial), changed)?;
+        }
+        if let Some(facts) = lost {
             observed.revoked = true;
-            let certificate = self.agent(&agent).and_then(|e| e.certificate(&serial));
-            if let Some(revocation) =
-                certificate.map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.time))
-            {
-                self.revoke(revocation, Some(evidence))?;
-            }
+            self.revoke(revocation(&facts, Cause::RiskThresholdExceeded, self.time), Some(evidence))?;
         }
         Ok(())
+    }
+}
+
+/// Where a draft stood.
+pub(super) struct Mark {
+    records: usize,
+    revocations: usize,
+    changes: usize,
+    voided: usize,
+    certificates: Vec<(Serial, Option<CertificateState>)>,
+    agents: Vec<(AgentId, Option<AgentEntry>)>,
+}
+
+/// Whether an event counts against its agent. After its certificate has ended, whatever it asks for is refused;
+/// so of refusals from then on only those count that would have been made before.
+fn counts(reckoning: Reckoning, event: &Event) -> bool {
+    match reckoning {
+        Reckoning::Everything => true,
+        Reckoning::Nothing => false,
+        Reckoning::Until(ended) => {
+            event.outcome != Outcome::Denied
+                || event.out_of_scope
+                || event.auth_failure
+                || event.occurred_at.is_none_or(|at| at <= ended)
+        }
     }
 }
 
@@ -262,8 +379,13 @@ pub(super) fn revocation(facts: &crate::issue::Issued, cause: Cause, at: UnixTim
     }
 }
 
-fn act(event: &Event, facts: crate::event::Facts, client_id: Option<u64>, score: Option<Score>) -> Act {
-    let text = |name: &Option<crate::event::ShortName>| name.as_ref().map(|n| n.as_str().to_owned());
+fn act(
+    event: &Event,
+    facts: Facts,
+    (client_id, reporter): (Option<u64>, Reporter),
+    score: Option<Score>,
+) -> Act {
+    let text = |name: &Option<ShortName>| name.as_ref().map(|n| n.as_str().to_owned());
     Act {
         subject: text(&event.subject),
         tool: text(&event.tool),
@@ -274,5 +396,6 @@ fn act(event: &Event, facts: crate::event::Facts, client_id: Option<u64>, score:
         facts,
         stream: event.stream.map(|s| (s.stream, s.seq)),
         client_id,
+        reporter,
     }
 }

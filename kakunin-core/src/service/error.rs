@@ -4,7 +4,7 @@ use super::crl::Regression;
 use crate::agent::AgentError;
 use crate::error::StoreError;
 use crate::feed::FeedError;
-use crate::id::EntropyError;
+use crate::id::{AgentId, EntropyError};
 use crate::issue::{IssueError, SignIssueError};
 use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
@@ -29,6 +29,21 @@ pub enum Error {
          `kakunin ca rotate --tenant`"
     )]
     SharedIssuer,
+    /// The agent, or another of its name, was halted, revoked or held. Only an order by name lets it work again.
+    #[error(
+        "agent {0} is suspended; if it is to be trusted again, say so by its id and with a `reason`: \
+         `POST /api/v1/agents/{0}/reinstate`, or `Kakunin::reinstate`; a hold is released instead"
+    )]
+    Suspended(AgentId),
+    /// An agent renews its own certificate too early, or too often.
+    #[error(
+        "an agent renews its own certificate when a tenth of its life is over, and {max} times an hour at the most; \
+         wait {} s, or let an operator renew it", wait / 1_000 + 1, max = super::SELF_RENEWALS
+    )]
+    SelfRenewal {
+        /// Milliseconds until it may.
+        wait: u64,
+    },
     /// The workload keeps the key, so nobody else signs with it.
     #[error("the key of this agent is with its workload; sign there")]
     KeyElsewhere,
@@ -52,9 +67,26 @@ pub enum Error {
     /// More events at once than are taken in.
     #[error("{0} events at once are too many; send at most {max}", max = super::MAX_EVENTS)]
     TooManyEvents(usize),
-    /// An agent with more streams than are kept.
-    #[error("the agent has {max} streams already; go on with one of them", max = super::dedup::MAX_STREAMS)]
+    /// A reporter with more streams for one agent than are kept.
+    #[error(
+        "this reporter used {max} streams for this agent within a day; go on with one of them",
+        max = super::dedup::MAX_STREAMS
+    )]
     TooManyStreams,
+    /// A number that is too far ahead of the others of its stream.
+    #[error(
+        "this number is more than {max} ahead of its stream's highest; go on from there, or begin another stream",
+        max = super::dedup::MAX_JUMP
+    )]
+    StreamJump,
+    /// One of the events that were to be recorded all or none; none was.
+    #[error("event {index} is refused, and none was recorded: {error}")]
+    OneOfMany {
+        /// Which, from 0.
+        index: usize,
+        /// Why.
+        error: Box<Self>,
+    },
     /// The event's names do not fit into a record.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -134,6 +166,8 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::Exists(_) => "exists",
             Self::SharedIssuer => "issuer_shared",
+            Self::Suspended(_) => "agent_suspended",
+            Self::SelfRenewal { .. } => "self_renewal_limited",
             Self::KeyElsewhere => "key_elsewhere",
             Self::NotGrantable => "key_not_grantable",
             Self::JoinToken => "join_token_invalid",
@@ -142,6 +176,8 @@ impl Error {
             Self::Csr(e) => e.code(),
             Self::TooManyEvents(_) => "too_many_events",
             Self::TooManyStreams => "too_many_streams",
+            Self::StreamJump => "stream_jump",
+            Self::OneOfMany { error, .. } => error.code(),
             Self::Record(RecordError::Leaf(_)) => "event_too_large",
             Self::Record(_) | Self::Entropy(_) => "internal",
             Self::Issue(e) => e.code(),

@@ -7,7 +7,7 @@ use super::projection::AgentEntry;
 use super::tally::Tally;
 use super::usage::Usage;
 use crate::log::leaf::Act;
-use crate::log::record::{Body, Control, Record};
+use crate::log::record::{Body, Control, Record, Renewal};
 use crate::risk::{Assessment, History, RiskModel, Score, Thresholds};
 use crate::time::UnixTime;
 
@@ -23,18 +23,23 @@ impl AgentEntry {
         let at = place.1;
         Tally::note(&mut self.tally, place, act, assessment.score, thresholds);
         self.history.record(at, &act.facts, assessment);
-        Usage::note(&mut self.usage, &act.action, act.facts.outcome);
+        Usage::note(&mut self.usage, at, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
 
-    /// Begins the account of a new certificate. One that follows a revocation or hold is somebody's
-    /// decision to trust the agent again: the evidence is forgotten.
-    pub(super) fn certified(&mut self, reinstates: bool) {
-        self.usage = Arc::default();
+    /// Begins the account of a new certificate. What was refused stays until a person `approved`.
+    pub(super) fn certified(&mut self, reinstates: bool, approved: bool) {
+        Usage::begin(&mut self.usage, approved);
         if reinstates {
-            (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
-            self.tally = Arc::default();
+            self.forgive();
         }
+    }
+
+    /// Somebody decided to trust the agent again: the evidence is forgotten, and what it was refused.
+    pub(super) fn forgive(&mut self) {
+        Usage::begin(&mut self.usage, true);
+        (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
+        self.tally = Arc::default();
     }
 }
 
@@ -51,11 +56,13 @@ pub(super) fn fold(
             let assessment = model.assess(&entry.history, &policy.prior, record.time, &act.facts);
             entry.record((index, record.time), act, &assessment, &policy.thresholds);
         }
-        Body::Control(control) => {
-            if let Control::CertificateIssued { reinstates, .. } = &**control {
-                entry.certified(*reinstates);
+        Body::Control(control) => match &**control {
+            Control::CertificateIssued { reinstates, renewal, .. } => {
+                entry.certified(*reinstates, renewal.as_ref().is_some_and(Renewal::is_approved));
             }
-        }
+            Control::AgentReinstated { .. } => entry.forgive(),
+            _ => {}
+        },
         Body::Event(..) => {}
     }
 }

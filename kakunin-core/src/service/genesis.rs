@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::authority::bound_to;
 use super::deployment::{Config, Parts};
 use super::error::Error;
 use super::ledger::Ledger;
@@ -17,8 +18,8 @@ use crate::log::sink::LogId;
 use crate::state::{Change, Kind};
 use crate::time::UnixTime;
 use crate::x509::ca::{Issuer, sign_issuing, sign_root};
-use crate::x509::pem;
 use crate::x509::published::Published;
+use crate::x509::{oid, pem};
 
 /// Row of the vault: what the keys of names are derived from, and under which ids the first keys are
 /// planned.
@@ -77,6 +78,8 @@ async fn authorities(
     let issuing = make_issuing_key(parts, seed, 0, config.ca_algorithms.1).await?;
     if let Some(offline) = &config.offline {
         let (root, issuer) = offline.checked(issuing.1.public_key(), now)?;
+        let arc = oid::Arc::parse(&config.arc).map_err(|e| Error::Deployment(e.to_string()))?;
+        bound_to(&issuer, None, &arc)?;
         return Ok([
             created(CaRole::Root, None, &root, None),
             created(CaRole::Issuing, Some(&issuing.0), &issuer, None),
@@ -89,7 +92,7 @@ async fn authorities(
     let root_ca = sign_root(&*root.1, &serial, published, now).await?;
     let serial = Serial::generate(&*parts.entropy)?;
     let issuing_key = issuing.1.public_key();
-    let issuer = sign_issuing(&root_ca, &*root.1, issuing_key, &serial, published, now).await?;
+    let issuer = sign_issuing(&root_ca, &*root.1, issuing_key, &serial, None, published, now).await?;
     Ok([
         created(CaRole::Root, Some(&root.0), &root_ca, None),
         created(CaRole::Issuing, Some(&issuing.0), &issuer, None),

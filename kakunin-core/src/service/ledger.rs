@@ -22,7 +22,6 @@ pub(super) struct Ledger {
     key: VerifierKey,
     signer: Arc<dyn Signer>,
     head: Head,
-    checkpoint: Option<String>,
     /// Whether what is in memory may not be what the store has: see [`Ledger::unsettled`].
     stale: bool,
 }
@@ -36,7 +35,7 @@ impl Ledger {
         sink: &dyn AuditSink,
     ) -> Result<Self, Error> {
         let key = VerifierKey::new(&origin(host, &log), signer.public_key())?;
-        let mut ledger = Self { log, key, signer, head: Head::default(), checkpoint: None, stale: true };
+        let mut ledger = Self { log, key, signer, head: Head::default(), stale: true };
         ledger.reload(sink).await?;
         Ok(ledger)
     }
@@ -58,7 +57,7 @@ impl Ledger {
         } else if head.frontier.size() > 0 {
             return Err(StoreError::Corrupt(format!("log {} has no checkpoint", self.log)).into());
         }
-        (self.head, self.checkpoint, self.stale) = (head, checkpoint, false);
+        (self.head, self.stale) = (head, false);
         Ok(())
     }
 
@@ -76,10 +75,6 @@ impl Ledger {
 
     pub(super) const fn key(&self) -> &VerifierKey {
         &self.key
-    }
-
-    pub(super) fn checkpoint(&self) -> Option<&str> {
-        self.checkpoint.as_deref()
     }
 
     /// The time of the next record: the clock's, but never before the last one.
@@ -126,8 +121,8 @@ impl Ledger {
     }
 
     /// The append was acknowledged: this is the head now. Projections may still lack it.
-    pub(super) fn appended(&mut self, head: Head, checkpoint: String) {
-        (self.head, self.checkpoint) = (head, Some(checkpoint));
+    pub(super) fn appended(&mut self, head: Head) {
+        self.head = head;
     }
 
     /// Memory is what the store has.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::certificates::{self, CertificateState};
 use super::error::Error;
 use super::projection::AgentRow;
 use super::tenant::Tenant;
@@ -11,7 +12,7 @@ use crate::agent::Document;
 use crate::error::StoreError;
 use crate::id::{AgentId, Serial, TenantId};
 use crate::log::sink::LogId;
-use crate::revoke::{Halt, Revocation};
+use crate::revoke::{Halt, Receipt, Revocation};
 use crate::state::Kind;
 use crate::x509::certificate::CertificateView;
 use crate::x509::pem;
@@ -27,6 +28,8 @@ pub struct CertificateStatus {
     pub revocation: Option<Revocation>,
     /// The stop that took it away, if that was the cause.
     pub halt: Option<Halt>,
+    /// The receipt of that, once it is signed.
+    pub receipt: Option<Receipt>,
     /// The document whose hash it pins.
     pub constraints: Option<Document>,
 }
@@ -76,15 +79,14 @@ impl Kakunin {
         let corrupt = || StoreError::Corrupt("a stored certificate does not parse".into());
         let view = CertificateView::parse(&der, &self.inner.place.arc).map_err(|_| corrupt())?;
         let issuer = view.issuer_id().ok_or_else(corrupt)?;
-        let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;
         let revocation = self.inner.parts.revocations.find(&issuer, serial).await?;
-        let row = self.inner.agent_row(&tenant, &claims.agent).await?;
-        let certificate = row.certificates.iter().find(|c| c.facts.serial == *serial);
+        let state = self.inner.stored_standing(&tenant, serial).await?;
         Ok(CertificateStatus {
             tenant: tenant.id.clone(),
             revocation,
-            halt: row.halt.filter(|halt| halt.serial == Some(*serial)),
-            constraints: certificate.and_then(|c| c.constraints.clone()),
+            halt: state.halt,
+            receipt: state.receipt,
+            constraints: state.constraints,
             der,
         })
     }
@@ -114,10 +116,22 @@ impl Inner {
     }
 
     // From the store, which has what is durable, and without waiting for the sequencer.
-    async fn agent_row(&self, tenant: &Tenant, agent: &AgentId) -> Result<AgentRow, Error> {
+    async fn stored_standing(&self, tenant: &Tenant, serial: &Serial) -> Result<CertificateState, Error> {
+        let log = LogId::Tenant(tenant.id.clone());
+        let key = serial.as_bytes();
+        let row = self.parts.state.get(&log, Kind::Standing, key).await?;
+        let gone = || StoreError::Corrupt("how a certificate stands is gone".into());
+        Ok(certificates::load(key, &row.ok_or_else(gone)?)?.ok_or_else(gone)?)
+    }
+
+    /// An agent's row from the store, which has what is durable, without waiting for the sequencer.
+    pub(super) async fn stored_agent(
+        &self,
+        tenant: &Tenant,
+        agent: &AgentId,
+    ) -> Result<Option<AgentRow>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let row = self.parts.state.get(&log, Kind::Agent, agent.as_bytes()).await?;
-        let row = row.ok_or_else(|| StoreError::Corrupt("a certificate's agent is gone".into()))?;
-        Ok(AgentRow::decode(&row)?)
+        Ok(row.as_deref().map(AgentRow::decode).transpose()?)
     }
 }

@@ -43,8 +43,10 @@ pub(super) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
             let change = set(Kind::Certificate, key, tenant)?;
             vec![Change { value: change.value.filter(|_| *visibility == Visibility::Private), ..change }]
         }
-        Control::CrlPublished { issuer, shard, number, .. } => {
-            vec![crl::number_row(issuer, *shard, *number)]
+        Control::CrlPublished { issuer, shard, number, this_update, .. } => {
+            // Before it was kept, it was that of the record or earlier.
+            let mark = crl::Mark { number: *number, this_update: this_update.unwrap_or(record.time) };
+            vec![crl::mark_row(issuer, *shard, mark)]
         }
         _ => Vec::new(),
     })

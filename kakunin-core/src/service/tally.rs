@@ -181,6 +181,7 @@ mod tests {
             facts,
             stream: None,
             client_id: None,
+            reporter: None,
         }
     }
 

@@ -5,17 +5,21 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::Inner;
+use super::certificates::{self, CertificateState, Certificates};
+use super::dedup;
 use super::draft::Draft;
 use super::error::Error;
 use super::folding;
 use super::ledger::Ledger;
-use super::projection::{self, AgentEntry, DedupRow, Projection};
+use super::names;
+use super::projection::{self, AgentEntry, Projection};
+use super::roster::Roster;
 use super::sequence::Job;
 use super::tending::Attempts;
 use crate::error::StoreError;
 use crate::event::TokenKey;
-use crate::id::{AgentId, Serial, TenantId};
-use crate::log::record::Record;
+use crate::id::{AgentId, JoinTokenId, Serial, TenantId};
+use crate::log::record::{Body, Record};
 use crate::log::sink::LogId;
 use crate::revoke::RevocationChange;
 use crate::risk::History;
@@ -46,7 +50,10 @@ pub(super) struct Tenant {
     /// Decisions that wait for whoever holds the sequencer next.
     pub(super) queue: Mutex<Vec<Job>>,
     pub(super) sequencer: async_lock::Mutex<Sequencer>,
+    pub(super) roster: Arc<Roster>,
     pub(super) attempts: async_lock::Mutex<Attempts>,
+    /// Held while a receipt is signed.
+    pub(super) receipts: async_lock::Mutex<()>,
     /// Whether there may be something to tell the key provider: to look costs more than most decisions.
     pub(super) has_tasks: AtomicBool,
 }
@@ -56,6 +63,8 @@ pub(super) struct Tenant {
 pub(super) struct Sequencer {
     pub(super) ledger: Ledger,
     pub(super) projection: Projection,
+    /// The tenant's.
+    roster: Arc<Roster>,
     snapshot_at: u64,
     snapshot_time: UnixTime,
 }
@@ -63,10 +72,11 @@ pub(super) struct Sequencer {
 /// What a draft leaves behind.
 pub(super) struct Decided {
     pub(super) agents: HashMap<AgentId, AgentEntry>,
-    pub(super) serials: HashMap<Serial, AgentId>,
+    pub(super) certificates: HashMap<Serial, CertificateState>,
     pub(super) records: Vec<Record>,
     pub(super) changes: Vec<Change>,
     pub(super) revocations: Vec<RevocationChange>,
+    pub(super) voided: Vec<JoinTokenId>,
 }
 
 impl Tenant {
@@ -77,6 +87,7 @@ impl Tenant {
         let mut sequencer = Sequencer {
             ledger,
             projection: Projection::default(),
+            roster: Arc::default(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
         };
@@ -85,8 +96,10 @@ impl Tenant {
             id,
             tokens,
             queue: Mutex::default(),
+            roster: sequencer.roster.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
             attempts: async_lock::Mutex::default(),
+            receipts: async_lock::Mutex::default(),
             has_tasks: AtomicBool::new(true),
         })
     }
@@ -110,8 +123,12 @@ impl Sequencer {
         }
         let level =
             inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
-        self.projection.agents.extend(decided.agents);
-        self.projection.serials.extend(decided.serials);
+        let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
+        let known = &self.projection.agents;
+        let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
+        self.roster.update(&moved.collect::<Vec<_>>());
+        decided.agents.into_values().for_each(|entry| self.projection.put(entry));
+        self.projection.certificates.extend(decided.certificates);
         if level {
             self.ledger.settled();
         }
@@ -152,12 +169,14 @@ impl Sequencer {
         if applied > self.ledger.size() {
             return Err(StoreError::Corrupt(format!("the state of {log} is ahead of its log")).into());
         }
-        self.projection = load_rows(inner, &log).await?;
+        self.projection = load_rows(inner, &log, self.ledger.time(UnixTime::default())).await?;
         let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
         self.replay(inner, &log, applied, folded).await?;
+        self.roster.replace(self.projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         if let LogId::Tenant(tenant) = &log {
-            inner.serials.remember_all(tenant, self.projection.serials.keys().copied());
-            inner.bound.remember(self.projection.agents.values().flat_map(AgentEntry::keys));
+            let all = || self.projection.certificates.states();
+            inner.serials.remember_all(tenant, all().map(|c| c.facts.serial));
+            inner.bound.remember(all().filter_map(|c| Some((c.key_id?, c.facts.agent))));
         }
         self.snapshot_at = folded;
         self.ledger.settled();
@@ -225,16 +244,21 @@ impl Sequencer {
         (changes, rows): (&mut Vec<Change>, &mut HashSet<AgentId>),
     ) -> Result<(), Error> {
         let Some(agent) = record.agent else { return Ok(()) };
-        let mut entry = self.projection.agents.remove(&agent);
-        if apply && projection::apply(&mut entry, index, record, changes)? {
+        let projection = &mut self.projection;
+        let mut entry = projection.agents.remove(&agent);
+        let is_control = matches!(record.body, Body::Control(_));
+        let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+        if apply && projection::apply(&mut entry, &mut projection.certificates, index, record, changes)? {
             rows.insert(agent);
         }
         if let Some(mut entry) = entry {
             if fold {
                 folding::fold(&mut entry, index, record, &*inner.parts.model, &inner.policy);
             }
-            self.projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
-            self.projection.agents.insert(agent, entry);
+            if is_control {
+                projection.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
+            }
+            projection.agents.insert(agent, entry);
         }
         Ok(())
     }
@@ -247,36 +271,56 @@ impl Draft<'_> {
         }
         Ok(Decided {
             agents: self.agents,
-            serials: self.serials,
+            certificates: self.certificates.changed,
             records: self.records,
             changes: self.changes,
             revocations: self.revocations,
+            voided: self.voided,
         })
     }
 }
 
-async fn load_rows(inner: &Inner, log: &LogId) -> Result<Projection, Error> {
+async fn load_rows(inner: &Inner, log: &LogId, now: UnixTime) -> Result<Projection, Error> {
     let mut projection = Projection::default();
-    for (_, row) in scan(inner, log, Kind::Agent).await? {
-        let entry = AgentEntry::from_row(&row)?;
-        let agent = entry.row.agent.id;
-        projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
-        projection.agents.insert(agent, entry);
-    }
-    let mut ids = Vec::new();
-    for (key, value) in scan(inner, log, Kind::Dedup).await? {
-        let (agent, row) = projection::load_dedup(&key, &value)
-            .ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?;
-        match (row, projection.agents.get_mut(&agent)) {
-            (DedupRow::Stream(stream, window), Some(entry)) => entry.seen.load_window(stream, window),
-            (DedupRow::Id(at, id), _) => ids.push((at, agent, id)),
-            (DedupRow::Stream(..), None) => {}
+    for (key, value) in scan(inner, log, Kind::Standing).await? {
+        if let Some(certificate) = certificates::load(&key, &value)? {
+            projection.certificates.put(certificate);
         }
     }
-    ids.sort_unstable();
-    for (at, agent, id) in ids {
-        if let Some(entry) = projection.agents.get_mut(&agent) {
-            entry.seen.add_id(at, id);
+    let mut moved = Vec::new();
+    for (_, row) in scan(inner, log, Kind::Agent).await? {
+        let mut entry = AgentEntry::from_row(&row)?;
+        let rows = moved.len();
+        for mut certificate in entry.row.take_certificates() {
+            let halt = entry.row.halt.filter(|halt| halt.serial == Some(certificate.facts.serial));
+            certificate.halt = halt;
+            moved.extend([certificate.listed(), certificate.change()?]);
+            projection.certificates.put(certificate);
+        }
+        if moved.len() > rows {
+            moved.push(entry.change()?);
+            if let Some(halt) = entry.row.halt {
+                moved.push(projection::receipt_task(entry.row.agent.id, halt)?);
+            }
+        }
+        projection.put(entry);
+        // An agent's rows change together.
+        if moved.len() >= SCAN_STEP {
+            inner.parts.state.put(log, &std::mem::take(&mut moved)).await?;
+        }
+    }
+    if !moved.is_empty() {
+        inner.parts.state.put(log, &moved).await?;
+    }
+    let mut seen = Vec::new();
+    for (key, value) in scan(inner, log, Kind::Dedup).await? {
+        let row = dedup::Row::read(&key, &value, now);
+        seen.push(row.ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?);
+    }
+    seen.sort_by_key(dedup::Row::time);
+    for row in seen {
+        if let Some(entry) = projection.agents.get_mut(&row.agent) {
+            entry.seen.load(row);
         }
     }
     Ok(projection)

@@ -6,11 +6,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::service::Tended;
-use kakunin_core::time::{SECOND, UnixTime};
+use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::anonymous;
 use super::app::App;
+use super::counts;
 use super::error::ErrorBody;
 
 /// When store and keys were last seen to work.
@@ -61,6 +63,9 @@ pub(crate) struct Readiness {
     crls_failing: usize,
     /// CRLs that are not published because they would take back what the last one said.
     crls_refused: usize,
+    /// Whether within the last minute signed requests were refused because an agent or its tenant made too many. Others
+    /// are served.
+    possession_share_full: bool,
 }
 
 fn readiness(app: &App) -> Response {
@@ -77,8 +82,14 @@ fn readiness(app: &App) -> Response {
         crls_left: crls.left,
         crls_failing: crls.failing.len(),
         crls_refused: crls.refused.len(),
+        possession_share_full: share_is_full(app),
     };
     axum::Json(body).into_response()
+}
+
+fn share_is_full(app: &App) -> bool {
+    let last = app.gateway.nonces.figures().last_refused;
+    last.is_some_and(|last| app.now().millis().abs_diff(last.millis()) < MINUTE)
 }
 
 /// Figures for Prometheus, in its text format.
@@ -88,20 +99,32 @@ fn readiness(app: &App) -> Response {
     responses((status = 200, description = "Figures.", body = String, content_type = "text/plain"),
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
-pub(crate) async fn metrics(State(app): State<App>) -> Response {
+pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
+    let nonces = app.gateway.nonces.figures();
     let gauges = [
         ("key_tasks_left", "Keys that are yet to be disabled, enabled or deleted.", left),
         ("key_tasks_failing", "Tenants whose last attempt to do so failed.", failing),
         ("crls_left", "CRLs that lack a revocation.", crls.left),
         ("crls_failing", "Issuing CAs whose last attempt to publish failed.", crls.failing.len()),
         ("crls_refused", "CRLs that would take back what the last one said.", crls.refused.len()),
+        ("nonces_held", "Nonces of signed requests that may still come again.", nonces.held),
+        (
+            "possession_share_full",
+            "Whether an agent or tenant made too many signed requests within a minute.",
+            usize::from(share_is_full(&app)),
+        ),
     ];
     let gauge = |(name, help, value): (&str, &str, usize)| {
         format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} gauge\nkakunin_{name} {value}\n")
     };
-    let text: String = gauges.map(gauge).concat();
+    let refused = format!(
+        "# HELP kakunin_possession_refused_total Signed requests that were refused because a share was full.\n\
+         # TYPE kakunin_possession_refused_total counter\nkakunin_possession_refused_total {}\n",
+        nonces.refused
+    );
+    let text: String = gauges.map(gauge).concat() + &refused + &counts::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -124,7 +147,7 @@ pub(crate) async fn live() -> Response {
         (status = 503, description = "It cannot; its log says why.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
-pub(crate) async fn ready(State(app): State<App>) -> Response {
+pub(crate) async fn ready(State(app): State<App>, _: anonymous::Health) -> Response {
     // Asking keys to sign costs; strangers may ask, and within a second they get the same answer.
     if app.ready.lately(app.now()) {
         return readiness(&app);

@@ -5,27 +5,33 @@
 //! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
 //! | `agents.rs`, `certificates.rs`, `orders.rs`, `agent_body.rs` | agents and their certificates |
 //! | `enrol.rs` | agents that join and renew by themselves |
-//! | `events.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `events.rs`, `event_batch.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `feed.rs`, `streams.rs`, `places.rs`, `crl.rs` | what was revoked: feed and CRLs |
 //! | `viewer.rs` | who may read it |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
-//! | `auth.rs`, `peer.rs`, `limits.rs`, `dialect.rs` | who calls, how often, and what it can read |
+//! | `auth.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
+//! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
+//! | `counts.rs` | what was refused or cut |
 //! | `frame.rs` | what every answer has in common |
 //! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
 mod agent_body;
 mod agents;
+mod anonymous;
 mod app;
 mod audit;
 mod auth;
 mod certificates;
+mod counts;
 mod crl;
 mod dialect;
 mod enrol;
 mod error;
+mod event_batch;
 mod event_body;
 mod events;
 mod feed;
@@ -35,10 +41,12 @@ mod health;
 mod html;
 mod json;
 mod limits;
+mod listings;
 mod message;
 mod openapi;
 mod orders;
 mod page;
+mod parts;
 mod peer;
 mod pki;
 mod places;
@@ -47,9 +55,12 @@ mod request_id;
 mod risk;
 mod risk_summary;
 mod router;
+mod salvage;
 mod schema;
+mod shared;
 mod streams;
 mod subjects;
+mod tally;
 mod verify;
 mod viewer;
 
@@ -57,11 +68,20 @@ pub use app::ApiOptions;
 pub use app::{DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS};
 pub use crl::CRL_MAX_AGE;
 pub use gateway::{GatewayProxy, GatewayProxyError};
-pub use limits::DEFAULT_KEY_RATE;
+pub use limits::{DEFAULT_ANONYMOUS_RATE, DEFAULT_KEY_RATE};
 pub use openapi::document as openapi;
 pub use peer::{Network, NetworkError};
 pub use router::{router, router_until};
 pub use verify::MAX_AGE as VERIFY_MAX_AGE;
 
-pub(crate) use error::chain;
-pub(crate) use peer::Peer;
+pub(crate) use counts::{
+    BODIES_CROWDED, BODIES_NOT_SENT, BODIES_NOT_TAKEN, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED,
+    CONNECTIONS_SILENT,
+};
+pub(crate) use error::{ApiError, chain};
+pub(crate) use frame::refused;
+pub(crate) use json::BodyError;
+pub(crate) use limits::network_of;
+pub(crate) use peer::{Peer, client_address};
+pub(crate) use shared::ForAll;
+pub(crate) use tally::{Share, Tally};

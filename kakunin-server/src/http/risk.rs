@@ -2,9 +2,9 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use kakunin_core::id::AgentId;
+use kakunin_core::id::{AgentId, TenantId};
 use kakunin_core::risk::Family;
-use kakunin_core::service::{Notification, NotificationKind};
+use kakunin_core::service::{Kakunin, Notification, NotificationKind};
 use kakunin_core::time::DAY;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -54,6 +54,20 @@ pub(crate) struct RiskBody {
     computed_at: String,
     /// The days on which something happened, oldest first.
     trend: Vec<DayBody>,
+    /// What it was refused since a person last approved what it may do; of many, those that came first and last
+    /// of each effect.
+    refused_actions: Vec<RefusalBody>,
+    /// How many more actions it was refused.
+    refused_more: u64,
+}
+
+/// An action that an agent was refused.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RefusalBody {
+    action: String,
+    count: u64,
+    first_seen: String,
+    last_seen: String,
 }
 
 /// Where bands begin.
@@ -92,6 +106,12 @@ pub(crate) async fn risk(
     let sum = |of: fn(&kakunin_core::risk::Day) -> u32| risk.days.iter().map(|d| u64::from(of(d))).sum();
     let factor =
         |(family, share): &(Family, _)| Factor { family: text_of(family), contribution: number(*share) };
+    let refused = risk.refused.actions.iter().map(|refusal| RefusalBody {
+        action: refusal.action.as_str().to_owned(),
+        count: refusal.count,
+        first_seen: refusal.first.to_string(),
+        last_seen: refusal.last.to_string(),
+    });
     Ok(Data {
         data: RiskBody {
             agent_id: risk.agent.id.to_string(),
@@ -118,6 +138,8 @@ pub(crate) async fn risk(
             summary: Summary::of(&risk),
             computed_at: app.now().to_string(),
             trend: trend(&risk),
+            refused_actions: refused.collect(),
+            refused_more: risk.refused.more,
         },
     })
 }
@@ -161,6 +183,7 @@ pub(crate) struct NotificationBody {
     get, path = "/api/v1/notifications", tag = "events", params(NotificationQuery),
     responses(
         (status = 200, description = "Notifications.", body = PageBody<NotificationBody>),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -169,13 +192,24 @@ pub(crate) async fn notifications(
     Reader(caller): Reader,
     Params(query): Params<NotificationQuery>,
 ) -> Result<Response, ApiError> {
-    let (limit, mut before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
+    let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
     let malformed = |_| ApiError::bad_request("agent_id_malformed", "`agent_id` is a UUID in lower case");
     let agent: Option<AgentId> = query.agent_id.map(|id| id.parse()).transpose().map_err(malformed)?;
+    let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
+    let work = async move { inbox(&kakunin, &tenant, agent, (limit, before)).await };
+    app.listing(caller.tenant(), work).await
+}
+
+async fn inbox(
+    kakunin: &Kakunin,
+    tenant: &TenantId,
+    agent: Option<AgentId>,
+    (limit, mut before): (usize, Option<u64>),
+) -> Result<Response, ApiError> {
     let (mut data, mut next) = (Vec::new(), None);
     // One page of the store at a time; a filter that fits little ends with a cursor.
     for _ in 0..16 {
-        let items = app.kakunin.notifications(caller.tenant(), before, limit + 1).await?;
+        let items = kakunin.notifications(tenant, before, limit + 1).await?;
         let more = items.len() > limit;
         for (index, item) in items.iter().take(limit) {
             before = Some(*index);
@@ -228,6 +262,10 @@ impl NotificationBody {
                 "Key provider cannot be reached",
                 "A key is yet to be disabled, enabled or deleted, and is tried further. The certificate's standing is in force all the same.".to_owned(),
             ),
+            NotificationKind::SelfRenewalRefused => {
+                let message = "The agent renews its own certificate earlier or more often than it may, and is refused. An operator can renew it.";
+                ("system_alert", "warning", "Agent renews itself too often", message.to_owned())
+            }
             NotificationKind::ImpersonationSuspected => {
                 let message =
                     "Somebody uses its certificate or serial number without its key. Its score is unchanged.";
