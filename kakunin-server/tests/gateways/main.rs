@@ -15,6 +15,7 @@ mod client;
 mod forms;
 #[path = "../../../kakunin-verify/tests/common/hostile.rs"]
 mod hostile;
+mod kept;
 mod paths;
 mod world;
 
