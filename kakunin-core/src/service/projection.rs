@@ -328,6 +328,8 @@ fn apply_control(
         | Control::TenantCreated { .. }
         | Control::CrlPublished { .. }
         | Control::VisibilityChanged { .. }
+        | Control::DeploymentSealed { .. }
+        | Control::ApiKeyCommitted { .. }
         | Control::KeyGranted { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }

@@ -108,6 +108,8 @@ impl Inner {
         let log = LogId::Tenant(tenant.id.clone());
         let row = self.parts.state.get(&log, Kind::Certificate, serial.as_bytes()).await?;
         let row = row.ok_or(Error::NotFound("certificate"))?;
+        let row = self.opened_one(&log, Kind::Certificate, serial.as_bytes(), &row);
+        let row = row.ok_or_else(|| StoreError::Corrupt("a stored certificate was exchanged".into()))?;
         let corrupt = || StoreError::Corrupt("a stored certificate does not decode".into());
         let text = core::str::from_utf8(&row).map_err(|_| corrupt())?;
         Ok(pem::decode(pem::CERTIFICATE, text).ok().and_then(|mut all| all.pop()).ok_or_else(corrupt)?)

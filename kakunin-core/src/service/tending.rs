@@ -44,6 +44,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says. A provider that fails is no error: it is counted.
     pub async fn tend(&self) -> Result<Tended, Error> {
+        self.inner.look_again().await?;
         let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
         let mut tended = Tended::default();
         for tenant in tenants {
@@ -93,7 +94,10 @@ impl Inner {
         let log = LogId::Tenant(tenant.id.clone());
         let tasks = match most {
             usize::MAX => scan(self, &log, Kind::Plan).await?,
-            most => self.parts.state.scan(&log, Kind::Plan, None, most).await?,
+            most => {
+                let rows = self.parts.state.scan(&log, Kind::Plan, None, most).await?;
+                self.opened(&log, Kind::Plan, rows)
+            }
         };
         if tasks.is_empty() || !attempts.is_due(self.now()) {
             return Ok(tasks.len());
@@ -158,7 +162,8 @@ impl Inner {
         })
         .await?;
         let told = KeyTask { told: true, ..task };
-        Ok(self.parts.state.put(log, &[set(Kind::Plan, row, &told)?]).await?)
+        let change = self.seal_key.tagged(log, set(Kind::Plan, row, &told)?);
+        Ok(self.parts.state.put(log, &[change]).await?)
     }
 }
 

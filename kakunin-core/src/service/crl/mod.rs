@@ -17,8 +17,8 @@ mod publisher;
 mod roots;
 
 pub use guard::Regression;
-pub(super) use published::number_row;
 pub use published::{FULL_CRL_AGE, PublishedCrl};
+pub(super) use published::{NUMBERS, number_row};
 pub(super) use publisher::Publisher;
 pub use publisher::{Publishing, RefusedCrl};
 pub(super) use roots::RootCrls;

@@ -128,8 +128,11 @@ pub(in crate::service) fn number_row(issuer: &IssuerId, shard: Option<u16>, numb
     Change { kind: Kind::Cursor, key: number_key(issuer, shard), value }
 }
 
+/// What rows of numbers begin with.
+pub(in crate::service) const NUMBERS: &str = "crl-number/";
+
 pub(super) fn number_key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
-    format!("crl-number/{issuer}/{}", coverage(shard)).into_bytes()
+    format!("{NUMBERS}{issuer}/{}", coverage(shard)).into_bytes()
 }
 
 /// Which shard a row is of.

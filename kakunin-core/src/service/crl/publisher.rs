@@ -231,7 +231,7 @@ impl Inner {
             key: followed_key(&ca.issuer.id()),
             value: Some(cursor.to_be_bytes().to_vec()),
         };
-        self.parts.state.put(&LogId::System, &[row]).await?;
+        self.parts.state.put(&LogId::System, &[self.seal_key.tagged(&LogId::System, row)]).await?;
         if let Some(index) = ca.crls.index.lock().await.as_mut() {
             index.followed(cursor);
         }

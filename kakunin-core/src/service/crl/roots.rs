@@ -107,10 +107,12 @@ impl Inner {
         if let Some(crl) = crls.get(id) {
             return Ok(Some(crl.clone()));
         }
-        let Some(row) = self.parts.state.get(&LogId::System, Kind::Cursor, &key(id, None)).await? else {
+        let row_key = key(id, None);
+        let Some(row) = self.parts.state.get(&LogId::System, Kind::Cursor, &row_key).await? else {
             return Ok(None);
         };
-        let crl = Arc::new(PublishedCrl::from_row(&row)?);
+        let Some(crl) = self.published_row(id, None, &row_key, &row).await? else { return Ok(None) };
+        let crl = Arc::new(crl);
         crls.insert(*id, crl.clone());
         Ok(Some(crl))
     }
