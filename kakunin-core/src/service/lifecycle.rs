@@ -207,7 +207,7 @@ impl Inner {
 }
 
 impl CertificateState {
-    fn entry(&self) -> CertificateEntry {
+    pub(super) fn entry(&self) -> CertificateEntry {
         let revocation = match self.standing {
             Standing::Good => None,
             Standing::Held(revocation) | Standing::Revoked(revocation) => Some(revocation),

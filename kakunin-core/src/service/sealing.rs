@@ -84,18 +84,24 @@ impl Inner {
         opened
     }
 
-    /// Those rows that are under their MAC.
-    pub(super) fn opened(
+    /// Those rows that are under their MAC; others are noted and taken away.
+    pub(super) async fn opened(
         &self,
         log: &LogId,
         kind: Kind,
         rows: Vec<(Vec<u8>, Vec<u8>)>,
-    ) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let opened = |(key, value): (Vec<u8>, Vec<u8>)| {
-            let value = self.opened_one(log, kind, &key, &value)?;
-            Some((key, value))
-        };
-        rows.into_iter().filter_map(opened).collect()
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let (mut opened, mut gone) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (key, value) in rows {
+            match self.opened_one(log, kind, &key, &value) {
+                Some(value) => opened.push((key, value)),
+                None => gone.push(Change { kind, key, value: None }),
+            }
+        }
+        if !gone.is_empty() {
+            self.parts.state.put(log, &gone).await?;
+        }
+        Ok(opened)
     }
 
     /// Gives a MAC to what has none yet.

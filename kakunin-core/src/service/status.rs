@@ -9,10 +9,12 @@ use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::agent::Document;
 use crate::error::StoreError;
-use crate::id::{AgentId, Serial, TenantId};
-use crate::log::sink::LogId;
-use crate::revoke::{Halt, Revocation};
-use crate::state::Kind;
+use crate::id::{AgentId, IssuerId, Serial, TenantId};
+use crate::log::leaf::Leaf;
+use crate::log::record::{Body, Control, Record};
+use crate::log::sink::{Entry, LogId};
+use crate::revoke::{Cause, Halt, Revocation};
+use crate::state::{Change, Kind};
 use crate::x509::certificate::CertificateView;
 use crate::x509::pem;
 
@@ -77,7 +79,7 @@ impl Kakunin {
         let view = CertificateView::parse(&der, &self.inner.place.arc).map_err(|_| corrupt())?;
         let issuer = view.issuer_id().ok_or_else(corrupt)?;
         let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;
-        let revocation = self.inner.parts.revocations.find(&issuer, serial).await?;
+        let revocation = self.inner.revocation_of(&tenant, &issuer, serial).await?;
         let row = self.inner.agent_row(&tenant, &claims.agent).await?;
         let certificate = row.certificates.iter().find(|c| c.facts.serial == *serial);
         Ok(CertificateStatus {
@@ -107,12 +109,75 @@ impl Inner {
     ) -> Result<Vec<u8>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let row = self.parts.state.get(&log, Kind::Certificate, serial.as_bytes()).await?;
-        let row = row.ok_or(Error::NotFound("certificate"))?;
-        let row = self.opened_one(&log, Kind::Certificate, serial.as_bytes(), &row);
-        let row = row.ok_or_else(|| StoreError::Corrupt("a stored certificate was exchanged".into()))?;
+        let row = row.and_then(|row| self.opened_one(&log, Kind::Certificate, serial.as_bytes(), &row));
+        let row = match row {
+            Some(row) => row,
+            None if self.was_issued(tenant, serial).await? => self.restored_certificate(&log, serial).await?,
+            None => return Err(Error::NotFound("certificate")),
+        };
         let corrupt = || StoreError::Corrupt("a stored certificate does not decode".into());
         let text = core::str::from_utf8(&row).map_err(|_| corrupt())?;
         Ok(pem::decode(pem::CERTIFICATE, text).ok().and_then(|mut all| all.pop()).ok_or_else(corrupt)?)
+    }
+
+    /// Whether the tenant has this certificate, and not only planned it.
+    async fn was_issued(&self, tenant: &Tenant, serial: &Serial) -> Result<bool, Error> {
+        if self.serials.tenant(serial).is_none_or(|owner| *owner != tenant.id) {
+            return Ok(false);
+        }
+        let sequencer = self.settled(tenant).await?;
+        let projection = &sequencer.projection;
+        let entry = projection.serials.get(serial).and_then(|agent| projection.agents.get(agent));
+        let revocation = entry.and_then(|entry| Some(entry.certificate(serial)?.entry().revocation));
+        let abandoned = |revocation: Revocation| revocation.cause == Cause::Abandoned;
+        Ok(revocation.is_some_and(|revocation| !revocation.is_some_and(abandoned)))
+    }
+
+    /// The row of a certificate that somebody else changed or took away, from the log again: without it, what its
+    /// agent does could not be recorded.
+    async fn restored_certificate(&self, log: &LogId, serial: &Serial) -> Result<Vec<u8>, Error> {
+        let mut index = 0;
+        loop {
+            let entries = self.parts.sink.read(log, index, 4_096).await?;
+            if entries.is_empty() {
+                // Planned, and given up.
+                return Err(Error::NotFound("certificate"));
+            }
+            index = index.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+            let names =
+                |entry: &&Entry| Leaf::decode(&entry.leaf).is_ok_and(|leaf| leaf.serial == Some(*serial));
+            for entry in entries.iter().filter(names) {
+                if let Body::Control(control) = Record::open(entry)?.body
+                    && let Control::CertificateIssued { certificate, .. } = *control
+                {
+                    let (kind, key) = (Kind::Certificate, serial.as_bytes().to_vec());
+                    self.damages.note(format!(
+                        "certificate {serial} was changed by somebody else; it is again what the log says"
+                    ));
+                    let row = Change { kind, key, value: Some(certificate.clone().into_bytes()) };
+                    self.parts.state.put(log, &[self.seal_key.tagged(log, row)]).await?;
+                    return Ok(certificate.into_bytes());
+                }
+            }
+        }
+    }
+
+    // From the store, without waiting; where that is not what the verifiers of this process go by, from memory.
+    async fn revocation_of(
+        &self,
+        tenant: &Tenant,
+        issuer: &IssuerId,
+        serial: &Serial,
+    ) -> Result<Option<Revocation>, Error> {
+        let stored = self.parts.revocations.find(issuer, serial).await?;
+        match self.live.reason(issuer, serial) {
+            Ok(live) if live != stored.map(|revocation| revocation.cause.reason()) => {}
+            _ => return Ok(stored),
+        }
+        let sequencer = self.settled(tenant).await?;
+        let projection = &sequencer.projection;
+        let entry = projection.serials.get(serial).and_then(|agent| projection.agents.get(agent));
+        Ok(entry.and_then(|entry| entry.certificate(serial)?.entry().revocation))
     }
 
     // From the store, which has what is durable, and without waiting for the sequencer.

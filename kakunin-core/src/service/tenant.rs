@@ -354,5 +354,5 @@ fn usage_key(agent: &AgentId) -> Vec<u8> {
 
 /// Every row of a kind whose rows carry a MAC. Others are left out, and noted: nobody here wrote them.
 pub(super) async fn scan(inner: &Inner, log: &LogId, kind: Kind) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
-    Ok(inner.opened(log, kind, system::scan(&inner.parts, log, kind).await?))
+    Ok(inner.opened(log, kind, system::scan(&inner.parts, log, kind).await?).await?)
 }

@@ -96,7 +96,7 @@ impl Inner {
             usize::MAX => scan(self, &log, Kind::Plan).await?,
             most => {
                 let rows = self.parts.state.scan(&log, Kind::Plan, None, most).await?;
-                self.opened(&log, Kind::Plan, rows)
+                self.opened(&log, Kind::Plan, rows).await?
             }
         };
         if tasks.is_empty() || !attempts.is_due(self.now()) {

@@ -78,6 +78,7 @@ impl Keystore {
         check_folder(dir)?;
         let lock = lock(dir)?;
         let path = dir.join(HEADER);
+        private::file(&path).map_err(|e| locked(e.to_string()))?;
         match read(&path) {
             Ok(octets) => Self::existing(dir, secret, &octets, lock),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Self::create(dir, secret, cost, lock),

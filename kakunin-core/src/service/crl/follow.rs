@@ -101,11 +101,9 @@ impl Inner {
     ) -> Result<Option<PublishedCrl>, Error> {
         let Some(row) = self.opened_one(&LogId::System, Kind::Cursor, key, value) else { return Ok(None) };
         let crl = PublishedCrl::from_row(&row)?;
-        if crl.number < self.number_on_record(issuer, shard).await? {
-            self.damages.row(&LogId::System, Kind::Cursor, key);
-            return Ok(None);
-        }
-        Ok(Some(crl))
+        // An older one, put back by somebody, or left by a crash between log and state: the next is made anew.
+        let on_record = self.number_on_record(issuer, shard).await?;
+        Ok(Some(crl).filter(|crl| crl.number >= on_record))
     }
 }
 
