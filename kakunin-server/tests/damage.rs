@@ -409,7 +409,14 @@ fn a_risk_history_and_the_rows_of_two_tenants_are_not_exchanged() {
     );
     world.start();
     world.degraded("rows of two tenants");
-    // The number of the last CRL, and what was published.
+    // The number of the last CRL.
+    world.made(&format!("/api/v1/agents/{agent}/halt"), "{}");
+    let numbers = "SELECT count(*) FROM state WHERE kind = 8 AND CAST(key AS TEXT) LIKE 'crl-number/%'";
+    let until = Instant::now() + Duration::from_secs(10);
+    while world.sql(numbers) == "0" {
+        assert!(Instant::now() < until, "no CRL was published");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     world.stop();
     world.sql("UPDATE state SET value = x'0000000000000001' WHERE CAST(key AS TEXT) LIKE 'crl-number/%'");
     world.start();

@@ -39,12 +39,12 @@ pub struct Tended {
 impl Kakunin {
     /// Tells the key provider what it has yet to be told, for every tenant that is loaded and whose turn it
     /// is: after a failure the next attempt waits 1 s, then twice as long, at most a minute. To be called
-    /// about once a second; after three attempts in vain an item in the inbox says so.
+    /// about once a second; after three attempts in vain an item in the inbox says so. Looks as well whether
+    /// somebody else wrote to the store, and at a few records of the logs: see [`Kakunin::damage`].
     ///
     /// # Errors
     /// What the store says. A provider that fails is no error: it is counted.
     pub async fn tend(&self) -> Result<Tended, Error> {
-        self.inner.look_again().await?;
         let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
         let mut tended = Tended::default();
         for tenant in tenants {
@@ -54,6 +54,7 @@ impl Kakunin {
             tended.failing += usize::from(left > 0 && attempts.failures() > 0);
         }
         *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner) = tended;
+        self.inner.look_again().await?;
         Ok(tended)
     }
 

@@ -131,8 +131,8 @@ fn serve(path: &Path, mut connection: Connection, mut guard: Guard, queue: &Rece
             && let Ok(fresh) = schema::open_writer(path)
         {
             connection = fresh;
-            // Another connection's numbers are others: what was written meanwhile is looked at.
-            guard.version = -1;
+            // Its numbers are others; its opening looked at the schema.
+            guard.version = schema::data_version(&connection).unwrap_or(-1);
         }
         if wal_pages(&connection) >= CHECKPOINT_PAGES {
             // If it fails nothing is lost: the WAL stays, and the next group tries again.
