@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::follow::followed_key;
 use super::guard::{Regression, keeps_entries};
 use super::index::Index;
-use super::published::{PublishedCrl, number_key};
+use super::published::{PublishedCrl, number_key, number_row};
 use crate::error::StoreError;
 use crate::id::{IssuerId, hex_encode};
 use crate::log::record::{Control, Record};
@@ -328,6 +328,8 @@ impl Inner {
             let published = Control::CrlPublished { issuer, shard, number, entries, sha256 };
             records.push(Record::control(time, None, None, published));
             rows.push(crl.row(&issuer, shard));
+            // Under the seal: an older row that is put back is told by it.
+            rows.push(number_row(&issuer, shard, number));
         }
         if self.append(&mut system, &records, rows, &[]).await? {
             system.settled();
