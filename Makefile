@@ -6,6 +6,9 @@ export KAKUNIN_TOOLS := $(TOOLS)
 export KAKUNIN_PYTHON := $(TOOLS)/venv/bin/python
 API_SECONDS ?= $(if $(CI),90,40)
 FUZZ_SECONDS ?= $(if $(CI),45,10)
+# The whole sets that two tests read; without them they read samples.
+DATA := $(if $(KAKUNIN_DATA),with the whole sets of KAKUNIN_DATA,on samples of the agent traces and of x509-limbo: \
+KAKUNIN_DATA names a folder with the whole sets)
 
 .PHONY: test check setup bench bench-quick fuzz
 
@@ -26,6 +29,7 @@ test: setup
 	.ci/light
 	@echo "== fuzzing, $(FUZZ_SECONDS) s a target"
 	.ci/fuzz $(FUZZ_SECONDS)
+	@echo "== passed, $(DATA)"
 
 check:
 	cargo fmt --all --check

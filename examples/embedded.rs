@@ -53,6 +53,13 @@ async fn embedded() -> Result<(), Box<dyn Error>> {
     }
     assert_eq!(me.authorize("read:accounts", now()).unwrap_err().code(), "agent_revoked");
     println!("refused     read:accounts: agent_revoked");
+
+    // Its program starts again: it finds its agent, which somebody has to trust again by name, and for a reason.
+    let spec = NewAgent::new("trading-agent-003", MODEL, ["read:accounts", "write:payments"])?;
+    assert_eq!(kakunin.ensure_agent(&acme, spec.clone()).await.unwrap_err().code(), "agent_suspended");
+    kakunin.reinstate(&acme, &agent.id, "its prompt was mended".to_owned().try_into()?).await?;
+    assert_eq!(kakunin.ensure_agent(&acme, spec).await?.id, agent.id);
+    println!("reinstated  trading-agent-003");
     let checkpoint = kakunin.checkpoint(&acme).await?.ok_or("an empty log")?;
     println!("on record   {}", checkpoint.lines().collect::<Vec<_>>().join("\n            "));
     Ok(())

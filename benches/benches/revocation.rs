@@ -19,7 +19,6 @@ use kakunin_core::time::{Clock, SystemClock};
 use kakunin_server::demo::{Agent, Client};
 use kakunin_server::serve::{ServeOptions, Server};
 use kakunin_verify::feed::{FeedClient, FeedState, Following};
-use kakunin_verify::possession::parse_certificates;
 use kakunin_verify::{RevocationHandle, TrustAnchor, Verifier};
 use tokio::sync::watch;
 
@@ -40,6 +39,8 @@ async fn main() {
     let mut options = ServeOptions::new(folder.path().join("data"), SocketAddr::from(([127, 0, 0, 1], 0)));
     // All subscribers have the address of this machine.
     options.api.feed_subscribers_per_address = usize::MAX;
+    options.api.anonymous_rate = u32::MAX.try_into().unwrap();
+    options.connections_per_address = usize::MAX;
     let server = Server::bind(&options).await.unwrap();
     let (url, kakunin) = (server.url().unwrap(), server.deployment().kakunin.clone());
     let admin = Client::new(&url).with_key(server.deployment().admin_key.as_ref().unwrap().reveal());
@@ -65,7 +66,7 @@ async fn main() {
     let (mut from_sent, mut from_answered) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let agent = Agent::start(&format!("astray {round}"), &["read:mail"], &admin).await.unwrap();
-        let chain = parse_certificates(&agent.sign("GET", "/").await.unwrap()[0].1).unwrap();
+        let chain = vec![agent.certificate_der()];
         assert!(verifier.check(&chain, "read:mail", SystemClock.now()).is_ok());
         let refused = first_refusal(verifier.clone(), chain);
         let crossed =

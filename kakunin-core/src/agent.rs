@@ -1,6 +1,7 @@
 //! Agents: what is registered, and the states an agent goes through.
 
 use crate::id::{AgentId, Environment, IdError, Serial, TenantId};
+use crate::ijson::{self, IJsonError};
 use crate::scope::{ScopeError, ScopeSet};
 use crate::time::UnixTime;
 use crate::x509::extensions::{ModelHash, ModelHashError};
@@ -180,9 +181,22 @@ impl NewAgent {
     /// This specification, if it may be registered.
     ///
     /// # Errors
-    /// [`AgentError::Scope`] for a wildcard verb, which a later tenant policy may allow.
+    /// [`AgentError::Scope`] for a wildcard verb, which a later tenant policy may allow; [`AgentError::Json`] for
+    /// a document that is not I-JSON (RFC 7493).
     pub fn checked(self) -> Result<Self, AgentError> {
+        self.checked_since(None)
+    }
+
+    /// The same of a change: what it leaves as it was `before` is not looked at again.
+    pub(crate) fn checked_since(self, before: Option<&Self>) -> Result<Self, AgentError> {
         let scope = self.scope.without_wildcard_verbs()?;
+        let constraints = (&self.constraints, before.map(|before| &before.constraints));
+        let metadata = (&self.metadata, before.map(|before| &before.metadata));
+        for (document, before) in [constraints, metadata] {
+            if let Some(document) = document.as_ref().filter(|_| before != Some(document)) {
+                ijson::check(document.as_str())?;
+            }
+        }
         Ok(Self { scope, ..self })
     }
 }
@@ -200,6 +214,9 @@ pub enum AgentError {
     /// A document that is empty or too long.
     #[error("a document has 1 to 4096 bytes and no NUL")]
     Document,
+    /// A document that readers do not take for the same.
+    #[error(transparent)]
+    Json(#[from] IJsonError),
     /// At renewal: the model that is attested is not the one registered.
     #[error("the attested model is not the registered one; register the new model, then renew")]
     Attestation,
@@ -230,6 +247,7 @@ impl AgentError {
             Self::Label => "name_malformed",
             Self::Note => "note_malformed",
             Self::Document => "document_malformed",
+            Self::Json(e) => e.code(),
             Self::Attestation => "attestation_mismatch",
             Self::ModelHash(_) => "model_hash_malformed",
             Self::Id(e) => e.code(),
@@ -239,12 +257,12 @@ impl AgentError {
     }
 }
 
-/// Where an agent stands. A revoked or held agent is suspended; only a new certificate, or the
-/// release of a hold, makes it active again.
+/// Where an agent stands. A revoked, halted or held agent is suspended; only the release of a hold, or an order that
+/// names it and says why ([`Kakunin::reinstate`](crate::service::Kakunin::reinstate)), ends that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AgentState {
-    /// Registered, without a certificate.
+    /// Registered or reinstated, without a certificate.
     Pending,
     /// Holds a certificate that is accepted.
     Active,
@@ -290,7 +308,7 @@ impl Agent {
     /// The agent that `spec` asks for.
     ///
     /// # Errors
-    /// [`AgentError::Scope`] for a wildcard verb, which a later tenant policy may allow.
+    /// As [`NewAgent::checked`].
     pub fn register(
         id: AgentId,
         tenant: TenantId,
@@ -307,5 +325,27 @@ impl Agent {
             registered_at: now,
             updated_at: now,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_i_json_when_they_come_in_and_stay_what_they_are() {
+        let hash = format!("sha256:{}", "e3".repeat(32));
+        let base = NewAgent::new("one", &hash, ["read:a"]).unwrap();
+        let document = |text: &str| Some(Document::try_from(text.to_owned()).unwrap());
+        for bad in ["{\"n\":9007199254740993}", "{\"n\":1,\"n\":1}", "{\"n\":-0}", "{"] {
+            let metadata = NewAgent { metadata: document(bad), ..base.clone() };
+            let constraints = NewAgent { constraints: document(bad), ..base.clone() };
+            for spec in [metadata, constraints] {
+                assert!(matches!(spec.clone().checked(), Err(AgentError::Json(_))), "{bad}");
+                // Of before: another change goes on.
+                assert_eq!(spec.clone().checked_since(Some(&spec)), Ok(spec.clone()));
+                assert!(spec.checked_since(Some(&base)).is_err());
+            }
+        }
     }
 }

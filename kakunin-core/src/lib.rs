@@ -9,6 +9,7 @@ pub mod event;
 pub mod feed;
 pub mod grant;
 pub mod id;
+pub mod ijson;
 pub mod key;
 #[cfg(not(target_family = "wasm"))]
 pub mod lock;

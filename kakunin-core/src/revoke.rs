@@ -9,7 +9,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
 use crate::error::StoreError;
-use crate::id::{AgentId, HaltId, IssuerId, Serial};
+use crate::id::{AgentId, HaltId, IssuerId, Serial, SerialNumber};
+use crate::key::KeyAlgorithm;
 use crate::time::UnixTime;
 
 /// Reason codes of RFC 5280, 5.3.1; 7 is unused, and 0 is written by leaving the extension out.
@@ -140,6 +141,26 @@ pub struct Halt {
     pub at: UnixTime,
 }
 
+/// The proof of a stop: an issuing CA's signature over [`Halt::receipt_text`]. Made once, at the stop.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Receipt {
+    /// Key identifier of the CA that signed.
+    pub issuer: IssuerId,
+    /// The algorithm of its key; PKCS#1 v1.5 with SHA-256 for RSA.
+    pub algorithm: KeyAlgorithm,
+    /// The signature, in X.509 form, base64.
+    pub signature: String,
+}
+
+impl Halt {
+    /// What its receipt signs: `{agent}:{serial, or no-cert}:{when, RFC 3339}:{id of the stop}`.
+    #[must_use]
+    pub fn receipt_text(&self, agent: &AgentId) -> String {
+        let serial = self.serial.map_or_else(|| "no-cert".to_owned(), |serial| serial.to_string());
+        format!("{agent}:{serial}:{}:{}", self.at, self.id)
+    }
+}
+
 /// One change of the revocation state, as an issuer's revocation log has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", tag = "change")]
@@ -218,8 +239,8 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
     ) -> Result<(), StoreError>;
 }
 
-/// A serial drawn at random by our own CA hashes to its own last octets; counting ones are spread as well. Never
-/// use this for keys that somebody else chose.
+/// A serial drawn at random by our own CA hashes to its own last octets; counting ones are spread as well. Only for
+/// what a CA that is trusted signed: never use this for keys that somebody else chose.
 #[derive(Clone, Copy, Default)]
 struct SerialHasher(u64);
 
@@ -239,7 +260,7 @@ impl Hasher for SerialHasher {
     fn write_usize(&mut self, _: usize) {}
 }
 
-type SerialMap = HashMap<Serial, Reason, BuildHasherDefault<SerialHasher>>;
+type SerialMap = HashMap<SerialNumber, Reason, BuildHasherDefault<SerialHasher>>;
 
 /// An immutable set of one issuer's revoked and held serials.
 ///
@@ -248,7 +269,7 @@ type SerialMap = HashMap<Serial, Reason, BuildHasherDefault<SerialHasher>>;
 #[derive(Clone, Default)]
 pub struct RevokedSet {
     base: Arc<SerialMap>,
-    delta: HashMap<Serial, Option<Reason>, BuildHasherDefault<SerialHasher>>,
+    delta: HashMap<SerialNumber, Option<Reason>, BuildHasherDefault<SerialHasher>>,
 }
 
 // Above this the delta is merged: merging a million entries takes tens of milliseconds, so it must be rare.
@@ -257,13 +278,14 @@ const MAX_DELTA: usize = 4_096;
 impl RevokedSet {
     /// A set of these serials.
     #[must_use]
-    pub fn from_entries(entries: impl IntoIterator<Item = (Serial, Reason)>) -> Self {
-        Self { base: Arc::new(entries.into_iter().collect()), delta: HashMap::default() }
+    pub fn from_entries<S: Into<SerialNumber>>(entries: impl IntoIterator<Item = (S, Reason)>) -> Self {
+        let entries = entries.into_iter().map(|(serial, reason)| (serial.into(), reason));
+        Self { base: Arc::new(entries.collect()), delta: HashMap::default() }
     }
 
     /// Why `serial` is refused, or `None` if it is not.
     #[must_use]
-    pub fn reason(&self, serial: &Serial) -> Option<Reason> {
+    pub fn reason(&self, serial: &SerialNumber) -> Option<Reason> {
         if !self.delta.is_empty()
             && let Some(change) = self.delta.get(serial)
         {
@@ -275,7 +297,7 @@ impl RevokedSet {
     /// The set after one more change; the first revocation wins, and only a hold can be released.
     #[must_use]
     pub fn with(mut self, change: &RevocationChange) -> Self {
-        let (_, serial) = change.serial();
+        let serial = SerialNumber::from(change.serial().1);
         let standing = self.reason(&serial);
         match (change, standing) {
             (RevocationChange::Revoked(r), None | Some(Reason::CertificateHold)) => {
@@ -319,7 +341,7 @@ impl LiveRevocations {
     ///
     /// # Errors
     /// [`UnknownIssuer`].
-    pub fn reason(&self, issuer: &IssuerId, serial: &Serial) -> Result<Option<Reason>, UnknownIssuer> {
+    pub fn reason(&self, issuer: &IssuerId, serial: &SerialNumber) -> Result<Option<Reason>, UnknownIssuer> {
         self.0.load().get(issuer).map(|set| set.reason(serial)).ok_or(UnknownIssuer)
     }
 

@@ -26,13 +26,15 @@ pub enum Kind {
     /// Cursors of followers. Never rebuilt, numbers of CRLs apart: a lost one means that effects are tried
     /// again.
     Cursor,
+    /// How certificates stand, by serial; and which an agent has, newest first, by agent. Projection.
+    Standing,
     /// What the rows of a log must amount to, under a MAC. Written with them.
     Seal,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -41,6 +43,7 @@ impl Kind {
         Self::Risk,
         Self::Vault,
         Self::Cursor,
+        Self::Standing,
         Self::Seal,
     ];
 
@@ -56,7 +59,8 @@ impl Kind {
             Self::Risk => 6,
             Self::Vault => 7,
             Self::Cursor => 8,
-            Self::Seal => 9,
+            Self::Standing => 9,
+            Self::Seal => 10,
         }
     }
 }

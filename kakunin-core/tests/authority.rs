@@ -8,18 +8,19 @@ use std::sync::Arc;
 
 use kakunin_core::agent::NewAgent;
 use kakunin_core::feed::Visibility;
-use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Signer};
 use kakunin_core::log::record::Record;
 use kakunin_core::log::sink::LogId;
-use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::service::{Config, Error, Kakunin, KeySource, OfflineRoot, Parts, Reader};
+use kakunin_core::revoke::{Cause, Reason, Revocation};
+use kakunin_core::service::{Config, Error, Kakunin, KeySource, OfflineRoot, Parts, Reader, Regression};
 use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{DAY, ManualClock, UnixTime};
+use kakunin_core::time::{DAY, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::ca::{CaError, Issuer, sign_issuing, sign_root};
+use kakunin_core::x509::crl::{self, BACKDATE, Coverage};
 use kakunin_core::x509::csr::Proven;
-use kakunin_core::x509::pem;
+use kakunin_core::x509::{oid, pem};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
@@ -235,6 +236,11 @@ fn a_private_tenant_whose_ca_expired_gets_nothing_from_a_shared_one() {
     assert_eq!(certify(&agent).unwrap(), own);
 }
 
+/// The serial number of what [`Elsewhere`] signs.
+fn below() -> Serial {
+    Serial::from_bytes([0x21; 16]).unwrap()
+}
+
 /// A root on another machine.
 struct Elsewhere {
     root: Issuer,
@@ -251,9 +257,14 @@ impl Elsewhere {
     }
 
     fn sign(&self, request: &[u8]) -> OfflineRoot {
-        let request = Proven::read(request).unwrap();
-        let serial = Serial::from_bytes([0x21; 16]).unwrap();
-        let issuing = block_on(sign_issuing(&self.root, &*self.key, &request.key, &serial, NOW)).unwrap();
+        self.sign_for(None, request)
+    }
+
+    fn sign_for(&self, tenant: Option<&TenantId>, request: &[u8]) -> OfflineRoot {
+        let (request, arc, serial) = (Proven::read(request).unwrap(), oid::Arc::default(), below());
+        let binding = tenant.map(|tenant| (tenant, &arc));
+        let issuing = sign_issuing(&self.root, &*self.key, &request.key, &serial, binding, NOW);
+        let issuing = block_on(issuing).unwrap();
         OfflineRoot { root: self.root.as_der().to_vec(), issuing: issuing.as_der().to_vec() }
     }
 }
@@ -289,6 +300,69 @@ fn a_deployment_stands_under_a_root_whose_key_it_never_had() {
     let reopened = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     assert_eq!((reopened.roots().len(), reopened.authorities().len()), (2, 3));
     assert_eq!(reopened.root().as_der(), kakunin.root().as_der());
+}
+
+#[test]
+fn an_issuing_ca_that_is_bound_to_a_tenant_is_installed_for_that_one_alone() {
+    let w = world();
+    let (root, arc) = (Elsewhere::new(1), oid::Arc::default());
+    let bound = root.sign_for(Some(&w.acme), &block_on(w.kakunin.request_issuing()).unwrap());
+    for tenant in [None, Some(&w.other)] {
+        let refused = block_on(w.kakunin.install_issuing(tenant, &bound));
+        assert!(matches!(&refused, Err(Error::Ca(CaError::OtherTenant(t))) if *t == w.acme), "{refused:?}");
+    }
+    assert_eq!((w.kakunin.roots().len(), w.kakunin.authorities().len()), (1, 1));
+    let installed = block_on(w.kakunin.install_issuing(Some(&w.acme), &bound)).unwrap();
+    assert_eq!(installed.tenant(&arc).unwrap(), Some(w.acme.clone()));
+    // Neither is one that a deployment begins with, which is everybody's.
+    let (parts, _) = parts();
+    let request = block_on(Kakunin::request_first_issuing(&config(), &parts)).unwrap();
+    let begun = Config { offline: Some(root.sign_for(Some(&w.acme), &request)), ..config() };
+    assert!(matches!(block_on(Kakunin::open(begun, parts)), Err(Error::Ca(CaError::OtherTenant(_)))));
+    // What is made here says whose it is.
+    let other = world();
+    let own = block_on(other.kakunin.rotate_issuing(Some(&other.acme))).unwrap();
+    assert_eq!(own.tenant(&arc).unwrap(), Some(other.acme.clone()));
+    let shared = block_on(other.kakunin.rotate_issuing(None)).unwrap();
+    assert_eq!(shared.tenant(&arc).unwrap(), None);
+    assert!(openssl(&other.kakunin, &issue(&other.kakunin, &other.acme)).contains("leaf: OK"));
+}
+
+#[test]
+fn what_an_offline_root_revokes_is_known_here_and_its_crls_go_forward() {
+    let (parts, clock) = parts();
+    let request = block_on(Kakunin::request_first_issuing(&config(), &parts)).unwrap();
+    let root = Elsewhere::new(1);
+    let begun = Config { offline: Some(root.sign(&request)), ..config() };
+    let kakunin = block_on(Kakunin::open(begun, parts.clone())).unwrap();
+    let id = root.root.id();
+    let entry = crl::entry(&Revocation {
+        issuer: id,
+        serial: below(),
+        agent: AgentId::from_bytes([0; 16]),
+        at: NOW,
+        cause: Cause::KeyCompromise,
+        expires: NOW.plus(DAY),
+        shard: 0,
+    });
+    let sign = |number, entries: &[u8], at: UnixTime| {
+        let window = (at.minus(BACKDATE), at.plus(DAY));
+        block_on(crl::sign(&root.root, &*root.key, Coverage::Full, number, entries, window)).unwrap()
+    };
+    let install = |der| block_on(kakunin.install_root_crl(der)).map_err(|error| error.code());
+    assert_eq!(install(sign(7, &[], NOW)), Ok(id));
+    assert_eq!(kakunin.revocations().reason(&id, &below()), Ok(None));
+    // Newer by its number alone: NSS would keep the one before.
+    for at in [NOW, NOW.minus(SECOND), NOW.plus(SECOND - 1)] {
+        let refused = block_on(kakunin.install_root_crl(sign(8, &entry, at))).unwrap_err();
+        assert!(matches!(refused, Error::CrlRegression(Regression::ThisUpdate)), "{refused}");
+    }
+    assert_eq!(install(sign(7, &entry, NOW.plus(SECOND))), Err("crl_regression"));
+    assert_eq!(install(sign(8, &entry, NOW.plus(SECOND))), Ok(id));
+    assert_eq!(kakunin.revocations().reason(&id, &below()), Ok(Some(Reason::KeyCompromise)));
+    clock.set(NOW.plus(SECOND));
+    let reopened = block_on(Kakunin::open(config(), parts)).unwrap();
+    assert_eq!(reopened.revocations().reason(&id, &below()), Ok(Some(Reason::KeyCompromise)));
 }
 
 #[test]

@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kakunin_core::agent::NewAgent;
 use kakunin_core::error::StoreError;
-use kakunin_core::id::{IssuerId, Serial, TenantId};
+use kakunin_core::id::{IssuerId, Serial, SerialNumber, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
@@ -155,6 +155,8 @@ struct World {
     store: Arc<Faulty>,
     cut: Arc<AtomicBool>,
     acme: TenantId,
+    /// Number and thisUpdate of the last CRL that was read, by shard.
+    seen: Mutex<HashMap<Option<u16>, (u64, UnixTime)>>,
 }
 
 fn config() -> Config {
@@ -171,12 +173,14 @@ fn world() -> World {
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     let acme = "acme".parse().unwrap();
     block_on(kakunin.create_tenant(&acme)).unwrap();
-    World { kakunin, parts, clock, store, cut, acme }
+    World { kakunin, parts, clock, store, cut, acme, seen: Mutex::default() }
 }
 
 impl World {
     fn issue(&self, profile: Profile) -> (Serial, u16) {
-        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("agent {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
         let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
         let issued = block_on(self.kakunin.certify(&self.acme, &agent, profile, P256)).unwrap();
         (issued.facts.serial, issued.facts.shard)
@@ -198,7 +202,25 @@ impl World {
         let view = CrlView::parse(&crl.der).unwrap();
         view.check(&issuer, self.parts.clock.now()).unwrap();
         assert_eq!(view.partial, shard.is_some());
-        Ok((view.number, view.serials().collect()))
+        assert!(view.this_update <= self.parts.clock.now());
+        self.grew(shard, &view);
+        Ok((view.number, view.serials().map(|s| Serial::from_der_integer(s.digits()).unwrap()).collect()))
+    }
+
+    /// thisUpdate grows with the number, strictly.
+    fn grew(&self, shard: Option<u16>, view: &CrlView<'_>) {
+        let now = (view.number, view.this_update);
+        let Some(last) = self.seen.lock().unwrap().insert(shard, now) else { return };
+        let both = (now.0 > last.0, now.1 > last.1);
+        assert!(now == last || both == (true, true), "{shard:?}: {now:?} after {last:?}");
+    }
+
+    /// A new CRL, whether there is a reason or not.
+    fn anew(&self, shard: Option<u16>) -> (u64, UnixTime, BTreeSet<SerialNumber>) {
+        let der = block_on(self.kakunin.crl(shard)).unwrap();
+        let view = CrlView::parse(&der).unwrap();
+        self.grew(shard, &view);
+        (view.number, view.this_update, view.serials().collect())
     }
 
     /// Records of CRLs, by shard, with their numbers.
@@ -295,6 +317,73 @@ fn whatever_happens_no_crl_takes_a_revocation_back() {
             assert!(last.insert(shard, number).is_none_or(|before| before < number), "on record too");
         }
     }
+}
+
+#[test]
+fn crls_of_one_second_are_told_apart_by_this_update_and_none_is_from_the_future() {
+    let mut w = world();
+    let all: Vec<_> = (0..20).map(|_| w.issue(Profile::Standard)).collect();
+    let (_, shard) = all[0];
+    for coverage in [Some(shard), None] {
+        let mut on = BTreeSet::new();
+        for n in 0..400 {
+            if let Some((serial, _)) = all.get(n / 20).filter(|_| n % 20 == 0) {
+                w.revoke(serial);
+            }
+            if n == 150 {
+                w.restart();
+            }
+            let (_, this_update, serials) = w.anew(coverage);
+            assert!(this_update <= NOW, "{n}: {this_update}");
+            on = serials;
+        }
+        // The five minutes are used up, and what was revoked since waits for the clock.
+        assert_eq!(w.anew(coverage).1, NOW);
+        w.clock.set(NOW.plus(SECOND));
+        let (_, this_update, serials) = w.anew(coverage);
+        assert_eq!(this_update, NOW.plus(SECOND));
+        let due = all.iter().filter(|(_, of)| coverage.is_none_or(|shard| shard == *of)).count();
+        assert!(serials.len() == due && serials.is_superset(&on), "{coverage:?}: {}", serials.len());
+        w.clock.set(NOW);
+    }
+}
+
+#[test]
+fn while_crls_wait_for_the_clock_what_they_lack_is_not_forgotten() {
+    let mut w = world();
+    let (serial, shard) = w.issue(Profile::Standard);
+    (0..400).for_each(|_| _ = w.anew(Some(shard)));
+    w.revoke(&serial);
+    let waiting = block_on(w.kakunin.publish_due());
+    assert!(waiting.left == 1 && waiting.failing.is_empty() && waiting.refused.is_empty(), "{waiting:?}");
+    assert!(w.crl(Some(shard)).unwrap().1.is_empty());
+    w.clock.set(NOW.plus(SECOND));
+    w.restart();
+    assert_eq!(block_on(w.kakunin.publish_due()), Default::default());
+    assert!(w.crl(Some(shard)).unwrap().1.contains(&serial));
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_revocation_off_the_crl_and_this_update_grows() {
+    let mut w = world();
+    let (first, shard) = w.issue(Profile::Standard);
+    w.revoke(&first);
+    w.anew(Some(shard));
+    for (n, back) in [SECOND, 10 * MINUTE, 5 * HOUR].into_iter().enumerate() {
+        w.clock.set(NOW.minus(back));
+        if n == 2 {
+            w.restart();
+        }
+        for coverage in [Some(shard), None] {
+            assert!(w.anew(coverage).2.contains(&SerialNumber::from(first)), "{back}");
+        }
+    }
+    // Published by itself as well: nothing is left.
+    let (second, _) = w.issue(Profile::Standard);
+    w.revoke(&second);
+    assert_eq!(block_on(w.kakunin.publish_due()).left, 0);
+    w.clock.set(NOW.plus(HOUR));
+    assert!(w.crl(None).unwrap().1.contains(&second));
 }
 
 #[test]
@@ -439,7 +528,7 @@ fn numbers_grow_though_the_state_that_kept_them_was_lost() {
     let (_, shard) = w.issue(Profile::Standard);
     // More CRLs than seconds: time alone would give a number that was there before.
     for coverage in [Some(shard), None] {
-        (0..5).for_each(|_| _ = block_on(w.kakunin.crl(coverage)).unwrap());
+        (0..5).for_each(|_| _ = w.anew(coverage));
     }
     let root = |w: &World| block_on(w.kakunin.chain_crls(Reader::Deployment)).unwrap().last().unwrap().number;
     let before = (w.published(), root(&w));
@@ -450,6 +539,7 @@ fn numbers_grow_though_the_state_that_kept_them_was_lost() {
     w.parts.state = empty;
     w.restart();
     for coverage in [Some(shard), None] {
+        // World::crl compares thisUpdate with that of the last one.
         let (_, last) = before.0.iter().rfind(|(of, _)| *of == coverage).unwrap();
         assert!(w.crl(coverage).unwrap().0 > *last, "{coverage:?}");
     }

@@ -234,6 +234,12 @@ fn a_revoked_agent_gets_a_new_identity_with_a_clean_record() {
         Err(Error::Exists(_))
     ));
     w.refuse_until_revoked(serial);
+    assert!(matches!(
+        block_on(w.kakunin.certify(&w.acme, &agent, Profile::HighRisk, P256)),
+        Err(Error::Suspended(id)) if id == agent
+    ));
+    let reason = "its prompt was mended".to_owned().try_into().unwrap();
+    block_on(w.kakunin.reinstate(&w.acme, &agent, reason)).unwrap();
     let again = block_on(w.kakunin.certify(&w.acme, &agent, Profile::HighRisk, P256)).unwrap();
     assert_ne!(again.facts.serial, serial);
     assert_eq!(w.state(&agent), AgentState::Active);

@@ -80,6 +80,10 @@ fn make() -> World {
         .map(|crl| pem::encode(pem::CRL, &crl.der))
         .collect();
     std::fs::write(dir.path().join("all-crls.pem"), all).unwrap();
+    // Of a tenant of its own, whose name is in its certificate.
+    let bound = block_on(kakunin.rotate_issuing(Some(&acme))).unwrap();
+    put("bound", pem::CERTIFICATE, bound.as_der());
+    issue("under-bound", KeyAlgorithm::P256);
     World { dir, shard_of_revoked: revoked.shard, leaf: leaf.serial, revoked: revoked.serial }
 }
 
@@ -238,6 +242,41 @@ fn gnutls_accepts_the_chain_and_refuses_the_revoked_leaf() {
     }
 }
 
+/// NSS keeps one CRL of an issuer, and takes another only if its thisUpdate is later.
+#[test]
+fn nss_takes_the_newer_of_two_crls_of_one_second_and_refuses_the_revoked_leaf() {
+    let w = world();
+    std::fs::create_dir(w.dir.path().join("nss")).unwrap();
+    let nss = |program: &str, args: &[&str]| w.text(program, &[&["-d", "sql:nss"], args].concat());
+    let must = |program: &str, args: &[&str]| {
+        let (ok, text) = nss(program, args);
+        assert!(ok, "{program} {args:?}: {text}");
+    };
+    must("certutil", &["-N", "--empty-password"]);
+    for (name, trust) in [("root", "CT,,"), ("issuing", ",,"), ("leaf", ",,"), ("revoked", ",,")] {
+        must("certutil", &["-A", "-n", name, "-t", trust, "-i", &format!("{name}.der")]);
+    }
+    for (crl, good) in [("empty", true), ("full", false)] {
+        // Made one right after the other.
+        must("crlutil", &["-I", "-B", "-t", "1", "-i", &format!("{crl}.der")]);
+        for (leaf, good) in [("leaf", true), ("revoked", good)] {
+            let (accepted, text) = nss("certutil", &["-V", "-n", leaf, "-u", "C"]);
+            assert_eq!(accepted, good, "{leaf} by {crl}: {text}");
+        }
+    }
+}
+
+#[test]
+fn openssl_accepts_what_a_bound_issuing_ca_issued() {
+    let w = world();
+    let args =
+        ["verify", "-CAfile", "root.pem", "-untrusted", "bound.pem", "-x509_strict", "under-bound.pem"];
+    let (ok, text) = w.text("openssl", &args);
+    assert!(ok, "{text}");
+    let (_, text) = w.text("openssl", &["x509", "-in", "bound.pem", "-noout", "-text"]);
+    assert!(text.contains("1.3.6.1.4.1.32473.1.3:") && text.contains("acme"), "{text}");
+}
+
 #[test]
 fn python_cryptography_reads_and_verifies() {
     let script = r#"
@@ -292,13 +331,15 @@ fn pkilint_finds_nothing() {
         assert!(findings.is_empty(), "{tool} {args:?}: {findings:#?}");
         text
     };
-    for certificate in ["root", "issuing", "leaf", "revoked", "ed25519"] {
+    for certificate in ["root", "issuing", "bound", "leaf", "revoked", "ed25519", "under-bound"] {
         let text = lint("lint_pkix_cert", &["lint", "-s", "WARNING", &format!("{certificate}.pem")]);
-        let false_positive = !["root", "issuing"].contains(&certificate);
+        let false_positive = !["root", "issuing", "bound"].contains(&certificate);
         assert_eq!(text.contains("pkix.invalid_uri_syntax"), false_positive, "the filter is needed: {text}");
     }
     lint("lint_pkix_signer_signee_cert_chain", &["lint", "-s", "WARNING", "issuing.pem", "leaf.pem"]);
     lint("lint_pkix_signer_signee_cert_chain", &["lint", "-s", "WARNING", "root.pem", "issuing.pem"]);
+    lint("lint_pkix_signer_signee_cert_chain", &["lint", "-s", "WARNING", "root.pem", "bound.pem"]);
+    lint("lint_pkix_signer_signee_cert_chain", &["lint", "-s", "WARNING", "bound.pem", "under-bound.pem"]);
     for (crl, kind) in [
         ("empty", "CRL"),
         ("full", "CRL"),

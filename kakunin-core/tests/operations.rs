@@ -9,6 +9,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use base64ct::{Base64, Encoding};
 use kakunin_core::access::Role;
 use kakunin_core::agent::{AgentState, Document, NewAgent};
 use kakunin_core::crypto::PublicKey;
@@ -58,6 +59,11 @@ fn world() -> World {
     World { kakunin, parts, clock, acme }
 }
 
+fn reinstate(kakunin: &Kakunin, tenant: &TenantId, agent: &AgentId) {
+    let reason = "it was a drill".to_owned().try_into().unwrap();
+    block_on(kakunin.reinstate(tenant, agent, reason)).unwrap();
+}
+
 impl World {
     fn agent(&self, name: &str) -> (AgentId, Certificate) {
         let spec = NewAgent::new(name, MODEL, ["read:accounts"]).unwrap();
@@ -67,6 +73,10 @@ impl World {
 
     fn state(&self, agent: &AgentId) -> AgentState {
         block_on(self.kakunin.agent(&self.acme, agent)).unwrap().state
+    }
+
+    fn reinstate(&self, agent: &AgentId) {
+        reinstate(&self.kakunin, &self.acme, agent);
     }
 
     fn reason(&self, serial: &Serial) -> Option<Reason> {
@@ -154,16 +164,19 @@ fn a_halt_takes_the_certificate_once_and_its_receipt_verifies() {
     assert_eq!(again, first, "the first stop stands");
     assert_eq!(w.reason(&certificate.facts.serial), Some(Reason::PrivilegeWithdrawn));
     assert_eq!(w.state(&agent), AgentState::Suspended);
-    let receipt = block_on(w.kakunin.halt_receipt(&agent, &first)).unwrap();
+    let receipt = block_on(w.kakunin.halt_receipt(&w.acme, &agent, &first)).unwrap();
     let text = format!("{agent}:{}:{}:{}", certificate.facts.serial, first.at, first.id);
-    w.kakunin.issuer().key().verify(text.as_bytes(), receipt.as_bytes()).unwrap();
+    let signature = Base64::decode_vec(&receipt.signature).unwrap();
+    w.kakunin.issuer().key().verify(text.as_bytes(), &signature).unwrap();
     let found = block_on(w.kakunin.find(&certificate.facts.serial)).unwrap();
     assert_eq!((found.halt, found.revocation.map(|r| r.cause)), (Some(first), Some(first.cause)));
+    assert_eq!(found.receipt, Some(receipt));
     let inbox = block_on(w.kakunin.notifications(&w.acme, None, 9)).unwrap();
     assert_eq!(inbox.iter().map(|(_, n)| n.kind).collect::<Vec<_>>(), [NotificationKind::AgentHalted]);
     let ops = Some("key:ops".to_owned());
-    assert_eq!(w.names()[..2], [("certificate.revoked", ops.clone()), ("agent.halted", ops)]);
-    // A new certificate is somebody's decision to let it work again.
+    let receipt = ("agent.halt_receipt", None);
+    assert_eq!(w.names()[..3], [receipt, ("certificate.revoked", ops.clone()), ("agent.halted", ops)]);
+    w.reinstate(&agent);
     let next = block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap();
     assert_eq!((w.state(&agent), w.reason(&next.facts.serial)), (AgentState::Active, None));
     let halted = block_on(w.kakunin.halt(&w.acme, &agent, Cause::RegulatoryOrder, None)).unwrap();
@@ -247,7 +260,8 @@ fn a_halt_while_a_certificate_is_made_is_not_undone_by_it() {
     keys.let_happen(halt());
     assert_eq!(certify().unwrap_err().code(), "agent_state");
     assert_eq!((state(), block_on(keys.list()).unwrap().len()), (AgentState::Suspended, held));
-    // Ordered after the halt, it is a decision.
+    assert_eq!(certify().unwrap_err().code(), "agent_suspended", "ordered after the halt, too");
+    reinstate(&kakunin, &acme, &agent);
     let issued = certify().unwrap();
     assert_eq!(state(), AgentState::Active);
     keys.let_happen(halt());
@@ -255,6 +269,7 @@ fn a_halt_while_a_certificate_is_made_is_not_undone_by_it() {
     assert_eq!((renewed.unwrap_err().code(), state()), ("agent_state", AgentState::Suspended));
     let reason = kakunin.revocations().reason(&kakunin.issuer().id(), &issued.facts.serial).unwrap();
     assert_eq!(reason, Some(Reason::PrivilegeWithdrawn));
+    reinstate(&kakunin, &acme, &agent);
     assert!(certify().is_ok(), "nothing is left in the way");
 }
 
@@ -435,6 +450,7 @@ fn an_agent_with_a_key_of_its_own_asks_with_a_request_it_made() {
         assert_eq!(block_on(w.kakunin.sign(&w.acme, &agent, b"x")).unwrap_err().code(), "key_elsewhere");
         let revoked = w.kakunin.revoke(&w.acme, &certificate.facts.serial, Cause::OperatorInitiated);
         block_on(revoked).unwrap();
+        w.reinstate(&agent);
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use kakunin_core::agent::NewAgent;
 use kakunin_core::id::TenantId;
@@ -41,7 +42,9 @@ fn world() -> World {
 
 impl World {
     fn issue(&self) -> Certificate {
-        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("agent {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
         let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
         block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, P256)).unwrap()
     }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kakunin_core::brand::DEFAULT_ARC;
 use kakunin_core::id::TenantId;
 use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::x509::oid::Arc;
 use kakunin_kms::url::KeyUrl;
 use kakunin_server::ca::RootOptions;
 use kakunin_server::crl_sync;
@@ -55,6 +57,12 @@ pub(crate) enum Ca {
         root: Root,
         /// The request that `kakunin ca request` printed.
         request: PathBuf,
+        /// Tenant whose agents it may certify, and no others: its certificate says so.
+        #[arg(long)]
+        tenant: Option<TenantId>,
+        /// Arc of the agent extensions, if the deployment has another.
+        #[arg(long, requires = "tenant", default_value = DEFAULT_ARC, value_parser = Arc::parse)]
+        arc: Arc,
     },
     /// Prints a request for the deployment's next issuing CA, or its first.
     Request(Box<Serve>),

@@ -9,20 +9,23 @@ use std::sync::Arc;
 use kakunin_core::id::{Entropy, EntropyError, Serial, SystemEntropy, TenantId};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, OfflineRoot};
-use kakunin_core::time::{Clock, DAY, SystemClock};
-use kakunin_core::x509::ca::{CaError, Issuer, SignCaError, sign_issuing, sign_root};
-use kakunin_core::x509::crl::{self, Coverage, SignCrlError};
+use kakunin_core::time::{Clock, DAY, SECOND, SystemClock, UnixTime};
+use kakunin_core::x509::ca::{Binding, CaError, Issuer, SignCaError, sign_issuing, sign_root};
+use kakunin_core::x509::crl::{self, BACKDATE, Coverage, CrlView, SignCrlError};
 use kakunin_core::x509::csr::{CsrError, Proven};
 use kakunin_core::x509::pem;
 use kakunin_kms::local::{LocalKeys, Secret, SecretError};
 use kakunin_kms::private::{self, NotPrivate};
 use kakunin_kms::url::{KeyUrl, KeyUrlError};
 
+use crate::replace;
 use crate::serve::{ServeError, ServeOptions, wire};
 
 /// The root's certificate, and which key it has.
 const ROOT_FILE: &str = "root.pem";
 const KEY_FILE: &str = "root.key-ref";
+/// The last CRL of the root.
+const CRL_FILE: &str = "root.crl";
 /// The most that is read of a file.
 const MAX_LEN: u64 = 1 << 20;
 
@@ -86,6 +89,11 @@ pub enum CaCommandError {
     /// The CRL could not be made.
     #[error(transparent)]
     Crl(#[from] SignCrlError),
+    /// The last CRL is from later.
+    #[error(
+        "the next CRL is to be of {0} at the earliest, a second after the last; set this machine's clock, or wait"
+    )]
+    ClockBehind(UnixTime),
     /// The root's certificate is not one.
     #[error(transparent)]
     Root(#[from] CaError),
@@ -134,28 +142,51 @@ pub async fn init(options: &RootOptions) -> Result<String, CaCommandError> {
     Ok(text)
 }
 
-/// Signs a request for an issuing CA. Gives its certificate and the root's, PEM.
+/// Signs a request for an issuing CA, bound to a tenant if that is named. Gives its certificate and the root's, PEM.
 ///
 /// # Errors
 /// [`CaCommandError`].
-pub async fn sign(options: &RootOptions, request: &Path) -> Result<String, CaCommandError> {
+pub async fn sign(
+    options: &RootOptions,
+    request: &Path,
+    binding: Binding<'_>,
+) -> Result<String, CaCommandError> {
     let request = Proven::read(&read(request)?)?;
     let (root, signer) = options.root().await?;
     let serial = Serial::generate(&SystemEntropy)?;
-    let issuing = sign_issuing(&root, &*signer, &request.key, &serial, SystemClock.now()).await?;
+    let issuing = sign_issuing(&root, &*signer, &request.key, &serial, binding, SystemClock.now()).await?;
     Ok([&issuing, &root].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der())).concat())
 }
 
-/// Signs an empty CRL that is valid for `days`. Gives it, PEM.
+/// Signs an empty CRL that is valid for `days`, and keeps it beside the root: number and thisUpdate of the next one
+/// are above its own. Gives it, PEM.
 ///
 /// # Errors
 /// [`CaCommandError`].
 pub async fn sign_crl(options: &RootOptions, days: u16) -> Result<String, CaCommandError> {
+    let path = options.folder.join(CRL_FILE);
+    let unusable = |source| CaCommandError::File { path: path.clone(), source };
+    // One call at a time.
+    let lock = std::fs::File::open(options.folder.join(ROOT_FILE)).map_err(unusable)?;
+    lock.lock().map_err(unusable)?;
     let (root, signer) = options.root().await?;
     let now = SystemClock.now();
-    let validity = DAY * u64::from(days);
-    let der = crl::sign(&root, &*signer, Coverage::Full, now.secs(), &[], now, validity).await?;
-    Ok(pem::encode(pem::CRL, &der))
+    let (mut number, mut this_update) = (now.secs(), now.minus(BACKDATE).whole_secs());
+    if path.exists() {
+        let last = only(&path, pem::CRL, "CRL")?;
+        let last =
+            CrlView::parse(&last).map_err(|_| CaCommandError::Pem { path: path.clone(), what: "CRL" })?;
+        number = number.max(last.number.saturating_add(1));
+        this_update = this_update.max(last.this_update.plus(SECOND));
+    }
+    if this_update > now {
+        return Err(CaCommandError::ClockBehind(this_update));
+    }
+    let window = (this_update, now.plus(DAY * u64::from(days)));
+    let der = crl::sign(&root, &*signer, Coverage::Full, number, &[], window).await?;
+    let text = pem::encode(pem::CRL, &der);
+    replace::file(&path, text.as_bytes()).map_err(unusable)?;
+    Ok(text)
 }
 
 /// Installs what [`sign_crl`] gave. Says whose it is.
@@ -205,8 +236,13 @@ pub async fn install(
     let made = Kakunin::made_as(&parts).await?.is_some();
     let config = wire::config(options, options.listen, &parts).await?;
     if made {
-        let issuer = Kakunin::open(config, parts).await?.install_issuing(tenant, &signed).await?;
-        Ok(installed(&issuer, tenant))
+        let kakunin = Kakunin::open(config, parts).await?;
+        let issuer = kakunin.install_issuing(tenant, &signed).await?;
+        let mut said = installed(&issuer, tenant);
+        if tenant.is_some() && issuer.tenant(&kakunin.place().arc)?.is_none() {
+            said.push_str("; its certificate does not say so: verifiers elsewhere must be told (--tenant of sign-issuing)");
+        }
+        Ok(said)
     } else {
         let config = Config { offline: Some(signed), ..config };
         Ok(installed(&Kakunin::open(config, parts).await?.issuer(), None))

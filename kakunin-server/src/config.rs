@@ -2,17 +2,20 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{
-    ApiOptions, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE, GatewayProxy, Network,
+    ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
+    GatewayProxy, Network,
 };
-use kakunin_server::serve::{ServeOptions, Tls};
+use kakunin_server::serve::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeOptions, Tls};
+use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
 
@@ -59,7 +62,8 @@ pub(crate) struct Serve {
     /// Ask clients for the certificate of an agent (mutual TLS); those without one are served too.
     #[arg(long, env = "KAKUNIN_CLIENT_CERTIFICATES")]
     client_certificates: bool,
-    /// Address or network of a proxy whose word about clients and their certificates is taken.
+    /// Address or network of a proxy whose word about the addresses of clients is taken (`X-Forwarded-For`);
+    /// certificates come from `--gateway` alone.
     #[arg(long, env = "KAKUNIN_TRUSTED_PROXY", value_delimiter = ',')]
     #[serde(deserialize_with = "parsed")]
     trusted_proxy: Vec<Network>,
@@ -68,9 +72,24 @@ pub(crate) struct Serve {
     #[arg(long, env = "KAKUNIN_GATEWAY", value_delimiter = ',')]
     #[serde(deserialize_with = "parsed")]
     gateway: Vec<GatewayProxy>,
+    /// Name under which agents reach this server, `HOST`, `HOST:PORT` or a URL, beside the public URL's: requests that are
+    /// signed for another are refused.
+    #[arg(long, env = "KAKUNIN_AUTHORITY", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed")]
+    authority: Vec<Authority>,
     /// Requests a second that one API key may make [default: 2000].
     #[arg(long, env = "KAKUNIN_KEY_RATE")]
     key_rate: Option<NonZeroU32>,
+    /// Requests a second that one address may make without an account [default: 2000]; what costs more has a limit of
+    /// its own, a part of it.
+    #[arg(long, env = "KAKUNIN_ANONYMOUS_RATE")]
+    anonymous_rate: Option<NonZeroU32>,
+    /// Connections that one address may have at once, proxies and gateways apart [default: 500].
+    #[arg(long, env = "KAKUNIN_CONNECTIONS_PER_ADDRESS")]
+    connections_per_address: Option<NonZeroUsize>,
+    /// Seconds that a connection may be kept without a request [default: 75].
+    #[arg(long, env = "KAKUNIN_KEEP_ALIVE")]
+    keep_alive: Option<NonZeroU32>,
     /// Subscribers of the revocation feed at once [default: 1000].
     #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS")]
     feed_subscribers: Option<usize>,
@@ -121,6 +140,8 @@ pub(crate) enum ConfigError {
         "--ca-algorithm is rsa-2048, rsa-3072, rsa-4096 or p256: many relying parties refuse CAs with Ed25519"
     )]
     CaAlgorithm,
+    #[error("--gateway names {0}, and the same addresses in another form: say it once")]
+    Gateways(String),
     #[error("--client-certificates needs --tls-cert and --tls-key")]
     NoTls,
 }
@@ -135,6 +156,9 @@ impl Serve {
     pub(crate) fn options(self) -> Result<(ServeOptions, Logging), ConfigError> {
         let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
         let all = self.over(file);
+        if let Some(gateway) = GatewayProxy::ambiguous(&all.gateway) {
+            return Err(ConfigError::Gateways(gateway.to_string()));
+        }
         let tls = match (all.tls_cert, all.tls_key) {
             (Some(certificate), Some(key)) => {
                 Some(Tls { client_certificates: all.client_certificates, ..Tls::new(certificate, key) })
@@ -156,13 +180,23 @@ impl Serve {
             api: ApiOptions {
                 trusted_proxies: all.trusted_proxy,
                 gateways: all.gateway,
+                authorities: all.authority,
+                new_deployment: false,
                 insecure_serial_only: all.insecure_serial_only,
                 key_rate: all.key_rate.unwrap_or(DEFAULT_KEY_RATE),
+                anonymous_rate: all.anonymous_rate.unwrap_or(DEFAULT_ANONYMOUS_RATE),
                 feed_subscribers: all.feed_subscribers.unwrap_or(DEFAULT_FEED_SUBSCRIBERS),
                 feed_subscribers_per_address: all
                     .feed_subscribers_per_address
                     .unwrap_or(DEFAULT_FEED_PER_ADDRESS),
             },
+            patience: all.keep_alive.map_or_else(Patience::default, |seconds| Patience {
+                idle: Duration::from_secs(seconds.get().into()),
+                ..Patience::default()
+            }),
+            connections_per_address: all
+                .connections_per_address
+                .map_or(DEFAULT_CONNECTIONS_PER_ADDRESS, NonZeroUsize::get),
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
             ..ServeOptions::new(all.data.ok_or(ConfigError::NoData)?, all.listen.unwrap_or(DEFAULT_LISTEN))
@@ -197,7 +231,11 @@ impl Serve {
                 self.trusted_proxy
             },
             gateway: if self.gateway.is_empty() { file.gateway } else { self.gateway },
+            authority: if self.authority.is_empty() { file.authority } else { self.authority },
             key_rate: self.key_rate.or(file.key_rate),
+            anonymous_rate: self.anonymous_rate.or(file.anonymous_rate),
+            connections_per_address: self.connections_per_address.or(file.connections_per_address),
+            keep_alive: self.keep_alive.or(file.keep_alive),
             feed_subscribers: self.feed_subscribers.or(file.feed_subscribers),
             feed_subscribers_per_address: self
                 .feed_subscribers_per_address

@@ -48,8 +48,12 @@ fn main() -> ExitCode {
 }
 
 async fn run(options: ServeOptions) -> Result<(), ServeError> {
-    let stop = stop_on_signals()?;
-    let server = Server::bind(&options).await?;
+    let mut stop = stop_on_signals()?;
+    // Opening a deployment waits for its keys, which may be far away.
+    let server = tokio::select! {
+        server = Server::bind(&options) => server?,
+        _ = stop.changed() => return Ok(()),
+    };
     let url = server.url()?;
     let deployment = server.deployment();
     if let Some(key) = &deployment.admin_key {
@@ -73,7 +77,10 @@ async fn run(options: ServeOptions) -> Result<(), ServeError> {
 fn certificate_authority(command: Ca) -> ExitCode {
     let done = match command {
         Ca::Init(root) => in_runtime(ca::init(&root.into())),
-        Ca::SignIssuing { root, request } => in_runtime(ca::sign(&root.into(), &request)),
+        Ca::SignIssuing { root, request, tenant, arc } => {
+            let binding = tenant.as_ref().map(|tenant| (tenant, &arc));
+            in_runtime(ca::sign(&root.into(), &request, binding))
+        }
         Ca::Request(serve) => match serve.options() {
             Ok((options, _)) => in_runtime(ca::request(&options)),
             Err(error) => return ended(Err(error)),
@@ -126,7 +133,11 @@ fn replay_trace(options: &arguments::Replay) -> ExitCode {
 }
 
 fn in_runtime<T, E: From<std::io::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // What still runs on threads of its own keeps nobody waiting.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    done
 }
 
 fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {

@@ -70,6 +70,16 @@ fn a_root_stays_offline_from_the_first_day_to_the_next_issuing_ca() {
         assert!(again.contains("not for the key that was requested"), "{again}");
         assert!(refused(&["ca", "rotate", "--data", &data]).contains("the root is kept offline"));
     }
+    // One that is bound to a tenant is for that one, by its certificate.
+    std::fs::write(at("request"), said(&["ca", "request", "--data", &data])).unwrap();
+    let (of_default, request) = (["--tenant", "default"], [at("request")]);
+    let bound = [&["ca", "sign-issuing"], &root_options[..], &of_default, &[request[0].as_str()]].concat();
+    std::fs::write(at("signed"), said(&bound)).unwrap();
+    let everybody = refused(&["ca", "install", "--data", &data, &at("signed")]);
+    assert!(everybody.contains("binds this authority to the tenant default"), "{everybody}");
+    let installed = said(&["ca", "install", "--data", &data, "--tenant", "default", &at("signed")]);
+    assert!(installed.contains("for default") && !installed.contains("does not say so"), "{installed}");
+    assert_eq!(issued_below(folder.path(), Path::new(&data), &anchor), "4");
     assert!(
         refused(&["ca", "install", "--data", &data, &at("request")]).contains("holds no issuing CA and root")
     );

@@ -13,6 +13,7 @@ mod binary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,9 @@ struct Agent {
 }
 
 async fn agent(admin: &Client) -> Agent {
-    let made = json!({ "name": "one", "model_hash": MODEL, "scope": ["read:mail"] });
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("agent {}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let made = json!({ "name": name, "model_hash": MODEL, "scope": ["read:mail"] });
     let id = admin.post("/api/v1/agents", &made).await.unwrap().text("id");
     let certify = format!("/api/v1/agents/{id}/certify");
     let issued = admin.post(&certify, &json!({ "key_algorithm": "p256" })).await.unwrap();

@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use binary::{curl, kakunin, refused, run, start};
+use kakunin_core::x509::crl::CrlView;
+use kakunin_core::x509::pem;
 use kakunin_server::crl_sync;
 
 /// A server that answers everything with what it was given last.
@@ -117,6 +119,88 @@ fn only_newer_crls_of_named_cas_replace_the_file() {
     );
 }
 
+/// A CA and CRLs of openssl's making, with a key identifier and serial numbers that are not ours.
+const OPENSSL_CA: &str = r#"
+[ca]
+default_ca = us
+[us]
+database = index.txt
+crlnumber = number
+certificate = CA.pem
+private_key = ca.key
+default_md = sha256
+default_crl_days = 2
+[req]
+distinguished_name = dn
+[dn]
+[signs]
+basicConstraints = critical, CA:true
+subjectKeyIdentifier = hash
+keyUsage = critical, keyCertSign, cRLSign
+[certifies]
+basicConstraints = critical, CA:true
+subjectKeyIdentifier = hash
+keyUsage = critical, keyCertSign
+[full]
+authorityKeyIdentifier = keyid
+[delta]
+authorityKeyIdentifier = keyid
+deltaCRL = ASN1:INTEGER:1
+[indirect]
+authorityKeyIdentifier = keyid
+issuingDistributionPoint = critical, @point
+[point]
+indirectCRL = TRUE
+"#;
+
+#[test]
+fn crls_of_another_kind_or_by_a_ca_that_may_not_sign_them_do_not_replace_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let openssl = |line: &str| run("openssl", &line.split(' ').collect::<Vec<_>>(), folder.path());
+    std::fs::write(at("ca.cnf"), OPENSSL_CA).unwrap();
+    std::fs::write(at("number"), "01\n").unwrap();
+    openssl("ecparam -name prime256v1 -genkey -noout -out ca.key");
+    for ca in ["signs", "certifies"] {
+        let made =
+            format!("req -x509 -new -key ca.key -config ca.cnf -subj /CN=theirs -days 9 -out {ca}.pem");
+        openssl(&format!("{made} -extensions {ca}"));
+    }
+    let answer = Arc::new(Mutex::new(String::new()));
+    let url = answering(answer.clone());
+    let out = at("crls.pem");
+    let sync = |ca: &str, crl: &str| {
+        answer.lock().unwrap().clone_from(&std::fs::read_to_string(at(crl)).unwrap());
+        let ca = at(&format!("{ca}.pem"));
+        let done =
+            kakunin(&["crl-sync", "--once", "--url", &url, "--out", &out, "--ca", &ca]).output().unwrap();
+        (done.status.success(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let crl = |name: &str, extensions: &str, revoked: &[&str]| {
+        let line = |serial: &&str| format!("R\t400101000000Z\t260101000000Z\t{serial}\tunknown\t/CN=x\n");
+        std::fs::write(at("index.txt"), revoked.iter().map(line).collect::<String>()).unwrap();
+        openssl(&format!("ca -config ca.cnf -cert signs.pem -gencrl -crlexts {extensions} -out {name}"));
+    };
+    let twenty = "55".repeat(20);
+    crl("good", "full", &["01", "8001", &twenty]);
+    crl("delta", "delta", &["01"]);
+    crl("indirect", "indirect", &["01"]);
+    crl("long", "full", &["01", &"55".repeat(21)]);
+    for (ca, name, why) in [
+        ("certifies", "good", "does not allow it to sign CRLs"),
+        ("signs", "delta", "not CRLs"),
+        ("signs", "indirect", "not CRLs"),
+        ("signs", "long", "not CRLs"),
+    ] {
+        let (done, text) = sync(ca, name);
+        assert!(!done && text.contains(why), "{ca} {name}: {text}");
+        assert!(!folder.path().join("crls.pem").exists());
+    }
+    let (done, text) = sync("signs", "good");
+    assert!(done, "{text}");
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), std::fs::read_to_string(at("good")).unwrap());
+}
+
 #[test]
 fn the_crl_of_an_offline_root_is_brought_and_served() {
     let folder = tempfile::tempdir().unwrap();
@@ -134,10 +218,15 @@ fn the_crl_of_an_offline_root_is_brought_and_served() {
     std::fs::write(at("signed"), signed).unwrap();
     said(&["ca", "install", "--data", &data, &at("signed")]);
     std::fs::write(at("first"), said(&[&["ca", "sign-crl"], &root_options[..]].concat())).unwrap();
-    // Numbers are seconds.
-    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    // Within the same second, too, number and thisUpdate grow.
     let next = said(&[&["ca", "sign-crl", "--days", "30"], &root_options[..]].concat());
     std::fs::write(at("next"), next).unwrap();
+    let [first, second] = ["first", "next"].map(|name| {
+        let der = pem::decode(pem::CRL, &std::fs::read_to_string(at(name)).unwrap()).unwrap().remove(0);
+        let view = CrlView::parse(&der).unwrap();
+        (view.number, view.this_update)
+    });
+    assert!(first.0 < second.0 && first.1 < second.1, "{first:?} {second:?}");
     run("openssl", &["crl", "-in", "next", "-CAfile", "root.pem", "-noout", "-verify"], folder.path());
     assert!(said(&["ca", "install-crl", "--data", &data, &at("next")]).starts_with("CRL of root "));
     let older = refused(&["ca", "install-crl", "--data", &data, &at("first")]);

@@ -150,8 +150,8 @@ fn a_halt_is_not_undone_by_sql_with_the_server_stopped_or_running() {
     assert_eq!((world.state(&agent).as_str(), world.valid(&serial)), ("suspended", Value::Bool(false)));
     let row = "UPDATE state SET value = CAST(replace(replace(CAST(value AS TEXT), '\"suspended\"', '\"active\"'), '\"halt\":{', '\"x\":{') AS BLOB) WHERE kind = 1";
     let put_back = format!(
-        "ATTACH '{old}' AS old; DELETE FROM main.state WHERE kind = 1 AND length(key) = 16;
-         INSERT INTO main.state SELECT * FROM old.s WHERE kind = 1 AND length(key) = 16;"
+        "ATTACH '{old}' AS old; DELETE FROM main.state WHERE kind IN (1, 9) AND log_id > 1;
+         INSERT INTO main.state SELECT * FROM old.s WHERE kind IN (1, 9) AND log_id > 1;"
     );
     let attacks = [
         (row, true),
@@ -159,7 +159,7 @@ fn a_halt_is_not_undone_by_sql_with_the_server_stopped_or_running() {
         ("DELETE FROM revocation", true),
         ("DELETE FROM revocation; UPDATE revocation_applied SET size = 0", false),
         ("DELETE FROM state WHERE kind = 1 AND length(key) = 16", true),
-        ("DELETE FROM state WHERE kind = 9", true),
+        ("DELETE FROM state WHERE kind = 10", true),
         ("UPDATE state_applied SET size = size + 1000000 WHERE log_id > 1", false),
     ];
     for (attack, named) in attacks {
@@ -203,6 +203,85 @@ fn a_halt_is_not_undone_by_sql_with_the_server_stopped_or_running() {
     ));
     world.start();
     assert_eq!((world.state(&agent).as_str(), world.valid(&serial)), ("suspended", Value::Bool(false)));
+}
+
+#[test]
+fn how_certificates_stand_their_list_and_receipts_are_not_changed_by_sql() {
+    let mut world = World::new();
+    let ((agent, serial), (_, other)) = (world.agent("one"), world.agent("two"));
+    let old = world.folder.path().join("old.db").display().to_string();
+    world.sql(&format!("ATTACH '{old}' AS old; CREATE TABLE old.s AS SELECT * FROM state WHERE kind = 9;"));
+    world.made(&format!("/api/v1/agents/{agent}/halt"), "{\"reason\":\"kill_switch_activated\"}");
+    let seen = |world: &World| {
+        let verified = world.call("GET", &format!("/api/v1/verify/{serial}"), "").1["data"].clone();
+        let listed =
+            world.call("GET", &format!("/api/v1/agents/{agent}"), "").1["data"]["certificates"].clone();
+        let of_other = world.valid(&other);
+        (verified["valid"].clone(), verified["halt_receipt"].clone(), listed, of_other)
+    };
+    let rows = "SELECT hex(key), hex(value) FROM state WHERE kind = 9 ORDER BY key";
+    let (before, stored) = (seen(&world), world.sql(rows));
+    assert_eq!((&before.0, &before.3), (&Value::Bool(false), &Value::Bool(true)));
+    assert!(
+        before.1["receipt_signature"].is_string() && before.2.as_array().unwrap().len() == 1,
+        "{before:?}"
+    );
+    let text = |from: &str, to: &str| {
+        format!(
+            "UPDATE state SET value = CAST(replace(CAST(value AS TEXT), '{from}', '{to}') AS BLOB) WHERE kind = 9 AND length(key) = 16"
+        )
+    };
+    let value_of = |id: &str| format!("(SELECT value FROM state WHERE kind = 9 AND key = x'{id}')");
+    let listed = "kind = 9 AND length(key) = 24";
+    for attack in [
+        format!(
+            "ATTACH '{old}' AS old; DELETE FROM main.state WHERE kind = 9; INSERT INTO main.state SELECT * FROM old.s;"
+        ),
+        text("\"standing\":{\"revoked\"", "\"standing\":\"good\",\"x\":{\"revoked\""),
+        text("\"receipt\":{", "\"x\":{"),
+        text("\"halt\":{", "\"x\":{"),
+        format!("UPDATE state SET value = {} WHERE kind = 9 AND key = x'{serial}'", value_of(&other)),
+        format!("UPDATE state SET value = {} WHERE kind = 9 AND key = x'{other}'", value_of(&serial)),
+        format!("UPDATE state SET value = x'{other}' WHERE {listed}"),
+        format!(
+            "INSERT INTO state SELECT log_id, kind, CAST(substr(key, 1, 16) || zeroblob(8) AS BLOB), value FROM state WHERE {listed}"
+        ),
+        format!(
+            "INSERT INTO state SELECT log_id, kind, x'00000000000000000000000000000001', value FROM state WHERE {listed} LIMIT 1"
+        ),
+        format!("DELETE FROM state WHERE {listed}"),
+        "DELETE FROM state WHERE kind = 9 AND length(key) = 16".to_owned(),
+        "UPDATE state SET value = x'7b7d' WHERE kind = 9".to_owned(),
+        "DELETE FROM state WHERE kind = 9".to_owned(),
+    ] {
+        for running in [true, false] {
+            if !running {
+                world.stop();
+            }
+            world.sql(&attack);
+            assert_ne!(world.sql(rows), stored, "{attack}");
+            if !running {
+                world.start();
+            }
+            // At once: what anybody is told of a certificate.
+            assert_eq!(
+                (world.valid(&serial), world.valid(&other)),
+                (before.0.clone(), before.3.clone()),
+                "{attack}"
+            );
+            world.degraded(&attack);
+            let until = Instant::now() + Duration::from_secs(5);
+            while world.sql(rows) != stored && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            assert_eq!(world.sql(rows), stored, "{attack}");
+            assert_eq!(seen(&world), before, "{attack}");
+            world.stop();
+            world.start();
+            assert_eq!((seen(&world), world.found()), (before.clone(), 0), "{attack}");
+        }
+    }
+    world.well();
 }
 
 #[test]

@@ -8,7 +8,8 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-use common::{World, code, world};
+use common::{Rig, World, code, world};
+use kakunin_core::time::{Clock, DAY, SECOND};
 use serde_json::{Value, json};
 
 const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -50,20 +51,21 @@ async fn token(w: &World, agent: &str, body: Value) -> String {
 
 #[tokio::test]
 async fn a_workload_joins_and_renews_without_an_api_key() {
-    let w = world().await;
+    let w = Rig::new().await;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let anybody = w.admin.without_key();
-    let agent = registered(&w).await;
-    let token = token(&w, &agent, json!({ "profile": "elevated", "expires_in": 60 })).await;
+    let agent = json!({ "name": "one", "model_hash": MODEL, "scope": ["read:accounts"] });
+    let agent = w.post("/api/v1/agents", &agent).await.text("id");
+    let asked = json!({ "profile": "elevated", "expires_in": 60 });
+    let token = w.post(&format!("/api/v1/agents/{agent}/join-tokens"), &asked).await.text("token");
     let first = request(folder, "first", "-newkey rsa:2048");
     let join = json!({ "join_token": token, "csr": first });
-    let joined = anybody.post("/api/v1/enroll", &join).await.unwrap();
+    let joined = w.post_without_key("/api/v1/enroll", &join).await;
     assert_eq!(
         (joined.status.as_u16(), joined.text("agent_id"), joined.text("profile")),
         (201, agent, "elevated".to_owned())
     );
-    let again = anybody.post("/api/v1/enroll", &join).await.unwrap();
+    let again = w.post_without_key("/api/v1/enroll", &join).await;
     assert_eq!((again.status.as_u16(), code(&again)), (401, "join_token_invalid".to_owned()));
     // The name in the request counts for nothing, and the chain is good to OpenSSL.
     let chain = joined.text("chain_pem");
@@ -88,26 +90,34 @@ async fn a_workload_joins_and_renews_without_an_api_key() {
         (&second, "not base64".to_owned(), "key_not_bound"),
         (&first, binding(folder, "first", &serial, "first"), "key_in_use"),
     ] {
-        let refused = anybody.post("/api/v1/enroll/renew", &renewal(csr, binding)).await.unwrap();
+        let refused = w.post_without_key("/api/v1/enroll/renew", &renewal(csr, binding)).await;
         assert_eq!(code(&refused), refusal);
     }
     let body = renewal(&second, binding(folder, "first", &serial, "second"));
-    let renewed = anybody.post("/api/v1/enroll/renew", &body).await.unwrap();
+    // Too early: whoever joined a moment ago waits for a tenth of the 30 days, and the owner is told.
+    let early = w.post_without_key("/api/v1/enroll/renew", &body).await;
+    assert_eq!((early.status.as_u16(), code(&early)), (429, "self_renewal_limited".to_owned()));
+    let wait: u64 = early.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3 * DAY / SECOND..=3 * DAY / SECOND + 1).contains(&wait), "{wait}");
+    let inbox = w.get("/api/v1/notifications").await.json();
+    assert_eq!(inbox["data"][0]["title"], "Agent renews itself too often");
+    w.clock.set(w.clock.now().plus(wait * SECOND));
+    let renewed = w.post_without_key("/api/v1/enroll/renew", &body).await;
     assert_eq!((renewed.status.as_u16(), renewed.text("profile")), (201, "elevated".to_owned()));
     assert!(renewed.text("renew_after") < renewed.text("expires_at"));
-    let replayed = anybody.post("/api/v1/enroll/renew", &body).await.unwrap();
+    let replayed = w.post_without_key("/api/v1/enroll/renew", &body).await;
     assert_eq!(code(&replayed), "agent_state");
-    let old = anybody.get(&format!("/api/v1/verify/{serial}")).await.unwrap();
+    let old = w.get(&format!("/api/v1/verify/{serial}")).await;
     assert_eq!(old.text("revocation_reason"), "superseded");
     // An operator renews with the same word, and not without.
     let serial = renewed.text("serial_number");
     let third = request(folder, "third", "-newkey rsa:2048");
     let path = format!("/api/v1/agents/{}/renew", renewed.text("agent_id"));
     let without = json!({ "model_hash": MODEL, "csr": third });
-    assert_eq!(code(&w.admin.post(&path, &without).await.unwrap()), "key_not_bound");
+    assert_eq!(code(&w.post(&path, &without).await), "key_not_bound");
     let word = binding(folder, "second", &serial, "third");
     let with = json!({ "model_hash": MODEL, "csr": third, "key_binding": word });
-    assert_eq!(w.admin.post(&path, &with).await.unwrap().status, 201);
+    assert_eq!(w.post(&path, &with).await.status, 201);
 }
 
 #[tokio::test]

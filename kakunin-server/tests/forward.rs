@@ -7,7 +7,7 @@ mod common;
 use axum::http::Method;
 use common::{World, code, world, world_with};
 use kakunin_server::demo::{Agent, Answer};
-use kakunin_verify::possession::{CertificateEncoding, parse_certificates};
+use kakunin_verify::possession::CertificateEncoding;
 use serde_json::json;
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -28,7 +28,7 @@ async fn behind(gateway: &str) -> World {
 }
 
 async fn leaf(agent: &Agent) -> Vec<u8> {
-    parse_certificates(&agent.sign("GET", "/").await.unwrap()[0].1).unwrap().remove(0)
+    agent.certificate_der()
 }
 
 async fn ask(w: &World, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -79,7 +79,12 @@ async fn each_gateway_is_believed_in_its_own_form_only() {
 #[tokio::test]
 async fn whoever_is_no_configured_gateway_makes_no_record_and_gets_no_yes() {
     let elsewhere = "192.0.2.0/24=nginx".parse().unwrap();
-    for w in [world().await, world_with(|o| o.api.gateways = vec![elsewhere]).await] {
+    let here = vec!["127.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap()];
+    for w in [
+        world().await,
+        world_with(|o| o.api.gateways = vec![elsewhere]).await,
+        world_with(|o| o.api.trusted_proxies = here).await,
+    ] {
         let victim = w.agent("victim", &["read:mail"]).await;
         let der = leaf(&victim).await;
         for (_, header, encoding) in FORMS {
@@ -97,9 +102,8 @@ async fn whoever_is_no_configured_gateway_makes_no_record_and_gets_no_yes() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_speaks_rfc_9440_unless_it_is_configured_as_something_else() {
-    let proxies = vec!["127.0.0.1".parse().unwrap()];
-    let w = world_with(|o| o.api.trusted_proxies = proxies).await;
+async fn a_gateway_that_speaks_rfc_9440_may_send_the_chain_beside() {
+    let w = behind("rfc9440").await;
     let der = leaf(&w.agent("one", &["read:mail"]).await).await;
     let action = ("x-kakunin-action", "read:mail");
     let bytes = CertificateEncoding::ByteSequence.write(&[&der]);
@@ -112,11 +116,17 @@ async fn a_trusted_proxy_speaks_rfc_9440_unless_it_is_configured_as_something_el
     assert_eq!(auth(&w, &[("client-cert", &bytes), ("client-cert-chain", &chain), action]).await.status, 200);
     let both = format!("{bytes}, {chain}");
     assert_eq!(refused(&auth(&w, &[("client-cert", &both), action]).await).0, 401);
-    let pem = CertificateEncoding::UrlPem.write(&[&der]);
-    assert_eq!(
-        refused(&auth(&w, &[("x-client-cert", &pem), action]).await),
-        (401, "missing_cert_serial".to_owned())
-    );
+}
+
+#[tokio::test]
+async fn the_smallest_network_says_in_which_form() {
+    let all = ["127.0.0.0/8=nginx", "::ffff:127.0.0.1=envoy", "::/0=caddy"].map(|text| text.parse().unwrap());
+    let w = world_with(|options| options.api.gateways = all.to_vec()).await;
+    let der = leaf(&w.agent("one", &["read:mail"]).await).await;
+    for (gateway, header, encoding) in FORMS {
+        let fields = [(header, &*encoding.write(&[&der])), ("x-kakunin-action", "read:mail")];
+        assert_eq!(auth(&w, &fields).await.status == 200, gateway == "envoy", "{gateway}");
+    }
 }
 
 #[tokio::test]
@@ -152,9 +162,16 @@ async fn what_is_doubled_malformed_missing_or_foreign_is_refused() {
     let theirs =
         [cert, action, ("authorization", "Bearer of-the-backend"), ("x-kakunin-cert-serial", &serial)];
     for method in [Method::GET, Method::POST, Method::DELETE, Method::OPTIONS, Method::HEAD] {
-        for path in ["", "/", "/pay", "/../check?x=/api", "//healthz"] {
+        for path in ["", "/", "/pay", "?x=/../api", "/check/pay?x=/../api"] {
             let answer = ask(&w, method.clone(), &format!("{AUTH}{path}"), &theirs).await;
             assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0), "{method} {path}");
+        }
+        for path in ["/../check?x=/api", "//healthz"] {
+            assert_eq!(
+                ask(&w, method.clone(), &format!("{AUTH}{path}"), &theirs).await.status,
+                403,
+                "{method} {path}"
+            );
         }
     }
     assert_eq!(refused(&ask(&w, Method::TRACE, AUTH, &theirs).await).0, 405);
@@ -178,4 +195,77 @@ async fn an_agent_is_revoked_by_what_gateways_refuse_it_and_then_never_more_than
     }
     let status = w.admin.without_key().get(&format!("/api/v1/verify/{}", agent.serial)).await.unwrap();
     assert_eq!(status.text("revocation_reason"), "risk_threshold_exceeded");
+}
+
+/// The paths of `examples/gateways/hostile-paths.tsv`, handed over as each gateway does it.
+#[tokio::test]
+async fn what_can_be_read_in_more_than_one_way_is_refused_whatever_the_gateway_made_of_it() {
+    let w = behind("caddy").await;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/gateways/hostile-paths.tsv");
+    let table = std::fs::read_to_string(file).unwrap();
+    let rows = table.lines().filter(|line| !line.starts_with("# ") && !line.contains("\\x"));
+    let rows = rows.map(|line| line.split('\t').collect::<Vec<_>>());
+    let (mut let_in, mut refusals) = (0, 0);
+    let rows: Vec<_> = rows.collect();
+    for (number, rows) in rows.chunks(10).enumerate() {
+        let agent = w.agent(&format!("one{number}"), &["write:payments"]).await;
+        let leaf = CertificateEncoding::Base64.write(&[&leaf(&agent).await]);
+        for row in rows {
+            let (method, target) = (row[1], row[2]);
+            let plain = kakunin_verify::target::path(target).is_ok()
+                && method.bytes().all(|b| b.is_ascii_uppercase());
+            let absolute = target.strip_prefix("http://gateway.example").is_some_and(|t| t == "/vault");
+            let fields = [("x-client-cert", &*leaf), ("x-kakunin-action", "write:payments")];
+            for (uri, verb) in
+                [("x-forwarded-uri", "x-forwarded-method"), ("x-original-uri", "x-original-method")]
+            {
+                let answer = auth(&w, &[&fields[..], &[(uri, target), (verb, method)]].concat()).await;
+                let (status, seen) = (answer.status.as_u16(), answer.body.len());
+                if plain || absolute || target == "http://vault/" {
+                    assert_eq!((status, seen), (200, 0), "{row:?}");
+                    let_in += 1;
+                } else {
+                    assert_eq!(refused(&answer), (403, "target_ambiguous".to_owned()), "{row:?}");
+                    refusals += 1;
+                }
+            }
+            // As Envoy asks, behind the path.
+            if target.starts_with('/')
+                && format!("{AUTH}{target}").parse::<axum::http::Uri>().is_ok()
+                && !target.contains('#')
+            {
+                let answer = ask(&w, Method::GET, &format!("{AUTH}{target}"), &fields).await;
+                let fine = kakunin_verify::target::path(target).is_ok();
+                assert_eq!(answer.status == 200, fine, "{row:?}");
+                assert!(fine || code(&answer) == "target_ambiguous", "{row:?}");
+            }
+        }
+    }
+    assert!(let_in > 20 && refusals > 120, "{let_in} {refusals}");
+    // Tried, and on record as refused; it is not known to be outside of the scope.
+    let seen = w.admin.get("/api/v1/events?limit=100").await.unwrap().data();
+    let denied: Vec<_> =
+        seen.as_array().unwrap().iter().filter(|event| event["outcome"] == "denied").collect();
+    assert!(denied.len() > 20 && denied.iter().all(|event| event["out_of_scope"] == false));
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_another_method_beside_is_refused() {
+    let w = behind("nginx").await;
+    let agent = w.agent("one", &["write:payments"]).await;
+    let leaf = CertificateEncoding::UrlPem.write(&[&leaf(&agent).await]);
+    let fields = [("x-client-cert", &*leaf), ("x-kakunin-action", "write:payments")];
+    for name in ["x-http-method-override", "x-http-method", "x-method-override", "x-rewrite-url"] {
+        let answer = auth(&w, &[&fields[..], &[(name, "DELETE")]].concat()).await;
+        assert_eq!(refused(&answer), (403, "target_ambiguous".to_owned()), "{name}");
+    }
+    // Two, of which each is read by somebody.
+    let two = [("x-original-uri", "/pay"), ("x-original-uri", "/pay/../vault")];
+    assert_eq!(refused(&auth(&w, &[&fields[..], &two].concat()).await).1, "target_ambiguous");
+    assert_eq!(auth(&w, &[&fields[..], &two[..1]].concat()).await.status, 200);
+    // Who has no identity any more is told so.
+    let gone = json!({ "reason": "key_compromise" });
+    let path = format!("/api/v1/certificates/{}/revoke", agent.serial);
+    assert_eq!(w.admin.post(&path, &gone).await.unwrap().status, 200);
+    assert_eq!(refused(&auth(&w, &[&fields[..], &two].concat()).await).1, "agent_revoked");
 }

@@ -9,20 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{check, code, world, world_with};
 use kakunin_server::demo::Agent;
+use kakunin_verify::possession::CertificateEncoding;
 use serde_json::{Value, json};
 
 const CHECK: &str = "/api/v1/gateway/check";
 
-fn fields<'a>(signed: &'a [(&'static str, String); 3]) -> Vec<(&'a str, &'a str)> {
+fn fields<'a>(signed: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
     signed.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 /// A gateway's question on behalf of an agent that sent it `method target`.
 async fn passed_on(agent: &Agent, action: &str) -> Value {
-    let signed = agent.sign("POST", "/pay?to=x").await.unwrap();
+    let signed = agent.sign_for("pay.example", "POST", "/pay?to=x", b"").await.unwrap();
     let headers: serde_json::Map<_, _> =
         signed.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-    json!({ "action": action, "request": { "method": "POST", "target": "/pay?to=x", "headers": headers } })
+    let request =
+        json!({ "method": "POST", "target": "/pay?to=x", "authority": "pay.example", "headers": headers });
+    json!({ "action": action, "request": request })
 }
 
 #[tokio::test]
@@ -99,7 +102,7 @@ async fn ten_thousand_requests_with_a_copied_serial_change_nothing_and_alert_onc
     let log = || async { size(w.admin.get("/api/v1/audit-log?limit=1").await.unwrap().json()) };
     let (before, size_before) = (w.risk(&owner).await, log().await);
     let stranger = w.admin.without_key();
-    let (serial, signed) = (owner.serial.to_string(), owner.sign("POST", "/elsewhere").await.unwrap());
+    let (serial, signed) = (owner.serial.to_string(), owner.sign("POST", "/elsewhere", b"").await.unwrap());
     let body = json!({ "action": "delete:everything" });
     for n in 0..10_000 {
         let answer = match n % 3 {
@@ -166,12 +169,18 @@ async fn what_was_signed_is_what_is_checked() {
     let agent = w.agent("one", &["read:mail"]).await;
     let client = w.admin.without_key();
     let body = json!({ "action": "read:mail" });
-    let signed = agent.sign("POST", CHECK).await.unwrap();
-    let with_digest = [fields(&signed), vec![("content-digest", "sha-256=:AAAA:")]].concat();
-    assert_eq!(code(&check(&client, &with_digest, &body).await), "possession_invalid");
-    assert_eq!(check(&client, &fields(&signed), &body).await.status, 200);
+    let text = body.to_string();
+    let signed = agent.sign("POST", CHECK, text.as_bytes()).await.unwrap();
+    let other_digest = [&fields(&signed)[..3], &[("content-digest", "sha-256=:AAAA:")]].concat();
+    assert_eq!(code(&check(&client, &other_digest, &body).await), "possession_invalid");
+    assert_eq!(code(&check(&client, &fields(&signed)[..3], &body).await), "possession_invalid");
+    let other = json!({ "action": "read:other" });
+    assert_eq!(code(&check(&client, &fields(&signed), &other).await), "possession_invalid");
+    assert_eq!(check(&client, &fields(&signed), &body).await.status, 200, "and nothing was used up");
     assert_eq!(code(&check(&client, &fields(&signed), &body).await), "possession_replayed");
-    let elsewhere = agent.sign("GET", CHECK).await.unwrap();
+    let bare = agent.sign("POST", CHECK, b"").await.unwrap();
+    assert_eq!(code(&check(&client, &fields(&bare), &body).await), "possession_invalid", "not the content");
+    let elsewhere = agent.sign("GET", CHECK, text.as_bytes()).await.unwrap();
     assert_eq!(code(&check(&client, &fields(&elsewhere), &body).await), "possession_invalid");
     let nothing = check(&client, &[], &body).await;
     assert_eq!((nothing.status.as_u16(), code(&nothing)), (401, "missing_cert_serial".to_owned()));
@@ -186,44 +195,114 @@ async fn what_was_signed_is_what_is_checked() {
     assert_eq!(code(&agent.ask("no action", "t", "s").await.unwrap()), "action_malformed");
 }
 
+/// Certificates as RFC 9440 has them, in the field of each form.
+fn spoofed(agent: &Agent) -> Vec<(&'static str, String)> {
+    let der = [agent.certificate_der()];
+    vec![
+        ("client-cert", CertificateEncoding::ByteSequence.write(&der)),
+        ("x-client-cert", CertificateEncoding::UrlPem.write(&der)),
+        ("x-ssl-cert", CertificateEncoding::UrlPem.write(&der)),
+        ("x-forwarded-tls-client-cert", CertificateEncoding::Base64List.write(&der)),
+        ("x-forwarded-client-cert", CertificateEncoding::Xfcc.write(&der)),
+    ]
+}
+
 #[tokio::test]
-async fn a_proxy_is_believed_only_if_it_is_configured() {
-    let proxies = vec!["127.0.0.1".parse().unwrap()];
-    let (trusting, w) = (world_with(|o| o.api.trusted_proxies = proxies).await, world().await);
-    for (world, expected) in [(trusting, 200), (w, 401)] {
-        let agent = world.agent("one", &["read:mail"]).await;
-        let leaf = agent.sign("POST", CHECK).await.unwrap()[0].1.clone();
-        let body = json!({ "action": "read:mail" });
-        let client = world.admin.without_key();
-        assert_eq!(check(&client, &[("client-cert", &leaf)], &body).await.status, expected);
+async fn a_trusted_proxy_is_believed_about_addresses_and_a_gateway_in_its_own_form() {
+    let here = || vec!["127.0.0.1".parse().unwrap()];
+    let gateway = |form: &str| vec![format!("::ffff:127.0.0.1={form}").parse().unwrap()];
+    let worlds = [
+        (world().await, None),
+        (world_with(|o| o.api.trusted_proxies = here()).await, None),
+        (world_with(|o| o.api.gateways = gateway("rfc9440")).await, Some("client-cert")),
+        (world_with(|o| o.api.gateways = gateway("nginx")).await, Some("x-client-cert")),
+        (
+            world_with(|o| (o.api.trusted_proxies, o.api.gateways) = (here(), gateway("traefik"))).await,
+            Some("x-forwarded-tls-client-cert"),
+        ),
+    ];
+    for (w, believed) in worlds {
+        let agent = w.agent("one", &["read:mail"]).await;
+        let client = w.admin.without_key();
+        for (name, value) in spoofed(&agent) {
+            let answer = check(&client, &[(name, &value)], &json!({ "action": "delete:x" })).await;
+            let expected = if Some(name) == believed { "scope_violation" } else { "missing_cert_serial" };
+            assert_eq!(code(&answer), expected, "{name} where {believed:?} is believed");
+        }
+        // Whose client showed none may still sign.
+        if let Some(name) = believed {
+            let body = json!({ "action": "read:mail" });
+            let signed = agent.sign("POST", CHECK, body.to_string().as_bytes()).await.unwrap();
+            let with_nothing = [fields(&signed), vec![(name, "")]].concat();
+            assert_eq!(check(&client, &with_nothing, &body).await.status, 200, "{name}");
+        }
+        let events = w.admin.get("/api/v1/events?limit=100").await.unwrap().data();
+        assert_eq!(events.as_array().unwrap().len(), if believed.is_some() { 2 } else { 0 });
     }
 }
 
 #[tokio::test]
-async fn a_proxy_that_passes_a_body_on_vouches_for_nothing_in_it() {
-    let proxies = vec!["127.0.0.1".parse().unwrap()];
-    let w = world_with(|o| o.api.trusted_proxies = proxies).await;
+async fn a_body_names_agents_of_the_callers_tenant_at_most() {
+    let gateway = vec!["127.0.0.1=rfc9440".parse().unwrap()];
+    let w = world_with(|o| (o.api.gateways, o.api.insecure_serial_only) = (gateway, true)).await;
     let victim = w.agent("victim", &["read:mail"]).await;
-    let leaf = victim.sign("GET", "/").await.unwrap()[0].1.clone();
-    let headers = json!({ "client-cert": leaf });
-    let body =
-        json!({ "action": "delete:x", "request": { "method": "GET", "target": "/", "headers": headers } });
-    let stranger = check(&w.admin.without_key(), &[], &body).await;
-    assert_eq!((stranger.status.as_u16(), code(&stranger)), (401, "gateway_unauthenticated".to_owned()));
+    let (own, foreign) = (w.key("default", "reporter").await, w.key("globex", "reporter").await);
+    let leaf = CertificateEncoding::ByteSequence.write(&[victim.certificate_der()]);
+    let serial = victim.serial.to_string();
+    let body = |headers: &Value| {
+        let request = json!({ "method": "GET", "target": "/", "authority": "a.example", "headers": headers });
+        json!({ "action": "delete:x", "request": request })
+    };
+    let records =
+        || async { w.admin.get("/api/v1/events?limit=100").await.unwrap().data().as_array().unwrap().len() };
+    let named = [
+        json!({ "client-cert": leaf }),
+        json!({ "client-cert": leaf, "client-cert-chain": leaf }),
+        json!({ "client-cert": leaf, "x-kakunin-cert-serial": serial }),
+        json!({ "x-kakunin-cert-serial": serial }),
+        json!({ "x-kakunin-certificate": leaf }),
+        json!({ "x-kakunin-certificate": leaf, "signature-input": "a", "signature": "b" }),
+    ];
+    let nowhere =
+        code(&check(&foreign, &[], &body(&json!({ "x-kakunin-cert-serial": "41".repeat(16) }))).await);
+    for headers in &named {
+        let answer = check(&foreign, &[], &body(headers)).await;
+        assert!(
+            [nowhere.as_str(), "possession_invalid"].contains(&&*code(&answer)),
+            "{headers}: {}",
+            code(&answer)
+        );
+        let stranger = check(&own.without_key(), &[], &body(headers)).await;
+        assert_eq!(code(&stranger), "gateway_unauthenticated");
+    }
+    assert_eq!((records().await, w.inbox().await), (0, vec![]), "another tenant's log is not touched");
+    assert_eq!(w.risk(&victim).await["risk_score"], 0.0);
     // A gateway of the tenant's own may say whom it saw.
-    assert_eq!(code(&check(&w.key("default", "reporter").await, &[], &body).await), "scope_violation");
-    let elsewhere = world().await;
+    assert_eq!(code(&check(&own, &[], &body(&named[0])).await), "scope_violation");
+    assert_eq!(records().await, 1);
+    // Not one that is trusted about addresses alone.
+    let proxies = vec!["127.0.0.1".parse().unwrap()];
+    let elsewhere = world_with(|o| o.api.trusted_proxies = proxies).await;
     let agent = elsewhere.agent("one", &["read:mail"]).await;
-    let leaf = agent.sign("GET", "/").await.unwrap()[0].1.clone();
-    let headers = json!({ "client-cert": leaf });
-    let body =
-        json!({ "action": "read:mail", "request": { "method": "GET", "target": "/", "headers": headers } });
+    let leaf = CertificateEncoding::ByteSequence.write(&[agent.certificate_der()]);
     let reporter = elsewhere.key("default", "reporter").await;
-    assert_eq!(
-        code(&check(&reporter, &[], &body).await),
-        "missing_cert_serial",
-        "not from a configured proxy"
-    );
+    let answer = check(&reporter, &[], &body(&json!({ "client-cert": leaf }))).await;
+    assert_eq!(code(&answer), "missing_cert_serial");
+}
+
+#[tokio::test]
+async fn a_foreign_gateway_writes_nothing_about_an_agent_whose_certificate_does_not_stand() {
+    let w = world().await;
+    let agent = w.agent("one", &["read:mail"]).await;
+    let foreign = w.key("globex", "reporter").await;
+    let asked = passed_on(&agent, "read:mail").await;
+    let halt = w.admin.post(&format!("/api/v1/agents/{}/halt", agent.id), &json!({})).await.unwrap();
+    assert_eq!(halt.status, 200);
+    for _ in 0..5 {
+        assert_eq!(code(&check(&foreign, &[], &asked).await), "agent_revoked");
+    }
+    let events = w.admin.get("/api/v1/events?limit=100").await.unwrap().data();
+    assert_eq!(events.as_array().unwrap().len(), 0);
 }
 
 #[tokio::test]
@@ -243,4 +322,36 @@ async fn a_bare_serial_is_taken_only_under_the_flag_that_says_insecure() {
     assert_eq!(w.risk(&agent).await["risk_score"], 0.0, "nobody showed that it was the agent");
     let unknown = ask("41".repeat(16), "read:mail").await;
     assert_eq!((unknown.status.as_u16(), code(&unknown)), (403, "cert_not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn a_gateway_that_passes_on_what_can_be_read_in_more_than_one_way_gets_no_yes() {
+    let w = world().await;
+    let agent = w.agent("one", &["write:payments"]).await;
+    let reporter = w.key("default", "reporter").await;
+    let asked = async |method: &str, target: &str, more: Option<&str>| {
+        let signed = agent.sign_for("pay.example", method, target, b"").await.unwrap();
+        let mut headers: serde_json::Map<_, _> =
+            signed.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        headers.extend(more.map(|name| (name.to_owned(), "/vault".into())));
+        let request =
+            json!({ "method": method, "target": target, "authority": "pay.example", "headers": headers });
+        check(&reporter, &[], &json!({ "action": "write:payments", "request": request })).await
+    };
+    assert_eq!(asked("POST", "/pay?to=x", None).await.status, 200);
+    for target in [
+        "/pay/../vault",
+        "/pay/..%2fvault",
+        "/pay/%2e%2e/vault",
+        "//vault",
+        "/pay;/../vault",
+        "/pay\\..\\vault",
+    ] {
+        let answer = asked("POST", target, None).await;
+        assert_eq!((answer.status.as_u16(), code(&answer)), (403, "target_ambiguous".to_owned()), "{target}");
+    }
+    assert_eq!(code(&asked("post", "/pay", None).await), "target_ambiguous");
+    for name in kakunin_verify::target::OVERRIDE_HEADERS {
+        assert_eq!(code(&asked("POST", "/pay", Some(name)).await), "target_ambiguous", "{name}");
+    }
 }

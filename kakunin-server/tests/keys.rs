@@ -15,6 +15,7 @@ mod kms;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use binary::{MODEL, Server, curl, run, start_with};
@@ -52,7 +53,9 @@ impl World {
     }
 
     fn agent(&self) -> String {
-        let agent = json!({ "name": "one", "model_hash": MODEL, "scope": ["read:mail"] });
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("agent {}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let agent = json!({ "name": name, "model_hash": MODEL, "scope": ["read:mail"] });
         let (status, made) = self.post("/api/v1/agents", &agent);
         assert_eq!(status, "201", "{made}");
         made["data"]["id"].as_str().unwrap().to_owned()
@@ -127,6 +130,21 @@ fn with_a_kms_that_fails_revocation_holds_and_is_told_later() {
     assert_eq!(grants["Grants"][0]["GranteePrincipal"], ROLE, "{grants}");
     assert_eq!(grants["Grants"][0]["Operations"], json!(["Sign", "GetPublicKey"]), "{grants}");
     assert!(w.get("/api/v1/audit-log?limit=100").1.to_string().contains("key.granted"));
+    // A hold ends the grant, and its release does not bring it back.
+    let serial = text(&certified, "serial_number").to_owned();
+    let granted = || {
+        let grants = ask_kms(&kms, "ListGrants", &json!({ "KeyId": arn.trim_start_matches("awskms:") }));
+        grants["Grants"].as_array().unwrap().len()
+    };
+    assert_eq!(w.post(&format!("/api/v1/certificates/{serial}/hold"), &json!({})).0, "200");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while granted() > 0 {
+        assert!(Instant::now() < deadline, "the grant was never ended");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(w.post(&format!("/api/v1/certificates/{serial}/release"), &json!({})).0, "200");
+    w.until("/readyz", |ready| ready["key_tasks_left"] == 0);
+    assert_eq!(granted(), 0);
     // Down while one is issued: a clean refusal, on the record, and nothing half made.
     kms.down();
     let (status, refused) = w.post(&format!("/api/v1/agents/{other}/certify"), &json!({}));

@@ -44,19 +44,24 @@ fn the_sample_runs_to_its_end() {
     );
 }
 
-/// All 221,136 calls. Two runs come to the same verdicts: the scores are a function of the calls.
+/// All 221,136 calls of the whole set, where `KAKUNIN_DATA` names the folder that has it, else the sample. Two
+/// runs come to the same verdicts: the scores are a function of the calls.
 #[test]
-fn the_whole_recorded_set_runs_to_its_end() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/agent-traces/events.jsonl.gz");
-    assert!(file.exists(), "{} is not there: the recorded traces lie beside the clone", file.display());
+fn the_recorded_set_comes_to_the_same_verdicts_twice() {
+    let whole =
+        std::env::var_os("KAKUNIN_DATA").map(|data| Path::new(&data).join("agent-traces/events.jsonl.gz"));
+    let (agents, events) = if whole.is_some() { (550, 221_136) } else { (20, 5_447) };
+    let file = whole.unwrap_or_else(sample);
+    assert!(file.exists(), "no recorded traces at {}", file.display());
     let report = json(&[file.to_str().unwrap()]);
-    assert_eq!((report["agents"].as_u64(), report["events"].as_u64()), (Some(550), Some(221_136)));
+    assert_eq!((report["agents"].as_u64(), report["events"].as_u64()), (Some(agents), Some(events)));
     let again = json(&[file.to_str().unwrap()]);
     for same in ["refused_by_scope", "refused_after_revocation", "warnings", "revoked", "truth", "log_size"] {
         assert_eq!(report[same], again[same], "{same}");
     }
-    let honest = report["truth"]["honest_revoked"].as_u64().unwrap();
-    assert!(honest <= 9, "{honest} of 432 honest agents lost their identity; the budget is 2 %");
+    let (lost, honest) =
+        (report["truth"]["honest_revoked"].as_u64().unwrap(), report["truth"]["honest"].as_u64().unwrap());
+    assert!(lost * 50 <= honest, "{lost} of {honest} honest agents lost their identity; the budget is 2 %");
 }
 
 /// A folder with an agents file and these lines as events, gzipped.

@@ -81,6 +81,10 @@ fn a_file_is_overridden_by_the_environment_and_that_by_flags() {
     assert!(refused(&["serve", "--config", &file]).contains("10.0.0.0/8"));
     write("gateway = [\"10.0.0.5=apache\"]");
     assert!(refused(&["serve", "--config", &file]).contains("10.1.2.3=nginx"));
+    write("gateway = [\"10.0.0.5=nginx\", \"::ffff:10.0.0.5=envoy\"]\ndata = \"x\"");
+    assert!(refused(&["serve", "--config", &file]).contains("in another form"));
+    write("authority = [\"user@host\"]");
+    assert!(refused(&["serve", "--config", &file]).contains("api.example.org"));
     assert!(refused(&["serve", "--config", &at("none")]).contains("cannot read"));
     assert!(refused(&["serve"]).contains("--data"));
     assert!(refused(&["serve", "--data", &at("d"), "--tls-cert", "x"]).contains("go together"));

@@ -2,19 +2,22 @@
 //!
 //! The binding stands in for a URI name constraint, under which webpki refuses every SPIFFE ID.
 
-use kakunin_core::id::TrustDomain;
+use kakunin_core::id::{IssuerId, TrustDomain};
+use kakunin_core::key::Spki;
 use kakunin_core::time::UnixTime;
 use kakunin_core::x509::certificate::CertificateView;
 use kakunin_core::x509::oid::Arc;
 use rustls_pki_types::CertificateDer;
 
-use crate::denied::Denied;
+use crate::denied::{Code, Denied};
 use crate::issuer::check_authority;
 
 /// A root certificate whose agents belong to one trust domain.
 #[derive(Clone, Debug)]
 pub struct TrustAnchor {
     domain: TrustDomain,
+    /// Of its key, whatever its certificate says.
+    id: IssuerId,
     anchor: rustls_pki_types::TrustAnchor<'static>,
     not_before: UnixTime,
     not_after: UnixTime,
@@ -58,19 +61,25 @@ impl TrustAnchor {
     /// [`SetupError::Anchor`] if it is not the certificate of a certificate authority.
     pub fn new(der: &[u8], domain: TrustDomain) -> Result<Self, SetupError> {
         let checked = CertificateView::parse(der, &Arc::default())
-            .map_err(|_| Denied::new(crate::Code::CertificateMalformed))
+            .map_err(|_| Denied::new(Code::CertificateMalformed))
             .and_then(|view| check_authority(&view).map(|()| view));
         let view = checked.map_err(|denied| SetupError::Anchor(domain.clone(), denied))?;
+        let spki = Spki::from_der(view.spki)
+            .map_err(|e| SetupError::Anchor(domain.clone(), Denied::about(Code::KeyNotAllowed, e.code())))?;
         let anchor = webpki::anchor_from_trusted_cert(&CertificateDer::from(der))
-            .map_err(|_| SetupError::Anchor(domain.clone(), Denied::new(crate::Code::CertificateMalformed)))?
+            .map_err(|_| SetupError::Anchor(domain.clone(), Denied::new(Code::CertificateMalformed)))?
             .to_owned();
-        Ok(Self { domain, anchor, not_before: view.not_before, not_after: view.not_after })
+        Ok(Self { domain, id: spki.key_id(), anchor, not_before: view.not_before, not_after: view.not_after })
     }
 
     /// The trust domain.
     #[must_use]
     pub const fn domain(&self) -> &TrustDomain {
         &self.domain
+    }
+
+    pub(crate) const fn id(&self) -> IssuerId {
+        self.id
     }
 
     pub(crate) const fn webpki(&self) -> &rustls_pki_types::TrustAnchor<'static> {

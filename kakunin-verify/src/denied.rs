@@ -28,6 +28,8 @@ pub enum Code {
     CertificateMissing,
     /// The certificate's validity has not begun.
     CertificateNotYetValid,
+    /// Signed content that is too long to be checked before it is handed on.
+    ContentTooLarge,
     /// A critical extension that nothing here understands (RFC 5280, 4.2).
     ExtensionCritical,
     /// An extension this profile requires is absent.
@@ -44,13 +46,15 @@ pub enum Code {
     KeyNotAllowed,
     /// What was presented as proof of possession does not prove it.
     PossessionInvalid,
+    /// The proof is for a service of another name.
+    PossessionMisdirected,
     /// A certificate or serial number without proof that its key is held.
     PossessionMissing,
     /// The proof was used before.
     PossessionReplayed,
     /// The proof is too old, or from the future.
     PossessionStale,
-    /// No more proofs can be remembered, so none can be told from a replay.
+    /// No more proofs of this agent or its tenant can be remembered, so none can be told from a replay.
     PossessionUnavailable,
     /// The revocations of this issuer are not known here.
     RevocationUnknown,
@@ -60,6 +64,10 @@ pub enum Code {
     SignatureInvalid,
     /// The SPIFFE ID is not that of the trust domain and the agent extensions.
     SpiffeMismatch,
+    /// What is asked for can be read in more than one way: by a gateway so, by the service behind otherwise.
+    TargetAmbiguous,
+    /// The issuer is bound to another tenant than the one in the certificate.
+    TenantMismatch,
     /// Key usage, extended key usage or basic constraints are not those of an agent.
     UsageNotAllowed,
     /// What is known of revocations is too old to decide.
@@ -94,10 +102,16 @@ impl Denied {
     }
 
     /// The status to answer over HTTP: 401 when the caller did not prove who it is, 403 when it did
-    /// and is refused, 503 when nothing could be decided.
+    /// and is refused, 413 and 429 when it is to send less, 503 when nothing could be decided.
     #[must_use]
     pub const fn http_status(&self) -> u16 {
         self.code.facts().1
+    }
+}
+
+impl From<Code> for Denied {
+    fn from(code: Code) -> Self {
+        Self::new(code)
     }
 }
 
@@ -112,7 +126,7 @@ impl core::error::Error for Denied {}
 
 impl Code {
     /// Every code, for tables and tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::ActionMalformed,
         Self::AgentExpired,
         Self::AgentInactive,
@@ -120,6 +134,7 @@ impl Code {
         Self::CertificateMalformed,
         Self::CertificateMissing,
         Self::CertificateNotYetValid,
+        Self::ContentTooLarge,
         Self::ExtensionCritical,
         Self::ExtensionMissing,
         Self::IssuerExpired,
@@ -128,6 +143,7 @@ impl Code {
         Self::IssuerUnknown,
         Self::KeyNotAllowed,
         Self::PossessionInvalid,
+        Self::PossessionMisdirected,
         Self::PossessionMissing,
         Self::PossessionReplayed,
         Self::PossessionStale,
@@ -136,6 +152,8 @@ impl Code {
         Self::ScopeViolation,
         Self::SignatureInvalid,
         Self::SpiffeMismatch,
+        Self::TargetAmbiguous,
+        Self::TenantMismatch,
         Self::UsageNotAllowed,
         Self::VerifyUnavailable,
     ];
@@ -172,6 +190,11 @@ impl Code {
                 403,
                 "the certificate is not valid yet; compare the clocks of issuer and verifier",
             ),
+            Self::ContentTooLarge => (
+                "content_too_large",
+                413,
+                "the signed content is too long to be checked here; send less at once",
+            ),
             Self::ExtensionCritical => {
                 ("extension_critical", 401, "a critical extension is not understood; issue without it")
             }
@@ -204,6 +227,11 @@ impl Code {
                 401,
                 "the request is not signed with the certified key in the form asked for; sign it so",
             ),
+            Self::PossessionMisdirected => (
+                "possession_misdirected",
+                401,
+                "the request is signed for another host than this service is; sign it for the host of its URL",
+            ),
             Self::PossessionMissing => (
                 "possession_missing",
                 401,
@@ -219,9 +247,11 @@ impl Code {
                 401,
                 "the signature is not of this minute; sign again, by the right clock",
             ),
-            Self::PossessionUnavailable => {
-                ("possession_unavailable", 503, "too many signatures at once; send the request again")
-            }
+            Self::PossessionUnavailable => (
+                "possession_unavailable",
+                429,
+                "too many signatures of this agent or its tenant within a minute; wait, and sign again",
+            ),
             Self::RevocationUnknown => (
                 "revocation_unknown",
                 503,
@@ -241,6 +271,16 @@ impl Code {
                 "spiffe_mismatch",
                 401,
                 "the SPIFFE ID is not that of the trust domain and the agent; issue anew",
+            ),
+            Self::TargetAmbiguous => (
+                "target_ambiguous",
+                403,
+                "the request can be read in more than one way; send a plain path and method, in their one spelling",
+            ),
+            Self::TenantMismatch => (
+                "tenant_mismatch",
+                401,
+                "the issuing authority certifies agents of another tenant alone; issue from the tenant's own",
             ),
             Self::UsageNotAllowed => (
                 "usage_not_allowed",
@@ -274,7 +314,7 @@ mod tests {
             let denied = Denied::about(code, "x");
             let text = denied.to_string();
             assert!(text.starts_with(|c: char| c.is_ascii_lowercase()) && text.ends_with(" (`x`)"), "{text}");
-            assert!([401, 403, 503].contains(&denied.http_status()));
+            assert!([401, 403, 413, 429, 503].contains(&denied.http_status()));
         }
     }
 }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use kakunin_core::crypto::PublicKey;
-use kakunin_core::id::{IssuerId, Serial, TrustDomain};
+use kakunin_core::id::{IssuerId, SerialNumber, TenantId, TrustDomain};
 use kakunin_core::key::{KeyAlgorithm, Spki};
 use kakunin_core::time::UnixTime;
 use kakunin_core::x509::certificate::CertificateView;
@@ -27,8 +27,11 @@ pub(crate) struct Issuer {
     pub(crate) name: Vec<u8>,
     pub(crate) key: PublicKey,
     pub(crate) domain: TrustDomain,
-    /// Itself and the authorities above it, as revocation views name certificates.
-    pub(crate) path: Vec<(IssuerId, Serial)>,
+    /// The one tenant whose agents it certifies, if it is bound to one.
+    pub(crate) tenant: Option<TenantId>,
+    /// Itself and the authorities above it, as revocation views name certificates: by the key that signed each,
+    /// as the path was found, whatever authority key identifier stands in it.
+    pub(crate) path: Vec<(IssuerId, SerialNumber)>,
     // Common validity of the whole path, the anchor's included.
     not_before: UnixTime,
     not_after: UnixTime,
@@ -55,18 +58,36 @@ impl Issuer {
             name: view.subject.to_vec(),
             key: PublicKey::with_backend(&spki, trust.backend).map_err(|e| invalid(e.to_string()))?,
             domain: anchor.domain().clone(),
-            path: Vec::new(),
+            tenant: trust.bindings.get(&spki.key_id()).cloned(),
+            path: Vec::with_capacity(authorities.len()),
             not_before: anchor.validity().0,
             not_after: anchor.validity().1,
         };
-        for der in &authorities {
+        let mut signed_by = anchor.id();
+        for der in authorities.iter().rev() {
             let view = parse(trust, der)?;
             check_authority(&view)?;
             issuer.not_before = issuer.not_before.max(view.not_before);
             issuer.not_after = issuer.not_after.min(view.not_after);
-            issuer.path.extend(view.issuer_id().zip(view.serial()));
+            issuer.bind(&view)?;
+            // Whose revocation could not be looked up is not trusted.
+            let serial =
+                view.serial_number().ok_or(invalid("serial number: not 1 to 20 octets, positive"))?;
+            issuer.path.push((signed_by, serial));
+            signed_by = Spki::from_der(view.spki).map_err(|e| invalid(e.to_string()))?.key_id();
         }
         Ok(issuer)
+    }
+
+    /// Takes over the tenant that an authority on the path is bound to by its certificate.
+    fn bind(&mut self, view: &CertificateView<'_>) -> Result<(), Denied> {
+        let Some(text) = view.extensions.agent.tenant() else { return Ok(()) };
+        let tenant: TenantId = text.parse().map_err(|_| invalid("tenant: not one"))?;
+        if self.tenant.as_ref().is_some_and(|bound| *bound != tenant) {
+            return Err(invalid("tenant: bound to two"));
+        }
+        self.tenant = Some(tenant);
+        Ok(())
     }
 
     pub(crate) fn valid_at(&self, now: UnixTime) -> bool {

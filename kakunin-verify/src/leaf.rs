@@ -51,6 +51,9 @@ impl Leaf {
         }
         check_usage(view)?;
         let claims = claims(view)?;
+        if let Some(bound) = issuer.tenant.as_ref().filter(|bound| **bound != claims.tenant) {
+            return Err(Denied::about(Code::TenantMismatch, bound.to_string()));
+        }
         let spiffe_id = spiffe_id(view, &issuer.domain, &claims)?;
         let key = key(view.spki, backend).map_err(|e| Denied::about(Code::KeyNotAllowed, e.code()))?;
         let signed = issuer.key.verify(view.tbs, view.signature);

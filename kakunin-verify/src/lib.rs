@@ -4,6 +4,8 @@ pub mod agent;
 pub mod algorithms;
 pub mod anchor;
 mod cache;
+#[cfg(feature = "tower")]
+mod content;
 pub mod denied;
 #[cfg(feature = "follow")]
 pub mod feed;
@@ -15,8 +17,11 @@ pub mod policy;
 #[cfg(feature = "possession")]
 pub mod possession;
 #[cfg(feature = "tower")]
+mod presented;
+#[cfg(feature = "tower")]
 pub mod report;
 pub mod revocation;
+pub mod target;
 pub mod verifier;
 
 pub use agent::{Authorized, VerifiedAgent};

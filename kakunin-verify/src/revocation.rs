@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use kakunin_core::id::{IssuerId, Serial};
+use kakunin_core::id::{IssuerId, SerialNumber};
 use kakunin_core::revoke::{LiveRevocations, Reason, RevokedSet};
 use kakunin_core::time::UnixTime;
 #[cfg(feature = "crl")]
@@ -34,13 +34,14 @@ pub enum Status {
 /// * Idempotence: asking changes nothing.
 pub trait RevocationView: fmt::Debug + Send + Sync {
     /// What is known of a certificate, and as of when that is complete; a view that is always current
-    /// answers `now`.
-    fn status(&self, issuer: &IssuerId, serial: &Serial, now: UnixTime) -> (Status, UnixTime);
+    /// answers `now`. `issuer` is the identifier of the key that signed it; authorities are looked up as well as
+    /// agents, and their serial numbers may be of any length.
+    fn status(&self, issuer: &IssuerId, serial: &SerialNumber, now: UnixTime) -> (Status, UnixTime);
 }
 
 /// In process with the service that revokes: always current.
 impl RevocationView for LiveRevocations {
-    fn status(&self, issuer: &IssuerId, serial: &Serial, now: UnixTime) -> (Status, UnixTime) {
+    fn status(&self, issuer: &IssuerId, serial: &SerialNumber, now: UnixTime) -> (Status, UnixTime) {
         let status = match self.reason(issuer, serial) {
             Ok(None) => Status::Good,
             Ok(Some(reason)) => Status::Revoked(reason),
@@ -51,7 +52,7 @@ impl RevocationView for LiveRevocations {
 }
 
 impl<V: RevocationView + ?Sized> RevocationView for Arc<V> {
-    fn status(&self, issuer: &IssuerId, serial: &Serial, now: UnixTime) -> (Status, UnixTime) {
+    fn status(&self, issuer: &IssuerId, serial: &SerialNumber, now: UnixTime) -> (Status, UnixTime) {
         (**self).status(issuer, serial, now)
     }
 }
@@ -77,13 +78,14 @@ impl Snapshot {
         Self { known: HashMap::new(), as_of }
     }
 
-    /// What the full CRL of an issuing CA says, complete as of its thisUpdate. CRLs are issued for longer than
+    /// What the full CRL of a CA says, issuing or above, complete as of its thisUpdate. CRLs are issued for longer than
     /// 20 s and backdated, so a verifier that has nothing else needs [`crate::Policy::max_staleness`] of their
     /// validity and five minutes.
     ///
     /// # Errors
-    /// [`CrlRefused`] if it is not this issuer's, or not valid at `now`; a part of what the issuer revoked
-    /// (a shard) is refused as malformed, because nobody could tell from it that another is good.
+    /// [`CrlRefused`] if it is not this issuer's, the issuer may not sign CRLs, or it is not valid at `now`; a part
+    /// of what the issuer revoked (a shard, a delta) is refused as malformed, because nobody could tell from it that
+    /// another is good, and so is whatever RFC 5280 does not allow for.
     #[cfg(feature = "crl")]
     pub fn from_crl(issuer: &Issuer, crl: &[u8], now: UnixTime) -> Result<Self, CrlRefused> {
         let view = CrlView::parse(crl)?;
@@ -127,7 +129,7 @@ impl Snapshot {
 }
 
 impl RevocationView for Snapshot {
-    fn status(&self, issuer: &IssuerId, serial: &Serial, _: UnixTime) -> (Status, UnixTime) {
+    fn status(&self, issuer: &IssuerId, serial: &SerialNumber, _: UnixTime) -> (Status, UnixTime) {
         let Some(known) = self.known.get(issuer) else { return (Status::Unknown, self.as_of) };
         let status = known.set.reason(serial).map_or(Status::Good, Status::Revoked);
         (status, known.as_of)
@@ -156,7 +158,7 @@ impl RevocationHandle {
 }
 
 impl RevocationView for RevocationHandle {
-    fn status(&self, issuer: &IssuerId, serial: &Serial, now: UnixTime) -> (Status, UnixTime) {
+    fn status(&self, issuer: &IssuerId, serial: &SerialNumber, now: UnixTime) -> (Status, UnixTime) {
         self.0.load().status(issuer, serial, now)
     }
 }
@@ -164,6 +166,7 @@ impl RevocationView for RevocationHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kakunin_core::id::Serial;
 
     #[test]
     fn a_handle_starts_unknown_and_never_goes_back() {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use kakunin_core::crypto::Backend;
-use kakunin_core::id::IssuerId;
+use kakunin_core::id::{IssuerId, TenantId};
+use kakunin_core::key::Spki;
 use kakunin_core::revoke::Reason;
 use kakunin_core::time::UnixTime;
 use kakunin_core::x509::certificate::CertificateView;
@@ -30,6 +31,7 @@ pub struct Verifier(Arc<Inner>);
 pub struct VerifierBuilder {
     trust: Trust,
     issuers: Vec<Vec<u8>>,
+    bound: Vec<(usize, TenantId)>,
     revocations: Box<dyn RevocationView>,
     policy: Policy,
     cache: usize,
@@ -39,6 +41,8 @@ pub struct VerifierBuilder {
 #[derive(Debug)]
 pub(crate) struct Trust {
     pub(crate) anchors: Vec<TrustAnchor>,
+    /// Issuing CAs that certify agents of one tenant alone, beside those whose certificates say so.
+    pub(crate) bindings: HashMap<IssuerId, TenantId>,
     pub(crate) arc: oid::Arc,
     pub(crate) backend: Backend,
 }
@@ -62,8 +66,14 @@ impl Verifier {
     #[must_use]
     pub fn builder(revocations: impl RevocationView + 'static) -> VerifierBuilder {
         VerifierBuilder {
-            trust: Trust { anchors: Vec::new(), arc: oid::Arc::default(), backend: Backend::fastest() },
+            trust: Trust {
+                anchors: Vec::new(),
+                bindings: HashMap::new(),
+                arc: oid::Arc::default(),
+                backend: Backend::fastest(),
+            },
             issuers: Vec::new(),
+            bound: Vec::new(),
             revocations: Box::new(revocations),
             policy: Policy::strict(),
             cache: DEFAULT_CACHE,
@@ -138,6 +148,15 @@ impl VerifierBuilder {
         self
     }
 
+    /// As [`VerifierBuilder::issuer`], for an authority that certifies agents of `tenant` alone: what it issued for
+    /// another is refused, whoever presents its certificate. An authority whose certificate names its tenant is
+    /// bound without being loaded.
+    #[must_use]
+    pub fn issuer_of(mut self, der: impl Into<Vec<u8>>, tenant: TenantId) -> Self {
+        self.bound.push((self.issuers.len(), tenant));
+        self.issuer(der)
+    }
+
     /// Replaces the strict policy.
     #[must_use]
     pub fn policy(mut self, policy: Policy) -> Self {
@@ -169,8 +188,10 @@ impl VerifierBuilder {
     /// Validates the loaded issuers at `now`.
     ///
     /// # Errors
-    /// [`SetupError`] if there is no anchor, two contradict each other, or an issuer is not acceptable.
-    pub fn build(self, now: UnixTime) -> Result<Verifier, SetupError> {
+    /// [`SetupError`] if there is no anchor, two contradict each other, or an issuer is not acceptable or bound
+    /// to two tenants.
+    pub fn build(mut self, now: UnixTime) -> Result<Verifier, SetupError> {
+        self.bind()?;
         let anchors = &self.trust.anchors;
         if anchors.is_empty() {
             return Err(SetupError::NoAnchor);
@@ -193,6 +214,23 @@ impl VerifierBuilder {
             policy: self.policy,
             cache: Cache::new(self.cache),
         })))
+    }
+}
+
+impl VerifierBuilder {
+    /// Whom the loaded issuers are bound to, by their keys: so they are however they come.
+    fn bind(&mut self) -> Result<(), SetupError> {
+        for (at, tenant) in &self.bound {
+            let invalid = |detail| SetupError::Issuer(*at, Denied::about(Code::IssuerInvalid, detail));
+            let der = self.issuers.get(*at).map(Vec::as_slice).unwrap_or_default();
+            let view =
+                CertificateView::parse(der, &self.trust.arc).map_err(|_| invalid("not a DER certificate"))?;
+            let key = Spki::from_der(view.spki).map_err(|_| invalid("key"))?.key_id();
+            if self.trust.bindings.insert(key, tenant.clone()).is_some_and(|other| other != *tenant) {
+                return Err(invalid("tenant: bound to two"));
+            }
+        }
+        Ok(())
     }
 }
 

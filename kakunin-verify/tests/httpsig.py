@@ -51,7 +51,10 @@ def run(job):
         HTTPMessageSigner(**means).sign(request, **how)
         return request.headers
     try:
-        required = ("@method", "@request-target")
+        required = ("@method", "@request-target", "@authority")
+        if job.get("content"):
+            required += ("content-digest",)
+            request.body = job["content"].encode()
         found = AnyTime(**means).verify(
             request, max_age=None, expect_tag="kakunin-request", require_components=required
         )

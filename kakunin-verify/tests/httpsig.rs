@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 use common::request::*;
 use common::*;
 use kakunin_core::id::hex_encode;
-use kakunin_verify::possession::{Nonces, SignedRequest, TAG, prove};
+use kakunin_verify::possession::{SignedRequest, TAG};
 use serde_json::{Value, json};
 
-const HOST: &str = "https://API.example.org";
+const URL: &str = "https://API.example.org";
 
 /// Python with `http-message-signatures`: `KAKUNIN_PYTHON`, or where `make setup` puts it.
 fn python() -> PathBuf {
@@ -53,13 +53,15 @@ fn name(key: &Key) -> &'static str {
 #[test]
 fn what_it_signs_is_proof() {
     const DIGEST: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
-    let forms: [(&str, &[&str]); 6] = [
-        (TARGET, &["@method", "@request-target"]),
-        (TARGET, &["@query", "@path", "@method"]),
+    let forms: [(&str, &[&str]); 5] = [
         (TARGET, &["@method", "@authority", "@request-target", "content-digest"]),
-        ("/payments", &["@method", "@path"]),
-        ("/payments", &["@method", "@path", "@query"]),
-        ("/a%20b/%C3%A9;c=(d)?q=%22&&=", &["@method", "@path", "@query", "@request-target"]),
+        (TARGET, &["content-digest", "@query", "@path", "@method", "@authority"]),
+        ("/payments", &["@method", "@path", "@authority", "content-digest"]),
+        ("/payments", &["@method", "@path", "@query", "@authority", "content-digest"]),
+        (
+            "/a%20b/%C3%A9;c=(d)?q=%22&&=",
+            &["@method", "@path", "@query", "@request-target", "@authority", "content-digest"],
+        ),
     ];
     for make in KEYS {
         let world = World::new(Key::p256(), make());
@@ -67,7 +69,7 @@ fn what_it_signs_is_proof() {
         let key = &world.leaf_key;
         let job = |(target, covered): &(&str, &[&str]), alg: bool| {
             json!({
-                "method": "POST", "url": format!("{HOST}{target}"), "headers": { "content-digest": DIGEST },
+                "method": "POST", "url": format!("{URL}{target}"), "headers": { "content-digest": DIGEST },
                 "algorithm": name(key), "key": hex_encode(&key.pkcs8()),
                 "sign": {
                     "key_id": leaf_serial().to_string(), "created": NOW.secs(), "nonce": NONCE, "tag": TAG,
@@ -81,8 +83,7 @@ fn what_it_signs_is_proof() {
             let (input, signature) = (field("Signature-Input"), field("Signature"));
             let request = |method, target| {
                 let request = SignedRequest::new(method, target, input, signature);
-                let request = request.authority("api.example.org").content_digest(DIGEST);
-                prove(&request, &agent, &Nonces::default(), NOW)
+                once(&request.sent_to("api.example.org").content_digest(DIGEST), &agent, &fresh(), NOW)
             };
             let target = forms[n / 2].0;
             assert_eq!(request("POST", target), Ok(()), "{input}");
@@ -95,20 +96,41 @@ fn what_it_signs_is_proof() {
 fn what_we_sign_it_accepts() {
     for make in KEYS {
         let key = make();
-        let (input, signature) = signed(&key, "POST", TARGET, NONCE, NOW);
-        let job = |method: &str, target: &str, key: &Key| {
-            json!({
-                "method": method, "url": format!("{HOST}{target}"), "algorithm": name(key),
-                "headers": { "signature-input": input, "signature": signature },
-                "key": hex_encode(&key.spki()),
-            })
-        };
-        let jobs = [
-            job("POST", TARGET, &key),
-            job("PUT", TARGET, &key),
-            job("POST", "/payments", &key),
-            job("POST", TARGET, &make()),
-        ];
-        assert_eq!(ask(&jobs), [true, false, false, false], "{input}");
+        for content in [&b""[..], b"{\"amount\":1}"] {
+            let request = to_sign(&key, ("POST", TARGET, content), HOST, NONCE, NOW);
+            let signature = kakunin_core::key::Signature::new(key.sign(request.to_be_signed()));
+            let signature = request.signature(&signature).unwrap();
+            let input = request.signature_input();
+            let digest = request.content_digest();
+            let job = |method: &str, url: &str, key: &Key, digest: Option<&str>| {
+                let mut headers = json!({ "signature-input": input, "signature": signature });
+                if let Some(digest) = digest {
+                    headers["content-digest"] = digest.into();
+                }
+                json!({
+                    "method": method, "url": url, "algorithm": name(key), "headers": headers,
+                    "key": hex_encode(&key.spki()), "content": String::from_utf8_lossy(content),
+                })
+            };
+            let url = format!("{URL}{TARGET}");
+            let mut jobs = vec![
+                job("POST", &url, &key, digest),
+                job("PUT", &url, &key, digest),
+                job("POST", &format!("{URL}/payments"), &key, digest),
+                job("POST", &format!("https://evil.example{TARGET}"), &key, digest),
+                job("POST", &url, &make(), digest),
+            ];
+            let mut expected = vec![true, false, false, false, false];
+            if digest.is_some() {
+                jobs.push(job(
+                    "POST",
+                    &url,
+                    &key,
+                    Some("sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"),
+                ));
+                expected.push(false);
+            }
+            assert_eq!(ask(&jobs), expected, "{input}");
+        }
     }
 }

@@ -33,7 +33,8 @@ fn an_issued_certificate_is_accepted_by_us_and_by_openssl() {
         let signature = sign(&root_key, prepared.to_be_signed());
         let root = prepared.assemble(&signature).unwrap();
         let prepared =
-            ca::prepare_issuing(&root, &names("issuing"), &spki(&issuing_key), &number(0x51), NOW).unwrap();
+            ca::prepare_issuing(&root, &names("issuing"), &spki(&issuing_key), &number(0x51), None, NOW)
+                .unwrap();
         let signature = sign(&root_key, prepared.to_be_signed());
         let issuing = prepared.assemble(&signature).unwrap();
         let place = Place {

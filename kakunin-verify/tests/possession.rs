@@ -8,7 +8,8 @@ use common::request::*;
 use common::*;
 use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use kakunin_verify::possession::{
-    MAX_AGE, MAX_AHEAD, Nonces, SignedRequest, parse_certificates, prove, write_certificates,
+    Authorities, MAX_AGE, MAX_AHEAD, Outgoing, RequestToSign, SignedRequest, parse_certificates, prove,
+    write_certificates,
 };
 use kakunin_verify::{Denied, VerifiedAgent};
 
@@ -27,12 +28,12 @@ fn each_algorithm_proves_possession_once() {
         let fields = signed(&world.leaf_key, "POST", TARGET, NONCE, NOW);
         for backend in backends() {
             let agent = world.verifier(backend).verify(&[world.leaf_der()], NOW).unwrap();
-            let nonces = Nonces::default();
+            let nonces = fresh();
             assert_eq!(code(prove_post(&fields, &agent, &nonces, NOW)), "proved");
             assert_eq!(code(prove_post(&fields, &agent, &nonces, NOW)), "possession_replayed");
             // A key of the same algorithm that is not the certified one.
             let stranger = signed(&make(), "POST", TARGET, NONCE, NOW);
-            assert_eq!(code(prove_post(&stranger, &agent, &Nonces::default(), NOW)), "possession_invalid");
+            assert_eq!(code(prove_post(&stranger, &agent, &fresh(), NOW)), "possession_invalid");
         }
     }
 }
@@ -40,7 +41,7 @@ fn each_algorithm_proves_possession_once() {
 #[test]
 fn p256_signatures_of_every_length_are_read() {
     let world = World::p256();
-    let (agent, nonces) = (agent_of(&world), Nonces::default());
+    let (agent, nonces) = (agent_of(&world), fresh());
     // One in 128 has a number with a leading zero octet.
     for n in 0..600 {
         let fields = signed(&world.leaf_key, "POST", TARGET, &format!("{NONCE}{n}"), NOW);
@@ -69,8 +70,12 @@ const RULES: &[(&str, &str, Break)] = &[
     ("another method", "possession_invalid", |d| d.covered[0].1 = "GET".into()),
     ("a method in lower case", "possession_invalid", |d| d.covered[0].1 = "post".into()),
     ("another target", "possession_invalid", |d| d.covered[1].1 = "/payments?to=mallory".into()),
-    ("an authority nobody knows", "possession_invalid", |d| {
-        d.covered.push(("@authority".into(), "api.example.org".into()));
+    ("the service not covered", "possession_invalid", |d| _ = d.covered.remove(2)),
+    ("another service", "possession_invalid", |d| d.covered[2].1 = "evil.example".into()),
+    ("another port of it", "possession_invalid", |d| d.covered[2].1 = "api.example.org:8443".into()),
+    ("its name in upper case", "possession_invalid", |d| d.covered[2].1 = "API.example.org".into()),
+    ("its name with the default port", "possession_invalid", |d| {
+        d.covered[2].1 = "api.example.org:443".into()
     }),
     ("a digest nobody knows", "possession_invalid", |d| {
         d.covered.push(("content-digest".into(), "sha-256=:AAAA:".into()));
@@ -107,6 +112,10 @@ const RULES: &[(&str, &str, Break)] = &[
     ("another algorithm", "possession_invalid", |d| d.set("alg", "\"ecdsa-p256-sha256\"")),
     ("a shared secret", "possession_invalid", |d| d.set("alg", "\"hmac-sha256\"")),
     ("expires now", "proved", |d| d.set("expires", NOW.secs().to_string())),
+    ("expires before it is created", "possession_invalid", |d| {
+        d.set("created", (NOW.secs() + 9).to_string());
+        d.set("expires", (NOW.secs() + 8).to_string());
+    }),
     ("expired", "possession_stale", |d| d.set("expires", (NOW.secs() - 1).to_string())),
     ("an unknown parameter", "possession_invalid", |d| d.set("audience", "\"me\"")),
     ("a parameter twice", "possession_invalid", |d| d.params.push(d.params[2].clone())),
@@ -121,11 +130,7 @@ fn each_rule_of_the_profile_holds() {
         let mut draft = Draft::good();
         change(&mut draft);
         let fields = draft.sign(&key);
-        assert_eq!(
-            code(prove_post(&fields, &agent, &Nonces::default(), NOW)),
-            *expected,
-            "{what}: {fields:?}"
-        );
+        assert_eq!(code(prove_post(&fields, &agent, &fresh(), NOW)), *expected, "{what}: {fields:?}");
     }
 }
 
@@ -148,42 +153,130 @@ fn one_label_and_the_same_in_both_fields() {
         (format!("{input};created=1"), signature.clone()),
     ] {
         let fields = (input, signature);
-        let result = prove_post(&fields, &agent, &Nonces::default(), NOW);
+        let result = prove_post(&fields, &agent, &fresh(), NOW);
         assert_eq!(code(result), "possession_invalid", "{fields:?}");
     }
 }
 
+/// SHA-256 of nothing, and of `x`.
+const OF_NOTHING: &str = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+const OF_X: &str = "sha-256=:LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE=:";
+
 #[test]
-fn authority_and_digest_are_covered_when_the_caller_knows_them() {
-    let (world, key) = ed25519();
+fn a_signature_is_for_one_of_our_names_whatever_the_request_says() {
+    let world = World::p256();
     let agent = agent_of(&world);
-    let mut draft = Draft::good();
-    draft.covered.push(("@authority".into(), "api.example.org:8443".into()));
-    draft.covered.push(("content-digest".into(), "sha-256=:AAAA:".into()));
-    let (input, signature) = draft.sign(&key);
-    let with = |authority, digest| {
-        let request = SignedRequest::new("POST", TARGET, &input, &signature);
-        let request = request.authority(authority).content_digest(digest);
-        code(prove(&request, &agent, &Nonces::default(), NOW))
+    let names = Authorities::new(["https://api.example.org", "10.0.0.7:8443"]).unwrap();
+    let tried = |signed_for: &str, sent_to: Option<&str>, us: &Authorities| {
+        let request = to_sign(&world.leaf_key, ("POST", TARGET, b""), signed_for, NONCE, NOW);
+        let signature = kakunin_core::key::Signature::new(world.leaf_key.sign(request.to_be_signed()));
+        let signature = request.signature(&signature).unwrap();
+        let mut request = SignedRequest::new("POST", TARGET, request.signature_input(), &signature);
+        if let Some(host) = sent_to {
+            request = request.sent_to(host);
+        }
+        prove(&request, &agent, us, NOW).err().map_or("proved", |denied| denied.code())
     };
-    assert_eq!(with("api.example.org:8443", "sha-256=:AAAA:"), "proved");
-    assert_eq!(with("API.Example.org:8443", "sha-256=:AAAA:"), "proved", "RFC 9421, 2.2.3");
-    assert_eq!(with("api.example.org", "sha-256=:AAAA:"), "possession_invalid");
-    assert_eq!(with("api.example.org:8443", "sha-256=:AAAB:"), "possession_invalid");
+    for (signed_for, sent_to, expected) in [
+        ("API.example.org:443", Some("api.example.org"), "proved"),
+        ("api.example.org", None, "proved"),
+        ("10.0.0.7:8443", Some("10.0.0.7:8443"), "proved"),
+        // A proxy in between may name us as it likes.
+        ("api.example.org", Some("127.0.0.1:8080"), "proved"),
+        ("api.example.org", Some("10.0.0.7:8443"), "proved"),
+        ("evil.example", Some("evil.example"), "possession_misdirected"),
+        ("evil.example", Some("not a name"), "possession_misdirected"),
+        ("evil.example", Some("api.example.org"), "possession_invalid"),
+        ("evil.example", None, "possession_invalid"),
+        ("10.0.0.7", Some("10.0.0.7"), "possession_misdirected"),
+        ("api.example.org.evil.example", Some("api.example.org"), "possession_invalid"),
+    ] {
+        assert_eq!(tried(signed_for, sent_to, &names), expected, "{signed_for} {sent_to:?}");
+    }
+    for sent_to in [None, Some("api.example.org")] {
+        let answer = tried("api.example.org", sent_to, &Authorities::none());
+        assert!(["possession_invalid", "possession_misdirected"].contains(&answer), "{answer}");
+    }
 }
 
 #[test]
-fn a_value_is_one_line() {
+fn content_is_what_was_signed() {
     let (world, key) = ed25519();
     let agent = agent_of(&world);
-    for (digest, expected) in
-        [("x", "proved"), ("x\n\"@path\": /", "possession_invalid"), ("x\r", "possession_invalid")]
-    {
+    let with = |covered: Option<&str>, sent: Option<&str>, content: &[u8]| {
         let mut draft = Draft::good();
-        draft.covered.push(("content-digest".into(), digest.into()));
+        draft.covered.extend(covered.map(|digest| ("content-digest".into(), digest.into())));
         let (input, signature) = draft.sign(&key);
-        let request = SignedRequest::new("POST", TARGET, &input, &signature).content_digest(digest);
-        assert_eq!(code(prove(&request, &agent, &Nonces::default(), NOW)), expected, "{digest:?}");
+        let mut request = SignedRequest::new("POST", TARGET, &input, &signature);
+        if let Some(digest) = sent {
+            request = request.content_digest(digest);
+        }
+        code(prove(&request, &agent, &us(), NOW).and_then(|proof| proof.content(content)))
+    };
+    for (covered, sent, content, expected) in [
+        (None, None, &b""[..], "proved"),
+        (None, None, b"x", "possession_invalid"),
+        (Some(OF_X), Some(OF_X), b"x", "proved"),
+        (Some(OF_X), Some(OF_X), b"y", "possession_invalid"),
+        (Some(OF_X), Some(OF_X), b"", "possession_invalid"),
+        (Some(OF_NOTHING), Some(OF_NOTHING), b"", "proved"),
+        (Some(OF_X), Some(OF_NOTHING), b"", "possession_invalid"),
+        // It is there, and anybody may have put it there.
+        (None, Some(OF_X), b"x", "possession_invalid"),
+        (Some(OF_X), None, b"x", "possession_invalid"),
+        (Some("md5=:AAAA:"), Some("md5=:AAAA:"), b"x", "possession_invalid"),
+        (Some("x\r"), Some("x\r"), b"x", "possession_invalid"),
+        (Some("x\n\"@path\": /"), Some("x\n\"@path\": /"), b"x", "possession_invalid"),
+    ] {
+        assert_eq!(with(covered, sent, content), expected, "{covered:?} {sent:?} {content:?}");
+    }
+}
+
+#[test]
+fn a_signature_with_an_end_of_its_own_ends_there_and_is_forgotten_then() {
+    let (world, key) = ed25519();
+    let (agent, nonces) = (agent_of(&world), fresh());
+    let mut draft = Draft::good();
+    draft.set("expires", (NOW.secs() + 5).to_string());
+    let fields = draft.sign(&key);
+    let at = |seconds: u64| code(prove_post(&fields, &agent, &nonces, NOW.plus(seconds * SECOND)));
+    assert_eq!((at(0), at(5), at(6)), ("proved", "possession_replayed", "possession_stale"));
+    draft.set("nonce", "\"another-nonce-of-this\"");
+    draft.set("created", (NOW.secs() + 6).to_string());
+    draft.drop("expires");
+    assert_eq!(code(prove_post(&draft.sign(&key), &agent, &nonces, NOW.plus(6 * SECOND))), "proved");
+    assert_eq!((nonces.figures().held, at(4)), (1, "possession_stale"));
+}
+
+#[test]
+fn what_is_refused_uses_nothing_up() {
+    let (world, key) = ed25519();
+    let (agent, nonces) = (agent_of(&world), fresh());
+    let (input, signature) = Draft::good().sign(&key);
+    let request = SignedRequest::new("POST", TARGET, &input, &signature);
+    for _ in 0..3 {
+        let proof = prove(&request, &agent, &us(), NOW).unwrap();
+        assert!(proof.content(b"somebody else's").is_err() && proof.unused(&nonces, NOW).is_ok());
+    }
+    assert_eq!(nonces.figures().held, 0);
+    assert_eq!(code(once(&request, &agent, &nonces, NOW)), "proved");
+    assert_eq!(
+        code(prove(&request, &agent, &us(), NOW).unwrap().unused(&nonces, NOW)),
+        "possession_replayed"
+    );
+}
+
+#[test]
+fn what_was_signed_before_this_process_began_is_refused() {
+    let (world, key) = ed25519();
+    let agent = agent_of(&world);
+    let began = |millis: u64| kakunin_verify::possession::Nonces::new(100, NOW.minus(1_000).plus(millis));
+    let fields = Draft::good().sign(&key);
+    for (millis, expected) in
+        [(0, "proved"), (1_000, "proved"), (1_001, "possession_stale"), (9_000, "possession_stale")]
+    {
+        let now = NOW.plus(9_000);
+        assert_eq!(code(prove_post(&fields, &agent, &began(millis), now)), expected, "{millis}");
     }
 }
 
@@ -203,7 +296,7 @@ fn a_target_without_a_query_needs_only_its_path() {
         draft.cover(covered);
         let (input, signature) = draft.sign(&key);
         let request = SignedRequest::new("GET", target, &input, &signature);
-        assert_eq!(code(prove(&request, &agent, &Nonces::default(), NOW)), expected, "{target}: {input}");
+        assert_eq!(code(once(&request, &agent, &fresh(), NOW)), expected, "{target}: {input}");
     }
 }
 
@@ -211,19 +304,19 @@ fn a_target_without_a_query_needs_only_its_path() {
 fn a_signature_is_of_this_minute() {
     let (world, key) = ed25519();
     let (agent, fields) = (agent_of(&world), Draft::good().sign(&key));
-    let at = |now: UnixTime| code(prove_post(&fields, &agent, &Nonces::default(), now));
+    let at = |now: UnixTime| code(prove_post(&fields, &agent, &fresh(), now));
     assert_eq!(at(NOW.plus(MAX_AGE)), "proved");
     assert_eq!(at(NOW.plus(MAX_AGE + 1)), "possession_stale");
     assert_eq!(at(NOW.minus(MAX_AHEAD)), "proved");
     assert_eq!(at(NOW.minus(MAX_AHEAD + 1)), "possession_stale");
     assert_eq!(at(UnixTime::default()), "possession_stale");
-    assert_eq!((MAX_AGE, MAX_AHEAD), (MINUTE, 30 * SECOND));
+    assert_eq!((MAX_AGE, MAX_AHEAD), (MINUTE, 10 * SECOND));
 }
 
 #[test]
 fn a_replay_is_refused_for_as_long_as_it_would_be_young_enough() {
     let (world, key) = ed25519();
-    let (agent, nonces) = (agent_of(&world), Nonces::default());
+    let (agent, nonces) = (agent_of(&world), fresh());
     let mut draft = Draft::good();
     draft.set("created", NOW.plus(MAX_AHEAD).secs().to_string());
     let fields = draft.sign(&key);
@@ -246,7 +339,7 @@ fn of_many_uses_at_once_one_wins() {
     let agent = agent_of(&world);
     for n in 0..20 {
         let fields = signed(&world.leaf_key, "POST", TARGET, &format!("{NONCE}{n}"), NOW);
-        let (nonces, start) = (Nonces::default(), std::sync::Barrier::new(8));
+        let (nonces, start) = (fresh(), std::sync::Barrier::new(8));
         let codes: Vec<_> = std::thread::scope(|scope| {
             let use_it = || {
                 start.wait();
@@ -263,20 +356,20 @@ fn of_many_uses_at_once_one_wins() {
 #[test]
 fn a_full_memory_refuses_and_forgets_nothing() {
     let world = World::p256();
-    let (agent, nonces) = (agent_of(&world), Nonces::new(2));
+    let (agent, nonces) = (agent_of(&world), room(2));
     let with = |nonce: &str, at: UnixTime| {
         let fields = signed(&world.leaf_key, "POST", TARGET, &format!("{NONCE}{nonce}"), at);
         let result = prove_post(&fields, &agent, &nonces, at);
         (result.as_ref().err().map_or(200, Denied::http_status), code(result))
     };
     assert_eq!((with("a", NOW).1, with("b", NOW).1), ("proved", "proved"));
-    assert_eq!(with("c", NOW), (503, "possession_unavailable"));
+    assert_eq!(with("c", NOW), (429, "possession_unavailable"));
     assert_eq!((with("a", NOW).1, with("b", NOW).1), ("possession_replayed", "possession_replayed"));
     assert_eq!(with("c", NOW.plus(MAX_AGE)).1, "possession_unavailable");
     let later = NOW.plus(MAX_AGE + SECOND);
     assert_eq!((with("c", later).1, with("d", later).1), ("proved", "proved"));
     assert_eq!(with("e", later).1, "possession_unavailable");
-    let none = Nonces::new(0);
+    let none = room(0);
     let fields = signed(&world.leaf_key, "POST", TARGET, NONCE, NOW);
     assert_eq!(code(prove_post(&fields, &agent, &none, NOW)), "possession_unavailable");
 }
@@ -284,13 +377,71 @@ fn a_full_memory_refuses_and_forgets_nothing() {
 #[test]
 fn only_a_signature_that_verifies_uses_its_nonce_up() {
     let (world, key) = ed25519();
-    let (agent, nonces) = (agent_of(&world), Nonces::new(1));
+    let (agent, nonces) = (agent_of(&world), room(1));
     let good = Draft::good().sign(&key);
     let forged = (good.0.clone(), format!("sig=:{}:", base64(&[0; 64])));
     for _ in 0..3 {
         assert_eq!(code(prove_post(&forged, &agent, &nonces, NOW)), "possession_invalid");
     }
     assert_eq!(code(prove_post(&good, &agent, &nonces, NOW)), "proved");
+}
+
+/// A certificate of another tenant, agent and serial number, with the world's one key.
+fn another(world: &World, tenant: u8, agent: u8, first: u8) -> VerifiedAgent {
+    let mut spec = world.leaf();
+    spec.serial = serial(first);
+    for ext in &mut spec.extensions {
+        let at = |value: &[u8], text: &[u8]| value.windows(text.len()).position(|w| w == text);
+        if let Some(at) = at(&ext.value, b"tnt_01") {
+            ext.value[at + 5] = b'0' + tenant;
+        }
+        if let Some(at) = at(&ext.value, b"bfff-ffffffffffff") {
+            ext.value[at + 5..at + 7].copy_from_slice(format!("{agent:02x}").as_bytes());
+        }
+    }
+    world.verifier(backends()[0]).verify(&[spec.sign(&world.issuing.key)], NOW).unwrap()
+}
+
+/// How many of so many signatures of an agent prove something.
+fn proved(
+    world: &World,
+    agent: &VerifiedAgent,
+    nonces: &kakunin_verify::possession::Nonces,
+    count: u32,
+) -> usize {
+    let algorithm = kakunin_core::key::KeyAlgorithm::P256;
+    let authority = HOST.parse().unwrap();
+    let outgoing = Outgoing { method: "POST", target: TARGET, authority: &authority, content: b"" };
+    let one = |n: u32| {
+        let request = RequestToSign::new(&outgoing, agent.serial(), algorithm, &format!("{NONCE}{n}"), NOW);
+        let signature = kakunin_core::key::Signature::new(world.leaf_key.sign(request.to_be_signed()));
+        let fields = (request.signature_input().to_owned(), request.signature(&signature).unwrap());
+        prove_post(&fields, agent, nonces, NOW).is_ok()
+    };
+    (0..count).filter(|n| one(*n)).count()
+}
+
+#[test]
+fn six_certificates_of_one_agent_have_one_share() {
+    let (world, nonces) = (World::p256(), room(160));
+    let of = |first| proved(&world, &another(&world, 1, 0xff, first), &nonces, 30);
+    let all: Vec<_> = (0x42..0x48).map(of).collect();
+    assert_eq!((all[0], all.iter().sum::<usize>()), (20, 20), "an eighth of 160, whichever certificate");
+    let figures = nonces.figures();
+    assert_eq!((figures.held, figures.refused, figures.last_refused), (20, 160, Some(NOW)));
+}
+
+#[test]
+fn one_tenant_with_many_agents_does_not_shut_another_out() {
+    let (world, nonces) = (World::p256(), room(160));
+    for agent in 0..24 {
+        proved(&world, &another(&world, 1, agent, 0x42), &nonces, 25);
+    }
+    assert!((80..=160).contains(&nonces.figures().held));
+    for tenant in 2..4 {
+        // The same agent id and serial number, and another tenant.
+        assert_eq!(proved(&world, &another(&world, tenant, 1, 0x42), &nonces, 25), 20, "{tenant}");
+    }
 }
 
 #[test]
@@ -303,12 +454,12 @@ fn nobody_signs_for_another_agent() {
     spec.ext(kakunin_core::x509::oid::SUBJECT_KEY_ID).value = subject_key_id(other_key.id().as_bytes());
     let other = verifier.verify(&[spec.sign(&world.issuing.key)], NOW).unwrap();
     let mut draft = Draft::good();
-    let refused = |fields: &Fields| code(prove_post(fields, &other, &Nonces::default(), NOW));
+    let refused = |fields: &Fields| code(prove_post(fields, &other, &fresh(), NOW));
     assert_eq!(refused(&draft.sign(&key)), "possession_invalid", "by its own name");
     draft.set("keyid", format!("\"{}\"", other.serial()));
     assert_eq!(refused(&draft.sign(&key)), "possession_invalid", "by the other's name");
     // Nonces are those of one certificate: nobody uses up another's.
-    let (agent, nonces) = (agent_of(&world), Nonces::default());
+    let (agent, nonces) = (agent_of(&world), fresh());
     let Key::Ed25519(other_key) = &other_key else { panic!() };
     assert_eq!(code(prove_post(&draft.sign(other_key), &other, &nonces, NOW)), "proved");
     assert_eq!(code(prove_post(&Draft::good().sign(&key), &agent, &nonces, NOW)), "proved");
@@ -339,7 +490,7 @@ fn no_alteration_proves_anything_and_nothing_panics() {
     let mut read = 0;
     for _ in 0..30_000 {
         for altered in [(alter(&good.0), good.1.clone()), (good.0.clone(), alter(&good.1))] {
-            let proved = prove_post(&altered, &agent, &Nonces::default(), NOW).is_ok();
+            let proved = prove_post(&altered, &agent, &fresh(), NOW).is_ok();
             assert_eq!(proved, altered == good, "{altered:?}");
         }
         if let Ok(chain) = parse_certificates(&alter(&header)) {

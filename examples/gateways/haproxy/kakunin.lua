@@ -7,6 +7,8 @@ core.register_action("kakunin", { "http-req" }, function(txn)
     headers = {
       ["x-client-cert"] = { txn:get_var("txn.kakunin_cert") or "" },
       ["x-kakunin-action"] = { txn:get_var("txn.kakunin_action") or "" },
+      ["x-original-uri"] = { txn:get_var("txn.kakunin_target") or "" },
+      ["x-original-method"] = { txn:get_var("txn.kakunin_method") or "" },
     },
     timeout = 5000,
   })

@@ -5,6 +5,8 @@ mod facts;
 pub use facts::{Effect, Facts, Token, TokenKey, action_token, amount_bucket};
 
 use crate::id::Serial;
+#[cfg(feature = "service")]
+use crate::ijson;
 use crate::scope::Action;
 use crate::time::UnixTime;
 
@@ -208,13 +210,14 @@ impl Event {
     /// Parses one event from JSON; it is [`Attribution::Asserted`] until its bearer showed possession.
     ///
     /// # Errors
-    /// [`EventError`] with the place and the reason; unknown members are refused.
+    /// [`EventError`] with the place and the reason; unknown members are refused, and numbers that not every reader keeps
+    /// to the digit (RFC 7493), in the details too.
     #[cfg(feature = "service")]
     pub fn from_json(json: &[u8]) -> Result<Self, EventError> {
         if json.len() > MAX_EVENT_LEN {
             return Err(EventError::TooLarge(json.len()));
         }
-        serde_json::from_slice(json).map_err(|e| {
+        let event: Self = serde_json::from_slice(json).map_err(|e| {
             // Its own text ends with the place, which is told apart here.
             let text = e.to_string();
             let why = text.split(" at line ").next().unwrap_or_default().chars().take(200);
@@ -223,7 +226,14 @@ impl Event {
                 column: e.column(),
                 why: why.map(|c| if c.is_control() { '?' } else { c }).collect(),
             }
-        })
+        })?;
+        // Details that are no JSON at all are a text like any other.
+        let details = event.details.as_ref().map(|details| ijson::check(details.as_str()));
+        let details =
+            details.unwrap_or(Ok(())).or_else(|error| if error.is_json() { Err(error) } else { Ok(()) });
+        ijson::check(str::from_utf8(json).unwrap_or_default())?;
+        details?;
+        Ok(event)
     }
 }
 
@@ -244,6 +254,9 @@ pub enum EventError {
         /// What was expected.
         why: String,
     },
+    /// JSON that readers do not take for the same.
+    #[error("the event is malformed: {0}")]
+    Json(#[from] crate::ijson::IJsonError),
 }
 
 impl EventError {
@@ -253,6 +266,7 @@ impl EventError {
         match self {
             Self::TooLarge(_) => "event_too_large",
             Self::Malformed { .. } => "event_malformed",
+            Self::Json(e) => e.code(),
         }
     }
 }
@@ -352,5 +366,14 @@ mod tests {
             Event::from_json(format!("{{{base},\"outcome\":\"done\"}}").as_bytes()).unwrap_err().to_string();
         assert!(error.contains("unknown variant `done`") && error.matches("line").count() == 1, "{error}");
         assert_eq!(Event::from_json(&vec![b' '; MAX_EVENT_LEN + 1]).unwrap_err().code(), "event_too_large");
+        for inexact in [
+            r#""amount":{"minor":9007199254740992,"currency":"EUR"}"#,
+            r#""stream":{"stream":18446744073709551615,"seq":0}"#,
+            r#""details":"{\"at\":1732900000000000000}""#,
+        ] {
+            let error = Event::from_json(format!("{{{base},{inexact}}}").as_bytes()).unwrap_err();
+            assert_eq!(error.code(), "json_number_inexact", "{inexact}");
+        }
+        assert!(Event::from_json(format!("{{{base},\"details\":\"no JSON\"}}").as_bytes()).is_ok());
     }
 }

@@ -21,7 +21,7 @@ pub use entropy::{Entropy, EntropyError};
 pub use error::IdError;
 pub use hex::{hex_decode, hex_encode};
 pub use name::{Environment, TenantId, TrustDomain};
-pub use number::{IssuerId, Serial};
+pub use number::{IssuerId, Serial, SerialNumber};
 pub use uuid::{AgentId, ApiKeyId, HaltId, JoinTokenId, uuid_v7};
 
 #[cfg(test)]
@@ -48,6 +48,29 @@ mod tests {
             assert_eq!(Serial::from_der_integer(serial.as_bytes()), Some(serial));
         }
         assert!(Serial::from_bytes([0; 16]).is_none() && Serial::from_bytes([0x80; 16]).is_none());
+    }
+
+    #[test]
+    fn foreign_serials_are_one_to_twenty_octets_and_positive() {
+        let read = SerialNumber::from_der_integer;
+        let ours = Serial::generate(&Same(7)).unwrap();
+        assert_eq!(read(ours.as_bytes()), Some(ours.into()));
+        for (content, text) in [
+            (&[1][..], "01"),
+            (&[0, 0x80], "80"),
+            (&[0x12, 0x34], "1234"),
+            (&[0x7f; 20], &"7F".repeat(20)),
+            (&[0, 0xff, 0xff], "FFFF"),
+        ] {
+            assert_eq!(read(content).unwrap().to_string(), text);
+        }
+        assert_eq!(read(&[0, 0, 5]), read(&[5]), "a value has one form");
+        for bad in [&[][..], &[0], &[0; 20], &[1; 21], &[0x80; 20], &[&[0][..], &[0x80; 20]].concat()] {
+            assert!(read(bad).is_none(), "{bad:x?}");
+        }
+        let padded = Serial::from_bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]).unwrap();
+        assert_eq!(read(&[1, 2]), Some(padded.into()));
+        assert_eq!(padded.to_string(), "00000000000000000000000000000102");
     }
 
     #[test]

@@ -124,6 +124,14 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
         Err(SignError::Refused { key: key.clone(), why: "this provider knows no principals" })
     }
 
+    /// Ends every grant that [`KeyProvider::grant`] gave of a key. Ending none succeeds.
+    ///
+    /// # Errors
+    /// As [`KeyProvider::disable`].
+    async fn ungrant(&self, _: &KeyRef) -> Result<(), SignError> {
+        Ok(())
+    }
+
     /// Every key that is not retired, for sweeping what was planned and never bound.
     ///
     /// # Errors

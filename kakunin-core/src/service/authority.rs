@@ -15,6 +15,7 @@ use crate::log::record::CaRole;
 use crate::time::UnixTime;
 use crate::x509::ca::{CaError, Issuer, sign_issuing};
 use crate::x509::csr::RequestToSign;
+use crate::x509::oid;
 
 /// An issuing CA.
 #[derive(Clone, Debug)]
@@ -103,7 +104,8 @@ impl Kakunin {
     }
 
     /// Replaces the issuing CA, of one tenant or of all that have none of their own, with one under the
-    /// newest root. What the old one issued stays valid until it expires, and its CRLs go on.
+    /// newest root. What the old one issued stays valid until it expires, and its CRLs go on. That of a tenant is
+    /// bound to it by its certificate: verifiers accept no agent of another tenant from it.
     ///
     /// # Errors
     /// [`Error::RootOffline`]; [`Error::NotFound`] if there is no such tenant; what the parts say.
@@ -114,7 +116,9 @@ impl Kakunin {
         let (key, signer) = self.next_key().await?;
         let serial = Serial::generate(&*parts.entropy)?;
         let now = parts.clock.now();
-        let issuer = sign_issuing(&root.issuer, &*root_signer, signer.public_key(), &serial, now).await?;
+        let binding = tenant.map(|tenant| (tenant, &self.inner.place.arc));
+        let spki = signer.public_key();
+        let issuer = sign_issuing(&root.issuer, &*root_signer, spki, &serial, binding, now).await?;
         self.install(None, key, issuer, tenant).await
     }
 
@@ -123,7 +127,7 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::Ca`] if these are not a root, and an issuing CA that it signed for the key that was
-    /// requested.
+    /// requested, or its certificate binds it to another tenant.
     pub async fn install_issuing(
         &self,
         tenant: Option<&TenantId>,
@@ -131,6 +135,7 @@ impl Kakunin {
     ) -> Result<Arc<Issuer>, Error> {
         let (key, signer) = self.next_key().await?;
         let (root, issuer) = signed.checked(signer.public_key(), self.inner.now())?;
+        bound_to(&issuer, tenant, &self.inner.place.arc)?;
         let known = self.inner.cas.roots().iter().any(|known| known.issuer.as_der() == root.as_der());
         self.install(Some(root).filter(|_| !known), key, issuer, tenant).await
     }
@@ -204,6 +209,14 @@ impl OfflineRoot {
             return Err(CaError::NotValid);
         }
         Ok((root, issuer))
+    }
+}
+
+/// Refuses a CA whose certificate binds it to another tenant than this one.
+pub(super) fn bound_to(issuer: &Issuer, tenant: Option<&TenantId>, arc: &oid::Arc) -> Result<(), CaError> {
+    match issuer.tenant(arc)? {
+        Some(bound) if Some(&bound) != tenant => Err(CaError::OtherTenant(bound)),
+        _ => Ok(()),
     }
 }
 

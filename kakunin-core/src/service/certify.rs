@@ -51,12 +51,15 @@ struct Stood {
     state: AgentState,
     halt: Option<HaltId>,
     certificate: Option<Serial>,
+    /// Also of a hold that was released again.
+    void_before: u64,
 }
 
 impl Stood {
     fn of(entry: &AgentEntry) -> Self {
         let agent = &entry.row.agent;
-        Self { state: agent.state, halt: entry.row.halt.map(|halt| halt.id), certificate: agent.certificate }
+        let (halt, void_before) = (entry.row.halt.map(|halt| halt.id), entry.row.void_before);
+        Self { state: agent.state, halt, certificate: agent.certificate, void_before }
     }
 }
 
@@ -130,12 +133,15 @@ impl Making {
             }
             Key::Theirs(binding) => {
                 let entry = order.check(draft)?;
-                if entry.keys().any(|(key, _)| key == spki.key_id()) {
+                if draft.certificates.has_key(&spki.key_id()) {
                     return Err(CsrError::Duplicate.into());
                 }
                 (entry, None, binding)
             }
         };
+        if let Some((_, old)) = &order.renews {
+            old.is_due(draft, entry)?;
+        }
         let stood = Stood::of(entry);
         let standing = inner.standing_of(entry, draft.time);
         let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
@@ -165,15 +171,15 @@ impl Making {
 impl Planned {
     /// Puts the signed certificate on record, if the agent still stands as it did.
     fn conclude(self, order: &Order, draft: &mut Draft<'_>, signed: &Certificate) -> Result<(), Error> {
-        let reinstates = order.unchanged(draft, self.stood)?.row.agent.state == AgentState::Suspended;
+        order.unchanged(draft, self.stood)?;
         let issued = Control::CertificateIssued {
             facts: signed.facts,
             certificate: pem::encode(pem::CERTIFICATE, &signed.der),
-            reinstates,
+            reinstates: false,
             constraints: self.constraints,
             renewal: self.renewal,
         };
-        order.conclude(draft, signed.facts, issued, reinstates)
+        order.conclude(draft, signed.facts, issued)
     }
 }
 
@@ -196,8 +202,8 @@ impl Kakunin {
     /// before they exist, or together with what is made of them, so that a crash leaves nothing unexplained.
     ///
     /// # Errors
-    /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Agent`] if it is
-    /// retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
+    /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Suspended`] if it was halted, revoked
+    /// or held: see [`Kakunin::reinstate`]; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
     pub async fn certify(
         &self,
         tenant: &TenantId,
@@ -240,14 +246,18 @@ impl Inner {
                 Ok(stood)
             })
             .await?;
-        let made = self.make_key(&planned, algorithm).await;
-        let issued = match made {
-            Ok((key, spki)) => self.issue(order, Key::Made(key, stood), &spki).await,
-            Err(error) => Err(error),
+        let (key, spki) = match self.make_key(&planned, algorithm).await {
+            Ok(made) => made,
+            Err(error) => {
+                // The error that matters is the first one.
+                let _ = self.abandon(&order.tenant, order.agent).await;
+                return Err(error);
+            }
         };
-        if issued.is_err() {
-            // The error that matters is the first one.
-            let _ = self.abandon(&order.tenant, order.agent).await;
+        let issued = self.issue(order, Key::Made(key.clone(), stood), &spki).await;
+        if issued.is_err() && !matches!(self.abandon(&order.tenant, order.agent).await, Ok(true)) {
+            // Somebody gave the plan up before, and may have looked for the key before it was there.
+            let _ = self.parts.keys.retire(&key).await;
         }
         issued
     }
@@ -292,24 +302,27 @@ impl Inner {
     }
 
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
-    pub(super) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<(), Error> {
-        self.decide(tenant, None, move |draft| {
-            let Some(plan) = known(draft, &agent)?.row.plan.clone() else {
-                return Ok(());
-            };
-            if let Some((facts, _)) = plan.facts {
-                let revocation = revocation(&facts, Cause::Abandoned, draft.time);
-                draft.revoke(revocation, None)?;
-            }
-            if let Some(planned) = &plan.planned {
-                draft.push(agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
-            }
-            Ok(())
-        })
-        .await?;
+    /// Says whether there was anything.
+    pub(super) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<bool, Error> {
+        let planned = self.decide(tenant, None, move |draft| abandon(draft, agent)).await?;
         self.run_key_tasks(tenant).await;
-        Ok(())
+        Ok(planned)
     }
+}
+
+/// Records that what was planned for an agent is given up.
+pub(super) fn abandon(draft: &mut Draft<'_>, agent: AgentId) -> Result<bool, Error> {
+    let Some(plan) = known(draft, &agent)?.row.plan.clone() else {
+        return Ok(false);
+    };
+    if let Some((facts, _)) = plan.facts {
+        let revocation = revocation(&facts, Cause::Abandoned, draft.time);
+        draft.revoke(revocation, None)?;
+    }
+    if let Some(planned) = &plan.planned {
+        draft.push(agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
+    }
+    Ok(true)
 }
 
 impl Order {
@@ -317,7 +330,9 @@ impl Order {
     fn check<'d>(&self, draft: &'d Draft<'_>) -> Result<&'d AgentEntry, Error> {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
-        let redeemable = |id| entry.row.join.is_some_and(|j| j.id == id && draft.time <= j.expires_at);
+        let trusted = matches!(state, AgentState::Pending | AgentState::Active);
+        let redeemable =
+            |id| entry.row.join.is_some_and(|j| j.id == id && draft.time <= j.expires_at && trusted);
         if !self.join.is_none_or(redeemable) {
             return Err(Error::JoinToken);
         }
@@ -327,7 +342,8 @@ impl Order {
             (false, AgentState::Retired) => {
                 return Err(AgentError::State { state, step: "be given a certificate" }.into());
             }
-            (false, _) if entry.standing_certificate(draft.time).is_some() => {
+            (false, AgentState::Suspended) => return Err(Error::Suspended(self.agent)),
+            (false, _) if draft.standing(entry).is_some() => {
                 return Err(Error::Exists("the agent has a certificate; revoke it, or renew it"));
             }
             (false, _) => {}
@@ -362,13 +378,7 @@ impl Order {
     }
 
     /// Records the certificate, and the end of the one it replaces.
-    fn conclude(
-        &self,
-        draft: &mut Draft<'_>,
-        facts: Issued,
-        issued: Control,
-        reinstates: bool,
-    ) -> Result<(), Error> {
+    fn conclude(&self, draft: &mut Draft<'_>, facts: Issued, issued: Control) -> Result<(), Error> {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
         let planned = entry.row.plan.as_ref().and_then(|p| p.facts).map(|(facts, _)| facts);
@@ -376,9 +386,9 @@ impl Order {
         if planned != Some(facts) {
             return Err(AgentError::State { state, step: "be given a certificate" }.into());
         }
-        let old = entry.standing_certificate(draft.time).map(|c| c.facts).filter(|_| self.renews.is_some());
+        let old = draft.standing(entry).map(|c| c.facts).filter(|_| self.renews.is_some());
         draft.push(self.agent, Some(facts.serial), issued)?;
-        draft.certified(&self.agent, reinstates);
+        draft.certified(&self.agent, false);
         if let Some(old) = old {
             let superseded = revocation(&old, Cause::Superseded, draft.time);
             draft.revoke(superseded, None)?;

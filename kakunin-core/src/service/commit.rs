@@ -114,7 +114,7 @@ impl Inner {
         match self.parts.sink.append(written).await {
             Ok(()) => {
                 for (ledger, append) in appends {
-                    ledger.appended(append.next.clone(), append.checkpoint.clone());
+                    ledger.appended(append.next.clone());
                 }
                 Ok(())
             }

@@ -66,6 +66,17 @@ fn describe(log: &LogId, kind: Kind, key: &[u8]) -> String {
         (LogId::Tenant(tenant), Kind::Agent, Ok(id)) => {
             format!("agent {} of tenant {tenant}", AgentId::from_bytes(id))
         }
+        (LogId::Tenant(tenant), Kind::Standing, _) => {
+            let (owner, place) = key.split_at(key.len().min(16));
+            let id = <[u8; 16]>::try_from(owner).unwrap_or_default();
+            match place.is_empty() {
+                true => format!("how certificate {} of tenant {tenant} stands", hex_encode(key)),
+                false => format!(
+                    "the list of certificates of agent {} of tenant {tenant}",
+                    AgentId::from_bytes(id)
+                ),
+            }
+        }
         (LogId::System, Kind::Agent, _) => format!("the row of tenant {}", text.escape_default()),
         (LogId::System, ..) => format!("the row {} of the deployment", text.escape_default()),
         _ => format!("row {kind:?} {} of log {log}", hex_encode(key)),

@@ -1,7 +1,7 @@
 //! A deployment: what it is, what it runs on, and opening it.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use super::bound::BoundKeys;
@@ -16,7 +16,7 @@ use super::ledger::{self, Ledger};
 use super::seal::SealKey;
 use super::status::Serials;
 use super::system;
-use super::tenant::{Tenant, scan};
+use super::tenant::Tenant;
 use super::{Inner, Kakunin, Policy};
 use crate::brand::DEFAULT_ARC;
 use crate::error::StoreError;
@@ -30,7 +30,7 @@ use crate::log::record::Control;
 use crate::log::sink::{AuditSink, LogId};
 use crate::revoke::{LiveRevocations, RevocationStore};
 use crate::risk::{Prior, RiskModel, Thresholds, Weighted};
-use crate::state::{Kind, StateStore};
+use crate::state::StateStore;
 use crate::store::Store;
 use crate::time::{Clock, SystemClock, UnixTime};
 use crate::x509::oid::Arc as Oids;
@@ -136,6 +136,7 @@ impl Kakunin {
         for ca in inner.cas.all() {
             inner.load_revocations(&ca).await?;
         }
+        inner.load_root_crls().await?;
         let kakunin = Self { inner: Arc::new(inner), by: None };
         kakunin.begin_seals().await?;
         Ok(kakunin)
@@ -263,9 +264,10 @@ impl Inner {
         }
         // A provider that is down must not keep the tenant from being served; the tasks stay.
         self.run_key_tasks(tenant).await;
-        // Until they are tended for the first time, what is left is on nobody's count.
-        let left = scan(self, &LogId::Tenant(tenant.id.clone()), Kind::Plan).await?.len();
-        self.tended.lock().unwrap_or_else(PoisonError::into_inner).left += left;
+        if tenant.has_tasks.load(Ordering::Acquire) {
+            // How many is known once they were looked at: nobody should take it for none until then.
+            self.tended.lock().unwrap_or_else(PoisonError::into_inner).left += 1;
+        }
         Ok(())
     }
 }

@@ -6,10 +6,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Inner;
-use super::projection::{self, AgentEntry, Projection, Standing};
+use super::certificates::{CertificateState, Certificates, Drafted, Standing};
+use super::names::{self, Names};
+use super::projection::{self, AgentEntry, Projection};
+use crate::access::JoinTokenFacts;
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, ShortName, TokenKey};
-use crate::id::{AgentId, Serial};
+use crate::id::{AgentId, JoinTokenId, Serial};
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::{Cause, Revocation, RevocationChange};
@@ -51,17 +54,21 @@ pub struct Observed {
 pub(super) struct Draft<'p> {
     pub(super) inner: &'p Inner,
     tokens: &'p TokenKey,
-    base: &'p Projection,
+    pub(super) base: &'p Projection,
     first_index: u64,
     pub(super) time: UnixTime,
     by: Option<ShortName>,
     pub(super) agents: HashMap<AgentId, AgentEntry>,
-    pub(super) serials: HashMap<Serial, AgentId>,
+    pub(super) certificates: Drafted<'p>,
+    /// Agents whose name or class changed.
+    pub(super) names: Names,
     pub(super) records: Vec<Record>,
     pub(super) changes: Vec<Change>,
     /// Agents whose rows changed.
     pub(super) rows: HashSet<AgentId>,
     pub(super) revocations: Vec<RevocationChange>,
+    /// Join tokens that open nothing from now on.
+    pub(super) voided: Vec<JoinTokenId>,
 }
 
 impl<'p> Draft<'p> {
@@ -80,11 +87,13 @@ impl<'p> Draft<'p> {
             time,
             by: None,
             agents: HashMap::new(),
-            serials: HashMap::new(),
+            certificates: Drafted::over(&base.certificates),
+            names: Names::default(),
             records: Vec::new(),
             changes: Vec::new(),
             rows: HashSet::new(),
             revocations: Vec::new(),
+            voided: Vec::new(),
         }
     }
 
@@ -99,7 +108,17 @@ impl<'p> Draft<'p> {
     }
 
     pub(super) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
-        self.serials.get(serial).or_else(|| self.base.serials.get(serial)).copied()
+        self.certificate(serial).map(|certificate| certificate.facts.agent)
+    }
+
+    /// A certificate as it will be after the draft so far.
+    pub(super) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
+        self.certificates.get(serial)
+    }
+
+    /// The certificate of an agent that is neither revoked nor expired, held or not.
+    pub(super) fn standing(&self, entry: &AgentEntry) -> Option<&CertificateState> {
+        self.certificates.standing(entry, self.time)
     }
 
     /// How much was recorded: a decision that refuses leaves it where it was.
@@ -112,7 +131,7 @@ impl<'p> Draft<'p> {
         self.first_index + u64::try_from(self.records.len()).unwrap_or(u64::MAX)
     }
 
-    /// Adds a record that is not an event.
+    /// Adds a record that is not an event; and if it takes trust away, what it takes with it.
     pub(super) fn push(
         &mut self,
         agent: AgentId,
@@ -120,7 +139,26 @@ impl<'p> Draft<'p> {
         control: Control,
     ) -> Result<(), StoreError> {
         let record = Record::control(self.time, Some(agent), serial, control);
-        self.add(agent, record.asked_by(self.by.clone()))
+        self.add(agent, record.asked_by(self.by.clone()))?;
+        self.void(agent)
+    }
+
+    /// Ends what is under way for an agent, if the last record took trust away.
+    fn void(&mut self, agent: AgentId) -> Result<(), StoreError> {
+        let Some(row) = self.agents.get(&agent).map(|entry| &entry.row) else { return Ok(()) };
+        if row.void_before != self.next_index() {
+            return Ok(());
+        }
+        let newest = row.agent.certificate.and_then(|serial| self.certificate(&serial));
+        let granted = newest.filter(|c| c.granted).and_then(|c| Some((c.facts.serial, c.key.clone()?)));
+        if let Some(JoinTokenFacts { id, .. }) = row.join {
+            self.voided.push(id);
+            self.push(agent, None, Control::JoinTokenVoided { id })?;
+        }
+        if let Some((serial, key)) = granted {
+            self.push(agent, Some(serial), Control::KeyGrantsVoided { key })?;
+        }
+        Ok(())
     }
 
     /// Begins an agent's account anew, whose certificate was just pushed.
@@ -130,15 +168,24 @@ impl<'p> Draft<'p> {
         }
     }
 
+    /// Forgets the evidence against an agent, whose reinstatement was just pushed.
+    pub(super) fn forgive(&mut self, agent: &AgentId) {
+        if let Some(entry) = self.agents.get_mut(agent) {
+            entry.forgive();
+        }
+    }
+
     fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
         let index = self.next_index();
         let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
-        if projection::apply(&mut entry, index, &record, &mut self.changes)? {
-            self.rows.insert(agent);
-        }
+        let is_control = matches!(record.body, Body::Control(_));
+        let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+        let certificates = &mut self.certificates;
+        let changed = projection::apply(&mut entry, certificates, index, &record, &mut self.changes)?;
         if let Some(entry) = entry {
-            if let Some(last) = entry.row.certificates.last() {
-                self.serials.insert(last.facts.serial, agent);
+            if changed {
+                self.rows.insert(agent);
+                self.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
             }
             self.agents.insert(agent, entry);
         }
@@ -169,7 +216,7 @@ impl<'p> Draft<'p> {
         if again {
             return Ok(Observed { index: None, status: EventStatus::Duplicate, score, band, revoked: false });
         }
-        let accepted = entry
+        let accepted = self
             .certificate(&event.serial)
             .is_some_and(|c| c.standing == Standing::Good && self.time <= c.facts.not_after);
         let facts = tokens.facts(&event);
@@ -228,9 +275,9 @@ impl<'p> Draft<'p> {
         self.push(agent, Some(serial), Control::BandChanged { from, to, evidence: evidence.clone() })?;
         if to == Band::Revoke {
             observed.revoked = true;
-            let certificate = self.agent(&agent).and_then(|e| e.certificate(&serial));
-            if let Some(revocation) =
-                certificate.map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.time))
+            if let Some(revocation) = self
+                .certificate(&serial)
+                .map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.time))
             {
                 self.revoke(revocation, Some(evidence))?;
             }

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use super::certificates::Certificates;
 use super::certify::Order;
 use super::error::Error;
 use super::lifecycle::known;
 use super::projection::set;
-use super::{Kakunin, KeySource};
+use super::{Inner, Kakunin, KeySource};
 use crate::access::{JoinToken, JoinTokenFacts, JoinTokenId, KeyCommitment, KeyHash};
 use crate::agent::{AgentError, AgentState};
 use crate::error::StoreError;
@@ -37,7 +38,7 @@ impl Kakunin {
     /// else.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Agent`] if the agent is retired; [`Error::JoinTokenLife`].
+    /// [`Error::NotFound`]; [`Error::Suspended`]; [`Error::Agent`] if the agent is retired; [`Error::JoinTokenLife`].
     pub async fn create_join_token(
         &self,
         tenant: &TenantId,
@@ -60,9 +61,12 @@ impl Kakunin {
         let decided = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
-                let state = entry.row.agent.state;
-                if state == AgentState::Retired {
-                    return Err(AgentError::State { state, step: "be given a join token" }.into());
+                match entry.row.agent.state {
+                    AgentState::Pending | AgentState::Active => {}
+                    AgentState::Suspended => return Err(Error::Suspended(agent)),
+                    state @ AgentState::Retired => {
+                        return Err(AgentError::State { state, step: "be given a join token" }.into());
+                    }
                 }
                 let void = entry.row.join.map(|old| old.id);
                 let commitment = Some(KeyCommitment::new(id.as_bytes(), &hash));
@@ -73,11 +77,11 @@ impl Kakunin {
             .await;
         match decided {
             Ok((facts, void)) => {
-                self.forget(void).await;
+                inner.forget_join_tokens(void.as_slice()).await;
                 Ok((facts, token))
             }
             Err(error) => {
-                self.forget(Some(id)).await;
+                inner.forget_join_tokens(&[id]).await;
                 Err(error)
             }
         }
@@ -120,16 +124,17 @@ impl Kakunin {
             join: Some(id),
         };
         let issued = inner.fulfil(&Arc::new(order), KeySource::Request(request)).await?;
-        self.forget(Some(id)).await;
+        inner.forget_join_tokens(&[id]).await;
         Ok((tenant.id.clone(), issued))
     }
 
     /// Renews a certificate at the word of its own key: see [`Kakunin::renew`] and [`KeySource::Bound`].
     /// The profile stays, or becomes shorter with the agent's band. The agent attests its model; its scope
-    /// is the registered one, and is not on record as approved anew.
+    /// is the registered one, and is not on record as approved anew. Not before a tenth of the certificate's life, and
+    /// [`SELF_RENEWALS`](super::SELF_RENEWALS) times an hour at the most: its owner is told once a day of more.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; else as [`Kakunin::renew`].
+    /// [`Error::NotFound`]; [`Error::SelfRenewal`]; else as [`Kakunin::renew`].
     pub async fn renew_own(
         &self,
         serial: &Serial,
@@ -143,28 +148,41 @@ impl Kakunin {
         let (agent, profile) = {
             let sequencer = inner.settled(&tenant).await?;
             let projection = &sequencer.projection;
-            let agent = *projection.serials.get(serial).ok_or(Error::NotFound("certificate"))?;
+            let certificate = projection.certificates.get(serial).ok_or(Error::NotFound("certificate"))?;
+            let agent = certificate.facts.agent;
             let entry = projection.agents.get(&agent).ok_or(Error::NotFound("agent"))?;
-            let certificate = entry.certificate(serial).ok_or(Error::NotFound("certificate"))?;
             let state = entry.row.agent.state;
             if entry.row.agent.certificate != Some(*serial) || inner.now() > certificate.facts.not_after {
                 return Err(AgentError::State { state, step: "renew with an old certificate" }.into());
             }
             (agent, certificate.profile)
         };
-        let itself = ShortName::try_from(format!("agent:{agent}")).ok();
         let source = KeySource::Bound(request, binding);
-        let renewed = self.renew_as(&tenant, &agent, (attested, false), profile, source, itself).await?;
-        Ok((tenant.id.clone(), renewed))
-    }
-
-    // A row that stays opens nothing: the record says which token stands.
-    async fn forget(&self, token: Option<JoinTokenId>) {
-        if let Some(id) = token {
-            let gone = Change { kind: Kind::Vault, key: row_key(&id), value: None };
-            let _ = self.inner.parts.state.put(&LogId::System, &[gone]).await;
+        let renewed =
+            self.renew_as(&tenant, &agent, (attested, false), profile, source, itself(&agent)).await;
+        if let Err(Error::SelfRenewal { .. }) = &renewed {
+            inner.tell_of_refused_renewal(&tenant, agent).await?;
         }
+        Ok((tenant.id.clone(), renewed?))
     }
+}
+
+impl Inner {
+    /// Forgets the hashes of tokens that open nothing more. A row that stays opens nothing either: the record says
+    /// which token stands.
+    pub(super) async fn forget_join_tokens(&self, tokens: &[JoinTokenId]) {
+        if tokens.is_empty() {
+            return;
+        }
+        let gone = |id| Change { kind: Kind::Vault, key: row_key(id), value: None };
+        let gone: Vec<_> = tokens.iter().map(gone).collect();
+        let _ = self.parts.state.put(&LogId::System, &gone).await;
+    }
+}
+
+/// Who asks, when an agent renews its own certificate.
+pub(super) fn itself(agent: &AgentId) -> Option<ShortName> {
+    ShortName::try_from(format!("agent:{agent}")).ok()
 }
 
 fn row_key(id: &JoinTokenId) -> Vec<u8> {

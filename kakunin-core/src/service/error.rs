@@ -4,7 +4,7 @@ use super::crl::Regression;
 use crate::agent::AgentError;
 use crate::error::StoreError;
 use crate::feed::FeedError;
-use crate::id::EntropyError;
+use crate::id::{AgentId, EntropyError};
 use crate::issue::{IssueError, SignIssueError};
 use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
@@ -29,6 +29,21 @@ pub enum Error {
          `kakunin ca rotate --tenant`"
     )]
     SharedIssuer,
+    /// The agent, or another of its name, was halted, revoked or held. Only an order by name lets it work again.
+    #[error(
+        "agent {0} is suspended; if it is to be trusted again, say so by its id and with a `reason`: \
+         `POST /api/v1/agents/{0}/reinstate`, or `Kakunin::reinstate`; a hold is released instead"
+    )]
+    Suspended(AgentId),
+    /// An agent renews its own certificate too early, or too often.
+    #[error(
+        "an agent renews its own certificate when a tenth of its life is over, and {max} times an hour at the most; \
+         wait {} s, or let an operator renew it", wait / 1_000 + 1, max = super::SELF_RENEWALS
+    )]
+    SelfRenewal {
+        /// Milliseconds until it may.
+        wait: u64,
+    },
     /// The workload keeps the key, so nobody else signs with it.
     #[error("the key of this agent is with its workload; sign there")]
     KeyElsewhere,
@@ -134,6 +149,8 @@ impl Error {
             Self::NotFound(_) => "not_found",
             Self::Exists(_) => "exists",
             Self::SharedIssuer => "issuer_shared",
+            Self::Suspended(_) => "agent_suspended",
+            Self::SelfRenewal { .. } => "self_renewal_limited",
             Self::KeyElsewhere => "key_elsewhere",
             Self::NotGrantable => "key_not_grantable",
             Self::JoinToken => "join_token_invalid",

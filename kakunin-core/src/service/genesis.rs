@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::authority::bound_to;
 use super::deployment::{Config, Parts};
 use super::error::Error;
 use super::ledger::Ledger;
@@ -18,7 +19,7 @@ use crate::log::sink::LogId;
 use crate::state::{Change, Kind};
 use crate::time::UnixTime;
 use crate::x509::ca::{Issuer, sign_issuing, sign_root};
-use crate::x509::pem;
+use crate::x509::{oid, pem};
 
 /// Row of the vault: what the keys of names are derived from, and under which ids the first keys are
 /// planned.
@@ -86,6 +87,8 @@ async fn authorities(
     let issuing = make_issuing_key(parts, seed, 0, config.ca_algorithms.1).await?;
     if let Some(offline) = &config.offline {
         let (root, issuer) = offline.checked(issuing.1.public_key(), now)?;
+        let arc = oid::Arc::parse(&config.arc).map_err(|e| Error::Deployment(e.to_string()))?;
+        bound_to(&issuer, None, &arc)?;
         return Ok([
             created(CaRole::Root, None, &root, None),
             created(CaRole::Issuing, Some(&issuing.0), &issuer, None),
@@ -95,7 +98,7 @@ async fn authorities(
     let serial = Serial::generate(&*parts.entropy)?;
     let root_ca = sign_root(&*root.1, &serial, now).await?;
     let serial = Serial::generate(&*parts.entropy)?;
-    let issuer = sign_issuing(&root_ca, &*root.1, issuing.1.public_key(), &serial, now).await?;
+    let issuer = sign_issuing(&root_ca, &*root.1, issuing.1.public_key(), &serial, None, now).await?;
     Ok([
         created(CaRole::Root, Some(&root.0), &root_ca, None),
         created(CaRole::Issuing, Some(&issuing.0), &issuer, None),

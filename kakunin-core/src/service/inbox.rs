@@ -43,6 +43,8 @@ pub enum NotificationKind {
     ImpersonationSuspected,
     /// The key provider could not be told to disable, enable or delete a key; it is tried further.
     KeyTaskDelayed,
+    /// The agent renews itself earlier or more often than it may; once a day and agent.
+    SelfRenewalRefused,
 }
 
 /// An item in the making.
@@ -81,6 +83,10 @@ impl Item {
 
     pub(super) fn key_delayed(self) -> Self {
         self.with(|item| Notification { kind: NotificationKind::KeyTaskDelayed, ..item })
+    }
+
+    pub(super) fn renewal_refused(self) -> Self {
+        self.with(|item| Notification { kind: NotificationKind::SelfRenewalRefused, ..item })
     }
 
     fn with(self, change: impl FnOnce(Notification) -> Notification) -> Self {

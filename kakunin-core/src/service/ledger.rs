@@ -22,7 +22,6 @@ pub(super) struct Ledger {
     key: VerifierKey,
     signer: Arc<dyn Signer>,
     head: Head,
-    checkpoint: Option<String>,
     /// Its rows that count in its seal; loaded by whoever keeps them in memory.
     pub(super) rows: Rows,
     /// Whether what is in memory may not be what the store has: see [`Ledger::unsettled`].
@@ -40,8 +39,7 @@ impl Ledger {
     ) -> Result<Self, Error> {
         let key = VerifierKey::new(&origin(host, &log), signer.public_key())?;
         let rows = Rows::new(seal_key.clone(), log.clone());
-        let mut ledger =
-            Self { log, key, signer, head: Head::default(), checkpoint: None, rows, stale: true };
+        let mut ledger = Self { log, key, signer, head: Head::default(), rows, stale: true };
         ledger.reload(sink).await?;
         Ok(ledger)
     }
@@ -63,7 +61,7 @@ impl Ledger {
         } else if head.frontier.size() > 0 {
             return Err(StoreError::Corrupt(format!("log {} has no checkpoint", self.log)).into());
         }
-        (self.head, self.checkpoint, self.stale) = (head, checkpoint, false);
+        (self.head, self.stale) = (head, false);
         Ok(())
     }
 
@@ -85,10 +83,6 @@ impl Ledger {
 
     pub(super) const fn key(&self) -> &VerifierKey {
         &self.key
-    }
-
-    pub(super) fn checkpoint(&self) -> Option<&str> {
-        self.checkpoint.as_deref()
     }
 
     /// The time of the next record: the clock's, but never before the last one.
@@ -134,8 +128,8 @@ impl Ledger {
     }
 
     /// The append was acknowledged: this is the head now. Projections may still lack it.
-    pub(super) fn appended(&mut self, head: Head, checkpoint: String) {
-        (self.head, self.checkpoint) = (head, Some(checkpoint));
+    pub(super) fn appended(&mut self, head: Head) {
+        self.head = head;
     }
 
     /// Memory is what the store has.

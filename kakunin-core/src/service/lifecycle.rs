@@ -1,10 +1,11 @@
-//! Registering agents, changing and retiring them, and what is known of them.
+//! Changing agents, reinstating and retiring them, and what is known of them.
 
+use super::certify::abandon;
 use super::draft::{Draft, revocation};
 use super::error::Error;
-use super::projection::{AgentEntry, CertificateState, Standing};
+use super::projection::AgentEntry;
 use super::{Inner, Kakunin};
-use crate::agent::{Agent, AgentError, AgentState, NewAgent};
+use crate::agent::{Agent, AgentError, AgentState, NewAgent, Note};
 use crate::id::{AgentId, TenantId};
 use crate::issue::{Issued, Profile};
 use crate::key::KeyRef;
@@ -44,29 +45,12 @@ pub struct Risk {
 }
 
 impl Kakunin {
-    /// Registers an agent; it is `pending` until it has a certificate.
-    ///
-    /// # Errors
-    /// [`Error::Agent`] if the specification is refused.
-    pub async fn register(&self, tenant: &TenantId, spec: NewAgent) -> Result<Agent, Error> {
-        let inner = &self.inner;
-        let id = AgentId::generate(inner.now(), &*inner.parts.entropy)?;
-        let agent = Agent::register(id, tenant.clone(), spec, inner.now())?;
-        let tenant = inner.tenant(tenant).await?;
-        let recorded = agent.clone();
-        inner
-            .decide(&tenant, self.by.clone(), move |draft| {
-                Ok(draft.push(id, None, Control::AgentRegistered(recorded))?)
-            })
-            .await?;
-        Ok(agent)
-    }
-
     /// Changes what an agent is registered as. Its certificates stay what they are: the change takes
     /// effect with the next one.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Agent`] if it is retired, or the change is refused.
+    /// [`Error::NotFound`]; [`Error::Agent`] if it is retired, or the change is refused; [`Error::Suspended`] if its
+    /// name is to change while an agent of the old or the new one is suspended.
     pub async fn update(
         &self,
         tenant: &TenantId,
@@ -84,7 +68,12 @@ impl Kakunin {
                 }
                 let mut spec = entry.row.agent.spec.clone();
                 change(&mut spec)?;
-                let spec = spec.checked()?;
+                let spec = spec.checked_since(Some(&entry.row.agent.spec))?;
+                if spec.name != entry.row.agent.spec.name {
+                    // Neither out of the way of a new one, nor into the place of a suspended one.
+                    draft.may_be_named(&entry.row.agent.spec.name)?;
+                    draft.may_be_named(&spec.name)?;
+                }
                 if spec != entry.row.agent.spec {
                     draft.push(agent, None, Control::AgentUpdated(spec))?;
                 }
@@ -102,7 +91,7 @@ impl Kakunin {
     }
 
     /// Up to `limit` agents from number `offset` on, in the order of their registration, all of them or
-    /// those in one state; and how many there are in all.
+    /// those in one state; and how many there are in all. Waits for nobody who decides.
     ///
     /// # Errors
     /// What the store says.
@@ -114,25 +103,12 @@ impl Kakunin {
         limit: usize,
     ) -> Result<(Vec<Agent>, usize), Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        let all = sequencer.projection.agents.values().map(|entry| &entry.row.agent);
-        let mut all: Vec<_> = all.filter(|a| state.is_none_or(|s| s == a.state)).collect();
-        all.sort_unstable_by_key(|a| a.id);
-        let total = all.len();
-        Ok((all.into_iter().skip(offset).take(limit).cloned().collect(), total))
-    }
-
-    /// Every certificate an agent ever had, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn certificates(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-    ) -> Result<Vec<CertificateEntry>, Error> {
-        let all = |entry: &AgentEntry| entry.row.certificates.iter().map(CertificateState::entry).collect();
-        self.inner.with_agent(tenant, agent, all).await
+        let (ids, total) = tenant.roster.page(state, offset, limit);
+        let mut agents = Vec::with_capacity(ids.len());
+        for id in ids {
+            agents.extend(self.inner.stored_agent(&tenant, &id).await?);
+        }
+        Ok((agents, total))
     }
 
     /// What is believed of an agent now. Scores fall while nothing happens.
@@ -157,6 +133,44 @@ impl Kakunin {
             .await
     }
 
+    /// Trusts a suspended agent again, by name and for a reason, which goes on record with who said so. What it did
+    /// is forgotten, what was begun before stays void, and its revoked certificate stays revoked: it is pending, and
+    /// can be given a new one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Agent`] if the reason is blank, or the agent is not suspended, or its
+    /// certificate is held, which [`Kakunin::release`] ends.
+    pub async fn reinstate(&self, tenant: &TenantId, agent: &AgentId, reason: Note) -> Result<Agent, Error> {
+        if reason.as_str().trim().is_empty() {
+            return Err(AgentError::Note.into());
+        }
+        let (inner, agent) = (&self.inner, *agent);
+        let tenant = inner.tenant(tenant).await?;
+        let reinstated = inner
+            .decide(&tenant, self.by.clone(), move |draft| {
+                let entry = known(draft, &agent)?;
+                let state = entry.row.agent.state;
+                let held = draft.standing(entry).is_some() && entry.row.halt.is_none();
+                let refused = match state {
+                    AgentState::Suspended if held => {
+                        Some("be reinstated: release its certificate, which is held")
+                    }
+                    AgentState::Suspended => None,
+                    _ => Some("be reinstated"),
+                };
+                if let Some(step) = refused {
+                    return Err(AgentError::State { state, step }.into());
+                }
+                abandon(draft, agent)?;
+                draft.push(agent, None, Control::AgentReinstated { reason })?;
+                draft.forgive(&agent);
+                Ok(known(draft, &agent)?.row.agent.clone())
+            })
+            .await?;
+        inner.run_key_tasks(&tenant).await;
+        Ok(reinstated)
+    }
+
     /// Retires an agent for good; its certificate is revoked with it.
     ///
     /// # Errors
@@ -171,8 +185,7 @@ impl Kakunin {
                 if entry.row.agent.state == AgentState::Retired {
                     return Ok(());
                 }
-                let standing =
-                    entry.standing_certificate(time).map(|c| revocation(&c.facts, Cause::Retired, time));
+                let standing = draft.standing(entry).map(|c| revocation(&c.facts, Cause::Retired, time));
                 draft.push(agent, None, Control::AgentRetired)?;
                 if let Some(revocation) = standing {
                     draft.revoke(revocation, None)?;
@@ -203,16 +216,6 @@ impl Inner {
         let sequencer = self.settled(&tenant).await?;
         let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
         Ok(read(entry))
-    }
-}
-
-impl CertificateState {
-    pub(super) fn entry(&self) -> CertificateEntry {
-        let revocation = match self.standing {
-            Standing::Good => None,
-            Standing::Held(revocation) | Standing::Revoked(revocation) => Some(revocation),
-        };
-        CertificateEntry { facts: self.facts, profile: self.profile, key: self.key.clone(), revocation }
     }
 }
 

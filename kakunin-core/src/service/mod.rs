@@ -4,16 +4,16 @@
 //! |---|---|
 //! | `deployment.rs`, `genesis.rs`, `system.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
 //! | `authority.rs`, `cas.rs` | which CA issues for whom; rotation, offline roots |
-//! | `lifecycle.rs`, `signing.rs` | register, change, retire; sign |
-//! | `certify.rs`, `renewal.rs`, `bound.rs`, `usage.rs` | certify, renew; whose key is whose; what a certificate was used for |
+//! | `names.rs`, `lifecycle.rs`, `signing.rs` | register, find again; change, reinstate, retire; sign |
+//! | `certify.rs`, `renewal.rs`, `certificates.rs`, `bound.rs`, `usage.rs` | certify, renew; how each certificate stands; whose key is whose; what one was used for |
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
 //! | `granting.rs` | lets a workload use its key at the provider |
 //! | `observe.rs` | takes events in, scores them |
-//! | `revoking.rs`, `tending.rs`, `inbox.rs`, `backoff.rs` | revokes, halts, holds, releases; tells key provider and people |
+//! | `revoking.rs`, `receipt.rs`, `tending.rs`, `inbox.rs`, `backoff.rs` | revokes, halts, holds, releases; receipts; tells key provider and people |
 //! | `crl/`, `feed.rs` | CRLs, as a follower of the revocation log; the revocation feed |
 //! | `status.rs`, `view.rs` | a certificate by its serial; what verifiers of this process see |
 //! | `visibility.rs` | who may read what was revoked |
-//! | `reading.rs` | the log as its owner reads it |
+//! | `reading.rs`, `roster.rs` | the log as its owner reads it; which agents there are |
 //! | `keys.rs` | who may call the API |
 //! | `draft.rs`, `projection.rs`, `dedup.rs` | decisions before they are durable, and the state after |
 //! | `sequence.rs` | one caller decides for all that wait, in one append |
@@ -25,6 +25,7 @@ mod authority;
 mod backoff;
 mod bound;
 mod cas;
+mod certificates;
 mod certify;
 mod commit;
 mod crl;
@@ -41,11 +42,14 @@ mod inbox;
 mod keys;
 mod ledger;
 mod lifecycle;
+mod names;
 mod observe;
 mod projection;
 mod reading;
+mod receipt;
 mod renewal;
 mod revoking;
+mod roster;
 mod seal;
 mod sealing;
 mod sequence;
@@ -63,6 +67,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub use authority::Authority;
+pub use certificates::MAX_CERTIFICATES_LISTED;
 pub use certify::KeySource;
 pub use crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, Regression};
 pub use damage::Damage;
@@ -74,6 +79,7 @@ pub use feed::FeedPage;
 pub use inbox::{Notification, NotificationKind};
 pub use lifecycle::{CertificateEntry, Risk};
 pub use reading::{Page, Recorded};
+pub use renewal::SELF_RENEWALS;
 pub use signing::Signed;
 pub use status::CertificateStatus;
 pub use tending::Tended;

@@ -6,19 +6,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::certificates::{CertificateState, Certificates, Issuances, Standing};
 use super::dedup::{Seen, Window};
+use super::enrol;
 use super::inbox::Item;
+use super::names::Names;
+use super::renewal::SELF_RENEWALS;
 use super::usage::Usage;
 use crate::access::JoinTokenFacts;
-use crate::agent::{Agent, AgentState, Document};
+use crate::agent::{Agent, AgentState};
 use crate::error::StoreError;
-use crate::id::{AgentId, IssuerId, Serial};
+use crate::id::{AgentId, HaltId, IssuerId, Serial};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
 use crate::log::leaf::Act;
 pub(super) use crate::log::record::KeyAction;
 use crate::log::record::{Body, Control, Record};
-use crate::revoke::{Cause, Halt, Revocation};
+use crate::revoke::{Cause, Halt, Receipt, Revocation};
 use crate::risk::{Assessment, Band, History, Prior, RiskModel, Score};
 use crate::state::{Change, Kind};
 use crate::time::{DAY, UnixTime};
@@ -40,37 +44,26 @@ pub(super) struct AgentEntry {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct AgentRow {
     pub(super) agent: Agent,
-    pub(super) certificates: Vec<CertificateState>,
     pub(super) plan: Option<Plan>,
     pub(super) band: Band,
     pub(super) halt: Option<Halt>,
+    /// The receipt of the halt, once it is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) receipt: Option<Receipt>,
+    /// What was begun before this index of the log is void: trust was taken away there.
+    #[serde(default)]
+    pub(super) void_before: u64,
+    /// When it began to renew itself, since somebody else renewed it: as many as are allowed in an hour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) self_renewals: Vec<UnixTime>,
+    /// The day on which its owner was told that it renews itself too often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused_on: Option<u64>,
     /// The join token that may be redeemed.
     #[serde(default)]
     pub(super) join: Option<JoinTokenFacts>,
     warned_on: Option<u64>,
     alerted_on: Option<u64>,
-}
-
-/// A certificate of an agent, and whether it is accepted.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct CertificateState {
-    pub(super) facts: Issued,
-    pub(super) profile: Profile,
-    pub(super) key: Option<KeyRef>,
-    /// Its key identifier; `None` for what was planned and given up, whose key may be asked for again.
-    #[serde(default)]
-    pub(super) key_id: Option<IssuerId>,
-    pub(super) constraints: Option<Document>,
-    pub(super) standing: Standing,
-}
-
-/// Whether a certificate is accepted, expiry apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Standing {
-    Good,
-    Held(Revocation),
-    Revoked(Revocation),
 }
 
 /// An issuance that is under way, or was cut off.
@@ -92,19 +85,38 @@ pub(super) struct KeyTask {
     pub(super) serial: Option<Serial>,
     /// Whether people were told that it takes long.
     pub(super) told: bool,
+    /// The stop whose receipt is to be signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) halt: Option<Halt>,
 }
 
 /// Agents of one tenant.
 #[derive(Debug, Default)]
 pub(super) struct Projection {
     pub(super) agents: HashMap<AgentId, AgentEntry>,
-    pub(super) serials: HashMap<Serial, AgentId>,
+    pub(super) certificates: Issuances,
+    pub(super) names: Names,
+}
+
+impl Projection {
+    /// Takes an agent in as it is from now on.
+    pub(super) fn put(&mut self, entry: AgentEntry) {
+        let id = entry.row.agent.id;
+        let before = self.agents.get(&id).map(|old| &old.row.agent);
+        self.names.moved(before.map(|old| (&old.spec.name, old.state.into())), &entry);
+        self.agents.insert(id, entry);
+    }
 }
 
 impl AgentRow {
     pub(super) fn decode(octets: &[u8]) -> Result<Self, StoreError> {
         serde_json::from_slice(octets)
             .map_err(|_| StoreError::Corrupt("an agent's row does not decode".into()))
+    }
+
+    /// Whether the owner was told today that it renews itself too often.
+    pub(super) fn refused_today(&self, now: UnixTime) -> bool {
+        self.refused_on == Some(now.millis() / DAY)
     }
 
     /// Whether an alert about this agent went out on the day of `now`.
@@ -117,10 +129,13 @@ impl AgentEntry {
     fn new(agent: Agent) -> Self {
         Self::of(AgentRow {
             agent,
-            certificates: Vec::new(),
             plan: None,
             band: Band::Low,
             halt: None,
+            receipt: None,
+            void_before: 0,
+            self_renewals: Vec::new(),
+            refused_on: None,
             join: None,
             warned_on: None,
             alerted_on: None,
@@ -149,31 +164,17 @@ impl AgentEntry {
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
 
-    /// Begins the account of a new certificate. One that follows a revocation or hold is somebody's
-    /// decision to trust the agent again: the evidence is forgotten.
+    /// Begins the account of a new certificate.
     pub(super) fn certified(&mut self, reinstates: bool) {
         self.usage = Arc::default();
         if reinstates {
-            (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
+            self.forgive();
         }
     }
 
-    /// The keys of its certificates.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (IssuerId, AgentId)> {
-        self.row.certificates.iter().filter_map(|c| c.key_id).map(|key| (key, self.row.agent.id))
-    }
-
-    pub(super) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
-        self.row.certificates.iter().find(|c| c.facts.serial == *serial)
-    }
-
-    /// The certificate that is neither revoked nor expired, held or not.
-    pub(super) fn standing_certificate(&self, now: UnixTime) -> Option<&CertificateState> {
-        self.row
-            .certificates
-            .iter()
-            .rev()
-            .find(|c| !matches!(c.standing, Standing::Revoked(_)) && now <= c.facts.not_after)
+    /// Somebody decided to trust the agent again: the evidence is forgotten.
+    pub(super) fn forgive(&mut self) {
+        (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
     }
 }
 
@@ -183,6 +184,7 @@ impl AgentEntry {
 /// `entry` is `None` only for `agent.registered`. Risk histories are folded apart, by [`fold`].
 pub(super) fn apply(
     entry: &mut Option<AgentEntry>,
+    certificates: &mut impl Certificates,
     index: u64,
     record: &Record,
     changes: &mut Vec<Change>,
@@ -204,7 +206,12 @@ pub(super) fn apply(
             "record {index} concerns an agent that was never registered"
         )));
     };
-    apply_control(entry, index, record, control, changes)?;
+    let before = entry.row.agent.state;
+    apply_control(entry, certificates, index, record, control, changes)?;
+    let suspended = entry.row.agent.state == AgentState::Suspended && before != AgentState::Suspended;
+    if suspended || distrusts(control) {
+        entry.row.void_before = index + 1;
+    }
     Ok(true)
 }
 
@@ -222,17 +229,29 @@ pub(super) fn fold(entry: &mut AgentEntry, record: &Record, model: &dyn RiskMode
             let assessment = model.assess(&entry.history, prior, record.time, &act.facts);
             entry.record(record.time, act, &assessment);
         }
-        Body::Control(control) => {
-            if let Control::CertificateIssued { reinstates, .. } = &**control {
-                entry.certified(*reinstates);
-            }
-        }
+        Body::Control(control) => match &**control {
+            Control::CertificateIssued { reinstates, .. } => entry.certified(*reinstates),
+            Control::AgentReinstated { .. } => entry.forgive(),
+            _ => {}
+        },
         Body::Event(..) => {}
+    }
+}
+
+/// Whether a record takes trust away, so that nothing begun before it may be concluded.
+const fn distrusts(control: &Control) -> bool {
+    match control {
+        Control::AgentHalted { .. } | Control::AgentRetired | Control::CertificateHeld(_) => true,
+        Control::CertificateRevoked { revocation, .. } => {
+            !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded)
+        }
+        _ => false,
     }
 }
 
 fn apply_control(
     entry: &mut AgentEntry,
+    certificates: &mut impl Certificates,
     index: u64,
     record: &Record,
     control: &Control,
@@ -244,16 +263,40 @@ fn apply_control(
         Control::AgentRetired => row.agent.state = AgentState::Retired,
         Control::AgentUpdated(spec) => row.agent.spec = spec.clone(),
         Control::AgentHalted { halt, .. } => {
-            row.halt = Some(*halt);
+            (row.halt, row.receipt) = (Some(*halt), None);
             row.agent.state = AgentState::Suspended;
+            if let Some(mut state) = halt.serial.and_then(|serial| certificates.get(&serial).cloned()) {
+                (state.halt, state.receipt) = (Some(*halt), None);
+                store(certificates, state, changes)?;
+            }
             changes.push(Item::about(record, index).halted(halt).change()?);
+            changes.push(receipt_task(row.agent.id, *halt)?);
+        }
+        Control::HaltReceipt { halt, receipt } => {
+            if row.halt.is_some_and(|first| first.id == *halt) {
+                row.receipt = Some(receipt.clone());
+            }
+            if let Some(mut state) = record.serial.and_then(|serial| certificates.get(&serial).cloned()) {
+                state.receipt = Some(receipt.clone());
+                store(certificates, state, changes)?;
+            }
+            changes.push(Change { kind: Kind::Plan, key: receipt_key(halt), value: None });
+        }
+        Control::AgentReinstated { .. } => {
+            row.agent.state = AgentState::Pending;
+            (row.halt, row.receipt, row.band, row.join) = (None, None, Band::Low, None);
+            row.self_renewals.clear();
+        }
+        Control::SelfRenewalRefused => {
+            row.refused_on = Some(record.time.millis() / DAY);
+            changes.push(Item::about(record, index).renewal_refused().change()?);
         }
         Control::PossessionMissing => {
             row.alerted_on = Some(record.time.millis() / DAY);
             changes.push(Item::about(record, index).impersonated().change()?);
         }
         Control::JoinTokenCreated(facts) => row.join = Some(*facts),
-        Control::JoinTokenRedeemed { .. } => row.join = None,
+        Control::JoinTokenRedeemed { .. } | Control::JoinTokenVoided { .. } => row.join = None,
         Control::KeyPlanned { planned, .. } => {
             row.plan = Some(Plan { planned: Some(planned.clone()), ..Plan::default() });
         }
@@ -264,25 +307,46 @@ fn apply_control(
         }
         Control::KeyAbandoned { planned } => {
             row.plan = None;
-            changes.push(task(row, index, record.serial, KeyTask::sweep(planned))?);
+            changes.push(task(row.agent.id, index, record.serial, KeyTask::sweep(planned))?);
         }
         Control::KeyTaskDelayed { .. } => changes.push(Item::about(record, index).key_delayed().change()?),
         Control::CertificatePlanned { facts, profile } => {
+            // Whether it is signed or not: its serial goes on CRLs either way.
+            if record.by.is_some() && record.by == enrol::itself(&row.agent.id) {
+                row.self_renewals.push(record.time);
+                let surplus = row.self_renewals.len().saturating_sub(SELF_RENEWALS);
+                row.self_renewals.drain(..surplus);
+            }
             row.plan.get_or_insert_default().facts = Some((*facts, *profile));
         }
-        Control::CertificateIssued { facts, certificate, reinstates, constraints, .. } => {
+        Control::KeyGranted { .. } => granted(certificates, record, true, changes)?,
+        Control::KeyGrantsVoided { key } => {
+            granted(certificates, record, false, changes)?;
+            changes.push(task(row.agent.id, index, record.serial, (key.clone(), KeyAction::Ungrant))?);
+        }
+        Control::CertificateIssued { facts, certificate, reinstates, constraints, renewal } => {
             if *reinstates {
-                (row.band, row.halt) = (Band::Low, None);
+                (row.band, row.halt, row.receipt) = (Band::Low, None, None);
+            }
+            if renewal.as_ref().is_some_and(|renewal| renewal.approved.is_some()) {
+                row.self_renewals.clear();
             }
             let plan = row.plan.take().unwrap_or_default();
-            row.certificates.push(CertificateState {
+            let state = CertificateState {
                 facts: *facts,
                 profile: plan.facts.map_or_else(Profile::default, |(_, profile)| profile),
                 key: plan.key,
                 key_id: plan.key_id,
                 constraints: constraints.clone(),
                 standing: Standing::Good,
-            });
+                index,
+                issued_at: Some(record.time),
+                granted: false,
+                halt: None,
+                receipt: None,
+            };
+            changes.push(state.listed());
+            store(certificates, state, changes)?;
             row.agent.state = AgentState::Active;
             row.agent.certificate = Some(facts.serial);
             changes.push(Change {
@@ -292,7 +356,7 @@ fn apply_control(
             });
         }
         Control::CertificateRevoked { revocation, evidence } => {
-            revoke(row, index, revocation, changes)?;
+            revoke(row, certificates, index, revocation, changes)?;
             let told = row.halt.is_some_and(|halt| halt.serial == Some(revocation.serial));
             if !told && !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded) {
                 let item = Item::about(record, index).revoked(revocation.cause, evidence.clone());
@@ -300,7 +364,8 @@ fn apply_control(
             }
         }
         Control::CertificateHeld(hold) => {
-            stand(row, index, &hold.serial, (Standing::Held(*hold), KeyAction::Disable), changes)?;
+            let standing = (Standing::Held(*hold), KeyAction::Disable);
+            stand(certificates, index, &hold.serial, standing, changes)?;
             // An older certificate says nothing of the agent.
             if row.agent.certificate == Some(hold.serial) {
                 row.agent.state = AgentState::Suspended;
@@ -308,7 +373,7 @@ fn apply_control(
         }
         Control::CertificateReleased { .. } => {
             if let Some(serial) = record.serial {
-                stand(row, index, &serial, (Standing::Good, KeyAction::Enable), changes)?;
+                stand(certificates, index, &serial, (Standing::Good, KeyAction::Enable), changes)?;
             }
             if row.agent.certificate == record.serial {
                 row.agent.state = AgentState::Active;
@@ -330,7 +395,6 @@ fn apply_control(
         | Control::VisibilityChanged { .. }
         | Control::DeploymentSealed { .. }
         | Control::ApiKeyCommitted { .. }
-        | Control::KeyGranted { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }
         | Control::RevocationChanged(_) => {}
@@ -340,6 +404,7 @@ fn apply_control(
 
 fn revoke(
     row: &mut AgentRow,
+    certificates: &mut impl Certificates,
     index: u64,
     revocation: &Revocation,
     changes: &mut Vec<Change>,
@@ -355,49 +420,90 @@ fn revoke(
             not_after: revocation.expires,
             shard: revocation.shard,
         };
-        let profile = Profile::default();
-        let standing = Standing::Good;
-        row.certificates.push(CertificateState {
+        let state = CertificateState {
             facts,
-            profile,
+            profile: Profile::default(),
             key,
             key_id: None,
             constraints: None,
-            standing,
-        });
+            standing: Standing::Good,
+            index,
+            issued_at: None,
+            granted: false,
+            halt: None,
+            receipt: None,
+        };
+        changes.push(state.listed());
+        certificates.put(state);
     } else if row.agent.state != AgentState::Retired && row.agent.certificate == Some(revocation.serial) {
         // An older one, superseded by renewal, takes nothing away from its agent.
         row.agent.state = AgentState::Suspended;
     }
-    stand(row, index, &revocation.serial, (Standing::Revoked(*revocation), KeyAction::Retire), changes)
+    let standing = (Standing::Revoked(*revocation), KeyAction::Retire);
+    stand(certificates, index, &revocation.serial, standing, changes)
 }
 
 fn stand(
-    row: &mut AgentRow,
+    certificates: &mut impl Certificates,
     index: u64,
     serial: &Serial,
     (standing, action): (Standing, KeyAction),
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
-    let certificate = row.certificates.iter_mut().find(|c| c.facts.serial == *serial);
-    let certificate = certificate
+    let mut state = certificates
+        .get(serial)
+        .cloned()
         .ok_or_else(|| StoreError::Corrupt("a record concerns a certificate that was never issued".into()))?;
-    certificate.standing = standing;
-    if let Some(key) = certificate.key.clone() {
-        changes.push(task(row, index, Some(*serial), (key, action))?);
+    state.standing = standing;
+    if let Some(key) = state.key.clone() {
+        changes.push(task(state.facts.agent, index, Some(*serial), (key, action))?);
     }
+    store(certificates, state, changes)
+}
+
+fn granted(
+    certificates: &mut impl Certificates,
+    record: &Record,
+    granted: bool,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
+    match record.serial.and_then(|serial| certificates.get(&serial).cloned()) {
+        Some(state) => store(certificates, CertificateState { granted, ..state }, changes),
+        None => Ok(()),
+    }
+}
+
+fn store(
+    certificates: &mut impl Certificates,
+    state: CertificateState,
+    changes: &mut Vec<Change>,
+) -> Result<(), StoreError> {
+    changes.push(state.change()?);
+    certificates.put(state);
     Ok(())
 }
 
 fn task(
-    row: &AgentRow,
+    agent: AgentId,
     index: u64,
     serial: Option<Serial>,
     (key, task): (KeyRef, KeyAction),
 ) -> Result<Change, StoreError> {
-    let task = KeyTask { key, task, agent: row.agent.id, serial, told: false };
+    let task = KeyTask { key, task, agent, serial, told: false, halt: None };
     // By index: a later task of the same key is another row, and tasks are done in order.
     set(Kind::Plan, index.to_be_bytes().to_vec(), &task)
+}
+
+/// The task of signing the receipt of a stop.
+pub(super) fn receipt_task(agent: AgentId, halt: Halt) -> Result<Change, StoreError> {
+    let (key, task) = (KeyRef::new(format!("halt/{}", halt.id)), KeyAction::Receipt);
+    let task = KeyTask { key, task, agent, serial: halt.serial, told: false, halt: Some(halt) };
+    set(Kind::Plan, receipt_key(&halt.id), &task)
+}
+
+/// By the stop: its receipt takes the task away.
+fn receipt_key(halt: &HaltId) -> Vec<u8> {
+    halt.as_bytes().to_vec()
 }
 
 fn remember(entry: &mut AgentEntry, at: UnixTime, act: &Act, changes: &mut Vec<Change>) {
@@ -449,4 +555,62 @@ pub(super) enum DedupRow {
 pub(super) fn set(kind: Kind, key: Vec<u8>, value: &impl serde::Serialize) -> Result<Change, StoreError> {
     let octets = serde_json::to_vec(value).map_err(StoreError::unavailable)?;
     Ok(Change { kind, key, value: Some(octets) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::NewAgent;
+    use crate::id::HaltId;
+
+    const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+
+    /// What an older version wrote: a certificate that made a halted agent active again, by itself.
+    #[test]
+    fn an_older_log_comes_to_the_state_that_it_came_to_then() {
+        let model = format!("sha256:{:064}", 0);
+        let spec = NewAgent::new("one", &model, ["read:accounts"]).unwrap();
+        let id = AgentId::from_bytes([7; 16]);
+        let agent = Agent::register(id, "acme".parse().unwrap(), spec, NOW).unwrap();
+        let facts = |n: u8| Issued {
+            serial: Serial::from_bytes([n; 16]).unwrap(),
+            agent: id,
+            issuer: IssuerId::from_bytes([1; 20]),
+            not_before: NOW,
+            not_after: NOW.plus(DAY),
+            shard: 0,
+        };
+        let issued = |n, reinstates| Control::CertificateIssued {
+            facts: facts(n),
+            certificate: String::new(),
+            reinstates,
+            constraints: None,
+            renewal: None,
+        };
+        let halt = Halt {
+            id: HaltId::from_bytes([3; 16]),
+            cause: Cause::KillSwitchActivated,
+            serial: Some(facts(1).serial),
+            at: NOW,
+        };
+        let revocation = super::super::draft::revocation(&facts(1), halt.cause, NOW);
+        let log = [
+            (None, Control::AgentRegistered(agent)),
+            (Some(1), issued(1, false)),
+            (Some(1), Control::AgentHalted { halt, note: None }),
+            (Some(1), Control::CertificateRevoked { revocation, evidence: None }),
+            (Some(2), issued(2, true)),
+        ];
+        let (mut entry, mut certificates, mut changes) = (None, Issuances::default(), Vec::new());
+        for (index, (serial, control)) in (0..).zip(log) {
+            let serial = serial.map(|n| facts(n).serial);
+            let record = Record::control(NOW, Some(id), serial, control);
+            apply(&mut entry, &mut certificates, index, &record, &mut changes).unwrap();
+        }
+        let row = &entry.as_ref().unwrap().row;
+        assert_eq!((row.agent.state, row.halt, row.band), (AgentState::Active, None, Band::Low));
+        assert_eq!(row.agent.certificate, Some(facts(2).serial));
+        let standing = certificates.standing(entry.as_ref().unwrap(), NOW).unwrap();
+        assert_eq!((standing.facts, standing.standing), (facts(2), Standing::Good));
+    }
 }

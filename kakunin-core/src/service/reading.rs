@@ -8,8 +8,9 @@ use crate::log::record::Record;
 use crate::log::sink::{Entry, LogId};
 
 /// Most records looked at for one page: a filter that fits little ends early, with a cursor.
-const MAX_SCAN: u64 = 16_384;
-const STEP: u64 = 1_024;
+const MAX_SCAN: u64 = 2_048;
+/// Records read at once, at the most.
+const STEP: u64 = 512;
 
 /// A record with its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,8 +54,9 @@ impl Inner {
 }
 
 impl Kakunin {
-    /// Up to `limit` records below index `before` that `wanted` takes, newest first. A page may be short
-    /// although more follow: [`Page::next`] says whether.
+    /// Up to `limit` records below index `before` that `wanted` takes, newest first. At most 2,048 are looked at, so
+    /// a page may be short, or empty, although more follow: [`Page::next`] says whether. Reads what is durable, and
+    /// waits for nobody who decides.
     ///
     /// # Errors
     /// [`Error::NotFound`], and what the store says.
@@ -65,14 +67,16 @@ impl Kakunin {
         limit: usize,
         wanted: impl Fn(&Record) -> bool,
     ) -> Result<Page, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        let size = self.inner.settled(&tenant).await?.ledger.size();
-        let log = LogId::Tenant(tenant.id.clone());
+        let log = self.log_of(tenant).await?;
+        let size = self.inner.parts.sink.head(&log).await?.0.frontier.size();
         let mut end = before.unwrap_or(size).min(size);
         let stop = end.saturating_sub(MAX_SCAN);
         let (mut items, mut damaged) = (Vec::new(), Vec::new());
+        // One more than asked for says whether more follow; a filter that fits little takes longer steps.
+        let mut step = u64::try_from(limit).unwrap_or(STEP).saturating_add(1).min(STEP);
         while end > stop {
-            let from = end.saturating_sub(STEP).max(stop);
+            let from = end.saturating_sub(step).max(stop);
+            step = (step * 4).min(STEP);
             let count = usize::try_from(end - from).unwrap_or(usize::MAX);
             let entries = self.inner.read_all(&log, from, count).await?;
             for (index, entry) in (from..end).rev().zip(entries.into_iter().rev()) {
@@ -101,11 +105,9 @@ impl Kakunin {
     /// The signed checkpoint over a tenant's log, `None` while it is empty.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`], and what the store says.
     pub async fn checkpoint(&self, tenant: &TenantId) -> Result<Option<String>, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        Ok(sequencer.ledger.checkpoint().map(str::to_owned))
+        Ok(self.inner.parts.sink.head(&self.log_of(tenant).await?).await?.1)
     }
 
     /// The verifier key of a tenant's log: `name+hash+key`.
@@ -113,9 +115,11 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn log_verifier(&self, tenant: &TenantId) -> Result<String, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        Ok(sequencer.ledger.key().to_string())
+        Ok(self.inner.log_key(&self.log_of(tenant).await?)?.to_string())
+    }
+
+    async fn log_of(&self, tenant: &TenantId) -> Result<LogId, Error> {
+        Ok(LogId::Tenant(self.inner.tenant(tenant).await?.id.clone()))
     }
 
     /// Up to `limit` entries of a tenant's log from index `from`.
@@ -123,8 +127,7 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`], and what the store says.
     pub async fn entries(&self, tenant: &TenantId, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
-        Ok(self.inner.parts.sink.read(&LogId::Tenant(tenant.id.clone()), from, limit).await?)
+        Ok(self.inner.parts.sink.read(&self.log_of(tenant).await?, from, limit).await?)
     }
 
     /// Stores the risk histories of every tenant in use, so that the next start replays little.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::certify::Order;
+use super::draft::Draft;
 use super::error::Error;
+use super::lifecycle::known;
 use super::projection::AgentEntry;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin, KeySource};
@@ -14,12 +16,20 @@ use crate::event::ShortName;
 use crate::id::{AgentId, Serial, TenantId};
 use crate::issue::{Certificate, Profile};
 use crate::key::Spki;
-use crate::log::record::{KeyBinding, Renewal};
+use crate::log::record::{Control, KeyBinding, Renewal};
 use crate::risk::{Band, Score};
 use crate::scope::{Scope, ScopeSet};
+use crate::time::HOUR;
 use crate::x509::certificate::CertificateView;
 use crate::x509::csr::{CsrError, Proven};
 use crate::x509::extensions::{AgentClaims, ModelHash};
+
+/// How often an agent may renew its own certificate within an hour, unless somebody else renews it meanwhile. What
+/// it replaces stays on CRLs until it would have expired: with the tenth of each life that has to be over, these are
+/// ten entries an agent at the most.
+pub const SELF_RENEWALS: usize = 4;
+/// Which part of a certificate's life has to be over before its agent renews it.
+const SELF_RENEWAL_PART: u64 = 10;
 
 /// The certificate that is replaced.
 pub(super) struct Replaced {
@@ -72,6 +82,19 @@ impl Kakunin {
 }
 
 impl Inner {
+    /// Tells an agent's owner, once a day.
+    pub(super) async fn tell_of_refused_renewal(&self, tenant: &Tenant, agent: AgentId) -> Result<(), Error> {
+        self.decide(tenant, None, move |draft| {
+            let row = &known(draft, &agent)?.row;
+            if row.refused_today(draft.time) {
+                return Ok(());
+            }
+            let serial = row.agent.certificate;
+            Ok(draft.push(agent, serial, Control::SelfRenewalRefused)?)
+        })
+        .await
+    }
+
     async fn replaced(&self, tenant: &Tenant, agent: &AgentId, approves: bool) -> Result<Replaced, Error> {
         let (state, serial) = {
             let sequencer = self.settled(tenant).await?;
@@ -90,6 +113,19 @@ impl Inner {
 }
 
 impl Replaced {
+    /// That it is time for the agent to renew it, if that is who asks. By the log's time, which never goes back: a
+    /// clock that does unlocks nothing, and an operator's renewal always ends the wait.
+    pub(super) fn is_due(&self, draft: &Draft<'_>, entry: &AgentEntry) -> Result<(), Error> {
+        let Some(old) = draft.certificate(&self.serial).filter(|_| !self.approves) else { return Ok(()) };
+        let from = old.issued_at.unwrap_or(old.facts.not_before);
+        let begins = from.plus(old.facts.not_after.since(from) / SELF_RENEWAL_PART);
+        let all = &entry.row.self_renewals;
+        let ends = all.first().filter(|_| all.len() >= SELF_RENEWALS).map(|first| first.plus(HOUR));
+        let due = ends.map_or(begins, |ends| ends.max(begins));
+        let wait = due.since(draft.time);
+        if wait > 0 { Err(Error::SelfRenewal { wait }) } else { Ok(()) }
+    }
+
     /// That the holder of the current key wants the requested one to follow it.
     pub(super) fn binding(&self, request: &Proven, signature: Option<&[u8]>) -> Result<KeyBinding, CsrError> {
         let signature = signature.ok_or(CsrError::NotBound)?;

@@ -1,13 +1,12 @@
 //! Taking identities away, for whatever cause: one path, idempotent, never undone. Holds beside it.
 
 use super::Kakunin;
+use super::certificates::{CertificateState, Standing};
 use super::draft::{Draft, revocation};
 use super::error::Error;
 use super::lifecycle::known;
-use super::projection::{CertificateState, Standing};
 use crate::agent::{AgentError, AgentState, Note};
 use crate::id::{AgentId, HaltId, Serial, TenantId};
-use crate::key::Signature;
 use crate::log::record::Control;
 use crate::revoke::{Cause, Halt, Revocation, RevocationChange};
 
@@ -42,7 +41,8 @@ impl Kakunin {
     }
 
     /// Stops an agent at once: its certificate, if it has one, is revoked for `cause`, and it stays
-    /// suspended until it is given a new one. Stopping a stopped agent gives the first stop.
+    /// suspended until [`Kakunin::reinstate`]. Join tokens, grants and certificates in the making are void with it.
+    /// Stopping a stopped agent gives the first stop.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Agent`] if it is retired.
@@ -61,13 +61,13 @@ impl Kakunin {
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
                 let state = entry.row.agent.state;
-                if let Some(first) = entry.row.halt {
+                if let Some(first) = entry.row.halt.filter(|_| state == AgentState::Suspended) {
                     return Ok(first);
                 }
                 if state == AgentState::Retired {
                     return Err(AgentError::State { state, step: "be halted" }.into());
                 }
-                let standing = entry.standing_certificate(draft.time).map(|c| c.facts);
+                let standing = draft.standing(entry).map(|c| c.facts);
                 let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.time };
                 draft.push(agent, halt.serial, Control::AgentHalted { halt, note })?;
                 if let Some(facts) = standing {
@@ -79,17 +79,6 @@ impl Kakunin {
             .await?;
         inner.run_key_tasks(&tenant).await;
         Ok(halted)
-    }
-
-    /// The receipt of a stop: the issuing CA's signature, PKCS#1 v1.5 with SHA-256 for an RSA key, over
-    /// `{agent}:{serial, or no-cert}:{when, RFC 3339}:{halt}`.
-    ///
-    /// # Errors
-    /// What the key provider says; the agent is stopped all the same.
-    pub async fn halt_receipt(&self, agent: &AgentId, halt: &Halt) -> Result<Signature, Error> {
-        let serial = halt.serial.map_or_else(|| "no-cert".to_owned(), |serial| serial.to_string());
-        let text = format!("{agent}:{serial}:{}:{}", halt.at, halt.id);
-        Ok(self.inner.cas.current().signer.sign(text.as_bytes()).await?)
     }
 
     /// Records that somebody uses an agent's certificate, or names it, without showing possession: an
@@ -117,7 +106,7 @@ impl Kakunin {
     /// Suspends a certificate until [`Kakunin::release`]. Holding a held one gives the first hold.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked already.
+    /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked already; [`Error::Agent`] if its agent is retired.
     pub async fn hold(&self, tenant: &TenantId, serial: &Serial) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
@@ -133,6 +122,10 @@ impl Kakunin {
                     Standing::Good => {}
                 }
                 let hold = revocation(&certificate.facts, Cause::Hold, draft.time);
+                let state = known(draft, &hold.agent)?.row.agent.state;
+                if state == AgentState::Retired {
+                    return Err(AgentError::State { state, step: "have its certificate held" }.into());
+                }
                 draft.revocations.push(RevocationChange::Revoked(hold));
                 draft.push(hold.agent, Some(serial), Control::CertificateHeld(hold))?;
                 Ok(hold)
@@ -145,7 +138,8 @@ impl Kakunin {
     /// Ends a hold: the certificate is accepted again. Releasing what is not held changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked.
+    /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked; [`Error::Suspended`] if its agent was halted, too;
+    /// [`Error::Agent`] if that is retired, or has no certificate.
     pub async fn release(&self, tenant: &TenantId, serial: &Serial) -> Result<(), Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
@@ -161,6 +155,15 @@ impl Kakunin {
                     }
                     Standing::Held(_) => {}
                 }
+                // Nothing but a hold of its newest certificate, and of nothing else since, ends with this.
+                let row = &known(draft, &agent)?.row;
+                match row.agent.state {
+                    AgentState::Suspended if row.halt.is_some() => return Err(Error::Suspended(agent)),
+                    AgentState::Active | AgentState::Suspended => {}
+                    state => {
+                        return Err(AgentError::State { state, step: "have its certificate released" }.into());
+                    }
+                }
                 draft.revocations.push(RevocationChange::Released { issuer, serial });
                 Ok(draft.push(agent, Some(serial), Control::CertificateReleased { issuer })?)
             })
@@ -172,5 +175,6 @@ impl Kakunin {
 
 fn certificate<'d>(draft: &'d Draft<'_>, serial: &Serial) -> Result<&'d CertificateState, Error> {
     let agent: AgentId = draft.agent_of(serial).ok_or(Error::NotFound("certificate"))?;
-    known(draft, &agent)?.certificate(serial).ok_or(Error::NotFound("certificate"))
+    known(draft, &agent)?;
+    draft.certificate(serial).ok_or(Error::NotFound("certificate"))
 }

@@ -5,7 +5,8 @@
 //! (a keyed multiset hash; the sum itself is never stored). It is written in the transaction that writes the
 //! rows. Rows and seal that were put back together are an older state and say so: replay goes on from there.
 //! Rows outside the set carry a MAC each, at the end of their value: those that are written once, or with
-//! every event, or taken away by whoever did what they ask for.
+//! every event, or taken away by whoever did what they ask for. So do those of the set that are read without
+//! waiting for whoever knows the set.
 
 use std::collections::HashMap;
 
@@ -78,6 +79,11 @@ impl SealKey {
         let made: [u8; TAG] = head(self.mac(b'v', &[log.as_bytes(), &[kind.code()], key, value]));
         same(&made, tag).then(|| value.to_vec())
     }
+
+    /// The value without its MAC, for who holds the row against the seal of its log.
+    pub(super) fn bare(value: &[u8]) -> Option<&[u8]> {
+        Some(value.split_last_chunk::<TAG>()?.0)
+    }
 }
 
 impl core::fmt::Debug for SealKey {
@@ -89,8 +95,9 @@ impl core::fmt::Debug for SealKey {
 /// Whether rows of this kind count in the seal of their log. They follow from records that are not events.
 pub(super) fn counts(log: &LogId, kind: Kind, key: &[u8]) -> bool {
     match (log, kind) {
-        (LogId::System | LogId::Tenant(_), Kind::Agent) | (LogId::System, Kind::Certificate) => true,
-        (LogId::System, Kind::Cursor) => key.starts_with(super::crl::NUMBERS.as_bytes()),
+        (LogId::Tenant(_), Kind::Agent | Kind::Standing)
+        | (LogId::System, Kind::Agent | Kind::Certificate) => true,
+        (LogId::System, Kind::Cursor) => key.starts_with(super::crl::MARKS.as_bytes()),
         _ => false,
     }
 }
@@ -98,8 +105,9 @@ pub(super) fn counts(log: &LogId, kind: Kind, key: &[u8]) -> bool {
 /// Whether such a row carries a MAC of its own.
 fn carries(log: &LogId, kind: Kind, key: &[u8]) -> bool {
     match (log, kind) {
+        (LogId::Tenant(_), Kind::Agent | Kind::Standing) => true,
         (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox) => true,
-        // What was published, and how far; numbers count instead.
+        // What was published, and how far; marks count instead.
         (LogId::System, Kind::Cursor) => !counts(log, kind, key),
         _ => false,
     }
@@ -157,11 +165,11 @@ impl Rows {
     /// Seals these changes, which follow from the records below `head`.
     pub(super) fn seal(&self, changes: Vec<Change>, head: &Frontier) -> Sealing {
         let mut sealing = Sealing { changes: Vec::new(), rows: HashMap::new(), sum: self.sum };
-        for change in changes {
+        for change in changes.into_iter().map(|change| self.tagged(change)) {
             if counts(&self.log, change.kind, &change.key) {
                 self.count(&mut sealing, &change);
             }
-            sealing.changes.push(self.tagged(change));
+            sealing.changes.push(change);
         }
         if !sealing.rows.is_empty() {
             sealing.changes.push(self.seal_row(head, sealing.sum));

@@ -168,8 +168,10 @@ impl Inner {
         let mut sequencer = self.settled(tenant).await?;
         let log = sequencer.ledger.log().clone();
         let mut stored = sequencer.ledger.rows.cleared();
-        for (key, value) in system::scan(&self.parts, &log, Kind::Agent).await? {
-            stored.add(Kind::Agent, key, &value);
+        for kind in [Kind::Agent, Kind::Standing] {
+            for (key, value) in system::scan(&self.parts, &log, kind).await? {
+                stored.add(kind, key, &value);
+            }
         }
         let sealed = self.parts.state.get(&log, Kind::Seal, seal::ROWS).await?;
         let wrong = sequencer.ledger.rows.differing(&stored);

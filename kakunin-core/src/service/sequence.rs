@@ -159,12 +159,16 @@ impl Inner {
         if let Some(error) = failure {
             return Err(error);
         }
-        let decided = draft.decided()?;
+        let mut decided = draft.decided()?;
+        let voided = std::mem::take(&mut decided.voided);
         let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
         let done = sequencer.commit(self, decided).await;
         // After it, so that whoever looks finds them; whatever came of it, they may be there.
         if has_tasks {
             tenant.has_tasks.store(true, Ordering::Release);
+        }
+        if done.is_ok() {
+            self.forget_join_tokens(&voided).await;
         }
         done
     }

@@ -1,9 +1,9 @@
 //! Messages signed with an agent's own key, where the deployment's provider keeps it.
 
 use super::Kakunin;
+use super::certificates::Standing;
 use super::draft::EventStatus;
 use super::error::Error;
-use super::projection::Standing;
 use crate::agent::AgentError;
 use crate::event::{Event, EventKind, Name, Outcome};
 use crate::id::{AgentId, Serial, TenantId, hex_encode};
@@ -41,7 +41,7 @@ impl Kakunin {
             let sequencer = self.inner.settled(&tenant).await?;
             let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
             let state = entry.row.agent.state;
-            let standing = entry.standing_certificate(self.inner.now());
+            let standing = sequencer.projection.certificates.standing(entry, self.inner.now());
             let certificate = standing
                 .filter(|c| c.standing == Standing::Good)
                 .ok_or(AgentError::State { state, step: "sign without a valid certificate" })?;

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::certificates::{self, CertificateState, Certificates};
 use super::error::Error;
 use super::projection::AgentRow;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
-use crate::agent::Document;
+use crate::agent::{Agent, Document};
 use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId, Serial, TenantId};
 use crate::log::leaf::Leaf;
 use crate::log::record::{Body, Control, Record};
 use crate::log::sink::{Entry, LogId};
-use crate::revoke::{Cause, Halt, Revocation};
+use crate::revoke::{Cause, Halt, Receipt, Revocation};
 use crate::state::{Change, Kind};
 use crate::x509::certificate::CertificateView;
 use crate::x509::pem;
@@ -29,6 +30,8 @@ pub struct CertificateStatus {
     pub revocation: Option<Revocation>,
     /// The stop that took it away, if that was the cause.
     pub halt: Option<Halt>,
+    /// The receipt of that, once it is signed.
+    pub receipt: Option<Receipt>,
     /// The document whose hash it pins.
     pub constraints: Option<Document>,
 }
@@ -78,15 +81,14 @@ impl Kakunin {
         let corrupt = || StoreError::Corrupt("a stored certificate does not parse".into());
         let view = CertificateView::parse(&der, &self.inner.place.arc).map_err(|_| corrupt())?;
         let issuer = view.issuer_id().ok_or_else(corrupt)?;
-        let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;
         let revocation = self.inner.revocation_of(&tenant, &issuer, serial).await?;
-        let row = self.inner.agent_row(&tenant, &claims.agent).await?;
-        let certificate = row.certificates.iter().find(|c| c.facts.serial == *serial);
+        let state = self.inner.stored_standing(&tenant, serial).await?;
         Ok(CertificateStatus {
             tenant: tenant.id.clone(),
             revocation,
-            halt: row.halt.filter(|halt| halt.serial == Some(*serial)),
-            constraints: certificate.and_then(|c| c.constraints.clone()),
+            halt: state.halt,
+            receipt: state.receipt,
+            constraints: state.constraints,
             der,
         })
     }
@@ -108,9 +110,7 @@ impl Inner {
         serial: &Serial,
     ) -> Result<Vec<u8>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
-        let row = self.parts.state.get(&log, Kind::Certificate, serial.as_bytes()).await?;
-        let row = row.and_then(|row| self.opened_one(&log, Kind::Certificate, serial.as_bytes(), &row));
-        let row = match row {
+        let row = match self.row_of(tenant, Kind::Certificate, serial.as_bytes()).await? {
             Some(row) => row,
             None if self.was_issued(tenant, serial).await? => self.restored_certificate(&log, serial).await?,
             None => return Err(Error::NotFound("certificate")),
@@ -126,9 +126,7 @@ impl Inner {
             return Ok(false);
         }
         let sequencer = self.settled(tenant).await?;
-        let projection = &sequencer.projection;
-        let entry = projection.serials.get(serial).and_then(|agent| projection.agents.get(agent));
-        let revocation = entry.and_then(|entry| Some(entry.certificate(serial)?.entry().revocation));
+        let revocation = sequencer.projection.certificates.get(serial).map(|c| c.entry().revocation);
         let abandoned = |revocation: Revocation| revocation.cause == Cause::Abandoned;
         Ok(revocation.is_some_and(|revocation| !revocation.is_some_and(abandoned)))
     }
@@ -175,16 +173,37 @@ impl Inner {
             _ => return Ok(stored),
         }
         let sequencer = self.settled(tenant).await?;
-        let projection = &sequencer.projection;
-        let entry = projection.serials.get(serial).and_then(|agent| projection.agents.get(agent));
-        Ok(entry.and_then(|entry| entry.certificate(serial)?.entry().revocation))
+        Ok(sequencer.projection.certificates.get(serial).and_then(|c| c.entry().revocation))
     }
 
-    // From the store, which has what is durable, and without waiting for the sequencer.
-    async fn agent_row(&self, tenant: &Tenant, agent: &AgentId) -> Result<AgentRow, Error> {
+    // From the store, which has what is durable, and without waiting for the sequencer; unless somebody else wrote there.
+    async fn stored_standing(&self, tenant: &Tenant, serial: &Serial) -> Result<CertificateState, Error> {
+        if let Some(row) = self.row_of(tenant, Kind::Standing, serial.as_bytes()).await?
+            && let Some(state) = certificates::load(serial.as_bytes(), &row)?
+        {
+            return Ok(state);
+        }
+        let sequencer = self.settled(tenant).await?;
+        let gone = || StoreError::Corrupt("how a certificate stands is gone".into());
+        Ok(sequencer.projection.certificates.get(serial).cloned().ok_or_else(gone)?)
+    }
+
+    /// An agent from the store, as [`Inner::stored_standing`].
+    pub(super) async fn stored_agent(
+        &self,
+        tenant: &Tenant,
+        agent: &AgentId,
+    ) -> Result<Option<Agent>, Error> {
+        if let Some(row) = self.row_of(tenant, Kind::Agent, agent.as_bytes()).await? {
+            return Ok(Some(AgentRow::decode(&row)?.agent));
+        }
+        let sequencer = self.settled(tenant).await?;
+        Ok(sequencer.projection.agents.get(agent).map(|entry| entry.row.agent.clone()))
+    }
+
+    async fn row_of(&self, tenant: &Tenant, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
-        let row = self.parts.state.get(&log, Kind::Agent, agent.as_bytes()).await?;
-        let row = row.ok_or_else(|| StoreError::Corrupt("a certificate's agent is gone".into()))?;
-        Ok(AgentRow::decode(&row)?)
+        let row = self.parts.state.get(&log, kind, key).await?;
+        Ok(row.and_then(|row| self.opened_one(&log, kind, key, &row)))
     }
 }

@@ -71,8 +71,10 @@ pub(super) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
         Control::ApiKeyRevoked { id } => [API_KEY, API_KEY_COMMITMENT]
             .map(|what| Change { kind: Kind::Certificate, key: named(what, id), value: None })
             .to_vec(),
-        Control::CrlPublished { issuer, shard, number, .. } => {
-            vec![crl::number_row(issuer, *shard, *number)]
+        Control::CrlPublished { issuer, shard, number, this_update, .. } => {
+            // Before it was kept, it was that of the record or earlier.
+            let mark = crl::Mark { number: *number, this_update: this_update.unwrap_or(record.time) };
+            vec![crl::mark_row(issuer, *shard, mark)]
         }
         _ => Vec::new(),
     })

@@ -4,19 +4,22 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use super::certificates::{self, CertificateState, Certificates};
 use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
+use super::names;
 use super::projection::{self, AgentEntry, DedupRow, Projection};
-use super::seal::{RowKey, Rows};
+use super::roster::Roster;
+use super::seal::{RowKey, Rows, SealKey};
 use super::sequence::Job;
 use super::tending::Attempts;
 use super::{Inner, seal, system};
 use crate::error::StoreError;
 use crate::event::TokenKey;
-use crate::id::{AgentId, Serial, TenantId};
+use crate::id::{AgentId, JoinTokenId, Serial, TenantId};
 use crate::log::merkle::{Frontier, leaf_hash};
-use crate::log::record::Record;
+use crate::log::record::{Body, Record};
 use crate::log::sink::LogId;
 use crate::revoke::RevocationChange;
 use crate::risk::History;
@@ -43,7 +46,10 @@ pub(super) struct Tenant {
     /// Decisions that wait for whoever holds the sequencer next.
     pub(super) queue: Mutex<Vec<Job>>,
     pub(super) sequencer: async_lock::Mutex<Sequencer>,
+    pub(super) roster: Arc<Roster>,
     pub(super) attempts: async_lock::Mutex<Attempts>,
+    /// Held while a receipt is signed.
+    pub(super) receipts: async_lock::Mutex<()>,
     /// Whether there may be something to tell the key provider: to look costs more than most decisions.
     pub(super) has_tasks: AtomicBool,
 }
@@ -53,6 +59,8 @@ pub(super) struct Tenant {
 pub(super) struct Sequencer {
     pub(super) ledger: Ledger,
     pub(super) projection: Projection,
+    /// The tenant's.
+    roster: Arc<Roster>,
     snapshot_at: u64,
     snapshot_time: UnixTime,
 }
@@ -60,10 +68,11 @@ pub(super) struct Sequencer {
 /// What a draft leaves behind.
 pub(super) struct Decided {
     pub(super) agents: HashMap<AgentId, AgentEntry>,
-    pub(super) serials: HashMap<Serial, AgentId>,
+    pub(super) certificates: HashMap<Serial, CertificateState>,
     pub(super) records: Vec<Record>,
     pub(super) changes: Vec<Change>,
     pub(super) revocations: Vec<RevocationChange>,
+    pub(super) voided: Vec<JoinTokenId>,
 }
 
 impl Tenant {
@@ -74,6 +83,7 @@ impl Tenant {
         let mut sequencer = Sequencer {
             ledger,
             projection: Projection::default(),
+            roster: Arc::default(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
         };
@@ -82,8 +92,10 @@ impl Tenant {
             id,
             tokens,
             queue: Mutex::default(),
+            roster: sequencer.roster.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
             attempts: async_lock::Mutex::default(),
+            receipts: async_lock::Mutex::default(),
             has_tasks: AtomicBool::new(true),
         })
     }
@@ -107,8 +119,12 @@ impl Sequencer {
         }
         let level =
             inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
-        self.projection.agents.extend(decided.agents);
-        self.projection.serials.extend(decided.serials);
+        let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
+        let known = &self.projection.agents;
+        let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
+        self.roster.update(&moved.collect::<Vec<_>>());
+        decided.agents.into_values().for_each(|entry| self.projection.put(entry));
+        self.projection.certificates.extend(decided.certificates);
         if level {
             self.ledger.settled();
         }
@@ -172,32 +188,55 @@ impl Sequencer {
             self.rebuilt(inner, &stored).await?;
         }
         let folded = folded.size();
+        self.roster.replace(self.projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         if let LogId::Tenant(tenant) = &log {
-            inner.serials.remember_all(tenant, self.projection.serials.keys().copied());
-            inner.bound.remember(self.projection.agents.values().flat_map(AgentEntry::keys));
+            let all = || self.projection.certificates.states();
+            inner.serials.remember_all(tenant, all().map(|c| c.facts.serial));
+            inner.bound.remember(all().filter_map(|c| Some((c.key_id?, c.facts.agent))));
         }
         self.snapshot_at = folded;
         self.ledger.settled();
         Ok(())
     }
 
-    /// The rows of these agents as they must be; none for those that are not there.
+    /// These rows as they must be; none for what is not there.
     pub(super) fn rows_of(&self, rows: &[RowKey]) -> Result<Vec<Change>, StoreError> {
+        let (agents, certificates) = (&self.projection.agents, &self.projection.certificates);
+        let listed: HashMap<_, _> =
+            match rows.iter().any(|(kind, key)| *kind == Kind::Standing && key.len() != 16) {
+                true => certificates.states().map(|c| (c.listed().key, c)).collect(),
+                false => HashMap::new(),
+            };
         let row = |(kind, key): &RowKey| {
-            let id = <[u8; 16]>::try_from(key.as_slice()).map(AgentId::from_bytes);
-            let entry = id.ok().and_then(|id| self.projection.agents.get(&id));
-            let gone = Change { kind: *kind, key: key.clone(), value: None };
-            entry.map_or(Ok(gone), AgentEntry::change)
+            let id = <[u8; 16]>::try_from(key.as_slice()).ok();
+            let change = match kind {
+                Kind::Agent => id.and_then(|id| agents.get(&AgentId::from_bytes(id))).map(AgentEntry::change),
+                _ => {
+                    id.and_then(Serial::from_bytes).and_then(|serial| certificates.get(&serial)).map_or_else(
+                        || listed.get(key).map(|c| Ok(c.listed())),
+                        |certificate| Some(certificate.change()),
+                    )
+                }
+            };
+            change.unwrap_or_else(|| Ok(Change { kind: *kind, key: key.clone(), value: None }))
         };
         rows.iter().map(row).collect()
     }
 
-    /// Takes away what the log does not say, and says what was wrong.
+    /// Takes away what the log does not say, and says what was wrong. So a store of an older version is brought
+    /// into this form as well.
     async fn rebuilt(&mut self, inner: &Inner, stored: &Rows) -> Result<(), Error> {
         let wrong = self.ledger.rows.differing(stored);
         let extra = wrong.iter().filter(|(kind, key)| !self.ledger.rows.knows(*kind, key));
         let gone = extra.map(|(kind, key)| Change { kind: *kind, key: key.clone(), value: None });
-        let sealing = self.ledger.rows.seal_anew(gone.collect(), self.ledger.frontier());
+        let mut changes: Vec<_> = gone.collect();
+        // Older versions kept no receipt; what was to be done about this one is perhaps lost.
+        for row in self.projection.agents.values().map(|entry| &entry.row) {
+            if let (Some(halt), None) = (row.halt, &row.receipt) {
+                changes.push(projection::receipt_task(row.agent.id, halt)?);
+            }
+        }
+        let sealing = self.ledger.rows.seal_anew(changes, self.ledger.frontier());
         inner.parts.state.put(self.ledger.log(), &sealing.changes).await?;
         if inner.is_sealed() && self.ledger.size() > 0 {
             inner.damages.rebuilt(self.ledger.log(), &wrong);
@@ -278,16 +317,21 @@ impl Sequencer {
         (changes, rows): (&mut Vec<Change>, &mut HashSet<AgentId>),
     ) -> Result<(), Error> {
         let Some(agent) = record.agent else { return Ok(()) };
-        let mut entry = self.projection.agents.remove(&agent);
-        if apply && projection::apply(&mut entry, index, record, changes)? {
+        let projection = &mut self.projection;
+        let mut entry = projection.agents.remove(&agent);
+        let is_control = matches!(record.body, Body::Control(_));
+        let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+        if apply && projection::apply(&mut entry, &mut projection.certificates, index, record, changes)? {
             rows.insert(agent);
         }
         if let Some(mut entry) = entry {
             if fold {
                 projection::fold(&mut entry, record, &*inner.parts.model, &inner.policy.prior);
             }
-            self.projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
-            self.projection.agents.insert(agent, entry);
+            if is_control {
+                projection.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
+            }
+            projection.agents.insert(agent, entry);
         }
         Ok(())
     }
@@ -300,10 +344,11 @@ impl Draft<'_> {
         }
         Ok(Decided {
             agents: self.agents,
-            serials: self.serials,
+            certificates: self.certificates.changed,
             records: self.records,
             changes: self.changes,
             revocations: self.revocations,
+            voided: self.voided,
         })
     }
 }
@@ -318,16 +363,20 @@ struct Reach {
     folded: u64,
 }
 
-/// The rows of agents, as they stand in memory and under the seal.
+/// The rows of agents and certificates, as they stand in memory and under the seal.
 async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows), Error> {
     let (mut projection, mut rows, log) = (Projection::default(), ledger.rows.cleared(), ledger.log());
-    for (key, row) in system::scan(&inner.parts, log, Kind::Agent).await? {
-        rows.add(Kind::Agent, key, &row);
-        // One that does not decode is not under the seal either.
-        let Ok(entry) = AgentEntry::from_row(&row) else { continue };
-        let agent = entry.row.agent.id;
-        projection.serials.extend(entry.row.certificates.iter().map(|c| (c.facts.serial, agent)));
-        projection.agents.insert(agent, entry);
+    for kind in [Kind::Standing, Kind::Agent] {
+        for (key, row) in system::scan(&inner.parts, log, kind).await? {
+            // One that does not decode is not under the seal either.
+            let bare = SealKey::bare(&row).unwrap_or_default();
+            if kind == Kind::Agent {
+                AgentEntry::from_row(bare).into_iter().for_each(|entry| projection.put(entry));
+            } else if let Ok(Some(certificate)) = certificates::load(&key, bare) {
+                projection.certificates.put(certificate);
+            }
+            rows.add(kind, key, &row);
+        }
     }
     let mut ids = Vec::new();
     for (key, value) in scan(inner, log, Kind::Dedup).await? {

@@ -110,7 +110,7 @@ impl Inner {
                 .map_err(|_| StoreError::Corrupt("a key task does not decode".into()))?;
             // Tasks of one key are done in their order; those of others need not wait for it.
             let waits = stuck.iter().any(|(_, before)| before.key == task.key);
-            if waits || self.perform(&task).await.is_err() {
+            if waits || self.perform(tenant, &task).await.is_err() {
                 stuck.push((row, task));
                 continue;
             }
@@ -130,10 +130,15 @@ impl Inner {
         Ok(left + more)
     }
 
-    async fn perform(&self, task: &KeyTask) -> Result<(), SignError> {
+    async fn perform(&self, tenant: &Tenant, task: &KeyTask) -> Result<(), Error> {
         let keys = &self.parts.keys;
-        match task.task {
+        let done = match task.task {
             KeyAction::Disable => keys.disable(&task.key).await.or_else(cannot_sign),
+            KeyAction::Ungrant => keys.ungrant(&task.key).await.or_else(cannot_sign),
+            KeyAction::Receipt => {
+                let Some(halt) = &task.halt else { return Ok(()) };
+                return self.receipt(tenant, &task.agent, halt).await.map(|_| ());
+            }
             KeyAction::Enable => keys.enable(&task.key).await.or_else(cannot_sign),
             KeyAction::Retire => {
                 // At once, and then for good.
@@ -147,7 +152,8 @@ impl Inner {
                 }
                 Ok(())
             }
-        }
+        };
+        Ok(done?)
     }
 
     /// Puts a delay on record and into the inbox, once.

@@ -2,17 +2,23 @@
 
 use crate::brand::PRODUCT;
 use crate::crypto::PublicKey;
-use crate::id::{IssuerId, Serial};
+use crate::id::{IssuerId, Serial, TenantId};
 use crate::key::{KeyAlgorithm, SignError, Signature, Signer, Spki};
 use crate::time::{DAY, UnixTime};
 use crate::x509::certificate::CertificateView;
 use crate::x509::der::Writer;
+use crate::x509::extensions::TENANT;
 use crate::x509::lint::{self, LintError};
 use crate::x509::name::NameParts;
 use crate::x509::oid::{self, Arc};
 use crate::x509::tbs::{TbsCertificate, Unsigned, write_authority_key_id, write_extension};
 
 pub use crate::x509::tbs::AssembleError;
+
+/// keyUsage bit 6 (RFC 5280, 4.2.1.3).
+const CRL_SIGN: u8 = 0x02;
+/// A Name without any attribute, DER.
+const EMPTY_NAME: &[u8] = &[0x30, 0];
 
 /// How many CRL shards an issuing CA has. A certificate's shard is fixed at issuance.
 pub const SHARDS: u16 = 512;
@@ -31,25 +37,30 @@ pub struct Issuer {
     not_before: UnixTime,
     not_after: UnixTime,
     issued_by: Option<IssuerId>,
+    subject_key_id: Vec<u8>,
+    signs_crls: bool,
 }
 
 impl Issuer {
-    /// Takes a CA certificate of this deployment.
+    /// Takes a CA certificate: one of this deployment, or of an authority above it.
     ///
     /// # Errors
-    /// [`CaError`] if it is not a CA certificate that this profile makes.
+    /// [`CaError::NotACa`] if it is none, its key is not of the algorithms known here, or a critical extension is
+    /// not understood.
     pub fn from_der(der: Vec<u8>) -> Result<Self, CaError> {
         let view = CertificateView::parse(&der, &Arc::default()).map_err(|_| CaError::NotACa)?;
         let spki = Spki::from_der(view.spki).map_err(|_| CaError::NotACa)?;
-        let is_ca = matches!(view.extensions.basic_constraints, Some((true, _)))
-            && view.extensions.subject_key_id == Some(spki.key_id().as_bytes().as_slice());
-        if !is_ca {
+        let x = &view.extensions;
+        if !matches!(x.basic_constraints, Some((true, _))) || x.unknown_critical || view.subject == EMPTY_NAME
+        {
             return Err(CaError::NotACa);
         }
+        let signs_crls = x.key_usage.is_none_or(|(_, bits)| bits & CRL_SIGN != 0);
+        let subject_key_id = x.subject_key_id.unwrap_or(spki.key_id().as_bytes()).to_vec();
         let key = PublicKey::parse(&spki).map_err(|_| CaError::NotACa)?;
         let (name, not_before, not_after) = (view.subject.to_vec(), view.not_before, view.not_after);
         let issued_by = view.issuer_id();
-        Ok(Self { name, key, not_before, not_after, issued_by, der })
+        Ok(Self { name, key, not_before, not_after, issued_by, subject_key_id, signs_crls, der })
     }
 
     /// Whose signature is on its certificate; `None` if it names nobody, as a root.
@@ -68,6 +79,7 @@ impl Issuer {
         let view = CertificateView::parse(&self.der, &Arc::default()).map_err(|_| CaError::NotACa)?;
         let path_len = if self.id() == root.id() { 1 } else { 0 };
         let fits = view.issuer == root.name
+            && self.subject_key_id == self.id().as_bytes()
             && view.extensions.basic_constraints == Some((true, Some(path_len)))
             && self.issued_by.is_none_or(|id| id == root.id());
         if !fits || root.key.verify(view.tbs, view.signature).is_err() {
@@ -101,6 +113,28 @@ impl Issuer {
     #[must_use]
     pub const fn id(&self) -> IssuerId {
         self.key.spki().key_id()
+    }
+
+    /// The identifier that its CRLs name it by: the one in its certificate, which may be another than
+    /// [`Issuer::id`] where somebody else made it.
+    pub(crate) fn subject_key_id(&self) -> &[u8] {
+        &self.subject_key_id
+    }
+
+    /// The one tenant that it issues for, if its certificate says so by the extension under `arc`.
+    ///
+    /// # Errors
+    /// [`CaError::NotACa`] if what stands there is no tenant.
+    pub fn tenant(&self, arc: &Arc) -> Result<Option<TenantId>, CaError> {
+        let view = CertificateView::parse(&self.der, arc).map_err(|_| CaError::NotACa)?;
+        view.extensions.agent.tenant().map(str::parse).transpose().map_err(|_| CaError::NotACa)
+    }
+
+    /// Whether it may sign CRLs: "If a key usage extension is present in the CRL issuer's certificate, verify that
+    /// the cRLSign bit is set" (RFC 5280, 6.3.3 (f)).
+    #[must_use]
+    pub const fn signs_crls(&self) -> bool {
+        self.signs_crls
     }
 
     /// The algorithm it signs with.
@@ -139,6 +173,9 @@ pub enum CaError {
     /// Not a CA certificate of this profile.
     #[error("this is not a certificate of a certificate authority of this deployment")]
     NotACa,
+    /// Its certificate binds it to another tenant.
+    #[error("the certificate binds this authority to the tenant {0}; install it for that one")]
+    OtherTenant(TenantId),
     /// It was signed for another key.
     #[error("the certificate is not for the key that was requested; sign the newest request")]
     OtherKey,
@@ -190,6 +227,10 @@ pub async fn sign_root(key: &dyn Signer, serial: &Serial, now: UnixTime) -> Resu
     Ok(prepared.assemble(&signature)?)
 }
 
+/// The tenant that an issuing CA issues for alone, and the arc of the extension that says so. It stands in the CA's
+/// certificate, so that nobody who holds this CA's key makes agents of another tenant.
+pub type Binding<'a> = Option<(&'a TenantId, &'a Arc)>;
+
 /// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4).
 ///
 /// # Errors
@@ -199,10 +240,11 @@ pub async fn sign_issuing(
     root_key: &dyn Signer,
     spki: &Spki,
     serial: &Serial,
+    binding: Binding<'_>,
     now: UnixTime,
 ) -> Result<Issuer, SignCaError> {
     let common_name = format!("kakunin issuing CA {}", mark(spki));
-    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, now)?;
+    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, binding, now)?;
     let signature = root_key.sign(prepared.to_be_signed()).await?;
     Ok(prepared.assemble(&signature)?)
 }
@@ -240,7 +282,7 @@ pub fn prepare_root(
 ) -> Result<PreparedCa, CaError> {
     let subject = name.to_der();
     let not_before = now.whole_secs();
-    prepare(&subject, &subject, spki, spki, serial, (not_before, not_before.plus(ROOT_VALIDITY)), 1)
+    prepare(&subject, &subject, spki, spki, serial, (not_before, not_before.plus(ROOT_VALIDITY)), Role::Root)
 }
 
 /// Prepares an issuing CA below `root`, which issues to agents only (pathLenConstraint 0).
@@ -252,6 +294,7 @@ pub fn prepare_issuing(
     name: &NameParts<'_>,
     spki: &Spki,
     serial: &Serial,
+    binding: Binding<'_>,
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
     let not_before = now.whole_secs();
@@ -259,7 +302,15 @@ pub fn prepare_issuing(
     if not_after > root.not_after {
         return Err(CaError::OutlivesIssuer);
     }
-    prepare(&root.name, &name.to_der(), root.key.spki(), spki, serial, (not_before, not_after), 0)
+    let role = Role::Issuing(binding);
+    prepare(&root.name, &name.to_der(), root.key.spki(), spki, serial, (not_before, not_after), role)
+}
+
+/// What a CA is for.
+#[derive(Clone, Copy)]
+enum Role<'a> {
+    Root,
+    Issuing(Binding<'a>),
 }
 
 fn prepare(
@@ -269,7 +320,7 @@ fn prepare(
     spki: &Spki,
     serial: &Serial,
     (not_before, not_after): (UnixTime, UnixTime),
-    path_len: u8,
+    role: Role<'_>,
 ) -> Result<PreparedCa, CaError> {
     if [signed_by, spki].iter().any(|k| k.algorithm() == KeyAlgorithm::Ed25519) {
         return Err(CaError::Algorithm);
@@ -277,7 +328,7 @@ fn prepare(
     let mut extensions = Writer::new();
     write_extension(&mut extensions, oid::BASIC_CONSTRAINTS, true, |w| {
         w.sequence(|s| {
-            s.element(0x01, &[0xff]).unsigned(&[path_len]);
+            s.element(0x01, &[0xff]).unsigned(&[u8::from(matches!(role, Role::Root))]);
         });
     });
     // keyCertSign and cRLSign
@@ -287,6 +338,9 @@ fn prepare(
     });
     if spki != signed_by {
         write_authority_key_id(&mut extensions, &signed_by.key_id());
+    }
+    if let Role::Issuing(Some((tenant, arc))) = role {
+        write_extension(&mut extensions, &arc.extension(TENANT), false, |w| _ = w.utf8(tenant.as_str()));
     }
     let tbs = TbsCertificate {
         serial,

@@ -1,6 +1,6 @@
 //! Reading a certificate: one walk over its DER, nothing copied, nothing trusted.
 
-use crate::id::{IssuerId, Serial};
+use crate::id::{IssuerId, Serial, SerialNumber};
 use crate::time::{Civil, UnixTime};
 use crate::x509::der::{DerError, Reader};
 use crate::x509::extensions::RawClaims;
@@ -125,6 +125,12 @@ impl<'a> CertificateView<'a> {
     #[must_use]
     pub fn serial(&self) -> Option<Serial> {
         Serial::from_der_integer(self.serial)
+    }
+
+    /// The serial number, if it is one that RFC 5280 knows: positive, at most 20 octets.
+    #[must_use]
+    pub fn serial_number(&self) -> Option<SerialNumber> {
+        SerialNumber::from_der_integer(self.serial)
     }
 
     /// The issuer's key identifier, if it is one that this profile writes.
@@ -291,6 +297,22 @@ fn crl_uri(mut points: Reader<'_>) -> Result<Option<&str>, DerError> {
 
 /// UTCTime through 2049, GeneralizedTime from 2050, both with seconds and `Z` (4.1.2.5).
 pub(crate) fn time(r: &mut Reader<'_>) -> Result<UnixTime, DerError> {
+    match civil(r)? {
+        (0x18, civil) if civil.year < 2050 => Err(DerError),
+        (_, civil) => civil.to_time().ok_or(DerError),
+    }
+}
+
+/// GeneralizedTime of any year, with seconds and `Z`, and no fraction (5.3.2).
+pub(crate) fn generalized_time(r: &mut Reader<'_>) -> Result<UnixTime, DerError> {
+    match civil(r)? {
+        (0x18, civil) => civil.to_time().ok_or(DerError),
+        _ => Err(DerError),
+    }
+}
+
+/// Tag and value of a time.
+fn civil(r: &mut Reader<'_>) -> Result<(u8, Civil), DerError> {
     let (tag, content, _) = r.any()?;
     let digits = content.strip_suffix(b"Z").ok_or(DerError)?;
     let two = |at: usize| -> Result<u64, DerError> {
@@ -307,19 +329,15 @@ pub(crate) fn time(r: &mut Reader<'_>) -> Result<UnixTime, DerError> {
         (0x18, 14) => (two(0)? * 100 + two(2)?, 4),
         _ => return Err(DerError),
     };
-    if tag == 0x18 && year < 2050 {
-        return Err(DerError);
-    }
-    Civil {
+    let civil = Civil {
         year,
         month: two(at)?,
         day: two(at + 2)?,
         hour: two(at + 4)?,
         minute: two(at + 6)?,
         second: two(at + 8)?,
-    }
-    .to_time()
-    .ok_or(DerError)
+    };
+    Ok((tag, civil))
 }
 
 #[cfg(test)]

@@ -187,6 +187,12 @@ impl<'a> RawClaims<'a> {
         .filter(|_| self.version_1)
     }
 
+    /// The tenant, if it is there: in the certificate of an issuing CA, the one tenant that it issues for.
+    #[must_use]
+    pub const fn tenant(&self) -> Option<&'a str> {
+        self.tenant
+    }
+
     /// Whether every required extension is there.
     #[must_use]
     pub const fn complete(&self) -> bool {

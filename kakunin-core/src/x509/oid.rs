@@ -25,8 +25,14 @@ pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 pub const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 20];
 /// `id-ce-cRLReasons`, 2.5.29.21
 pub const REASON_CODE: &[u8] = &[0x55, 0x1d, 21];
+/// `id-ce-invalidityDate`, 2.5.29.24
+pub const INVALIDITY_DATE: &[u8] = &[0x55, 0x1d, 24];
+/// `id-ce-deltaCRLIndicator`, 2.5.29.27
+pub const DELTA_CRL_INDICATOR: &[u8] = &[0x55, 0x1d, 27];
 /// `id-ce-issuingDistributionPoint`, 2.5.29.28
 pub const ISSUING_DISTRIBUTION_POINT: &[u8] = &[0x55, 0x1d, 28];
+/// `id-ce-certificateIssuer`, 2.5.29.29
+pub const CERTIFICATE_ISSUER: &[u8] = &[0x55, 0x1d, 29];
 /// `id-ce-cRLDistributionPoints`, 2.5.29.31
 pub const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 31];
 /// `id-ce-authorityKeyIdentifier`, 2.5.29.35

@@ -19,8 +19,9 @@ pub(crate) enum Case {
 }
 
 pub(crate) const REVOKED: &str = "certificate.revoked";
-const HELD: &str = "certificate.held";
-const RELEASED: &str = "certificate.released";
+const VOIDED: &str = "join_token.voided";
+pub(crate) const HELD: &str = "certificate.held";
+pub(crate) const RELEASED: &str = "certificate.released";
 
 impl Case {
     pub(crate) const ALL: [Self; 5] =
@@ -71,10 +72,10 @@ impl Case {
     /// The appends that decide it, each with all of its records.
     pub(crate) fn appends(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Automatic => &[&["agent.event", "risk.band_changed", REVOKED]],
-            Self::Operator => &[&[REVOKED]],
-            Self::Regulator => &[&["agent.halted", REVOKED]],
-            Self::HoldAndRelease => &[&[HELD], &[RELEASED]],
+            Self::Automatic => &[&["agent.event", "risk.band_changed", REVOKED, VOIDED]],
+            Self::Operator => &[&[REVOKED, VOIDED]],
+            Self::Regulator => &[&["agent.halted", VOIDED, REVOKED]],
+            Self::HoldAndRelease => &[&[HELD, VOIDED], &[RELEASED]],
             Self::Superseded => &[&["certificate.issued", REVOKED]],
         }
     }

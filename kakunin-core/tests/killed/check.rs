@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kakunin_core::agent::AgentState;
 use kakunin_core::feed::{self, Snapshot};
-use kakunin_core::id::Serial;
+use kakunin_core::id::{Serial, SerialNumber};
 use kakunin_core::log::cosignature::CosignerKey;
 use kakunin_core::log::merkle::Frontier;
 use kakunin_core::log::record::{Body, Control, Record};
@@ -118,6 +118,9 @@ pub(crate) fn holds(w: &World, case: Case, one: &Subject) {
     let shards: BTreeSet<_> = certificates.iter().map(|c| Some(c.facts.shard)).chain([None]).collect();
     shards.into_iter().for_each(|shard| on_crl(w, shard, &standing));
     on_feed(w, &changes, &standing);
+    // What was void once stays void, released or not.
+    let voided = case != Case::Superseded && !history(w, &one.facts.serial).is_empty();
+    assert_eq!(w.redeem(&one.token), if voided { "join_token_invalid" } else { "exists" });
     let issuer = w.kakunin.issuer().id();
     for certificate in &certificates {
         let serial = certificate.facts.serial;
@@ -148,10 +151,10 @@ fn on_crl(w: &World, shard: Option<u16>, standing: &Standing) {
     let crl = block_on(w.kakunin.published_crl(&issuer.id(), shard)).unwrap();
     let view = CrlView::parse(&crl.der).unwrap();
     view.check(&issuer, w.parts.clock.now()).unwrap();
-    let wanted: BTreeMap<Serial, Reason> = standing
+    let wanted: BTreeMap<SerialNumber, Reason> = standing
         .values()
         .filter(|r| shard.is_none_or(|shard| r.shard == shard))
-        .map(|r| (r.serial, r.cause.reason()))
+        .map(|r| (r.serial.into(), r.cause.reason()))
         .collect();
     assert_eq!(view.revoked().collect::<BTreeMap<_, _>>(), wanted, "{shard:?}");
     assert!(Some(view.number) >= highest, "{shard:?}: {} after {highest:?}", view.number);

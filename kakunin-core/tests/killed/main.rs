@@ -21,7 +21,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use case::{Case, history};
+use case::{Case, HELD, RELEASED, REVOKED, history};
 use fuse::Fuse;
 use kakunin_core::revoke::Cause;
 use kakunin_core::time::SECOND;
@@ -68,8 +68,8 @@ fn killed_everywhere(case: Case) {
     for kept in [Kept::Together, Kept::Apart] {
         let template = tempfile::tempdir().unwrap();
         let world = World::open(template.path(), kept, None);
-        world.populate(if case == Case::Automatic { *STRAWS } else { 1 });
-        let one = world.subject();
+        let token = world.populate(if case == Case::Automatic { *STRAWS } else { 1 });
+        let one = world.subject(token);
         drop(world);
         let acts = enumerate((case, kept, Child::Acts), &one, template.path());
         println!("{:45} {acts}", format!("{case:?}, kept {kept:?}"));
@@ -160,7 +160,7 @@ fn child_that_is_killed() {
     block_on(w.kakunin.load()).unwrap();
     let issuer = w.kakunin.issuer().id();
     if !starts {
-        let one = w.subject();
+        let one = w.subject(String::new());
         fuse.light();
         case.act(&w, &one, &acknowledge);
     }
@@ -195,7 +195,11 @@ fn examine((case, kept, _): (Case, Kept, Child), dir: &Path, one: &Subject, poin
     w.clock.set(NOW.plus(10 * SECOND));
     check::holds(&w, case, one);
     let done = history(&w, serial);
-    let wanted: Vec<_> = case.appends().iter().map(|append| *append.last().unwrap()).collect();
+    let changes = |append: &&[&'static str]| {
+        let of_certificate = |name: &&&str| [REVOKED, HELD, RELEASED].contains(*name);
+        *append.iter().find(of_certificate).unwrap()
+    };
+    let wanted: Vec<_> = case.appends().iter().map(changes).collect();
     assert_eq!(done, wanted);
     let decided = check::decided(&w);
     assert_eq!(decided[..first.len()], first[..]);

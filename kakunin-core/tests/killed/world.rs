@@ -9,14 +9,15 @@ use kakunin_core::agent::NewAgent;
 use kakunin_core::event::Event;
 use kakunin_core::id::{AgentId, TenantId};
 use kakunin_core::issue::{Issued, Profile};
-use kakunin_core::key::{KeyAlgorithm, KeyProvider, KeyRef};
+use kakunin_core::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId};
 use kakunin_core::log::record::Record;
 use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{CertificateEntry, Config, Kakunin, KeySource, Parts};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::sqlite::SqliteStore;
-use kakunin_core::time::{ManualClock, UnixTime};
+use kakunin_core::time::{MINUTE, ManualClock, UnixTime};
+use kakunin_core::x509::csr::RequestToSign;
 use kakunin_kms::local::{KdfCost, LocalKeys, Secret};
 use pollster::block_on;
 
@@ -46,6 +47,8 @@ pub(crate) struct World {
 pub(crate) struct Subject {
     pub(crate) agent: AgentId,
     pub(crate) facts: Issued,
+    /// A join token that was made while it was trusted.
+    pub(crate) token: String,
 }
 
 impl World {
@@ -71,7 +74,8 @@ impl World {
     }
 
     /// One agent that is a step from losing its certificate, one that has lost it, and one that keeps it.
-    pub(crate) fn populate(&self, straws: u32) {
+    /// Gives a spare join token of the first.
+    pub(crate) fn populate(&self, straws: u32) -> String {
         block_on(self.kakunin.create_tenant(&self.acme)).unwrap();
         let one = self.agent("one");
         (1..straws).for_each(|n| _ = block_on(self.kakunin.observe(&self.acme, straw(&one, n))).unwrap());
@@ -82,6 +86,18 @@ impl World {
         for shard in [Some(gone.shard), Some(one.shard), None] {
             block_on(self.kakunin.crl(shard)).unwrap();
         }
+        let made = self.kakunin.create_join_token(&self.acme, &one.agent, Profile::Standard, 10 * MINUTE);
+        block_on(made).unwrap().1.reveal().to_owned()
+    }
+
+    /// What becomes of somebody who comes with a join token.
+    pub(crate) fn redeem(&self, token: &str) -> &'static str {
+        let keys = LocalKeys::ephemeral();
+        let key = block_on(keys.generate(&PlannedKeyId::new([9; 16]), KeyAlgorithm::P256)).unwrap();
+        let key = block_on(keys.open(&key)).unwrap();
+        let request = RequestToSign::new(key.public_key());
+        let signature = block_on(key.sign(request.to_be_signed())).unwrap();
+        block_on(self.kakunin.enrol(token, &request.assemble(&signature))).unwrap_err().code()
     }
 
     fn agent(&self, name: &str) -> Issued {
@@ -90,11 +106,11 @@ impl World {
         block_on(self.kakunin.certify(&self.acme, &agent.id, Profile::Standard, P256)).unwrap().facts
     }
 
-    pub(crate) fn subject(&self) -> Subject {
+    pub(crate) fn subject(&self, token: String) -> Subject {
         let (agents, _) = block_on(self.kakunin.agents(&self.acme, None, 0, 100)).unwrap();
         let agent = agents.iter().find(|agent| agent.spec.name.as_str() == "one").unwrap().id;
         let certificates = block_on(self.kakunin.certificates(&self.acme, &agent)).unwrap();
-        Subject { agent, facts: certificates.first().unwrap().facts }
+        Subject { agent, facts: certificates.first().unwrap().facts, token }
     }
 
     /// Every certificate that was planned or issued.

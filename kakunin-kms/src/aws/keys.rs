@@ -19,6 +19,8 @@ use super::reference;
 /// Tags of every key.
 const PLANNED_TAG: &str = "kakunin-planned-id";
 const DEPLOYMENT_TAG: &str = "kakunin-deployment";
+/// Name of every grant.
+const GRANT: &str = "kakunin-workload";
 /// Public keys that are remembered.
 const REMEMBERED: usize = 10_000;
 
@@ -239,7 +241,7 @@ impl Keys {
                 .grantee_principal(principal.as_str())
                 .operations(GrantOperation::Sign)
                 .operations(GrantOperation::GetPublicKey)
-                .name("kakunin-workload")
+                .name(GRANT)
                 .send()
         });
         match asked.await {
@@ -248,6 +250,38 @@ impl Keys {
                 token: value.grant_token.unwrap_or_default(),
             }),
             Err(failure) => Err(self.explained("grant", arn, failure).await),
+        }
+    }
+
+    /// Ends every grant of that name, on however many pages they are.
+    pub(super) async fn ungrant(&self, arn: &str) -> Result<(), SignError> {
+        let mut marker: Option<String> = None;
+        loop {
+            let asked = self
+                .calls
+                .call(Quota::Manage, |kms| kms.list_grants().key_id(arn).set_marker(marker.clone()).send());
+            let page = match asked.await {
+                Ok(Answer { value, .. }) => value,
+                Err(failure) => return Err(self.explained("list the grants", arn, failure).await),
+            };
+            let ours =
+                page.grants.unwrap_or_default().into_iter().filter(|g| g.name.as_deref() == Some(GRANT));
+            for id in ours.filter_map(|grant| grant.grant_id) {
+                let asked = self
+                    .calls
+                    .call(Quota::Manage, |kms| kms.revoke_grant().key_id(arn).grant_id(id.clone()).send());
+                match asked.await {
+                    Ok(_) => {}
+                    // Somebody else ended it.
+                    Err(failure)
+                        if failure.is("NotFoundException") || failure.is("InvalidGrantIdException") => {}
+                    Err(failure) => return Err(self.explained("end a grant", arn, failure).await),
+                }
+            }
+            marker = page.next_marker.filter(|_| page.truncated);
+            if marker.is_none() {
+                return Ok(());
+            }
         }
     }
 

@@ -122,6 +122,11 @@ impl KeyProvider for AwsKeys {
         self.run("grant", key.as_str(), async move { keys.grant(&arn, &principal).await }).await
     }
 
+    async fn ungrant(&self, key: &KeyRef) -> Result<(), SignError> {
+        let (keys, arn) = (self.keys.clone(), arn(key)?);
+        self.run("ungrant", key.as_str(), async move { keys.ungrant(&arn).await }).await
+    }
+
     async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
         let keys = self.keys.clone();
         self.run("list", "", async move { keys.list().await }).await

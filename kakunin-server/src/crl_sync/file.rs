@@ -112,7 +112,7 @@ impl Target {
                 Some(_) => {}
                 None => {
                     missing = Some(TargetError::Missing(*id));
-                    let its = |der: &&[u8]| CrlView::parse(der).is_ok_and(|crl| crl.issuer == last.issuer);
+                    let its = |der: &&[u8]| CrlView::parse(der).is_ok_and(|crl| crl.names(issuer));
                     written.extend(kept.iter().map(Vec::as_slice).find(its));
                 }
             }
@@ -132,7 +132,7 @@ impl Target {
         let mut found = BTreeMap::new();
         for der in ders {
             let view = CrlView::parse(der).map_err(|_| TargetError::NotCrls)?;
-            if let Some(issuer) = self.cas.iter().find(|ca| ca.name() == view.issuer)
+            if let Some(issuer) = self.cas.iter().find(|ca| view.names(ca))
                 && found.insert(issuer.id(), (issuer, view)).is_some()
             {
                 return Err(TargetError::NotCrls);
@@ -142,7 +142,7 @@ impl Target {
     }
 
     fn is_named(&self, der: &[u8]) -> bool {
-        CrlView::parse(der).is_ok_and(|view| self.cas.iter().any(|ca| ca.name() == view.issuer))
+        CrlView::parse(der).is_ok_and(|view| self.cas.iter().any(|ca| view.names(ca)))
     }
 }
 

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use axum::http::Method;
 use kakunin_core::id::{Serial, SystemEntropy, hex_encode, uuid_v7};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Signer};
-use kakunin_core::time::{Clock, SystemClock};
+use kakunin_core::time::{Clock, SystemClock, UnixTime};
 use kakunin_core::x509::csr::RequestToSign as Csr;
 use kakunin_core::x509::pem;
 use kakunin_kms::local::LocalKeys;
-use kakunin_verify::possession::{CERTIFICATE_HEADER, RequestToSign, write_certificates};
+use kakunin_verify::possession::{
+    Authority, CERTIFICATE_HEADER, Outgoing, RequestToSign, write_certificates,
+};
 use serde_json::json;
 
 use super::DemoError;
@@ -116,29 +118,69 @@ impl Agent {
     /// # Errors
     /// [`DemoError`] if there is no answer; a refusal is one.
     pub async fn ask(&self, action: &str, tool: &str, session: &str) -> Result<Answer, DemoError> {
-        let body = json!({ "action": action, "tool": tool, "session_id": session }).to_string();
-        let fields = self.sign("POST", CHECK).await?;
+        let body = json!({ "action": action, "tool": tool, "session_id": session }).to_string().into_bytes();
+        let fields = self.sign("POST", CHECK, &body).await?;
         let mut headers = vec![JSON];
         headers.extend(fields.iter().map(|(name, value)| (*name, value.as_str())));
-        self.client.send(Method::POST, CHECK, &headers, body.into_bytes()).await
+        self.client.send(Method::POST, CHECK, &headers, body).await
     }
 
-    /// The header fields with which it presents itself for one request.
+    /// The header fields with which it presents itself for one request to the server.
     ///
     /// # Errors
     /// [`DemoError`] if its key does not sign.
-    pub async fn sign(&self, method: &str, target: &str) -> Result<[(&'static str, String); 3], DemoError> {
-        let now = SystemClock.now();
-        let random = uuid_v7(now, &SystemEntropy).map_err(|error| DemoError::Story(error.to_string()))?;
-        let algorithm = self.signer.algorithm();
-        let request = RequestToSign::new(method, target, &self.serial, algorithm, &hex_encode(&random), now);
+    pub async fn sign(
+        &self,
+        method: &str,
+        target: &str,
+        content: &[u8],
+    ) -> Result<Vec<(&'static str, String)>, DemoError> {
+        self.sign_for(self.client.base(), method, target, content).await
+    }
+
+    /// The same, for one to another service, by its URL or host.
+    ///
+    /// # Errors
+    /// [`DemoError`] if that is none, or the key does not sign.
+    pub async fn sign_for(
+        &self,
+        service: &str,
+        method: &str,
+        target: &str,
+        content: &[u8],
+    ) -> Result<Vec<(&'static str, String)>, DemoError> {
+        self.sign_at(SystemClock.now(), service, method, target, content).await
+    }
+
+    /// The same, as at another time.
+    ///
+    /// # Errors
+    /// As [`Agent::sign_for`].
+    pub async fn sign_at(
+        &self,
+        now: UnixTime,
+        service: &str,
+        method: &str,
+        target: &str,
+        content: &[u8],
+    ) -> Result<Vec<(&'static str, String)>, DemoError> {
+        fn wrong(error: impl std::fmt::Display) -> DemoError {
+            DemoError::Story(error.to_string())
+        }
+        let random = uuid_v7(now, &SystemEntropy).map_err(wrong)?;
+        let authority: Authority = service.parse().map_err(wrong)?;
+        let outgoing = Outgoing { method, target, authority: &authority, content };
+        let nonce = hex_encode(&random);
+        let request = RequestToSign::new(&outgoing, &self.serial, self.signer.algorithm(), &nonce, now);
         let signature = self.signer.sign(request.to_be_signed()).await?;
-        let signature = request.signature(&signature).map_err(|error| DemoError::Story(error.to_string()))?;
-        Ok([
+        let signature = request.signature(&signature).map_err(wrong)?;
+        let mut fields = vec![
             (CERTIFICATE_HEADER, self.certificate.clone()),
             ("signature-input", request.signature_input().to_owned()),
             ("signature", signature),
-        ])
+        ];
+        fields.extend(request.content_digest().map(|digest| ("content-digest", digest.to_owned())));
+        Ok(fields)
     }
 }
 

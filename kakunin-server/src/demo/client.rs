@@ -57,6 +57,11 @@ impl Client {
         Self { http, base: base.to_owned(), key: None }
     }
 
+    /// Which server it calls.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The same, with a key.
     #[must_use]
     pub fn with_key(&self, key: &str) -> Self {

@@ -239,12 +239,18 @@ fn tenant_of(caller: &Caller, named: Option<&str>) -> Result<TenantId, ApiError>
     get, path = "/api/v1/api-keys", tag = "access",
     responses(
         (status = 200, description = "Keys.", body = Data<Vec<KeyBody>>),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn list_keys(State(app): State<App>, _: Admin) -> Data<Vec<KeyBody>> {
-    let keys = app.kakunin.api_keys(None);
-    Data { data: keys.iter().map(|facts| KeyBody::new(facts, None)).collect() }
+pub(crate) async fn list_keys(State(app): State<App>, Admin(caller): Admin) -> Result<Response, ApiError> {
+    let kakunin = app.kakunin.clone();
+    let work = async move {
+        let keys = kakunin.api_keys(None);
+        let data = keys.iter().map(|facts| KeyBody::new(facts, None)).collect::<Vec<_>>();
+        Ok(Data { data }.into_response())
+    };
+    app.listing(caller.tenant(), work).await
 }
 
 /// A key that was taken away.

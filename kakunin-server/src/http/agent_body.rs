@@ -1,5 +1,7 @@
 //! Agents and certificates as the API shows them, in the spellings that clients of this kind use.
 
+use std::collections::BTreeMap;
+
 use kakunin_core::agent::{Agent, AgentError, Document, NewAgent};
 use kakunin_core::id::TenantId;
 use kakunin_core::revoke::Cause;
@@ -8,6 +10,7 @@ use kakunin_core::service::CertificateEntry;
 use kakunin_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::dialect::Dialect;
@@ -93,6 +96,9 @@ impl FinancialScope {
 #[serde(transparent)]
 #[schema(value_type = Object)]
 pub(crate) struct Metadata(Free);
+
+/// An object whose values are as they were given.
+type Members = BTreeMap<String, Box<RawValue>>;
 
 type Apart = (Option<String>, Option<Vec<ScopeText>>, Option<Document>);
 
@@ -207,9 +213,9 @@ pub(crate) struct AgentBody {
     /// What its next certificate allows.
     scope: Vec<String>,
     #[schema(value_type = Option<Object>)]
-    financial_scope: Option<Value>,
+    financial_scope: Option<Box<RawValue>>,
     #[schema(value_type = Object)]
-    metadata: Value,
+    metadata: Members,
     /// Serial number of its newest certificate.
     certificate_serial: Option<String>,
     created_at: String,
@@ -249,20 +255,19 @@ impl AgentBody {
 }
 
 // As it was given: with the members that were read out of it.
-fn metadata(kept: Option<&Document>, scope: &[String], organization: Option<&str>) -> Value {
-    let mut members = match document(kept) {
-        Some(Value::Object(members)) => members,
-        _ => serde_json::Map::new(),
-    };
-    members.insert("permitted_actions".to_owned(), scope.into());
-    if let Some(organization) = organization {
-        members.insert("operator_org".to_owned(), organization.into());
-    }
-    Value::Object(members)
+fn metadata(kept: Option<&Document>, scope: &[String], organization: Option<&str>) -> Members {
+    let mut members: Members =
+        kept.and_then(|kept| serde_json::from_str(kept.as_str()).ok()).unwrap_or_default();
+    let own = [
+        ("permitted_actions", to_raw_value(scope).ok()),
+        ("operator_org", organization.and_then(|o| to_raw_value(o).ok())),
+    ];
+    members.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    members
 }
 
-/// A document as JSON.
-pub(crate) fn document(text: Option<&Document>) -> Option<Value> {
+/// A document as JSON, as it was given to the digit.
+pub(crate) fn document(text: Option<&Document>) -> Option<Box<RawValue>> {
     text.and_then(|text| serde_json::from_str(text.as_str()).ok())
 }
 

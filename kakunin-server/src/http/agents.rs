@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::agent::{Agent, AgentError, AgentState, NewAgent};
+use kakunin_core::agent::{Agent, AgentError, AgentState, Label, NewAgent};
 use kakunin_core::id::AgentId;
 use kakunin_core::service::Kakunin;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -23,13 +23,14 @@ pub(crate) fn agent_id(text: &str) -> Result<AgentId, ApiError> {
     text.parse().map_err(|_| ApiError::not_found("agent"))
 }
 
-/// Registers an agent. It is `pending` until it is given a certificate.
+/// Registers an agent. It is `pending` until it is given a certificate. While an agent of its name is suspended, this is
+/// refused: a program that starts again finds its agent by `GET /api/v1/agents?name=`.
 #[utoipa::path(
     operation_id = "registerAgent",
     post, path = "/api/v1/agents", tag = "agents", request_body = NewAgentBody,
     responses(
         (status = 201, description = "Registered.", body = Data<AgentBody>),
-        (status = "4XX", description = "Refused.", body = ErrorBody),
+        (status = "4XX", description = "Refused; 409 while an agent of that name is suspended.", body = ErrorBody),
     ),
 )]
 pub(crate) async fn create(
@@ -51,6 +52,13 @@ pub(crate) struct AgentQuery {
     /// Only those in this state.
     #[param(inline)]
     status: Option<Status>,
+    /// Only those of exactly this name.
+    #[param(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$"
+    )]
+    name: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u16>,
@@ -77,6 +85,7 @@ enum Status {
     get, path = "/api/v1/agents", tag = "agents", params(AgentQuery),
     responses(
         (status = 200, description = "Agents.", body = ListBody<AgentBody>),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -101,20 +110,29 @@ pub(crate) async fn list(
         Status::Suspended => AgentState::Suspended,
         Status::Retired => AgentState::Retired,
     });
-    let (agents, total) = app.kakunin.agents(caller.tenant(), state, offset, limit).await?;
-    let data = agents.iter().map(|agent| AgentBody::new(agent, None, dialect)).collect();
-    let next = offset.checked_add(limit).filter(|next| *next < total).and_then(|n| u64::try_from(n).ok());
-    let (meta, pagination) = (Meta { total, limit, offset }, Pagination::new(limit, next));
-    Ok(axum::Json(ListBody::<AgentBody> { data, meta, pagination }).into_response())
+    let name: Option<Label> = query.name.map(|name| name.parse()).transpose()?;
+    let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
+    let work = async move {
+        let (agents, total) = match name {
+            Some(name) => kakunin.agents_named(&tenant, &name, state, offset, limit).await?,
+            None => kakunin.agents(&tenant, state, offset, limit).await?,
+        };
+        let data = agents.iter().map(|agent| AgentBody::new(agent, None, dialect)).collect();
+        let next = offset.checked_add(limit).filter(|next| *next < total).and_then(|n| u64::try_from(n).ok());
+        let (meta, pagination) = (Meta { total, limit, offset }, Pagination::new(limit, next));
+        Ok(axum::Json(ListBody::<AgentBody> { data, meta, pagination }).into_response())
+    };
+    app.listing(caller.tenant(), work).await
 }
 
-/// One agent with its certificates.
+/// One agent with its certificates, the newest 1,000 of them.
 #[utoipa::path(
     operation_id = "getAgent",
     get, path = "/api/v1/agents/{id}", tag = "agents",
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 200, description = "The agent.", body = Data<AgentBody>),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -126,10 +144,13 @@ pub(crate) async fn get(
 ) -> Result<Data<AgentBody>, ApiError> {
     let id = agent_id(&id)?;
     let agent = app.kakunin.agent(caller.tenant(), &id).await?;
-    let certificates = app.kakunin.certificates(caller.tenant(), &id).await?;
-    let now = app.now();
-    let certificates = certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
-    Ok(Data { data: AgentBody::new(&agent, Some(certificates), dialect) })
+    let (kakunin, now) = (app.kakunin.clone(), app.now());
+    let work = async move {
+        let certificates = kakunin.certificates(&agent.tenant, &id).await?;
+        let listed = certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
+        Ok(Data { data: AgentBody::new(&agent, Some(listed), dialect) })
+    };
+    app.listing(caller.tenant(), work).await
 }
 
 /// What is to change; members that are left out stay, `null` takes away what is optional.

@@ -9,7 +9,7 @@ use kakunin_core::log::record::{Body, Record};
 use kakunin_core::service::Recorded;
 use kakunin_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::app::App;
@@ -74,7 +74,7 @@ pub(crate) struct AuditRow {
     certificate_serial: Option<String>,
     /// What the record holds; null once it was erased.
     #[schema(value_type = Option<Object>)]
-    metadata: Option<Value>,
+    metadata: Option<Box<RawValue>>,
     created_at: String,
     /// RFC 6962 hash of its leaf, hex; empty if the record is damaged.
     entry_hash: String,
@@ -91,12 +91,14 @@ pub(crate) struct AuditPage {
     log_verifier: String,
 }
 
-/// The tenant's log, newest first.
+/// The tenant's log, newest first. A filter that fits little is answered with a short page, or an empty one, and a
+/// cursor: each request looks at 2,048 records at the most.
 #[utoipa::path(
     operation_id = "listRecords",
     get, path = "/api/v1/audit-log", tag = "audit", params(AuditQuery),
     responses(
         (status = 200, description = "Records.", body = AuditPage),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -119,26 +121,28 @@ pub(crate) async fn log(
         UnixTime::from_rfc3339(text).ok_or_else(malformed)
     });
     let since = since.transpose()?;
-    let wanted = |record: &Record| {
+    let wanted = move |record: &Record| {
         query.event_type.as_ref().is_none_or(|kind| kind == record.name())
             && agent.is_none_or(|a| record.agent == Some(a))
             && since.is_none_or(|since| record.time >= since)
             && query.actor_type.is_none_or(|kind| kind == actor(record).0)
     };
-    let page = app.kakunin.records(caller.tenant(), before, limit, wanted).await?;
-    let tenant = caller.tenant().as_str();
-    let good = page.items.iter().map(|item| (item.index, row(tenant, item)));
-    let mut data: Vec<_> =
-        good.chain(page.damaged.iter().map(|index| (*index, damaged(tenant, *index)))).collect();
-    data.sort_unstable_by_key(|(index, _)| core::cmp::Reverse(*index));
-    let data = data.into_iter().map(|(_, row)| row).collect();
-    let body = AuditPage {
-        data,
-        pagination: Pagination::new(limit, page.next),
-        checkpoint: app.kakunin.checkpoint(caller.tenant()).await?,
-        log_verifier: app.kakunin.log_verifier(caller.tenant()).await?,
+    let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
+    let work = async move {
+        let page = kakunin.records(&tenant, before, limit, wanted).await?;
+        let good = page.items.iter().map(|item| (item.index, row(tenant.as_str(), item)));
+        let lost = page.damaged.iter().map(|index| (*index, damaged(tenant.as_str(), *index)));
+        let mut data: Vec<_> = good.chain(lost).collect();
+        data.sort_unstable_by_key(|(index, _)| core::cmp::Reverse(*index));
+        let body = AuditPage {
+            data: data.into_iter().map(|(_, row)| row).collect(),
+            pagination: Pagination::new(limit, page.next),
+            checkpoint: kakunin.checkpoint(&tenant).await?,
+            log_verifier: kakunin.log_verifier(&tenant).await?,
+        };
+        Ok(axum::Json(body).into_response())
     };
-    Ok(axum::Json(body).into_response())
+    app.listing(caller.tenant(), work).await
 }
 
 fn actor(record: &Record) -> (ActorType, Option<String>) {

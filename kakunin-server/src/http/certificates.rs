@@ -108,14 +108,14 @@ fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'
     }
 }
 
-/// Gives an agent a certificate. Send `{}` for the defaults.
+/// Gives an agent a certificate. Send `{}` for the defaults. A suspended agent is given none before it is reinstated.
 #[utoipa::path(
     operation_id = "certifyAgent",
     post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = CertifyBody,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 201, description = "Issued.", body = Data<CertificateBody>),
-        (status = "4XX", description = "Refused; 409 if it has a certificate that stands.", body = ErrorBody),
+        (status = "4XX", description = "Refused; 409 if it has a certificate that stands, or is suspended.", body = ErrorBody),
     ),
 )]
 pub(crate) async fn certify(

@@ -1,6 +1,8 @@
 //! CRLs, as TLS stacks fetch them.
 
-use axum::body::Body;
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,8 +13,10 @@ use kakunin_core::x509::ca::SHARDS;
 use kakunin_core::x509::pem;
 use sha2::{Digest, Sha256};
 
+use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
+use super::shared;
 use super::viewer::{Viewer, publish};
 
 /// How long others may keep a CRL, in milliseconds: what the field says.
@@ -31,10 +35,15 @@ const PEM: HeaderValue = HeaderValue::from_static("application/x-pem-file");
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn full(State(app): State<App>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let crl = app.kakunin.published_crl(&app.kakunin.issuer().id(), None).await?;
+pub(crate) async fn full(
+    State(app): State<App>,
+    _: anonymous::File,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let issuer = app.kakunin.issuer().id();
+    let crl = app.kakunin.published_crl(&issuer, None).await?;
     let der = wants(&headers, "application/pkix-crl");
-    Ok(publish(answer(&crl, der, &headers), CRL_AGE))
+    Ok(publish(answer(&app, &format!("{issuer}/full.crl"), &crl, der, &headers), CRL_AGE))
 }
 
 /// The CRLs of every CA of a chain, for TLS stacks that check them all: the full one of each issuing CA, then
@@ -50,6 +59,7 @@ pub(crate) async fn full(State(app): State<App>, headers: HeaderMap) -> Result<R
 )]
 pub(crate) async fn chain(
     State(app): State<App>,
+    _: anonymous::File,
     viewer: Viewer,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -60,13 +70,15 @@ pub(crate) async fn chain(
         .iter()
         .fold(Sha256::new(), |all, crl| all.chain_update(crl.der.rchunks(32).next().unwrap_or_default()));
     let tag = format!("\"{}\"", hex_encode(&ends.finalize()));
-    let text = || crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>();
-    let mut response = if is_known(&headers, &tag) {
-        StatusCode::NOT_MODIFIED.into_response()
+    let response = if is_known(&headers, &tag) {
+        empty(PEM)
     } else {
-        text().into_response()
+        let text =
+            || Ok(crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>().into_bytes());
+        // Who reads of private CAs is sent other CRLs, all at about the same time.
+        let thing = format!("chain/{:?}", admitted.reader());
+        shared::answer(app.renderings.get::<ApiError>(&thing, &tag, text)?, PEM)
     };
-    response.headers_mut().insert(header::CONTENT_TYPE, PEM);
     Ok(admitted.publish_some(tagged(response, &tag, "authorization"), CRL_AGE))
 }
 
@@ -89,6 +101,7 @@ pub(crate) async fn chain(
 )]
 pub(crate) async fn shard(
     State(app): State<App>,
+    _: anonymous::File,
     Path((issuer, shard)): Path<(String, String)>,
     viewer: Viewer,
     headers: HeaderMap,
@@ -101,22 +114,32 @@ pub(crate) async fn shard(
     let admitted = viewer.admit(&app, &issuer)?;
     let crl = app.kakunin.published_crl(&issuer, number).await?;
     let der = !wants(&headers, "application/x-pem-file");
-    admitted.publish(&app, &issuer, answer(&crl, der, &headers), CRL_AGE)
+    let thing = format!("{issuer}/{shard}");
+    admitted.publish(&app, &issuer, answer(&app, &thing, &crl, der, &headers), CRL_AGE)
 }
 
 fn wants(headers: &HeaderMap, kind: &str) -> bool {
     headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains(kind))
 }
 
-fn answer(crl: &PublishedCrl, der: bool, request: &HeaderMap) -> Response {
+fn empty(kind: HeaderValue) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn answer(app: &App, thing: &str, crl: &Arc<PublishedCrl>, der: bool, request: &HeaderMap) -> Response {
     let tag = format!("\"{}-{}\"", crl.number, if der { "der" } else { "pem" });
+    let render = || Ok::<_, Infallible>(pem::encode(pem::CRL, &crl.der).into_bytes());
     let mut response = match (is_known(request, &tag), der) {
-        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
-        (false, true) => Body::from(crl.der.clone()).into_response(),
-        (false, false) => Body::from(pem::encode(pem::CRL, &crl.der)).into_response(),
+        (true, _) => empty(if der { DER_CRL } else { PEM }),
+        (false, true) => shared::answer(shared::der(crl.clone()), DER_CRL),
+        (false, false) => match app.renderings.get(thing, &tag, render) {
+            Ok(octets) => shared::answer(octets, PEM),
+            Err(never) => match never {},
+        },
     };
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, if der { DER_CRL } else { PEM });
     let dates =
         [("x-crl-generated-at", crl.at.to_string()), ("x-crl-next-update", crl.next_update.to_string())];
     for (name, value) in dates {

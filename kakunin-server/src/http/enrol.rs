@@ -1,8 +1,7 @@
 //! Agents that get and renew their certificates themselves, with no API key.
 
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::agent::AgentError;
 use kakunin_core::grant::Principal;
@@ -12,24 +11,13 @@ use utoipa::ToSchema;
 
 use super::agent_body::{CertificateBody, text_of};
 use super::agents::agent_id;
+use super::anonymous::Enrolment;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::{ProfileName, binding, issued};
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json};
-use super::peer::client_address;
 use super::schema::ModelHashText;
-
-/// Whoever has no key, within the limit of its address.
-pub(crate) struct Stranger;
-
-impl FromRequestParts<App> for Stranger {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        app.limits.nobody(client_address(parts, &app.options.trusted_proxies)).map(|()| Self)
-    }
-}
 
 /// A join token to be made. Send `{}` for the defaults.
 #[derive(Deserialize, ToSchema)]
@@ -110,7 +98,7 @@ pub(crate) struct GrantBody {
 
 /// Lets the agent's process sign with the agent's key in the KMS, as the principal it is there: it needs no
 /// credential of this server. The grant ends with the key, which a revocation disables and a renewal
-/// replaces.
+/// replaces, and with a hold.
 #[utoipa::path(
     operation_id = "grantAgentKey",
     post, path = "/api/v1/agents/{id}/grants", tag = "enrolment", request_body = NewGrantBody,
@@ -163,7 +151,7 @@ pub(crate) struct EnrolBody {
 )]
 pub(crate) async fn enrol(
     State(app): State<App>,
-    _: Stranger,
+    _: Enrolment,
     Json(body): Json<EnrolBody>,
 ) -> Result<Response, ApiError> {
     let (tenant, certificate) = app.kakunin.enrol(&body.join_token, body.csr.as_bytes()).await?;
@@ -190,18 +178,19 @@ pub(crate) struct RenewOwnBody {
 }
 
 /// Renews a certificate at the word of its own key, without an API key. The profile stays, or becomes
-/// shorter with the agent's risk band; the scope is the registered one.
+/// shorter with the agent's risk band; the scope is the registered one. Not before a tenth of the certificate's life, and
+/// at most four times an hour, unless an operator renews it meanwhile.
 #[utoipa::path(
     operation_id = "renewOwnCertificate",
     post, path = "/api/v1/enroll/renew", tag = "enrolment", request_body = RenewOwnBody, security(()),
     responses(
         (status = 201, description = "Issued.", body = Data<CertificateBody>),
-        (status = "4XX", description = "Refused.", body = ErrorBody),
+        (status = "4XX", description = "Refused; 429 if it is too early, or too often.", body = ErrorBody),
     ),
 )]
 pub(crate) async fn renew(
     State(app): State<App>,
-    _: Stranger,
+    _: Enrolment,
     Json(body): Json<RenewOwnBody>,
 ) -> Result<Response, ApiError> {
     let serial = body.serial_number.parse().map_err(|_| ApiError::not_found("certificate"))?;

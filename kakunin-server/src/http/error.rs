@@ -6,6 +6,7 @@ use kakunin_core::access::Role;
 use kakunin_core::agent::AgentError;
 use kakunin_core::error::StoreError;
 use kakunin_core::service::Error as ServiceError;
+use kakunin_core::time::SECOND;
 use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -90,9 +91,20 @@ impl ApiError {
         Self { retry_after: Some(retry_after), ..error }
     }
 
+    /// A fault of ours that is in the log already.
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says where")
+    }
+
     pub(crate) fn gateway(status: u16, code: &'static str, sentence: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
         Self { gateway: true, ..Self::new(status, code, sentence) }
+    }
+
+    /// The same refusal, with when to come back, in seconds.
+    pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// The same refusal, as the gateway check answers it.
@@ -158,7 +170,9 @@ impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
         let status = match &error {
             ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+            ServiceError::SelfRenewal { .. } => StatusCode::TOO_MANY_REQUESTS,
             ServiceError::Exists(_)
+            | ServiceError::Suspended(_)
             | ServiceError::Csr(CsrError::Duplicate)
             | ServiceError::KeyElsewhere
             | ServiceError::SharedIssuer
@@ -185,7 +199,11 @@ impl From<ServiceError> for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             return Self::unauthorized(code, &error.to_string());
         }
-        Self::new(status, code, error.to_string())
+        let retry_after = match &error {
+            ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
+            _ => None,
+        };
+        Self { retry_after, ..Self::new(status, code, error.to_string()) }
     }
 }
 

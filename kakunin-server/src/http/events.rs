@@ -9,7 +9,7 @@ use kakunin_core::log::record::{Body, Record};
 use kakunin_core::risk::{Family, Score, Thresholds};
 use kakunin_core::service::{EventStatus, Observed, Recorded};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{IntoParams, ToSchema};
 
 use super::agent_body::text_of;
@@ -229,15 +229,17 @@ pub(crate) struct RecordedEvent {
     occurred_at: String,
     /// What was reported beside it.
     #[schema(value_type = Option<Object>)]
-    details: Option<Value>,
+    details: Option<Box<RawValue>>,
 }
 
-/// Lists events, newest first.
+/// Lists events, newest first. A filter that fits little is answered with a short page, or an empty one, and a
+/// cursor: each request looks at 2,048 records at the most.
 #[utoipa::path(
     operation_id = "listEvents",
     get, path = "/api/v1/events", tag = "events", params(EventQuery),
     responses(
         (status = 200, description = "Events.", body = PageBody<RecordedEvent>),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -255,7 +257,7 @@ pub(crate) async fn list(
         return Err(ApiError::bad_request("action_type_invalid", sentence));
     }
     let (band, thresholds) = (query.band.map(|band| text_of(&band)), app.kakunin.thresholds());
-    let wanted = |record: &Record| match &record.body {
+    let wanted = move |record: &Record| match &record.body {
         Body::Event(act, _) => {
             agent.is_none_or(|a| record.agent == Some(a))
                 && kind.as_ref().is_none_or(|k| *k == text_of(&act.facts.kind))
@@ -263,9 +265,13 @@ pub(crate) async fn list(
         }
         Body::Control(_) => false,
     };
-    let page = app.kakunin.records(caller.tenant(), before, limit, wanted).await?;
-    let data: Vec<_> = page.items.iter().filter_map(|item| recorded(item, &thresholds)).collect();
-    Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, page.next) }).into_response())
+    let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
+    let work = async move {
+        let page = kakunin.records(&tenant, before, limit, wanted).await?;
+        let data: Vec<_> = page.items.iter().filter_map(|item| recorded(item, &thresholds)).collect();
+        Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, page.next) }).into_response())
+    };
+    app.listing(caller.tenant(), work).await
 }
 
 fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
@@ -288,7 +294,8 @@ fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
         risk_band: coarse_band(act.score.unwrap_or_default(), thresholds).to_owned(),
         created_at: record.time.to_string(),
         occurred_at: event.as_ref().and_then(|e| e.occurred_at).unwrap_or(record.time).to_string(),
+        // To the digit; what an embedder gave may be no JSON, and is a text then.
         details: details
-            .map(|d| serde_json::from_str(d.as_str()).unwrap_or(Value::String(d.as_str().to_owned()))),
+            .and_then(|d| serde_json::from_str(d.as_str()).or_else(|_| to_raw_value(d.as_str())).ok()),
     })
 }

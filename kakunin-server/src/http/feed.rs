@@ -9,14 +9,17 @@ use kakunin_core::id::IssuerId;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
 use super::page::Params;
+use super::shared;
 use super::viewer::Viewer;
 
 const PAGE_AGE: HeaderValue = HeaderValue::from_static("public, max-age=1");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -91,6 +94,7 @@ pub(crate) struct SnapshotBody {
 )]
 pub(crate) async fn page(
     State(app): State<App>,
+    _: anonymous::Page,
     Path(issuer): Path<String>,
     viewer: Viewer,
     Params(query): Params<PageQuery>,
@@ -117,13 +121,18 @@ pub(crate) async fn page(
 )]
 pub(crate) async fn snapshot(
     State(app): State<App>,
+    _: anonymous::Snapshot,
     Path(issuer): Path<String>,
     viewer: Viewer,
 ) -> Result<Response, ApiError> {
     let issuer = issuer_of(&app, issuer)?;
     let admitted = viewer.admit(&app, &issuer)?;
-    let snapshot = app.kakunin.feed_snapshot(&issuer).await?;
-    admitted.publish(&app, &issuer, Data { data: &*snapshot }.into_response(), PAGE_AGE)
+    let snapshot = app.feeds.snapshot(issuer).await?;
+    // Its statement names size, hash and time, under a signature.
+    let render = || serde_json::to_vec(&Data { data: &*snapshot });
+    let octets = app.renderings.get(&format!("snapshot/{issuer}"), &snapshot.statement, render);
+    let octets = octets.map_err(|_| ApiError::internal())?;
+    admitted.publish(&app, &issuer, shared::answer(octets, JSON), PAGE_AGE)
 }
 
 /// The revocation log of an issuing CA from a cursor on, and then as it grows: server-sent events, whose data are
@@ -144,6 +153,7 @@ pub(crate) async fn snapshot(
 )]
 pub(crate) async fn stream(
     State(app): State<App>,
+    _: anonymous::Stream,
     Path(issuer): Path<String>,
     viewer: Viewer,
     Params(query): Params<StreamQuery>,

@@ -44,6 +44,11 @@ pub(crate) async fn frame(request: Request, next: Next) -> Response {
     response
 }
 
+/// A refusal of a request that got no further than its head.
+pub(crate) fn refused(error: &ApiError) -> Response {
+    error.render(RequestId::new().as_str(), false)
+}
+
 fn wants_problem(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
     accept.is_some_and(|accept| accept.contains("application/problem+json"))
@@ -74,8 +79,7 @@ fn is_gateway(request: &Request) -> bool {
 
 // The panic is in the log already.
 fn failed() -> Response {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log says where")
-        .into_response()
+    ApiError::internal().into_response()
 }
 
 // TRACE would answer with the caller's key in it (RFC 9110, 9.3.8).

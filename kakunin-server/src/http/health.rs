@@ -6,11 +6,13 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::service::Tended;
-use kakunin_core::time::{SECOND, UnixTime};
+use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::anonymous;
 use super::app::App;
+use super::counts;
 use super::error::ErrorBody;
 
 /// When store and keys were last seen to work.
@@ -64,6 +66,9 @@ pub(crate) struct Readiness {
     crls_refused: usize,
     /// What was found in the store, since the start, that this server did not write; its log names it.
     damage_found: u64,
+    /// Whether within the last minute signed requests were refused because an agent or its tenant made too many. Others
+    /// are served.
+    possession_share_full: bool,
 }
 
 fn readiness(app: &App) -> Response {
@@ -83,8 +88,14 @@ fn readiness(app: &App) -> Response {
         crls_failing: crls.failing.len(),
         crls_refused: crls.refused.len(),
         damage_found,
+        possession_share_full: share_is_full(app),
     };
     axum::Json(body).into_response()
+}
+
+fn share_is_full(app: &App) -> bool {
+    let last = app.gateway.nonces.figures().last_refused;
+    last.is_some_and(|last| app.now().millis().abs_diff(last.millis()) < MINUTE)
 }
 
 /// Figures for Prometheus, in its text format.
@@ -94,10 +105,11 @@ fn readiness(app: &App) -> Response {
     responses((status = 200, description = "Figures.", body = String, content_type = "text/plain"),
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
-pub(crate) async fn metrics(State(app): State<App>) -> Response {
+pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
     let damage = usize::try_from(app.kakunin.damage().count).unwrap_or(usize::MAX);
+    let nonces = app.gateway.nonces.figures();
     let gauges = [
         ("key_tasks_left", "Keys that are yet to be disabled, enabled or deleted.", left),
         ("key_tasks_failing", "Tenants whose last attempt to do so failed.", failing),
@@ -105,11 +117,22 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
         ("crls_failing", "Issuing CAs whose last attempt to publish failed.", crls.failing.len()),
         ("crls_refused", "CRLs that would take back what the last one said.", crls.refused.len()),
         ("damage_found", "What was found in the store that this server did not write.", damage),
+        ("nonces_held", "Nonces of signed requests that may still come again.", nonces.held),
+        (
+            "possession_share_full",
+            "Whether an agent or tenant made too many signed requests within a minute.",
+            usize::from(share_is_full(&app)),
+        ),
     ];
     let gauge = |(name, help, value): (&str, &str, usize)| {
         format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} gauge\nkakunin_{name} {value}\n")
     };
-    let text: String = gauges.map(gauge).concat();
+    let refused = format!(
+        "# HELP kakunin_possession_refused_total Signed requests that were refused because a share was full.\n\
+         # TYPE kakunin_possession_refused_total counter\nkakunin_possession_refused_total {}\n",
+        nonces.refused
+    );
+    let text: String = gauges.map(gauge).concat() + &refused + &counts::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
@@ -132,7 +155,7 @@ pub(crate) async fn live() -> Response {
         (status = 503, description = "It cannot; its log says why.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
-pub(crate) async fn ready(State(app): State<App>) -> Response {
+pub(crate) async fn ready(State(app): State<App>, _: anonymous::Health) -> Response {
     // Asking keys to sign costs; strangers may ask, and within a second they get the same answer.
     if app.ready.lately(app.now()) {
         return readiness(&app);

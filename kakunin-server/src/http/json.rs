@@ -8,10 +8,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kakunin_core::ijson::{self, IJsonError};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
@@ -47,9 +48,32 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", sentence))
 }
 
+/// Why the connection gives no more of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// It does not come.
+    #[error("the body did not come in time")]
+    Slow,
+    /// Too many octets wait to be whole.
+    #[error("too many bodies are on their way")]
+    Crowded,
+}
+
 /// Why a body could not be read.
 pub(crate) fn unreadable(rejection: &BytesRejection) -> ApiError {
     let status = rejection.status();
+    let first: &dyn std::error::Error = rejection;
+    let mut causes = std::iter::successors(Some(first), |cause| cause.source());
+    match causes.find_map(|cause| cause.downcast_ref::<BodyError>()) {
+        Some(BodyError::Slow) => {
+            let sentence = "the body did not come in time; send it again";
+            return ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", sentence);
+        }
+        Some(BodyError::Crowded) => {
+            return ApiError::busy("bodies_crowded", "too many bodies are on their way", 5);
+        }
+        None => {}
+    }
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         ApiError::new(status, "body_too_large", "the body is too long; send less at once")
     } else {
@@ -57,8 +81,13 @@ pub(crate) fn unreadable(rejection: &BytesRejection) -> ApiError {
     }
 }
 
-/// Parses a body; what is not JSON is 400, what is JSON of another shape is 422.
+/// Parses a body; what is not JSON is 400, what is JSON of another shape, or not I-JSON (RFC 7493), is 422.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // What is not JSON at all the parser says better, with the place.
+    match str::from_utf8(body).map(ijson::check) {
+        Ok(Err(error)) if error.is_json() => return Err(error.into()),
+        _ => {}
+    }
     serde_json::from_slice(body).map(|Object(value)| value).map_err(|error| {
         let text: String =
             error.to_string().chars().take(300).map(|c| if c.is_control() { '?' } else { c }).collect();
@@ -69,6 +98,12 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             _ => ApiError::bad_request("json_malformed", format!("the body is not JSON: {text}")),
         }
     })
+}
+
+impl From<IJsonError> for ApiError {
+    fn from(error: IJsonError) -> Self {
+        Self::unprocessable(error.code(), error.to_string())
+    }
 }
 
 impl<T: Serialize> IntoResponse for Data<T> {
@@ -129,8 +164,9 @@ pub(crate) mod object {
     }
 }
 
-/// Any JSON value without members that come twice (RFC 7493).
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Any JSON value of a body, which is I-JSON as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(crate) struct Free(pub(crate) Value);
 
 impl Free {
@@ -141,31 +177,19 @@ impl Free {
     }
 }
 
-impl Serialize for Free {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Free {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Strict).map(Self)
-    }
-}
-
 /// A whole number, which JSON may also write as `2.0` or `2e3` (JSON Schema, `integer`).
 pub(crate) mod whole {
+    use kakunin_core::ijson::MAX_INTEGER;
     use serde::de::{Deserialize, Deserializer, Error};
     use serde_json::Number;
 
     fn of<E: Error>(number: &Number) -> Result<u64, E> {
-        let exact =
-            number.as_f64().filter(|n| n.fract() == 0.0 && (0.0..=9_007_199_254_740_991.0).contains(n));
-        let text = exact.map(|n| format!("{n:.0}"));
+        let text = number.as_f64().filter(|n| n.fract() == 0.0).map(|n| format!("{n:.0}"));
         number
             .as_u64()
             .or_else(|| text?.parse().ok())
-            .ok_or_else(|| E::custom(format!("`{number}` is not a whole number from 0 on")))
+            .filter(|n| *n <= MAX_INTEGER)
+            .ok_or_else(|| E::custom(format!("`{number}` is not a whole number from 0 to 2^53 - 1")))
     }
 
     pub(crate) fn required<'de, D: Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
@@ -177,72 +201,33 @@ pub(crate) mod whole {
     }
 }
 
-struct Strict;
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number is out of range"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Free(item)) = seq.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let Free(value) = map.next_value()?;
-            if members.insert(name, value).is_some() {
-                return Err(serde::de::Error::custom("a member comes twice"));
-            }
-        }
-        Ok(Value::Object(members))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn free_json_is_strict_where_parsers_differ() {
-        let parsed = |text: &str| serde_json::from_str::<Free>(text).map(|free| free.canonical().unwrap());
+        #[derive(Deserialize)]
+        struct One {
+            a: Free,
+        }
+        let parsed = |text: &str| {
+            let body = format!("{{\"a\":{text}}}");
+            parse::<One>(body.as_bytes()).map(|one| one.a.canonical().unwrap())
+        };
         assert_eq!(parsed(r#"{"b":1.0,"a":[null,true,"x"]}"#).unwrap(), r#"{"a":[null,true,"x"],"b":1}"#);
+        // What is signed can be sent on as it was signed.
+        for number in ["9007199254740991", "1E30", "0.1", "1e21", "5e-324", "100", "-1.50"] {
+            let written = parsed(number).unwrap();
+            assert_eq!(parsed(&written).unwrap(), written);
+        }
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-        for bad in [r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":1}}"#, "1e999", "{", "NaN", "", &deep] {
+        for bad in
+            [r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":1}}"#, "9007199254740993", "1e999", "{", "NaN", "", &deep]
+        {
             assert!(parsed(bad).is_err(), "{bad}");
         }
-        assert!(parse::<Free>(b"\"\xff\"").is_err());
+        assert!(parse::<One>(b"{\"a\":\"\xff\"}").is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use kakunin_core::x509::certificate::CertificateView;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Free, Json};
@@ -20,7 +21,7 @@ use super::verify::card;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MessageBody {
-    /// What was signed: an object, in its canonical form (RFC 8785).
+    /// What was signed: an object of I-JSON (RFC 7493), in its canonical form (RFC 8785).
     #[schema(value_type = Object)]
     payload: Free,
     /// Base64, in the form X.509 has for the key.
@@ -62,6 +63,7 @@ pub(crate) struct MessageAnswer {
 )]
 pub(crate) async fn verify(
     State(app): State<App>,
+    _: anonymous::Message,
     parts: Parts,
     Json(body): Json<MessageBody>,
 ) -> Result<Data<MessageAnswer>, ApiError> {

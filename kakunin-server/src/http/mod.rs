@@ -11,17 +11,21 @@
 //! | `feed.rs`, `streams.rs`, `places.rs`, `crl.rs` | what was revoked: feed and CRLs |
 //! | `viewer.rs` | who may read it |
 //! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
-//! | `auth.rs`, `peer.rs`, `limits.rs`, `dialect.rs` | who calls, how often, and what it can read |
+//! | `auth.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
+//! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
+//! | `counts.rs` | what was refused or cut |
 //! | `frame.rs` | what every answer has in common |
 //! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
 mod agent_body;
 mod agents;
+mod anonymous;
 mod app;
 mod audit;
 mod auth;
 mod certificates;
+mod counts;
 mod crl;
 mod dialect;
 mod enrol;
@@ -35,6 +39,7 @@ mod health;
 mod html;
 mod json;
 mod limits;
+mod listings;
 mod message;
 mod openapi;
 mod orders;
@@ -46,8 +51,10 @@ mod request_id;
 mod risk;
 mod router;
 mod schema;
+mod shared;
 mod streams;
 mod subjects;
+mod tally;
 mod verify;
 mod viewer;
 
@@ -55,11 +62,20 @@ pub use app::ApiOptions;
 pub use app::{DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS};
 pub use crl::CRL_MAX_AGE;
 pub use gateway::{GatewayProxy, GatewayProxyError};
-pub use limits::DEFAULT_KEY_RATE;
+pub use limits::{DEFAULT_ANONYMOUS_RATE, DEFAULT_KEY_RATE};
 pub use openapi::document as openapi;
 pub use peer::{Network, NetworkError};
 pub use router::{router, router_until};
 pub use verify::MAX_AGE as VERIFY_MAX_AGE;
 
-pub(crate) use error::chain;
-pub(crate) use peer::Peer;
+pub(crate) use counts::{
+    BODIES_CROWDED, BODIES_NOT_SENT, BODIES_NOT_TAKEN, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED,
+    CONNECTIONS_SILENT,
+};
+pub(crate) use error::{ApiError, chain};
+pub(crate) use frame::refused;
+pub(crate) use json::BodyError;
+pub(crate) use limits::network_of;
+pub(crate) use peer::{Peer, client_address};
+pub(crate) use shared::ForAll;
+pub(crate) use tally::{Share, Tally};

@@ -18,7 +18,7 @@ use super::{
     paths(
         agents::create, agents::list, agents::get, agents::patch, agents::retire,
         enrol::create_token, enrol::grant, enrol::enrol, enrol::renew,
-        certificates::certify, certificates::renew, orders::halt, orders::sign,
+        certificates::certify, certificates::renew, orders::halt, orders::reinstate, orders::sign,
         certificates::revoke, certificates::hold, certificates::release,
         events::create, events::batch, events::list, risk::risk, risk::notifications,
         gateway::check::check, gateway::forward::authorize, audit::log,
@@ -46,7 +46,7 @@ pub fn document() -> Value {
     let agent = |operation: &str| link(operation, "id", "$response.body#/data/id");
     let links = json!({
         "certify": agent("certifyAgent"), "get": agent("getAgent"), "update": agent("updateAgent"),
-        "risk": agent("getRisk"), "halt": agent("haltAgent"), "retire": agent("retireAgent"),
+        "risk": agent("getRisk"), "halt": agent("haltAgent"), "reinstate": agent("reinstateAgent"), "retire": agent("retireAgent"),
     });
     set("/paths/~1api~1v1~1agents/post/responses/201", "links", links);
     let certificate =

@@ -1,21 +1,27 @@
-//! What an operator orders of an agent: to stop at once, or to sign a message.
+//! What an operator orders of an agent: to stop at once, to be trusted again, or to sign a message.
+
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
 use kakunin_core::id::{AgentId, hex_encode};
 use kakunin_core::key::KeyAlgorithm;
-use kakunin_core::revoke::{Cause, Halt};
+use kakunin_core::revoke::{Cause, Halt, Receipt};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::text_of;
+use super::agent_body::{AgentBody, text_of};
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
+use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Free, Json};
-use super::schema::NoteText;
+use super::schema::{NoteText, ReasonText};
+
+/// How long a stop waits for its receipt.
+const RECEIPT_WAIT: Duration = Duration::from_secs(2);
 
 /// A stop.
 #[derive(Deserialize, ToSchema)]
@@ -37,10 +43,10 @@ pub(crate) struct HaltAnswer {
     halt_event_id: String,
     certificate_serial: Option<String>,
     halted_at: String,
-    /// The receipt's signature.
-    signature: String,
+    /// The receipt's signature; null while the CA cannot sign.
+    signature: Option<String>,
     /// Its algorithm.
-    algorithm: String,
+    algorithm: Option<String>,
 }
 
 /// Proof of a stop, by the issuing CA.
@@ -51,14 +57,16 @@ pub(crate) struct HaltReceipt {
     halted_at: String,
     halt_event_id: String,
     reason: String,
-    /// Base64 of the signature over `{agent_id}:{serial, or no-cert}:{halted_at}:{halt_event_id}`.
-    receipt_signature: String,
+    /// Base64 of the signature over `{agent_id}:{serial, or no-cert}:{halted_at}:{halt_event_id}`; null while the CA
+    /// cannot sign: `GET /api/v1/verify/{serial}` has it once it can.
+    receipt_signature: Option<String>,
     /// Serial number and algorithm are in the certificate at `/api/v1/ca`.
     signed_by_ca: bool,
     audit_logged: bool,
 }
 
-/// Stops an agent at once, and gives a signed receipt. Stopping it again gives the first receipt.
+/// Stops an agent at once, and gives a signed receipt. Stopping it again gives the first receipt. Its certificate, join
+/// tokens, grants and what is being issued end with it; only `reinstate` lets it work again.
 #[utoipa::path(
     operation_id = "haltAgent",
     post, path = "/api/v1/agents/{id}/halt", tag = "agents", request_body = HaltBody,
@@ -85,7 +93,11 @@ pub(crate) async fn halt(
         Some(_) => (Cause::OperatorInitiated, note.or(reason)),
     };
     let halted = caller.kakunin(&app).halt(caller.tenant(), &id, cause, note).await?;
-    let receipt = receipt(&app, &id, &halted).await?;
+    // It is stopped. A CA that is down keeps nobody waiting: the receipt follows when it can sign.
+    let signing = app.kakunin.halt_receipt(caller.tenant(), &id, &halted);
+    let signed = tokio::time::timeout(RECEIPT_WAIT, signing).await.ok().and_then(Result::ok);
+    let algorithm = signed.as_ref().map(|receipt| algorithm_name(receipt.algorithm).to_owned());
+    let receipt = receipt(&id, &halted, signed.as_ref());
     Ok(Data {
         data: HaltAnswer {
             agent_id: receipt.agent_id.clone(),
@@ -93,32 +105,65 @@ pub(crate) async fn halt(
             certificate_serial: receipt.certificate_serial.clone(),
             halted_at: receipt.halted_at.clone(),
             signature: receipt.receipt_signature.clone(),
-            algorithm: algorithm_name(app.kakunin.issuer().algorithm()).to_owned(),
+            algorithm,
             halt_receipt: receipt,
         },
     })
 }
 
-/// The signed receipt of a stop.
-pub(crate) async fn receipt(app: &App, agent: &AgentId, halt: &Halt) -> Result<HaltReceipt, ApiError> {
-    let signature = app.kakunin.halt_receipt(agent, halt).await?;
-    Ok(HaltReceipt {
+/// The receipt of a stop, signed or not yet.
+pub(crate) fn receipt(agent: &AgentId, halt: &Halt, signed: Option<&Receipt>) -> HaltReceipt {
+    HaltReceipt {
         agent_id: agent.to_string(),
         certificate_serial: halt.serial.map(|serial| serial.to_string()),
         halted_at: halt.at.to_string(),
         halt_event_id: halt.id.to_string(),
         reason: text_of(&halt.cause),
-        receipt_signature: Base64::encode_string(signature.as_bytes()),
-        signed_by_ca: true,
+        receipt_signature: signed.map(|receipt| receipt.signature.clone()),
+        signed_by_ca: signed.is_some(),
         audit_logged: true,
-    })
+    }
+}
+
+/// Trust in an agent that was taken away, given back.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReinstateBody {
+    /// Why it is trusted again; it goes on record with who said so.
+    #[schema(value_type = ReasonText)]
+    reason: String,
+}
+
+/// Trusts a suspended agent again: it is `pending`, what it did is forgotten, and it can be given a new certificate. Its
+/// old ones stay revoked. A hold is released instead.
+#[utoipa::path(
+    operation_id = "reinstateAgent",
+    post, path = "/api/v1/agents/{id}/reinstate", tag = "agents", request_body = ReinstateBody,
+    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    responses(
+        (status = 200, description = "Trusted again.", body = Data<AgentBody>),
+        (status = "4XX", description = "Refused; 409 if it is not suspended, or held.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn reinstate(
+    State(app): State<App>,
+    Operator(caller): Operator,
+    dialect: Dialect,
+    Path(id): Path<String>,
+    Json(body): Json<ReinstateBody>,
+) -> Result<Data<AgentBody>, ApiError> {
+    let id = agent_id(&id)?;
+    let reason = Note::try_from(body.reason)?;
+    let agent = caller.kakunin(&app).reinstate(caller.tenant(), &id, reason).await?;
+    Ok(Data { data: AgentBody::new(&agent, None, dialect) })
 }
 
 /// A message to be signed.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignBody {
-    /// Any JSON; its canonical form (RFC 8785) is signed.
+    /// An object of I-JSON (RFC 7493); its canonical form (RFC 8785) is signed. Numbers that a double does not hold to the
+    /// digit are refused: send them as strings.
     #[schema(value_type = Object)]
     payload: Free,
 }

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::access::VisibilityName;
+use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
@@ -67,7 +68,7 @@ pub(crate) struct CasBody {
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn authorities(State(app): State<App>) -> Response {
+pub(crate) async fn authorities(State(app): State<App>, _: anonymous::File) -> Response {
     let place = app.kakunin.place();
     let body = |role: &str, ca: &Issuer, current, owner: (Option<&TenantId>, Visibility)| CaBody {
         role: role.to_owned(),
@@ -104,7 +105,7 @@ pub(crate) async fn authorities(State(app): State<App>) -> Response {
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn chain(State(app): State<App>) -> Response {
+pub(crate) async fn chain(State(app): State<App>, _: anonymous::File) -> Response {
     let all: String = all(&app).iter().map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der())).collect();
     public(all.into_response(), Some(PEM))
 }
@@ -121,6 +122,7 @@ pub(crate) async fn chain(State(app): State<App>) -> Response {
 )]
 pub(crate) async fn certificate(
     State(app): State<App>,
+    _: anonymous::File,
     Path(file): Path<String>,
 ) -> Result<Response, ApiError> {
     let ca = all(&app).into_iter().find(|ca| file == format!("{}.cer", ca.id()));
@@ -145,7 +147,7 @@ fn all(app: &App) -> Vec<Arc<Issuer>> {
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn bundle(State(app): State<App>) -> Result<Response, ApiError> {
+pub(crate) async fn bundle(State(app): State<App>, _: anonymous::File) -> Result<Response, ApiError> {
     let unreadable =
         |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ca", "the root's key does not parse");
     let mut keys = Vec::new();

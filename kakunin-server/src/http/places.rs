@@ -1,13 +1,12 @@
 //! How many streams one address or tenant may have: whoever takes them all would keep revocations from everybody
 //! else.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kakunin_core::id::TenantId;
 
 use super::error::ApiError;
+use super::tally::{Share, Tally};
 
 /// When to come back, if there is no place.
 const RETRY_AFTER: u64 = 30;
@@ -26,13 +25,13 @@ pub(super) enum Holder {
 pub(super) struct Places {
     address: usize,
     tenant: usize,
-    taken: Arc<Mutex<HashMap<Holder, usize>>>,
+    taken: Tally<Holder>,
 }
 
 impl Places {
     /// So many for each address, and for each tenant.
     pub(super) fn new(address: usize, tenant: usize) -> Self {
-        Self { address, tenant, taken: Arc::default() }
+        Self { address, tenant, taken: Tally::default() }
     }
 
     /// A place, until it is dropped.
@@ -43,36 +42,13 @@ impl Places {
             }
             Holder::Tenant(_) => (self.tenant, "this tenant has half of all streams, which are all its own"),
         };
-        let mut taken = self.lock();
-        let count = taken.get(&holder).copied().unwrap_or(0);
-        if count >= most {
-            return Err(ApiError::busy("feed_full", sentence, RETRY_AFTER));
-        }
-        taken.insert(holder.clone(), count + 1);
-        Ok(Place { holder, places: self.clone() })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Holder, usize>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut place = self.taken.share(holder);
+        if place.grow(1, most) { Ok(place) } else { Err(ApiError::busy("feed_full", sentence, RETRY_AFTER)) }
     }
 }
 
 /// One of them.
-#[derive(Debug)]
-pub(super) struct Place {
-    holder: Holder,
-    places: Places,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.lock();
-        match taken.get_mut(&self.holder) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(taken.remove(&self.holder)),
-        }
-    }
-}
+pub(super) type Place = Share<Holder>;
 
 #[cfg(test)]
 mod tests {
@@ -94,6 +70,6 @@ mod tests {
         let third = one().unwrap();
         assert!(one().is_err());
         drop((second, third));
-        assert!(places.lock().is_empty(), "nothing is left of an address without streams");
+        assert!(places.taken.is_empty(), "nothing is left of an address without streams");
     }
 }

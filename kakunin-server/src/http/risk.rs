@@ -2,9 +2,9 @@
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use kakunin_core::id::AgentId;
+use kakunin_core::id::{AgentId, TenantId};
 use kakunin_core::risk::Family;
-use kakunin_core::service::{Notification, NotificationKind};
+use kakunin_core::service::{Kakunin, Notification, NotificationKind};
 use kakunin_core::time::DAY;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -172,6 +172,7 @@ pub(crate) struct NotificationBody {
     get, path = "/api/v1/notifications", tag = "events", params(NotificationQuery),
     responses(
         (status = 200, description = "Notifications.", body = PageBody<NotificationBody>),
+        (status = 503, description = "The tenant has its share of lists under way.", body = ErrorBody),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -180,13 +181,24 @@ pub(crate) async fn notifications(
     Reader(caller): Reader,
     Params(query): Params<NotificationQuery>,
 ) -> Result<Response, ApiError> {
-    let (limit, mut before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
+    let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
     let malformed = |_| ApiError::bad_request("agent_id_malformed", "`agent_id` is a UUID in lower case");
     let agent: Option<AgentId> = query.agent_id.map(|id| id.parse()).transpose().map_err(malformed)?;
+    let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
+    let work = async move { inbox(&kakunin, &tenant, agent, (limit, before)).await };
+    app.listing(caller.tenant(), work).await
+}
+
+async fn inbox(
+    kakunin: &Kakunin,
+    tenant: &TenantId,
+    agent: Option<AgentId>,
+    (limit, mut before): (usize, Option<u64>),
+) -> Result<Response, ApiError> {
     let (mut data, mut next) = (Vec::new(), None);
     // One page of the store at a time; a filter that fits little ends with a cursor.
     for _ in 0..16 {
-        let items = app.kakunin.notifications(caller.tenant(), before, limit + 1).await?;
+        let items = kakunin.notifications(tenant, before, limit + 1).await?;
         let more = items.len() > limit;
         for (index, item) in items.iter().take(limit) {
             before = Some(*index);
@@ -239,6 +251,10 @@ impl NotificationBody {
                 "Key provider cannot be reached",
                 "A key is yet to be disabled, enabled or deleted, and is tried further. The certificate's standing is in force all the same.".to_owned(),
             ),
+            NotificationKind::SelfRenewalRefused => {
+                let message = "The agent renews its own certificate earlier or more often than it may, and is refused. An operator can renew it.";
+                ("system_alert", "warning", "Agent renews itself too often", message.to_owned())
+            }
             NotificationKind::ImpersonationSuspected => {
                 let message =
                     "Somebody uses its certificate or serial number without its key. Its score is unchanged.";

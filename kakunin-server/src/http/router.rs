@@ -1,12 +1,13 @@
 //! Which handler answers what.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header;
+use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{any, delete, get, post};
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::Clock;
@@ -15,12 +16,14 @@ use tokio::sync::watch;
 use super::app::{ApiOptions, App};
 use super::frame::frame;
 use super::{
-    access, agents, audit, certificates, crl, enrol, events, feed, gateway, health, message, openapi, orders,
-    pki, risk, verify,
+    access, agents, anonymous, audit, certificates, crl, enrol, events, feed, gateway, health, message,
+    openapi, orders, pki, risk, shared, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
 const MAX_BODY: usize = 2 * 1024 * 1024;
+/// Most octets of a body from who shows no account: a message to verify, a request for a certificate, one to check.
+const MAX_ANONYMOUS_BODY: usize = 128 * 1024;
 
 /// The API of a deployment.
 ///
@@ -45,6 +48,7 @@ pub fn router_until(
     ended: watch::Receiver<bool>,
 ) -> Result<Router, kakunin_verify::SetupError> {
     let app = App::new(kakunin, clock, options, ended)?;
+    let anonymous = || DefaultBodyLimit::max(MAX_ANONYMOUS_BODY);
     let api = Router::new()
         .route("/agents", get(agents::list).post(agents::create))
         .route("/agents/{id}", get(agents::get).patch(agents::patch).delete(agents::retire))
@@ -52,9 +56,10 @@ pub fn router_until(
         .route("/agents/{id}/renew", post(certificates::renew))
         .route("/agents/{id}/join-tokens", post(enrol::create_token))
         .route("/agents/{id}/grants", post(enrol::grant))
-        .route("/enroll", post(enrol::enrol))
-        .route("/enroll/renew", post(enrol::renew))
+        .route("/enroll", post(enrol::enrol).layer(anonymous()))
+        .route("/enroll/renew", post(enrol::renew).layer(anonymous()))
         .route("/agents/{id}/halt", post(orders::halt))
+        .route("/agents/{id}/reinstate", post(orders::reinstate))
         .route("/agents/{id}/sign", post(orders::sign))
         .route("/agents/{id}/risk", get(risk::risk))
         .route("/certificates/{id}/revoke", post(certificates::revoke))
@@ -64,7 +69,7 @@ pub fn router_until(
         .route("/events/batch", post(events::batch))
         .route("/notifications", get(risk::notifications))
         .route("/audit-log", get(audit::log))
-        .route("/gateway/check", post(gateway::check::check))
+        .route("/gateway/check", post(gateway::check::check).layer(anonymous()))
         .route("/gateway/auth", any(gateway::forward::authorize))
         .route("/gateway/auth/", any(gateway::forward::authorize))
         .route("/gateway/auth/{*path}", any(gateway::forward::authorize))
@@ -72,7 +77,7 @@ pub fn router_until(
         .route("/tenants/{id}", get(access::get_tenant).patch(access::patch_tenant))
         .route("/api-keys", get(access::list_keys).post(access::create_key))
         .route("/api-keys/{id}", delete(access::revoke_key))
-        .route("/verify/message", post(message::verify))
+        .route("/verify/message", post(message::verify).layer(anonymous()))
         .route("/verify/{serial}", get(verify::verify))
         .route("/crl", get(crl::full))
         .route("/crl/chain", get(crl::chain))
@@ -96,6 +101,9 @@ pub fn router_until(
     Ok(router)
 }
 
-async fn description() -> Response {
-    ([(header::CACHE_CONTROL, "public, max-age=300")], axum::Json(openapi::document())).into_response()
+async fn description(_: anonymous::File) -> Response {
+    static RENDERED: LazyLock<Bytes> = LazyLock::new(|| openapi::document().to_string().into());
+    let mut response = shared::answer(RENDERED.clone(), HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
 }

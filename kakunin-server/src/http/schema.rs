@@ -13,6 +13,11 @@ pub(crate) struct LabelText(String);
 #[schema(value_type = String, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]{1,1000}$")]
 pub(crate) struct NoteText(String);
 
+/// Why something is done: 1 to 1,000 characters, not blank, no control characters but line breaks and tabs.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^(?=[\s\S]*\S)[^\x00-\x08\x0b-\x1f\x7f-\x9f]{1,1000}$")]
+pub(crate) struct ReasonText(String);
+
 /// SHA-256 of a model.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = "^sha256:[0-9a-f]{64}$")]

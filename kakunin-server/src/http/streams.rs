@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use hyper::body::{Body, Frame};
-use kakunin_core::feed::MAX_ENTRIES;
+use kakunin_core::feed::{MAX_ENTRIES, Snapshot};
 use kakunin_core::id::IssuerId;
 use kakunin_core::service::{Error, FeedPage, Kakunin};
 use kakunin_core::time::UnixTime;
@@ -26,6 +26,8 @@ use super::viewer::Admitted;
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a subscriber may take to accept a frame.
 const STALL: Duration = Duration::from_secs(20);
+/// Most records of a frame that is made for one subscriber alone: a few of them wait for it in memory.
+const STEP: usize = 200;
 /// Frames that are kept for subscribers a little behind.
 const KEPT: usize = 16;
 /// When to come back, if there is no room.
@@ -36,6 +38,7 @@ const RETRY_AFTER: u64 = 5;
 pub(crate) struct Feeds {
     kakunin: Kakunin,
     room: Arc<Semaphore>,
+    snapshots: Arc<Semaphore>,
     places: Places,
     hubs: Hubs,
     ended: watch::Receiver<bool>,
@@ -75,7 +78,8 @@ impl Feeds {
     ) -> Self {
         let room = Arc::new(Semaphore::new(subscribers.min(Semaphore::MAX_PERMITS)));
         let places = Places::new(per_address, subscribers.div_ceil(2));
-        Self { kakunin, room, places, hubs: Hubs::default(), ended }
+        let snapshots = Arc::new(Semaphore::new(1));
+        Self { kakunin, room, snapshots, places, hubs: Hubs::default(), ended }
     }
 
     /// Everything from the cursor on, then what is appended, as it is appended.
@@ -102,6 +106,17 @@ impl Feeds {
         };
         tokio::spawn(until(self.ended.clone(), subscriber.run()));
         Ok(Subscription(stream))
+    }
+
+    /// What stands revoked. All of it is read, so on a thread of its own, and one at a time.
+    pub(crate) async fn snapshot(&self, issuer: IssuerId) -> Result<Arc<Snapshot>, ApiError> {
+        let Ok(turn) = self.snapshots.clone().acquire_owned().await else { return Err(ApiError::internal()) };
+        let kakunin = self.kakunin.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            pollster::block_on(kakunin.feed_snapshot(&issuer))
+        });
+        Ok(made.await.map_err(|_| ApiError::internal())??)
     }
 
     fn listen(&self, issuer: IssuerId) -> broadcast::Receiver<Rendered> {
@@ -218,7 +233,7 @@ impl Subscriber {
     /// Sends what the store has from the cursor on; at least one frame.
     async fn catch_up(&mut self) -> Result<(), Gone> {
         loop {
-            let page = self.kakunin.feed(&self.issuer, self.cursor, MAX_ENTRIES).await;
+            let page = self.kakunin.feed(&self.issuer, self.cursor, STEP).await;
             let frame = page.and_then(|page| Rendered::new(&page)).map_err(|error| {
                 tracing::error!(code = error.code(), error = %chain(&error), "the feed could not be read");
                 Gone

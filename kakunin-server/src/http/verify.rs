@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use kakunin_core::error::StoreError;
 use kakunin_core::id::{IssuerId, Serial};
 use kakunin_core::revoke::{Cause, Reason};
@@ -16,16 +16,18 @@ use kakunin_core::x509::extensions::AgentClaims;
 use kakunin_core::x509::name::NameParts;
 use quick_cache::sync::Cache;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::agent_body::{document, scope_texts, text_of};
+use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::html;
 use super::json::Data;
 use super::orders::{HaltReceipt, receipt};
 use super::peer::client_address;
+use super::shared;
 use super::viewer::publish;
 
 /// Answers that are kept rendered.
@@ -79,7 +81,7 @@ pub(crate) struct VerifiedAgentBody {
     pub(crate) permitted_actions: Vec<String>,
     /// The document whose SHA-256 the certificate pins.
     #[schema(value_type = Option<Object>)]
-    pub(crate) financial_scope: Option<Value>,
+    pub(crate) financial_scope: Option<Box<RawValue>>,
 }
 
 /// An answer as it is sent, and as long as what it says of the status holds.
@@ -121,6 +123,7 @@ impl Default for Cards {
 )]
 pub(crate) async fn verify(
     State(app): State<App>,
+    _: anonymous::Card,
     Path(serial): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
@@ -141,9 +144,7 @@ pub(crate) async fn verify(
     let mut response = if accept.is_some_and(prefers_html) {
         html::certificate(&card.body)
     } else {
-        let mut response = Body::from(card.json.clone()).into_response();
-        response.headers_mut().insert(header::CONTENT_TYPE, JSON);
-        response
+        shared::answer(card.json.clone(), JSON)
     };
     response.headers_mut().insert(header::VARY, VARY);
     Ok(publish(response, CACHE_CONTROL))
@@ -165,17 +166,12 @@ pub(crate) async fn card(app: &App, serial: &Serial) -> Result<Arc<Card>, ApiErr
         return Ok(card);
     }
     let status = app.kakunin.find(serial).await?;
-    let card = Arc::new(make(app, serial, &status, now).await?);
+    let card = Arc::new(make(app, serial, &status, now)?);
     app.cards.0.insert(*serial, card.clone());
     Ok(card)
 }
 
-async fn make(
-    app: &App,
-    serial: &Serial,
-    status: &CertificateStatus,
-    now: UnixTime,
-) -> Result<Card, ApiError> {
+fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -> Result<Card, ApiError> {
     let corrupt = || ServiceError::from(StoreError::Corrupt("a stored certificate does not parse".into()));
     let view = CertificateView::parse(&status.der, &app.kakunin.place().arc).map_err(|_| corrupt())?;
     let claims = view.extensions.agent.to_owned().ok_or_else(corrupt)?;
@@ -188,10 +184,9 @@ async fn make(
         None if expired => "expired",
         None => "active",
     };
-    let halt_receipt = match &status.halt {
-        Some(halt) => Some(receipt(app, &claims.agent, halt).await?),
-        None => None,
-    };
+    // As it is kept: nothing is signed for whoever asks.
+    let signed = status.halt.as_ref().zip(status.receipt.as_ref());
+    let halt_receipt = signed.map(|(halt, signed)| receipt(&claims.agent, halt, Some(signed)));
     let (issued_at, expires_at) = (view.not_before.to_string(), view.not_after.to_string());
     let agent = agent_body(&claims, &subject, status);
     let body = VerifyBody {

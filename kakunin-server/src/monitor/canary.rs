@@ -9,7 +9,9 @@ use kakunin_core::key::{KeyAlgorithm, Signature, Spki};
 use kakunin_core::time::{Clock, SystemClock};
 use kakunin_core::x509::csr::RequestToSign as Csr;
 use kakunin_core::x509::pem;
-use kakunin_verify::possession::{CERTIFICATE_HEADER, RequestToSign, write_certificates};
+use kakunin_verify::possession::{
+    Authority, CERTIFICATE_HEADER, Outgoing, RequestToSign, write_certificates,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
@@ -93,7 +95,10 @@ fn text(value: &Value, name: &str) -> Result<String, MonitorError> {
 impl Canary {
     /// Registers an agent and has its own key certified.
     pub(super) async fn hatch(api: &Api) -> Result<Self, MonitorError> {
-        let new = json!({ "name": "canary", "model_hash": NO_MODEL, "scope": [ACTION], "fleet": "monitor" });
+        // A name for each: while one is suspended, there is no other of its name.
+        let random = uuid_v7(SystemClock.now(), &SystemEntropy).map_err(|_| unexpected("identifier"))?;
+        let name = format!("canary-{}", hex_encode(&random));
+        let new = json!({ "name": name, "model_hash": NO_MODEL, "scope": [ACTION], "fleet": "monitor" });
         let id = text(&api.order(Method::POST, "/agents", &new).await?, "id")?;
         match Self::certified(api, &id).await {
             Ok(canary) => Ok(canary),
@@ -147,18 +152,21 @@ impl Canary {
     pub(super) async fn ask(&self, api: &Api, action: &str) -> Result<Answer, MonitorError> {
         let now = SystemClock.now();
         let nonce = uuid_v7(now, &SystemEntropy).map_err(|_| unexpected("entropy"))?;
-        let request =
-            RequestToSign::new("POST", CHECK, &self.serial, KeyAlgorithm::P256, &hex_encode(&nonce), now);
+        let body = json!({ "action": action }).to_string().into_bytes();
+        let authority: Authority = api.base.parse().map_err(|_| unexpected("the host of --url"))?;
+        let outgoing = Outgoing { method: "POST", target: CHECK, authority: &authority, content: &body };
+        let nonce = hex_encode(&nonce);
+        let request = RequestToSign::new(&outgoing, &self.serial, KeyAlgorithm::P256, &nonce, now);
         let signature = sign(&self.key, request.to_be_signed())?;
         let signature = request.signature(&signature).map_err(|_| unexpected("signature"))?;
         let certificate = write_certificates(&[&self.der]);
         let fields = [
             ("content-type", "application/json"),
+            ("content-digest", request.content_digest().unwrap_or_default()),
             (CERTIFICATE_HEADER, certificate.as_str()),
             ("signature-input", request.signature_input()),
             ("signature", &signature),
         ];
-        let body = json!({ "action": action }).to_string().into_bytes();
         api.http.send(&format!("{}{CHECK}", api.base), Method::POST, &fields, body, None).await
     }
 

@@ -4,12 +4,17 @@
 //! |---|---|
 //! | `options.rs` | what may be configured, and what is refused |
 //! | `wire.rs` | the one place that names concrete backends |
-//! | `listener.rs` | connections: accepted, timed out, ended gracefully |
-//! | `patient.rs` | connections whose other side does not read |
+//! | `listener.rs` | connections: accepted, limited, ended |
+//! | `activity.rs`, `pace.rs` | when one has done nothing for too long; how long the other side may take |
+//! | `patient.rs`, `arriving.rs`, `delivery.rs` | connections that are not read; bodies that do not come, or are not taken |
 //! | `tls.rs` | TLS, reloaded when its files change; client certificates |
 
+mod activity;
+mod arriving;
+mod delivery;
 mod listener;
 mod options;
+mod pace;
 mod patient;
 mod tls;
 pub(crate) mod wire;
@@ -21,7 +26,7 @@ use kakunin_core::service::{Kakunin, Publishing};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub use options::{ServeError, ServeOptions, Tls};
+pub use options::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeError, ServeOptions, Tls};
 pub use wire::{Deployment, make_admin_key};
 
 use crate::http::{self, chain};
@@ -30,8 +35,7 @@ use crate::http::{self, chain};
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    tls: Option<tls::Reloading>,
-    router: axum::Router,
+    listening: listener::Listening,
     deployment: Deployment,
     /// Ends the streams.
     ending: watch::Sender<bool>,
@@ -61,8 +65,22 @@ impl Server {
         };
         let (ending, ended) = watch::channel(false);
         let (kakunin, clock) = (deployment.kakunin.clone(), Arc::new(deployment.clock));
-        let router = http::router_until(kakunin, clock, options.api.clone(), ended)?;
-        Ok(Self { listener, tls, router, deployment, ending })
+        let api = http::ApiOptions { new_deployment: deployment.new, ..options.api.clone() };
+        let public_url = &kakunin.place().public_url;
+        tracing::info!("{}", options.believed(public_url));
+        let router = http::router_until(kakunin.clone(), clock, api, ended)?;
+        let (api, held) = (&options.api, arriving::Held::default());
+        let gateways = api.gateways.iter().map(http::GatewayProxy::network);
+        let listening = listener::Listening {
+            router,
+            tls,
+            patience: options.patience,
+            per_address: options.connections_per_address,
+            proxies: api.trusted_proxies.clone(),
+            known: api.trusted_proxies.iter().copied().chain(gateways).collect(),
+            held,
+        };
+        Ok(Self { listener, listening, deployment, ending })
     }
 
     /// The deployment.
@@ -76,26 +94,31 @@ impl Server {
     /// # Errors
     /// If the system does not say at which address.
     pub fn url(&self) -> Result<String, ServeError> {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let scheme = if self.listening.tls.is_some() { "https" } else { "http" };
         Ok(format!("{scheme}://{}", self.listener.local_addr().map_err(ServeError::Io)?))
     }
 
     /// Serves until `stop` says so; then requests that are under way are finished, for at most 10 s, and
-    /// the risk histories are stored so that the next start replays little.
+    /// the risk histories are stored, for at most 10 s, so that the next start replays little.
     ///
     /// # Errors
     /// [`ServeError`] if the histories could not be stored; nothing acknowledged is lost.
     pub async fn serve(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
-        let Self { listener, tls, router, deployment, ending } = self;
+        let Self { listener, listening, deployment, ending } = self;
         let tending = tokio::spawn(tend(deployment.kakunin.clone()));
         let publishing = tokio::spawn(publish(deployment.kakunin.clone()));
         let ending = tokio::spawn(end_streams(stop.clone(), ending));
-        listener::serve(listener, tls, router, stop).await;
+        listener::serve(listener, listening, stop).await;
         ending.abort();
         // What they leave undone is stored, and done after the next start.
         tending.abort();
         publishing.abort();
-        deployment.kakunin.snapshot().await?;
+        match tokio::time::timeout(listener::GRACE, deployment.kakunin.snapshot()).await {
+            Ok(stored) => stored?,
+            Err(_) => {
+                tracing::warn!("the risk histories were not stored in time; the next start replays more")
+            }
+        }
         Ok(())
     }
 }

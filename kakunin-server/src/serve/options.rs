@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kakunin_core::error::StoreError;
 use kakunin_core::key::{KeyAlgorithm, SignError};
@@ -33,10 +34,36 @@ pub struct ServeOptions {
     pub tls: Option<Tls>,
     /// How the API behaves.
     pub api: ApiOptions,
+    /// How long whoever connects may keep the server waiting.
+    pub patience: Patience,
+    /// Connections from one address (IPv6: /64) at once. Trusted proxies and gateways have no such limit.
+    pub connections_per_address: usize,
     /// Serve others than this machine over plain HTTP.
     pub insecure_plain_http: bool,
     /// Serve others than this machine with CA keys in software.
     pub insecure_software_keys: bool,
+}
+
+/// Connections from one address, unless configured otherwise.
+pub const DEFAULT_CONNECTIONS_PER_ADDRESS: usize = 500;
+
+/// How long whoever connects may keep the server waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// From the first octet on, or from when it was accepted, until a connection has shaken hands and sent the head of
+    /// a request.
+    pub head: Duration,
+    /// Between two requests.
+    pub idle: Duration,
+    /// For a body to come, or to be taken, beyond what 64 KiB a second would take.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { head: seconds(10), idle: seconds(75), stall: seconds(20) }
+    }
 }
 
 /// TLS files; they are read again when they change.
@@ -129,6 +156,8 @@ impl ServeOptions {
             key_file: None,
             tls: None,
             api: ApiOptions::default(),
+            patience: Patience::default(),
+            connections_per_address: DEFAULT_CONNECTIONS_PER_ADDRESS,
             insecure_plain_http: false,
             insecure_software_keys: false,
         }
@@ -153,6 +182,22 @@ impl ServeOptions {
         Ok(())
     }
 
+    /// Who is believed about what, for the log.
+    pub(super) fn believed(&self, public_url: &str) -> String {
+        fn list<T: ToString>(all: &[T]) -> String {
+            let texts: Vec<_> = all.iter().map(ToString::to_string).collect();
+            if texts.is_empty() { "nobody".to_owned() } else { texts.join(", ") }
+        }
+        let mut names = vec![public_url.to_owned()];
+        names.extend(self.api.authorities.iter().map(ToString::to_string));
+        format!(
+            "believed about addresses: {}; about certificates: {}; signed requests are for: {}",
+            list(&self.api.trusted_proxies),
+            list(&self.api.gateways),
+            names.join(", ")
+        )
+    }
+
     /// Names of the opt-outs in force, for the log.
     pub(super) fn opt_outs(&self) -> impl Iterator<Item = &'static str> {
         [
@@ -162,5 +207,27 @@ impl ServeOptions {
         ]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_says_who_is_believed_about_what() {
+        let mut options = ServeOptions::new("data", SocketAddr::from(([127, 0, 0, 1], 0)));
+        assert_eq!(
+            options.believed("https://ca.example"),
+            "believed about addresses: nobody; about certificates: nobody; signed requests are for: https://ca.example"
+        );
+        options.api.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+        options.api.gateways = vec!["10.0.0.5=nginx".parse().unwrap()];
+        options.api.authorities = vec!["CA:8443".parse().unwrap()];
+        assert_eq!(
+            options.believed("https://ca.example"),
+            "believed about addresses: 10.0.0.0/8, ::1; about certificates: 10.0.0.5 in `x-client-cert` (escaped PEM); \
+             signed requests are for: https://ca.example, ca:8443"
+        );
     }
 }

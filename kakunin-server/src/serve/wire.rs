@@ -41,11 +41,14 @@ pub struct Deployment {
     pub admin_key: Option<ApiKey>,
     /// Where that key was written to.
     pub admin_key_file: PathBuf,
+    /// Whether this start made the deployment, so that no process served it before.
+    pub new: bool,
 }
 
 pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<Deployment, ServeError> {
     let folder = &options.data;
     let parts = parts(options).await?;
+    let new = Kakunin::made_as(&parts).await?.is_none();
     let config = config(options, address, &parts).await?;
     let kakunin = Kakunin::open(config, parts).await?;
     for name in options.opt_outs() {
@@ -56,7 +59,7 @@ pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<
     kakunin.load().await?;
     let admin_key_file = folder.join(ADMIN_KEY_FILE);
     let admin_key = admin_key(&kakunin, &tenant, &admin_key_file).await?;
-    Ok(Deployment { kakunin, clock: SystemClock, tenant, admin_key, admin_key_file })
+    Ok(Deployment { kakunin, clock: SystemClock, tenant, admin_key, admin_key_file, new })
 }
 
 /// What a deployment in this folder runs on. Its log and feed keys sign with each append, so they are in

@@ -2,14 +2,25 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its own part of this")]
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::http::Method;
-use kakunin_core::service::Kakunin;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use http_body_util::BodyExt;
+use kakunin_core::access::Role;
+use kakunin_core::id::TenantId;
+use kakunin_core::service::{Config, Kakunin, Parts};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::time::{ManualClock, UnixTime};
+use kakunin_kms::local::LocalKeys;
 use kakunin_server::demo::{Agent, Answer, Client};
+use kakunin_server::http::{ApiOptions, router};
 use kakunin_server::serve::{ServeOptions, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
+use tower::Service;
 
 pub struct World {
     pub url: String,
@@ -34,6 +45,55 @@ pub async fn world_with(change: impl FnOnce(&mut ServeOptions)) -> World {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(server.serve(stopped));
     World { admin: Client::new(&url).with_key(&key), url, folder, kakunin, _stop: stop }
+}
+
+/// The API without a socket, over a deployment whose clock is the test's.
+pub struct Rig {
+    router: Router,
+    key: String,
+    pub kakunin: Kakunin,
+    pub clock: Arc<ManualClock>,
+}
+
+impl Rig {
+    pub async fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_795_420_800)));
+        let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+        parts.clock = clock.clone();
+        let kakunin = Kakunin::open(Config::new("agents.example").unwrap(), parts).await.unwrap();
+        let tenant: TenantId = "default".parse().unwrap();
+        kakunin.create_tenant(&tenant).await.unwrap();
+        let label = "test".parse().unwrap();
+        let key = kakunin.create_api_key(&tenant, Role::Admin, label, None).await.unwrap().1;
+        let router = router(kakunin.clone(), clock.clone(), ApiOptions::default()).unwrap();
+        Self { router, key: key.reveal().to_owned(), kakunin, clock }
+    }
+
+    async fn send(&self, method: Method, path: &str, key: bool, body: Vec<u8>) -> Answer {
+        let mut request =
+            Request::builder().method(method).uri(path).header("content-type", "application/json");
+        if key {
+            request = request.header("authorization", format!("Bearer {}", self.key));
+        }
+        let response = self.router.clone().call(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// As an operator.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, true, body.to_string().into()).await
+    }
+
+    /// As anybody.
+    pub async fn post_without_key(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, false, body.to_string().into()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, true, Vec::new()).await
+    }
 }
 
 pub fn loopback() -> SocketAddr {

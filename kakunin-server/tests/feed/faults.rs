@@ -220,7 +220,12 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_subscribers_come_go_and_come_back_together() {
     // They all have the address of this machine.
-    let world = world_with(|options| options.api.feed_subscribers_per_address = 2_000).await;
+    let world = world_with(|options| {
+        options.api.feed_subscribers_per_address = 2_000;
+        options.api.anonymous_rate = u32::MAX.try_into().unwrap();
+        options.connections_per_address = 4_000;
+    });
+    let world = world.await;
     let (issuer, ..) = authorities(&world.admin).await;
     let agents = [certified(&world.admin, "a").await, certified(&world.admin, "b").await];
     let path = format!("{}/stream", feed_path(&issuer));

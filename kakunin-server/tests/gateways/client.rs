@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Of every gateway, in its certificate. Caddy answers only requests for the name that the handshake gave.
 pub(crate) const NAME: &str = "gateway.example";
@@ -61,12 +62,7 @@ impl Client {
 
     /// A new connection; sessions of earlier ones are resumed where the gateway lets them be.
     pub(crate) async fn open(&self, protocol: Protocol) -> Option<Connection> {
-        let mut config = self.config.clone();
-        config.alpn_protocols =
-            vec![if protocol == Protocol::Http1 { b"http/1.1".to_vec() } else { b"h2".to_vec() }];
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
-        let name = ServerName::try_from(NAME).unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+        let stream = self.connect(protocol).await?;
         let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         let stream = TokioIo::new(stream);
         let sender = match protocol {
@@ -82,6 +78,16 @@ impl Client {
             }
         };
         Some(Connection { sender, port: self.port, resumed })
+    }
+
+    /// The same, below HTTP.
+    pub(crate) async fn connect(&self, protocol: Protocol) -> Option<TlsStream<TcpStream>> {
+        let mut config = self.config.clone();
+        config.alpn_protocols =
+            vec![if protocol == Protocol::Http1 { b"http/1.1".to_vec() } else { b"h2".to_vec() }];
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let name = ServerName::try_from(NAME).unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()
     }
 
     /// The status of a request on a connection of its own; none if there is no answer.

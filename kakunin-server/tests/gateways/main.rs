@@ -12,6 +12,9 @@
 #[path = "../binary/mod.rs"]
 mod binary;
 mod client;
+#[path = "../../../kakunin-verify/tests/common/hostile.rs"]
+mod hostile;
+mod paths;
 mod world;
 
 use std::time::Instant;
@@ -124,6 +127,52 @@ async fn nginx_that_verifies_nothing() {
     assert_eq!(w.served(), served);
 }
 
+/// An nginx that ends TLS and passes everything on, `Client-Cert` too, is trusted about addresses: a stranger with an
+/// agent's certificate, which is public, is nobody behind it.
+#[test]
+fn a_plain_nginx_vouches_for_nobody() {
+    let w = World::plain(&["--trusted-proxy", "127.0.0.1", "--gateway", "192.0.2.7=rfc9440"]);
+    let agent = w.agent("honest", "read:mail");
+    let der = [&agent.der];
+    let fields: Vec<_> = [
+        ("Client-Cert", CertificateEncoding::ByteSequence),
+        ("X-Client-Cert", CertificateEncoding::UrlPem),
+        ("X-SSL-Cert", CertificateEncoding::UrlPem),
+        ("X-Client-Cert", CertificateEncoding::Base64),
+        ("X-Forwarded-Tls-Client-Cert", CertificateEncoding::Base64List),
+        ("X-Forwarded-Client-Cert", CertificateEncoding::Xfcc),
+    ]
+    .map(|(name, form)| format!("{name}: {}", form.write(&der)))
+    .into();
+    let (kind, action) = ("content-type: application/json", "X-Kakunin-Action: delete:everything");
+    for n in 0..20 {
+        for field in &fields {
+            let body = format!(r#"{{"action":"delete:vault-{n}"}}"#);
+            let check = w.through(&["-H", kind, "-H", field, "-d", &body, "/api/v1/gateway/check"]);
+            assert_eq!(
+                (check.0.as_str(), &check.1["error"]),
+                ("401", &"missing_cert_serial".into()),
+                "{field}"
+            );
+            let auth = w.through(&["-H", field, "-H", action, "/api/v1/gateway/auth"]);
+            assert_eq!(
+                (auth.0.as_str(), &auth.1["error"]),
+                ("403", &"gateway_unauthenticated".into()),
+                "{field}"
+            );
+        }
+    }
+    assert_eq!(w.status(&agent)["status"], "active");
+    assert_eq!(w.get("/events?limit=10"), serde_json::json!([]), "nothing is on record");
+    assert_eq!(w.get("/notifications?limit=10"), serde_json::json!([]));
+    // The same nginx, believed about certificates by name: whoever configures that has to overwrite the field.
+    let w = World::plain(&["--gateway", "127.0.0.1=rfc9440"]);
+    let agent = w.agent("honest", "read:mail");
+    let field = format!("Client-Cert: {}", CertificateEncoding::ByteSequence.write(&[&agent.der]));
+    let auth = w.through(&["-H", &field, "-H", "X-Kakunin-Action: read:mail", "/api/v1/gateway/auth"]);
+    assert_eq!(auth.0, "200");
+}
+
 /// The canary is led astray, and everybody who has to know of it does, also what is behind nginx.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_monitor_times_nginx_and_every_other_consumer() {
@@ -164,4 +213,29 @@ async fn caddy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn traefik() {
     decides("traefik").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_nginx() {
+    paths::hostile("nginx").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_envoy() {
+    paths::hostile("envoy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_haproxy() {
+    paths::hostile("haproxy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_caddy() {
+    paths::hostile("caddy").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_paths_at_traefik() {
+    paths::hostile("traefik").await;
 }

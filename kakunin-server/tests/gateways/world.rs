@@ -4,8 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kakunin_core::x509::pem;
@@ -27,8 +26,11 @@ pub(crate) struct World {
     log: PathBuf,
     folder: tempfile::TempDir,
     port: u16,
-    served: Arc<AtomicUsize>,
+    served: Served,
 }
+
+/// Heads of the requests that reached the service behind, as they came.
+type Served = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Drop for World {
     fn drop(&mut self) {
@@ -60,6 +62,43 @@ impl World {
         let log = folder.path().join("gateway.log");
         let gateway = launch(gateway, folder.path(), &log);
         Self { server, gateway, log, folder, port, served }
+    }
+
+    /// A deployment behind an nginx that passes on whatever it is sent, as anybody configures it who wants no more than
+    /// TLS in front; the server is told `flags`.
+    pub(crate) fn plain(flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = binary::start(&folder.path().join("data"), flags);
+        let port = free_port();
+        let asked = server.url.rsplit(':').next().unwrap();
+        let text = format!(
+            "server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{asked}; \
+             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}"
+        );
+        std::fs::write(folder.path().join("kakunin.conf"), text).unwrap();
+        let log = folder.path().join("gateway.log");
+        let gateway = launch("nginx", folder.path(), &log);
+        let world = Self { server, gateway, log, folder, port, served: Arc::default() };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while world.through(&["/readyz"]).0 != "200" {
+            assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(&world.log).unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        world
+    }
+
+    /// What curl is answered through a plain gateway: flags of its own, and a path at last.
+    pub(crate) fn through(&self, arguments: &[&str]) -> (String, Value) {
+        let (path, flags) = arguments.split_last().unwrap();
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        curl(&[flags, &[url.as_str()]].concat())
+    }
+
+    /// What an operator is answered.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let key = std::fs::read_to_string(self.at("data/admin.key")).unwrap();
+        let bearer = format!("authorization: Bearer {}", key.trim_end());
+        curl(&["-H", &bearer, &format!("{}/api/v1{path}", self.server.url)]).1["data"].clone()
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -134,7 +173,12 @@ impl World {
 
     /// Requests that reached the backend.
     pub(crate) fn served(&self) -> usize {
-        self.served.load(Ordering::SeqCst)
+        self.served.lock().unwrap().len()
+    }
+
+    /// Their heads, from number `first` on.
+    pub(crate) fn served_since(&self, first: usize) -> Vec<Vec<u8>> {
+        self.served.lock().unwrap()[first..].to_vec()
     }
 }
 
@@ -152,19 +196,22 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Answers every request with 200, and counts them.
-fn backend() -> (Arc<AtomicUsize>, String) {
+/// Answers every request with 200, and keeps its head.
+fn backend() -> (Served, String) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
-    let served = Arc::new(AtomicUsize::new(0));
-    let count = served.clone();
+    let served = Served::default();
+    let kept = served.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (mut stream, count) = (stream.unwrap(), count.clone());
+            let (mut stream, kept) = (stream.unwrap(), kept.clone());
             std::thread::spawn(move || {
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-                count.fetch_add(1, Ordering::SeqCst);
+                let mut lines = BufReader::new(stream.try_clone().unwrap());
+                let (mut head, mut last) = (Vec::new(), 0);
+                while lines.read_until(b'\n', &mut head).is_ok_and(|read| read > 2) && last < head.len() {
+                    last = head.len();
+                }
+                kept.lock().unwrap().push(head);
                 let _ =
                     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok");
             });

@@ -1,20 +1,28 @@
 //! Proof of possession: an HTTP message signature (RFC 9421) by the key in the agent's certificate.
 //!
-//! A certificate is public. Whoever presents one shows that it holds the key by signing method, target,
-//! time and a nonce that is used once:
+//! A certificate is public. Whoever presents one shows that it holds the key by signing method, target, the name of
+//! the service, the content if there is any, time, and a nonce that is used once:
 //!
 //! ```text
 //! X-Kakunin-Certificate: :<base64 of the leaf's DER>:
-//! Signature-Input: kakunin=("@method" "@request-target");created=1795420800;keyid="<serial>";
-//!     nonce="<16 to 64 characters>";tag="kakunin-request"
+//! Content-Digest: sha-256=:<base64>:
+//! Signature-Input: kakunin=("@method" "@request-target" "@authority" "content-digest");created=1795420800;
+//!     keyid="<serial>";nonce="<16 to 64 characters>";tag="kakunin-request"
 //! Signature: kakunin=:<base64>:
 //! ```
 //!
 //! The profile is strict: one label, parameters once each and of these names, one serialization. So the
 //! received text is what RFC 9421, 2.3 would serialize again, and is put into the signature base as it is.
+//!
+//! A verifier knows under which names it is reached, and believes no field of the request about that: whoever the
+//! agent called could send the signature on, with any `Host` field. [`prove`] gives a [`Proof`], whose nonce is used up
+//! last, so that what is refused for another reason uses up nothing.
 
+mod authority;
 mod certificates;
+mod digest;
 mod encodings;
+mod eras;
 mod fields;
 mod nonces;
 mod sign;
@@ -23,17 +31,20 @@ mod xfcc;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::time::{SECOND, UnixTime};
 
+pub use authority::{Authorities, Authority, AuthorityError};
 pub use certificates::{
     ACTION_HEADER, CERTIFICATE_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER, parse_certificates,
     write_certificates,
 };
 pub use encodings::CertificateEncoding;
-pub use nonces::Nonces;
-pub use sign::RequestToSign;
+pub use nonces::{NonceFigures, Nonces};
+pub use sign::{Outgoing, RequestToSign};
 
 use crate::agent::VerifiedAgent;
 use crate::denied::{Code, Denied};
+use digest::ContentDigest;
 use fields::{Input, parse_input, parse_signature};
+use nonces::Use;
 
 /// Parses both fields as [`prove`] does; what is accepted is its own serialization.
 #[cfg(fuzzing)]
@@ -43,6 +54,13 @@ pub fn fuzz_signature(input: &str, signature: &str) {
         assert_eq!(format!("{}={}", parsed.label, parsed.params), input);
         let _ = parse_signature(signature, parsed.label).map(|raw| sign::to_der(&raw));
     }
+    if let Ok(digest) = ContentDigest::parse(signature) {
+        let _ = digest.fits(input.as_bytes());
+    }
+    if let Ok(name) = input.parse::<Authority>() {
+        assert_eq!(format!("ftp://{name}").parse::<Authority>().ok(), None);
+        assert!(name.as_str().parse::<Authority>().is_ok());
+    }
 }
 
 /// The `tag` parameter of every such signature, so that one made for another purpose proves nothing.
@@ -50,14 +68,14 @@ pub const TAG: &str = "kakunin-request";
 /// How old a signature may be, in milliseconds.
 pub const MAX_AGE: u64 = 60 * SECOND;
 /// How far ahead of our clock a signature may be, in milliseconds.
-pub const MAX_AHEAD: u64 = 30 * SECOND;
+pub const MAX_AHEAD: u64 = 10 * SECOND;
 
 /// A request as its signature covers it.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedRequest<'a> {
     method: &'a str,
     target: &'a str,
-    authority: Option<&'a str>,
+    sent_to: Option<&'a str>,
     content_digest: Option<&'a str>,
     input: &'a str,
     signature: &'a str,
@@ -68,19 +86,18 @@ impl<'a> SignedRequest<'a> {
     /// of its `Signature-Input` and `Signature` fields.
     #[must_use]
     pub const fn new(method: &'a str, target: &'a str, input: &'a str, signature: &'a str) -> Self {
-        Self { method, target, authority: None, content_digest: None, input, signature }
+        Self { method, target, sent_to: None, content_digest: None, input, signature }
     }
 
-    /// With the authority it was sent to, `host` or `host:port` without the scheme's default port, for
-    /// signatures that cover it. Letters of either case are the same (RFC 9421, 2.2.3).
+    /// With the authority that the request names, in its URI or its `Host` field. That is nobody's word: it only says
+    /// which of the service's own names is tried first.
     #[must_use]
-    pub const fn authority(mut self, authority: &'a str) -> Self {
-        self.authority = Some(authority);
+    pub const fn sent_to(mut self, host: &'a str) -> Self {
+        self.sent_to = Some(host);
         self
     }
 
-    /// With the value of its `Content-Digest` field, for signatures that cover it. Whether the content is
-    /// that digest's is for whoever reads the content.
+    /// With the value of its `Content-Digest` field.
     #[must_use]
     pub const fn content_digest(mut self, value: &'a str) -> Self {
         self.content_digest = Some(value);
@@ -88,27 +105,75 @@ impl<'a> SignedRequest<'a> {
     }
 }
 
-/// Shows that whoever sent `request` holds the key of `agent`'s certificate, once.
+/// A signature over a request, by the key of one agent's certificate and for the service that asked. It proves
+/// possession once [`Proof::spend`] says that it is the first to come.
+#[derive(Debug)]
+#[must_use = "a signature proves nothing until its nonce is used up"]
+pub struct Proof {
+    used: Use,
+    digest: Option<ContentDigest>,
+}
+
+/// Shows that whoever made `request` holds the key of `agent`'s certificate and meant the service that is called one
+/// of `us`.
 ///
 /// # Errors
-/// [`Denied`] with `possession_invalid`, `possession_stale`, `possession_replayed`, or
-/// `possession_unavailable` when no more nonces can be remembered.
+/// [`Denied`] with `possession_invalid`, `possession_stale`, or `possession_misdirected` if it was sent to a name that is
+/// not ours.
 pub fn prove(
     request: &SignedRequest<'_>,
     agent: &VerifiedAgent,
-    nonces: &Nonces,
+    us: &Authorities,
     now: UnixTime,
-) -> Result<(), Denied> {
+) -> Result<Proof, Denied> {
     let input = parse_input(request.input)?;
     check_params(&input, agent, now)?;
-    let base = base(request, &input)?;
+    check_covered(request, &input)?;
+    let digest = request.content_digest.map(ContentDigest::parse).transpose()?;
     let signature = parse_signature(request.signature, input.label)?;
     let key = agent.parsed_key().map_err(|e| Denied::about(Code::KeyNotAllowed, e.code()))?;
     let signature =
         if key.spki().algorithm() == KeyAlgorithm::P256 { sign::to_der(&signature)? } else { signature };
-    key.verify(base.as_bytes(), &signature).map_err(|_| invalid("signature"))?;
-    // Only now, so that nobody else can use a nonce up.
-    nonces.spend(agent.serial(), input.nonce, input.created.plus(MAX_AGE), now)
+    let sent_to = request.sent_to.map(str::parse::<Authority>);
+    for name in us.likely_first(sent_to.as_ref().and_then(|name| name.as_ref().ok())) {
+        let base = base(request, &input, name)?;
+        if key.verify(base.as_bytes(), &signature).is_ok() {
+            return Ok(Proof { used: Use::new(agent, input.nonce, input.created, end(&input)), digest });
+        }
+    }
+    let ours = sent_to.is_none_or(|name| name.is_ok_and(|name| us.holds(&name)));
+    Err(if ours { invalid("signature") } else { Denied::about(Code::PossessionMisdirected, "@authority") })
+}
+
+impl Proof {
+    /// Refuses content that is not what was signed. Content without a digest that the signature covers is anybody's.
+    ///
+    /// # Errors
+    /// [`Denied`] with `possession_invalid`.
+    pub fn content(&self, content: &[u8]) -> Result<(), Denied> {
+        match &self.digest {
+            Some(digest) => digest.fits(content),
+            None if content.is_empty() => Ok(()),
+            None => Err(invalid("content-digest")),
+        }
+    }
+
+    /// Refuses what was used before, or may have been, and uses nothing up: before work for which a replay is not to
+    /// be a reason, such as counting it against the agent.
+    ///
+    /// # Errors
+    /// [`Denied`] with `possession_replayed` or `possession_stale`.
+    pub fn unused(&self, nonces: &Nonces, now: UnixTime) -> Result<(), Denied> {
+        nonces.unused(&self.used, now)
+    }
+
+    /// Uses its nonce up, last of all: of many who come with one signature one is let in.
+    ///
+    /// # Errors
+    /// As [`Proof::unused`], and `possession_unavailable` when the share of the agent or its tenant is full.
+    pub fn spend(self, nonces: &Nonces, now: UnixTime) -> Result<(), Denied> {
+        nonces.spend(&self.used, now)
+    }
 }
 
 fn invalid(what: &'static str) -> Denied {
@@ -128,11 +193,19 @@ fn check_params(input: &Input<'_>, agent: &VerifiedAgent, now: UnixTime) -> Resu
     if !(16..=64).contains(&input.nonce.len()) {
         return Err(invalid("nonce"));
     }
-    let late = now.since(input.created) > MAX_AGE || input.expires.is_some_and(|end| now > end);
-    if late || input.created.since(now) > MAX_AHEAD {
+    if now > end(input) || input.created.since(now) > MAX_AHEAD {
         return Err(Denied::about(Code::PossessionStale, input.created.to_string()));
     }
+    if input.expires.is_some_and(|end| end < input.created) {
+        return Err(invalid("expires"));
+    }
     Ok(())
+}
+
+/// The last moment at which it is young enough.
+fn end(input: &Input<'_>) -> UnixTime {
+    let oldest = input.created.plus(MAX_AGE);
+    input.expires.map_or(oldest, |end| end.min(oldest))
 }
 
 /// The name in the registry of RFC 9421, 6.2.2.
@@ -144,15 +217,25 @@ const fn algorithm_name(algorithm: KeyAlgorithm) -> &'static str {
     }
 }
 
-/// The signature base (RFC 9421, 2.5).
-fn base(request: &SignedRequest<'_>, input: &Input<'_>) -> Result<String, Denied> {
-    let (path, query) = request.target.split_once('?').map_or((request.target, None), |(p, q)| (p, Some(q)));
+/// What has to be covered: whatever is not could be somebody else's choice.
+fn check_covered(request: &SignedRequest<'_>, input: &Input<'_>) -> Result<(), Denied> {
     let has = |name| input.components.contains(&name);
-    let whole = has("@request-target") || has("@path") && (query.is_none() || has("@query"));
+    let whole = has("@request-target") || has("@path") && (!request.target.contains('?') || has("@query"));
     if !has("@method") || !whole {
         return Err(invalid("covered components"));
     }
-    let authority = request.authority.map(str::to_ascii_lowercase);
+    if !has("@authority") {
+        return Err(invalid("@authority"));
+    }
+    if request.content_digest.is_some() != has("content-digest") {
+        return Err(invalid("content-digest"));
+    }
+    Ok(())
+}
+
+/// The signature base (RFC 9421, 2.5).
+fn base(request: &SignedRequest<'_>, input: &Input<'_>, us: &Authority) -> Result<String, Denied> {
+    let path = request.target.split_once('?').map_or(request.target, |(path, _)| path);
     let mut base = String::with_capacity(256);
     for name in &input.components {
         let value = match *name {
@@ -160,7 +243,7 @@ fn base(request: &SignedRequest<'_>, input: &Input<'_>) -> Result<String, Denied
             "@request-target" => request.target,
             "@path" => path,
             "@query" => request.target.find('?').and_then(|at| request.target.get(at..)).unwrap_or("?"),
-            "@authority" => authority.as_deref().ok_or_else(|| invalid("@authority"))?,
+            "@authority" => us.as_str(),
             "content-digest" => request.content_digest.ok_or_else(|| invalid("content-digest"))?,
             _ => return Err(invalid("covered components")),
         };

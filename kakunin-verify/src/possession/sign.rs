@@ -6,39 +6,67 @@ use kakunin_core::key::{KeyAlgorithm, Signature};
 use kakunin_core::time::UnixTime;
 use kakunin_core::x509::der::{Reader, Writer};
 
-use super::{TAG, algorithm_name, invalid};
+use super::{Authority, TAG, algorithm_name, digest, invalid};
 use crate::denied::Denied;
 
 const LABEL: &str = "kakunin";
+
+/// A request that an agent is about to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// Method, in upper case.
+    pub method: &'a str,
+    /// Origin form: path, and `?query` if there is one.
+    pub target: &'a str,
+    /// The service that is meant: of its URL.
+    pub authority: &'a Authority,
+    /// What it sends; empty if nothing.
+    pub content: &'a [u8],
+}
 
 /// A request that is about to be signed with the key of an agent's certificate.
 #[derive(Clone, Debug)]
 pub struct RequestToSign {
     base: String,
     input: String,
+    content_digest: Option<String>,
     algorithm: KeyAlgorithm,
 }
 
 impl RequestToSign {
-    /// By method and target (origin form), for the certificate `serial` with a key of `algorithm`. `nonce`
-    /// has 16 to 64 printable characters without `"` and `\`, and is never used again.
+    /// For the certificate `serial` with a key of `algorithm`. `nonce` has 16 to 64 printable characters without `"`
+    /// and `\`, and is never used again. The signature covers method, target and authority, and the digest of the
+    /// content if there is any.
     #[must_use]
     pub fn new(
-        method: &str,
-        target: &str,
+        request: &Outgoing<'_>,
         serial: &Serial,
         algorithm: KeyAlgorithm,
         nonce: &str,
         created: UnixTime,
     ) -> Self {
+        let Outgoing { method, target, authority, content } = *request;
         let (alg, created) = (algorithm_name(algorithm), created.secs());
+        let content_digest = (!content.is_empty()).then(|| digest::write(content));
+        let (covered, line) = match &content_digest {
+            Some(digest) => (" \"content-digest\"", format!("\"content-digest\": {digest}\n")),
+            None => ("", String::new()),
+        };
         let params = format!(
-            "(\"@method\" \"@request-target\");created={created};keyid=\"{serial}\";alg=\"{alg}\";\
-             nonce=\"{nonce}\";tag=\"{TAG}\""
+            "(\"@method\" \"@request-target\" \"@authority\"{covered});created={created};keyid=\"{serial}\";\
+             alg=\"{alg}\";nonce=\"{nonce}\";tag=\"{TAG}\""
         );
-        let base =
-            format!("\"@method\": {method}\n\"@request-target\": {target}\n\"@signature-params\": {params}");
-        Self { base, input: format!("{LABEL}={params}"), algorithm }
+        let base = format!(
+            "\"@method\": {method}\n\"@request-target\": {target}\n\"@authority\": {authority}\n{line}\
+             \"@signature-params\": {params}"
+        );
+        Self { base, input: format!("{LABEL}={params}"), content_digest, algorithm }
+    }
+
+    /// The value of `Content-Digest`, to be sent if there is content.
+    #[must_use]
+    pub fn content_digest(&self) -> Option<&str> {
+        self.content_digest.as_deref()
     }
 
     /// The bytes to sign: the signature base (RFC 9421, 2.5).

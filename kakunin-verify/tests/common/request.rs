@@ -4,13 +4,31 @@ use aws_lc_rs::signature::Ed25519KeyPair;
 use kakunin_core::id::Serial;
 use kakunin_core::key::{Signature, Spki};
 use kakunin_core::time::UnixTime;
-use kakunin_verify::possession::{Nonces, RequestToSign, SignedRequest, prove};
+use kakunin_verify::possession::{
+    Authorities, Authority, Nonces, Outgoing, RequestToSign, SignedRequest, prove,
+};
 use kakunin_verify::{Denied, VerifiedAgent};
 
 use super::{Key, NOW, World, serial};
 
 pub const NONCE: &str = "n-0123456789abcdef";
 pub const TARGET: &str = "/payments?to=acme";
+/// Under which name the service is reached.
+pub const HOST: &str = "api.example.org";
+
+pub fn us() -> Authorities {
+    Authorities::new([HOST]).unwrap()
+}
+
+/// Room for so many nonces, since ever.
+pub fn room(capacity: usize) -> Nonces {
+    Nonces::new(capacity, UnixTime::default())
+}
+
+/// Room for as many as anybody needs.
+pub fn fresh() -> Nonces {
+    room(Nonces::DEFAULT_CAPACITY)
+}
 
 /// The values of `Signature-Input` and `Signature`.
 pub type Fields = (String, String);
@@ -21,10 +39,22 @@ pub fn leaf_serial() -> Serial {
 
 /// Signs as agents do.
 pub fn signed(key: &Key, method: &str, target: &str, nonce: &str, created: UnixTime) -> Fields {
-    let algorithm = Spki::from_der(&key.spki()).unwrap().algorithm();
-    let request = RequestToSign::new(method, target, &leaf_serial(), algorithm, nonce, created);
+    let request = to_sign(key, (method, target, b""), HOST, nonce, created);
     let signature = Signature::new(key.sign(request.to_be_signed()));
     (request.signature_input().to_owned(), request.signature(&signature).unwrap())
+}
+
+pub fn to_sign(
+    key: &Key,
+    (method, target, content): (&str, &str, &[u8]),
+    host: &str,
+    nonce: &str,
+    created: UnixTime,
+) -> RequestToSign {
+    let algorithm = Spki::from_der(&key.spki()).unwrap().algorithm();
+    let authority: Authority = host.parse().unwrap();
+    let outgoing = Outgoing { method, target, authority: &authority, content };
+    RequestToSign::new(&outgoing, &leaf_serial(), algorithm, nonce, created)
 }
 
 /// Proves a `POST` to [`TARGET`].
@@ -34,7 +64,17 @@ pub fn prove_post(
     nonces: &Nonces,
     now: UnixTime,
 ) -> Result<(), Denied> {
-    prove(&SignedRequest::new("POST", TARGET, input, signature), agent, nonces, now)
+    once(&SignedRequest::new("POST", TARGET, input, signature), agent, nonces, now)
+}
+
+/// Proves and uses up.
+pub fn once(
+    request: &SignedRequest<'_>,
+    agent: &VerifiedAgent,
+    nonces: &Nonces,
+    now: UnixTime,
+) -> Result<(), Denied> {
+    prove(request, agent, &us(), now)?.spend(nonces, now)
 }
 
 /// A signature base in parts, which this puts together as RFC 9421, 2.5 says, on its own.
@@ -48,7 +88,11 @@ pub struct Draft {
 impl Draft {
     pub fn good() -> Self {
         let pair = |(name, value): (&str, String)| (name.to_owned(), value);
-        let covered = [("@method", "POST".to_owned()), ("@request-target", TARGET.to_owned())];
+        let covered = [
+            ("@method", "POST".to_owned()),
+            ("@request-target", TARGET.to_owned()),
+            ("@authority", HOST.to_owned()),
+        ];
         let params = [
             ("created", NOW.secs().to_string()),
             ("keyid", format!("\"{}\"", leaf_serial())),
@@ -58,8 +102,10 @@ impl Draft {
         Self { label: "sig".to_owned(), covered: covered.map(pair).into(), params: params.map(pair).into() }
     }
 
+    /// Covers these, and the service.
     pub fn cover(&mut self, covered: &[(&str, &str)]) {
-        self.covered = covered.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let all = covered.iter().chain(&[("@authority", HOST)]);
+        self.covered = all.map(|(name, value)| ((*name).into(), (*value).into())).collect();
     }
 
     /// Gives a parameter another value, or adds it.

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::request::{Builder, Parts};
 use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
 use kakunin_core::time::ManualClock;
-use kakunin_verify::layer::{AgentLayer, AgentService, PeerCertificates};
+use kakunin_verify::layer::{AgentLayer, AgentService, Content, PeerCertificates};
 use kakunin_verify::possession::{CERTIFICATE_HEADER, write_certificates};
 use kakunin_verify::{Authorized, RevocationHandle, Verifier};
 use tower_layer::Layer;
@@ -33,7 +35,10 @@ impl Clone for Inner {
     }
 }
 
-impl Service<Request<()>> for Inner {
+impl<B> Service<Request<Content<B>>> for Inner
+where
+    B: http_body::Body<Data = Bytes, Error: std::fmt::Debug>,
+{
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Ready<Result<Response<String>, Infallible>>;
@@ -48,12 +53,13 @@ impl Service<Request<()>> for Inner {
         Poll::Pending
     }
 
-    fn call(&mut self, request: Request<()>) -> Self::Future {
+    fn call(&mut self, request: Request<Content<B>>) -> Self::Future {
         assert!(std::mem::take(&mut self.ready), "called before it was ready");
         self.calls.fetch_add(1, Ordering::Relaxed);
         let authorized: &Authorized = request.extensions().get().unwrap();
         let text = format!("{} by {}", authorized.action(), authorized.agent().agent());
-        ready(Ok(Response::new(text)))
+        let content = pollster::block_on(request.into_body().collect()).unwrap().to_bytes();
+        ready(Ok(Response::new(text + &String::from_utf8_lossy(&content))))
     }
 }
 
@@ -80,10 +86,14 @@ impl Site {
     }
 
     pub fn layer(&self) -> AgentLayer {
+        self.layer_for(action)
+    }
+
+    pub fn layer_for(&self, action: impl Fn(&Parts) -> Option<String> + Send + Sync + 'static) -> AgentLayer {
         let verifier = Verifier::builder(self.revocations.clone())
             .anchor(self.world.anchor())
             .issuer(self.world.issuing_der.clone());
-        AgentLayer::new(verifier.build(NOW).unwrap(), self.clock.clone(), action)
+        AgentLayer::new(verifier.build(NOW).unwrap(), self.clock.clone(), us(), action)
     }
 
     pub fn service(&self, layer: &AgentLayer) -> AgentService<Inner> {
@@ -119,6 +129,30 @@ impl Site {
             .header("signature", signature)
     }
 
+    /// Signed with its content.
+    pub fn signed_with(&self, nonce: &str, host: &str, content: &[u8]) -> Builder {
+        let key = &self.world.leaf_key;
+        let request = to_sign(key, ("POST", TARGET, content), host, &format!("{NONCE}{nonce}"), NOW);
+        let signature = kakunin_core::key::Signature::new(key.sign(request.to_be_signed()));
+        let fields = post()
+            .header(CERTIFICATE_HEADER, self.header())
+            .header("signature-input", request.signature_input())
+            .header("signature", request.signature(&signature).unwrap());
+        request
+            .content_digest()
+            .into_iter()
+            .fold(fields, |fields, digest| fields.header("content-digest", digest))
+    }
+
+    /// What a new service behind `layer` answers to a request with content.
+    pub fn send(&self, layer: &AgentLayer, request: Builder, content: &[u8]) -> Response<String> {
+        let mut service = self.service(layer);
+        pollster::block_on(async {
+            poll_ready(&mut service).await;
+            service.call(request.body(Full::from(content.to_vec())).unwrap()).await.unwrap()
+        })
+    }
+
     pub fn by_tls(&self) -> Builder {
         post().extension(PeerCertificates([self.world.leaf_der()].into()))
     }
@@ -128,10 +162,14 @@ pub fn post() -> Builder {
     Request::post(TARGET)
 }
 
+pub async fn poll_ready(service: &mut AgentService<Inner>) {
+    std::future::poll_fn(|cx| Service::<Request<Full<Bytes>>>::poll_ready(service, cx)).await.unwrap();
+}
+
 pub fn call(service: &mut AgentService<Inner>, request: Builder) -> Response<String> {
     pollster::block_on(async {
-        std::future::poll_fn(|cx| service.poll_ready(cx)).await.unwrap();
-        service.call(request.body(()).unwrap()).await.unwrap()
+        poll_ready(service).await;
+        service.call(request.body(Full::<Bytes>::default()).unwrap()).await.unwrap()
     })
 }
 

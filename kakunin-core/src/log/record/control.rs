@@ -5,11 +5,12 @@ use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId, KeyCommi
 use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::feed::Visibility;
 use crate::grant::Principal;
-use crate::id::{IssuerId, TenantId, TrustDomain};
+use crate::id::{HaltId, IssuerId, TenantId, TrustDomain};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
-use crate::revoke::{Halt, Revocation, RevocationChange};
+use crate::revoke::{Halt, Receipt, Revocation, RevocationChange};
 use crate::risk::Band;
+use crate::time::UnixTime;
 
 /// Records that are not events.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -59,6 +60,9 @@ pub enum Control {
         shard: Option<u16>,
         /// cRLNumber.
         number: u64,
+        /// thisUpdate; records from before it was kept lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        this_update: Option<UnixTime>,
         /// How many entries.
         entries: u64,
         /// SHA-256 of the DER, hex.
@@ -102,6 +106,20 @@ pub enum Control {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<Note>,
     },
+    /// `agent.halt_receipt`: the CA signed the receipt of a stop.
+    HaltReceipt {
+        /// Which stop.
+        halt: HaltId,
+        /// Its receipt.
+        receipt: Receipt,
+    },
+    /// `agent.reinstated`: somebody trusts a suspended agent again; it is pending until it has a certificate.
+    AgentReinstated {
+        /// Why.
+        reason: Note,
+    },
+    /// `agent.self_renewal_refused`: it renews itself earlier or more often than it may; at most once a day and agent.
+    SelfRenewalRefused,
     /// `agent.impersonation_suspected`: somebody presents its certificate or names its serial without
     /// showing possession; at most once a day and agent.
     PossessionMissing,
@@ -111,6 +129,11 @@ pub enum Control {
     JoinTokenCreated(JoinTokenFacts),
     /// `join_token.redeemed`
     JoinTokenRedeemed {
+        /// Which token.
+        id: JoinTokenId,
+    },
+    /// `join_token.voided`: what took trust away, just before it in the log, took this with it.
+    JoinTokenVoided {
         /// Which token.
         id: JoinTokenId,
     },
@@ -150,6 +173,12 @@ pub enum Control {
         /// Who.
         principal: Principal,
     },
+    /// `key.grants_voided`: what took trust away, just before it in the log or while the provider was granting, ends
+    /// the provider's grants of the key.
+    KeyGrantsVoided {
+        /// Which key.
+        key: KeyRef,
+    },
     /// `certificate.planned`: this serial is about to be signed.
     CertificatePlanned {
         /// What the certificate will say.
@@ -163,7 +192,8 @@ pub enum Control {
         facts: Issued,
         /// The certificate, PEM.
         certificate: String,
-        /// Whether it follows a revocation or hold: the old evidence no longer counts.
+        /// Whether it made a suspended agent active, and the old evidence count no longer: in older logs. Today
+        /// that is `agent.reinstated`, and a certificate reinstates nobody.
         reinstates: bool,
         /// The document whose hash it pins.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,13 +247,18 @@ impl Control {
             Self::AgentRetired => "agent.retired",
             Self::AgentUpdated(_) => "agent.updated",
             Self::AgentHalted { .. } => "agent.halted",
+            Self::HaltReceipt { .. } => "agent.halt_receipt",
+            Self::AgentReinstated { .. } => "agent.reinstated",
+            Self::SelfRenewalRefused => "agent.self_renewal_refused",
             Self::JoinTokenCreated(_) => "join_token.created",
             Self::JoinTokenRedeemed { .. } => "join_token.redeemed",
+            Self::JoinTokenVoided { .. } => "join_token.voided",
             Self::KeyPlanned { .. } => "key.planned",
             Self::KeyBound { .. } => "key.bound",
             Self::KeyAbandoned { .. } => "key.abandoned",
             Self::KeyTaskDelayed { .. } => "key.task_delayed",
             Self::KeyGranted { .. } => "key.granted",
+            Self::KeyGrantsVoided { .. } => "key.grants_voided",
             Self::CertificatePlanned { .. } => "certificate.planned",
             Self::CertificateIssued { .. } => "certificate.issued",
             Self::CertificateRevoked { .. } => "certificate.revoked",
@@ -266,6 +301,11 @@ impl Control {
             Self::KeyGranted { .. } => 31,
             Self::BandChanged { .. } => 33,
             Self::PossessionMissing => 34,
+            Self::AgentReinstated { .. } => 35,
+            Self::HaltReceipt { .. } => 36,
+            Self::JoinTokenVoided { .. } => 37,
+            Self::KeyGrantsVoided { .. } => 38,
+            Self::SelfRenewalRefused => 39,
             Self::RevocationChanged(_) => 48,
         }
     }

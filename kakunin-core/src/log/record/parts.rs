@@ -19,6 +19,10 @@ pub enum KeyAction {
     Retire,
     /// To retire whatever was made under a planned identifier.
     Sweep,
+    /// To end what it granted to others of a key.
+    Ungrant,
+    /// To sign the receipt of a stop, with the CA's key.
+    Receipt,
 }
 
 /// Which certificate authority.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::guard::goes_forward;
 use super::index::{Index, Kept};
+use super::mark::Mark;
 use super::published::PublishedCrl;
 use crate::id::Serial;
 use crate::issue::Place;
@@ -14,7 +15,7 @@ use crate::key::Signer;
 use crate::service::error::Error;
 use crate::time::UnixTime;
 use crate::x509::ca::Issuer;
-use crate::x509::crl::{self, BACKDATE, CRL_VALIDITY, Coverage};
+use crate::x509::crl::{self, CRL_VALIDITY, Coverage};
 
 /// A CRL that is yet to be signed.
 pub(super) struct Draft {
@@ -47,24 +48,26 @@ impl Draft {
         issuer: &Issuer,
         signer: &dyn Signer,
         place: &Place,
-        number: u64,
+        mark: Mark,
         last: Option<&PublishedCrl>,
-        now: UnixTime,
+        at: UnixTime,
     ) -> Result<PublishedCrl, Error> {
-        // A clock that was set back a little is made up for: thisUpdate is that far back anyway.
-        let at = last.map_or(now, |last| if last.at.since(now) <= BACKDATE { now.max(last.at) } else { now });
         if let Some(last) = last {
-            goes_forward(last, number, self.cursor)?;
+            goes_forward(last, mark, self.cursor)?;
         }
+        let Mark { number, this_update } = mark;
+        let next_update = mark.until(at, CRL_VALIDITY);
         let uri = self.shard.map(|shard| place.crl_uri(&issuer.id(), shard));
         let coverage = uri.as_deref().map_or(Coverage::Full, Coverage::Shard);
-        let der = crl::sign(issuer, signer, coverage, number, &self.octets, at, CRL_VALIDITY).await?;
+        let der =
+            crl::sign(issuer, signer, coverage, number, &self.octets, (this_update, next_update)).await?;
         let entries = u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
         Ok(PublishedCrl {
             der,
             number,
             at,
-            next_update: at.plus(CRL_VALIDITY),
+            this_update,
+            next_update,
             cursor: self.cursor,
             content: self.content,
             // The full one is held against the shards.

@@ -102,8 +102,8 @@ impl Inner {
         let Some(row) = self.opened_one(&LogId::System, Kind::Cursor, key, value) else { return Ok(None) };
         let crl = PublishedCrl::from_row(&row)?;
         // An older one, put back by somebody, or left by a crash between log and state: the next is made anew.
-        let on_record = self.number_on_record(issuer, shard).await?;
-        Ok(Some(crl).filter(|crl| crl.number >= on_record))
+        let on_record = self.mark_on_record(issuer, shard).await?;
+        Ok(Some(crl).filter(|crl| crl.number >= on_record.number))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use super::index::Kept;
+use super::mark::Mark;
 use super::published::PublishedCrl;
 use crate::id::Serial;
 use crate::time::UnixTime;
@@ -18,6 +19,9 @@ pub enum Regression {
     /// The number does not grow.
     #[error("the number of the CRL does not grow")]
     Number,
+    /// thisUpdate does not grow: some relying parties would keep the older CRL.
+    #[error("thisUpdate of the CRL does not grow; make it a second after the last one's")]
+    ThisUpdate,
     /// It was made from less of the revocation log than the last one.
     #[error("the revocation log is shorter than the last CRL; a restored store must not be behind")]
     Cursor,
@@ -40,14 +44,16 @@ pub(super) fn keeps_entries(
     }
 }
 
-/// Checks that number and cursor go forward. Times may go back with the clock: a clock that was wrong must
-/// not keep a revocation off the CRL.
+/// Checks that number, thisUpdate and cursor go forward.
 ///
 /// # Errors
 /// [`Regression`].
-pub(super) fn goes_forward(last: &PublishedCrl, number: u64, cursor: u64) -> Result<(), Regression> {
-    if number <= last.number {
+pub(super) fn goes_forward(last: &PublishedCrl, next: Mark, cursor: u64) -> Result<(), Regression> {
+    if next.number <= last.number {
         return Err(Regression::Number);
+    }
+    if !next.is_above(last.mark()) {
+        return Err(Regression::ThisUpdate);
     }
     if cursor < last.cursor {
         return Err(Regression::Cursor);

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::index::Kept;
+use super::mark::Mark;
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::state::{Change, Kind};
 use crate::time::{SECOND, UnixTime};
+use crate::x509::crl::{self, BACKDATE};
 
 /// How old a full CRL may be although something was revoked since: it can be large, and signing it for every
 /// revocation would cost more than revoking.
@@ -21,8 +23,10 @@ pub struct PublishedCrl {
     pub der: Vec<u8>,
     /// cRLNumber.
     pub number: u64,
-    /// When it was made; it says that it is valid from [`crate::issue::BACKDATE`] before.
+    /// When it was made.
     pub at: UnixTime,
+    /// thisUpdate: [`crate::issue::BACKDATE`] before it was made, or less if several were made within a second.
+    pub this_update: UnixTime,
     /// nextUpdate.
     pub next_update: UnixTime,
     /// Size of the revocation log up to which it says everything.
@@ -36,6 +40,11 @@ pub struct PublishedCrl {
 }
 
 impl PublishedCrl {
+    /// What the next one with this coverage is to be above.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { number: self.number, this_update: self.this_update }
+    }
+
     /// Whether it is far from its end.
     pub(super) fn fresh(&self, now: UnixTime) -> bool {
         now.plus(self.next_update.since(self.at) / 2) < self.next_update && !self.der.is_empty()
@@ -65,7 +74,7 @@ impl PublishedCrl {
         Change { kind: Kind::Cursor, key: key(issuer, shard), value: Some(value) }
     }
 
-    fn keeps_der(&self, shard: Option<u16>) -> bool {
+    pub(super) fn keeps_der(&self, shard: Option<u16>) -> bool {
         // That of a root is small, and may have been brought from elsewhere.
         shard.is_some() || self.entries == 0
     }
@@ -95,6 +104,8 @@ fn read(value: &[u8]) -> Option<PublishedCrl> {
         der: der.to_vec(),
         number,
         at: UnixTime::from_millis(at),
+        // Where the CRL was not kept, the row of its mark has it.
+        this_update: crl::this_update(der).unwrap_or(UnixTime::from_millis(at).minus(BACKDATE)).whole_secs(),
         next_update: UnixTime::from_millis(next_update),
         cursor,
         content,
@@ -118,21 +129,8 @@ pub(super) fn key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
     (prefix(issuer) + &coverage(shard)).into_bytes()
 }
 
-fn coverage(shard: Option<u16>) -> String {
+pub(super) fn coverage(shard: Option<u16>) -> String {
     shard.map_or_else(|| "full".to_owned(), |shard| shard.to_string())
-}
-
-/// The row that keeps the number of a CRL whose own row was lost: the log has no more of it.
-pub(in crate::service) fn number_row(issuer: &IssuerId, shard: Option<u16>, number: u64) -> Change {
-    let value = Some(number.to_be_bytes().to_vec());
-    Change { kind: Kind::Cursor, key: number_key(issuer, shard), value }
-}
-
-/// What rows of numbers begin with.
-pub(in crate::service) const NUMBERS: &str = "crl-number/";
-
-pub(super) fn number_key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
-    format!("{NUMBERS}{issuer}/{}", coverage(shard)).into_bytes()
 }
 
 /// Which shard a row is of.

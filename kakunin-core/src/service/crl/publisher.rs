@@ -9,7 +9,8 @@ use super::draft::Draft;
 use super::follow::followed_key;
 use super::guard::{Regression, keeps_entries};
 use super::index::Index;
-use super::published::{PublishedCrl, number_key, number_row};
+use super::mark::{Mark, mark_key, mark_row};
+use super::published::PublishedCrl;
 use crate::error::StoreError;
 use crate::id::{IssuerId, hex_encode};
 use crate::log::record::{Control, Record};
@@ -48,9 +49,9 @@ struct Turn {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) published: HashMap<Option<u16>, Arc<PublishedCrl>>,
-    /// The highest number that was given out: a call that is dropped may leave a CRL on record that was
+    /// The highest that was given out, and when: a call that is dropped may leave a CRL on record that was
     /// never served.
-    numbers: HashMap<Option<u16>, u64>,
+    given: HashMap<Option<u16>, (Mark, UnixTime)>,
     refused: HashMap<Option<u16>, (Regression, UnixTime)>,
 }
 
@@ -85,13 +86,13 @@ impl Publisher {
         self.known().published.get(&shard).cloned()
     }
 
-    /// A number above that of every CRL with this coverage before it, and above the one `on_record`.
-    fn next_number(&self, shard: Option<u16>, on_record: u64, now: UnixTime) -> u64 {
+    /// A mark above that of every CRL with this coverage before it, and above the one `on_record`.
+    fn next_mark(&self, shard: Option<u16>, on_record: Mark, now: UnixTime) -> Mark {
         let mut known = self.known();
-        let last = known.published.get(&shard).map_or(0, |crl| crl.number).max(on_record);
-        let given = known.numbers.entry(shard).or_default();
-        *given = last.max(*given).saturating_add(1).max(now.secs());
-        *given
+        let last = known.last_mark(shard).max(on_record);
+        let next = last.next(now);
+        known.given.insert(shard, (next, now));
+        next
     }
 
     /// The newest CRL, if it says everything that it has to say now.
@@ -104,7 +105,8 @@ impl Publisher {
         current.then_some(crl)
     }
 
-    /// Shards that changed, or are about to end; those that were refused a moment ago are left alone.
+    /// Shards that changed, or are about to end; those that were refused a moment ago are left alone, and those
+    /// that wait for the clock.
     fn due(&self, index: &Index, now: UnixTime) -> Vec<Option<u16>> {
         let known = self.known();
         let ending = known.published.iter().filter(|(shard, crl)| shard.is_some() && !crl.fresh(now));
@@ -113,15 +115,31 @@ impl Publisher {
         due.sort_unstable();
         due.dedup();
         let waits = |(_, at): &(Regression, UnixTime)| now.since(*at) < REFUSED_WAIT;
-        due.retain(|shard| !known.refused.get(shard).is_some_and(waits));
+        due.retain(|shard| !known.refused.get(shard).is_some_and(waits) && !known.waits(*shard, now));
         due
+    }
+}
+
+impl Known {
+    fn last_mark(&self, shard: Option<u16>) -> Mark {
+        let given = self.given.get(&shard).map_or_else(Mark::default, |(mark, _)| *mark);
+        self.published.get(&shard).map_or(given, |crl| crl.mark().max(given))
+    }
+
+    /// Whether the next one is for a second from now: after so many that thisUpdate has caught up with the clock,
+    /// there is one a second, and what comes in between is on the next. A clock that was set back is not waited
+    /// for, since that would keep revocations off the CRL: then thisUpdate lies ahead of it.
+    fn waits(&self, shard: Option<u16>, now: UnixTime) -> bool {
+        let just_now = |made: UnixTime| made <= now && now.since(made) < SECOND;
+        self.last_mark(shard).next(now).this_update > now
+            && self.given.get(&shard).is_some_and(|(_, made)| just_now(*made))
     }
 }
 
 impl Kakunin {
     /// A CRL of an issuing CA, one shard or the full one, or the one of a root, as it stands: made when
     /// something was revoked since, or half of its time is over. A large full one may lack what was revoked
-    /// within the last 30 s.
+    /// within the last 30 s, and after 300 within five minutes any may lack what was revoked within the last second.
     ///
     /// # Errors
     /// [`Error::NotFound`] if this is no CA of this deployment, one that has expired, or an offline root
@@ -209,14 +227,14 @@ impl Inner {
         }
         let Some(level) = index.as_ref() else { return Ok(()) };
         let (due, cursor) = (ca.crls.due(level, self.now()), level.cursor);
-        let complete = level.dirty().iter().all(|shard| due.contains(&Some(*shard)));
+        let mut complete = level.dirty().iter().all(|shard| due.contains(&Some(*shard)));
         let remembered = level.followed_to() == cursor;
         drop(index);
         for batch in due.chunks(MAX_BATCH) {
             match self.publish(ca, batch, false).await {
                 // It is on record as refused, and the others go on.
                 Err(Error::CrlRegression(_)) => {}
-                other => other?,
+                all => complete &= all?,
             }
         }
         if complete && !remembered && ca.crls.known().refused.is_empty() {
@@ -239,13 +257,14 @@ impl Inner {
     }
 
     /// Signs these CRLs, those that have something new to say or end soon, or all if `anyway`; then records
-    /// and serves them. What was signed before one failed is published all the same.
-    async fn publish(&self, ca: &Ca, shards: &[Option<u16>], anyway: bool) -> Result<(), Error> {
-        let (mut made, mut failed) = (Vec::new(), None);
+    /// and serves them. What was signed before one failed is published all the same. Says whether none is left.
+    async fn publish(&self, ca: &Ca, shards: &[Option<u16>], anyway: bool) -> Result<bool, Error> {
+        let (mut made, mut failed, mut all) = (Vec::new(), None, true);
         for shard in shards {
             match self.make(ca, *shard, anyway).await {
-                Ok(Some(crl)) => made.push((*shard, Arc::new(crl))),
-                Ok(None) => {}
+                Ok(Next::Made(crl)) => made.push((*shard, Arc::new(crl))),
+                Ok(Next::Same) => {}
+                Ok(Next::Waits) => all = false,
                 Err(Error::CrlRegression(why)) => {
                     ca.crls.known().refused.insert(*shard, (why, self.now()));
                     failed = Some(Error::CrlRegression(why));
@@ -259,11 +278,11 @@ impl Inner {
             yield_now().await;
         }
         self.record(ca, made).await?;
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(all), Err)
     }
 
     /// The next CRL of this coverage, if there is a reason for one.
-    async fn make(&self, ca: &Ca, shard: Option<u16>, anyway: bool) -> Result<Option<PublishedCrl>, Error> {
+    async fn make(&self, ca: &Ca, shard: Option<u16>, anyway: bool) -> Result<Next, Error> {
         let mut guard = ca.crls.index.lock().await;
         let index = self.level_index(ca, &mut guard).await?;
         let now = self.now();
@@ -274,26 +293,29 @@ impl Inner {
             // What was revoked elsewhere is no reason to sign again, nor to lengthen the log.
             let touched = Arc::new(PublishedCrl { cursor: draft.cursor, ..(**last).clone() });
             served(ca, index, shard, touched);
-            return Ok(None);
+            return Ok(Next::Same);
+        }
+        if last.is_some() && ca.crls.known().waits(shard, now) {
+            return Ok(Next::Waits);
         }
         let next = draft.serials();
         for (_, last) in ca.crls.held_against(shard) {
             keeps_entries(&last.kept, &next, |serial| index.was_released(serial), now)?;
         }
         drop(guard);
-        let on_record = self.number_on_record(&ca.issuer.id(), shard).await?;
-        let number = ca.crls.next_number(shard, on_record, now);
-        draft.sign(&ca.issuer, &*ca.signer, &self.place, number, last.as_deref(), now).await.map(Some)
+        let on_record = self.mark_on_record(&ca.issuer.id(), shard).await?;
+        let mark = ca.crls.next_mark(shard, on_record, now);
+        draft.sign(&ca.issuer, &*ca.signer, &self.place, mark, last.as_deref(), now).await.map(Next::Made)
     }
 
-    /// The number of the last CRL with this coverage that is on record and was lost before it was served, or
-    /// with the state; 0 if there is none.
-    pub(super) async fn number_on_record(&self, issuer: &IssuerId, shard: Option<u16>) -> Result<u64, Error> {
-        let key = number_key(issuer, shard);
-        let corrupt = |_| StoreError::Corrupt("the number of a CRL does not decode".into());
+    /// The mark of the last CRL with this coverage that is on record and was lost before it was served, or
+    /// with the state.
+    pub(super) async fn mark_on_record(&self, issuer: &IssuerId, shard: Option<u16>) -> Result<Mark, Error> {
+        let key = mark_key(issuer, shard);
+        let corrupt = || StoreError::Corrupt("the number of a CRL does not decode".into());
         match self.parts.state.get(&LogId::System, Kind::Cursor, &key).await? {
-            Some(octets) => Ok(octets.try_into().map(u64::from_be_bytes).map_err(corrupt)?),
-            None => Ok(0),
+            Some(octets) => Ok(Mark::from_row(&octets).ok_or_else(corrupt)?),
+            None => Ok(Mark::default()),
         }
     }
 
@@ -324,18 +346,27 @@ impl Inner {
         let (mut records, mut rows) = (Vec::new(), Vec::new());
         for (issuer, shard, crl) in crls {
             let sha256 = hex_encode(&Sha256::digest(&crl.der));
-            let (number, entries) = (crl.number, crl.entries);
-            let published = Control::CrlPublished { issuer, shard, number, entries, sha256 };
+            let Mark { number, this_update } = crl.mark();
+            let (this_update, entries) = (Some(this_update), crl.entries);
+            let published = Control::CrlPublished { issuer, shard, number, this_update, entries, sha256 };
             records.push(Record::control(time, None, None, published));
             rows.push(crl.row(&issuer, shard));
-            // Under the seal: an older row that is put back is told by it.
-            rows.push(number_row(&issuer, shard, number));
+            rows.push(mark_row(&issuer, shard, crl.mark()));
         }
         if self.append(&mut system, &records, rows, &[]).await? {
             system.settled();
         }
         Ok(())
     }
+}
+
+/// What came of looking whether a CRL is due.
+enum Next {
+    Made(PublishedCrl),
+    /// The last one says it already.
+    Same,
+    /// It is for the next second.
+    Waits,
 }
 
 impl Publisher {

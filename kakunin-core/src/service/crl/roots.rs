@@ -6,10 +6,12 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::guard::goes_forward;
+use super::mark::Mark;
 use super::published::{PublishedCrl, key};
 use crate::id::IssuerId;
 use crate::key::KeyRef;
 use crate::log::sink::LogId;
+use crate::revoke::RevokedSet;
 use crate::service::cas::Root;
 use crate::service::error::Error;
 use crate::service::visibility::Reader;
@@ -52,7 +54,8 @@ impl Kakunin {
         Ok(crls.into_iter().map(|(_, crl)| crl).collect())
     }
 
-    /// Takes the CRL of a root that is kept elsewhere, DER: it is served from then on. Says whose it is.
+    /// Takes the CRL of a root that is kept elsewhere, DER: it is served from then on, and verifiers in this process
+    /// refuse what an authority on it issued. Says whose it is.
     ///
     /// # Errors
     /// [`Error::CrlRefused`] if no root of this deployment signed it, or it is not valid now;
@@ -61,16 +64,17 @@ impl Kakunin {
         let inner = &self.inner;
         let view = CrlView::parse(&der).map_err(CrlRefused::from)?;
         let roots = inner.cas.roots();
-        let root = roots.iter().find(|root| root.issuer.name() == view.issuer).ok_or(CrlRefused::Issuer)?;
+        let root = roots.iter().find(|root| view.names(&root.issuer)).ok_or(CrlRefused::Issuer)?;
         view.check(&root.issuer, inner.now())?;
         if view.partial {
             return Err(CrlRefused::Issuer.into());
         }
         let (id, at) = (root.issuer.id(), view.this_update.plus(BACKDATE));
-        let crl = published(&der, view.number, at, view.next_update);
+        let mark = Mark { number: view.number, this_update: view.this_update };
+        let crl = published(&der, mark, at, view.next_update);
         let mut crls = inner.root_crls.0.lock().await;
         if let Some(last) = inner.last_of_root(&mut crls, &id).await? {
-            goes_forward(&last, crl.number, 0)?;
+            goes_forward(&last, crl.mark(), 0)?;
         }
         inner.keep_root_crl(&mut crls, id, crl).await?;
         Ok(id)
@@ -96,6 +100,30 @@ impl Inner {
             Ok(crl) => self.keep_root_crl(&mut crls, *id, crl).await,
             // While the key cannot be used, the last one does.
             Err(error) => last.filter(|crl| crl.next_update > now).ok_or(error),
+        }
+    }
+
+    /// Has verifiers in this process know what the last CRL of each root says of the authorities below it.
+    pub(in crate::service) async fn load_root_crls(&self) -> Result<(), Error> {
+        let mut crls = self.root_crls.0.lock().await;
+        for root in self.cas.roots() {
+            let id = root.issuer.id();
+            match self.last_of_root(&mut crls, &id).await? {
+                Some(crl) => self.learn(id, &crl),
+                // The others are signed anew.
+                None if root.key.is_none() && self.mark_on_record(&id, None).await? != Mark::default() => {
+                    self.damages
+                        .note(format!("the CRL of root {id} is gone, or not the last one: install it again"));
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&self, root: IssuerId, crl: &PublishedCrl) {
+        if let Ok(view) = CrlView::parse(&crl.der) {
+            self.live.replace(root, &RevokedSet::from_entries(view.revoked()));
         }
     }
 
@@ -125,14 +153,15 @@ impl Inner {
     ) -> Result<PublishedCrl, Error> {
         let signer = self.parts.keys.open(key).await?;
         let now = self.now();
-        let on_record = self.number_on_record(&issuer.id(), None).await?;
-        let last_number = last.map_or(0, |last| last.number).max(on_record);
-        let number = last_number.saturating_add(1).max(now.secs());
+        let on_record = self.mark_on_record(&issuer.id(), None).await?;
+        let mark = last.map_or(on_record, |last| last.mark().max(on_record)).next(now);
         if let Some(last) = last {
-            goes_forward(last, number, 0)?;
+            goes_forward(last, mark, 0)?;
         }
-        let der = crl::sign(issuer, &*signer, Coverage::Full, number, &[], now, ROOT_CRL_VALIDITY).await?;
-        Ok(published(&der, number, now, now.plus(ROOT_CRL_VALIDITY)))
+        let next_update = mark.until(now, ROOT_CRL_VALIDITY);
+        let window = (mark.this_update, next_update);
+        let der = crl::sign(issuer, &*signer, Coverage::Full, mark.number, &[], window).await?;
+        Ok(published(&der, mark, now, next_update))
     }
 
     async fn keep_root_crl(
@@ -142,17 +171,19 @@ impl Inner {
         crl: PublishedCrl,
     ) -> Result<Arc<PublishedCrl>, Error> {
         self.record_crls([(id, None, &crl)].into_iter()).await?;
+        self.learn(id, &crl);
         let crl = Arc::new(crl);
         crls.insert(id, crl.clone());
         Ok(crl)
     }
 }
 
-fn published(der: &[u8], number: u64, at: UnixTime, next_update: UnixTime) -> PublishedCrl {
+fn published(der: &[u8], mark: Mark, at: UnixTime, next_update: UnixTime) -> PublishedCrl {
     PublishedCrl {
         der: der.to_vec(),
-        number,
+        number: mark.number,
         at,
+        this_update: mark.this_update,
         next_update,
         cursor: 0,
         content: Sha256::digest([]).into(),

@@ -2,10 +2,11 @@
 //!
 //! Triggers keep bugs and injected SQL from changing history. They do not keep out whoever owns the file:
 //! a checkpoint held elsewhere does. Writes go through one thread that commits in groups; reads run on
-//! the calling thread, over a connection of their own.
+//! the calling thread, each over a connection of its own.
 
 mod error;
 mod levels;
+mod readers;
 mod rows;
 mod schema;
 mod writer;
@@ -13,7 +14,6 @@ mod writer;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -25,6 +25,7 @@ use crate::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use crate::revoke::{Revocation, RevocationChange, RevocationStore};
 use crate::state::{Change, Kind, StateStore, Touched};
 use levels::Levels;
+use readers::Readers;
 use writer::{Work, Writer};
 
 /// A store in one file.
@@ -32,7 +33,7 @@ pub struct SqliteStore {
     path: PathBuf,
     // Closed before the writer: the last connection to close copies the WAL into the file, and one that only
     // reads cannot.
-    reader: Mutex<Connection>,
+    readers: Readers,
     writer: Writer,
     state: Levels<LogId>,
     revocations: Levels<IssuerId>,
@@ -50,15 +51,14 @@ impl SqliteStore {
         let path = path.as_ref().to_owned();
         let lock = lock(&path)?;
         let connection = schema::open_writer(&path)?;
-        let reader = Mutex::new(schema::open_reader(&path)?);
+        let readers = Readers::open(&path)?;
         let writer = Writer::start(path.clone(), connection)?;
         let (state, revocations) = (Levels::default(), Levels::default());
-        Ok(Self { path, writer, reader, state, revocations, _lock: lock })
+        Ok(Self { path, writer, readers, state, revocations, _lock: lock })
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        // A query that panicked leaves the connection usable: it only reads.
-        query(&self.reader.lock().unwrap_or_else(PoisonError::into_inner))
+        self.readers.read(query)
     }
 }
 

@@ -2,7 +2,9 @@
 //! must be the issuer's own key identifier, and entries are encoded once and kept.
 
 mod read;
+mod read_extensions;
 
+pub(crate) use read::this_update;
 pub use read::{CrlRefused, CrlView};
 
 use crate::id::Serial;
@@ -19,7 +21,7 @@ use crate::x509::tbs::{
 
 /// How long a CRL of an issuing CA is valid.
 pub const CRL_VALIDITY: u64 = HOUR;
-/// How long before now `thisUpdate` is set, for relying parties whose clock is behind.
+/// How long before now `thisUpdate` is set as a rule, for relying parties whose clock is behind.
 pub const BACKDATE: u64 = 5 * MINUTE;
 
 /// What a CRL covers.
@@ -88,7 +90,7 @@ pub enum CrlError {
     Assemble(#[from] AssembleError),
 }
 
-/// Prepares a CRL with these entries, encoded one after the other, valid from [`BACKDATE`] before `now` for `validity`.
+/// Prepares a CRL with these entries, encoded one after the other, with this thisUpdate and nextUpdate.
 ///
 /// # Errors
 /// [`CrlError::Lint`].
@@ -97,15 +99,14 @@ pub fn prepare(
     coverage: Coverage<'_>,
     number: u64,
     entries: &[u8],
-    now: UnixTime,
-    validity: u64,
+    (this_update, next_update): (UnixTime, UnixTime),
 ) -> Result<PreparedCrl, CrlError> {
     let algorithm = issuer.algorithm();
     let mut out = Writer::new();
     out.sequence(|w| {
         w.unsigned(&[1]).raw(algorithm.signature_algorithm()).raw(issuer.name());
-        write_time(w, now.minus(BACKDATE));
-        write_time(w, now.plus(validity));
+        write_time(w, this_update);
+        write_time(w, next_update);
         // "When there are no revoked certificates, the revoked certificates list MUST be absent" (5.1.2.6)
         if !entries.is_empty() {
             w.element(0x30, entries);
@@ -119,7 +120,7 @@ pub fn prepare(
     Ok(PreparedCrl { unsigned })
 }
 
-/// Makes a CRL, DER.
+/// Makes a CRL, DER, with this thisUpdate and nextUpdate.
 ///
 /// # Errors
 /// [`SignCrlError`].
@@ -129,10 +130,9 @@ pub async fn sign(
     coverage: Coverage<'_>,
     number: u64,
     entries: &[u8],
-    now: UnixTime,
-    validity: u64,
+    window: (UnixTime, UnixTime),
 ) -> Result<Vec<u8>, SignCrlError> {
-    let prepared = prepare(issuer, coverage, number, entries, now, validity)?;
+    let prepared = prepare(issuer, coverage, number, entries, window)?;
     let signature = key.sign(prepared.to_be_signed()).await?;
     Ok(prepared.assemble(issuer, &signature)?)
 }

@@ -1,15 +1,15 @@
 //! CRLs as they are read back: a zero-copy walk, and what a reader holds against the issuer before it
-//! believes a word.
+//! believes a word. Nothing is taken that rustls-webpki refuses; what cannot be represented is refused whole.
 
-use crate::id::Serial;
+use crate::id::SerialNumber;
 use crate::revoke::Reason;
 use crate::time::UnixTime;
 use crate::x509::ca::Issuer;
 use crate::x509::certificate::time;
 use crate::x509::der::{DerError, Reader};
-use crate::x509::oid;
 
 use super::BACKDATE;
+use super::read_extensions::{ListExtensions, reason};
 
 /// A CRL of the kind that is made here: version 2, with nextUpdate, number and authority key identifier.
 #[derive(Clone, Debug)]
@@ -41,6 +41,9 @@ pub enum CrlRefused {
     /// Somebody else's.
     #[error("it is not by this issuer")]
     Issuer,
+    /// Its issuer may not sign CRLs (RFC 5280, 6.3.3 (f)).
+    #[error("its issuer's certificate does not allow it to sign CRLs; have one issued with cRLSign")]
+    Usage,
     /// The signature does not verify.
     #[error("its signature is not the issuer's")]
     Signature,
@@ -53,7 +56,8 @@ impl<'a> CrlView<'a> {
     /// Walks a CRL.
     ///
     /// # Errors
-    /// If it is not DER, not of this kind, or has a critical extension that is not understood here.
+    /// If it is not DER, not of this kind (delta CRLs and indirect ones are not), has a critical extension that
+    /// is not understood here, an extension twice, or a serial number that [`SerialNumber`] does not hold.
     pub fn parse(der: &'a [u8]) -> Result<Self, DerError> {
         let mut outer = Reader::new(der);
         let mut list = outer.sequence()?;
@@ -68,10 +72,15 @@ impl<'a> CrlView<'a> {
         }
         let issuer = r.raw(0x30)?;
         let (this_update, next_update) = (time(&mut r)?, time(&mut r)?);
-        let entries = Reader::new(r.optional(0x30)?.unwrap_or_default());
+        let entries = r.optional(0x30)?;
+        // "When there are no revoked certificates, the revoked certificates list MUST be absent" (5.1.2.6)
+        if next_update <= this_update || entries.is_some_and(<[u8]>::is_empty) {
+            return Err(DerError);
+        }
+        let entries = Reader::new(entries.unwrap_or_default());
         let mut wrapped = Reader::new(r.read(0xa0)?);
         r.finish()?;
-        let extensions = Extensions::parse(wrapped.sequence()?)?;
+        let extensions = ListExtensions::parse(wrapped.sequence()?)?;
         wrapped.finish()?;
         let mut rest = entries;
         while !rest.is_empty() {
@@ -91,109 +100,66 @@ impl<'a> CrlView<'a> {
         })
     }
 
-    /// Checks that `issuer` signed it, and that it is valid at `now`.
+    /// Whether it names `issuer` as its own: by name, and by the key identifier in its certificate.
+    #[must_use]
+    pub fn names(&self, issuer: &Issuer) -> bool {
+        self.issuer == issuer.name() && self.authority_key_id == issuer.subject_key_id()
+    }
+
+    /// Checks that `issuer` signed it and may, that it is valid at `now`, and names no certificate twice.
     ///
     /// # Errors
     /// [`CrlRefused`].
     pub fn check(&self, issuer: &Issuer, now: UnixTime) -> Result<(), CrlRefused> {
-        if self.issuer != issuer.name() || self.authority_key_id != issuer.id().as_bytes() {
+        if !self.names(issuer) {
             return Err(CrlRefused::Issuer);
+        }
+        if !issuer.signs_crls() {
+            return Err(CrlRefused::Usage);
         }
         let algorithm = self.signature_algorithm == issuer.algorithm().signature_algorithm();
         if !algorithm || issuer.key().verify(self.tbs, self.signature).is_err() {
             return Err(CrlRefused::Signature);
         }
-        if self.next_update < now || self.this_update > now.plus(BACKDATE) {
+        if self.next_update <= now || self.this_update > now.plus(BACKDATE) {
             return Err(CrlRefused::NotValid);
+        }
+        // Nobody can say which of two entries counts, and a later one may be a release that came late.
+        let mut serials: Vec<_> = self.serials().collect();
+        serials.sort_unstable();
+        if serials.windows(2).any(|pair| matches!(pair, [a, b] if a == b)) {
+            return Err(CrlRefused::Malformed(DerError));
         }
         Ok(())
     }
 
-    /// The serial numbers on it that this profile issues, in their order.
-    pub fn serials(&self) -> impl Iterator<Item = Serial> {
+    /// The serial numbers on it, in their order.
+    pub fn serials(&self) -> impl Iterator<Item = SerialNumber> {
         self.revoked().map(|(serial, _)| serial)
     }
 
     /// The same with the reason of each.
-    pub fn revoked(&self) -> impl Iterator<Item = (Serial, Reason)> {
+    pub fn revoked(&self) -> impl Iterator<Item = (SerialNumber, Reason)> {
         let mut rest = self.entries;
+        // Each was read before.
         core::iter::from_fn(move || entry(&mut rest).ok())
-            .filter_map(|(serial, reason)| Some((Serial::from_der_integer(serial)?, reason)))
     }
 }
 
-/// What is read of crlExtensions.
-#[derive(Default)]
-struct Extensions<'a> {
-    authority_key_id: Option<&'a [u8]>,
-    number: Option<u64>,
-    partial: bool,
-}
-
-impl<'a> Extensions<'a> {
-    fn parse(mut list: Reader<'a>) -> Result<Self, DerError> {
-        let mut out = Self::default();
-        while !list.is_empty() {
-            let mut extension = list.sequence()?;
-            let oid = extension.read(0x06)?;
-            let critical = extension.default_false()?;
-            let value = extension.read(0x04)?;
-            extension.finish()?;
-            let mut r = Reader::new(value);
-            match oid {
-                oid::AUTHORITY_KEY_ID if out.authority_key_id.is_none() => {
-                    let mut body = r.sequence()?;
-                    out.authority_key_id = Some(body.read(0x80)?);
-                    body.finish().and(r.finish())?;
-                }
-                oid::CRL_NUMBER if out.number.is_none() => {
-                    out.number = Some(number(r.positive_integer()?)?);
-                    r.finish()?;
-                }
-                oid::ISSUING_DISTRIBUTION_POINT if !out.partial => out.partial = true,
-                // Twice, or one that is not understood here, as that of a delta CRL.
-                oid::AUTHORITY_KEY_ID | oid::CRL_NUMBER | oid::ISSUING_DISTRIBUTION_POINT => {
-                    return Err(DerError);
-                }
-                _ if critical => return Err(DerError),
-                _ => {}
-            }
-        }
-        Ok(out)
-    }
-}
-
-fn number(octets: &[u8]) -> Result<u64, DerError> {
-    if octets.len() > 8 {
-        return Err(DerError);
-    }
-    Ok(octets.iter().fold(0, |n, octet| n << 8 | u64::from(*octet)))
+/// thisUpdate alone, of a CRL however long.
+pub(crate) fn this_update(der: &[u8]) -> Result<UnixTime, DerError> {
+    let mut tbs = Reader::new(der).sequence()?.sequence()?;
+    tbs.read(0x02)?;
+    tbs.raw(0x30).and(tbs.raw(0x30))?;
+    time(&mut tbs)
 }
 
 /// Serial number and reason of the next entry.
-fn entry<'a>(rest: &mut Reader<'a>) -> Result<(&'a [u8], Reason), DerError> {
+fn entry(rest: &mut Reader<'_>) -> Result<(SerialNumber, Reason), DerError> {
     let mut body = rest.sequence()?;
-    let serial = body.positive_integer()?;
+    let serial = SerialNumber::from_der_integer(body.positive_integer()?).ok_or(DerError)?;
     time(&mut body)?;
-    let mut extensions = Reader::new(body.optional(0x30)?.unwrap_or_default());
+    let extensions = Reader::new(body.optional(0x30)?.unwrap_or_default());
     body.finish()?;
-    let mut reason = Reason::Unspecified;
-    while !extensions.is_empty() {
-        let mut extension = extensions.sequence()?;
-        let oid = extension.read(0x06)?;
-        let critical = extension.default_false()?;
-        let mut value = Reader::new(extension.read(0x04)?);
-        extension.finish()?;
-        match oid {
-            oid::REASON_CODE => {
-                let &[code] = value.read(0x0a)? else { return Err(DerError) };
-                value.finish()?;
-                reason = Reason::from_code(code).ok_or(DerError)?;
-            }
-            // As that of an indirect CRL, which is about other issuers' certificates.
-            _ if critical => return Err(DerError),
-            _ => {}
-        }
-    }
-    Ok((serial, reason))
+    Ok((serial, reason(extensions)?))
 }

@@ -4,29 +4,30 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, OriginalUri, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use base64ct::{Base64, Encoding};
 use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
 use kakunin_core::id::Serial;
 use kakunin_core::scope::Action;
 use kakunin_core::time::DAY;
 use kakunin_verify::denied::Code;
-use kakunin_verify::layer::Presented;
-use kakunin_verify::possession::SERIAL_HEADER;
+use kakunin_verify::layer::{Presented, Shown};
+use kakunin_verify::possession::{Authorities, SERIAL_HEADER};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::decision::{Identified, decide, refusal};
+use super::decision::{Identified, decide, is_gone, refusal};
+use super::proxy::GatewayProxy;
+use super::target;
 use crate::http::agent_body::text_of;
 use crate::http::app::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::json::{self, Data};
-use crate::http::peer::{Peer, client_address, from_proxy};
+use crate::http::peer::{Peer, client_address};
 use crate::http::schema::ActionText;
 
 /// What is asked. The agent shows itself by its TLS client certificate, or by `x-kakunin-certificate` with
-/// an RFC 9421 signature in the fields of this request, or of the request that a gateway passes on.
+/// an RFC 9421 signature in the fields of this request, or of the request that a gateway passes on. The signature covers
+/// `@authority`, which is a name of this server, or of the gateway; and `content-digest`, where there is content.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckBody {
@@ -50,12 +51,17 @@ pub(crate) struct CheckBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AskedRequest {
     #[schema(pattern = "^[A-Z]{1,16}$")]
-    method: String,
-    /// Origin form: path, and query if there is one.
+    pub(super) method: String,
+    /// Origin form: path, and query if there is one. What can be read in more than one way is refused: dot segments,
+    /// `//`, `\`, `;` and `#`, raw or encoded, and encoded characters that need no encoding.
     #[schema(max_length = 8192, pattern = "^/[!-~]*$")]
-    target: String,
-    /// Its fields; those that matter are `x-kakunin-certificate`, `signature-input`, `signature`,
-    /// and, from a configured proxy, `client-cert`.
+    pub(super) target: String,
+    /// Under which name agents reach whoever asks, `host` or `host:port`: from its own configuration, never from the
+    /// request, whose `host` field is the choice of whoever sent it. A signature has to be for it.
+    #[schema(min_length = 1, max_length = 300)]
+    authority: String,
+    /// Its fields; those that matter are `x-kakunin-certificate`, `signature-input`, `signature`, `content-digest`,
+    /// and, from a gateway that is configured (`--gateway`), its own field with the certificate.
     #[schema(value_type = Object)]
     headers: json::Free,
 }
@@ -100,11 +106,11 @@ pub(crate) async fn check(
     let caller = Caller::presented(&parts, &app)?;
     let whole = Request::from_parts(parts.clone(), body);
     let json::Json(Raw { bytes, body }) = read(whole).await?;
-    let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), &bytes)?;
+    let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), bytes)?;
     let who = asked.identify(&app).await?;
-    app.limits.agent(who.agent.serial())?;
     let event = event(&who, &body)?;
-    let recorded = decide(&app, &who, &body.action, event).await?;
+    let target = body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers));
+    let recorded = decide(&app, &who, &body.action, target, event).await?;
     Ok(Data {
         data: CheckAnswer {
             decision: "allow".to_owned(),
@@ -140,8 +146,12 @@ struct Asked {
     target: String,
     /// The URI's, where HTTP/2 has it.
     authority: Option<String>,
+    /// The certificates that a handshake proved: ours, or that of a gateway that is believed.
     peer: Option<std::sync::Arc<[Vec<u8>]>>,
-    from_proxy: bool,
+    /// Whom a signature has to be for.
+    us: Authorities,
+    /// What was sent, if it came with the request that is checked.
+    content: Option<Bytes>,
     /// Whose gateway asks; `None` if it is the agent itself.
     relayed_by: Option<Caller>,
     address: std::net::IpAddr,
@@ -153,29 +163,35 @@ impl Asked {
         parts: &Parts,
         caller: Option<Caller>,
         passed_on: Option<&AskedRequest>,
-        body: &[u8],
+        body: Bytes,
     ) -> Result<Self, ApiError> {
-        let from_proxy = from_proxy(parts, &app.options.trusted_proxies);
         let address = client_address(parts, &app.options.trusted_proxies);
+        let gateway = GatewayProxy::of(parts, &app.options.gateways);
+        let seen = |headers: &HeaderMap| {
+            let chain = gateway.map(|gateway| gateway.handed_over(headers)).transpose()?;
+            Ok::<_, ApiError>(chain.flatten().map(Into::into))
+        };
         if let Some(request) = passed_on {
-            // Being a proxy is not enough: it passes on what strangers write into bodies.
+            // Being a gateway is not enough: it passes on what strangers write into bodies.
             if caller.as_ref().is_none_or(|c| !c.may_report()) {
                 let sentence = "whoever asks on behalf of an agent needs a key of role `reporter`";
                 return Err(ApiError::unauthorized("gateway_unauthenticated", sentence).at_gateway());
             }
+            let headers = header_map(&request.headers.0)?;
             return Ok(Self {
-                headers: header_map(&request.headers.0)?,
+                peer: seen(&headers)?,
+                headers,
                 method: request.method.clone(),
                 target: request.target.clone(),
                 authority: None,
-                peer: None,
-                from_proxy,
+                // A name that is none is nobody's.
+                us: Authorities::new([&request.authority]).unwrap_or_else(|_| Authorities::none()),
+                content: None,
                 relayed_by: caller,
                 address,
             });
         }
-        digest_fits(&parts.headers, body)?;
-        let peer = parts.extensions.get::<Peer>().and_then(|peer| peer.certificates.clone());
+        let own = parts.extensions.get::<Peer>().and_then(|peer| peer.certificates.clone());
         // As it was sent: routers below take prefixes off.
         let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
         let target = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
@@ -184,39 +200,72 @@ impl Asked {
             method: parts.method.to_string(),
             target,
             authority: uri.authority().map(ToString::to_string),
-            peer,
-            from_proxy,
+            peer: if own.is_some() { own } else { seen(&parts.headers)? },
+            us: app.gateway.us.clone(),
+            content: Some(body),
             relayed_by: None,
             address,
         })
     }
 
     async fn identify(&self, app: &App) -> Result<Identified, ApiError> {
-        let gateway = &app.gateway;
         let target = (self.method.as_str(), self.target.as_str());
-        let mut presented = Presented::new(&self.headers, target, self.peer.as_deref(), self.from_proxy);
+        let mut presented = Presented::new(&self.headers, target, self.peer.as_deref(), false);
         if let Some(authority) = &self.authority {
             presented = presented.authority(authority);
         }
-        match presented.agent(&gateway.verifier(&app.kakunin, app.now()), &gateway.nonces, app.now()) {
-            Ok(agent) => {
-                let own = |caller: &Caller| caller.tenant() == agent.tenant();
-                let shown = self.relayed_by.as_ref().is_none_or(own);
-                let attribution = if shown { Attribution::Possession } else { Attribution::Asserted };
-                Ok(Identified { agent, attribution })
+        let verifier = app.gateway.verifier(&app.kakunin, app.now());
+        let shown = presented.shown(&verifier, &self.us, app.now()).and_then(|shown| {
+            let content = self.content.as_ref().map_or(Ok(()), |content| shown.content(content));
+            // Before it counts as the agent's: whoever has its request could send that again and again.
+            let stands = shown.agent().recheck(app.now()).is_ok();
+            let unused = || if stands { shown.unused(&app.gateway.nonces, app.now()) } else { Ok(()) };
+            match content.and_then(|()| unused()) {
+                Ok(()) => Ok(shown),
+                Err(denied) => Err((denied, Some(shown.agent().clone()))),
             }
+        });
+        match shown {
+            Ok(shown) => self.use_up(app, shown),
             Err((denied, agent)) => {
                 let serial = agent.map(|agent| *agent.serial()).or_else(|| self.named());
                 if denied.kind() == Code::PossessionMissing && app.options.insecure_serial_only {
                     return self.by_serial_only(app, serial).await;
                 }
                 if let Some(serial) = serial.filter(|_| suspicious(denied.kind())) {
-                    alert(app, &serial).await?;
+                    self.alert(app, &serial).await?;
                 }
                 app.limits.nobody(self.address)?;
                 Err(refusal(&denied))
             }
         }
+    }
+
+    /// Uses the nonce up, if there is one: after the limit, so that who is told to wait may send the same again.
+    fn use_up(&self, app: &App, shown: Shown) -> Result<Identified, ApiError> {
+        let (agent, signed) = (shown.agent().clone(), shown.is_signed());
+        let own = self.relayed_by.as_ref().is_none_or(|caller| caller.tenant() == agent.tenant());
+        // What a gateway says it saw is its word alone, and reaches no other tenant.
+        if !signed && !own {
+            app.limits.nobody(self.address)?;
+            return Err(not_found());
+        }
+        if let Err(denied) = agent.recheck(app.now()) {
+            // It costs no memory, so it may come again, and is nobody's doing.
+            if signed && !own {
+                app.limits.nobody(self.address)?;
+                return Err(refusal(&denied));
+            }
+            if !is_gone(denied.kind()) {
+                app.limits.agent(agent.agent())?;
+            }
+            let attribution = if signed { Attribution::Asserted } else { Attribution::Possession };
+            return Ok(Identified { agent, attribution });
+        }
+        app.limits.agent(agent.agent())?;
+        let agent = shown.spend(&app.gateway.nonces, app.now()).map_err(|denied| refusal(&denied))?;
+        let attribution = if own { Attribution::Possession } else { Attribution::Asserted };
+        Ok(Identified { agent, attribution })
     }
 
     fn named(&self) -> Option<Serial> {
@@ -225,35 +274,57 @@ impl Asked {
 
     // Under a flag that says insecure: nothing is shown, so nothing counts against the agent.
     async fn by_serial_only(&self, app: &App, serial: Option<Serial>) -> Result<Identified, ApiError> {
-        let unknown = || ApiError::gateway(403, "cert_not_found", "no certificate has this serial number");
-        let serial = serial.ok_or_else(unknown)?;
-        let found = app.kakunin.find(&serial).await.map_err(|_| unknown())?;
+        let serial = serial.ok_or_else(not_found)?;
+        let found = app.kakunin.find(&serial).await.map_err(|_| not_found())?;
+        if self.relayed_by.as_ref().is_some_and(|caller| *caller.tenant() != found.tenant) {
+            app.limits.nobody(self.address)?;
+            return Err(not_found());
+        }
         let agent = app
             .gateway
             .verifier(&app.kakunin, app.now())
             .identify(&[found.der], app.now())
             .map_err(|denied| refusal(&denied))?;
+        app.limits.agent(agent.agent())?;
         Ok(Identified { agent, attribution: Attribution::Asserted })
     }
+
+    // Once a day and serial number; the deployment makes sure of it, this only keeps it from being asked. A gateway
+    // tells its own tenant: another's log is not for it to write to.
+    async fn alert(&self, app: &App, serial: &Serial) -> Result<(), ApiError> {
+        let today = app.now().millis() / DAY;
+        if app.gateway.alerted.get(serial) == Some(today) {
+            return Ok(());
+        }
+        if let Some(caller) = &self.relayed_by {
+            match app.kakunin.find(serial).await {
+                Ok(found) if found.tenant == *caller.tenant() => {}
+                Ok(_) | Err(kakunin_core::service::Error::NotFound(_)) => return Ok(()),
+                Err(error) => return Err(ApiError::from(error).at_gateway()),
+            }
+        }
+        match app.kakunin.suspect_impersonation(serial).await {
+            Ok(_) => app.gateway.alerted.insert(*serial, today),
+            // A serial number that no certificate has is nobody's.
+            Err(kakunin_core::service::Error::NotFound(_)) => {}
+            Err(error) => return Err(ApiError::from(error).at_gateway()),
+        }
+        Ok(())
+    }
+}
+
+fn not_found() -> ApiError {
+    ApiError::gateway(403, "cert_not_found", "no certificate has this serial number")
 }
 
 const fn suspicious(code: Code) -> bool {
-    matches!(code, Code::PossessionMissing | Code::PossessionInvalid | Code::PossessionReplayed)
-}
-
-// Once a day and serial number; the deployment makes sure of it, this only keeps it from being asked.
-async fn alert(app: &App, serial: &Serial) -> Result<(), ApiError> {
-    let today = app.now().millis() / DAY;
-    if app.gateway.alerted.get(serial) == Some(today) {
-        return Ok(());
-    }
-    match app.kakunin.suspect_impersonation(serial).await {
-        Ok(_) => app.gateway.alerted.insert(*serial, today),
-        // A serial number that no certificate has is nobody's.
-        Err(kakunin_core::service::Error::NotFound(_)) => {}
-        Err(error) => return Err(ApiError::from(error).at_gateway()),
-    }
-    Ok(())
+    matches!(
+        code,
+        Code::PossessionMissing
+            | Code::PossessionInvalid
+            | Code::PossessionMisdirected
+            | Code::PossessionReplayed
+    )
 }
 
 fn header_map(headers: &serde_json::Value) -> Result<HeaderMap, ApiError> {
@@ -268,18 +339,6 @@ fn header_map(headers: &serde_json::Value) -> Result<HeaderMap, ApiError> {
         map.insert(name, value);
     }
     Ok(map)
-}
-
-/// A `Content-Digest` (RFC 9530) that is there must be the content's.
-fn digest_fits(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
-    let Some(value) = headers.get("content-digest") else { return Ok(()) };
-    let expected = format!("sha-256=:{}:", Base64::encode_string(&Sha256::digest(body)));
-    if value.as_bytes() == expected.as_bytes() {
-        Ok(())
-    } else {
-        let sentence = "`content-digest` is not `sha-256=:<base64>:` of this content";
-        Err(ApiError::gateway(401, "possession_invalid", sentence))
-    }
 }
 
 fn event(who: &Identified, body: &CheckBody) -> Result<Option<Event>, ApiError> {

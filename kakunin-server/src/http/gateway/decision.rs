@@ -7,27 +7,41 @@ use kakunin_core::id::Serial;
 use kakunin_core::service::{EventStatus, Kakunin};
 use kakunin_core::time::UnixTime;
 use kakunin_verify::denied::Code;
-use kakunin_verify::possession::Nonces;
+use kakunin_verify::possession::{Authorities, AuthorityError, Nonces};
 use kakunin_verify::{Denied, SetupError, TrustAnchor, VerifiedAgent, Verifier};
 use quick_cache::sync::Cache;
 
-use crate::http::app::App;
+use crate::http::app::{ApiOptions, App};
 use crate::http::error::ApiError;
+
+/// Room for nonces, however high a rate is configured: about 1 GB.
+const MOST_NONCES: usize = 16 * 1024 * 1024;
 
 /// What the check needs beside the deployment.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     /// With how many issuing CAs it was made.
     verifier: RwLock<(u32, Verifier)>,
-    pub(super) nonces: Nonces,
+    pub(crate) nonces: Nonces,
+    /// Under which names agents reach this server.
+    pub(super) us: Authorities,
     /// The day on which the owner of a serial number was told that somebody else uses it.
     pub(super) alerted: Cache<Serial, u64>,
 }
 
 impl Gateway {
-    pub(crate) fn new(kakunin: &Kakunin, now: UnixTime) -> Result<Self, SetupError> {
+    pub(crate) fn new(kakunin: &Kakunin, options: &ApiOptions, now: UnixTime) -> Result<Self, SetupError> {
         let verifier = RwLock::new(verifier(kakunin, now)?);
-        Ok(Self { verifier, nonces: Nonces::default(), alerted: Cache::new(16_384) })
+        let rate = usize::try_from(options.key_rate.get()).unwrap_or(usize::MAX);
+        let capacity = Nonces::capacity_for(rate).clamp(Nonces::DEFAULT_CAPACITY, MOST_NONCES);
+        // Signatures have seconds. Where nobody served before, nothing was used up before in this one.
+        let since = if options.new_deployment { now.whole_secs() } else { now };
+        let us = names(kakunin, options).unwrap_or_else(|error| {
+            tracing::error!(%error, "no signed request is accepted: see --authority");
+            Authorities::none()
+        });
+        let nonces = Nonces::new(capacity, since);
+        Ok(Self { verifier, nonces, us, alerted: Cache::new(16_384) })
     }
 
     /// One that knows every authority of the deployment, also those that were made since the last call.
@@ -46,6 +60,16 @@ impl Gateway {
     }
 }
 
+/// The public URL's host, and whatever else the configuration names.
+fn names(kakunin: &Kakunin, options: &ApiOptions) -> Result<Authorities, AuthorityError> {
+    let public = kakunin.place().public_url.parse();
+    if public.is_err() {
+        tracing::warn!("the public URL names no host; agents sign for what --authority names");
+    }
+    let more = options.authorities.iter().cloned();
+    Authorities::of(public.into_iter().chain(more).collect())
+}
+
 fn verifier(kakunin: &Kakunin, now: UnixTime) -> Result<(u32, Verifier), SetupError> {
     // First the number: an authority that is made meanwhile is looked for once more.
     let (made, place) = (kakunin.authorities_made(), kakunin.place());
@@ -54,7 +78,10 @@ fn verifier(kakunin: &Kakunin, now: UnixTime) -> Result<(u32, Verifier), SetupEr
         builder = builder.anchor(TrustAnchor::new(root.as_der(), place.trust_domain.clone())?);
     }
     for ca in kakunin.authorities().iter().filter(|ca| now <= ca.issuer.not_after()) {
-        builder = builder.issuer(ca.issuer.as_der());
+        builder = match &ca.tenant {
+            Some(tenant) => builder.issuer_of(ca.issuer.as_der(), tenant.clone()),
+            None => builder.issuer(ca.issuer.as_der()),
+        };
     }
     Ok((made, builder.build(now)?))
 }
@@ -65,24 +92,25 @@ pub(super) struct Identified {
     pub(super) attribution: Attribution,
 }
 
-/// Decides whether the agent may do `action`, and puts that on record as `event`, if the action is one.
-/// Gives the index of the record.
+/// Decides whether the agent may do `action`, if there is one way to read its `target`, and puts that on record as
+/// `event`, if the action is one. Gives the index of the record.
 pub(super) async fn decide(
     app: &App,
     who: &Identified,
     action: &str,
+    target: Result<(), Denied>,
     event: Option<Event>,
 ) -> Result<Option<u64>, ApiError> {
-    let permission = who.agent.authorize(action, app.now());
+    let permission = who.agent.authorize(action, app.now()).and(target);
     if permission.as_ref().is_err_and(|denied| is_gone(denied.kind())) {
-        app.limits.gone(who.agent.serial())?;
+        app.limits.gone(who.agent.agent())?;
     }
     let recorded = record(app, who, event, permission.as_ref().err()).await?;
     permission.map_err(|denied| refusal(&denied))?;
     Ok(recorded)
 }
 
-const fn is_gone(code: Code) -> bool {
+pub(super) const fn is_gone(code: Code) -> bool {
     matches!(code, Code::AgentRevoked | Code::AgentExpired | Code::AgentInactive)
 }
 
@@ -113,5 +141,7 @@ pub(super) fn refusal(denied: &Denied) -> ApiError {
         Code::CertificateMissing => "missing_cert_serial",
         _ => denied.code(),
     };
-    ApiError::gateway(denied.http_status(), code, denied.to_string())
+    let error = ApiError::gateway(denied.http_status(), code, denied.to_string());
+    // A second makes room, if the one who asks too much does not.
+    if denied.kind() == Code::PossessionUnavailable { error.retry_after(1) } else { error }
 }

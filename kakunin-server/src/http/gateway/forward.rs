@@ -2,7 +2,9 @@
 //!
 //! nginx calls it `auth_request`, Caddy `forward_auth`, Traefik forwardAuth, Envoy `ext_authz`. The gateway
 //! needs not have verified the certificate: chain, standing and scope are looked at here. Its method, path and
-//! `Authorization` are the client's, and nobody's word.
+//! `Authorization` are the client's, and nobody's word: they permit nothing, but a path that the service behind could
+//! read otherwise than the gateway did is refused. Only gateways that `--gateway` names are answered: being a trusted
+//! proxy, or this machine, is not enough.
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -15,6 +17,7 @@ use kakunin_verify::possession::{ACTION_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER}
 
 use super::decision::{Identified, decide, refusal};
 use super::proxy::{GatewayProxy, one};
+use super::target;
 use crate::http::app::App;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::peer::client_address;
@@ -30,7 +33,8 @@ use crate::http::peer::client_address;
         (status = 200, description = "It may, and that is on record.",
             headers(("x-kakunin-cert-serial" = String), ("x-kakunin-spiffe-id" = String))),
         (status = 401, description = "No certificate, or one that is not acceptable.", body = ErrorBody),
-        (status = 403, description = "It may not, or nobody configured the caller as a gateway.", body = ErrorBody),
+        (status = 403, description = "It may not, or nobody configured the caller as a gateway; `target_ambiguous` if the path \
+            behind this one, or in `x-forwarded-uri` or `x-original-uri`, can be read in more than one way.", body = ErrorBody),
         (status = 503, description = "Nothing could be decided: no.", body = ErrorBody),
     ),
 )]
@@ -41,24 +45,24 @@ pub(crate) async fn authorize(State(app): State<App>, request: Request) -> Resul
 
 async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
     let options = &app.options;
-    let Some(gateway) = GatewayProxy::of(parts, &options.gateways, &options.trusted_proxies) else {
+    let Some(gateway) = GatewayProxy::of(parts, &options.gateways) else {
         let sentence = "only gateways that the server's configuration names may ask; see --gateway";
         return Err(ApiError::gateway(403, "gateway_unauthenticated", sentence));
     };
-    let who = match identify(app, parts, &gateway) {
+    let who = match identify(app, parts, gateway) {
         Ok(who) => who,
         Err(error) => {
             app.limits.nobody(client_address(parts, &options.trusted_proxies))?;
             return Err(error);
         }
     };
-    app.limits.agent(who.agent.serial())?;
+    app.limits.agent(who.agent.agent())?;
     let action = one(&parts.headers, ACTION_HEADER)?.unwrap_or_default();
     let event = action.parse::<Action>().ok().map(|action| {
         let event = Event::new(*who.agent.serial(), action, Outcome::Ok);
         Event { attribution: who.attribution, ..event }
     });
-    decide(app, &who, action, event).await?;
+    decide(app, &who, action, target::forwarded(parts), event).await?;
     Ok(named(&who).into_response())
 }
 

@@ -1,14 +1,19 @@
 //! Gateways that ask for those who connect to them, and how each hands over their certificates.
+//!
+//! Nobody else is believed about certificates: a proxy that is trusted about addresses passes on what strangers write
+//! into any field.
 
+use std::fmt;
 use std::str::FromStr;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
+use kakunin_verify::denied::Code;
 use kakunin_verify::possession::CertificateEncoding;
 
 use super::decision::refusal;
 use crate::http::error::ApiError;
-use crate::http::peer::{Network, NetworkError, from_proxy};
+use crate::http::peer::{Network, NetworkError, Peer};
 
 const CHAIN_HEADER: &str = "client-cert-chain";
 
@@ -65,22 +70,52 @@ impl FromStr for GatewayProxy {
     }
 }
 
+impl fmt::Display for GatewayProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let form = match self.encoding {
+            CertificateEncoding::UrlPem => "escaped PEM",
+            CertificateEncoding::Base64 => "base64",
+            CertificateEncoding::Base64List => "base64 list",
+            CertificateEncoding::Xfcc => "XFCC",
+            _ => "RFC 9440",
+        };
+        write!(f, "{} in `{}` ({form})", self.network, self.header)
+    }
+}
+
 impl GatewayProxy {
-    /// The gateway that a request comes from: the first of those that are configured, or a trusted proxy,
-    /// which speaks RFC 9440.
-    pub(super) fn of(parts: &Parts, gateways: &[Self], proxies: &[Network]) -> Option<Self> {
-        let known = gateways.iter().find(|gateway| from_proxy(parts, &[gateway.network]));
-        known.cloned().or_else(|| {
-            let network = proxies.iter().copied().find(|proxy| from_proxy(parts, &[*proxy]))?;
-            let header = HeaderName::from_static("client-cert");
-            Some(Self { network, encoding: CertificateEncoding::ByteSequence, header })
-        })
+    /// Where it asks from.
+    pub(crate) const fn network(&self) -> Network {
+        self.network
+    }
+
+    /// The gateway that a request comes from: of those that are configured, the one of the smallest network.
+    pub(super) fn of<'g>(parts: &Parts, gateways: &'g [Self]) -> Option<&'g Self> {
+        let address = parts.extensions.get::<Peer>()?.address.ip();
+        let here = gateways.iter().filter(|gateway| gateway.network.contains(address));
+        here.reduce(|best, other| if other.network.bits() > best.network.bits() { other } else { best })
+    }
+
+    /// Two that are of one network and differ, so that nobody can say in which form it is believed.
+    #[must_use]
+    pub fn ambiguous(gateways: &[Self]) -> Option<&Self> {
+        let clash = |a: &&Self| gateways.iter().any(|b| a.network.same(b.network) && *a != b);
+        gateways.iter().find(clash)
     }
 
     /// The certificates that it hands over, leaf first.
     pub(super) fn certificates(&self, headers: &HeaderMap) -> Result<Vec<Vec<u8>>, ApiError> {
+        self.handed_over(headers)?.ok_or_else(|| refusal(&Code::CertificateMissing.into()))
+    }
+
+    /// The same; none if its client showed none.
+    pub(super) fn handed_over(&self, headers: &HeaderMap) -> Result<Option<Vec<Vec<u8>>>, ApiError> {
         let field = one(headers, self.header.as_str())?.unwrap_or_default();
-        let mut chain = self.encoding.read(field).map_err(|denied| refusal(&denied))?;
+        let mut chain = match self.encoding.read(field) {
+            Ok(chain) => chain,
+            Err(denied) if denied.kind() == Code::CertificateMissing => return Ok(None),
+            Err(denied) => return Err(refusal(&denied)),
+        };
         if self.encoding == CertificateEncoding::ByteSequence {
             if chain.len() != 1 {
                 return Err(repeated(self.header.as_str()));
@@ -89,7 +124,7 @@ impl GatewayProxy {
                 chain.extend(self.encoding.read(rest).map_err(|denied| refusal(&denied))?);
             }
         }
-        Ok(chain)
+        Ok(Some(chain))
     }
 }
 
@@ -127,6 +162,16 @@ mod tests {
         for bad in ["10.0.0.1=nginx:", "10.0.0.1=nginx:X-A", "10.0.0.1=nginx:a b"] {
             assert_eq!(read(bad), Err(GatewayProxyError::Header), "{bad}");
         }
+        let clash =
+            |texts: [&str; 2]| GatewayProxy::ambiguous(&texts.map(|text| read(text).unwrap())).is_some();
+        assert!(
+            clash(["10.0.0.1=nginx", "::ffff:10.0.0.1=envoy"])
+                && clash(["10.0.0.0/8=nginx", "10.9.9.9/8=caddy"])
+        );
+        assert!(
+            !clash(["10.0.0.0/8=nginx", "10.0.0.1=envoy"]) && !clash(["10.0.0.1=nginx", "10.0.0.1=nginx"])
+        );
+        assert_eq!(envoy.to_string(), "fd00::/8 in `x-forwarded-client-cert` (XFCC)");
         assert_eq!(read("10.0.0.0/99=nginx"), Err(GatewayProxyError::Network(NetworkError)));
     }
 }
