@@ -354,4 +354,8 @@ async fn a_gateway_that_passes_on_what_can_be_read_in_more_than_one_way_gets_no_
     for name in kakunin_verify::target::OVERRIDE_HEADERS {
         assert_eq!(code(&asked("POST", "/pay", Some(name)).await), "target_ambiguous", "{name}");
     }
+    // On record as refused; the action itself is within its scope.
+    let events = w.admin.get("/api/v1/events?limit=5").await.unwrap().data();
+    let outside = |event: &Value| (event["outcome"].clone(), event["out_of_scope"].clone());
+    assert!(events.as_array().unwrap().iter().all(|event| outside(event) == (json!("denied"), json!(false))));
 }

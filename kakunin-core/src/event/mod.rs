@@ -106,13 +106,14 @@ impl From<Currency> for String {
     }
 }
 
-/// The place of an event in a stream its reporter numbers, by which it is recorded exactly once.
+/// The place of an event in a stream its reporter numbers, by which it is recorded exactly once: streams of
+/// another reporter, or for another agent, are other streams. A stream is forgotten a day after its last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamSeq {
     /// The stream, chosen by the reporter; one per process is usual.
     pub stream: u64,
-    /// The number in the stream, from 0.
+    /// The number in the stream; at most 2^32 above the highest so far.
     pub seq: u64,
 }
 
@@ -160,7 +161,8 @@ pub struct Event {
     /// How much money it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Amount>,
-    /// When it happened, by the reporter's clock. The log's own time decides, not this one.
+    /// When it happened, by the reporter's clock. The log's own time decides, not this one; it only tells
+    /// refusals before the end of a certificate from those after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<UnixTime>,
     /// Correlation with other records, such as a trace id.
@@ -287,6 +289,20 @@ macro_rules! bounded_text {
             }
         }
 
+        impl $name {
+            /// As much of `text` as there is room for, where somebody chose it who would rather not be seen:
+            /// what is too long is cut and ends with `…`, a NUL becomes U+FFFD. `None` if it is empty.
+            #[must_use]
+            pub fn lossy(text: &str) -> Option<Self> {
+                let mut text = text.replace('\0', "\u{fffd}");
+                if text.len() > $max {
+                    text.truncate(text.floor_char_boundary($max - '…'.len_utf8()));
+                    text.push('…');
+                }
+                (!text.is_empty()).then_some(Self(text))
+            }
+        }
+
         impl TryFrom<String> for $name {
             type Error = &'static str;
 
@@ -334,6 +350,22 @@ bounded_text!(
 #[cfg(feature = "service")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hostile_names_are_cut_and_say_so() {
+        let lossy = |text: &str| ShortName::lossy(text).map(String::from);
+        assert_eq!((lossy("transfer"), lossy("")), (Some("transfer".into()), None));
+        assert_eq!(lossy("a\0b").unwrap(), "a\u{fffd}b");
+        assert_eq!(lossy(&"x".repeat(64)).unwrap(), "x".repeat(64));
+        assert_eq!(lossy(&"x".repeat(65)).unwrap(), format!("{}…", "x".repeat(61)));
+        for text in
+            ["é".repeat(500), "\0".repeat(500), "\u{202e}".repeat(500), format!("x{}", "𝕏".repeat(99))]
+        {
+            let cut = lossy(&text).unwrap();
+            assert!(cut.ends_with('…') && (58..=64).contains(&cut.len()) && ShortName::try_from(cut).is_ok());
+        }
+        assert_eq!(Name::lossy(&"x".repeat(300)).unwrap().as_str().len(), 256);
+    }
 
     #[test]
     fn json_is_strict() {

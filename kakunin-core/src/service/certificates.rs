@@ -2,17 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Kakunin;
 use super::error::Error;
 use super::lifecycle::CertificateEntry;
 use super::projection::{AgentEntry, set};
-use crate::agent::Document;
+use super::{Kakunin, MAX_LATENESS};
+use crate::agent::{AgentState, Document};
 use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId, Serial, TenantId};
 use crate::issue::{Issued, Profile};
 use crate::key::KeyRef;
 use crate::log::sink::LogId;
-use crate::revoke::{Halt, Receipt, Revocation};
+use crate::revoke::{Cause, Halt, Receipt, Revocation};
 use crate::state::{Change, Kind};
 use crate::time::UnixTime;
 
@@ -54,6 +54,19 @@ pub(super) enum Standing {
     Good,
     Held(Revocation),
     Revoked(Revocation),
+}
+
+/// What is done with a certificate counts against its agent
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reckoning {
+    /// because it stands.
+    Everything,
+    /// although it was replaced or ran out at that time, at most [`MAX_LATENESS`] ago: whoever reports may be
+    /// late, and renewal is no way out of what was done.
+    Until(UnixTime),
+    /// not at all: it is held or was taken away, ended too long ago, or before somebody decided to trust the
+    /// agent again.
+    Nothing,
 }
 
 impl CertificateState {
@@ -159,9 +172,37 @@ fn standing<'c>(
     entry: &AgentEntry,
     now: UnixTime,
 ) -> Option<&'c CertificateState> {
+    present(all, entry).filter(|newest| now <= newest.facts.not_after)
+}
+
+/// The newest certificate of an agent, unless it was taken away: what it loses when its score crosses.
+pub(super) fn present<'c>(all: &'c impl Certificates, entry: &AgentEntry) -> Option<&'c CertificateState> {
     let newest = all.get(&entry.row.agent.certificate?)?;
-    let stands = !matches!(newest.standing, Standing::Revoked(_)) && now <= newest.facts.not_after;
-    stands.then_some(newest)
+    (!matches!(newest.standing, Standing::Revoked(_))).then_some(newest)
+}
+
+/// Whether what is done with a certificate of an agent counts against it: see [`Reckoning`].
+pub(super) fn reckons(
+    all: &impl Certificates,
+    entry: &AgentEntry,
+    serial: &Serial,
+    now: UnixTime,
+) -> Reckoning {
+    let Some(certificate) = all.get(serial) else { return Reckoning::Nothing };
+    let ended = match certificate.standing {
+        Standing::Good if now <= certificate.facts.not_after => return Reckoning::Everything,
+        Standing::Good => certificate.facts.not_after,
+        Standing::Revoked(r) if r.cause == Cause::Superseded => r.at,
+        Standing::Held(_) | Standing::Revoked(_) => return Reckoning::Nothing,
+    };
+    let row = &entry.row;
+    let stands =
+        row.agent.state != AgentState::Retired && row.halt.is_none() && present(all, entry).is_some();
+    if stands && ended > row.reinstated_at && now.since(ended) <= MAX_LATENESS {
+        Reckoning::Until(ended)
+    } else {
+        Reckoning::Nothing
+    }
 }
 
 /// One stored row of [`Kind::Standing`], if it is a certificate's.

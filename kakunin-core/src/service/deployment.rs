@@ -181,7 +181,8 @@ impl Kakunin {
         Ok(())
     }
 
-    /// The same deployment, whose records from here on say that `who` asked for them.
+    /// The same deployment, whose records from here on say that `who` asked for them, and whose events are
+    /// `who`'s: see [`Kakunin::observe_all`].
     #[must_use]
     pub fn acting_as(&self, who: ShortName) -> Self {
         Self { inner: self.inner.clone(), by: Some(who) }

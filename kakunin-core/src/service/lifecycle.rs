@@ -4,6 +4,7 @@ use super::certify::abandon;
 use super::draft::{Draft, revocation};
 use super::error::Error;
 use super::projection::AgentEntry;
+use super::usage::Refusals;
 use super::{Inner, Kakunin};
 use crate::agent::{Agent, AgentError, AgentState, NewAgent, Note};
 use crate::id::{AgentId, TenantId};
@@ -42,6 +43,8 @@ pub struct Risk {
     pub evidence: Vec<(Family, Score)>,
     /// The days of the window on which something happened, oldest first.
     pub days: Vec<Day>,
+    /// What it was refused since a person last approved what it may do.
+    pub refused: Refusals,
 }
 
 impl Kakunin {
@@ -128,6 +131,7 @@ impl Kakunin {
                     thresholds: inner.policy.thresholds,
                     evidence: Family::ranked(&entry.evidence),
                     days: entry.history.days(now),
+                    refused: entry.usage.refusals(),
                 }
             })
             .await

@@ -83,6 +83,7 @@ pub use renewal::SELF_RENEWALS;
 pub use signing::Signed;
 pub use status::CertificateStatus;
 pub use tending::Tended;
+pub use usage::{Refusal, Refusals};
 pub use visibility::Reader;
 
 use crate::event::ShortName;
@@ -91,11 +92,16 @@ use crate::issue::Place;
 use crate::key::Signer;
 use crate::revoke::LiveRevocations;
 use crate::risk::{Prior, Thresholds};
+use crate::time::DAY;
 use ledger::Ledger;
 use tenant::Tenant;
 
 /// Most events in one call of [`Kakunin::observe_all`].
 pub const MAX_EVENTS: usize = 1_000;
+
+/// How long after a certificate was replaced or ran out an act under it still counts against its agent, by the
+/// log's time, in milliseconds.
+pub const MAX_LATENESS: u64 = DAY;
 
 /// A deployment: agents, their certificates, what they do, and the log of it all.
 ///

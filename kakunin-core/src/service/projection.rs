@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::certificates::{CertificateState, Certificates, Issuances, Standing};
-use super::dedup::{Seen, Window};
+use super::dedup::Seen;
 use super::enrol;
 use super::inbox::Item;
 use super::names::Names;
@@ -21,7 +21,7 @@ use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
 use crate::log::leaf::Act;
 pub(super) use crate::log::record::KeyAction;
-use crate::log::record::{Body, Control, Record};
+use crate::log::record::{Body, Control, Record, Renewal};
 use crate::revoke::{Cause, Halt, Receipt, Revocation};
 use crate::risk::{Assessment, Band, History, Prior, RiskModel, Score};
 use crate::state::{Change, Kind};
@@ -62,6 +62,9 @@ pub(super) struct AgentRow {
     /// The join token that may be redeemed.
     #[serde(default)]
     pub(super) join: Option<JoinTokenFacts>,
+    /// When somebody last decided to trust it again: what it did before does not count any more.
+    #[serde(default)]
+    pub(super) reinstated_at: UnixTime,
     warned_on: Option<u64>,
     alerted_on: Option<u64>,
 }
@@ -137,6 +140,7 @@ impl AgentEntry {
             self_renewals: Vec::new(),
             refused_on: None,
             join: None,
+            reinstated_at: UnixTime::default(),
             warned_on: None,
             alerted_on: None,
         })
@@ -160,20 +164,21 @@ impl AgentEntry {
     /// Takes an assessed event into the history.
     pub(super) fn record(&mut self, at: UnixTime, act: &Act, assessment: &Assessment) {
         self.history.record(at, &act.facts, assessment);
-        Usage::note(&mut self.usage, &act.action, act.facts.outcome);
+        Usage::note(&mut self.usage, at, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
 
-    /// Begins the account of a new certificate.
-    pub(super) fn certified(&mut self, reinstates: bool) {
-        self.usage = Arc::default();
+    /// Begins the account of a new certificate. What was refused stays until a person `approved`.
+    pub(super) fn certified(&mut self, reinstates: bool, approved: bool) {
+        Usage::begin(&mut self.usage, approved);
         if reinstates {
             self.forgive();
         }
     }
 
-    /// Somebody decided to trust the agent again: the evidence is forgotten.
+    /// Somebody decided to trust the agent again: the evidence is forgotten, and what it was refused.
     pub(super) fn forgive(&mut self) {
+        Usage::begin(&mut self.usage, true);
         (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
     }
 }
@@ -192,7 +197,7 @@ pub(super) fn apply(
     let control = match &record.body {
         Body::Event(act, _) => {
             if let Some(entry) = entry {
-                remember(entry, record.time, act, changes);
+                entry.seen.remember(&entry.row.agent.id, record.time, act, changes);
             }
             return Ok(false);
         }
@@ -230,7 +235,9 @@ pub(super) fn fold(entry: &mut AgentEntry, record: &Record, model: &dyn RiskMode
             entry.record(record.time, act, &assessment);
         }
         Body::Control(control) => match &**control {
-            Control::CertificateIssued { reinstates, .. } => entry.certified(*reinstates),
+            Control::CertificateIssued { reinstates, renewal, .. } => {
+                entry.certified(*reinstates, renewal.as_ref().is_some_and(Renewal::is_approved));
+            }
             Control::AgentReinstated { .. } => entry.forgive(),
             _ => {}
         },
@@ -285,6 +292,7 @@ fn apply_control(
         Control::AgentReinstated { .. } => {
             row.agent.state = AgentState::Pending;
             (row.halt, row.receipt, row.band, row.join) = (None, None, Band::Low, None);
+            row.reinstated_at = record.time;
             row.self_renewals.clear();
         }
         Control::SelfRenewalRefused => {
@@ -327,8 +335,9 @@ fn apply_control(
         Control::CertificateIssued { facts, certificate, reinstates, constraints, renewal } => {
             if *reinstates {
                 (row.band, row.halt, row.receipt) = (Band::Low, None, None);
+                row.reinstated_at = record.time;
             }
-            if renewal.as_ref().is_some_and(|renewal| renewal.approved.is_some()) {
+            if renewal.as_ref().is_some_and(Renewal::is_approved) {
                 row.self_renewals.clear();
             }
             let plan = row.plan.take().unwrap_or_default();
@@ -506,51 +515,6 @@ fn receipt_key(halt: &HaltId) -> Vec<u8> {
     halt.as_bytes().to_vec()
 }
 
-fn remember(entry: &mut AgentEntry, at: UnixTime, act: &Act, changes: &mut Vec<Change>) {
-    let agent = entry.row.agent.id;
-    if let Some((stream, seq)) = act.stream {
-        let window = entry.seen.add_number(stream, seq);
-        let value = [window.high.to_be_bytes(), window.mask.to_be_bytes()].concat();
-        changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 0, stream), value: Some(value) });
-    }
-    if let Some(id) = act.client_id {
-        entry.seen.add_id(at, id);
-        let value = Some(at.millis().to_be_bytes().to_vec());
-        changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 1, id), value });
-        for gone in entry.seen.forget_ids(at) {
-            changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 1, gone), value: None });
-        }
-    }
-}
-
-fn dedup_key(agent: &AgentId, part: u8, number: u64) -> Vec<u8> {
-    [agent.as_bytes().as_slice(), &[part], &number.to_be_bytes()].concat()
-}
-
-/// Takes one stored row of [`Kind::Dedup`] back; rows come in the order of their keys, so identifiers
-/// are put in order of time by the caller.
-pub(super) fn load_dedup(key: &[u8], value: &[u8]) -> Option<(AgentId, DedupRow)> {
-    let (agent, rest) = key.split_first_chunk::<16>()?;
-    let (part, number) = rest.split_first()?;
-    let number = u64::from_be_bytes(number.try_into().ok()?);
-    let (first, rest) = value.split_first_chunk::<8>()?;
-    let first = u64::from_be_bytes(*first);
-    let row = match part {
-        0 => {
-            DedupRow::Stream(number, Window { high: first, mask: u64::from_be_bytes(rest.try_into().ok()?) })
-        }
-        1 => DedupRow::Id(UnixTime::from_millis(first), number),
-        _ => return None,
-    };
-    Some((AgentId::from_bytes(*agent), row))
-}
-
-/// One stored row of [`Kind::Dedup`].
-pub(super) enum DedupRow {
-    Stream(u64, Window),
-    Id(UnixTime, u64),
-}
-
 /// A change that sets `value` as JSON.
 pub(super) fn set(kind: Kind, key: Vec<u8>, value: &impl serde::Serialize) -> Result<Change, StoreError> {
     let octets = serde_json::to_vec(value).map_err(StoreError::unavailable)?;
@@ -609,7 +573,7 @@ mod tests {
         }
         let row = &entry.as_ref().unwrap().row;
         assert_eq!((row.agent.state, row.halt, row.band), (AgentState::Active, None, Band::Low));
-        assert_eq!(row.agent.certificate, Some(facts(2).serial));
+        assert_eq!((row.agent.certificate, row.reinstated_at), (Some(facts(2).serial), NOW));
         let standing = certificates.standing(entry.as_ref().unwrap(), NOW).unwrap();
         assert_eq!((standing.facts, standing.standing), (facts(2), Standing::Good));
     }

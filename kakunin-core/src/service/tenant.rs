@@ -5,11 +5,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::certificates::{self, CertificateState, Certificates};
+use super::dedup;
 use super::draft::Draft;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::names;
-use super::projection::{self, AgentEntry, DedupRow, Projection};
+use super::projection::{self, AgentEntry, Projection};
 use super::roster::Roster;
 use super::seal::{RowKey, Rows, SealKey};
 use super::sequence::Job;
@@ -378,20 +379,15 @@ async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows),
             rows.add(kind, key, &row);
         }
     }
-    let mut ids = Vec::new();
+    let (mut seen, now) = (Vec::new(), ledger.time(UnixTime::default()));
     for (key, value) in scan(inner, log, Kind::Dedup).await? {
-        let (agent, row) = projection::load_dedup(&key, &value)
-            .ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?;
-        match (row, projection.agents.get_mut(&agent)) {
-            (DedupRow::Stream(stream, window), Some(entry)) => entry.seen.load_window(stream, window),
-            (DedupRow::Id(at, id), _) => ids.push((at, agent, id)),
-            (DedupRow::Stream(..), None) => {}
-        }
+        let row = dedup::Row::read(&key, &value, now);
+        seen.push(row.ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?);
     }
-    ids.sort_unstable();
-    for (at, agent, id) in ids {
-        if let Some(entry) = projection.agents.get_mut(&agent) {
-            entry.seen.add_id(at, id);
+    seen.sort_by_key(dedup::Row::time);
+    for row in seen {
+        if let Some(entry) = projection.agents.get_mut(&row.agent) {
+            entry.seen.load(row);
         }
     }
     Ok((projection, rows))

@@ -1,5 +1,7 @@
 //! Refusals: a sentence, a stable code and the request's identifier, in one shape.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::access::Role;
@@ -9,6 +11,7 @@ use kakunin_core::service::Error as ServiceError;
 use kakunin_core::time::SECOND;
 use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Why a request was not done.
@@ -21,6 +24,10 @@ pub(crate) struct ApiError {
     bearer: bool,
     /// A refusal of the gateway check: its `error` is the code.
     gateway: bool,
+    /// Which member is wrong.
+    field: Option<&'static str>,
+    /// Of many things that were sent, what is said of each.
+    results: Option<Arc<Value>>,
 }
 
 /// A refusal.
@@ -35,6 +42,13 @@ pub(crate) struct ErrorBody {
     message: Option<String>,
     /// Which request it was, as the log of the server calls it.
     request_id: String,
+    /// Which member is wrong, where that is known of events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// What is said of each of many events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    results: Option<Value>,
 }
 
 /// RFC 9457, for callers that ask for `application/problem+json`.
@@ -50,7 +64,9 @@ struct Problem<'a> {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Self {
-        Self { status, code, sentence: sentence.into(), retry_after: None, bearer: false, gateway: false }
+        let (sentence, retry_after) = (sentence.into(), None);
+        let (field, results) = (None, None);
+        Self { status, code, sentence, retry_after, bearer: false, gateway: false, field, results }
     }
 
     pub(crate) fn bad_request(code: &'static str, sentence: impl Into<String>) -> Self {
@@ -101,6 +117,35 @@ impl ApiError {
         Self { gateway: true, ..Self::new(status, code, sentence) }
     }
 
+    /// The same refusal, which is about this member, unless it is known to be about another.
+    pub(crate) fn about(mut self, field: &'static str) -> Self {
+        self.field.get_or_insert(field);
+        self
+    }
+
+    /// The same refusal, because of one event of many, with what is said of each.
+    pub(crate) fn of_event(self, index: usize, results: Value) -> Self {
+        let sentence = format!("event {index}: {}; nothing was recorded", self.sentence);
+        Self { sentence, results: Some(Arc::new(results)), ..self }
+    }
+
+    /// Whether it is this server that cannot do it, whatever is sent.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
+    pub(crate) const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
+    pub(crate) const fn field(&self) -> Option<&'static str> {
+        self.field
+    }
+
     /// The same refusal, with when to come back, in seconds.
     pub(crate) const fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
@@ -139,8 +184,14 @@ impl ApiError {
             } else {
                 (self.sentence.clone(), None)
             };
-            let body =
-                ErrorBody { error, code: self.code.to_owned(), message, request_id: request_id.to_owned() };
+            let body = ErrorBody {
+                error,
+                code: self.code.to_owned(),
+                message,
+                request_id: request_id.to_owned(),
+                field: self.field.map(str::to_owned),
+                results: self.results.as_deref().cloned(),
+            };
             ("application/json", serde_json::to_vec(&body))
         };
         let mut response = (self.status, body.unwrap_or_default()).into_response();
@@ -184,6 +235,8 @@ impl From<ServiceError> for ApiError {
             | ServiceError::Csr(_)
             | ServiceError::TooManyEvents(_)
             | ServiceError::TooManyStreams
+            | ServiceError::StreamJump
+            | ServiceError::OneOfMany { .. }
             | ServiceError::Record(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ServiceError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -199,11 +252,15 @@ impl From<ServiceError> for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             return Self::unauthorized(code, &error.to_string());
         }
+        let field = match &error {
+            ServiceError::TooManyStreams | ServiceError::StreamJump => Some("stream"),
+            _ => None,
+        };
         let retry_after = match &error {
             ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
             _ => None,
         };
-        Self { retry_after, ..Self::new(status, code, error.to_string()) }
+        Self { field, retry_after, ..Self::new(status, code, error.to_string()) }
     }
 }
 

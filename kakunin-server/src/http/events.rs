@@ -1,9 +1,8 @@
-//! What agents did: reported one at a time or many at once, and read back.
+//! What agents did: reported, and read back.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::event::{Attribution, Event};
 use kakunin_core::id::AgentId;
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::risk::{Family, Score, Thresholds};
@@ -17,9 +16,11 @@ use super::app::App;
 use super::auth::{Caller, Reader, Reporter};
 use super::dialect::coarse_band;
 use super::error::{ApiError, ErrorBody};
-use super::event_body::{EventBody, is_word};
-use super::json::{Data, Json};
+use super::event_body::{EventBody, Reported, is_word};
+use super::json::Data;
 use super::page::{self, PageBody, Pagination, Params};
+use super::parts::Content;
+use super::salvage::{self, Taken};
 use super::subjects::Subjects;
 
 /// What became of an event. It is on disk, with its place in the log.
@@ -48,6 +49,18 @@ pub(crate) struct ObservedBody {
     revoked: bool,
     /// The same, as others call it: revocation has happened, it is not queued.
     revocation_check_queued: bool,
+    /// Which event of a batch, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    /// Which member was cut or left out because it is not as it should be: a refusal is recorded all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// What was wrong with it, as a code that stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// The same as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// A score as a number.
@@ -56,8 +69,10 @@ pub(crate) fn number(score: Score) -> f64 {
 }
 
 impl ObservedBody {
-    fn new(app: &App, agent: &AgentId, event: &Event, observed: &Observed, factors: Vec<String>) -> Self {
+    pub(crate) fn new(app: &App, taken: &Taken, observed: &Observed, factors: Vec<String>) -> Self {
+        let Reported { agent, event, .. } = &taken.reported;
         let id = observed.index.map(|index| index.to_string());
+        let altered = taken.altered.as_ref();
         Self {
             id: id.clone(),
             event_id: id,
@@ -73,7 +88,17 @@ impl ObservedBody {
             occurred_at: event.occurred_at.unwrap_or(app.now()).to_string(),
             revoked: observed.revoked,
             revocation_check_queued: observed.revoked,
+            index: None,
+            field: altered.and_then(ApiError::field).map(str::to_owned),
+            code: altered.map(|error| error.code().to_owned()),
+            error: altered.map(|error| error.sentence().to_owned()),
         }
+    }
+
+    /// The same, as one of many.
+    pub(crate) const fn numbered(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
     }
 }
 
@@ -91,84 +116,24 @@ impl ObservedBody {
 pub(crate) async fn create(
     State(app): State<App>,
     Reporter(caller): Reporter,
-    Json(body): Json<EventBody>,
+    Content(body): Content,
 ) -> Result<Response, ApiError> {
-    let (agent, event) = take(&mut Subjects::new(&app, caller.tenant()), body).await?;
-    let observed = caller.kakunin(&app).observe(caller.tenant(), event.clone()).await?;
+    let taken = salvage::take(&mut Subjects::new(&app, caller.tenant()), &body).await?;
+    let observed = caller.kakunin(&app).observe(caller.tenant(), taken.reported.event.clone()).await?;
     if observed.status == EventStatus::NotAccepted {
-        let sentence = "the agent's certificate is revoked, suspended or expired; the event is on record, and not scored";
+        let sentence = "the agent's certificate is revoked or suspended, or was replaced or ran out more than a \
+            day ago; the event is on record, and not scored";
         return Err(ApiError::unprocessable("agent_not_active", sentence));
     }
-    let factors = factors(&app, &caller, &agent).await?;
+    let factors = factors(&app, &caller, &taken.reported.agent).await?;
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Data { data: ObservedBody::new(&app, &agent, &event, &observed, factors) }).into_response())
+    Ok((status, Data { data: ObservedBody::new(&app, &taken, &observed, factors) }).into_response())
 }
 
 async fn factors(app: &App, caller: &Caller, agent: &AgentId) -> Result<Vec<String>, ApiError> {
     let risk = app.kakunin.risk(caller.tenant(), agent).await?;
     Ok(risk.evidence.iter().map(|(family, _): &(Family, Score)| text_of(family)).collect())
-}
-
-// The tenant's own authenticated reporter says so.
-async fn take(subjects: &mut Subjects<'_>, body: EventBody) -> Result<(AgentId, Event), ApiError> {
-    let (agent, mut event) = body.into_event(subjects).await?;
-    event.attribution = Attribution::Possession;
-    Ok((agent, event))
-}
-
-/// Events in the order in which they happened.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BatchBody {
-    #[serde(deserialize_with = "super::json::object::list")]
-    #[schema(min_items = 1, max_items = 1000)]
-    events: Vec<EventBody>,
-}
-
-/// What became of a batch.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct BatchAnswer {
-    results: Vec<ObservedBody>,
-    /// Signed note (C2SP) over the tenant's log with these events in it.
-    checkpoint: Option<String>,
-}
-
-/// Records up to 1,000 events, all of them or none.
-#[utoipa::path(
-    operation_id = "reportEvents",
-    post, path = "/api/v1/events/batch", tag = "events", request_body = BatchBody,
-    responses(
-        (status = 201, description = "Recorded, each with what became of it.", body = Data<BatchAnswer>),
-        (status = "4XX", description = "Refused; nothing was recorded.", body = ErrorBody),
-    ),
-)]
-pub(crate) async fn batch(
-    State(app): State<App>,
-    Reporter(caller): Reporter,
-    Json(body): Json<BatchBody>,
-) -> Result<Response, ApiError> {
-    if body.events.is_empty() {
-        return Err(ApiError::unprocessable("events_missing", "send 1 to 1000 events"));
-    }
-    if body.events.len() > kakunin_core::service::MAX_EVENTS {
-        return Err(ApiError::unprocessable("too_many_events", "send 1 to 1000 events"));
-    }
-    let mut subjects = Vec::with_capacity(body.events.len());
-    let mut events = Vec::with_capacity(body.events.len());
-    let mut named = Subjects::new(&app, caller.tenant());
-    for event in body.events {
-        let (agent, event) = take(&mut named, event).await?;
-        subjects.push(agent);
-        events.push(event);
-    }
-    let observed = caller.kakunin(&app).observe_all(caller.tenant(), events.clone()).await?;
-    let results = subjects.iter().zip(&events).zip(&observed);
-    let results =
-        results.map(|((agent, event), seen)| ObservedBody::new(&app, agent, event, seen, Vec::new()));
-    let results = results.collect();
-    let checkpoint = app.kakunin.checkpoint(caller.tenant()).await?;
-    Ok((StatusCode::CREATED, Data { data: BatchAnswer { results, checkpoint } }).into_response())
 }
 
 /// Which events.

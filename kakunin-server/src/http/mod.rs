@@ -5,7 +5,8 @@
 //! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
 //! | `agents.rs`, `certificates.rs`, `orders.rs`, `agent_body.rs` | agents and their certificates |
 //! | `enrol.rs` | agents that join and renew by themselves |
-//! | `events.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `events.rs`, `event_batch.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `feed.rs`, `streams.rs`, `places.rs`, `crl.rs` | what was revoked: feed and CRLs |
@@ -30,6 +31,7 @@ mod crl;
 mod dialect;
 mod enrol;
 mod error;
+mod event_batch;
 mod event_body;
 mod events;
 mod feed;
@@ -44,12 +46,14 @@ mod message;
 mod openapi;
 mod orders;
 mod page;
+mod parts;
 mod peer;
 mod pki;
 mod places;
 mod request_id;
 mod risk;
 mod router;
+mod salvage;
 mod schema;
 mod shared;
 mod streams;

@@ -51,6 +51,20 @@ pub(crate) struct RiskBody {
     computed_at: String,
     /// The days on which something happened, oldest first.
     trend: Vec<DayBody>,
+    /// What it was refused since a person last approved what it may do; of many, those that came first and last
+    /// of each effect.
+    refused_actions: Vec<RefusalBody>,
+    /// How many more actions it was refused.
+    refused_more: u64,
+}
+
+/// An action that an agent was refused.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RefusalBody {
+    action: String,
+    count: u64,
+    first_seen: String,
+    last_seen: String,
 }
 
 /// Where bands begin.
@@ -104,6 +118,12 @@ pub(crate) async fn risk(
         out_of_scope: day.out_of_scope,
         auth_failures: day.auth_failures,
     });
+    let refused = risk.refused.actions.iter().map(|refusal| RefusalBody {
+        action: refusal.action.as_str().to_owned(),
+        count: refusal.count,
+        first_seen: refusal.first.to_string(),
+        last_seen: refusal.last.to_string(),
+    });
     Ok(Data {
         data: RiskBody {
             agent_id: risk.agent.id.to_string(),
@@ -129,6 +149,8 @@ pub(crate) async fn risk(
             avg_risk_score: number(risk.score),
             computed_at: app.now().to_string(),
             trend: trend.collect(),
+            refused_actions: refused.collect(),
+            refused_more: risk.refused.more,
         },
     })
 }

@@ -16,8 +16,8 @@ use tokio::sync::watch;
 use super::app::{ApiOptions, App};
 use super::frame::frame;
 use super::{
-    access, agents, anonymous, audit, certificates, crl, enrol, events, feed, gateway, health, message,
-    openapi, orders, pki, risk, shared, verify,
+    access, agents, anonymous, audit, certificates, crl, enrol, event_batch, events, feed, gateway, health,
+    message, openapi, orders, pki, risk, shared, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -66,7 +66,7 @@ pub fn router_until(
         .route("/certificates/{id}/hold", post(certificates::hold))
         .route("/certificates/{id}/release", post(certificates::release))
         .route("/events", get(events::list).post(events::create))
-        .route("/events/batch", post(events::batch))
+        .route("/events/batch", post(event_batch::batch))
         .route("/notifications", get(risk::notifications))
         .route("/audit-log", get(audit::log))
         .route("/gateway/check", post(gateway::check::check).layer(anonymous()))
