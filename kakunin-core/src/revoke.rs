@@ -253,6 +253,18 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
         cursor: u64,
         limit: usize,
     ) -> Result<Vec<(u64, Revocation)>, StoreError>;
+
+    /// Replaces all that is kept of `issuer` by what its log says below index `applied`: after somebody else
+    /// wrote here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn replace(
+        &self,
+        issuer: &IssuerId,
+        applied: u64,
+        standing: &[(u64, Revocation)],
+    ) -> Result<(), StoreError>;
 }
 
 /// A serial drawn at random by our own CA hashes to its own last octets; counting ones are spread as well. Only for

@@ -30,6 +30,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serves a deployment over HTTP: SQLite and software keys in one folder.
     Serve(Box<Serve>),
+    /// Makes one more admin key, and prints it; the deployment's server must not be running.
+    AdminKey(Box<Serve>),
     /// Plays the whole story over the public API: twenty agents, one led astray.
     Demo(Demo),
     /// Feeds recorded agent traces through issuance, scope check, scoring and revocation.

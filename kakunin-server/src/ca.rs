@@ -16,6 +16,7 @@ use kakunin_core::x509::csr::{CsrError, Proven};
 use kakunin_core::x509::pem;
 use kakunin_core::x509::published::{Published, PublishedError};
 use kakunin_kms::local::{LocalKeys, Secret, SecretError};
+use kakunin_kms::private::{self, NotPrivate};
 use kakunin_kms::url::{KeyUrl, KeyUrlError};
 
 use crate::replace;
@@ -60,6 +61,9 @@ pub enum CaCommandError {
         /// What it should hold.
         what: &'static str,
     },
+    /// Others can write where the root lies.
+    #[error(transparent)]
+    NotPrivate(#[from] NotPrivate),
     /// There is a root already.
     #[error("{path} is there already: a root is made once", path = .0.display())]
     Exists(PathBuf),
@@ -124,6 +128,7 @@ pub async fn init(options: &RootOptions, public_url: Option<&str>) -> Result<Str
     }
     let unusable = |source| CaCommandError::File { path: options.folder.clone(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&options.folder).map_err(unusable)?;
+    private::folder(&options.folder)?;
     if let (None, Some(path)) = (&options.keys, &options.key_file)
         && !path.exists()
     {
@@ -272,6 +277,10 @@ pub async fn rotate(options: &ServeOptions, tenant: Option<&TenantId>) -> Result
 impl RootOptions {
     /// The root, and its key.
     async fn root(&self) -> Result<(Issuer, Arc<dyn Signer>), CaCommandError> {
+        private::folder(&self.folder)?;
+        for name in [ROOT_FILE, KEY_FILE] {
+            private::file(&self.folder.join(name))?;
+        }
         let root = Issuer::from_der(only(&self.folder.join(ROOT_FILE), pem::CERTIFICATE, "certificate")?)?;
         let reference = String::from_utf8_lossy(&read(&self.folder.join(KEY_FILE))?).trim().to_owned();
         Ok((root, self.open().await?.open(&KeyRef::new(reference)).await?))

@@ -124,6 +124,8 @@ pub(crate) struct Logging {
 pub(crate) enum ConfigError {
     #[error("cannot read {path}: {source}", path = path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("--config: {0}")]
+    NotPrivate(#[from] kakunin_kms::private::NotPrivate),
     #[error("{path}: {why}", path = path.display())]
     File { path: PathBuf, why: String },
     #[error("--log-level is error, warn, info or debug")]
@@ -253,6 +255,8 @@ fn ca_algorithm(text: &str) -> Result<KeyAlgorithm, ConfigError> {
 }
 
 fn read(path: &Path) -> Result<Serve, ConfigError> {
+    // It says which module is loaded and whose word is taken.
+    kakunin_kms::private::given(path)?;
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|error| ConfigError::File {

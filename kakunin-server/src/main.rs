@@ -12,10 +12,14 @@ use arguments::{Arguments, Ca, Command};
 use clap::Parser;
 use config::Logging;
 use kakunin_core::time::{Clock, SystemClock};
-use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
-use kakunin_server::{ca, crl_sync, demo, http, monitor, replay};
+use kakunin_server::serve::{ServeError, ServeOptions, Server, make_admin_key, stop_on_signals};
+use kakunin_server::{ca, crl_sync, demo, http, monitor, process, replay};
 
 fn main() -> ExitCode {
+    if let Err(error) = process::without_core_dumps() {
+        eprintln!("kakunin: core dumps cannot be turned off: {error}");
+        return ExitCode::FAILURE;
+    }
     match Arguments::parse().command {
         Command::Serve(serve) => match serve.options() {
             Ok((options, logging)) => {
@@ -25,6 +29,13 @@ fn main() -> ExitCode {
             Err(error) => ended(Err(error)),
         },
         Command::Ca(command) => certificate_authority(command),
+        Command::AdminKey(serve) => match serve.options() {
+            Ok((options, _)) => match in_runtime(make_admin_key(&options)) {
+                Ok(key) => print(key.reveal()),
+                Err(error) => ended(Err(error)),
+            },
+            Err(error) => ended(Err(error)),
+        },
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
         Command::CrlSync(options) => {
@@ -50,6 +61,12 @@ async fn run(options: ServeOptions) -> Result<(), ServeError> {
             "kakunin: new deployment. Admin key, shown once and written to {}:\n{}",
             deployment.admin_key_file.display(),
             key.reveal()
+        ));
+    }
+    if !deployment.kakunin.has_admin_key() {
+        let data = options.data.display();
+        print(&format!(
+            "kakunin: no admin key stands; with the server stopped, `kakunin admin-key --data {data}` makes one"
         ));
     }
     let (domain, tenant) = (&deployment.kakunin.place().trust_domain, &deployment.tenant);

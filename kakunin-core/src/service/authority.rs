@@ -178,7 +178,14 @@ impl Kakunin {
         }
         let record = created(CaRole::Issuing, Some(&key), &issuer, tenant);
         let row = CaRow { role: CaRole::Issuing, key: Some(key), tenant: tenant.cloned(), issuer };
-        let ca = cas::open(&inner.parts, &inner.host, &inner.log_signer, row, &inner.cas.roots()).await?;
+        let ca = cas::open(
+            &inner.parts,
+            &inner.host,
+            (&inner.log_signer, &inner.seal_key),
+            row,
+            &inner.cas.roots(),
+        )
+        .await?;
         // Verifiers know it before anybody has a certificate of it.
         inner.load_revocations(&ca).await?;
         inner.append_system(&mut system, record, self.by.clone()).await?;

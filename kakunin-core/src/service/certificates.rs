@@ -240,13 +240,14 @@ impl Kakunin {
             return Err(Error::NotFound("agent"));
         }
         let log = LogId::Tenant(tenant.id.clone());
-        let corrupt = || StoreError::Corrupt("a certificate is listed and not there".into());
         let (state, own) = (&*inner.parts.state, agent.as_bytes().as_slice());
         let listed = state.scan(&log, Kind::Standing, Some(own), MAX_CERTIFICATES_LISTED).await?;
-        let serials: Vec<_> =
-            listed.into_iter().filter(|(key, _)| key.starts_with(own) && key.len() == 24).collect();
+        let listed = listed.into_iter().filter(|(key, _)| key.starts_with(own) && key.len() == 24);
+        let opened = |(key, row): (Vec<u8>, Vec<u8>)| inner.opened_one(&log, Kind::Standing, &key, &row);
+        let serials: Vec<_> = listed.filter_map(opened).collect();
         let sequencer = inner.settled(&tenant).await?;
-        let entry = |(_, serial): (Vec<u8>, Vec<u8>)| {
+        let corrupt = || StoreError::Corrupt("a certificate is listed and not there".into());
+        let entry = |serial: Vec<u8>| {
             let serial = serial.try_into().ok().and_then(Serial::from_bytes).ok_or_else(corrupt)?;
             Ok(sequencer.projection.certificates.get(&serial).ok_or_else(corrupt)?.entry())
         };

@@ -6,11 +6,12 @@ use super::authority::bound_to;
 use super::deployment::{Config, Parts};
 use super::error::Error;
 use super::ledger::Ledger;
+use super::seal::SealKey;
 use super::system;
 use crate::error::StoreError;
 use crate::event::TokenKey;
 use crate::feed::feed_name;
-use crate::id::{Serial, TenantId, uuid_v7};
+use crate::id::{Serial, TenantId, hex_encode, uuid_v7};
 use crate::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, Signer};
 use crate::log::cosignature::CosignerKey;
 use crate::log::record::{CaRole, Control, Record};
@@ -38,6 +39,11 @@ pub(super) fn tokens_of(secret: &TokenSecret, tenant: &TenantId) -> TokenKey {
     TokenKey::new(crate::log::leaf::commitment(&secret.0, tenant.as_str().as_bytes()))
 }
 
+/// What the log says of the secret, so that another one in its place is noticed.
+pub(super) fn commitment_of(secret: &TokenSecret) -> String {
+    hex_encode(&crate::log::leaf::commitment(&secret.0, b"kakunin: the secret of the vault"))
+}
+
 /// Makes log key, feed key, root and issuing CA, and begins the system log with them, in one append.
 pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> {
     let now = parts.clock.now();
@@ -46,7 +52,8 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
     let log = make_key(&*parts.log_keys, &seed, b"k\0", KeyAlgorithm::Ed25519).await?;
     let feed = make_key(&*parts.log_keys, &seed, b"k\x03", KeyAlgorithm::Ed25519).await?;
     let cas = authorities(config, parts, &seed, now).await?;
-    let system = Ledger::open(LogId::System, &host, log.1, &*parts.sink).await?;
+    let seal_key = SealKey::derive(&*log.1).await?;
+    let system = Ledger::open(LogId::System, &host, log.1, &seal_key, &*parts.sink).await?;
     let mut controls = vec![Control::DeploymentCreated {
         trust_domain: config.trust_domain.clone(),
         public_url: config.public_url.clone(),
@@ -57,12 +64,15 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
         feed_key: feed.0,
     }];
     controls.extend(cas);
+    controls.push(Control::DeploymentSealed { secret: commitment_of(&TokenSecret(seed)) });
     let record = |control| Record::control(system.time(now), None, None, control);
     let records: Vec<_> = controls.into_iter().map(record).collect();
     let changes =
         (0..).zip(&records).map(|(n, r)| system::changes(n, r)).collect::<Result<Vec<_>, _>>()?.concat();
-    let append = system.prepare(&records, changes.clone(), &[], &*parts.entropy).await?;
+    let mut append = system.prepare(&records, &[], &*parts.entropy).await?;
     let size = append.next.frontier.size();
+    let changes = system.rows.seal(changes, &append.next.frontier).changes;
+    append.changes.clone_from(&changes);
     parts.sink.append(vec![append]).await?;
     parts.state.apply(&LogId::System, size, &changes).await?;
     Ok(())

@@ -118,7 +118,7 @@ impl Kakunin {
         let (ids, total) = tenant.roster.page(state, offset, limit);
         let mut agents = Vec::with_capacity(ids.len());
         for id in ids {
-            agents.extend(self.inner.stored_agent(&tenant, &id).await?.map(|row| row.agent));
+            agents.extend(self.inner.stored_agent(&tenant, &id).await?);
         }
         Ok((agents, total))
     }

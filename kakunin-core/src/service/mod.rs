@@ -19,6 +19,7 @@
 //! | `draft.rs`, `projection.rs`, `folding.rs`, `dedup.rs` | decisions before they are durable, and the state after |
 //! | `sequence.rs` | one caller decides for all that wait, in one append |
 //! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
+//! | `seal.rs`, `sealing.rs`, `damage.rs` | who writes the store by other means is noticed: seals, looking again while running, what was found |
 //! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
 
 mod authority;
@@ -29,6 +30,7 @@ mod certificates;
 mod certify;
 mod commit;
 mod crl;
+mod damage;
 mod dedup;
 mod deployment;
 mod draft;
@@ -50,6 +52,8 @@ mod receipt;
 mod renewal;
 mod revoking;
 mod roster;
+mod seal;
+mod sealing;
 mod sequence;
 mod signing;
 mod status;
@@ -63,11 +67,13 @@ mod visibility;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub use authority::Authority;
 pub use certificates::MAX_CERTIFICATES_LISTED;
 pub use certify::KeySource;
 pub use crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, Regression};
+pub use damage::Damage;
 pub use deployment::{Config, OfflineRoot, Parts};
 pub use draft::{EventStatus, Observed};
 pub use enrol::MAX_JOIN_TOKEN_LIFE;
@@ -121,6 +127,11 @@ struct Inner {
     feed_key: feed::FeedKey,
     cas: cas::Cas,
     log_signer: Arc<dyn Signer>,
+    seal_key: seal::SealKey,
+    /// Whether it is on record that stored state is believed only under a seal.
+    sealed: AtomicBool,
+    damages: damage::Damages,
+    checking: async_lock::Mutex<sealing::Checking>,
     token_secret: genesis::TokenSecret,
     system: async_lock::Mutex<Ledger>,
     tenants: async_lock::RwLock<HashMap<TenantId, Option<Arc<Tenant>>>>,

@@ -46,9 +46,6 @@ pub(super) struct AgentEntry {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct AgentRow {
     pub(super) agent: Agent,
-    /// Where older versions kept its certificates: taken out when the row is loaded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    certificates: Vec<CertificateState>,
     pub(super) plan: Option<Plan>,
     pub(super) band: Band,
     pub(super) halt: Option<Halt>,
@@ -127,18 +124,6 @@ impl AgentRow {
         self.refused_on == Some(now.millis() / DAY)
     }
 
-    /// Takes the certificates out that older versions kept here.
-    pub(super) fn take_certificates(&mut self) -> Vec<CertificateState> {
-        let certificates = std::mem::take(&mut self.certificates).into_iter();
-        // Indices of the log are above: each certificate there took records.
-        let with = |(index, state): (u64, CertificateState)| {
-            // Whether its key was granted was not kept.
-            let granted = state.key.is_some();
-            CertificateState { index, granted, ..state }
-        };
-        (0..).zip(certificates).map(with).collect()
-    }
-
     /// Whether an alert about this agent went out on the day of `now`.
     pub(super) fn alerted_today(&self, now: UnixTime) -> bool {
         self.alerted_on == Some(now.millis() / DAY)
@@ -149,7 +134,6 @@ impl AgentEntry {
     fn new(agent: Agent) -> Self {
         Self::of(AgentRow {
             agent,
-            certificates: Vec::new(),
             plan: None,
             band: Band::Low,
             halt: None,
@@ -384,6 +368,8 @@ fn apply_control(
         | Control::TenantCreated { .. }
         | Control::CrlPublished { .. }
         | Control::VisibilityChanged { .. }
+        | Control::DeploymentSealed { .. }
+        | Control::ApiKeyCommitted { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }
         | Control::RevocationChanged(_) => {}

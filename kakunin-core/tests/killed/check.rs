@@ -11,7 +11,7 @@ use kakunin_core::log::merkle::Frontier;
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::{Cause, Reason, Revocation, RevocationChange};
-use kakunin_core::service::{NotificationKind, Publishing, Tended};
+use kakunin_core::service::{Damage, NotificationKind, Publishing, Tended};
 use kakunin_core::x509::crl::CrlView;
 use pollster::block_on;
 
@@ -110,6 +110,7 @@ pub(crate) fn holds(w: &World, case: Case, one: &Subject) {
     opens_level(w);
     assert_eq!(block_on(w.kakunin.tend()).unwrap(), Tended::default());
     assert_eq!(block_on(w.kakunin.publish_due()), Publishing::default());
+    assert_eq!(w.kakunin.damage(), Damage::default(), "a crash is no damage");
     let changes = decided(w);
     let standing = standing(&changes);
     let certificates = w.certificates();

@@ -115,6 +115,6 @@ caller_with_role!(
     Reporter,
     /// May register, certify, revoke.
     Operator,
-    /// May make tenants and keys.
+    /// May make tenants, and keys of every tenant.
     Admin
 );

@@ -255,13 +255,14 @@ fn is_called(word: &str, act: &Act, event: Option<&Event>) -> bool {
 }
 
 fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
-    let Body::Event(act, event) = &item.record.body else { return None };
+    let record = &item.record;
+    let Body::Event(act, event) = &record.body else { return None };
     let details = event.as_ref().and_then(|e| e.details.as_ref());
     let word = |of: fn(&Event) -> Option<&str>| event.as_deref().and_then(of).map(str::to_owned);
     Some(RecordedEvent {
         id: item.index.to_string(),
-        agent_id: item.record.agent.map(|id| id.to_string()),
-        certificate_serial: item.record.serial.map(|serial| serial.to_string()),
+        agent_id: record.agent.map(|id| id.to_string()),
+        certificate_serial: record.serial.map(|serial| serial.to_string()),
         action: act.action.as_str().to_owned(),
         action_type: text_of(&act.facts.kind),
         action_type_given: word(|e| e.word.as_ref().map(ShortName::as_str)),
@@ -275,8 +276,8 @@ fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
         scored: act.score.is_some(),
         risk_score: act.score.map_or(0.0, number),
         risk_band: coarse_band(act.score.unwrap_or_default(), thresholds).to_owned(),
-        created_at: item.record.time.to_string(),
-        occurred_at: event.as_ref().and_then(|e| e.occurred_at).unwrap_or(item.record.time).to_string(),
+        created_at: record.time.to_string(),
+        occurred_at: event.as_ref().and_then(|e| e.occurred_at).unwrap_or(record.time).to_string(),
         // To the digit; what an embedder gave may be no JSON, and is a text then.
         details: details
             .and_then(|d| serde_json::from_str(d.as_str()).or_else(|_| to_raw_value(d.as_str())).ok()),

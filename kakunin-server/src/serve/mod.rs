@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use options::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeError, ServeOptions, Tls};
-pub use wire::Deployment;
+pub use wire::{Deployment, make_admin_key};
 
 use crate::http::{self, chain};
 
@@ -132,9 +132,14 @@ async fn end_streams(mut stop: watch::Receiver<bool>, ending: watch::Sender<bool
 
 /// Tells the key provider what it has yet to be told, for as long as the server runs.
 async fn tend(kakunin: Kakunin) {
-    let mut failing = 0;
+    let (mut failing, mut named) = (0, 0);
     loop {
-        match kakunin.tend().await {
+        let tended = kakunin.tend().await;
+        for what in kakunin.damage().named.iter().skip(named) {
+            tracing::error!(%what, "the store was changed by somebody else");
+            named += 1;
+        }
+        match tended {
             Ok(tended) if tended.failing != failing => {
                 failing = tended.failing;
                 tracing::warn!(

@@ -1,7 +1,7 @@
 //! The kinds of records that are not events.
 
 use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal};
-use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId};
+use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId, KeyCommitment};
 use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::feed::Visibility;
 use crate::grant::Principal;
@@ -74,6 +74,18 @@ pub enum Control {
     ApiKeyRevoked {
         /// Which key.
         id: ApiKeyId,
+    },
+    /// `deployment.sealed`: from here on stored state is believed only under a seal.
+    DeploymentSealed {
+        /// SHA-256 that commits to the vault's secret, hex.
+        secret: String,
+    },
+    /// `api_key.committed`: which hash a key has that was made before `api_key.created` said so.
+    ApiKeyCommitted {
+        /// Which key.
+        id: ApiKeyId,
+        /// What commits to its hash.
+        commitment: KeyCommitment,
     },
     /// `revocations.visibility_changed`: who may read what a tenant's own issuing CAs revoked.
     VisibilityChanged {
@@ -239,6 +251,8 @@ impl Control {
             Self::ApiKeyCreated(_) => "api_key.created",
             Self::ApiKeyRevoked { .. } => "api_key.revoked",
             Self::VisibilityChanged { .. } => "revocations.visibility_changed",
+            Self::DeploymentSealed { .. } => "deployment.sealed",
+            Self::ApiKeyCommitted { .. } => "api_key.committed",
             Self::AgentRegistered(_) => "agent.registered",
             Self::AgentRetired => "agent.retired",
             Self::AgentUpdated(_) => "agent.updated",
@@ -277,6 +291,8 @@ impl Control {
             Self::ApiKeyCreated(_) => 5,
             Self::ApiKeyRevoked { .. } => 6,
             Self::VisibilityChanged { .. } => 7,
+            Self::DeploymentSealed { .. } => 8,
+            Self::ApiKeyCommitted { .. } => 9,
             Self::AgentRegistered(_) => 16,
             Self::AgentRetired => 17,
             Self::KeyPlanned { .. } => 18,

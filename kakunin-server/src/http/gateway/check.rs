@@ -171,7 +171,7 @@ impl Asked {
         let address = client_address(parts, &app.options.trusted_proxies);
         let gateway = GatewayProxy::of(parts, &app.options.gateways);
         let seen = |headers: &HeaderMap| {
-            let chain = gateway.map(|gateway| gateway.handed_over(headers)).transpose()?;
+            let chain = gateway.map(|gateway| gateway.handed_over(headers, parts)).transpose()?;
             Ok::<_, ApiError>(chain.flatten().map(Into::into))
         };
         if let Some(request) = passed_on {

@@ -68,7 +68,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
 
 /// The agent whose key the gateway saw used in the handshake.
 fn identify(app: &App, parts: &Parts, gateway: &GatewayProxy) -> Result<Identified, ApiError> {
-    let chain = gateway.certificates(&parts.headers)?;
+    let chain = gateway.certificates(parts)?;
     let agent = app
         .gateway
         .verifier(&app.kakunin, app.now())
