@@ -36,7 +36,8 @@ pub fn start(data: &Path, more: &[&str]) -> Server {
 /// A server with variables in its environment.
 pub fn start_with(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Server {
     let data = data.display().to_string();
-    let arguments = [&["serve", "--data", &data, "--listen", "127.0.0.1:0"], more].concat();
+    let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
+    let arguments = [&["serve", "--data", &data], listen, more].concat();
     let mut child = kakunin(&arguments).envs(environment.iter().copied()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut said = String::new();
