@@ -1,6 +1,5 @@
 //! The arguments of the command.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use kakunin_server::crl_sync;
 use kakunin_server::demo;
 use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
+use kakunin_server::serve::Listen;
 
 use crate::config::Serve;
 
@@ -168,12 +168,12 @@ pub(crate) struct Demo {
     keep: bool,
     /// Address to listen at; any free port on loopback if not given.
     #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
+    listen: Listen,
 }
 
 impl From<Demo> for demo::Options {
     fn from(demo: Demo) -> Self {
-        Self { keep: demo.keep, listen: demo.listen }
+        Self { keep: demo.keep, listen: demo.listen.0 }
     }
 }
 

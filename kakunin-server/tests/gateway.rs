@@ -80,6 +80,7 @@ async fn nobody_is_let_in_who_asks_after_a_revocation_was_answered() {
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         let (path, body) = match order {
             "halt" => (format!("/api/v1/agents/{}/halt", agent.id), json!({})),
+            "hold" => (format!("/api/v1/certificates/{}/hold", agent.serial), json!({})),
             _ => (
                 format!("/api/v1/certificates/{}/{order}", agent.serial),
                 json!({ "reason": "operator_initiated" }),

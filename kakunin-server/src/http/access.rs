@@ -15,7 +15,7 @@ use super::agent_body::text_of;
 use super::app::App;
 use super::auth::{Admin, Caller, Operator, Reader};
 use super::error::{ApiError, ErrorBody};
-use super::json::{Data, Json};
+use super::json::{Data, Json, Nothing};
 use super::schema::LabelText;
 
 /// A tenant.
@@ -276,6 +276,7 @@ pub(crate) async fn revoke_key(
     State(app): State<App>,
     Admin(caller): Admin,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Data<RevokedKey>, ApiError> {
     let key = id.parse().map_err(|_| ApiError::not_found("API key"))?;
     caller.kakunin(&app).revoke_api_key(&key).await?;

@@ -14,7 +14,7 @@ use super::app::App;
 use super::auth::{Operator, Reader};
 use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
-use super::json::{Data, Json};
+use super::json::{Data, Json, Nothing};
 use super::page::{self, ListBody, Meta, Pagination, Params};
 use super::schema::{LabelText, ModelHashText, NoteText};
 
@@ -313,6 +313,7 @@ pub(crate) async fn retire(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Data<Retired>, ApiError> {
     let id = agent_id(&id)?;
     caller.kakunin(&app).retire(caller.tenant(), &id).await?;

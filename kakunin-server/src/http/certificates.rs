@@ -19,7 +19,7 @@ use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
 use super::error::{ApiError, ErrorBody};
-use super::json::{Data, Json};
+use super::json::{Data, Json, Nothing};
 use super::reason::{RawReason, to_revoke};
 use super::schema::{ModelHashText, NoteText};
 
@@ -295,6 +295,7 @@ pub(crate) async fn hold(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Data<RevokedBody>, ApiError> {
     let serial = serial_of(&id)?;
     let held = caller.kakunin(&app).hold(caller.tenant(), &serial).await?;
@@ -324,6 +325,7 @@ pub(crate) async fn release(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Data<ReleasedBody>, ApiError> {
     let serial = serial_of(&id)?;
     caller.kakunin(&app).release(caller.tenant(), &serial).await?;

@@ -21,7 +21,8 @@ pub(crate) struct ApiError {
     code: &'static str,
     sentence: String,
     retry_after: Option<u64>,
-    bearer: bool,
+    /// How to show who asks, where the kind of refusal does not say it.
+    challenge: Option<&'static str>,
     /// A refusal of the gateway check: its `error` is the code.
     gateway: bool,
     /// Which member is wrong.
@@ -29,6 +30,13 @@ pub(crate) struct ApiError {
     /// Of many things that were sent, what is said of each.
     results: Option<Arc<Value>>,
 }
+
+/// Each 401 says how to show who asks (RFC 9110, 11.6.1): with an API key; as an agent, by the signature that `tag` names or
+/// a TLS certificate; or, in the body, with a join token.
+const BEARER: &str = "Bearer realm=\"kakunin\"";
+const BEARER_INVALID: &str = "Bearer realm=\"kakunin\", error=\"invalid_token\"";
+const SIGNATURE: &str = "Signature tag=\"kakunin-request\"";
+const JOIN_TOKEN: &str = "JoinToken realm=\"kakunin\"";
 
 /// A refusal.
 #[derive(Serialize, ToSchema)]
@@ -64,9 +72,9 @@ struct Problem<'a> {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Self {
-        let (sentence, retry_after) = (sentence.into(), None);
+        let (sentence, retry_after, challenge) = (sentence.into(), None, None);
         let (field, results) = (None, None);
-        Self { status, code, sentence, retry_after, bearer: false, gateway: false, field, results }
+        Self { status, code, sentence, retry_after, challenge, gateway: false, field, results }
     }
 
     pub(crate) fn bad_request(code: &'static str, sentence: impl Into<String>) -> Self {
@@ -82,7 +90,12 @@ impl ApiError {
     }
 
     pub(crate) fn unauthorized(code: &'static str, sentence: &str) -> Self {
-        Self { bearer: true, ..Self::new(StatusCode::UNAUTHORIZED, code, sentence) }
+        Self { challenge: Some(BEARER), ..Self::new(StatusCode::UNAUTHORIZED, code, sentence) }
+    }
+
+    /// The same for an API key that was shown, and opens nothing (RFC 6750, 3.1).
+    pub(crate) fn key_invalid(sentence: &str) -> Self {
+        Self { challenge: Some(BEARER_INVALID), ..Self::unauthorized("api_key_invalid", sentence) }
     }
 
     pub(crate) fn is_unauthorized(&self) -> bool {
@@ -198,8 +211,9 @@ impl ApiError {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.bearer {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kakunin\""));
+        if self.is_unauthorized() {
+            let challenge = self.challenge.unwrap_or(if self.gateway { SIGNATURE } else { BEARER });
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -250,7 +264,7 @@ impl From<ServiceError> for ApiError {
             return Self { retry_after, ..Self::new(status, code, sentence) };
         }
         if status == StatusCode::UNAUTHORIZED {
-            return Self::unauthorized(code, &error.to_string());
+            return Self { challenge: Some(JOIN_TOKEN), ..Self::new(status, code, error.to_string()) };
         }
         let field = match &error {
             ServiceError::TooManyStreams | ServiceError::StreamJump => Some("stream"),

@@ -72,7 +72,7 @@ pub(crate) struct EventBody {
     /// When it happened, by the reporter's clock.
     #[serde(alias = "occurredAt")]
     #[schema(
-        pattern = r"^20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$"
+        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$"
     )]
     occurred_at: Option<String>,
     /// Anything else, at most 16 kB of I-JSON (RFC 7493): times in nanoseconds are strings. `amount_usd` counts as an

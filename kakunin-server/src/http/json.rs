@@ -38,6 +38,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
+/// No body, or an object without members: what else is asked for in it would not be done.
+pub(crate) struct Nothing;
+
+impl<S: Send + Sync> FromRequest<S> for Nothing {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct NoMembers {}
+
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        if body.is_empty() { Ok(Self) } else { parse(&body).map(|NoMembers {}| Self) }
+    }
+}
+
 /// Refuses what does not say that it is JSON.
 pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
@@ -96,7 +112,20 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             serde_json::error::Category::Data => {
                 ApiError::unprocessable("body_invalid", format!("the body is not of this shape: {text}"))
             }
-            _ => ApiError::bad_request("json_malformed", format!("the body is not JSON: {text}")),
+            serde_json::error::Category::Eof if body.iter().all(u8::is_ascii_whitespace) => {
+                ApiError::bad_request("json_malformed", "the body is empty: send a JSON object, such as `{}`")
+            }
+            serde_json::error::Category::Eof => {
+                let (length, line, column) = (body.len(), error.line(), error.column());
+                let sentence = format!(
+                    "the body ends in the middle of its JSON, after {length} octets (line {line}, column {column}): send all of it"
+                );
+                ApiError::bad_request("json_malformed", sentence)
+            }
+            _ => {
+                let sentence = format!("the body is not JSON: {text}; send an object, such as `{{\"name\": \"value\"}}`");
+                ApiError::bad_request("json_malformed", sentence)
+            }
         }
     })
 }

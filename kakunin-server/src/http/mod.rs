@@ -15,7 +15,7 @@
 //! | `auth.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
 //! | `counts.rs` | what was refused or cut |
-//! | `frame.rs` | what every answer has in common |
+//! | `frame.rs`, `host.rs`, `preference.rs`, `validator.rs` | what every answer has in common; `Host`, `Accept`, entity tags |
 //! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
@@ -38,6 +38,7 @@ mod feed;
 mod frame;
 mod gateway;
 mod health;
+mod host;
 mod html;
 mod json;
 mod limits;
@@ -50,6 +51,7 @@ mod parts;
 mod peer;
 mod pki;
 mod places;
+mod preference;
 mod reason;
 mod request_id;
 mod risk;
@@ -61,6 +63,7 @@ mod shared;
 mod streams;
 mod subjects;
 mod tally;
+mod validator;
 mod verify;
 mod viewer;
 
@@ -79,7 +82,8 @@ pub(crate) use counts::{
     CONNECTIONS_SILENT,
 };
 pub(crate) use error::{ApiError, chain};
-pub(crate) use frame::refused;
+pub(crate) use frame::{finished, refused};
+pub(crate) use host::check as check_host;
 pub(crate) use json::BodyError;
 pub(crate) use limits::network_of;
 pub(crate) use peer::{Peer, client_address};

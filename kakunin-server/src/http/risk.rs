@@ -87,11 +87,24 @@ pub(crate) struct Factor {
     contribution: f64,
 }
 
+/// Over how many days.
+const WINDOW_DAYS: u32 = 30;
+
+/// Which window others have.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RiskQuery {
+    /// Taken, since the vendor's clients send it, and without effect: there is one window, and the answer says which.
+    #[param(minimum = 1, maximum = 365, default = 30)]
+    window_days: Option<u32>,
+}
+
 /// The rolling 30-day risk of an agent, and why.
 #[utoipa::path(
     operation_id = "getRisk",
     get, path = "/api/v1/agents/{id}/risk", tag = "agents",
-    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    params(("id" = String, Path, description = "The agent.", format = "uuid"), RiskQuery),
     responses(
         (status = 200, description = "What is believed of it.", body = Data<RiskBody>),
         (status = "4XX", description = "Refused.", body = ErrorBody),
@@ -101,7 +114,11 @@ pub(crate) async fn risk(
     State(app): State<App>,
     Reader(caller): Reader,
     Path(id): Path<String>,
+    Params(query): Params<RiskQuery>,
 ) -> Result<Data<RiskBody>, ApiError> {
+    if query.window_days.is_some_and(|days| !(1..=365).contains(&days)) {
+        return Err(ApiError::bad_request("window_invalid", "`window_days` is 1 to 365"));
+    }
     let risk = app.kakunin.risk(caller.tenant(), &agent_id(&id)?).await?;
     let sum = |of: fn(&kakunin_core::risk::Day) -> u32| risk.days.iter().map(|d| u64::from(of(d))).sum();
     let factor =
@@ -117,7 +134,7 @@ pub(crate) async fn risk(
             agent_id: risk.agent.id.to_string(),
             agent_name: risk.agent.spec.name.as_str().to_owned(),
             agent_status: risk.agent.state.to_string(),
-            window_days: 30,
+            window_days: WINDOW_DAYS,
             window_start: app.now().minus(30 * DAY).to_string(),
             risk_score: number(risk.score),
             band: text_of(&risk.band),

@@ -46,7 +46,8 @@ pub fn start_with(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> S
 /// A server at an address of the test's.
 pub fn start_at(data: &Path, listen: &str, more: &[&str], environment: &[(&str, &str)]) -> Server {
     let data = data.display().to_string();
-    let arguments = [&["serve", "--data", &data, "--listen", listen], more].concat();
+    let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", listen] };
+    let arguments = [&["serve", "--data", &data], listen, more].concat();
     let mut child = kakunin(&arguments).envs(environment.iter().copied()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut said = String::new();
