@@ -204,7 +204,7 @@ pub async fn sign_crl(options: &RootOptions, days: u16) -> Result<String, CaComm
 /// [`CaCommandError`].
 pub async fn install_crl(options: &ServeOptions, file: &Path) -> Result<String, CaCommandError> {
     let der = only(file, pem::CRL, "CRL")?;
-    let parts = wire::parts(options).await?;
+    let parts = wire::parts_of_deployment(options).await?;
     let config = wire::config(options, options.listen, &parts).await?;
     let root = Kakunin::open(config, parts).await?.install_root_crl(der).await?;
     Ok(format!("CRL of root {root}"))
@@ -268,7 +268,7 @@ fn installed(issuer: &Issuer, tenant: Option<&TenantId>) -> String {
 /// # Errors
 /// [`CaCommandError`].
 pub async fn rotate(options: &ServeOptions, tenant: Option<&TenantId>) -> Result<String, CaCommandError> {
-    let parts = wire::parts(options).await?;
+    let parts = wire::parts_of_deployment(options).await?;
     let config = wire::config(options, options.listen, &parts).await?;
     let issuer = Kakunin::open(config, parts).await?.rotate_issuing(tenant).await?;
     Ok(installed(&issuer, tenant))

@@ -56,11 +56,11 @@ async fn run(options: ServeOptions) -> Result<(), ServeError> {
     };
     let url = server.url()?;
     let deployment = server.deployment();
-    if let Some(key) = &deployment.admin_key {
+    if deployment.admin_key.is_some() {
+        // Not the key: what is printed ends in journals.
         print(&format!(
-            "kakunin: new deployment. Admin key, shown once and written to {}:\n{}",
-            deployment.admin_key_file.display(),
-            key.reveal()
+            "kakunin: new deployment; its admin key is in {}",
+            deployment.admin_key_file.display()
         ));
     }
     if !deployment.kakunin.has_admin_key() {

@@ -24,7 +24,12 @@ fn the_first_start_makes_a_deployment_and_later_ones_go_on_with_it() {
     let data = folder.path().join("data");
     let mut first = start(&data, &["--trust-domain", "agents.example", "--public-url", "https://ca.example"]);
     let key = std::fs::read_to_string(data.join("admin.key")).unwrap();
-    assert!(first.said.contains(key.trim_end()) && key.starts_with("kak_live_"), "shown once");
+    assert!(
+        key.starts_with("kak_live_") && !first.said.contains("kak_live_"),
+        "not for journals: {}",
+        first.said
+    );
+    assert!(first.said.contains(&data.join("admin.key").display().to_string()));
     for (path, mode) in [("", 0o700), ("admin.key", 0o600), ("key.secret", 0o600)] {
         let found = std::fs::metadata(data.join(path)).unwrap().permissions().mode() & 0o777;
         assert_eq!(found, mode, "{path}");
@@ -280,4 +285,72 @@ fn tls_files_are_taken_by_what_is_in_them() {
     assert!(serves("two"), "half a key");
     put("tls.key", "three", usize::MAX);
     becomes("three");
+}
+
+#[test]
+fn a_lost_database_is_not_answered_with_a_new_deployment() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    drop(start(&data, &["--ca-algorithm", "p256"]));
+    let key = std::fs::read_to_string(data.join("admin.key")).unwrap();
+    let text = data.display().to_string();
+    let serve = ["serve", "--data", &text, "--listen", "127.0.0.1:0"];
+    let lost: &[&dyn Fn(&Path)] = &[
+        &|database| assert!(!database.exists()),
+        &|database| std::fs::write(database, "").unwrap(),
+        &|database| {
+            run("sqlite3", &["kakunin.db", "create table t (a)"], database.parent().unwrap());
+        },
+    ];
+    for (n, leave) in lost.iter().enumerate() {
+        for name in ["kakunin.db", "kakunin.db-wal", "kakunin.db-shm"] {
+            let _ = std::fs::remove_file(data.join(name));
+        }
+        leave(&data.join("kakunin.db"));
+        let said = refused(&serve);
+        assert!(n == 2 || said.contains("not its database"), "{said}");
+        for command in ["rotate", "request"] {
+            refused(&["ca", command, "--data", &text]);
+        }
+    }
+    // Neither when all but the keys is gone.
+    std::fs::remove_file(data.join("kakunin.db")).unwrap();
+    std::fs::rename(data.join("admin.key"), folder.path().join("kept")).unwrap();
+    assert!(refused(&serve).contains("not its database"));
+    assert_eq!(std::fs::read_to_string(folder.path().join("kept")).unwrap(), key);
+    assert!(!data.join("admin.key").exists(), "no key was made");
+}
+
+#[test]
+fn commands_that_change_a_deployment_make_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let typo = folder.path().join("typo");
+    let text = typo.display().to_string();
+    let crl = folder.path().join("crl.pem");
+    let pem = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+    std::fs::write(&crl, pem).unwrap();
+    for command in [
+        &["ca", "rotate", "--data", &text][..],
+        &["ca", "install-crl", "--data", &text, crl.to_str().unwrap()],
+        &["admin-key", "--data", &text],
+    ] {
+        let said = refused(command);
+        assert!(said.contains("holds no deployment"), "{command:?}: {said}");
+        assert!(!typo.exists(), "{command:?} made a folder");
+    }
+}
+
+#[test]
+fn an_address_that_nobody_can_reach_is_not_written_into_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data").display().to_string();
+    let open = ["serve", "--data", &data, "--insecure-software-keys", "--insecure-plain-http", "--listen"];
+    for listen in ["0.0.0.0:0", "[::]:0"] {
+        assert!(refused(&[&open[..], &[listen]].concat()).contains("--public-url"), "{listen}");
+    }
+    for bad in ["ca.example", "https://ca.example/", "http://", "https://ca.example/a b"] {
+        let said = refused(&[&open[..], &["127.0.0.1:0", "--public-url", bad]].concat());
+        assert!(said.contains(bad) && said.contains("--public-url") && !said.contains("another"), "{said}");
+    }
+    assert!(!Path::new(&data).join("admin.key").exists(), "nothing was made");
 }

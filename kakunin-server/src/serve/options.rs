@@ -7,6 +7,7 @@ use std::time::Duration;
 use kakunin_core::error::StoreError;
 use kakunin_core::key::{KeyAlgorithm, SignError};
 use kakunin_core::service::Error as ServiceError;
+use kakunin_core::x509::published::Published;
 
 use kakunin_kms::url::{KeyUrl, KeyUrlError, Scheme};
 
@@ -107,6 +108,19 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// What lies here belongs to a deployment whose database is not there.
+    #[error(
+        "{path} has keys of a deployment and not its database: put kakunin.db back from a backup, or take another folder for a new deployment", path = .0.display()
+    )]
+    DatabaseGone(PathBuf),
+    /// Certificates would name an address that nobody can reach.
+    #[error(
+        "{0} is no address that relying parties can reach, and it would be named in every certificate: give --public-url"
+    )]
+    NoPublicUrl(SocketAddr),
+    /// The public URL is none.
+    #[error("--public-url: {0}")]
+    PublicUrl(#[from] kakunin_core::x509::published::PublishedError),
     /// There is no deployment in this folder.
     #[error("{path} holds no deployment: `kakunin serve` makes one, with its first admin key", path = .0.display())]
     NoDeployment(PathBuf),
@@ -170,6 +184,9 @@ impl ServeOptions {
 
     /// Refuses what is insecure and was not asked for by name.
     pub(super) fn check(&self) -> Result<(), ServeError> {
+        if let Some(url) = &self.public_url {
+            Published::parse(url)?;
+        }
         if self.listen.ip().is_loopback() {
             return Ok(());
         }

@@ -49,6 +49,9 @@ pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<
     let folder = &options.data;
     let parts = parts(options).await?;
     let new = Kakunin::made_as(&parts).await?.is_none();
+    if new && folder.join(ADMIN_KEY_FILE).exists() {
+        return Err(ServeError::DatabaseGone(folder.clone()));
+    }
     let config = config(options, address, &parts).await?;
     let kakunin = Kakunin::open(config, parts).await?;
     for name in options.opt_outs() {
@@ -67,6 +70,10 @@ pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<
 pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
     let folder = &options.data;
     let unusable = |source| ServeError::File { path: folder.clone(), source };
+    let path = keys_folder(options);
+    if is_gone(&folder.join(DATABASE)) && (folder.join(ADMIN_KEY_FILE).exists() || has_keys(&path)) {
+        return Err(ServeError::DatabaseGone(folder.clone()));
+    }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
     private::folder(folder)?;
     for name in OURS {
@@ -75,8 +82,6 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
     for path in options.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {
         private::given(path)?;
     }
-    let path =
-        options.keys.as_ref().and_then(|url| url.folder()).map_or_else(|| folder.join("keys"), PathBuf::from);
     let local: Arc<dyn KeyProvider> = Arc::new(LocalKeys::open(&path, &secret(options, &path)?)?);
     let keys = match &options.keys {
         Some(url) if !options.software_keys() => url.open().await?,
@@ -84,6 +89,34 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
     };
     let store = SqliteStore::open(folder.join(DATABASE))?;
     Ok(Parts { log_keys: local, ..Parts::new(store, keys) })
+}
+
+/// The same, of a deployment that is there: commands that change one make none.
+pub(crate) async fn parts_of_deployment(options: &ServeOptions) -> Result<Parts, ServeError> {
+    let none = || ServeError::NoDeployment(options.data.clone());
+    if is_gone(&options.data.join(DATABASE)) && !options.data.join(ADMIN_KEY_FILE).exists() {
+        return Err(none());
+    }
+    let parts = parts(options).await?;
+    if Kakunin::made_as(&parts).await?.is_none() { Err(none()) } else { Ok(parts) }
+}
+
+fn keys_folder(options: &ServeOptions) -> PathBuf {
+    let named = options.keys.as_ref().and_then(|url| url.folder());
+    named.map_or_else(|| options.data.join("keys"), PathBuf::from)
+}
+
+/// Whether there is no database, or an empty file in its place.
+fn is_gone(database: &Path) -> bool {
+    fs::metadata(database).map_or(true, |file| file.len() == 0)
+}
+
+/// Whether keys were made in this folder: they are named after the deployment is begun in its database.
+fn has_keys(folder: &Path) -> bool {
+    let named = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.path().extension().is_some_and(|extension| extension == "key"))
+    };
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.any(named))
 }
 
 /// The deployment as it was made, or as it is to be made.
@@ -95,6 +128,9 @@ pub(crate) async fn config(
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let (trust_domain, public_url) = match Kakunin::made_as(parts).await? {
         Some((trust_domain, public_url, _)) => (trust_domain.to_string(), public_url),
+        None if address.ip().is_unspecified() && options.public_url.is_none() => {
+            return Err(ServeError::NoPublicUrl(address));
+        }
         None => (DEFAULT_TRUST_DOMAIN.to_owned(), format!("{scheme}://{address}")),
     };
     let config = Config::new(options.trust_domain.as_deref().unwrap_or(&trust_domain))?;
@@ -147,10 +183,7 @@ async fn new_admin_key(kakunin: &Kakunin, tenant: &TenantId) -> Result<ApiKey, S
 /// # Errors
 /// [`ServeError`].
 pub async fn make_admin_key(options: &ServeOptions) -> Result<ApiKey, ServeError> {
-    let parts = parts(options).await?;
-    if Kakunin::made_as(&parts).await?.is_none() {
-        return Err(ServeError::NoDeployment(options.data.clone()));
-    }
+    let parts = parts_of_deployment(options).await?;
     let kakunin = Kakunin::open(config(options, options.listen, &parts).await?, parts).await?;
     let tenant = first_tenant()?;
     kakunin.create_tenant(&tenant).await?;
