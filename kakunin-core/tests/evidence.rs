@@ -61,7 +61,7 @@ impl World {
         // The name of a suspended agent is taken.
         static AGENTS: AtomicU32 = AtomicU32::new(0);
         let name = format!("agent {}", AGENTS.fetch_add(1, Ordering::Relaxed));
-        let spec = NewAgent::new(&*name, MODEL, ["read:accounts"]).unwrap();
+        let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
         block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
     }
 
