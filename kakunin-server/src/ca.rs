@@ -256,8 +256,17 @@ fn installed(issuer: &Issuer, tenant: Option<&TenantId>) -> String {
 pub async fn rotate(options: &ServeOptions, tenant: Option<&TenantId>) -> Result<String, CaCommandError> {
     let parts = wire::parts(options).await?;
     let config = wire::config(options, options.listen, &parts).await?;
-    let issuer = Kakunin::open(config, parts).await?.rotate_issuing(tenant).await?;
-    Ok(installed(&issuer, tenant))
+    let kakunin = Kakunin::open(config, parts).await?;
+    let roots = kakunin.roots().len();
+    let issuer = kakunin.rotate_issuing(tenant).await?;
+    let mut said = installed(&issuer, tenant);
+    if let Some(root) = kakunin.roots().get(roots) {
+        let (id, until) = (root.id(), root.not_after());
+        said.push_str(&format!(
+            "; under the new root {id} until {until}: give its certificate to whoever verifies (GET /api/v1/ca/{id}.cer)"
+        ));
+    }
+    Ok(said)
 }
 
 impl RootOptions {

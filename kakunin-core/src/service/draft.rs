@@ -56,7 +56,10 @@ pub(super) struct Draft<'p> {
     tokens: &'p TokenKey,
     pub(super) base: &'p Projection,
     first_index: u64,
+    /// The log's, which never decreases: what is put in order, counted and scored goes by it.
     pub(super) time: UnixTime,
+    /// The clock's: what others hold against theirs goes by it.
+    pub(super) now: UnixTime,
     by: Option<ShortName>,
     pub(super) agents: HashMap<AgentId, AgentEntry>,
     pub(super) certificates: Drafted<'p>,
@@ -85,6 +88,7 @@ impl<'p> Draft<'p> {
             base,
             first_index,
             time,
+            now: inner.now(),
             by: None,
             agents: HashMap::new(),
             certificates: Drafted::over(&base.certificates),
@@ -118,7 +122,7 @@ impl<'p> Draft<'p> {
 
     /// The certificate of an agent that is neither revoked nor expired, held or not.
     pub(super) fn standing(&self, entry: &AgentEntry) -> Option<&CertificateState> {
-        self.certificates.standing(entry, self.time)
+        self.certificates.standing(entry, self.now)
     }
 
     /// How much was recorded: a decision that refuses leaves it where it was.
@@ -218,7 +222,7 @@ impl<'p> Draft<'p> {
         }
         let accepted = self
             .certificate(&event.serial)
-            .is_some_and(|c| c.standing == Standing::Good && self.time <= c.facts.not_after);
+            .is_some_and(|c| c.standing == Standing::Good && self.now <= c.facts.not_after);
         let facts = tokens.facts(&event);
         let assessment = (accepted && event.attribution > Attribution::Asserted)
             .then(|| model.assess(&entry.history, &policy.prior, self.time, &facts));
@@ -277,7 +281,7 @@ impl<'p> Draft<'p> {
             observed.revoked = true;
             if let Some(revocation) = self
                 .certificate(&serial)
-                .map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.time))
+                .map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.now))
             {
                 self.revoke(revocation, Some(evidence))?;
             }

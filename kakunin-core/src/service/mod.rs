@@ -31,6 +31,7 @@ mod crl;
 mod dedup;
 mod deployment;
 mod draft;
+mod ending;
 mod enrol;
 mod error;
 mod feed;
@@ -38,6 +39,7 @@ mod genesis;
 mod granting;
 mod inbox;
 mod keys;
+mod lead;
 mod ledger;
 mod lifecycle;
 mod names;
@@ -67,6 +69,7 @@ pub use certify::KeySource;
 pub use crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, Regression};
 pub use deployment::{Config, OfflineRoot, Parts};
 pub use draft::{EventStatus, Observed};
+pub use ending::{Ending, EndingRole, Stage};
 pub use enrol::MAX_JOIN_TOKEN_LIFE;
 pub use error::Error;
 pub use feed::FeedPage;
@@ -118,6 +121,7 @@ struct Inner {
     bound: bound::BoundKeys,
     api_keys: keys::ApiKeys,
     root_crls: crl::RootCrls,
+    lead: lead::Lead,
     publishing: std::sync::Mutex<Publishing>,
     tended: std::sync::Mutex<Tended>,
 }

@@ -74,7 +74,10 @@ fn take(
     let subjects = subjects(draft, &events)?;
     let mut times = times.unwrap_or_default().into_iter();
     let each = subjects.into_iter().zip(events).map(|(agent, event)| {
-        draft.time = times.next().unwrap_or(draft.time).max(draft.time);
+        if let Some(recorded) = times.next() {
+            draft.time = recorded.max(draft.time);
+            draft.now = draft.time;
+        }
         Ok(draft.observe(agent, event)?)
     });
     each.collect()

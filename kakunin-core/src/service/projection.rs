@@ -329,7 +329,7 @@ fn apply_control(
         Control::CertificatePlanned { facts, profile } => {
             // Whether it is signed or not: its serial goes on CRLs either way.
             if record.by.is_some() && record.by == enrol::itself(&row.agent.id) {
-                row.self_renewals.push(record.time);
+                row.self_renewals.push(facts.issued_at(record.time));
                 let surplus = row.self_renewals.len().saturating_sub(SELF_RENEWALS);
                 row.self_renewals.drain(..surplus);
             }
@@ -356,7 +356,7 @@ fn apply_control(
                 constraints: constraints.clone(),
                 standing: Standing::Good,
                 index,
-                issued_at: Some(record.time),
+                issued_at: Some(facts.issued_at(record.time)),
                 granted: false,
                 halt: None,
                 receipt: None,
