@@ -12,9 +12,10 @@ use kakunin_core::feed::Visibility;
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId};
+use kakunin_core::log::record::{CaRole, Stage};
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{
-    Config, EndingRole, Error, Kakunin, KeySource, OfflineRoot, Parts, Reader, Stage,
+    Config, Error, Kakunin, KeySource, NotificationKind, OfflineRoot, Parts, Reader,
 };
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{DAY, MINUTE, ManualClock, SECOND, UnixTime};
@@ -80,7 +81,7 @@ impl World {
         block_on(self.parts.keys.list()).unwrap().len()
     }
 
-    fn stages(&self) -> Vec<(EndingRole, Stage)> {
+    fn stages(&self) -> Vec<(CaRole, Stage)> {
         self.kakunin.endings().iter().map(|ending| (ending.role, ending.stage)).collect()
     }
 }
@@ -115,7 +116,7 @@ fn an_end_is_told_of_a_tenth_before_and_is_urgent_a_thirtieth_before() {
     let mut w = world();
     let end = w.kakunin.issuer().not_after();
     assert_eq!(end, NOW.plus(3 * YEAR));
-    let both = |issuing| vec![(EndingRole::Issuing, issuing), (EndingRole::Root, Stage::Far)];
+    let both = |issuing| vec![(CaRole::Issuing, issuing), (CaRole::Root, Stage::Far)];
     for (left, stage) in [
         (90 * DAY, Stage::Far),
         (90 * DAY - 1, Stage::Near),
@@ -142,8 +143,7 @@ fn an_end_is_told_of_a_tenth_before_and_is_urgent_a_thirtieth_before() {
     let end = short.kakunin.issuer().not_after();
     assert_eq!(end, short.kakunin.root().not_after(), "it ends with its root at the latest");
     short.clock.set(end.minus((life + 5 * MINUTE) / 10 + SECOND));
-    let issuing =
-        |w: &World| w.stages().into_iter().find(|(role, _)| *role == EndingRole::Issuing).unwrap().1;
+    let issuing = |w: &World| w.stages().into_iter().find(|(role, _)| *role == CaRole::Issuing).unwrap().1;
     assert_eq!(issuing(&short), Stage::Far);
     short.clock.set(end.minus(life / 10));
     assert_eq!(issuing(&short), Stage::Near);
@@ -297,4 +297,44 @@ fn an_offline_root_that_has_ended_is_replaced_by_another_one() {
     assert!(w.certify(&w.register()).is_ok());
     w.reopened_at(after.plus(DAY));
     assert!(w.certify(&w.register()).is_ok());
+}
+
+#[test]
+fn each_tenant_that_depends_on_an_authority_is_told_once_a_stage_also_after_a_restart() {
+    let mut w = world();
+    let other: TenantId = "other".parse().unwrap();
+    block_on(w.kakunin.create_tenant(&other)).unwrap();
+    let shared = w.kakunin.issuer();
+    w.clock.set(NOW.plus(YEAR));
+    let own = block_on(w.kakunin.rotate_issuing(Some(&other))).unwrap();
+    let told = |w: &World, tenant: &TenantId| -> Vec<_> {
+        let inbox = block_on(w.kakunin.notifications(tenant, None, 100)).unwrap();
+        let about = |kind| kind == NotificationKind::AuthorityEnding;
+        let items = inbox.into_iter().filter(|(_, item)| about(item.kind));
+        items.map(|(_, item)| item.ending.map(|e| (e.issuer, e.stage)).unwrap()).collect()
+    };
+    let end = shared.not_after();
+    let mut so_far = Vec::new();
+    for (at, stage) in [
+        (end.minus(91 * DAY), None),
+        (end.minus(89 * DAY), Some(Stage::Near)),
+        (end.minus(29 * DAY), Some(Stage::Urgent)),
+        (end.plus(DAY), Some(Stage::Ended)),
+    ] {
+        w.clock.set(at);
+        so_far.splice(..0, stage.map(|stage| (shared.id(), stage)));
+        for restart in [false, false, true] {
+            if restart {
+                w.reopened_at(at);
+            }
+            block_on(w.kakunin.tell_of_endings()).unwrap();
+            assert_eq!((told(&w, &w.acme), told(&w, &other)), (so_far.clone(), Vec::new()), "{restart}");
+        }
+    }
+    w.clock.set(own.not_after().plus(DAY));
+    block_on(w.kakunin.tell_of_endings()).unwrap();
+    assert_eq!(told(&w, &other), [(own.id(), Stage::Ended)]);
+    // The log alone comes to the same.
+    let records = block_on(w.kakunin.records(&w.acme, None, 100, |r| r.name() == "ca.ending")).unwrap().items;
+    assert_eq!(records.len(), 3);
 }

@@ -157,6 +157,11 @@ fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
     let left = api.metric("kakunin_ca_expires_seconds{");
     assert!(left.len() == 2 && (0.0..=86_400.0).contains(&left[0]) && left[1] > 1e8, "{left:?}");
     assert_eq!(api.certify(&api.agent("two")).0, "201");
+    let inbox = api.get("/api/v1/notifications")["data"].clone();
+    assert_eq!(
+        (&inbox[0]["title"], &inbox[0]["agent_id"], &inbox[0]["severity"]),
+        (&json!("Certificate authority ends soon"), &Value::Null, &json!("critical"))
+    );
     drop(server);
     assert!(log_off(&data, &day_before).contains("ends soon"), "no warning");
 

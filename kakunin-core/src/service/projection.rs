@@ -411,6 +411,7 @@ fn apply_control(
         | Control::VisibilityChanged { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }
+        | Control::CaEnding { .. }
         | Control::RevocationChanged(_) => {}
     }
     Ok(())

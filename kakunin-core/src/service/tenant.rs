@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::Inner;
 use super::certificates::{self, CertificateState, Certificates};
 use super::draft::Draft;
+use super::ending;
 use super::error::Error;
 use super::ledger::Ledger;
 use super::names;
@@ -17,7 +18,7 @@ use super::tending::Attempts;
 use crate::error::StoreError;
 use crate::event::TokenKey;
 use crate::id::{AgentId, JoinTokenId, Serial, TenantId};
-use crate::log::record::{Body, Record};
+use crate::log::record::{Body, Control, Record};
 use crate::log::sink::LogId;
 use crate::revoke::RevocationChange;
 use crate::risk::History;
@@ -137,6 +138,16 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Appends a record that is about no agent.
+    pub(super) async fn note(&mut self, inner: &Inner, control: Control) -> Result<(), Error> {
+        let record = Record::control(self.ledger.time(inner.now()), None, None, control);
+        let changes = ending::changes(&record, self.ledger.size())?;
+        if inner.append(&mut self.ledger, &[record], changes, &[]).await? {
+            self.ledger.settled();
+        }
+        Ok(())
+    }
+
     /// Stores the risk histories with the index they were taken at.
     pub(super) async fn snapshot(&mut self, inner: &Inner) -> Result<(), Error> {
         let put =
@@ -234,7 +245,12 @@ impl Sequencer {
         (apply, fold): (bool, bool),
         (changes, rows): (&mut Vec<Change>, &mut HashSet<AgentId>),
     ) -> Result<(), Error> {
-        let Some(agent) = record.agent else { return Ok(()) };
+        let Some(agent) = record.agent else {
+            if apply {
+                changes.extend(ending::changes(record, index)?);
+            }
+            return Ok(());
+        };
         let projection = &mut self.projection;
         let mut entry = projection.agents.remove(&agent);
         let is_control = matches!(record.body, Body::Control(_));

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kakunin_core::service::{Ending, EndingRole, Stage, Tended};
+use kakunin_core::log::record::{CaRole, Stage};
+use kakunin_core::service::{Ending, Tended};
 use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -154,8 +155,8 @@ fn ends(app: &App) -> String {
     let now = app.now();
     let one = |Ending { issuer, role, not_after, .. }: &Ending| {
         let role = match role {
-            EndingRole::Root => "root",
-            EndingRole::Issuing => "issuing",
+            CaRole::Root => "root",
+            CaRole::Issuing => "issuing",
         };
         let sign = if now > *not_after { "-" } else { "" };
         let seconds = now.millis().abs_diff(not_after.millis()) / SECOND;

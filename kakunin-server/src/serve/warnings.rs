@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use kakunin_core::id::IssuerId;
-use kakunin_core::service::{EndingRole, Kakunin, Stage};
+use kakunin_core::log::record::{CaRole, Stage};
+use kakunin_core::service::Kakunin;
 use kakunin_core::time::{DAY, SECOND};
+
+use crate::http::chain;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(30);
@@ -12,9 +15,16 @@ const EVERY: Duration = Duration::from_secs(30);
 /// Warns of authorities that end, once a day and whenever one is nearer than before, and of a log whose time is ahead of
 /// the clock, once when it begins and again when it grew; for as long as the server runs.
 pub(super) async fn warn(kakunin: Kakunin) {
-    let (mut told, mut ahead) = (Vec::new(), 0);
+    let (mut told, mut untold, mut ahead) = (Vec::new(), false, 0);
     loop {
-        of_ends(&kakunin, &mut told);
+        let news = of_ends(&kakunin, &mut told);
+        if (news || untold) && !told.is_empty() {
+            let done = kakunin.tell_of_endings().await;
+            untold = done.is_err();
+            if let Err(error) = done {
+                tracing::warn!(error = %chain(&error), "tenants could not be told of an authority that ends; tried again");
+            }
+        }
         ahead = of_lead(&kakunin, ahead);
         tokio::time::sleep(EVERY).await;
     }
@@ -23,15 +33,16 @@ pub(super) async fn warn(kakunin: Kakunin) {
 /// What was told last: of whom, at which stage, with how many days left.
 type Told = (IssuerId, Stage, u64);
 
-fn of_ends(kakunin: &Kakunin, told: &mut Vec<Told>) {
+/// Says whether there is anything new.
+fn of_ends(kakunin: &Kakunin, told: &mut Vec<Told>) -> bool {
     let near: Vec<_> = kakunin.endings().into_iter().filter(|ending| ending.stage > Stage::Far).collect();
     let now: Vec<Told> = near.iter().map(|e| (e.issuer, e.stage, e.left / DAY)).collect();
     for (ending, _) in near.iter().zip(&now).filter(|(_, now)| !told.contains(now)) {
         let (issuer, ends, days) = (ending.issuer, ending.not_after, ending.left / DAY);
         let tenant = ending.tenant.as_ref().map_or("all without their own", |tenant| tenant.as_str());
         let role = match ending.role {
-            EndingRole::Root => "root",
-            EndingRole::Issuing => "issuing CA",
+            CaRole::Root => "root",
+            CaRole::Issuing => "issuing CA",
         };
         match ending.stage {
             Stage::Ended => tracing::error!(
@@ -44,7 +55,9 @@ fn of_ends(kakunin: &Kakunin, told: &mut Vec<Told>) {
             ),
         }
     }
+    let news = *told != now;
     *told = now;
+    news
 }
 
 fn of_lead(kakunin: &Kakunin, last: u64) -> u64 {
