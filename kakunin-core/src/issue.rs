@@ -185,10 +185,12 @@ pub struct Certificate {
 /// # Errors
 /// [`IssueError::IssuerExpired`], [`IssueError::IssuerNotYetValid`].
 pub fn may_issue(issuer: &Issuer, now: UnixTime) -> Result<(), IssueError> {
-    match issuer.valid_at(now) {
-        true => Ok(()),
-        false if now < issuer.not_before() => Err(IssueError::IssuerNotYetValid(issuer.not_before())),
-        false => Err(IssueError::IssuerExpired(issuer.not_after())),
+    if issuer.valid_at(now) {
+        Ok(())
+    } else if now < issuer.not_before() {
+        Err(IssueError::IssuerNotYetValid(issuer.not_before()))
+    } else {
+        Err(IssueError::IssuerExpired(issuer.not_after()))
     }
 }
 

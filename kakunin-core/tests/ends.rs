@@ -183,6 +183,8 @@ fn what_needs_no_signature_goes_on_after_the_end_and_the_ca_is_replaced_then() {
     w.reopened_at(after.plus(DAY));
     assert_eq!(w.kakunin.authorities().len(), 1);
     block_on(w.kakunin.revoke(&w.acme, &before.facts.serial, Cause::Superseded)).unwrap();
+    let status = block_on(w.kakunin.find(&before.facts.serial)).unwrap();
+    assert_eq!(status.revocation.map(|revocation| revocation.serial), Some(before.facts.serial));
     block_on(w.kakunin.retire(&w.acme, &one)).unwrap();
     assert!(openssl(&w.kakunin, &issued, after.plus(DAY)).contains("leaf: OK"));
 }

@@ -259,14 +259,16 @@ pub async fn rotate(options: &ServeOptions, tenant: Option<&TenantId>) -> Result
     let kakunin = Kakunin::open(config, parts).await?;
     let roots = kakunin.roots().len();
     let issuer = kakunin.rotate_issuing(tenant).await?;
-    let mut said = installed(&issuer, tenant);
-    if let Some(root) = kakunin.roots().get(roots) {
-        let (id, until) = (root.id(), root.not_after());
-        said.push_str(&format!(
-            "; under the new root {id} until {until}: give its certificate to whoever verifies (GET /api/v1/ca/{id}.cer)"
-        ));
-    }
-    Ok(said)
+    let said = installed(&issuer, tenant);
+    Ok(match kakunin.roots().get(roots) {
+        None => said,
+        Some(root) => {
+            let (id, until) = (root.id(), root.not_after());
+            format!(
+                "{said}; under the new root {id} until {until}: give its certificate to whoever verifies (GET /api/v1/ca/{id}.cer)"
+            )
+        }
+    })
 }
 
 impl RootOptions {

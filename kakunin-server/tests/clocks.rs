@@ -142,7 +142,9 @@ fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
     let server = start(&data, &["--ca-algorithm", "p256"]);
     let api = Api::new(&server, &data);
     let agent = api.agent("one");
-    assert_eq!(api.certify(&agent).0, "201");
+    let (status, first) = api.certify(&agent);
+    assert_eq!(status, "201", "{first}");
+    let first = first["data"]["serial_number"].as_str().expect("a serial number").to_owned();
     let ready = api.get("/readyz");
     assert_eq!((&ready["status"], &ready["authorities_ending"]), (&json!("ok"), &json!(0)), "{ready}");
     drop(server);
@@ -201,6 +203,13 @@ fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
         assert_eq!((&ready["status"], &ready["signing"]), (&json!("ok"), &json!(true)), "{ready}");
         let (status, issued) = api.certify(&api.agent(&format!("again {days}")));
         assert_eq!(status, "201", "{issued}");
+        // What the old one issued is known, and taken away like any other.
+        let verify = format!("{}/api/v1/verify/{first}", server.url);
+        let (status, found) = curl(&[&verify]);
+        assert_eq!((status.as_str(), &found["data"]["valid"]), ("200", &json!(false)), "{found}");
+        let revoke =
+            api.post(&format!("/api/v1/certificates/{first}/revoke"), &json!({ "reason": "key_compromise" }));
+        assert!(revoke.0.starts_with('2'), "{revoke:?}");
         let issued = with_roots(&api, issued["data"].clone());
         assert!(accepted(&issued, &seconds_from_now(days * DAY)));
         // A verifier that is minutes behind accepts what a rotation a moment ago brought.

@@ -1,5 +1,6 @@
 //! Authorities that are about to end, or have ended.
 
+use super::cas::ended;
 use super::error::Error;
 use super::inbox::{self, EndingNotice};
 use super::projection::set;
@@ -67,7 +68,8 @@ impl Kakunin {
             let ca = inner.cas.own(&id).unwrap_or_else(|| inner.cas.current());
             let concerns = |ending: &&Ending| [ca.issuer.id(), ca.root.id()].contains(&ending.issuer);
             for ending in endings.iter().filter(concerns) {
-                inner.tell_of_ending(&*inner.tenant(&id).await?, ending).await?;
+                let tenant = inner.tenant(&id).await?;
+                inner.tell_of_ending(&tenant, ending).await?;
             }
         }
         Ok(())
@@ -104,11 +106,14 @@ fn ending(ca: &Issuer, role: CaRole, tenant: Option<TenantId>, now: UnixTime) ->
     let (not_after, life) = (ca.not_after(), ca.not_after().since(ca.not_before()));
     let left = not_after.since(now);
     let within = |(longest, part): (u64, u64)| left < longest.min(life / part);
-    let stage = match () {
-        () if now.whole_secs() > not_after => Stage::Ended,
-        () if within(URGENT) => Stage::Urgent,
-        () if within(TOLD) => Stage::Near,
-        () => Stage::Far,
+    let stage = if ended(ca, now) {
+        Stage::Ended
+    } else if within(URGENT) {
+        Stage::Urgent
+    } else if within(TOLD) {
+        Stage::Near
+    } else {
+        Stage::Far
     };
     Ending { issuer: ca.id(), role, tenant, not_after, left, stage }
 }
