@@ -13,10 +13,12 @@ use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId};
 use kakunin_core::log::record::{CaRole, Stage};
+use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{
     Config, Error, Kakunin, KeySource, NotificationKind, OfflineRoot, Parts, Reader,
 };
+use kakunin_core::state::{Change, Kind};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{DAY, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::ca::{CaError, SignCaError, sign_issuing, sign_root};
@@ -272,14 +274,14 @@ fn an_offline_root_that_has_ended_is_replaced_by_another_one() {
     let elsewhere = |n: u8, now| {
         let key = block_on(keys.generate(&PlannedKeyId::new([n; 16]), KeyAlgorithm::P256)).unwrap();
         let signer = block_on(keys.open(&key)).unwrap();
-        (block_on(sign_root(&*signer, &Serial::from_bytes([n; 16]).unwrap(), now)).unwrap(), signer)
+        (block_on(sign_root(&*signer, &Serial::from_bytes([n; 16]).unwrap(), None, now)).unwrap(), signer)
     };
     let below = Serial::from_bytes([0x21; 16]).unwrap();
     let sign = |(root, key): &(kakunin_core::x509::ca::Issuer, Arc<dyn kakunin_core::key::Signer>),
                 request: &[u8],
                 now| {
         let request = Proven::read(request).unwrap();
-        let issuing = block_on(sign_issuing(root, &**key, &request.key, &below, None, now))?;
+        let issuing = block_on(sign_issuing(root, &**key, &request.key, &below, None, None, now))?;
         Ok::<_, SignCaError>(OfflineRoot { root: root.as_der().to_vec(), issuing: issuing.as_der().to_vec() })
     };
     let first = elsewhere(1, NOW);
@@ -323,6 +325,10 @@ fn each_tenant_that_depends_on_an_authority_is_told_once_a_stage_also_after_a_re
         (end.minus(29 * DAY), Some(Stage::Urgent)),
         (end.plus(DAY), Some(Stage::Ended)),
     ] {
+        // Somebody else writes that it was told of; it is not under this deployment's seal.
+        let key = format!("ca-ending/{}", shared.id()).into_bytes();
+        let forged = Change { kind: Kind::Cursor, key, value: Some(br#""ended""#.to_vec()) };
+        block_on(w.parts.state.put(&LogId::Tenant(w.acme.clone()), &[forged])).unwrap();
         w.clock.set(at);
         so_far.splice(..0, stage.map(|stage| (shared.id(), stage)));
         for restart in [false, false, true] {

@@ -179,7 +179,8 @@ fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
         assert_eq!((status.as_str(), &refused["code"]), ("503", &json!("issuer_expired")), "{refused}");
         assert!(refused["error"].as_str().unwrap().contains("kakunin ca rotate"), "{refused}");
         // What needs no certificate goes on.
-        let halted = api.post(&format!("/api/v1/agents/{agent}/halt"), &json!({ "reason": "admin_halt" }));
+        let halted =
+            api.post(&format!("/api/v1/agents/{agent}/halt"), &json!({ "reason": "kill_switch_activated" }));
         assert!(halted.0.starts_with('2'), "{halted:?}");
         let ca = api.get("/api/v1/ca")["data"]["authorities"].clone();
         let issuing =

@@ -12,6 +12,7 @@ use super::deployment::Parts;
 use super::error::Error;
 use super::feed::Feed;
 use super::ledger::Ledger;
+use super::seal::SealKey;
 use super::system::{self, CaRow};
 use crate::error::StoreError;
 use crate::feed::Visibility;
@@ -112,7 +113,12 @@ impl Known {
 }
 
 impl Cas {
-    pub(super) async fn load(parts: &Parts, host: &str, log_signer: &Arc<dyn Signer>) -> Result<Self, Error> {
+    pub(super) async fn load(
+        parts: &Parts,
+        host: &str,
+        log_signer: &Arc<dyn Signer>,
+        seal_key: &SealKey,
+    ) -> Result<Self, Error> {
         let now = parts.clock.now();
         let mut known = Known { private: system::private_tenants(parts).await?, ..Known::default() };
         let (roots, issuing): (Vec<_>, Vec<_>) =
@@ -127,7 +133,7 @@ impl Cas {
                 known.ended.insert(row.issuer.id());
                 continue;
             }
-            let ca = open(parts, host, log_signer, row, &known.roots, ended).await?;
+            let ca = open(parts, host, (log_signer, seal_key), row, &known.roots, ended).await?;
             known.add(Arc::new(ca));
         }
         let first = known.current.get(&None).cloned();
@@ -254,7 +260,7 @@ impl Signer for Gone {
 pub(super) async fn open(
     parts: &Parts,
     host: &str,
-    log_signer: &Arc<dyn Signer>,
+    (log_signer, seal_key): (&Arc<dyn Signer>, &SealKey),
     row: CaRow,
     roots: &[Root],
     ended: bool,
@@ -268,7 +274,8 @@ pub(super) async fn open(
         Err(_) if ended => Arc::new(Gone(key, issuer.key().spki().clone())),
         opened => opened?,
     };
-    let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), &*parts.sink).await?;
+    let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), seal_key, &*parts.sink)
+        .await?;
     let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));
     let growth = Growth::default();
     growth.raise(log.size());

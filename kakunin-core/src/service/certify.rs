@@ -172,15 +172,18 @@ impl Making {
 impl Planned {
     /// Puts the signed certificate on record, if the agent still stands as it did.
     fn conclude(self, order: &Order, draft: &mut Draft<'_>, signed: &Certificate) -> Result<(), Error> {
-        order.unchanged(draft, self.stood)?;
+        let entry = order.unchanged(draft, self.stood)?;
+        // Also what was refused while it was signed: an approval empties the list.
+        let renewal = self.renewal.map(|renewal| entry.usage.seen_in(renewal));
+        let approved = renewal.as_ref().is_some_and(Renewal::is_approved);
         let issued = Control::CertificateIssued {
             facts: signed.facts,
             certificate: pem::encode(pem::CERTIFICATE, &signed.der),
             reinstates: false,
             constraints: self.constraints,
-            renewal: self.renewal,
+            renewal,
         };
-        order.conclude(draft, signed.facts, issued)
+        order.conclude(draft, signed.facts, issued, approved)
     }
 }
 
@@ -380,7 +383,13 @@ impl Order {
     }
 
     /// Records the certificate, and the end of the one it replaces.
-    fn conclude(&self, draft: &mut Draft<'_>, facts: Issued, issued: Control) -> Result<(), Error> {
+    fn conclude(
+        &self,
+        draft: &mut Draft<'_>,
+        facts: Issued,
+        issued: Control,
+        approved: bool,
+    ) -> Result<(), Error> {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
         let planned = entry.row.plan.as_ref().and_then(|p| p.facts).map(|(facts, _)| facts);
@@ -390,7 +399,7 @@ impl Order {
         }
         let old = draft.standing(entry).map(|c| c.facts).filter(|_| self.renews.is_some());
         draft.push(self.agent, Some(facts.serial), issued)?;
-        draft.certified(&self.agent, false);
+        draft.certified(&self.agent, approved);
         if let Some(old) = old {
             let superseded = revocation(&old, Cause::Superseded, draft.now);
             draft.revoke(superseded, None)?;

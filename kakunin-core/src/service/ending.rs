@@ -80,8 +80,10 @@ impl Inner {
     async fn tell_of_ending(&self, tenant: &Tenant, ending: &Ending) -> Result<(), Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let mut sequencer = self.settled(tenant).await?;
-        let told = self.parts.state.get(&log, Kind::Cursor, &told_key(&ending.issuer)).await?;
-        let told: Option<Stage> = told.and_then(|row| serde_json::from_slice(&row).ok());
+        let key = told_key(&ending.issuer);
+        let row = self.parts.state.get(&log, Kind::Cursor, &key).await?;
+        let row = row.and_then(|row| self.opened_one(&log, Kind::Cursor, &key, &row));
+        let told: Option<Stage> = row.and_then(|row| serde_json::from_slice(&row).ok());
         if told.is_some_and(|told| told >= ending.stage) {
             return Ok(());
         }

@@ -169,7 +169,8 @@ impl Replaced {
             score,
             band,
             unused: entry.usage.unused(&old.scope),
-            refused: entry.usage.refused(),
+            refused: Vec::new(),
+            refused_more: 0,
         }
     }
 }

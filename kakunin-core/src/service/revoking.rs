@@ -8,7 +8,7 @@ use super::lifecycle::known;
 use crate::agent::{AgentError, AgentState, Note};
 use crate::id::{AgentId, HaltId, Serial, TenantId};
 use crate::log::record::Control;
-use crate::revoke::{Cause, Halt, Revocation, RevocationChange};
+use crate::revoke::{Cause, Halt, Revocation, RevocationChange, Said};
 
 impl Kakunin {
     /// Revokes a certificate. The first cause stands: revoking it again gives the first revocation.
@@ -23,7 +23,7 @@ impl Kakunin {
     ) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let serial = *serial;
+        let (serial, said) = (*serial, self.said.clone());
         let revoked = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
@@ -31,7 +31,7 @@ impl Kakunin {
                     return Ok(first);
                 }
                 let revocation = revocation(&certificate.facts, cause, draft.now);
-                draft.revoke(revocation, None)?;
+                draft.revoke_saying(revocation, None, said)?;
                 Ok(revocation)
             })
             .await?;
@@ -56,7 +56,8 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let id = HaltId::generate(inner.now(), &*inner.parts.entropy)?;
-        let agent = *agent;
+        let (agent, reason) = (*agent, self.said.reason.clone());
+        let said = Said { reason, note: note.or_else(|| self.said.note.clone()) };
         let halted = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
@@ -69,10 +70,10 @@ impl Kakunin {
                 }
                 let standing = draft.standing(entry).map(|c| c.facts);
                 let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.now };
-                draft.push(agent, halt.serial, Control::AgentHalted { halt, note })?;
+                draft.push(agent, halt.serial, Control::AgentHalted { halt, said: said.clone() })?;
                 if let Some(facts) = standing {
                     let revocation = revocation(&facts, cause, draft.now);
-                    draft.revoke(revocation, None)?;
+                    draft.revoke_saying(revocation, None, said)?;
                 }
                 Ok(halt)
             })
@@ -110,7 +111,7 @@ impl Kakunin {
     pub async fn hold(&self, tenant: &TenantId, serial: &Serial) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let serial = *serial;
+        let (serial, said) = (*serial, self.said.clone());
         let held = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
@@ -127,7 +128,7 @@ impl Kakunin {
                     return Err(AgentError::State { state, step: "have its certificate held" }.into());
                 }
                 draft.revocations.push(RevocationChange::Revoked(hold));
-                draft.push(hold.agent, Some(serial), Control::CertificateHeld(hold))?;
+                draft.push(hold.agent, Some(serial), Control::CertificateHeld { hold, said })?;
                 Ok(hold)
             })
             .await?;

@@ -12,7 +12,10 @@ use crate::x509::extensions::TENANT;
 use crate::x509::lint::{self, LintError};
 use crate::x509::name::NameParts;
 use crate::x509::oid::{self, Arc};
-use crate::x509::tbs::{TbsCertificate, Unsigned, write_authority_key_id, write_extension};
+use crate::x509::published::Published;
+use crate::x509::tbs::{
+    TbsCertificate, Unsigned, write_authority_key_id, write_ca_issuers, write_crl_point, write_extension,
+};
 
 pub use crate::x509::tbs::AssembleError;
 
@@ -229,13 +232,19 @@ impl PreparedCa {
     }
 }
 
-/// Makes a self-signed root, named after its key. It begins [`BACKDATE`] before now, as all that is signed here.
+/// Makes a self-signed root, named after its key. It begins [`BACKDATE`] before now, as all that is signed here. What
+/// checks the CRL of every CA of a chain looks for its own too, where `published` says.
 ///
 /// # Errors
 /// [`SignCaError`].
-pub async fn sign_root(key: &dyn Signer, serial: &Serial, now: UnixTime) -> Result<Issuer, SignCaError> {
+pub async fn sign_root(
+    key: &dyn Signer,
+    serial: &Serial,
+    published: Option<&Published>,
+    now: UnixTime,
+) -> Result<Issuer, SignCaError> {
     let common_name = format!("kakunin root CA {}", mark(key.public_key()));
-    let prepared = prepare_root(&named(&common_name), key.public_key(), serial, now)?;
+    let prepared = prepare_root(&named(&common_name), key.public_key(), serial, published, now)?;
     let signature = key.sign(prepared.to_be_signed()).await?;
     Ok(prepared.assemble(&signature)?)
 }
@@ -245,7 +254,8 @@ pub async fn sign_root(key: &dyn Signer, serial: &Serial, now: UnixTime) -> Resu
 pub type Binding<'a> = Option<(&'a TenantId, &'a Arc)>;
 
 /// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4). It begins
-/// [`BACKDATE`] before now and lives [`ISSUING_VALIDITY`], or as long as the root if that is shorter.
+/// [`BACKDATE`] before now and lives [`ISSUING_VALIDITY`], or as long as the root if that is shorter. It names the
+/// root's CRL and certificate where `published` says.
 ///
 /// # Errors
 /// [`SignCaError`].
@@ -255,10 +265,11 @@ pub async fn sign_issuing(
     spki: &Spki,
     serial: &Serial,
     binding: Binding<'_>,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<Issuer, SignCaError> {
     let common_name = format!("kakunin issuing CA {}", mark(spki));
-    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, binding, now)?;
+    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, binding, published, now)?;
     let signature = root_key.sign(prepared.to_be_signed()).await?;
     Ok(prepared.assemble(&signature)?)
 }
@@ -292,11 +303,12 @@ pub fn prepare_root(
     name: &NameParts<'_>,
     spki: &Spki,
     serial: &Serial,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
     let subject = name.to_der();
     let validity = (now.minus(BACKDATE).whole_secs(), now.whole_secs().plus(ROOT_VALIDITY));
-    prepare(&subject, &subject, spki, spki, serial, validity, Role::Root)
+    prepare((&subject, spki), (&subject, spki), serial, validity, Role::Root, published)
 }
 
 /// Prepares an issuing CA below `root`, which issues to agents only (pathLenConstraint 0).
@@ -309,6 +321,7 @@ pub fn prepare_issuing(
     spki: &Spki,
     serial: &Serial,
     binding: Binding<'_>,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
     if !root.valid_at(now) {
@@ -316,8 +329,9 @@ pub fn prepare_issuing(
     }
     let not_before = now.minus(BACKDATE).max(root.not_before).whole_secs();
     let not_after = now.whole_secs().plus(ISSUING_VALIDITY).min(root.not_after);
-    let role = Role::Issuing(binding);
-    prepare(&root.name, &name.to_der(), root.key.spki(), spki, serial, (not_before, not_after), role)
+    let (role, subject) = (Role::Issuing(binding), name.to_der());
+    let (signed_by, validity) = ((&*root.name, root.key.spki()), (not_before, not_after));
+    prepare(signed_by, (&subject, spki), serial, validity, role, published)
 }
 
 /// What a CA is for.
@@ -328,13 +342,12 @@ enum Role<'a> {
 }
 
 fn prepare(
-    issuer: &[u8],
-    subject: &[u8],
-    signed_by: &Spki,
-    spki: &Spki,
+    (issuer, signed_by): (&[u8], &Spki),
+    (subject, spki): (&[u8], &Spki),
     serial: &Serial,
     (not_before, not_after): (UnixTime, UnixTime),
     role: Role<'_>,
+    published: Option<&Published>,
 ) -> Result<PreparedCa, CaError> {
     if [signed_by, spki].iter().any(|k| k.algorithm() == KeyAlgorithm::Ed25519) {
         return Err(CaError::Algorithm);
@@ -352,6 +365,13 @@ fn prepare(
     });
     if spki != signed_by {
         write_authority_key_id(&mut extensions, &signed_by.key_id());
+    }
+    if let Some(published) = published {
+        write_crl_point(&mut extensions, &published.full_crl(&signed_by.key_id()));
+        // A root needs no issuer to be looked for.
+        if spki != signed_by {
+            write_ca_issuers(&mut extensions, &published.certificate(&signed_by.key_id()));
+        }
     }
     if let Role::Issuing(Some((tenant, arc))) = role {
         write_extension(&mut extensions, &arc.extension(TENANT), false, |w| _ = w.utf8(tenant.as_str()));

@@ -103,6 +103,18 @@ pub struct Renewal {
     pub band: Band,
     /// Scopes of the replaced certificate that were never used; `None` if too many actions were.
     pub unused: Option<Vec<Scope>>,
-    /// Actions that were refused under the replaced certificate, at most 64.
+    /// Actions that were refused since a person last approved, in their order; of many those are left out
+    /// that [`Renewal::refused_more`] counts.
     pub refused: Vec<Action>,
+    /// How many more there were, where one that came again after it was left out counts again.
+    #[serde(default)]
+    pub refused_more: u64,
+}
+
+impl Renewal {
+    /// Whether a person approved it, who saw what was refused.
+    #[must_use]
+    pub const fn is_approved(&self) -> bool {
+        self.approved.is_some()
+    }
 }
