@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Document};
 use crate::id::{AgentId, IssuerId, Serial, TrustDomain};
 use crate::key::{KeyRef, SignError, Signature, Signer, Spki};
-use crate::time::{DAY, HOUR, MINUTE, UnixTime};
+use crate::time::{DAY, HOUR, MINUTE, SECOND, UnixTime};
 use crate::x509::ca::Issuer;
 use crate::x509::der::Writer;
 use crate::x509::extensions::AgentClaims;
@@ -84,9 +84,18 @@ impl Place {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// The issuer is not valid now.
-    #[error("the issuing certificate authority is not valid now; rotate it")]
-    IssuerExpired,
+    /// The issuer has ended.
+    #[error(
+        "the issuing certificate authority ended on {0}; replace it: stop the server, then `kakunin ca rotate`, or under \
+         an offline root `ca request`, `ca sign-issuing` there, and `ca install`"
+    )]
+    IssuerExpired(UnixTime),
+    /// The issuer's time has not come: it was made by a clock that was ahead.
+    #[error(
+        "the issuing certificate authority begins on {0}; set the clock, or replace what a wrong clock made as if it had \
+         ended: `kakunin ca rotate`"
+    )]
+    IssuerNotYetValid(UnixTime),
     /// Our own lint found a fault; nothing was signed.
     #[error(transparent)]
     Lint(#[from] LintError),
@@ -112,7 +121,8 @@ impl IssueError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::IssuerExpired => "issuer_expired",
+            Self::IssuerExpired(_) => "issuer_expired",
+            Self::IssuerNotYetValid(_) => "issuer_not_yet_valid",
             Self::Lint(e) => e.code(),
             Self::Assemble(_) => "signature_foreign",
         }
@@ -145,6 +155,12 @@ pub struct Issued {
 }
 
 impl Issued {
+    /// When it was issued by the clock, where `recorded` is by the log, whose time may be ahead: a second and
+    /// [`BACKDATE`] after the beginning, or before.
+    pub(crate) fn issued_at(&self, recorded: UnixTime) -> UnixTime {
+        recorded.min(self.not_before.plus(BACKDATE + SECOND))
+    }
+
     /// When two thirds of its life are over: the time to renew it.
     #[must_use]
     pub const fn renew_after(&self) -> UnixTime {
@@ -165,6 +181,20 @@ pub struct Certificate {
     pub key: Option<KeyRef>,
 }
 
+/// Whether an issuer may issue at this time.
+///
+/// # Errors
+/// [`IssueError::IssuerExpired`], [`IssueError::IssuerNotYetValid`].
+pub fn may_issue(issuer: &Issuer, now: UnixTime) -> Result<(), IssueError> {
+    if issuer.valid_at(now) {
+        Ok(())
+    } else if now < issuer.not_before() {
+        Err(IssueError::IssuerNotYetValid(issuer.not_before()))
+    } else {
+        Err(IssueError::IssuerExpired(issuer.not_after()))
+    }
+}
+
 /// Prepares the certificate of `agent` for the key `spki`. Scope, model hash, tenant and environment
 /// are the agent's as registered now; later changes take effect with the next certificate.
 ///
@@ -179,9 +209,7 @@ pub fn prepare(
     serial: Serial,
     now: UnixTime,
 ) -> Result<Prepared, IssueError> {
-    if now < issuer.not_before() || now > issuer.not_after() {
-        return Err(IssueError::IssuerExpired);
-    }
+    may_issue(issuer, now)?;
     let facts = Issued {
         serial,
         agent: agent.id,

@@ -330,6 +330,25 @@ fn what_was_taken_or_held_stays_out_and_reinstatement_ends_what_was_before() {
 }
 
 #[test]
+fn a_log_that_is_ahead_of_the_clock_lets_nobody_out_of_what_it_does_after_reinstatement() {
+    use EventStatus::{NotAccepted, Scored};
+    let w = world();
+    w.at(DAY);
+    let (agent, first) = w.agent();
+    // The clock was a day ahead, and is put right.
+    w.at(0);
+    block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+    w.reinstate(&agent);
+    let second = w.certify(&agent);
+    w.at(HOUR);
+    let third = w.renew(&agent);
+    assert_eq!((w.status(act(&second)), w.status(act(&third))), (Scored, Scored));
+    assert_eq!(w.status(act(&first)), NotAccepted);
+    let w = w.rebuilt();
+    assert_eq!((w.status(act(&second)), w.status(act(&third))), (Scored, Scored));
+}
+
+#[test]
 fn a_reinstated_agent_begins_with_no_evidence_and_nothing_refused() {
     use EventStatus::{NotAccepted, Scored};
     let w = world();

@@ -270,8 +270,19 @@ fn installed(issuer: &Issuer, tenant: Option<&TenantId>) -> String {
 pub async fn rotate(options: &ServeOptions, tenant: Option<&TenantId>) -> Result<String, CaCommandError> {
     let parts = wire::parts_of_deployment(options).await?;
     let config = wire::config(options, options.listen, &parts).await?;
-    let issuer = Kakunin::open(config, parts).await?.rotate_issuing(tenant).await?;
-    Ok(installed(&issuer, tenant))
+    let kakunin = Kakunin::open(config, parts).await?;
+    let roots = kakunin.roots().len();
+    let issuer = kakunin.rotate_issuing(tenant).await?;
+    let said = installed(&issuer, tenant);
+    Ok(match kakunin.roots().get(roots) {
+        None => said,
+        Some(root) => {
+            let (id, until) = (root.id(), root.not_after());
+            format!(
+                "{said}; under the new root {id} until {until}: give its certificate to whoever verifies (GET /api/v1/ca/{id}.cer)"
+            )
+        }
+    })
 }
 
 impl RootOptions {

@@ -10,10 +10,11 @@ use super::system::CaRow;
 use super::{Config, Inner, Kakunin};
 use crate::feed::Visibility;
 use crate::id::{Serial, TenantId};
+use crate::issue::Profile;
 use crate::key::{KeyAlgorithm, KeyRef, Signer, Spki};
 use crate::log::record::CaRole;
 use crate::time::UnixTime;
-use crate::x509::ca::{CaError, Issuer, sign_issuing};
+use crate::x509::ca::{CaError, Issuer, sign_issuing, sign_root};
 use crate::x509::csr::RequestToSign;
 use crate::x509::oid;
 use crate::x509::published::Published;
@@ -52,7 +53,7 @@ impl Kakunin {
         self.inner.cas.current().issuer.clone()
     }
 
-    /// Every issuing CA that has not expired, in the order in which they were made.
+    /// Every issuing CA that has not ended, and whoever issues now, in the order in which they were made.
     #[must_use]
     pub fn authorities(&self) -> Vec<Authority> {
         let cas = &self.inner.cas;
@@ -106,25 +107,48 @@ impl Kakunin {
     }
 
     /// Replaces the issuing CA, of one tenant or of all that have none of their own, with one under the
-    /// newest root. What the old one issued stays valid until it expires, and its CRLs go on. That of a tenant is
+    /// newest root; a root whose key is here and that is not valid for another year is followed by a new one, which
+    /// whoever verifies has to be given. What the old one issued stays valid until it expires, and its CRLs go on. That of a tenant is
     /// bound to it by its certificate: verifiers accept no agent of another tenant from it.
     ///
     /// # Errors
     /// [`Error::RootOffline`]; [`Error::NotFound`] if there is no such tenant; what the parts say.
     pub async fn rotate_issuing(&self, tenant: Option<&TenantId>) -> Result<Arc<Issuer>, Error> {
         let parts = &self.inner.parts;
-        let root = self.inner.cas.roots().pop().ok_or(Error::NotFound("root"))?;
-        let root_signer = parts.keys.open(root.key.as_ref().ok_or(Error::RootOffline)?).await?;
-        let (key, signer) = self.next_key().await?;
-        let serial = Serial::generate(&*parts.entropy)?;
         let now = parts.clock.now();
         let published = self.inner.published()?;
+        let (root, root_signer, new_root) = self.root_for(&published, now).await?;
+        let (key, signer) = self.next_key().await?;
+        let serial = Serial::generate(&*parts.entropy)?;
         let binding = tenant.map(|tenant| (tenant, &self.inner.place.arc));
         let spki = signer.public_key();
         let signing =
             sign_issuing(&root.issuer, &*root_signer, spki, &serial, binding, Some(&published), now);
         let issuer = signing.await?;
-        self.install(None, key, issuer, tenant).await
+        self.install(new_root.then_some(root), key, issuer, tenant).await
+    }
+
+    /// The root that signs the next issuing CA, with its key, and whether it is new: one that will not see the
+    /// certificates of a year is followed.
+    async fn root_for(
+        &self,
+        published: &Published,
+        now: UnixTime,
+    ) -> Result<(Root, Arc<dyn Signer>, bool), Error> {
+        let parts = &self.inner.parts;
+        let roots = self.inner.cas.roots();
+        let newest = roots.last().ok_or(Error::NotFound("root"))?;
+        let key = newest.key.as_ref().ok_or(Error::RootOffline)?;
+        let soon = now.plus(Profile::Standard.lifetime());
+        if newest.issuer.valid_at(now) && newest.issuer.valid_at(soon) {
+            return Ok((newest.clone(), parts.keys.open(key).await?, false));
+        }
+        let seed = genesis::vault_seed(parts, now).await?;
+        let algorithm = newest.issuer.algorithm();
+        let (key, signer) = genesis::make_root_key(parts, &seed, roots.len(), algorithm).await?;
+        let serial = Serial::generate(&*parts.entropy)?;
+        let root = sign_root(&*signer, &serial, Some(published), now).await?;
+        Ok((Root { issuer: Arc::new(root), key: Some(key) }, signer, true))
     }
 
     /// As [`Kakunin::rotate_issuing`], with what a root signed for [`Kakunin::request_issuing`]. Another root
@@ -142,6 +166,7 @@ impl Kakunin {
         let (root, issuer) = signed.checked(signer.public_key(), self.inner.now())?;
         bound_to(&issuer, tenant, &self.inner.place.arc)?;
         let known = self.inner.cas.roots().iter().any(|known| known.issuer.as_der() == root.as_der());
+        let root = Root { issuer: Arc::new(root), key: None };
         self.install(Some(root).filter(|_| !known), key, issuer, tenant).await
     }
 
@@ -154,7 +179,7 @@ impl Kakunin {
 
     async fn install(
         &self,
-        new_root: Option<Issuer>,
+        new_root: Option<Root>,
         key: KeyRef,
         issuer: Issuer,
         tenant: Option<&TenantId>,
@@ -171,10 +196,9 @@ impl Kakunin {
             return Err(Error::Exists("another call installed an issuing CA; look whether that is enough"));
         }
         if let Some(root) = new_root {
-            inner
-                .append_system(&mut system, created(CaRole::Root, None, &root, None), self.by.clone())
-                .await?;
-            inner.cas.add_root(Root { issuer: Arc::new(root), key: None });
+            let record = created(CaRole::Root, root.key.as_ref(), &root.issuer, None);
+            inner.append_system(&mut system, record, self.by.clone()).await?;
+            inner.cas.add_root(root);
         }
         let record = created(CaRole::Issuing, Some(&key), &issuer, tenant);
         let row = CaRow { role: CaRole::Issuing, key: Some(key), tenant: tenant.cloned(), issuer };
@@ -184,6 +208,7 @@ impl Kakunin {
             (&inner.log_signer, &inner.seal_key),
             row,
             &inner.cas.roots(),
+            false,
         )
         .await?;
         // Verifiers know it before anybody has a certificate of it.

@@ -14,7 +14,8 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn is_due(&self, now: UnixTime) -> bool {
-        self.next <= now
+        // One that is further away than any wait is of a clock that was ahead.
+        self.next <= now || self.next.since(now) > MAX_WAIT
     }
 
     /// How many attempts failed since the last that did not.
@@ -30,5 +31,20 @@ impl Backoff {
 
     pub(super) fn succeeded(&mut self) {
         *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::HOUR;
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_nothing_waiting() {
+        let (mut backoff, now) = (Backoff::default(), UnixTime::from_secs(1_795_420_800));
+        backoff.failed(now);
+        assert!(!backoff.is_due(now) && backoff.is_due(now.plus(SECOND)));
+        backoff.failed(now.plus(2 * HOUR));
+        assert!(backoff.is_due(now));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use async_trait::async_trait;
 use event_listener::Event;
 
 use super::crl::Publisher;
@@ -16,9 +17,11 @@ use super::system::{self, CaRow};
 use crate::error::StoreError;
 use crate::feed::Visibility;
 use crate::id::{IssuerId, TenantId};
-use crate::key::{KeyRef, Signer};
+use crate::issue::may_issue;
+use crate::key::{KeyAlgorithm, KeyRef, SignError, Signature, Signer, Spki};
 use crate::log::record::CaRole;
 use crate::log::sink::LogId;
+use crate::time::UnixTime;
 use crate::x509::ca::Issuer;
 
 /// An issuing CA with its signer and its revocation log, and the root above it.
@@ -75,12 +78,13 @@ pub(super) struct Root {
     pub(super) key: Option<KeyRef>,
 }
 
-/// Every authority that has not expired. An issuing CA that was replaced goes on publishing CRLs, and its
-/// certificates stay valid until they expire.
+/// Every authority that has not ended, and whoever issues now, ended or not: without one nothing could be served, nor
+/// the next one be made. An issuing CA that was replaced goes on publishing CRLs, and its certificates stay valid
+/// until they expire.
 #[derive(Debug)]
 pub(super) struct Cas {
     known: RwLock<Known>,
-    /// For when a deployment has none left; it does not start so.
+    /// The one that issued for all others when this was loaded.
     first: Arc<Ca>,
 }
 
@@ -92,6 +96,8 @@ struct Known {
     by_id: HashMap<IssuerId, Arc<Ca>>,
     /// The newest for each tenant that has its own, and under `None` for all others.
     current: HashMap<Option<TenantId>, Arc<Ca>>,
+    /// Issuing CAs that were replaced and have ended: nobody accepts anything of theirs.
+    ended: HashSet<IssuerId>,
     /// Tenants whose own CAs tell what they revoked to nobody else.
     private: HashSet<TenantId>,
     /// How many issuing CAs there have been.
@@ -115,22 +121,23 @@ impl Cas {
     ) -> Result<Self, Error> {
         let now = parts.clock.now();
         let mut known = Known { private: system::private_tenants(parts).await?, ..Known::default() };
-        for row in system::authorities(parts).await? {
-            if row.role == CaRole::Root {
-                known.roots.push(Root { issuer: Arc::new(row.issuer), key: row.key });
+        let (roots, issuing): (Vec<_>, Vec<_>) =
+            system::authorities(parts).await?.into_iter().partition(|row| row.role == CaRole::Root);
+        let root = |row: CaRow| Root { issuer: Arc::new(row.issuer), key: row.key };
+        known.roots = roots.into_iter().map(root).collect();
+        let newest: HashMap<_, _> = issuing.iter().map(|row| (row.tenant.clone(), row.issuer.id())).collect();
+        for row in issuing {
+            known.count += 1;
+            let ended = ended(&row.issuer, now);
+            if ended && newest.get(&row.tenant) != Some(&row.issuer.id()) {
+                known.ended.insert(row.issuer.id());
                 continue;
             }
-            known.count += 1;
-            // One that has expired signs nothing any more, and its key may be gone.
-            if row.issuer.not_after() >= now {
-                let ca = open(parts, host, (log_signer, seal_key), row, &known.roots).await?;
-                known.add(Arc::new(ca));
-            }
+            let ca = open(parts, host, (log_signer, seal_key), row, &known.roots, ended).await?;
+            known.add(Arc::new(ca));
         }
         let first = known.current.get(&None).cloned();
-        let first = first.ok_or_else(|| {
-            Error::Deployment("its issuing certificate authorities have expired; install another".into())
-        })?;
+        let first = first.ok_or_else(|| StoreError::Corrupt("there is no issuing CA on record".into()))?;
         Ok(Self { known: RwLock::new(known), first })
     }
 
@@ -138,14 +145,22 @@ impl Cas {
         read(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The one that issues for this tenant.
+    /// The one that issues for this tenant now. One of its own that has ended is not followed by a shared one: that
+    /// is for whoever gave it one to decide.
     ///
     /// # Errors
-    /// [`Error::SharedIssuer`] if that would be one whose revocations anybody may read, and this tenant's are
-    /// private: its own has expired.
-    pub(super) fn of(&self, tenant: &TenantId) -> Result<Arc<Ca>, Error> {
+    /// [`Error::Issue`] if it is not valid now; [`Error::SharedIssuer`] if that would be one whose revocations anybody
+    /// may read, and this tenant's are private: its own has ended.
+    pub(super) fn of(&self, tenant: &TenantId, now: UnixTime) -> Result<Arc<Ca>, Error> {
+        let ca = self.for_tenant(tenant, now)?;
+        may_issue(&ca.issuer, now)?;
+        Ok(ca)
+    }
+
+    fn for_tenant(&self, tenant: &TenantId, now: UnixTime) -> Result<Arc<Ca>, Error> {
         match self.own(tenant) {
-            Some(own) => Ok(own),
+            Some(own) if !ended(&own.issuer, now) || !self.is_private(tenant) => Ok(own),
+            Some(_) => Err(Error::SharedIssuer),
             None if self.is_private(tenant) => Err(Error::SharedIssuer),
             None => Ok(self.current()),
         }
@@ -184,6 +199,16 @@ impl Cas {
         self.read(|known| known.by_id.get(id).cloned())
     }
 
+    /// Whether it was replaced, and has ended since.
+    pub(super) fn has_ended(&self, id: &IssuerId) -> bool {
+        self.read(|known| known.ended.contains(id))
+    }
+
+    /// Those that issue now: for everybody, and for tenants.
+    pub(super) fn issuing_now(&self) -> Vec<Arc<Ca>> {
+        self.read(|known| known.current.values().cloned().collect())
+    }
+
     /// In the order in which they were made.
     pub(super) fn all(&self) -> Vec<Arc<Ca>> {
         self.read(|known| known.issuing.clone())
@@ -208,20 +233,47 @@ impl Cas {
     }
 }
 
-/// Opens what is on record; its key must be the one in its certificate.
+pub(super) fn ended(issuer: &Issuer, now: UnixTime) -> bool {
+    now.whole_secs() > issuer.not_after()
+}
+
+/// The key of an authority that has ended and cannot be opened: nobody needs it.
+#[derive(Debug)]
+struct Gone(KeyRef, Spki);
+
+#[async_trait]
+impl Signer for Gone {
+    fn algorithm(&self) -> KeyAlgorithm {
+        self.1.algorithm()
+    }
+
+    fn public_key(&self) -> &Spki {
+        &self.1
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Signature, SignError> {
+        Err(SignError::Refused { key: self.0.clone(), why: "its certificate authority has ended" })
+    }
+}
+
+/// Opens what is on record; its key must be the one in its certificate. That of one that has ended may be gone.
 pub(super) async fn open(
     parts: &Parts,
     host: &str,
     (log_signer, seal_key): (&Arc<dyn Signer>, &SealKey),
     row: CaRow,
     roots: &[Root],
+    ended: bool,
 ) -> Result<Ca, Error> {
     let CaRow { key, tenant, issuer, .. } = row;
     let corrupt = |what: &str| StoreError::Corrupt(what.into());
     let above = |root: &&Root| issuer.issued_by() == Some(root.issuer.id());
     let root = roots.iter().rfind(above).ok_or_else(|| corrupt("an issuing CA has no root"))?;
     let key = key.ok_or_else(|| corrupt("an issuing CA has no key"))?;
-    let signer = parts.keys.open_known(&key, issuer.key().spki()).await?;
+    let signer = match parts.keys.open_known(&key, issuer.key().spki()).await {
+        Err(_) if ended => Arc::new(Gone(key, issuer.key().spki().clone())),
+        opened => opened?,
+    };
     let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), seal_key, &*parts.sink)
         .await?;
     let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));

@@ -207,7 +207,7 @@ pub(super) fn reckons(
     let row = &entry.row;
     let stands =
         row.agent.state != AgentState::Retired && row.halt.is_none() && present(all, entry).is_some();
-    if stands && ended > row.reinstated_at && now.since(ended) <= MAX_LATENESS {
+    if stands && certificate.index >= row.reinstated && now.since(ended) <= MAX_LATENESS {
         Reckoning::Until(ended)
     } else {
         Reckoning::Nothing

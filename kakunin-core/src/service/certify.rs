@@ -5,6 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::cas::Ca;
 use super::draft::{Draft, revocation};
+use super::enrol::redeemable;
 use super::error::Error;
 use super::lifecycle::known;
 use super::projection::AgentEntry;
@@ -147,7 +148,7 @@ impl Making {
         let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
         let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
         let prepared =
-            issue::prepare(&ca.issuer, &inner.place, &entry.row.agent, &spki, profile, serial, draft.time)?;
+            issue::prepare(&ca.issuer, &inner.place, &entry.row.agent, &spki, profile, serial, draft.now)?;
         let facts = *prepared.facts();
         let constraints = entry.row.agent.spec.constraints.clone();
         // Before anything is recorded: a decision that refuses leaves nothing behind.
@@ -226,6 +227,8 @@ impl Inner {
         order: &Arc<Order>,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
+        // Before a key is made for it.
+        self.cas.of(&order.tenant.id, self.now())?;
         let (request, binding) = match source {
             KeySource::Provider(algorithm) => return self.with_new_key(order, algorithm).await,
             KeySource::Request(request) => (Proven::read(request)?, None),
@@ -279,7 +282,7 @@ impl Inner {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
-        let ca = self.cas.of(&order.tenant.id)?;
+        let ca = self.cas.of(&order.tenant.id, self.now())?;
         let held = key.held();
         let making = Making { order: order.clone(), ca: ca.clone(), serial, key, spki: spki.clone() };
         let begin = move |draft: &mut Draft<'_>| making.begin(draft);
@@ -319,7 +322,7 @@ pub(super) fn abandon(draft: &mut Draft<'_>, agent: AgentId) -> Result<bool, Err
         return Ok(false);
     };
     if let Some((facts, _)) = plan.facts {
-        let revocation = revocation(&facts, Cause::Abandoned, draft.time);
+        let revocation = revocation(&facts, Cause::Abandoned, draft.now);
         draft.revoke(revocation, None)?;
     }
     if let Some(planned) = &plan.planned {
@@ -334,9 +337,8 @@ impl Order {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
         let trusted = matches!(state, AgentState::Pending | AgentState::Active);
-        let redeemable =
-            |id| entry.row.join.is_some_and(|j| j.id == id && draft.time <= j.expires_at && trusted);
-        if !self.join.is_none_or(redeemable) {
+        let redeems = |id| entry.row.join.is_some_and(|j| j.id == id && redeemable(&j, draft.now) && trusted);
+        if !self.join.is_none_or(redeems) {
             return Err(Error::JoinToken);
         }
         match (self.renews.is_some(), state) {
@@ -399,7 +401,7 @@ impl Order {
         draft.push(self.agent, Some(facts.serial), issued)?;
         draft.certified(&self.agent, approved);
         if let Some(old) = old {
-            let superseded = revocation(&old, Cause::Superseded, draft.time);
+            let superseded = revocation(&old, Cause::Superseded, draft.now);
             draft.revoke(superseded, None)?;
         }
         Ok(())

@@ -65,7 +65,10 @@ impl Inner {
         tenant_append: Append,
         revocations: &[RevocationChange],
     ) -> Result<(), Error> {
-        let groups = self.by_authority(revocations)?;
+        // The log of one that was replaced and has ended goes no further: nobody accepts anything of it.
+        let still = |change: &&RevocationChange| !self.cas.has_ended(&change.serial().0);
+        let revocations: Vec<_> = revocations.iter().filter(still).copied().collect();
+        let groups = self.by_authority(&revocations)?;
         let mut logs = Vec::with_capacity(groups.len());
         // In the order of their identifiers, so that two appends never wait for each other.
         for (ca, changes) in &groups {
@@ -87,7 +90,7 @@ impl Inner {
             }
             return Err(error);
         }
-        self.live.apply_all(revocations);
+        self.live.apply_all(&revocations);
         for ((ca, _), (log, copied)) in groups.iter().zip(&mut logs) {
             if self.parts.revocations.apply(&ca.issuer.id(), &copied.revocations).await.is_ok() {
                 log.settled();
@@ -114,7 +117,8 @@ impl Inner {
         match self.parts.sink.append(written).await {
             Ok(()) => {
                 for (ledger, append) in appends {
-                    ledger.appended(append.next.clone());
+                    ledger.appended(append.next.clone(), self.now());
+                    self.lead.saw(ledger.last_time());
                 }
                 Ok(())
             }

@@ -12,6 +12,7 @@ use super::error::Error;
 use super::feed::FeedKey;
 use super::genesis::{self, TokenSecret};
 use super::keys::ApiKeys;
+use super::lead::Lead;
 use super::ledger::{self, Ledger};
 use super::seal::SealKey;
 use super::status::Serials;
@@ -22,7 +23,7 @@ use crate::brand::DEFAULT_ARC;
 use crate::error::StoreError;
 use crate::event::{ShortName, TokenKey};
 use crate::id::{Entropy, SystemEntropy, TenantId, TrustDomain};
-use crate::issue::Place;
+use crate::issue::{Place, may_issue};
 use crate::key::{KeyAlgorithm, KeyProvider};
 use crate::log::cosignature::CosignerKey;
 use crate::log::note::VerifierKey;
@@ -135,6 +136,7 @@ impl Kakunin {
         let inner = load(config, parts).await?;
         for ca in inner.cas.all() {
             inner.load_revocations(&ca).await?;
+            inner.lead.saw(ca.log.lock().await.last_time());
         }
         inner.load_root_crls().await?;
         let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
@@ -171,13 +173,15 @@ impl Kakunin {
         Ok(())
     }
 
-    /// Whether the CA can sign now: without it nothing is issued and no CRL is made, and everything else
-    /// goes on.
+    /// Whether the CA can issue now: it is valid, and its key signs. Without it nothing is issued, and with no key no
+    /// CRL is made; everything else goes on.
     ///
     /// # Errors
-    /// What the key provider says.
+    /// [`Error::Issue`] if it has ended; what the key provider says.
     pub async fn check_signing(&self) -> Result<(), Error> {
-        self.inner.cas.current().signer.sign(b"kakunin: are you there?").await?;
+        let ca = self.inner.cas.current();
+        may_issue(&ca.issuer, self.inner.now())?;
+        ca.signer.sign(b"kakunin: are you there?").await?;
         Ok(())
     }
 
@@ -239,7 +243,10 @@ impl Inner {
     }
 
     pub(super) async fn ledger(&self, log: LogId) -> Result<Ledger, Error> {
-        Ledger::open(log, &self.host, self.log_signer.clone(), &self.seal_key, &*self.parts.sink).await
+        let ledger =
+            Ledger::open(log, &self.host, self.log_signer.clone(), &self.seal_key, &*self.parts.sink).await?;
+        self.lead.saw(ledger.last_time());
+        Ok(ledger)
     }
 
     /// A tenant, loaded when it is first asked for.
@@ -338,6 +345,7 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         sealed: AtomicBool::new(sealed.is_some()),
         checking: async_lock::Mutex::default(),
         token_secret,
+        lead: Lead::new(system.last_time()),
         system: async_lock::Mutex::new(system),
         tenants: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),

@@ -58,7 +58,10 @@ pub(super) struct Draft<'p> {
     tokens: &'p TokenKey,
     pub(super) base: &'p Projection,
     first_index: u64,
+    /// The log's, which never decreases: what is put in order, counted and scored goes by it.
     pub(super) time: UnixTime,
+    /// The clock's: what others hold against theirs goes by it.
+    pub(super) now: UnixTime,
     by: Option<ShortName>,
     pub(super) agents: HashMap<AgentId, AgentEntry>,
     pub(super) certificates: Drafted<'p>,
@@ -87,6 +90,7 @@ impl<'p> Draft<'p> {
             base,
             first_index,
             time,
+            now: inner.now(),
             by: None,
             agents: HashMap::new(),
             certificates: Drafted::over(&base.certificates),
@@ -120,7 +124,7 @@ impl<'p> Draft<'p> {
 
     /// The certificate of an agent that is neither revoked nor expired, held or not.
     pub(super) fn standing(&self, entry: &AgentEntry) -> Option<&CertificateState> {
-        self.certificates.standing(entry, self.time)
+        self.certificates.standing(entry, self.now)
     }
 
     /// How much was recorded: a decision that refuses leaves it where it was.
@@ -233,7 +237,7 @@ impl<'p> Draft<'p> {
         }
         let facts = tokens.facts(&event);
         let accepted =
-            counts(certificates::reckons(&self.certificates, entry, &event.serial, self.time), &event);
+            counts(certificates::reckons(&self.certificates, entry, &event.serial, self.now), &event);
         let assessment = (accepted && event.attribution > Attribution::Asserted)
             .then(|| model.assess(&entry.history, &policy.prior, self.time, &facts));
         let status = match (accepted, &assessment) {
@@ -335,7 +339,7 @@ impl<'p> Draft<'p> {
         }
         if let Some(facts) = lost {
             observed.revoked = true;
-            self.revoke(revocation(&facts, Cause::RiskThresholdExceeded, self.time), Some(evidence))?;
+            self.revoke(revocation(&facts, Cause::RiskThresholdExceeded, self.now), Some(evidence))?;
         }
         Ok(())
     }

@@ -18,11 +18,17 @@ use crate::issue::{Certificate, Profile};
 use crate::log::record::Control;
 use crate::log::sink::LogId;
 use crate::state::{Change, Kind};
-use crate::time::{MINUTE, SECOND};
+use crate::time::{MINUTE, SECOND, UnixTime};
 use crate::x509::extensions::ModelHash;
 
 /// The longest life of a join token, in milliseconds.
 pub const MAX_JOIN_TOKEN_LIFE: u64 = 10 * MINUTE;
+
+/// Whether a join token opens anything at this time. Nor does one whose end is further away than any life: it was made
+/// by a clock that was ahead.
+pub(super) fn redeemable(token: &JoinTokenFacts, now: UnixTime) -> bool {
+    now <= token.expires_at && token.expires_at.since(now) <= MAX_JOIN_TOKEN_LIFE
+}
 
 /// A join token in the vault.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -70,7 +76,7 @@ impl Kakunin {
                 }
                 let void = entry.row.join.map(|old| old.id);
                 let commitment = Some(KeyCommitment::new(id.as_bytes(), &hash));
-                let facts = JoinTokenFacts { id, profile, expires_at: draft.time.plus(life), commitment };
+                let facts = JoinTokenFacts { id, profile, expires_at: draft.now.plus(life), commitment };
                 draft.push(agent, None, Control::JoinTokenCreated(facts))?;
                 Ok((facts, void))
             })

@@ -95,7 +95,7 @@ async fn authorities(
             created(CaRole::Issuing, Some(&issuing.0), &issuer, None),
         ]);
     }
-    let root = make_key(&*parts.keys, seed, b"k\x01", config.ca_algorithms.0).await?;
+    let root = make_root_key(parts, seed, 0, config.ca_algorithms.0).await?;
     let serial = Serial::generate(&*parts.entropy)?;
     let published = Published::parse(&config.public_url).map_err(|e| Error::Deployment(e.to_string()))?;
     let published = Some(&published);
@@ -131,6 +131,19 @@ pub(super) async fn make_issuing_key(
     match count {
         0 => make_key(&*parts.keys, seed, b"k\x02", algorithm).await,
         n => make_key(&*parts.keys, seed, &[&b"i"[..], &n.to_be_bytes()].concat(), algorithm).await,
+    }
+}
+
+/// The key of the root that is the `count`th, the first being 0.
+pub(super) async fn make_root_key(
+    parts: &Parts,
+    seed: &[u8; 32],
+    count: usize,
+    algorithm: KeyAlgorithm,
+) -> Result<MadeKey, Error> {
+    match u32::try_from(count).unwrap_or(u32::MAX) {
+        0 => make_key(&*parts.keys, seed, b"k\x01", algorithm).await,
+        n => make_key(&*parts.keys, seed, &[&b"r"[..], &n.to_be_bytes()].concat(), algorithm).await,
     }
 }
 

@@ -4,8 +4,8 @@ use super::Kakunin;
 use super::error::Error;
 use super::projection::set;
 use crate::error::StoreError;
-use crate::id::{AgentId, Serial, TenantId};
-use crate::log::record::{Evidence, Record};
+use crate::id::{AgentId, IssuerId, Serial, TenantId};
+use crate::log::record::{CaRole, Evidence, Record, Stage};
 use crate::log::sink::LogId;
 use crate::revoke::{Cause, Halt};
 use crate::state::{Change, Kind};
@@ -16,7 +16,7 @@ use crate::time::UnixTime;
 pub struct Notification {
     /// What it tells.
     pub kind: NotificationKind,
-    /// Which agent.
+    /// Which agent; the nil UUID (RFC 9562, 5.9) where it is about an authority.
     pub agent: AgentId,
     /// With which certificate.
     pub serial: Option<Serial>,
@@ -26,6 +26,22 @@ pub struct Notification {
     pub cause: Option<Cause>,
     /// On what evidence, when behaviour was the cause.
     pub evidence: Option<Evidence>,
+    /// Which authority ends, where it is about that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<EndingNotice>,
+}
+
+/// An authority that is about to end, or has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct EndingNotice {
+    /// Which.
+    pub issuer: IssuerId,
+    /// The root, or the one that issues.
+    pub role: CaRole,
+    /// Its last moment.
+    pub not_after: UnixTime,
+    /// How near that was when it was told.
+    pub stage: Stage,
 }
 
 /// What the inbox tells.
@@ -45,6 +61,8 @@ pub enum NotificationKind {
     KeyTaskDelayed,
     /// The agent renews itself earlier or more often than it may; once a day and agent.
     SelfRenewalRefused,
+    /// An authority that the tenant's agents depend on is about to end, or has ended; once for each stage.
+    AuthorityEnding,
 }
 
 /// An item in the making.
@@ -59,6 +77,7 @@ impl Item {
             at: record.time,
             cause: None,
             evidence: None,
+            ending: None,
         });
         Self(item, index)
     }
@@ -97,6 +116,20 @@ impl Item {
         let item = self.0.ok_or_else(|| StoreError::Corrupt("a record lacks its agent".into()))?;
         set(Kind::Inbox, key(self.1).to_vec(), &item)
     }
+}
+
+/// The item about an authority that ends.
+pub(super) fn ending(record: &Record, index: u64, ending: EndingNotice) -> Result<Change, StoreError> {
+    let item = Notification {
+        kind: NotificationKind::AuthorityEnding,
+        agent: AgentId::from_bytes([0; 16]),
+        serial: None,
+        at: record.time,
+        cause: None,
+        evidence: None,
+        ending: Some(ending),
+    };
+    set(Kind::Inbox, key(index).to_vec(), &item)
 }
 
 /// Rows are kept newest first, as they are read.

@@ -22,6 +22,8 @@ pub(super) struct Ledger {
     key: VerifierKey,
     signer: Arc<dyn Signer>,
     head: Head,
+    /// What the clock said when the head's time last grew.
+    clock: UnixTime,
     /// Its rows that count in its seal; loaded by whoever keeps them in memory.
     pub(super) rows: Rows,
     /// Whether what is in memory may not be what the store has: see [`Ledger::unsettled`].
@@ -39,7 +41,8 @@ impl Ledger {
     ) -> Result<Self, Error> {
         let key = VerifierKey::new(&origin(host, &log), signer.public_key())?;
         let rows = Rows::new(seal_key.clone(), log.clone());
-        let mut ledger = Self { log, key, signer, head: Head::default(), rows, stale: true };
+        let (head, clock) = (Head::default(), UnixTime::MAX_X509);
+        let mut ledger = Self { log, key, signer, head, clock, rows, stale: true };
         ledger.reload(sink).await?;
         Ok(ledger)
     }
@@ -60,6 +63,10 @@ impl Ledger {
             }
         } else if head.frontier.size() > 0 {
             return Err(StoreError::Corrupt(format!("log {} has no checkpoint", self.log)).into());
+        }
+        if head.time != self.head.time {
+            // Whether time went by since is not known.
+            self.clock = UnixTime::MAX_X509;
         }
         (self.head, self.stale) = (head, false);
         Ok(())
@@ -85,9 +92,16 @@ impl Ledger {
         &self.key
     }
 
-    /// The time of the next record: the clock's, but never before the last one.
+    /// The time of the next record: the clock's, but never before the last one. Where the last one is ahead of the
+    /// clock the log goes on at half the clock's pace, so that what is counted by time is not all at one moment, and
+    /// the clock catches up.
     pub(super) fn time(&self, now: UnixTime) -> UnixTime {
-        now.max(self.head.time)
+        now.max(self.last_time().plus(now.since(self.clock) / 2))
+    }
+
+    /// The time of the last record.
+    pub(super) const fn last_time(&self) -> UnixTime {
+        self.head.time
     }
 
     /// Seals the records, and signs the head after them. What follows for the state is added by the caller.
@@ -128,7 +142,11 @@ impl Ledger {
     }
 
     /// The append was acknowledged: this is the head now. Projections may still lack it.
-    pub(super) fn appended(&mut self, head: Head) {
+    pub(super) fn appended(&mut self, head: Head, now: UnixTime) {
+        // A clock that was set back counts from where it is now.
+        if head.time > self.head.time || now < self.clock {
+            self.clock = now;
+        }
         self.head = head;
     }
 

@@ -198,7 +198,7 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         inner
             .decide(&tenant, self.by.clone(), move |draft| {
-                let time = draft.time;
+                let time = draft.now;
                 let entry = known(draft, &agent)?;
                 if entry.row.agent.state == AgentState::Retired {
                     return Ok(());

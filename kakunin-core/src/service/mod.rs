@@ -34,6 +34,7 @@ mod damage;
 mod dedup;
 mod deployment;
 mod draft;
+mod ending;
 mod enrol;
 mod error;
 mod feed;
@@ -42,6 +43,7 @@ mod genesis;
 mod granting;
 mod inbox;
 mod keys;
+mod lead;
 mod ledger;
 mod lifecycle;
 mod names;
@@ -76,10 +78,11 @@ pub use crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, Regression};
 pub use damage::Damage;
 pub use deployment::{Config, OfflineRoot, Parts};
 pub use draft::{EventStatus, Observed};
+pub use ending::Ending;
 pub use enrol::MAX_JOIN_TOKEN_LIFE;
 pub use error::Error;
 pub use feed::FeedPage;
-pub use inbox::{Notification, NotificationKind};
+pub use inbox::{EndingNotice, Notification, NotificationKind};
 pub use lifecycle::{CertificateEntry, Risk};
 pub use reading::{Page, Recorded};
 pub use renewal::SELF_RENEWALS;
@@ -140,6 +143,7 @@ struct Inner {
     bound: bound::BoundKeys,
     api_keys: keys::ApiKeys,
     root_crls: crl::RootCrls,
+    lead: lead::Lead,
     publishing: std::sync::Mutex<Publishing>,
     tended: std::sync::Mutex<Tended>,
 }

@@ -109,7 +109,10 @@ impl Batch {
         let mut times = self.times.unwrap_or_default().into_iter();
         let mut each = Vec::with_capacity(self.events.len());
         for (index, event) in self.events.into_iter().enumerate() {
-            draft.time = times.next().unwrap_or(draft.time).max(draft.time);
+            if let Some(recorded) = times.next() {
+                draft.time = recorded.max(draft.time);
+                draft.now = draft.time;
+            }
             let observed = draft.observe(self.reporter, event);
             match observed {
                 Err(Error::Store(error)) => return Err(error.into()),

@@ -64,9 +64,10 @@ pub(super) struct AgentRow {
     /// The join token that may be redeemed.
     #[serde(default)]
     pub(super) join: Option<JoinTokenFacts>,
-    /// When somebody last decided to trust it again: what it did before does not count any more.
+    /// Index of the record in which somebody last decided to trust it again: what is done with a certificate from
+    /// before does not count any more.
     #[serde(default)]
-    pub(super) reinstated_at: UnixTime,
+    pub(super) reinstated: u64,
     warned_on: Option<u64>,
     alerted_on: Option<u64>,
 }
@@ -142,7 +143,7 @@ impl AgentEntry {
             self_renewals: Vec::new(),
             refused_on: None,
             join: None,
-            reinstated_at: UnixTime::default(),
+            reinstated: 0,
             warned_on: None,
             alerted_on: None,
         })
@@ -256,7 +257,7 @@ fn apply_control(
         Control::AgentReinstated { .. } => {
             row.agent.state = AgentState::Pending;
             (row.halt, row.receipt, row.band, row.join) = (None, None, Band::Low, None);
-            row.reinstated_at = record.time;
+            row.reinstated = index;
             row.self_renewals.clear();
         }
         Control::SelfRenewalRefused => {
@@ -285,7 +286,7 @@ fn apply_control(
         Control::CertificatePlanned { facts, profile } => {
             // Whether it is signed or not: its serial goes on CRLs either way.
             if record.by.is_some() && record.by == enrol::itself(&row.agent.id) {
-                row.self_renewals.push(record.time);
+                row.self_renewals.push(facts.issued_at(record.time));
                 let surplus = row.self_renewals.len().saturating_sub(SELF_RENEWALS);
                 row.self_renewals.drain(..surplus);
             }
@@ -299,7 +300,7 @@ fn apply_control(
         Control::CertificateIssued { facts, certificate, reinstates, constraints, renewal } => {
             if *reinstates {
                 (row.band, row.halt, row.receipt) = (Band::Low, None, None);
-                row.reinstated_at = record.time;
+                row.reinstated = index;
             }
             if renewal.as_ref().is_some_and(Renewal::is_approved) {
                 row.self_renewals.clear();
@@ -314,7 +315,7 @@ fn apply_control(
                 standing: Standing::Good,
                 said: Said::default(),
                 index,
-                issued_at: Some(record.time),
+                issued_at: Some(facts.issued_at(record.time)),
                 granted: false,
                 halt: None,
                 receipt: None,
@@ -372,6 +373,7 @@ fn apply_control(
         | Control::ApiKeyCommitted { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }
+        | Control::CaEnding { .. }
         | Control::RevocationChanged(_) => {}
     }
     Ok(())
@@ -540,7 +542,7 @@ mod tests {
         }
         let row = &entry.as_ref().unwrap().row;
         assert_eq!((row.agent.state, row.halt, row.band), (AgentState::Active, None, Band::Low));
-        assert_eq!((row.agent.certificate, row.reinstated_at), (Some(facts(2).serial), NOW));
+        assert_eq!((row.agent.certificate, row.reinstated), (Some(facts(2).serial), 4));
         let standing = certificates.standing(entry.as_ref().unwrap(), NOW).unwrap();
         assert_eq!((standing.facts, standing.standing), (facts(2), Standing::Good));
     }

@@ -113,16 +113,19 @@ impl Inner {
 }
 
 impl Replaced {
-    /// That it is time for the agent to renew it, if that is who asks. By the log's time, which never goes back: a
-    /// clock that does unlocks nothing, and an operator's renewal always ends the wait.
+    /// That it is time for the agent to renew it, if that is who asks. By the clock, which is what the
+    /// certificate's life goes by. What was done by a clock that was ahead does not count until then; an operator's
+    /// renewal always ends the wait.
     pub(super) fn is_due(&self, draft: &Draft<'_>, entry: &AgentEntry) -> Result<(), Error> {
         let Some(old) = draft.certificate(&self.serial).filter(|_| !self.approves) else { return Ok(()) };
         let from = old.issued_at.unwrap_or(old.facts.not_before);
         let begins = from.plus(old.facts.not_after.since(from) / SELF_RENEWAL_PART);
         let all = &entry.row.self_renewals;
-        let ends = all.first().filter(|_| all.len() >= SELF_RENEWALS).map(|first| first.plus(HOUR));
+        let made = all.iter().filter(|at| **at <= draft.now);
+        let ends =
+            made.clone().next().filter(|_| made.count() >= SELF_RENEWALS).map(|first| first.plus(HOUR));
         let due = ends.map_or(begins, |ends| ends.max(begins));
-        let wait = due.since(draft.time);
+        let wait = due.since(draft.now);
         if wait > 0 { Err(Error::SelfRenewal { wait }) } else { Ok(()) }
     }
 

@@ -30,7 +30,7 @@ impl Kakunin {
                 if let Standing::Revoked(first) = certificate.standing {
                     return Ok(first);
                 }
-                let revocation = revocation(&certificate.facts, cause, draft.time);
+                let revocation = revocation(&certificate.facts, cause, draft.now);
                 draft.revoke_saying(revocation, None, said)?;
                 Ok(revocation)
             })
@@ -69,10 +69,10 @@ impl Kakunin {
                     return Err(AgentError::State { state, step: "be halted" }.into());
                 }
                 let standing = draft.standing(entry).map(|c| c.facts);
-                let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.time };
+                let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.now };
                 draft.push(agent, halt.serial, Control::AgentHalted { halt, said: said.clone() })?;
                 if let Some(facts) = standing {
-                    let revocation = revocation(&facts, cause, draft.time);
+                    let revocation = revocation(&facts, cause, draft.now);
                     draft.revoke_saying(revocation, None, said)?;
                 }
                 Ok(halt)
@@ -122,7 +122,7 @@ impl Kakunin {
                     }
                     Standing::Good => {}
                 }
-                let hold = revocation(&certificate.facts, Cause::Hold, draft.time);
+                let hold = revocation(&certificate.facts, Cause::Hold, draft.now);
                 let state = known(draft, &hold.agent)?.row.agent.state;
                 if state == AgentState::Retired {
                     return Err(AgentError::State { state, step: "have its certificate held" }.into());

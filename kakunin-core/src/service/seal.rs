@@ -106,7 +106,7 @@ pub(super) fn counts(log: &LogId, kind: Kind, key: &[u8]) -> bool {
 fn carries(log: &LogId, kind: Kind, key: &[u8]) -> bool {
     match (log, kind) {
         (LogId::Tenant(_), Kind::Agent | Kind::Standing) => true,
-        (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox) => true,
+        (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox | Kind::Cursor) => true,
         // What was published, and how far; marks count instead.
         (LogId::System, Kind::Cursor) => !counts(log, kind, key),
         _ => false,

@@ -85,7 +85,8 @@ impl Kakunin {
         let state = self.inner.stored_standing(&tenant, serial).await?;
         Ok(CertificateStatus {
             tenant: tenant.id.clone(),
-            revocation,
+            // Of a CA that was replaced and has ended only the tenant's own record says what was revoked since.
+            revocation: revocation.or(state.entry().revocation),
             halt: state.halt,
             receipt: state.receipt,
             constraints: state.constraints,

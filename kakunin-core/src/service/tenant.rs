@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::certificates::{self, CertificateState, Certificates};
 use super::dedup;
 use super::draft::Draft;
+use super::ending;
 use super::error::Error;
 use super::folding;
 use super::ledger::Ledger;
@@ -21,7 +22,7 @@ use crate::error::StoreError;
 use crate::event::TokenKey;
 use crate::id::{AgentId, JoinTokenId, Serial, TenantId};
 use crate::log::merkle::{Frontier, leaf_hash};
-use crate::log::record::{Body, Record};
+use crate::log::record::{Body, Control, Record};
 use crate::log::sink::LogId;
 use crate::revoke::RevocationChange;
 use crate::risk::History;
@@ -137,6 +138,16 @@ impl Sequencer {
         if due && self.snapshot(inner).await.is_err() {
             // The records are durable; a snapshot only shortens the next start. Not at once again.
             self.snapshot_time = inner.now();
+        }
+        Ok(())
+    }
+
+    /// Appends a record that is about no agent.
+    pub(super) async fn note(&mut self, inner: &Inner, control: Control) -> Result<(), Error> {
+        let record = Record::control(self.ledger.time(inner.now()), None, None, control);
+        let changes = ending::changes(&record, self.ledger.size())?;
+        if inner.append(&mut self.ledger, &[record], changes, &[]).await? {
+            self.ledger.settled();
         }
         Ok(())
     }
@@ -325,7 +336,12 @@ impl Sequencer {
         (apply, fold): (bool, bool),
         (changes, rows): (&mut Vec<Change>, &mut HashSet<AgentId>),
     ) -> Result<(), Error> {
-        let Some(agent) = record.agent else { return Ok(()) };
+        let Some(agent) = record.agent else {
+            if apply {
+                changes.extend(ending::changes(record, index)?);
+            }
+            return Ok(());
+        };
         let projection = &mut self.projection;
         let mut entry = projection.agents.remove(&agent);
         let is_control = matches!(record.body, Body::Control(_));

@@ -3,6 +3,7 @@
 use crate::brand::PRODUCT;
 use crate::crypto::PublicKey;
 use crate::id::{IssuerId, Serial, TenantId};
+use crate::issue::BACKDATE;
 use crate::key::{KeyAlgorithm, SignError, Signature, Signer, Spki};
 use crate::time::{DAY, UnixTime};
 use crate::x509::certificate::CertificateView;
@@ -158,6 +159,12 @@ impl Issuer {
         self.not_after
     }
 
+    /// Whether this is within its validity, both ends included.
+    #[must_use]
+    pub fn valid_at(&self, now: UnixTime) -> bool {
+        self.not_before <= now && now.whole_secs() <= self.not_after
+    }
+
     /// The CRL shard that certificates with this serial number stand on.
     #[must_use]
     pub fn shard_of(&self, serial: &Serial) -> u16 {
@@ -185,6 +192,12 @@ pub enum CaError {
     /// Its time has not come, or is over.
     #[error("the certificate is not valid now; check the clocks of both machines")]
     NotValid,
+    /// The root above it has ended, or has not begun.
+    #[error(
+        "the root is valid from {0} to {1}, which is not now; set the clock, or make another root (`kakunin ca init` \
+         in another folder)"
+    )]
+    RootNotValid(UnixTime, UnixTime),
     /// It would outlive its own issuer.
     #[error("the certificate would outlive its issuer; renew the issuer first")]
     OutlivesIssuer,
@@ -219,8 +232,8 @@ impl PreparedCa {
     }
 }
 
-/// Makes a self-signed root, named after its key. What checks the CRL of every CA of a chain looks for its own too,
-/// where `published` says.
+/// Makes a self-signed root, named after its key. It begins [`BACKDATE`] before now, as all that is signed here. What
+/// checks the CRL of every CA of a chain looks for its own too, where `published` says.
 ///
 /// # Errors
 /// [`SignCaError`].
@@ -240,7 +253,8 @@ pub async fn sign_root(
 /// certificate, so that nobody who holds this CA's key makes agents of another tenant.
 pub type Binding<'a> = Option<(&'a TenantId, &'a Arc)>;
 
-/// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4). It names the
+/// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4). It begins
+/// [`BACKDATE`] before now and lives [`ISSUING_VALIDITY`], or as long as the root if that is shorter. It names the
 /// root's CRL and certificate where `published` says.
 ///
 /// # Errors
@@ -293,15 +307,14 @@ pub fn prepare_root(
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
     let subject = name.to_der();
-    let not_before = now.whole_secs();
-    let validity = (not_before, not_before.plus(ROOT_VALIDITY));
+    let validity = (now.minus(BACKDATE).whole_secs(), now.whole_secs().plus(ROOT_VALIDITY));
     prepare((&subject, spki), (&subject, spki), serial, validity, Role::Root, published)
 }
 
 /// Prepares an issuing CA below `root`, which issues to agents only (pathLenConstraint 0).
 ///
 /// # Errors
-/// [`CaError`].
+/// [`CaError`]; [`CaError::RootNotValid`] if the root has ended.
 pub fn prepare_issuing(
     root: &Issuer,
     name: &NameParts<'_>,
@@ -311,14 +324,14 @@ pub fn prepare_issuing(
     published: Option<&Published>,
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
-    let not_before = now.whole_secs();
-    let not_after = not_before.plus(ISSUING_VALIDITY);
-    if not_after > root.not_after {
-        return Err(CaError::OutlivesIssuer);
+    if !root.valid_at(now) {
+        return Err(CaError::RootNotValid(root.not_before, root.not_after));
     }
-    let (signed_by, subject) = ((&*root.name, root.key.spki()), name.to_der());
-    let validity = (not_before, not_after);
-    prepare(signed_by, (&subject, spki), serial, validity, Role::Issuing(binding), published)
+    let not_before = now.minus(BACKDATE).max(root.not_before).whole_secs();
+    let not_after = now.whole_secs().plus(ISSUING_VALIDITY).min(root.not_after);
+    let (role, subject) = (Role::Issuing(binding), name.to_der());
+    let (signed_by, validity) = ((&*root.name, root.key.spki()), (not_before, not_after));
+    prepare(signed_by, (&subject, spki), serial, validity, role, published)
 }
 
 /// What a CA is for.

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use kakunin_core::access::Role;
 use kakunin_core::agent::AgentError;
 use kakunin_core::error::StoreError;
+use kakunin_core::issue::IssueError;
 use kakunin_core::service::Error as ServiceError;
 use kakunin_core::time::SECOND;
 use kakunin_core::x509::csr::CsrError;
@@ -260,7 +261,13 @@ impl From<ServiceError> for ApiError {
             // Details are the operator's, not the caller's.
             tracing::error!(code, error = %chain(&error), "a request could not be done");
             let retry_after = Some(5);
-            let sentence = "the server cannot do this now; its log says why";
+            let sentence = match &error {
+                // Nothing but an operator helps, and whoever waits should know.
+                ServiceError::Issue(
+                    ended @ (IssueError::IssuerExpired(_) | IssueError::IssuerNotYetValid(_)),
+                ) => ended.to_string(),
+                _ => "the server cannot do this now; its log says why".to_owned(),
+            };
             return Self { retry_after, ..Self::new(status, code, sentence) };
         }
         if status == StatusCode::UNAUTHORIZED {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kakunin_core::service::Tended;
+use kakunin_core::log::record::{CaRole, Stage};
+use kakunin_core::service::{Ending, Tended};
 use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -47,13 +48,21 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Readiness.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign, or a
-    /// CRL cannot be published, or since somebody else wrote to the store: certificates are verified and
-    /// refused all the same.
+    /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign or ends soon, a
+    /// CRL cannot be published, or the log's time is ahead of the clock, or since somebody else wrote to the store:
+    /// certificates are verified and refused all the same.
     status: &'static str,
     version: &'static str,
-    /// Whether the CA signs: certificates and CRLs can be made.
+    /// Whether the CA signs: it is valid now, and its key can be used.
     signing: bool,
+    /// Authorities in use that end within 30 days, or within a thirtieth of their life if that is shorter, or have
+    /// ended: those that issue, and the roots above them.
+    authorities_ending: usize,
+    /// When the first authority in use ends.
+    #[schema(format = DateTime)]
+    authority_ends: Option<String>,
+    /// By how many seconds the time of the log is ahead of the clock, which is behind or was ahead; 0 below a minute.
+    log_ahead_seconds: u64,
     /// Keys that are yet to be disabled, enabled or deleted.
     key_tasks_left: usize,
     /// Tenants whose last attempt to do so failed.
@@ -75,13 +84,20 @@ fn readiness(app: &App) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
     let signing = app.ready.signing.load(Ordering::Relaxed);
+    let endings = app.kakunin.endings();
+    let urgent = endings.iter().filter(|ending| ending.stage >= Stage::Urgent).count();
+    let log_ahead_seconds = app.kakunin.log_ahead() / SECOND;
     let damage_found = app.kakunin.damage().count;
-    let well =
-        damage_found == 0 && failing == 0 && signing && crls.failing.is_empty() && crls.refused.is_empty();
+    let published = crls.failing.is_empty() && crls.refused.is_empty();
+    let told = failing == 0 && damage_found == 0;
+    let well = told && signing && published && urgent == 0 && log_ahead_seconds == 0;
     let body = Readiness {
         status: if well { "ok" } else { "degraded" },
         version: VERSION,
         signing,
+        authorities_ending: urgent,
+        authority_ends: endings.first().map(|first| first.not_after.to_string()),
+        log_ahead_seconds,
         key_tasks_left: left,
         key_tasks_failing: failing,
         crls_left: crls.left,
@@ -119,6 +135,11 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
         ("damage_found", "What was found in the store that this server did not write.", damage),
         ("nonces_held", "Nonces of signed requests that may still come again.", nonces.held),
         (
+            "log_ahead_seconds",
+            "By how much the time of the log is ahead of the clock.",
+            usize::try_from(app.kakunin.log_ahead() / SECOND).unwrap_or(usize::MAX),
+        ),
+        (
             "possession_share_full",
             "Whether an agent or tenant made too many signed requests within a minute.",
             usize::from(share_is_full(&app)),
@@ -132,8 +153,27 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
          # TYPE kakunin_possession_refused_total counter\nkakunin_possession_refused_total {}\n",
         nonces.refused
     );
-    let text: String = gauges.map(gauge).concat() + &refused + &counts::render();
+    let text: String = gauges.map(gauge).concat() + &ends(&app) + &refused + &counts::render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// When the authorities in use end.
+fn ends(app: &App) -> String {
+    let now = app.now();
+    let one = |Ending { issuer, role, not_after, .. }: &Ending| {
+        let role = match role {
+            CaRole::Root => "root",
+            CaRole::Issuing => "issuing",
+        };
+        let sign = if now > *not_after { "-" } else { "" };
+        let seconds = now.millis().abs_diff(not_after.millis()) / SECOND;
+        format!("kakunin_ca_expires_seconds{{issuer=\"{issuer}\",role=\"{role}\"}} {sign}{seconds}\n")
+    };
+    let all: String = app.kakunin.endings().iter().map(one).collect();
+    format!(
+        "# HELP kakunin_ca_expires_seconds Seconds until a certificate authority in use ends; negative afterwards.\n\
+         # TYPE kakunin_ca_expires_seconds gauge\n{all}"
+    )
 }
 
 /// The process answers.

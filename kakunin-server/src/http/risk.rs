@@ -3,8 +3,9 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::id::{AgentId, TenantId};
+use kakunin_core::log::record::{CaRole, Stage};
 use kakunin_core::risk::Family;
-use kakunin_core::service::{Kakunin, Notification, NotificationKind};
+use kakunin_core::service::{EndingNotice, Kakunin, Notification, NotificationKind};
 use kakunin_core::time::DAY;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -188,7 +189,8 @@ pub(crate) struct NotificationBody {
     severity: String,
     title: String,
     message: String,
-    agent_id: String,
+    /// `null` where it is about no agent: a certificate authority that ends.
+    agent_id: Option<String>,
     certificate_serial: Option<String>,
     action_url: String,
     created_at: String,
@@ -245,6 +247,23 @@ async fn inbox(
     Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, next) }).into_response())
 }
 
+/// An item about an authority that ends.
+fn of_ending(ending: Option<&EndingNotice>) -> (&'static str, &'static str, &'static str, String) {
+    let stage = ending.map_or(Stage::Near, |ending| ending.stage);
+    let (severity, title) = match stage {
+        Stage::Ended => ("critical", "Certificate authority has ended"),
+        Stage::Urgent => ("critical", "Certificate authority ends soon"),
+        Stage::Near | Stage::Far => ("warning", "Certificate authority ends soon"),
+    };
+    let which = ending.map(|ending| {
+        let role = if ending.role == CaRole::Root { "Root" } else { "Issuing CA" };
+        format!("{role} {} is valid until {}. ", ending.issuer, ending.not_after)
+    });
+    let message = which.unwrap_or_default()
+        + "After its end no agent is given a certificate. Its operator replaces it: kakunin ca rotate, or request and install.";
+    ("system_alert", severity, title, message)
+}
+
 impl NotificationBody {
     fn new(index: u64, item: &Notification) -> Self {
         let evidence = item.evidence.as_ref();
@@ -279,6 +298,7 @@ impl NotificationBody {
                 "Key provider cannot be reached",
                 "A key is yet to be disabled, enabled or deleted, and is tried further. The certificate's standing is in force all the same.".to_owned(),
             ),
+            NotificationKind::AuthorityEnding => of_ending(item.ending.as_ref()),
             NotificationKind::SelfRenewalRefused => {
                 let message = "The agent renews its own certificate earlier or more often than it may, and is refused. An operator can renew it.";
                 ("system_alert", "warning", "Agent renews itself too often", message.to_owned())
@@ -296,9 +316,12 @@ impl NotificationBody {
             severity: severity.to_owned(),
             title: title.to_owned(),
             message,
-            agent_id: item.agent.to_string(),
+            agent_id: item.ending.is_none().then(|| item.agent.to_string()),
             certificate_serial: item.serial.map(|serial| serial.to_string()),
-            action_url: format!("/api/v1/agents/{}/risk", item.agent),
+            action_url: match item.ending {
+                Some(_) => "/api/v1/ca".to_owned(),
+                None => format!("/api/v1/agents/{}/risk", item.agent),
+            },
             created_at: item.at.to_string(),
         }
     }

@@ -7,6 +7,7 @@
 //! | `listen.rs`, `listener.rs` | where; connections: accepted, limited, ended |
 //! | `activity.rs`, `pace.rs` | when one has done nothing for too long; how long the other side may take |
 //! | `patient.rs`, `arriving.rs`, `delivery.rs` | connections that are not read; bodies that do not come, or are not taken |
+//! | `warnings.rs` | what is told before it is too late: ends of CAs, a log that is ahead of the clock |
 //! | `tls.rs` | TLS, reloaded when its files change; client certificates |
 
 mod activity;
@@ -18,6 +19,7 @@ mod options;
 mod pace;
 mod patient;
 mod tls;
+mod warnings;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -109,12 +111,14 @@ impl Server {
         let Self { listener, listening, deployment, ending } = self;
         let tending = tokio::spawn(tend(deployment.kakunin.clone()));
         let publishing = tokio::spawn(publish(deployment.kakunin.clone()));
+        let warning = tokio::spawn(warnings::warn(deployment.kakunin.clone()));
         let ending = tokio::spawn(end_streams(stop.clone(), ending));
         listener::serve(listener, listening, stop).await;
         ending.abort();
         // What they leave undone is stored, and done after the next start.
         tending.abort();
         publishing.abort();
+        warning.abort();
         match tokio::time::timeout(listener::GRACE, deployment.kakunin.snapshot()).await {
             Ok(stored) => stored?,
             Err(_) => {

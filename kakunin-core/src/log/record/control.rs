@@ -1,6 +1,6 @@
 //! The kinds of records that are not events.
 
-use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal};
+use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal, Stage};
 use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId, KeyCommitment};
 use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::feed::Visibility;
@@ -46,6 +46,17 @@ pub enum Control {
         /// The tenant that it issues for, if not for every tenant that has none of its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tenant: Option<TenantId>,
+    },
+    /// `ca.ending`: an authority that a tenant's agents depend on ends soon, or has ended; once for each stage.
+    CaEnding {
+        /// Which.
+        issuer: IssuerId,
+        /// `root` or `issuing`.
+        role: CaRole,
+        /// Its last moment.
+        not_after: UnixTime,
+        /// How near that is.
+        stage: Stage,
     },
     /// `tenant.created`
     TenantCreated {
@@ -260,6 +271,7 @@ impl Control {
             Self::HaltReceipt { .. } => "agent.halt_receipt",
             Self::AgentReinstated { .. } => "agent.reinstated",
             Self::SelfRenewalRefused => "agent.self_renewal_refused",
+            Self::CaEnding { .. } => "ca.ending",
             Self::JoinTokenCreated(_) => "join_token.created",
             Self::JoinTokenRedeemed { .. } => "join_token.redeemed",
             Self::JoinTokenVoided { .. } => "join_token.voided",
@@ -316,6 +328,7 @@ impl Control {
             Self::JoinTokenVoided { .. } => 37,
             Self::KeyGrantsVoided { .. } => 38,
             Self::SelfRenewalRefused => 39,
+            Self::CaEnding { .. } => 47,
             Self::RevocationChanged(_) => 48,
         }
     }

@@ -11,5 +11,5 @@ mod parts;
 mod seal;
 
 pub use control::Control;
-pub use parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal};
+pub use parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal, Stage};
 pub use seal::{Body, EVENT, Record, RecordError};

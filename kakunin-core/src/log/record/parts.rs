@@ -35,6 +35,20 @@ pub enum CaRole {
     Issuing,
 }
 
+/// How near the end of a certificate authority is that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Far.
+    Far,
+    /// Within 90 days, or the last tenth of its life if that is shorter: time to plan what follows.
+    Near,
+    /// Within 30 days, or the last thirtieth.
+    Urgent,
+    /// It is over, and nothing is issued.
+    Ended,
+}
+
 /// What a decision about behaviour rests on.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Evidence {

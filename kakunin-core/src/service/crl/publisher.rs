@@ -114,7 +114,7 @@ impl Publisher {
         due.extend(index.dirty().iter().copied().map(Some));
         due.sort_unstable();
         due.dedup();
-        let waits = |(_, at): &(Regression, UnixTime)| now.since(*at) < REFUSED_WAIT;
+        let waits = |(_, at): &(Regression, UnixTime)| *at <= now && now.since(*at) < REFUSED_WAIT;
         due.retain(|shard| !known.refused.get(shard).is_some_and(waits) && !known.waits(*shard, now));
         due
     }

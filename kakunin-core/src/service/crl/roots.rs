@@ -12,7 +12,7 @@ use crate::id::IssuerId;
 use crate::key::KeyRef;
 use crate::log::sink::LogId;
 use crate::revoke::RevokedSet;
-use crate::service::cas::Root;
+use crate::service::cas::{Root, ended};
 use crate::service::error::Error;
 use crate::service::visibility::Reader;
 use crate::service::{Inner, Kakunin};
@@ -40,12 +40,17 @@ impl Kakunin {
         for ca in self.inner.cas.all() {
             let issuer = ca.issuer.id();
             if self.may_read_revocations(&issuer, reader) {
-                crls.push((issuer, self.published_crl(&issuer, None).await?));
+                match self.published_crl(&issuer, None).await {
+                    // The others' are needed all the same; its own nobody needs.
+                    Err(_) if ended(&ca.issuer, self.inner.now()) => {}
+                    crl => crls.push((issuer, crl?)),
+                }
             }
         }
         for root in self.inner.cas.roots() {
             match self.inner.root_crl(&root.issuer.id()).await {
                 Err(Error::NotFound(_)) => {}
+                Err(_) if ended(&root.issuer, self.inner.now()) => {}
                 crl => crls.push((root.issuer.id(), crl?)),
             }
         }

@@ -1,0 +1,307 @@
+//! The real binary under libfaketime: near and after the end of its CAs, and after a clock that was ahead was put right.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod binary;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use binary::{MODEL, Server, curl, kakunin, run, start, start_with};
+use serde_json::{Value, json};
+
+/// libfaketime, which `make setup` installs.
+fn library() -> String {
+    let places = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
+    let there = |folder: PathBuf| Some(folder.join("faketime/libfaketime.so.1")).filter(|path| path.exists());
+    places
+        .filter_map(there)
+        .next()
+        .expect("run `make setup`: faketime is not installed")
+        .display()
+        .to_string()
+}
+
+/// What a process is started with whose clock is off by so much: `+1096d`, `+2h`.
+fn off(by: &str) -> [(String, String); 3] {
+    [("LD_PRELOAD", library()), ("FAKETIME", by.to_owned()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned())]
+        .map(|(name, value)| (name.to_owned(), value))
+}
+
+fn start_off(data: &Path, by: &str) -> Server {
+    let environment = off(by);
+    let environment: Vec<_> = environment.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    start_with(data, &[], &environment)
+}
+
+fn command_off(by: &str, arguments: &[&str]) -> Output {
+    kakunin(arguments).envs(off(by)).output().unwrap()
+}
+
+fn said_off(by: &str, arguments: &[&str]) -> String {
+    let done = command_off(by, arguments);
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// What a process says in its log within its first seconds.
+fn log_off(data: &Path, by: &str) -> String {
+    let data = data.display().to_string();
+    let arguments = ["3", env!("CARGO_BIN_EXE_kakunin"), "serve", "--data", &data, "--listen", "127.0.0.1:0"];
+    let done = Command::new("timeout").args(arguments).envs(off(by)).output().unwrap();
+    String::from_utf8_lossy(&done.stderr).into_owned()
+}
+
+struct Api<'s> {
+    server: &'s Server,
+    bearer: String,
+}
+
+impl<'s> Api<'s> {
+    fn new(server: &'s Server, data: &Path) -> Self {
+        let key = std::fs::read_to_string(data.join("admin.key")).unwrap();
+        Self { server, bearer: format!("authorization: Bearer {}", key.trim_end()) }
+    }
+
+    fn get(&self, path: &str) -> Value {
+        curl(&["-H", &self.bearer, &format!("{}{path}", self.server.url)]).1
+    }
+
+    fn post(&self, path: &str, body: &Value) -> (String, Value) {
+        let url = format!("{}{path}", self.server.url);
+        curl(&["-H", &self.bearer, "-H", "content-type: application/json", "-d", &body.to_string(), &url])
+    }
+
+    fn made(&self, path: &str, body: &Value) -> Value {
+        let (status, body) = self.post(path, body);
+        assert_eq!(status, "201", "{path}: {body}");
+        body["data"].clone()
+    }
+
+    fn agent(&self, name: &str) -> String {
+        self.made("/api/v1/agents", &json!({ "name": name, "model_hash": MODEL }))["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn certify(&self, agent: &str) -> (String, Value) {
+        self.post(&format!("/api/v1/agents/{agent}/certify"), &json!({ "key_algorithm": "p256" }))
+    }
+
+    fn metric(&self, name: &str) -> Vec<f64> {
+        let text = self.get("/metrics");
+        let lines = text.as_str().unwrap().lines().filter(|line| line.starts_with(name));
+        lines.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+    }
+}
+
+/// Whether openssl accepts what was issued, at that time, below the root of its chain.
+fn accepted(issued: &Value, at: &str) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = issued["chain_pem"].as_str().unwrap();
+    for (name, text) in [("chain", chain), ("leaf", issued["certificate_pem"].as_str().unwrap())] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    // The trust anchors of the chain are the self-signed ones in it.
+    let line = ["verify", "-x509_strict", "-attime", at, "-CAfile", "roots", "-untrusted", "chain", "leaf"];
+    let roots = issued["roots"].as_str().unwrap();
+    std::fs::write(folder.path().join("roots"), roots).unwrap();
+    Command::new("openssl").args(line).current_dir(folder.path()).output().unwrap().status.success()
+}
+
+/// What was issued with the deployment's authorities beside it.
+fn with_roots(api: &Api<'_>, mut issued: Value) -> Value {
+    let all = api.get("/api/v1/ca")["data"]["authorities"].clone();
+    let roots = all.as_array().unwrap().iter().filter(|ca| ca["role"] == "root");
+    let roots: String = roots.map(|ca| ca["certificate_pem"].as_str().unwrap()).collect();
+    issued["roots"] = roots.into();
+    issued
+}
+
+fn seconds_from_now(seconds: u64) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    (now.as_secs() + seconds).to_string()
+}
+
+const DAY: u64 = 86_400;
+const YEAR: u64 = 365;
+
+#[test]
+fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let text = data.display().to_string();
+    let server = start(&data, &["--ca-algorithm", "p256"]);
+    let api = Api::new(&server, &data);
+    let agent = api.agent("one");
+    let (status, first) = api.certify(&agent);
+    assert_eq!(status, "201", "{first}");
+    let first = first["data"]["serial_number"].as_str().expect("a serial number").to_owned();
+    let ready = api.get("/readyz");
+    assert_eq!((&ready["status"], &ready["authorities_ending"]), (&json!("ok"), &json!(0)), "{ready}");
+    drop(server);
+
+    // The day before: it issues, and says what is about to happen.
+    let day_before = format!("+{}d", 3 * YEAR - 1);
+    let server = start_off(&data, &day_before);
+    let api = Api::new(&server, &data);
+    let ready = api.get("/readyz");
+    assert_eq!((&ready["status"], &ready["signing"]), (&json!("degraded"), &json!(true)), "{ready}");
+    assert_eq!(ready["authorities_ending"], 1);
+    let left = api.metric("kakunin_ca_expires_seconds{");
+    assert!(left.len() == 2 && (0.0..=86_400.0).contains(&left[0]) && left[1] > 1e8, "{left:?}");
+    assert_eq!(api.certify(&api.agent("two")).0, "201");
+    let inbox = api.get("/api/v1/notifications")["data"].clone();
+    assert_eq!(
+        (&inbox[0]["title"], &inbox[0]["agent_id"], &inbox[0]["severity"]),
+        (&json!("Certificate authority ends soon"), &Value::Null, &json!("critical"))
+    );
+    drop(server);
+    assert!(log_off(&data, &day_before).contains("ends soon"), "no warning");
+
+    for (days, roots) in [(3 * YEAR + 1, 1), (15 * YEAR + 1, 2)] {
+        let by = format!("+{days}d");
+        let server = start_off(&data, &by);
+        let api = Api::new(&server, &data);
+        let ready = api.get("/readyz");
+        assert_eq!((&ready["status"], &ready["signing"]), (&json!("degraded"), &json!(false)), "{ready}");
+        assert!(api.metric("kakunin_ca_expires_seconds{").iter().any(|left| *left < 0.0));
+        let agent = api.agent(&format!("after {days}"));
+        let (status, refused) = api.certify(&agent);
+        assert_eq!((status.as_str(), &refused["code"]), ("503", &json!("issuer_expired")), "{refused}");
+        assert!(refused["error"].as_str().unwrap().contains("kakunin ca rotate"), "{refused}");
+        // What needs no certificate goes on.
+        let halted =
+            api.post(&format!("/api/v1/agents/{agent}/halt"), &json!({ "reason": "kill_switch_activated" }));
+        assert!(halted.0.starts_with('2'), "{halted:?}");
+        let ca = api.get("/api/v1/ca")["data"]["authorities"].clone();
+        let issuing =
+            ca.as_array().unwrap().iter().find(|ca| ca["current"] == true && ca["role"] == "issuing");
+        let key = issuing.unwrap()["key_id"].as_str().unwrap().to_owned();
+        assert_eq!(curl(&[&format!("{}/api/v1/feed/{key}", server.url)]).0, "200");
+        let null = ["-o", "/dev/null"];
+        assert_eq!(
+            curl(&[&null[..], &[&format!("{}/api/v1/crl/{key}/0.crl", server.url)]].concat()).0,
+            "200"
+        );
+        assert!(!api.get("/api/v1/audit-log")["data"].is_null());
+        drop(server);
+        assert!(log_off(&data, &by).contains("has ended"), "no warning");
+        assert!(said_off(&by, &["ca", "request", "--data", &text]).contains("CERTIFICATE REQUEST"));
+        let said = said_off(&by, &["ca", "rotate", "--data", &text]);
+        assert_eq!(said.contains("under the new root"), roots == 2, "{said}");
+        let server = start_off(&data, &by);
+        let api = Api::new(&server, &data);
+        let ready = api.get("/readyz");
+        assert_eq!((&ready["status"], &ready["signing"]), (&json!("ok"), &json!(true)), "{ready}");
+        let (status, issued) = api.certify(&api.agent(&format!("again {days}")));
+        assert_eq!(status, "201", "{issued}");
+        // What the old one issued is known, and taken away like any other.
+        let verify = format!("{}/api/v1/verify/{first}", server.url);
+        let (status, found) = curl(&[&verify]);
+        assert_eq!((status.as_str(), &found["data"]["valid"]), ("200", &json!(false)), "{found}");
+        let revoke =
+            api.post(&format!("/api/v1/certificates/{first}/revoke"), &json!({ "reason": "key_compromise" }));
+        assert!(revoke.0.starts_with('2'), "{revoke:?}");
+        let issued = with_roots(&api, issued["data"].clone());
+        assert!(accepted(&issued, &seconds_from_now(days * DAY)));
+        // A verifier that is minutes behind accepts what a rotation a moment ago brought.
+        assert!(accepted(&issued, &seconds_from_now(days * DAY - 240)));
+    }
+}
+
+#[test]
+fn an_offline_root_and_what_it_signed_are_replaced_after_their_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (data, secret) = (at("data"), at("root.secret"));
+    let issue = |by: &str, root: &str| {
+        std::fs::write(at("request"), said_off(by, &["ca", "request", "--data", &data])).unwrap();
+        let arguments = ["ca", "sign-issuing", "--root", &at(root), "--key-file", &secret, &at("request")];
+        let signed = command_off(by, &arguments);
+        if !signed.status.success() {
+            return Err(String::from_utf8_lossy(&signed.stderr).into_owned());
+        }
+        std::fs::write(at("signed"), signed.stdout).unwrap();
+        Ok(said_off(by, &["ca", "install", "--data", &data, &at("signed")]))
+    };
+    let init = |by: &str, root: &str| {
+        said_off(by, &["ca", "init", "--root", &at(root), "--key-file", &secret]);
+    };
+    init("+0d", "first");
+    issue("+0d", "first").unwrap();
+    let three = format!("+{}d", 3 * YEAR + 1);
+    assert!(issue(&three, "first").unwrap().contains("issuing CA"));
+    let fifteen = format!("+{}d", 15 * YEAR + 1);
+    let refused = issue(&fifteen, "first").unwrap_err();
+    assert!(refused.contains("make another root"), "{refused}");
+    init(&fifteen, "second");
+    issue(&fifteen, "second").unwrap();
+    let server = start_off(Path::new(&data), &fifteen);
+    let api = Api::new(&server, Path::new(&data));
+    assert_eq!(api.get("/readyz")["status"], "ok");
+    assert_eq!(api.certify(&api.agent("one")).0, "201");
+}
+
+#[test]
+fn after_a_clock_that_was_two_hours_ahead_was_put_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = start(&data, &["--ca-algorithm", "p256"]);
+    drop(server);
+    // Put right while it runs.
+    let clock = folder.path().join("clock");
+    std::fs::write(&clock, "+2h").unwrap();
+    let (library, file) = (library(), clock.display().to_string());
+    let environment = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", &file),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let server = start_with(&data, &[], &environment);
+    let api = Api::new(&server, &data);
+    let (one, two) = (api.agent("one"), api.agent("two"));
+    let ready = api.get("/readyz");
+    assert_eq!((&ready["status"], &ready["log_ahead_seconds"]), (&json!("ok"), &json!(0)), "{ready}");
+    std::fs::write(&clock, "+0h").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let ready = loop {
+        let ready = api.get("/readyz");
+        if ready["status"] == "degraded" || Instant::now() > deadline {
+            break ready;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    let about_two_hours = |seconds: f64| (7_000.0..=7_200.0).contains(&seconds);
+    assert!(about_two_hours(ready["log_ahead_seconds"].as_f64().unwrap()), "{ready}");
+    assert_eq!(ready["signing"], true);
+    assert!(about_two_hours(api.metric("kakunin_log_ahead_seconds")[0]));
+    let (status, issued) = api.certify(&one);
+    assert_eq!(status, "201", "{issued}");
+    assert!(accepted(&with_roots(&api, issued["data"].clone()), &seconds_from_now(0)));
+    let token = api.made(&format!("/api/v1/agents/{two}/join-tokens"), &json!({ "expires_in": 600 }));
+    let ends = token["expires_at"].as_str().unwrap();
+    let date = run("date", &["-u", "-d", ends, "+%s"], folder.path()).stdout;
+    let ends: u64 = String::from_utf8(date).unwrap().trim().parse().unwrap();
+    let now: u64 = seconds_from_now(0).parse().unwrap();
+    assert!((now + 540..=now + 601).contains(&ends), "{ends} at {now}");
+    // And it does end then.
+    std::fs::write(&clock, "+601").unwrap();
+    let arguments =
+        ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "k"];
+    run("openssl", &[&arguments[..], &["-subj", "/CN=x", "-out", "csr"]].concat(), folder.path());
+    let csr = std::fs::read_to_string(folder.path().join("csr")).unwrap();
+    let (status, refused) = api.post("/api/v1/enroll", &json!({ "join_token": token["token"], "csr": csr }));
+    assert_eq!((status.as_str(), &refused["code"]), ("401", &json!("join_token_invalid")), "{refused}");
+    drop(server);
+    assert!(log_off(&data, "+0").contains("ahead of the clock"), "no warning");
+}
