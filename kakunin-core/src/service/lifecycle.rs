@@ -187,8 +187,9 @@ impl Kakunin {
                 }
                 let standing = draft.standing(entry).map(|c| revocation(&c.facts, Cause::Retired, time));
                 draft.push(agent, None, Control::AgentRetired)?;
-                if let Some(revocation) = standing {
-                    draft.revoke(revocation, None)?;
+                match standing {
+                    Some(revocation) => draft.revoke(revocation, None)?,
+                    None => draft.end_grace(&agent)?,
                 }
                 Ok(())
             })

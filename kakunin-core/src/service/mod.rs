@@ -5,7 +5,7 @@
 //! | `deployment.rs`, `genesis.rs`, `system.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
 //! | `authority.rs`, `cas.rs` | which CA issues for whom; rotation, offline roots |
 //! | `names.rs`, `lifecycle.rs`, `signing.rs` | register, find again; change, reinstate, retire; sign |
-//! | `certify.rs`, `renewal.rs`, `certificates.rs`, `bound.rs`, `usage.rs` | certify, renew; how each certificate stands; whose key is whose; what one was used for |
+//! | `certify.rs`, `renewal.rs`, `repeat.rs`, `turns.rs`, `grace.rs`, `certificates.rs`, `bound.rs`, `usage.rs` | certify, renew, also once more; what stands beside its successor; how each certificate stands; whose key is whose; what one was used for |
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
 //! | `granting.rs` | lets a workload use its key at the provider |
 //! | `observe.rs` | takes events in, scores them |
@@ -35,6 +35,7 @@ mod enrol;
 mod error;
 mod feed;
 mod genesis;
+mod grace;
 mod granting;
 mod inbox;
 mod keys;
@@ -46,6 +47,7 @@ mod projection;
 mod reading;
 mod receipt;
 mod renewal;
+mod repeat;
 mod revoking;
 mod roster;
 mod sequence;
@@ -54,6 +56,7 @@ mod status;
 mod system;
 mod tenant;
 mod tending;
+mod turns;
 mod usage;
 mod view;
 mod visibility;
@@ -74,6 +77,7 @@ pub use inbox::{Notification, NotificationKind};
 pub use lifecycle::{CertificateEntry, Risk};
 pub use reading::{Page, Recorded};
 pub use renewal::SELF_RENEWALS;
+pub use repeat::REPEATABLE;
 pub use signing::Signed;
 pub use status::CertificateStatus;
 pub use tending::Tended;
@@ -116,6 +120,7 @@ struct Inner {
     live: Arc<LiveRevocations>,
     serials: status::Serials,
     bound: bound::BoundKeys,
+    turns: turns::Turns,
     api_keys: keys::ApiKeys,
     root_crls: crl::RootCrls,
     publishing: std::sync::Mutex<Publishing>,
@@ -127,4 +132,6 @@ struct Inner {
 struct Policy {
     thresholds: Thresholds,
     prior: Prior,
+    /// How long a renewed certificate stands beside the one that replaces it.
+    renewal_grace: u64,
 }

@@ -167,6 +167,7 @@ impl Sequencer {
         self.projection = load_rows(inner, &log).await?;
         let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
         self.replay(inner, &log, applied, folded).await?;
+        self.projection.recount();
         self.roster.replace(self.projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         if let LogId::Tenant(tenant) = &log {
             let all = || self.projection.certificates.states();

@@ -178,6 +178,7 @@ impl EventBody {
         let outside = self.action.is_some() && !subjects.claims(&serial).await?.scope.permits(&action);
         let mut event = Event::new(serial, action, outcome);
         event.kind = meaning.kind;
+        event.unnamed = self.certificate_serial.is_none();
         event.out_of_scope = said || outside;
         event.auth_failure = self.auth_failure.unwrap_or(meaning.auth_failure);
         self.fill(&mut event)?;

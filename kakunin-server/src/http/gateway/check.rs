@@ -8,6 +8,7 @@ use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
 use kakunin_core::id::Serial;
 use kakunin_core::scope::Action;
 use kakunin_core::time::DAY;
+use kakunin_verify::VerifiedAgent;
 use kakunin_verify::denied::Code;
 use kakunin_verify::layer::{Presented, Shown};
 use kakunin_verify::possession::{Authorities, SERIAL_HEADER};
@@ -124,6 +125,16 @@ pub(crate) async fn check(
             expires_at: who.agent.not_after().to_string(),
         },
     })
+}
+
+/// The agent that asks for itself, with a certificate that stands, and by nobody's word but its key's.
+pub(crate) async fn agent_itself(app: &App, parts: &Parts) -> Result<VerifiedAgent, ApiError> {
+    let who = Asked::new(app, parts, None, None, Bytes::new())?.identify(app).await?;
+    who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;
+    if who.attribution < Attribution::Possession {
+        return Err(ApiError::unauthorized("possession_missing", "show possession of the certificate's key"));
+    }
+    Ok(who.agent)
 }
 
 /// A body with the octets it was read from.
