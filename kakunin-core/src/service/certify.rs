@@ -233,13 +233,19 @@ impl Inner {
             KeySource::Bound(request, signature) => (Proven::read(request)?, Some(signature)),
         };
         let _turn = self.turns.of(request.key.key_id()).await;
-        // What is refused may have been asked before, and the answer lost.
-        match self.with_their_key(order, &request, binding).await {
-            Err(refused) if repeat::may_follow(&refused) => {
-                self.answered_before(order, &request, binding).await?.ok_or(refused)
-            }
-            issued => issued,
+        let refused = match self.with_their_key(order, &request, binding).await {
+            Err(refused) if repeat::may_follow(&refused) => refused,
+            issued => return issued,
+        };
+        // It may have been asked before, and the answer lost.
+        if let Some(certificate) = self.answered_before(order, &request, binding).await? {
+            return Ok(certificate);
         }
+        if !self.was_cut_off(order, &request).await? {
+            return Err(refused);
+        }
+        self.abandon(&order.tenant, order.agent).await?;
+        self.with_their_key(order, &request, binding).await
     }
 
     async fn with_their_key(

@@ -57,6 +57,15 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Whether a call for the same key was dropped before it came to its end: the turn is this one's, so nobody is at it.
+    pub(super) async fn was_cut_off(&self, order: &Order, request: &Proven) -> Result<bool, Error> {
+        let sequencer = self.settled(&order.tenant).await?;
+        let plan = sequencer.projection.agents.get(&order.agent).and_then(|entry| entry.row.plan.as_ref());
+        Ok(plan.is_some_and(|plan| plan.key.is_none() && plan.key_id == Some(request.key.key_id())))
+    }
+}
+
 impl Order {
     /// Whether an agent's newest certificate is what this was ordered for.
     fn was(&self, entry: &AgentEntry, newest: &CertificateState) -> bool {
