@@ -23,6 +23,8 @@ test: setup
 	cargo run --release -p kakunin-server -- demo
 	@echo "== the README's lines for server and gateway"
 	.ci/readme
+	@echo "== the lines for gateways: nginx, Envoy, HAProxy, Caddy and Traefik"
+	.ci/gateways
 	@echo "== the API, attacked by its own description"
 	.ci/api $(API_SECONDS)
 	@echo "== light: what kakunin-verify pulls in, and wasm"

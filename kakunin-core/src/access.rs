@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::agent::Label;
 use crate::brand::{JOIN_TOKEN_PREFIX, KEY_PREFIX};
 pub use crate::id::{ApiKeyId, JoinTokenId};
-use crate::id::{Entropy, EntropyError, TenantId};
+use crate::id::{Entropy, EntropyError, TenantId, hex_decode, hex_encode};
 use crate::issue::Profile;
 use crate::time::UnixTime;
 
@@ -29,8 +29,9 @@ pub enum Role {
     Reporter,
     /// Registers, certifies, revokes.
     Operator,
-    /// Makes tenants, and keys for them, and says who may read what each revoked; of what tenants hold it reaches its
-    /// own alone.
+    /// Makes tenants; makes, lists and revokes keys of every tenant and role; says who may read what each tenant
+    /// revoked. Agents, certificates, events and logs it reaches in its own tenant, as an operator; in another one
+    /// with a key that it makes there, which is on record.
     Admin,
 }
 
@@ -50,6 +51,9 @@ pub struct ApiKeyFacts {
     /// After when it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<UnixTime>,
+    /// What commits to its hash; `None` in records of before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<KeyCommitment>,
 }
 
 impl ApiKeyFacts {
@@ -111,6 +115,9 @@ pub struct JoinTokenFacts {
     pub profile: Profile,
     /// Until when.
     pub expires_at: UnixTime,
+    /// What commits to its hash; `None` in records of before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<KeyCommitment>,
 }
 
 /// A join token as an agent's process presents it, once. Wiped when dropped, and never shown but by
@@ -197,6 +204,33 @@ impl KeyHash {
     pub fn matches(&self, other: &Self) -> bool {
         let difference = self.0.iter().zip(other.0).fold(0, |all, (a, b)| all | (a ^ b));
         core::hint::black_box(difference) == 0
+    }
+}
+
+/// What a record says of a key or token so that the hash in the vault cannot be exchanged for another: SHA-256
+/// over identifier and hash, hex. The secret is 32 random octets, so nothing of it is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyCommitment([u8; 32]);
+
+impl KeyCommitment {
+    pub(crate) fn new(id: &[u8; 16], hash: &KeyHash) -> Self {
+        let text = Sha256::new().chain_update(b"kakunin: hash of a key\0");
+        Self(text.chain_update(id).chain_update(hash.as_bytes()).finalize().into())
+    }
+}
+
+impl From<KeyCommitment> for String {
+    fn from(commitment: KeyCommitment) -> Self {
+        hex_encode(&commitment.0)
+    }
+}
+
+impl TryFrom<String> for KeyCommitment {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        hex_decode(&text).map(Self).ok_or("a commitment is 64 hex digits")
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::id::{AgentId, Environment, IdError, Serial, TenantId};
 use crate::ijson::{self, IJsonError};
 use crate::scope::{ScopeError, ScopeSet};
+use crate::text::{self, TextError};
 use crate::time::UnixTime;
 use crate::x509::extensions::{ModelHash, ModelHashError};
 
@@ -14,9 +15,15 @@ pub const MAX_NOTE_CHARS: usize = 1_000;
 /// Most octets of a [`Document`].
 pub const MAX_DOCUMENT_LEN: usize = 4_096;
 
-/// A name as it stands in a certificate's subject: 1 to 64 characters, no control characters.
+/// What is on record, from before names had a profile too.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Stored(String);
+
+/// A name as it stands in a certificate's subject: 1 to 64 characters, as [`text::check_name`] allows. One that
+/// is read back from a record may be older than that rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Stored", into = "String")]
 pub struct Label(String);
 
 impl Label {
@@ -25,16 +32,44 @@ impl Label {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name that an agent may have on record, to find it again: it may be older than the profile.
+    ///
+    /// # Errors
+    /// [`AgentError::Label`].
+    pub fn recorded(text: &str) -> Result<Self, AgentError> {
+        Stored(text.to_owned()).try_into()
+    }
+
+    /// This name, if it is one that may be given now.
+    ///
+    /// # Errors
+    /// [`AgentError::LabelText`] for one that is on record from before there was a profile.
+    pub fn checked(self) -> Result<Self, AgentError> {
+        self.0.parse()
+    }
 }
 
 impl core::str::FromStr for Label {
     type Err = AgentError;
 
     fn from_str(text: &str) -> Result<Self, AgentError> {
+        if !(1..=MAX_LABEL_CHARS).contains(&text.chars().count()) {
+            return Err(AgentError::Label);
+        }
+        text::check_name(text).map_err(AgentError::LabelText)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<Stored> for Label {
+    type Error = AgentError;
+
+    fn try_from(Stored(text): Stored) -> Result<Self, AgentError> {
         let fits = (1..=MAX_LABEL_CHARS).contains(&text.chars().count())
             && !text.chars().any(char::is_control)
             && text.trim() == text;
-        if fits { Ok(Self(text.to_owned())) } else { Err(AgentError::Label) }
+        if fits { Ok(Self(text)) } else { Err(AgentError::Label) }
     }
 }
 
@@ -52,10 +87,10 @@ impl From<Label> for String {
     }
 }
 
-/// What somebody says in their own words: 1 to 1,000 characters, no control characters but line breaks
-/// and tabs.
+/// What somebody says in their own words: 1 to 1,000 characters, as [`text::check_prose`] allows. One that is read
+/// back from a record may be older than that rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "Stored", into = "String")]
 pub struct Note(String);
 
 impl Note {
@@ -70,6 +105,18 @@ impl TryFrom<String> for Note {
     type Error = AgentError;
 
     fn try_from(text: String) -> Result<Self, AgentError> {
+        if !(1..=MAX_NOTE_CHARS).contains(&text.chars().count()) {
+            return Err(AgentError::Note);
+        }
+        text::check_prose(&text).map_err(AgentError::NoteText)?;
+        Ok(Self(text))
+    }
+}
+
+impl TryFrom<Stored> for Note {
+    type Error = AgentError;
+
+    fn try_from(Stored(text): Stored) -> Result<Self, AgentError> {
         let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
         let fits = (1..=MAX_NOTE_CHARS).contains(&text.chars().count()) && text.chars().all(plain);
         if fits { Ok(Self(text)) } else { Err(AgentError::Note) }
@@ -208,9 +255,15 @@ pub enum AgentError {
     /// A name that does not fit into a subject.
     #[error("a name has 1 to 64 characters, no control characters, no space at its ends")]
     Label,
+    /// A name with a character that people would not see as what it is.
+    #[error("a name cannot be so: {0}")]
+    LabelText(TextError),
     /// A remark that is empty, too long, or not plain text.
     #[error("a note has 1 to 1000 characters, and no control characters but line breaks and tabs")]
     Note,
+    /// A remark with a character that hides text, or moves it.
+    #[error("a note cannot be so: {0}")]
+    NoteText(TextError),
     /// A document that is empty or too long.
     #[error("a document has 1 to 4096 bytes and no NUL")]
     Document,
@@ -244,8 +297,8 @@ impl AgentError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Label => "name_malformed",
-            Self::Note => "note_malformed",
+            Self::Label | Self::LabelText(_) => "name_malformed",
+            Self::Note | Self::NoteText(_) => "note_malformed",
             Self::Document => "document_malformed",
             Self::Json(e) => e.code(),
             Self::Attestation => "attestation_mismatch",
@@ -308,7 +361,8 @@ impl Agent {
     /// The agent that `spec` asks for.
     ///
     /// # Errors
-    /// As [`NewAgent::checked`].
+    /// As [`NewAgent::checked`]; [`AgentError::LabelText`] and [`AgentError::NoteText`] for a text that was
+    /// deserialized, and may not be given now.
     pub fn register(
         id: AgentId,
         tenant: TenantId,
@@ -316,6 +370,14 @@ impl Agent {
         now: UnixTime,
     ) -> Result<Self, AgentError> {
         let spec = spec.checked()?;
+        let labels = [Some(&spec.name), spec.fleet.as_ref(), spec.organization.as_ref()];
+        let others = [spec.model.as_ref(), spec.version.as_ref()];
+        for label in labels.into_iter().chain(others).flatten() {
+            text::check_name(label.as_str()).map_err(AgentError::LabelText)?;
+        }
+        if let Some(description) = &spec.description {
+            text::check_prose(description.as_str()).map_err(AgentError::NoteText)?;
+        }
         Ok(Self {
             id,
             tenant,

@@ -11,7 +11,8 @@ use crate::x509::lint::{self, LintError};
 use crate::x509::name::NameParts;
 use crate::x509::oid::{self, Arc};
 use crate::x509::tbs::{
-    AssembleError, TbsCertificate, Unsigned, write_authority_key_id, write_extension, write_point_name,
+    AssembleError, TbsCertificate, Unsigned, write_authority_key_id, write_ca_issuers, write_crl_point,
+    write_extension,
 };
 
 /// How long before now a certificate begins, for relying parties whose clock is behind.
@@ -277,18 +278,8 @@ fn extensions(issuer: &Issuer, place: &Place, agent: &Agent, spki: &Spki, shard:
     write_extension(&mut out, oid::SUBJECT_ALT_NAME, false, |w| {
         w.sequence(|s| _ = s.element(0x86, place.spiffe_id(&claims).as_bytes()));
     });
-    write_extension(&mut out, oid::CRL_DISTRIBUTION_POINTS, false, |w| {
-        w.sequence(|points| {
-            points.sequence(|point| write_point_name(point, &place.crl_uri(&issuer.id(), shard)));
-        });
-    });
-    write_extension(&mut out, oid::AUTHORITY_INFO_ACCESS, false, |w| {
-        w.sequence(|list| {
-            list.sequence(|access| {
-                access.oid(oid::CA_ISSUERS).element(0x86, place.ca_uri(&issuer.id()).as_bytes());
-            });
-        });
-    });
+    write_crl_point(&mut out, &place.crl_uri(&issuer.id(), shard));
+    write_ca_issuers(&mut out, &place.ca_uri(&issuer.id()));
     claims.write(&place.arc, &mut out);
     out.into_bytes()
 }

@@ -14,9 +14,11 @@ pub mod key;
 #[cfg(not(target_family = "wasm"))]
 pub mod lock;
 pub mod log;
+pub mod reason;
 pub mod revoke;
 pub mod risk;
 pub mod scope;
+pub mod text;
 pub mod time;
 pub mod x509;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+use crate::agent::Note;
 use crate::error::StoreError;
 use crate::id::{AgentId, HaltId, IssuerId, Serial, SerialNumber};
 use crate::key::KeyAlgorithm;
@@ -91,6 +92,16 @@ pub enum Cause {
     Abandoned,
     /// The identity is suspended, and may be released.
     Hold,
+    /// Whoever ordered it gave no reason.
+    Unspecified,
+    /// The issuer's key leaked.
+    CaCompromise,
+    /// The agent is another organization's now.
+    AffiliationChanged,
+    /// The agent is not needed any more.
+    CessationOfOperation,
+    /// It may not do any more what the certificate says.
+    PrivilegeWithdrawn,
 }
 
 impl Cause {
@@ -98,15 +109,32 @@ impl Cause {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            Self::RiskThresholdExceeded | Self::KillSwitchActivated | Self::RegulatoryOrder => {
-                Reason::PrivilegeWithdrawn
+            Self::RiskThresholdExceeded
+            | Self::KillSwitchActivated
+            | Self::RegulatoryOrder
+            | Self::PrivilegeWithdrawn => Reason::PrivilegeWithdrawn,
+            Self::OperatorInitiated | Self::Retired | Self::Abandoned | Self::CessationOfOperation => {
+                Reason::CessationOfOperation
             }
-            Self::OperatorInitiated | Self::Retired | Self::Abandoned => Reason::CessationOfOperation,
+            Self::Unspecified => Reason::Unspecified,
+            Self::CaCompromise => Reason::CaCompromise,
+            Self::AffiliationChanged => Reason::AffiliationChanged,
             Self::KeyCompromise => Reason::KeyCompromise,
             Self::Superseded => Reason::Superseded,
             Self::Hold => Reason::CertificateHold,
         }
     }
+}
+
+/// What whoever ordered it had to say, beside the cause: kept as it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Said {
+    /// The word or number that named the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Note>,
+    /// A sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<Note>,
 }
 
 /// One identity that is no longer accepted.
@@ -225,6 +253,18 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
         cursor: u64,
         limit: usize,
     ) -> Result<Vec<(u64, Revocation)>, StoreError>;
+
+    /// Replaces all that is kept of `issuer` by what its log says below index `applied`: after somebody else
+    /// wrote here.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn replace(
+        &self,
+        issuer: &IssuerId,
+        applied: u64,
+        standing: &[(u64, Revocation)],
+    ) -> Result<(), StoreError>;
 }
 
 /// A serial drawn at random by our own CA hashes to its own last octets; counting ones are spread as well. Only for

@@ -13,6 +13,8 @@
 //! regular expression, so that `covers` is decidable pair by pair.
 
 use core::fmt;
+
+use crate::text::hidden;
 use core::str::FromStr;
 
 /// Most octets in one scope.
@@ -74,7 +76,7 @@ impl Scope {
     /// [`ScopeError::Malformed`] with the place and the rule.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
         check(text).map(|()| Self(text.to_owned())).map_err(|(at, rule)| ScopeError::Malformed {
-            text: text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect(),
+            text: text.chars().take(40).map(|c| if hidden(c).is_some() { '?' } else { c }).collect(),
             at,
             rule,
         })

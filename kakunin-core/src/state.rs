@@ -28,11 +28,13 @@ pub enum Kind {
     Cursor,
     /// How certificates stand, by serial; and which an agent has, newest first, by agent. Projection.
     Standing,
+    /// What the rows of a log must amount to, under a MAC. Written with them.
+    Seal,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -42,6 +44,7 @@ impl Kind {
         Self::Vault,
         Self::Cursor,
         Self::Standing,
+        Self::Seal,
     ];
 
     /// Stable number, as stores keep it.
@@ -57,6 +60,7 @@ impl Kind {
             Self::Vault => 7,
             Self::Cursor => 8,
             Self::Standing => 9,
+            Self::Seal => 10,
         }
     }
 }
@@ -70,6 +74,15 @@ pub struct Change {
     pub key: Vec<u8>,
     /// The new value, or `None` to take it away.
     pub value: Option<Vec<u8>>,
+}
+
+/// What somebody else did to a store that is open here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// How often it was seen that somebody else wrote since the store was opened.
+    pub writes: u64,
+    /// What of its structure was not as it was made, and was made so again.
+    pub structure: Vec<String>,
 }
 
 /// Keeps state by log, kind and key. A tenant's state is reached by naming its log, and by nothing else.
@@ -115,4 +128,10 @@ pub trait StateStore: core::fmt::Debug + Send + Sync {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// What somebody else did to it, as far as that can be seen at little cost: asked for every second.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn touched(&self) -> Result<Touched, StoreError>;
 }

@@ -255,7 +255,7 @@ impl Elsewhere {
         let keys = LocalKeys::ephemeral();
         let key = block_on(keys.generate(&PlannedKeyId::new([n; 16]), KeyAlgorithm::P256)).unwrap();
         let key = block_on(keys.open(&key)).unwrap();
-        let root = block_on(sign_root(&*key, &Serial::from_bytes([n; 16]).unwrap(), NOW)).unwrap();
+        let root = block_on(sign_root(&*key, &Serial::from_bytes([n; 16]).unwrap(), None, NOW)).unwrap();
         Self { root, key }
     }
 
@@ -265,8 +265,8 @@ impl Elsewhere {
 
     fn sign_for(&self, tenant: Option<&TenantId>, request: &[u8]) -> OfflineRoot {
         let (request, arc, serial) = (Proven::read(request).unwrap(), oid::Arc::default(), below());
-        let binding = tenant.map(|tenant| (tenant, &arc));
-        let issuing = sign_issuing(&self.root, &*self.key, &request.key, &serial, binding, NOW);
+        let (binding, published) = (tenant.map(|tenant| (tenant, &arc)), request.published.as_ref());
+        let issuing = sign_issuing(&self.root, &*self.key, &request.key, &serial, binding, published, NOW);
         let issuing = block_on(issuing).unwrap();
         OfflineRoot { root: self.root.as_der().to_vec(), issuing: issuing.as_der().to_vec() }
     }

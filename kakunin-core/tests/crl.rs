@@ -64,6 +64,15 @@ impl RevocationStore for Faulty {
         found.retain(|(_, revocation)| Some(revocation.serial) != lost);
         Ok(found)
     }
+
+    async fn replace(
+        &self,
+        issuer: &IssuerId,
+        applied: u64,
+        standing: &[(u64, Revocation)],
+    ) -> Result<(), StoreError> {
+        self.store.replace(issuer, applied, standing).await
+    }
 }
 
 #[async_trait]

@@ -120,7 +120,7 @@ fn the_revocation_stands_in_the_log_with_the_event_that_caused_it() {
     );
     let at = at.unwrap();
     let Body::Control(control) = &records[at].body else { unreachable!() };
-    let Control::CertificateRevoked { revocation, evidence: Some(evidence) } = &**control else {
+    let Control::CertificateRevoked { revocation, evidence: Some(evidence), .. } = &**control else {
         panic!("{control:?}")
     };
     assert_eq!((revocation.serial, revocation.cause), (serial, Cause::RiskThresholdExceeded));

@@ -51,9 +51,17 @@ fn event() -> Leaf {
             action,
             stream: Some((1, 41)),
             client_id: None,
+            reporter: None,
         }),
         ..control()
     }
+}
+
+/// The same, by a reporter that is known by name.
+fn reported() -> Leaf {
+    let leaf = event();
+    let act = leaf.act.map(|act| Act { reporter: Some(0x1122_3344_5566_7788), ..act });
+    Leaf { act, ..leaf }
 }
 
 fn smallest() -> Leaf {
@@ -63,7 +71,9 @@ fn smallest() -> Leaf {
 #[test]
 fn vectors_of_the_document_are_what_is_written() {
     let document = include_str!("../../docs/AUDIT-LOG.md");
-    for (name, leaf) in [("smallest", smallest()), ("control", control()), ("event", event())] {
+    for (name, leaf) in
+        [("smallest", smallest()), ("control", control()), ("event", event()), ("reported", reported())]
+    {
         let hex = hex_encode(&leaf.encode().unwrap());
         assert!(document.contains(&hex), "{name} is not in the document: {hex}");
     }
@@ -71,14 +81,14 @@ fn vectors_of_the_document_are_what_is_written() {
 
 #[test]
 fn leaves_round_trip() {
-    for leaf in [smallest(), control(), event()] {
+    for leaf in [smallest(), control(), event(), reported()] {
         assert_eq!(Leaf::decode(&leaf.encode().unwrap()), Ok(leaf));
     }
 }
 
 #[test]
 fn there_is_one_spelling_of_each_leaf() {
-    for leaf in [smallest(), control(), event()] {
+    for leaf in [smallest(), control(), event(), reported()] {
         let good = leaf.encode().unwrap();
         for cut in 0..good.len() {
             assert!(Leaf::decode(&good[..cut]).is_err(), "cut at {cut}");
@@ -122,7 +132,7 @@ fn the_largest_event_fits() {
     let name = Some("n".repeat(64));
     (act.subject, act.tool, act.correlation) = (name.clone(), name.clone(), name);
     act.action = format!("write:{}/{}", "a".repeat(64), "b".repeat(57)).parse().unwrap();
-    (act.stream, act.client_id) = (Some((u64::MAX, u64::MAX)), Some(u64::MAX));
+    (act.stream, act.client_id, act.reporter) = (Some((u64::MAX, u64::MAX)), Some(u64::MAX), Some(u64::MAX));
     let facts = &mut act.facts;
     (facts.target, facts.session, facts.amount) = (Some(u64::MAX), Some(u64::MAX), Some(64));
     facts.action = action_token(&act.action);

@@ -245,8 +245,18 @@ fn the_old_certificate_stands_until_the_new_one_is_used() {
     assert_eq!(w.reason(&first), None, "whoever names the agent does not say with which certificate");
     assert_eq!(w.observe(&second, Attribution::Possession), EventStatus::Scored);
     assert_eq!(w.reason(&first), Some(Reason::Superseded));
-    assert_eq!(w.observe(&first, Attribution::Signed), EventStatus::NotAccepted);
+    let late = w.observe(&first, Attribution::Signed);
+    assert_eq!(
+        late,
+        EventStatus::Scored,
+        "a late report counts: renewal is no way out of what was done before"
+    );
     assert_eq!(w.state(&agent), AgentState::Active);
+    risk(&w, &first);
+    assert_eq!(
+        (w.reason(&first), w.reason(&second)),
+        (Some(Reason::Superseded), Some(Reason::PrivilegeWithdrawn))
+    );
 }
 
 #[test]
@@ -259,7 +269,7 @@ fn a_grace_ends_by_itself_in_time_and_over_a_restart() {
     assert_eq!(w.reason(&first), None);
     w.clock.set(NOW.plus(3 * DAY + GRACE));
     // An event that comes before the timer.
-    assert_eq!(w.observe(&first, Attribution::Signed), EventStatus::NotAccepted);
+    assert_eq!(w.observe(&first, Attribution::Signed), EventStatus::Scored);
     assert_eq!((w.reason(&first), w.state(&agent)), (Some(Reason::Superseded), AgentState::Active));
 
     let w = world();
@@ -335,6 +345,25 @@ fn risk(w: &World, serial: &Serial) {
         }
     }
     panic!("nothing breaks it");
+}
+
+#[test]
+fn of_events_that_are_refused_as_a_whole_none_takes_anything_away() {
+    let w = world();
+    let (agent, old, new) = w.renewed();
+    let nobody = Serial::from_bytes([1; 16]).unwrap();
+    let refused = |n| Event::refused(old, format!("delete:backups/{n}").parse().unwrap());
+    let unknown = || Event::new(nobody, "read:accounts/1".parse().unwrap(), Outcome::Ok);
+    let size = w.size();
+    let used = Event::new(new, "read:accounts/1".parse().unwrap(), Outcome::Ok);
+    for events in [vec![used], (0..1_000).map(refused).collect()] {
+        let all = events.iter().cloned().chain([unknown()]).collect();
+        assert!(block_on(w.kakunin.observe_all_or_none(&w.acme, all)).is_err());
+        assert_eq!((w.size(), w.reason(&old), w.reason(&new)), (size, None, None));
+    }
+    assert_eq!(w.state(&agent), AgentState::Active);
+    risk(&w, &old);
+    assert!(w.reason(&old).is_some() && w.reason(&new).is_some());
 }
 
 #[test]

@@ -25,7 +25,7 @@ use kakunin_core::revoke::{Cause, Reason};
 
 use kakunin_core::risk::Score;
 use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts, Risk};
-use kakunin_core::state::{Change, Kind, StateStore};
+use kakunin_core::state::{Change, Kind, StateStore, Touched};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{ManualClock, UnixTime};
 use kakunin_kms::local::LocalKeys;
@@ -192,6 +192,9 @@ impl StateStore for Late {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         self.0.scan(log, kind, after, limit).await
+    }
+    async fn touched(&self) -> Result<Touched, StoreError> {
+        self.0.touched().await
     }
 }
 

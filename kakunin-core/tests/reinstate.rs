@@ -23,7 +23,7 @@ use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::Cause;
 use kakunin_core::risk::Band;
-use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts, Tended};
+use kakunin_core::service::{Config, Error, EventStatus, Kakunin, KeySource, Parts, Tended};
 use kakunin_core::state::{Change, Kind};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{HOUR, MINUTE, ManualClock, UnixTime};
@@ -183,12 +183,17 @@ enum Taking {
     Retire,
 }
 
-const TAKINGS: [Taking; 9] = [
+const TAKINGS: [Taking; 14] = [
     Taking::Halt,
     Taking::Revoke(Cause::OperatorInitiated),
     Taking::Revoke(Cause::KeyCompromise),
     Taking::Revoke(Cause::RegulatoryOrder),
     Taking::Revoke(Cause::KillSwitchActivated),
+    Taking::Revoke(Cause::Unspecified),
+    Taking::Revoke(Cause::CaCompromise),
+    Taking::Revoke(Cause::AffiliationChanged),
+    Taking::Revoke(Cause::CessationOfOperation),
+    Taking::Revoke(Cause::PrivilegeWithdrawn),
     // By an operator, with nothing in its place.
     Taking::Revoke(Cause::Superseded),
     Taking::Behaviour,
@@ -403,6 +408,31 @@ fn a_reinstatement_says_why_and_who_and_forgets_the_evidence() {
 }
 
 #[test]
+fn what_events_amount_to_is_begun_anew_and_the_same_when_it_is_read_back() {
+    let w = world();
+    let (agent, first) = w.agent("one");
+    let amounts = |w: &World| {
+        let risk = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap();
+        (risk.tally.unwrap(), risk.adverse.unwrap())
+    };
+    w.take(Taking::Behaviour, &agent, &first.facts.serial);
+    assert!(!amounts(&w).0.is_empty() && !amounts(&w).1.is_empty());
+    w.reinstate(&agent).unwrap();
+    assert_eq!(amounts(&w), (Vec::new(), Vec::new()));
+    // Also what is told of a certificate that was replaced.
+    w.clock.set(NOW.plus(MINUTE));
+    let old = w.certify(&agent).unwrap().facts.serial;
+    let model = MODEL.parse().unwrap();
+    block_on(w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, P256)).unwrap();
+    let late = Event::refused(old, "delete:backups".parse().unwrap());
+    let observed = block_on(w.kakunin.observe(&w.acme, late)).unwrap();
+    assert_eq!(observed.status, EventStatus::Scored);
+    let lived = amounts(&w);
+    assert_eq!((lived.0.len(), lived.1.first().map(|event| event.index)), (1, observed.index));
+    assert_eq!(amounts(&w.rebuilt()), lived);
+}
+
+#[test]
 fn what_was_begun_before_is_not_concluded_after() {
     let w = world();
     let (agent, certificate) = w.agent("one");
@@ -562,8 +592,8 @@ fn the_log_alone_comes_to_the_same_rows() {
     let w = world();
     let role = Principal::try_from("arn:aws:iam::111122223333:role/desk-7".to_owned()).unwrap();
     let model = MODEL.parse().unwrap();
-    for (name, taking) in ["a", "b", "c", "d", "e", "f", "g", "h", "i"].into_iter().zip(TAKINGS) {
-        let (agent, certificate) = w.agent(name);
+    for (n, taking) in TAKINGS.into_iter().enumerate() {
+        let (agent, certificate) = w.agent(&format!("agent {n}"));
         w.join(&agent).unwrap();
         block_on(w.kakunin.grant_key(&w.acme, &agent, &role)).unwrap();
         let renewed = w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, P256);
@@ -583,7 +613,7 @@ fn the_log_alone_comes_to_the_same_rows() {
         [Kind::Agent, Kind::Standing, Kind::Certificate, Kind::Inbox].map(of)
     };
     let lived = rows(&w);
-    assert!(lived.iter().all(|rows| rows.len() > 5) && lived[0].len() == 9);
+    assert!(lived.iter().all(|rows| rows.len() > 5) && lived[0].len() == TAKINGS.len());
     let w = w.rebuilt();
     assert_eq!(rows(&w), lived);
 }

@@ -15,10 +15,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kakunin_core::agent::NewAgent;
+use kakunin_core::access::{ApiKey, JoinToken, KeyHash, Role};
+use kakunin_core::agent::{Label, NewAgent};
 use kakunin_core::error::StoreError;
-use kakunin_core::event::{Event, Outcome};
-use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::event::{Event, Outcome, StreamSeq};
+use kakunin_core::id::{Serial, SystemEntropy, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::log::checkpoint::Checkpoint;
@@ -155,6 +156,83 @@ fn leaves_that_were_cut_off_are_missed_when_they_are_read() {
     }
     assert_eq!(block_on(kakunin.entries(&acme, 0, 3)).unwrap().len(), 3, "what is there is read");
     assert!(block_on(kakunin.entries(&acme, u64::try_from(size).unwrap(), 9)).unwrap().is_empty());
+}
+
+/// Secrets of somebody's own under identifiers that are on record, a stream that was never reported, an order to
+/// retire the key of the CA: by SQL, while the deployment is closed.
+#[test]
+fn what_somebody_wrote_into_the_vault_and_beside_the_log_opens_and_does_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
+    let serial = certified(&kakunin, &acme);
+    let other = block_on(kakunin.register(&acme, NewAgent::new("two", MODEL, ["read:a"]).unwrap())).unwrap();
+    let label: Label = "a".parse().unwrap();
+    let (facts, key) = block_on(kakunin.create_api_key(&acme, Role::Admin, label, None)).unwrap();
+    let (join, token) =
+        block_on(kakunin.create_join_token(&acme, &other.id, Profile::Standard, 600_000)).unwrap();
+    drop(kakunin);
+    let raw = Connection::open(dir.path().join("k.db")).unwrap();
+    let ca_key: Vec<u8> = raw
+        .query_row(
+            "SELECT value FROM state WHERE log_id = 1 AND kind = 2 AND key LIKE 'ca/%' ORDER BY key DESC",
+            [],
+            |r| r.get(0),
+        )
+        .unwrap();
+    let ca_key: serde_json::Value = serde_json::from_slice(&ca_key).unwrap();
+    let ca_key = ca_key["ca_created"]["key"].as_str().unwrap().to_owned();
+    let mine = |kind: &str, hash: KeyHash| {
+        let hash: String = hash.as_bytes().iter().map(|octet| format!("{octet:02x}")).collect();
+        let sql = "UPDATE state SET value = CAST(json_set(CAST(value AS TEXT), '$.sha256', ?1) AS BLOB) WHERE kind = 7 AND CAST(key AS TEXT) LIKE ?2";
+        assert_eq!(raw.execute(sql, (hash, format!("{kind}/%"))).unwrap(), 1);
+    };
+    let my_key = ApiKey::generate(&facts.id, &SystemEntropy).unwrap();
+    let my_token = JoinToken::generate(&join.id, &SystemEntropy).unwrap();
+    mine("api-key", my_key.hash().unwrap());
+    mine("join-token", my_token.hash().unwrap());
+    let log: i64 = raw.query_row("SELECT id FROM log WHERE name = 'acme'", [], |r| r.get(0)).unwrap();
+    let agent = other.id.as_bytes();
+    let stream = [agent.as_slice(), &[0], &1_u64.to_be_bytes()].concat();
+    let high = [u64::MAX.to_be_bytes(), u64::MAX.to_be_bytes()].concat();
+    let retire =
+        format!(r#"{{"key":"{ca_key}","task":"retire","agent":"{}","serial":null,"told":false}}"#, other.id);
+    let insert = "INSERT INTO state(log_id, kind, key, value) VALUES (?1, ?2, ?3, ?4)";
+    raw.execute(insert, (log, 4, stream, high)).unwrap();
+    raw.execute(insert, (log, 3, vec![0_u8; 8], retire.into_bytes())).unwrap();
+    drop(raw);
+    let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
+    assert!(kakunin.authenticate(my_key.reveal()).is_none() && kakunin.authenticate(key.reveal()).is_none());
+    for token in [&my_token, &token] {
+        let refused = block_on(kakunin.enrol(token.reveal(), b"")).unwrap_err();
+        assert_eq!(refused.code(), "join_token_invalid", "{refused}");
+    }
+    let mut seen = event(serial);
+    seen.stream = Some(StreamSeq { stream: 1, seq: 5 });
+    assert!(block_on(kakunin.observe(&acme, seen)).unwrap().index.is_some(), "recorded");
+    block_on(kakunin.tend()).unwrap();
+    block_on(kakunin.check_signing()).unwrap();
+    let found = kakunin.damage();
+    for what in ["the hash of API key", "join token", "row Dedup", "row Plan"] {
+        assert!(found.named.iter().any(|named| named.contains(what)), "{what}: {found:?}");
+    }
+    drop(kakunin);
+    let (kakunin, _) = open(dir.path(), &dir.path().join("keys"));
+    block_on(kakunin.tend()).unwrap();
+    assert_eq!(kakunin.damage().count, 1, "the key whose hash is gone: {:?}", kakunin.damage());
+}
+
+#[test]
+fn a_file_of_format_1_gets_what_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
+    certified(&kakunin, &acme);
+    drop(kakunin);
+    let raw = Connection::open(dir.path().join("k.db")).unwrap();
+    raw.execute_batch("DROP TRIGGER payload_new; PRAGMA user_version = 1").unwrap();
+    raw.execute_batch("REPLACE INTO payload SELECT log_id, idx, salt, octets FROM payload").unwrap();
+    drop(open(dir.path(), &dir.path().join("keys")));
+    let replaced = raw.execute_batch("REPLACE INTO payload SELECT log_id, idx, salt, octets FROM payload");
+    assert!(replaced.unwrap_err().to_string().contains("append-only"));
 }
 
 #[test]

@@ -6,6 +6,8 @@ pub mod aws;
 pub mod local;
 #[cfg(feature = "pkcs11")]
 pub mod pkcs11;
+#[cfg(feature = "local")]
+pub mod private;
 pub mod url;
 
 pub use kakunin_core;

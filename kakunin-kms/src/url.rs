@@ -3,7 +3,7 @@
 //! ```text
 //! local:/var/lib/kakunin/keys?key-file=/etc/kakunin/key.secret
 //! awskms:region=eu-west-1;deployment=prod?sign-rsa-rate=200
-//! pkcs11:token=kakunin?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/kakunin/pin
+//! pkcs11:token=kakunin;serial=1d37?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=/etc/kakunin/pin
 //! ```
 //!
 //! The form is that of RFC 7512 for all three: attributes separated by `;` before the `?` and by `&` after
@@ -107,7 +107,17 @@ impl Scheme {
                 "sign-rsa-rate",
                 "sign-ecc-rate",
             ],
-            Self::Pkcs11 => &["token", "module-path", "pin-source", "pin-value", "x-sessions"],
+            Self::Pkcs11 => &[
+                "token",
+                "serial",
+                "manufacturer",
+                "model",
+                "slot-id",
+                "module-path",
+                "pin-source",
+                "pin-value",
+                "x-sessions",
+            ],
         }
     }
 }
@@ -188,7 +198,7 @@ impl KeyUrl {
         let needed: &[&'static str] = match self.scheme {
             Scheme::Local => &[],
             Scheme::AwsKms => &["region", "deployment"],
-            Scheme::Pkcs11 => &["token", "module-path"],
+            Scheme::Pkcs11 => &["module-path"],
         };
         for name in needed {
             if self.get(name).is_none_or(str::is_empty) {
@@ -199,6 +209,9 @@ impl KeyUrl {
         for name in numbers.into_iter().chain(["sign-ecc-rate", "x-sessions"]) {
             self.number(name)?;
         }
+        if self.scheme == Scheme::Pkcs11 {
+            self.check_token()?;
+        }
         if self.scheme == Scheme::Pkcs11
             && self.get("pin-source").is_some() == self.get("pin-value").is_some()
         {
@@ -208,6 +221,29 @@ impl KeyUrl {
             });
         }
         Ok(())
+    }
+
+    // The attributes of RFC 7512, 2.3, that name a token; one that is unknown is refused above, as 2.5 wants.
+    fn check_token(&self) -> Result<(), KeyUrlError> {
+        for name in ["token", "serial", "manufacturer", "model", "slot-id"] {
+            if self.get(name).is_some_and(str::is_empty) {
+                return Err(KeyUrlError::Value { name, needed: "empty; give its value, or leave it out" });
+            }
+        }
+        if !["token", "serial", "slot-id"].into_iter().any(|name| self.get(name).is_some()) {
+            return Err(KeyUrlError::Value { name: "token", needed: "needed, or `serial`, or `slot-id`" });
+        }
+        self.slot().map(|_| ())
+    }
+
+    fn slot(&self) -> Result<Option<u64>, KeyUrlError> {
+        let number = |text: &str| {
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
+            text.parse::<u64>().ok().filter(|_| digits)
+        };
+        let needed = "a number, in decimal digits";
+        let invalid = KeyUrlError::Value { name: "slot-id", needed };
+        self.get("slot-id").map(|text| number(text).ok_or(invalid)).transpose()
     }
 
     fn number(&self, name: &'static str) -> Result<Option<u32>, KeyUrlError> {
@@ -276,7 +312,7 @@ impl KeyUrl {
 
     #[cfg(feature = "pkcs11")]
     fn open_pkcs11(&self) -> Result<Arc<dyn KeyProvider>, KeyUrlError> {
-        use crate::pkcs11::{Pkcs11Config, Pkcs11Keys};
+        use crate::pkcs11::{Pkcs11Config, Pkcs11Keys, WhichToken};
         use zeroize::Zeroizing;
         let pin = match self.get("pin-source") {
             Some(source) => pin(Path::new(source.strip_prefix("file:").unwrap_or(source)))?,
@@ -284,7 +320,14 @@ impl KeyUrl {
         };
         let sessions = self.number("x-sessions")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(8);
         let module = PathBuf::from(self.get("module-path").unwrap_or_default());
-        let token = self.get("token").unwrap_or_default().to_owned();
+        let text = |name| self.get(name).map(str::to_owned);
+        let token = WhichToken {
+            label: text("token"),
+            serial: text("serial"),
+            manufacturer: text("manufacturer"),
+            model: text("model"),
+            slot: self.slot()?,
+        };
         Ok(Arc::new(Pkcs11Keys::open(Pkcs11Config { module, token, pin, sessions })?))
     }
 }
@@ -346,6 +389,11 @@ mod tests {
             ("awskms:region=%f", "scheme:name=value"),
             ("awskms:region=%ff", "scheme:name=value"),
             ("pkcs11:token=a?module-path=/m", "`pin-source` is needed"),
+            ("pkcs11:model=a?module-path=/m&pin-value=1", "`token` is needed, or `serial`, or `slot-id`"),
+            ("pkcs11:token=a;serial=?module-path=/m&pin-value=1", "`serial` is empty"),
+            ("pkcs11:slot-id=0x1?module-path=/m&pin-value=1", "`slot-id` is a number"),
+            ("pkcs11:slot-id=+1?module-path=/m&pin-value=1", "`slot-id` is a number"),
+            ("pkcs11:token=a;token=b?module-path=/m&pin-value=1", "twice"),
             ("pkcs11:token=a?module-path=/m&pin-value=1&pin-source=/p", "not both"),
             ("pkcs11:token=a;object=key?module-path=/m&pin-value=1", "no attribute `object`"),
             ("local:/a?pin-value=1", "no attribute `pin-value`"),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use kakunin_core::conformance::key_provider::{Abilities, all, survives_reopening};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, SignError};
 use kakunin_kms::pkcs11::{Pkcs11Config, Pkcs11Keys};
+use kakunin_kms::url::KeyUrl;
 use pollster::block_on;
 
 const FOLDER: &str = "KAKUNIN_TEST_TOKEN";
@@ -38,7 +39,8 @@ fn softhsm() {
     std::fs::create_dir(folder.join("tokens")).unwrap();
     let conf = format!("directories.tokendir = {}/tokens\nobjectstore.backend = file\n", folder.display());
     std::fs::write(folder.join("softhsm2.conf"), conf).unwrap();
-    for label in ["kakunin", "other"] {
+    // Labels are not unique: somebody else's token may have the same one.
+    for label in ["kakunin", "other", "twin", "twin"] {
         let token = ["--init-token", "--free", "--label", label, "--so-pin", "12345678", "--pin", PIN];
         run("softhsm2-util", &token, folder);
     }
@@ -47,6 +49,7 @@ fn softhsm() {
         "openssl_verifies_and_nothing_leaves_the_token",
         "a_session_that_is_lost_comes_back",
         "a_wrong_pin_is_tried_once",
+        "of_two_tokens_of_one_label_neither_is_given_the_pin",
     ] {
         let done = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--ignored", "--nocapture"])
@@ -65,7 +68,7 @@ fn folder() -> PathBuf {
 }
 
 fn open_with(label: &str, pin: &str, sessions: usize) -> Result<Pkcs11Keys, SignError> {
-    let (token, pin) = (label.to_owned(), pin.to_owned().into());
+    let (token, pin) = (label.into(), pin.to_owned().into());
     Pkcs11Keys::open(Pkcs11Config { module: module(), token, pin, sessions })
 }
 
@@ -151,4 +154,59 @@ fn a_wrong_pin_is_tried_once() {
     let wrong = open_with("other", "not it", 1).unwrap_err();
     assert!(matches!(wrong, SignError::Locked(_)) && !wrong.to_string().contains("not it"), "{wrong}");
     assert!(open_with("other", PIN, 1).is_ok(), "the token is not locked");
+}
+
+fn open_url(attributes: &str, pin: &str) -> Result<Arc<dyn KeyProvider>, String> {
+    let module = module().display().to_string();
+    let url: KeyUrl = format!("pkcs11:{attributes}?module-path={module}&pin-value={pin}").parse().unwrap();
+    block_on(url.open()).map_err(|error| error.to_string())
+}
+
+#[test]
+#[ignore = "run by `softhsm`, which makes the token"]
+fn of_two_tokens_of_one_label_neither_is_given_the_pin() {
+    use cryptoki::context::Pkcs11;
+    // Loads the module into this process; the tokens are looked at in a life that others began.
+    drop(open());
+    let look = Pkcs11::new(module()).unwrap();
+    let twins = || {
+        let slots = look.get_slots_with_initialized_token().unwrap().into_iter();
+        let info = slots.map(|slot| (slot, look.get_token_info(slot).unwrap()));
+        info.filter(|(_, info)| info.label().trim_end() == "twin").collect::<Vec<_>>()
+    };
+    let serials: Vec<_> =
+        twins().iter().map(|(_, info)| info.serial_number().trim_end().to_owned()).collect();
+    // A PIN that is wrong for both: were it tried, a token would say so.
+    for attributes in ["token=twin", "token=tw%69n", "token=twin;manufacturer=SoftHSM%20project"] {
+        let refused = open_url(attributes, "99999999").unwrap_err();
+        assert!(serials.iter().all(|serial| refused.contains(serial.as_str())), "{refused}");
+        assert!(refused.contains("2 tokens") && refused.contains("`slot-id=`"), "{refused}");
+        assert!(!refused.contains("99999999"), "{refused}");
+    }
+    assert!(twins().iter().all(|(_, info)| !info.user_pin_count_low() && !info.user_pin_locked()));
+    for (slot, info) in twins() {
+        let serial = info.serial_number().trim_end();
+        for attributes in [
+            format!("token=twin;serial={serial}"),
+            format!("serial={serial}"),
+            format!("slot-id={}", slot.id()),
+            format!("token=twin;slot-id={};model=SoftHSM%20v2", slot.id()),
+        ] {
+            open_url(&attributes, PIN).unwrap();
+        }
+        for other in [
+            format!("token=kakunin;serial={serial}"),
+            format!("serial={serial};model=other"),
+            format!("serial={serial};manufacturer=other"),
+            format!("serial={serial};slot-id=77777"),
+            format!("serial={}", &serial[1..]),
+        ] {
+            assert!(open_url(&other, "99999999").unwrap_err().contains("no slot has a token"), "{other}");
+        }
+    }
+    // The keys of one are not the other's.
+    let [one, two] = &serials[..] else { panic!("{serials:?}") };
+    let at = |serial: &str| open_url(&format!("serial={serial}"), PIN).unwrap();
+    let made = block_on(at(one).generate(&PlannedKeyId::new([0xc1; 16]), KeyAlgorithm::P256)).unwrap();
+    assert!(block_on(at(one).open(&made)).is_ok() && block_on(at(two).open(&made)).is_err());
 }

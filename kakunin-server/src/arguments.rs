@@ -1,6 +1,5 @@
 //! The arguments of the command.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use kakunin_server::crl_sync;
 use kakunin_server::demo;
 use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
+use kakunin_server::serve::Listen;
 
 use crate::config::Serve;
 
@@ -30,6 +30,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Serves a deployment over HTTP: SQLite and software keys in one folder.
     Serve(Box<Serve>),
+    /// Makes one more admin key, and prints it; the deployment's server must not be running.
+    AdminKey(Box<Serve>),
     /// Plays the whole story over the public API: twenty agents, one led astray.
     Demo(Demo),
     /// Feeds recorded agent traces through issuance, scope check, scoring and revocation.
@@ -48,7 +50,13 @@ pub(crate) enum Command {
 #[derive(Subcommand)]
 pub(crate) enum Ca {
     /// Makes a root on a machine that is kept offline, and prints its certificate.
-    Init(Root),
+    Init {
+        #[command(flatten)]
+        root: Root,
+        /// Where the deployment below it publishes: the root then names its CRL there.
+        #[arg(long, value_name = "URL")]
+        public_url: Option<String>,
+    },
     /// Signs a request with that root, and prints the new certificate and the root's.
     SignIssuing {
         #[command(flatten)]
@@ -160,12 +168,12 @@ pub(crate) struct Demo {
     keep: bool,
     /// Address to listen at; any free port on loopback if not given.
     #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
+    listen: Listen,
 }
 
 impl From<Demo> for demo::Options {
     fn from(demo: Demo) -> Self {
-        Self { keep: demo.keep, listen: demo.listen }
+        Self { keep: demo.keep, listen: demo.listen.0 }
     }
 }
 

@@ -14,7 +14,9 @@ use kakunin_core::x509::ca::{Binding, CaError, Issuer, SignCaError, sign_issuing
 use kakunin_core::x509::crl::{self, BACKDATE, Coverage, CrlView, SignCrlError};
 use kakunin_core::x509::csr::{CsrError, Proven};
 use kakunin_core::x509::pem;
+use kakunin_core::x509::published::{Published, PublishedError};
 use kakunin_kms::local::{LocalKeys, Secret, SecretError};
+use kakunin_kms::private::{self, NotPrivate};
 use kakunin_kms::url::{KeyUrl, KeyUrlError};
 
 use crate::replace;
@@ -59,6 +61,9 @@ pub enum CaCommandError {
         /// What it should hold.
         what: &'static str,
     },
+    /// Others can write where the root lies.
+    #[error(transparent)]
+    NotPrivate(#[from] NotPrivate),
     /// There is a root already.
     #[error("{path} is there already: a root is made once", path = .0.display())]
     Exists(PathBuf),
@@ -76,6 +81,9 @@ pub enum CaCommandError {
     /// The key cannot be used.
     #[error(transparent)]
     Sign(#[from] SignError),
+    /// The public URL is none.
+    #[error(transparent)]
+    PublicUrl(#[from] PublishedError),
     /// The request is refused.
     #[error(transparent)]
     Csr(#[from] CsrError),
@@ -107,17 +115,20 @@ pub enum CaCommandError {
     Io(#[from] io::Error),
 }
 
-/// Makes a root: RSA-3072, 15 years. Gives its certificate, PEM.
+/// Makes a root: RSA-3072, 15 years. Gives its certificate, PEM. It names its CRL under the URL where the
+/// deployment below it publishes, if that is given.
 ///
 /// # Errors
 /// [`CaCommandError`]; if there is a root already, it stays.
-pub async fn init(options: &RootOptions) -> Result<String, CaCommandError> {
+pub async fn init(options: &RootOptions, public_url: Option<&str>) -> Result<String, CaCommandError> {
+    let published = public_url.map(Published::parse).transpose()?;
     let (certificate, key_ref) = (options.folder.join(ROOT_FILE), options.folder.join(KEY_FILE));
     if certificate.exists() || key_ref.exists() {
         return Err(CaCommandError::Exists(certificate));
     }
     let unusable = |source| CaCommandError::File { path: options.folder.clone(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&options.folder).map_err(unusable)?;
+    private::folder(&options.folder)?;
     if let (None, Some(path)) = (&options.keys, &options.key_file)
         && !path.exists()
     {
@@ -130,7 +141,8 @@ pub async fn init(options: &RootOptions) -> Result<String, CaCommandError> {
     SystemEntropy.fill(&mut id)?;
     let reference = keys.generate(&PlannedKeyId::new(id), KeyAlgorithm::Rsa3072).await?;
     let signer = keys.open(&reference).await?;
-    let root = sign_root(&*signer, &Serial::generate(&SystemEntropy)?, SystemClock.now()).await?;
+    let serial = Serial::generate(&SystemEntropy)?;
+    let root = sign_root(&*signer, &serial, published.as_ref(), SystemClock.now()).await?;
     write(&key_ref, reference.as_str())?;
     let text = pem::encode(pem::CERTIFICATE, root.as_der());
     write(&certificate, text.trim_end())?;
@@ -138,6 +150,7 @@ pub async fn init(options: &RootOptions) -> Result<String, CaCommandError> {
 }
 
 /// Signs a request for an issuing CA, bound to a tenant if that is named. Gives its certificate and the root's, PEM.
+/// Where the request says that the deployment publishes, the certificate names the root's CRL and certificate.
 ///
 /// # Errors
 /// [`CaCommandError`].
@@ -149,7 +162,8 @@ pub async fn sign(
     let request = Proven::read(&read(request)?)?;
     let (root, signer) = options.root().await?;
     let serial = Serial::generate(&SystemEntropy)?;
-    let issuing = sign_issuing(&root, &*signer, &request.key, &serial, binding, SystemClock.now()).await?;
+    let (published, now) = (request.published.as_ref(), SystemClock.now());
+    let issuing = sign_issuing(&root, &*signer, &request.key, &serial, binding, published, now).await?;
     Ok([&issuing, &root].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der())).concat())
 }
 
@@ -263,6 +277,10 @@ pub async fn rotate(options: &ServeOptions, tenant: Option<&TenantId>) -> Result
 impl RootOptions {
     /// The root, and its key.
     async fn root(&self) -> Result<(Issuer, Arc<dyn Signer>), CaCommandError> {
+        private::folder(&self.folder)?;
+        for name in [ROOT_FILE, KEY_FILE] {
+            private::file(&self.folder.join(name))?;
+        }
         let root = Issuer::from_der(only(&self.folder.join(ROOT_FILE), pem::CERTIFICATE, "certificate")?)?;
         let reference = String::from_utf8_lossy(&read(&self.folder.join(KEY_FILE))?).trim().to_owned();
         Ok((root, self.open().await?.open(&KeyRef::new(reference)).await?))

@@ -15,7 +15,7 @@ use kakunin_server::http::{
     ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
     GatewayProxy, Network,
 };
-use kakunin_server::serve::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeOptions, Tls};
+use kakunin_server::serve::{DEFAULT_CONNECTIONS_PER_ADDRESS, Listen, Patience, ServeOptions, Tls};
 use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
 use tracing::Level;
@@ -33,9 +33,10 @@ pub(crate) struct Serve {
     /// Folder of the deployment; made on the first start.
     #[arg(long, env = "KAKUNIN_DATA")]
     data: Option<PathBuf>,
-    /// Address to listen at [default: 127.0.0.1:8080].
+    /// Address to listen at, or a name of this machine: `localhost:8080` is its IPv4 address [default: 127.0.0.1:8080].
     #[arg(long, env = "KAKUNIN_LISTEN")]
-    listen: Option<SocketAddr>,
+    #[serde(deserialize_with = "one")]
+    listen: Option<Listen>,
     /// URL under which relying parties reach this server; fixed on the first start.
     #[arg(long, env = "KAKUNIN_PUBLIC_URL")]
     public_url: Option<String>,
@@ -79,17 +80,17 @@ pub(crate) struct Serve {
     #[serde(deserialize_with = "parsed")]
     authority: Vec<Authority>,
     /// Requests a second that one API key may make [default: 2000].
-    #[arg(long, env = "KAKUNIN_KEY_RATE")]
+    #[arg(long, env = "KAKUNIN_KEY_RATE", value_parser = at_least_one::<NonZeroU32>)]
     key_rate: Option<NonZeroU32>,
     /// Requests a second that one address may make without an account [default: 2000]; what costs more has a limit of
     /// its own, a part of it.
-    #[arg(long, env = "KAKUNIN_ANONYMOUS_RATE")]
+    #[arg(long, env = "KAKUNIN_ANONYMOUS_RATE", value_parser = at_least_one::<NonZeroU32>)]
     anonymous_rate: Option<NonZeroU32>,
     /// Connections that one address may have at once, proxies and gateways apart [default: 500].
-    #[arg(long, env = "KAKUNIN_CONNECTIONS_PER_ADDRESS")]
+    #[arg(long, env = "KAKUNIN_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one::<NonZeroUsize>)]
     connections_per_address: Option<NonZeroUsize>,
     /// Seconds that a connection may be kept without a request [default: 75].
-    #[arg(long, env = "KAKUNIN_KEEP_ALIVE")]
+    #[arg(long, env = "KAKUNIN_KEEP_ALIVE", value_parser = at_least_one::<NonZeroU32>)]
     keep_alive: Option<NonZeroU32>,
     /// Seconds that a renewed certificate stands beside the one that replaces it, unless that is used before [default: 300].
     #[arg(long, env = "KAKUNIN_RENEWAL_GRACE")]
@@ -128,6 +129,8 @@ pub(crate) struct Logging {
 pub(crate) enum ConfigError {
     #[error("cannot read {path}: {source}", path = path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("--config: {0}")]
+    NotPrivate(#[from] kakunin_kms::private::NotPrivate),
     #[error("{path}: {why}", path = path.display())]
     File { path: PathBuf, why: String },
     #[error("--log-level is error, warn, info or debug")]
@@ -151,6 +154,16 @@ pub(crate) enum ConfigError {
 fn parsed<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
     let texts = Vec::<String>::deserialize(d)?;
     texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+fn one<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(d)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A number of which there is at least one.
+fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a whole number from 1 on: write one, such as 100"))
 }
 
 impl Serve {
@@ -204,7 +217,10 @@ impl Serve {
                 .map_or(Duration::from_millis(Config::RENEWAL_GRACE), |s| Duration::from_secs(s.into())),
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
-            ..ServeOptions::new(all.data.ok_or(ConfigError::NoData)?, all.listen.unwrap_or(DEFAULT_LISTEN))
+            ..ServeOptions::new(
+                all.data.ok_or(ConfigError::NoData)?,
+                all.listen.map_or(DEFAULT_LISTEN, |listen| listen.0),
+            )
         };
         let level = match all.log_level.as_deref() {
             Some("error") => Level::ERROR,
@@ -261,6 +277,8 @@ fn ca_algorithm(text: &str) -> Result<KeyAlgorithm, ConfigError> {
 }
 
 fn read(path: &Path) -> Result<Serve, ConfigError> {
+    // It says which module is loaded and whose word is taken.
+    kakunin_kms::private::given(path)?;
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     toml::from_str(&text).map_err(|error| ConfigError::File {

@@ -12,10 +12,14 @@ use arguments::{Arguments, Ca, Command};
 use clap::Parser;
 use config::Logging;
 use kakunin_core::time::{Clock, SystemClock};
-use kakunin_server::serve::{ServeError, ServeOptions, Server, stop_on_signals};
-use kakunin_server::{ca, crl_sync, demo, http, monitor, replay};
+use kakunin_server::serve::{ServeError, ServeOptions, Server, make_admin_key, stop_on_signals};
+use kakunin_server::{ca, crl_sync, demo, http, monitor, process, replay};
 
 fn main() -> ExitCode {
+    if let Err(error) = process::without_core_dumps() {
+        eprintln!("kakunin: core dumps cannot be turned off: {error}");
+        return ExitCode::FAILURE;
+    }
     match Arguments::parse().command {
         Command::Serve(serve) => match serve.options() {
             Ok((options, logging)) => {
@@ -25,6 +29,13 @@ fn main() -> ExitCode {
             Err(error) => ended(Err(error)),
         },
         Command::Ca(command) => certificate_authority(command),
+        Command::AdminKey(serve) => match serve.options() {
+            Ok((options, _)) => match in_runtime(make_admin_key(&options)) {
+                Ok(key) => print(key.reveal()),
+                Err(error) => ended(Err(error)),
+            },
+            Err(error) => ended(Err(error)),
+        },
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
         Command::CrlSync(options) => {
@@ -52,6 +63,12 @@ async fn run(options: ServeOptions) -> Result<(), ServeError> {
             key.reveal()
         ));
     }
+    if !deployment.kakunin.has_admin_key() {
+        let data = options.data.display();
+        print(&format!(
+            "kakunin: no admin key stands; with the server stopped, `kakunin admin-key --data {data}` makes one"
+        ));
+    }
     let (domain, tenant) = (&deployment.kakunin.place().trust_domain, &deployment.tenant);
     print(&format!("kakunin: ready at {url}, trust domain {domain}, first tenant {tenant}"));
     server.serve(stop).await
@@ -59,7 +76,7 @@ async fn run(options: ServeOptions) -> Result<(), ServeError> {
 
 fn certificate_authority(command: Ca) -> ExitCode {
     let done = match command {
-        Ca::Init(root) => in_runtime(ca::init(&root.into())),
+        Ca::Init { root, public_url } => in_runtime(ca::init(&root.into(), public_url.as_deref())),
         Ca::SignIssuing { root, request, tenant, arc } => {
             let binding = tenant.as_ref().map(|tenant| (tenant, &arc));
             in_runtime(ca::sign(&root.into(), &request, binding))

@@ -141,7 +141,7 @@ async fn wrong_members_are_refused_one_by_one() {
     for body in events {
         let answer = w.admin.post("/api/v1/events", &body).await.unwrap();
         assert_eq!(answer.status, 422, "{body}: {:?}", answer.json());
-        let batch = json!({ "events": [{ "agent_id": id, "action": "read:a" }, body] });
+        let batch = json!({ "events": [{ "agent_id": id, "action": "read:a" }, body], "atomic": true });
         assert_eq!(w.admin.post("/api/v1/events/batch", &batch).await.unwrap().status, 422);
     }
     let twice = format!("{{\"agent_id\":\"{id}\",\"agentId\":\"{id}\",\"action\":\"read:a\"}}");

@@ -41,8 +41,10 @@ async def main():
         assert event.id and event.action_type == "transaction"
         events, _ = await k.events.list(agent_id=agent.id, limit=10)
         assert [e.id for e in events] == [event.id]
+        found, _ = await k.events.list(action_type="transaction_initiated", limit=10)
+        assert [e.id for e in found] == [event.id]
         risk = await k.agents.risk(agent.id)
-        assert risk.event_count == 1 and risk.window_days == 30
+        assert risk.event_count == 1 and risk.window_days == 30 and risk.drift.drift_score is None
         signed = await k.agents.sign(agent.id, payload={"b": 1, "a": "x"})
         ask = dict(agent_id=agent.id, signature=signed.signature, certificate_serial=signed.certificate_serial)
         assert (await k.verify.message(payload={"a": "x", "b": 1}, **ask)).valid

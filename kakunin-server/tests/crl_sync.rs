@@ -71,10 +71,16 @@ fn only_newer_crls_of_named_cas_replace_the_file() {
         assert!(said.contains(why), "{said}");
     }
     assert!(!folder.path().join("crls.pem").exists() && count() == 0);
+    // Links that somebody put where it writes: what they lead to stays as it is.
+    std::fs::write(at("precious"), "mine").unwrap();
+    std::os::unix::fs::symlink(at("precious"), at("crls.pem.new")).unwrap();
+    std::os::unix::fs::symlink(at("precious"), at("crls.pem")).unwrap();
     // CRLs of others are left out.
     given(&format!("{foreign}{good}"));
     assert!(kakunin(&arguments).status().unwrap().success());
     assert_eq!((std::fs::read_to_string(&out).unwrap(), count()), (good.clone(), 1));
+    assert_eq!(std::fs::read_to_string(at("precious")).unwrap(), "mine");
+    assert!(std::fs::symlink_metadata(&out).unwrap().is_file(), "replaced, not followed");
     // The same again is no reason to run anything.
     assert!(kakunin(&arguments).status().unwrap().success());
     assert_eq!(count(), 1);

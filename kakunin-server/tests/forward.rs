@@ -76,6 +76,38 @@ async fn each_gateway_is_believed_in_its_own_form_only() {
     }
 }
 
+/// Nothing is wrong with the agent's certificate, and nobody is told to have another one issued.
+#[tokio::test]
+async fn another_form_than_the_configured_one_is_the_operators_to_mend() {
+    for (gateway, header, encoding) in FORMS {
+        let w = behind(gateway).await;
+        let der = leaf(&w.agent("one", &["read:mail"]).await).await;
+        for (_, _, other) in FORMS {
+            let field = other.write(&[&der]);
+            // It, or a list of one.
+            if field == encoding.write(&[&der]) {
+                continue;
+            }
+            let answer = auth(&w, &[(header, &field), ("x-kakunin-action", "read:mail")]).await;
+            assert_eq!(refused(&answer), (401, "certificate_malformed".to_owned()), "{gateway} {other:?}");
+            operators(&answer, header);
+            let request = json!({ "method": "GET", "target": "/", "authority": "any.example", "headers": { header: field } });
+            let body = json!({ "action": "read:mail", "request": request });
+            let answer = w.admin.post("/api/v1/gateway/check", &body).await.unwrap();
+            assert_eq!(refused(&answer), (401, "certificate_malformed".to_owned()), "{gateway} {other:?}");
+            operators(&answer, header);
+        }
+        assert_eq!(records(&w).await, 0);
+    }
+}
+
+fn operators(answer: &Answer, header: &str) {
+    let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let sentence = body["message"].as_str().unwrap();
+    assert!(sentence.contains(&format!("`{header}`")) && sentence.contains("--gateway"), "{sentence}");
+    assert!(!sentence.contains("issued again"), "{sentence}");
+}
+
 #[tokio::test]
 async fn whoever_is_no_configured_gateway_makes_no_record_and_gets_no_yes() {
     let elsewhere = "192.0.2.0/24=nginx".parse().unwrap();

@@ -80,7 +80,11 @@ async fn nobody_is_let_in_who_asks_after_a_revocation_was_answered() {
         tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         let (path, body) = match order {
             "halt" => (format!("/api/v1/agents/{}/halt", agent.id), json!({})),
-            _ => (format!("/api/v1/certificates/{}/{order}", agent.serial), json!({ "reason": "x" })),
+            "hold" => (format!("/api/v1/certificates/{}/hold", agent.serial), json!({})),
+            _ => (
+                format!("/api/v1/certificates/{}/{order}", agent.serial),
+                json!({ "reason": "operator_initiated" }),
+            ),
         };
         assert_eq!(w.admin.post(&path, &body).await.unwrap().status, 200);
         gone.store(true, Ordering::SeqCst);
@@ -354,4 +358,8 @@ async fn a_gateway_that_passes_on_what_can_be_read_in_more_than_one_way_gets_no_
     for name in kakunin_verify::target::OVERRIDE_HEADERS {
         assert_eq!(code(&asked("POST", "/pay", Some(name)).await), "target_ambiguous", "{name}");
     }
+    // On record as refused; the action itself is within its scope.
+    let events = w.admin.get("/api/v1/events?limit=5").await.unwrap().data();
+    let outside = |event: &Value| (event["outcome"].clone(), event["out_of_scope"].clone());
+    assert!(events.as_array().unwrap().iter().all(|event| outside(event) == (json!("denied"), json!(false))));
 }

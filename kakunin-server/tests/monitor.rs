@@ -169,3 +169,23 @@ fn what_cannot_be_measured_is_said_in_one_line() {
     );
     assert!(refused(&["monitor", "--url", "ftp://x", "--key-file", &at("key")]).contains("http"));
 }
+
+#[test]
+fn its_textfile_follows_no_link_and_writes_into_nobodys_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, plant) in [("a", "a.new"), ("b", "b"), ("c", "c.new"), ("d", "d")] {
+        std::fs::write(at("precious"), "mine").unwrap();
+        if ["a", "b"].contains(&name) {
+            std::os::unix::fs::symlink(at("precious"), at(plant)).unwrap();
+        } else {
+            std::fs::hard_link(at("precious"), at(plant)).unwrap();
+        }
+        textfile::write(&at(name), None, Duration::from_secs(1), UnixTime::from_secs(9)).unwrap();
+        assert_eq!(std::fs::read_to_string(at("precious")).unwrap(), "mine", "{plant}");
+        assert!(std::fs::read_to_string(at(name)).unwrap().contains("kakunin_monitor_success"));
+        assert!(
+            std::fs::symlink_metadata(at(name)).unwrap().is_file() && !at(&format!("{name}.new")).exists()
+        );
+    }
+}

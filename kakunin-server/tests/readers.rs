@@ -133,7 +133,7 @@ async fn quickly(what: &str, bound: Duration, work: impl Future<Output = u16>) {
 
 async fn halt(client: &Client, agent: &Agent) -> u16 {
     let path = format!("/api/v1/agents/{}/halt", agent.id);
-    client.post(&path, &json!({ "reason": "test" })).await.unwrap().status.as_u16()
+    client.post(&path, &json!({ "reason": "operator_initiated" })).await.unwrap().status.as_u16()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -110,6 +110,33 @@ fn what_is_insecure_is_refused_unless_it_is_named() {
     assert!(said.contains("TLS files"), "{said}");
 }
 
+#[test]
+fn a_name_of_this_machine_is_an_address_to_listen_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = start(&data, &["--listen", "localhost:0"]);
+    assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
+    assert_eq!(curl(&[&format!("{}/healthz", server.url)]).0, "200");
+    let port = server.url.rsplit(':').next().unwrap().to_owned();
+    assert_eq!(curl(&[&format!("http://localhost:{port}/healthz")]).0, "200");
+    drop(server);
+    let file = folder.path().join("kakunin.toml");
+    std::fs::write(&file, "listen = \"localhost\"\n").unwrap();
+    let said = refused(&["serve", "--config", &file.display().to_string(), "--data", "x"]);
+    assert!(said.contains("`localhost` is no address to listen at"), "{said}");
+    let wrong = |arguments: &[&str]| {
+        let out = kakunin(&[&["serve", "--data", "x"], arguments].concat()).output().unwrap();
+        assert!(!out.status.success());
+        String::from_utf8(out.stderr).unwrap()
+    };
+    let said = wrong(&["--listen", "localhost"]);
+    assert!(said.contains("localhost:8080") && !said.contains("syntax"), "{said}");
+    for flag in ["--key-rate", "--anonymous-rate", "--connections-per-address", "--keep-alive"] {
+        let said = wrong(&[flag, "0"]);
+        assert!(said.contains("`0` is not a whole number from 1 on") && !said.contains("non-zero"), "{said}");
+    }
+}
+
 /// A server certificate for localhost, by a CA of the test's own.
 fn tls_files(folder: &Path, name: &str) {
     let subject = format!("/CN={name}");
@@ -194,4 +221,63 @@ fn an_agent_shows_itself_by_mutual_tls_and_files_are_read_again() {
         assert!(began.elapsed() < Duration::from_secs(30), "the new certificate is not in use");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+#[test]
+fn tls_files_are_taken_by_what_is_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["one", "two", "three"] {
+        std::fs::create_dir(at(name)).unwrap();
+        tls_files(&at(name), name);
+    }
+    // As Kubernetes mounts a secret: the files are links through a link that is swapped.
+    let point_to = |name: &str| {
+        std::os::unix::fs::symlink(name, at("..new")).unwrap();
+        std::fs::rename(at("..new"), at("..data")).unwrap();
+    };
+    point_to("one");
+    for name in ["tls.pem", "tls.key"] {
+        std::os::unix::fs::symlink(Path::new("..data").join(name), at(name)).unwrap();
+        // Times say nothing.
+        let same = |of: &str| at(of).join(name).display().to_string();
+        for other in ["two", "three"] {
+            run("touch", &["-r", &same("one"), &same(other)], folder.path());
+        }
+    }
+    let text = |name: &str| at(name).display().to_string();
+    let (cert, key) = (text("tls.pem"), text("tls.key"));
+    let server = start(&at("data"), &["--tls-cert", &cert, "--tls-key", &key]);
+    let serves = |name: &str| {
+        let anchor = at(name).join("tls.pem").display().to_string();
+        curl(&["--cacert", &anchor, &format!("{}/healthz", server.url)]).0 == "200"
+    };
+    let becomes = |name: &str| {
+        let began = Instant::now();
+        while !serves(name) {
+            assert!(began.elapsed() < Duration::from_secs(30), "{name} is not in use");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    assert!(serves("one"));
+    point_to("two");
+    becomes("two");
+    // A pair of which one half is there stays out, and so does half a file.
+    let put = |name: &str, of: &str, length: usize| {
+        let octets = std::fs::read(at(of).join(name)).unwrap();
+        std::fs::write(at("new"), &octets[..length.min(octets.len())]).unwrap();
+        std::fs::rename(at("new"), at("two.").join(name)).unwrap();
+    };
+    std::fs::create_dir(at("two.")).unwrap();
+    put("tls.pem", "two", usize::MAX);
+    put("tls.key", "two", usize::MAX);
+    point_to("two.");
+    put("tls.pem", "three", usize::MAX);
+    std::thread::sleep(Duration::from_secs(6));
+    assert!(serves("two") && !serves("three"), "half a pair");
+    put("tls.key", "three", 60);
+    std::thread::sleep(Duration::from_secs(6));
+    assert!(serves("two"), "half a key");
+    put("tls.key", "three", usize::MAX);
+    becomes("three");
 }

@@ -177,9 +177,11 @@ impl Code {
             Self::AgentRevoked => {
                 ("agent_revoked", 403, "the certificate is revoked; the agent needs a new one")
             }
-            Self::CertificateMalformed => {
-                ("certificate_malformed", 401, "not a certificate of this profile; have it issued again")
-            }
+            Self::CertificateMalformed => (
+                "certificate_malformed",
+                401,
+                "not a certificate of this profile in the form that is read here; compare the form, or have it issued again",
+            ),
             Self::CertificateMissing => (
                 "certificate_missing",
                 401,

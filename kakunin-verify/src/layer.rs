@@ -23,6 +23,7 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use kakunin_core::event::Attribution;
+use kakunin_core::scope::Action;
 use kakunin_core::time::{Clock, UnixTime};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -211,7 +212,10 @@ impl Guard {
     ) {
         if let Some(reporter) = &self.reporter {
             let (who, refusal) = (agent.map(Subject::from), denied.map(Denied::kind));
-            reporter.report(Decision { at, who, action, refusal, attribution });
+            let asked = action.as_deref().and_then(|action| Action::parse(action).ok());
+            let outside = |agent: &VerifiedAgent| asked.is_some_and(|action| !agent.scope().permits(&action));
+            let out_of_scope = refusal.is_some() && agent.is_some_and(outside);
+            reporter.report(Decision { at, who, action, refusal, out_of_scope, attribution });
         }
     }
 }

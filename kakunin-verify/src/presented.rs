@@ -1,6 +1,8 @@
 //! Whose request it is, as its fields and its connection show: before anything is used up or counted.
 
-use http::HeaderMap;
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderValue};
 use kakunin_core::time::UnixTime;
 
 use crate::agent::VerifiedAgent;
@@ -111,9 +113,9 @@ impl<'a> Presented<'a> {
 
     fn signed(&self, agent: &VerifiedAgent, us: &Authorities, now: UnixTime) -> Result<Proof, Denied> {
         let missing = || Denied::new(Code::PossessionMissing);
-        let input = self.field("signature-input")?.ok_or_else(missing)?;
-        let signature = self.field("signature")?.ok_or_else(missing)?;
-        let mut request = SignedRequest::new(self.method, self.target, input, signature);
+        let input = self.joined("signature-input")?.ok_or_else(missing)?;
+        let signature = self.joined("signature")?.ok_or_else(missing)?;
+        let mut request = SignedRequest::new(self.method, self.target, &input, &signature);
         if let Some(host) = self.sent_to()? {
             request = request.sent_to(host);
         }
@@ -136,6 +138,19 @@ impl<'a> Presented<'a> {
     fn certificates(&self, name: &'static str) -> Result<Vec<Vec<u8>>, Denied> {
         let text = self.field(name)?.ok_or(Denied::new(Code::CertificateMissing))?;
         parse_certificates(text)
+    }
+
+    // A field that is a list, of all its lines (RFC 9110, 5.3): others may sign the same request.
+    fn joined(&self, name: &'static str) -> Result<Option<Cow<'a, str>>, Denied> {
+        let text =
+            |value: &'a HeaderValue| value.to_str().map_err(|_| Denied::about(Code::PossessionInvalid, name));
+        let mut values = self.headers.get_all(name).iter().map(text);
+        let Some(first) = values.next().transpose()? else { return Ok(None) };
+        let more = values.collect::<Result<Vec<_>, _>>()?;
+        if more.is_empty() {
+            return Ok(Some(Cow::Borrowed(first)));
+        }
+        Ok(Some(Cow::Owned([&[first], &more[..]].concat().join(", "))))
     }
 
     // The one value of a field: two could be read differently by others.

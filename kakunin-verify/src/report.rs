@@ -23,6 +23,8 @@ pub struct Decision {
     pub action: Option<String>,
     /// Why it was refused; `None` if it was allowed.
     pub refusal: Option<Code>,
+    /// Whether the certificate's scope does not cover it, also where it was refused for another reason.
+    pub out_of_scope: bool,
     /// Whether it was shown that the request is the agent's own. Only then may it move the agent's score.
     pub attribution: Attribution,
 }
@@ -51,7 +53,7 @@ impl Decision {
         let (who, action) = (self.who.as_ref()?, self.action.as_ref()?.parse().ok()?);
         let outcome = if self.refusal.is_some() { Outcome::Denied } else { Outcome::Ok };
         let mut event = Event::new(who.serial, action, outcome);
-        event.out_of_scope = self.refusal == Some(Code::ScopeViolation);
+        event.out_of_scope = self.out_of_scope;
         event.attribution = self.attribution;
         event.occurred_at = Some(self.at);
         Some(event)

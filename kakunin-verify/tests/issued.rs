@@ -29,12 +29,12 @@ fn an_issued_certificate_is_accepted_by_us_and_by_openssl() {
         };
         let sign = |key: &Key, message: &[u8]| Signature::new(key.sign(message));
 
-        let prepared = ca::prepare_root(&names("root"), &spki(&root_key), &number(0x50), NOW).unwrap();
+        let prepared = ca::prepare_root(&names("root"), &spki(&root_key), &number(0x50), None, NOW).unwrap();
         let signature = sign(&root_key, prepared.to_be_signed());
         let root = prepared.assemble(&signature).unwrap();
+        let issuing = (&names("issuing"), &spki(&issuing_key));
         let prepared =
-            ca::prepare_issuing(&root, &names("issuing"), &spki(&issuing_key), &number(0x51), None, NOW)
-                .unwrap();
+            ca::prepare_issuing(&root, issuing.0, issuing.1, &number(0x51), None, None, NOW).unwrap();
         let signature = sign(&root_key, prepared.to_be_signed());
         let issuing = prepared.assemble(&signature).unwrap();
         let place = Place {

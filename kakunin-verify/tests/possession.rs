@@ -135,7 +135,7 @@ fn each_rule_of_the_profile_holds() {
 }
 
 #[test]
-fn one_label_and_the_same_in_both_fields() {
+fn one_signature_with_our_tag_under_one_label_in_both_fields() {
     let (world, key) = ed25519();
     let agent = agent_of(&world);
     let (input, signature) = Draft::good().sign(&key);
@@ -143,8 +143,9 @@ fn one_label_and_the_same_in_both_fields() {
     for (input, signature) in [
         (input.clone(), other.clone()),
         (format!("{input}, {other_input}"), format!("{signature}, {other}")),
-        (input.clone(), format!("{signature}, {other}")),
         (format!("{input}, {other_input}"), signature.clone()),
+        (input.clone(), format!("{signature}, {signature}")),
+        (format!("{input}, sig=(\"@path\");created=1"), signature.clone()),
         (input.clone(), format!("{signature} ")),
         (input.clone(), format!("{signature};x")),
         (input.clone(), "sig=::".to_owned()),
@@ -156,6 +157,51 @@ fn one_label_and_the_same_in_both_fields() {
         let result = prove_post(&fields, &agent, &fresh(), NOW);
         assert_eq!(code(result), "possession_invalid", "{fields:?}");
     }
+}
+
+#[test]
+fn signatures_of_others_may_stand_beside_ours() {
+    let (world, key) = ed25519();
+    let agent = agent_of(&world);
+    let (input, signature) = Draft::good().sign(&key);
+    let bot =
+        r#"bot=("@authority" "x-a";sf);created=1;keyid="a\",b";alg="rsa-pss-sha512";tag="web-bot-auth""#;
+    for (input, signature) in [
+        (format!("{input}, {bot}"), format!("{signature}, bot=:AQID:")),
+        (format!("{bot},{input}"), format!("bot=:AQID: , {signature}")),
+        (format!("{bot}, {input}"), signature.clone()),
+        (input.clone(), format!("bot=:{}:, {signature}", "A".repeat(5_000))),
+    ] {
+        let fields = (input, signature);
+        assert_eq!(code(prove_post(&fields, &agent, &fresh(), NOW)), "proved", "{fields:?}");
+    }
+    // Another's signature is not ours, though it is good, and under our usual label.
+    let mut draft = Draft::good();
+    draft.set("tag", "\"web-bot-auth\"");
+    draft.label = "kakunin".into();
+    let others = draft.sign(&key);
+    let both = (format!("{}, {bot}", others.0), format!("{}, bot=:AQID:", others.1));
+    assert_eq!(code(prove_post(&both, &agent, &fresh(), NOW)), "possession_invalid");
+    // Ours has to hold, whoever else signed.
+    let broken = (format!("{input}, {}", others.0), format!("{}, sig=:AQID:", others.1));
+    assert_eq!(code(prove_post(&broken, &agent, &fresh(), NOW)), "possession_invalid");
+}
+
+#[test]
+fn der_is_called_by_its_name() {
+    let world = World::p256();
+    let agent = agent_of(&world);
+    let request = to_sign(&world.leaf_key, ("POST", TARGET, b""), HOST, NONCE, NOW);
+    let der = world.leaf_key.sign(request.to_be_signed());
+    let refused = |octets: &[u8]| {
+        let signature = format!("kakunin=:{}:", base64(octets));
+        let request = SignedRequest::new("POST", TARGET, request.signature_input(), &signature);
+        prove(&request.sent_to(HOST), &agent, &Authorities::new([HOST]).unwrap(), NOW)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused(&der).contains("DER") && refused(&der).contains("64 octets"), "{}", refused(&der));
+    assert!(refused(&[1; 96]).contains("IEEE P1363") && !refused(&[1; 96]).contains("DER"));
 }
 
 /// SHA-256 of nothing, and of `x`.

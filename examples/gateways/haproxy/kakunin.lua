@@ -1,5 +1,6 @@
 -- Asks whether the agent may do what the frontend says that it asks for. Sets txn.kakunin to the status of the
--- answer; whoever lets in on anything but 200 lets everybody in.
+-- answer; whoever lets in on anything but 200 lets everybody in. The client asks again by itself, up to three times, if a
+-- connection ends without an answer; then the status is one of its own, 502 or 503.
 core.register_action("kakunin", { "http-req" }, function(txn)
   txn:set_var("txn.kakunin", "none")
   local answer = core.httpclient():get({

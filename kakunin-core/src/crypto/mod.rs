@@ -4,11 +4,14 @@
 //! and [`PublicKey::parse`] then uses those. Both pass the same tests.
 
 mod portable;
+mod scheme;
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 
 use core::fmt;
+
+pub(crate) use scheme::{Digest, Scheme};
 
 use crate::key::{Spki, SpkiError};
 

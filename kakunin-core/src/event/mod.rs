@@ -8,6 +8,7 @@ use crate::id::Serial;
 #[cfg(feature = "service")]
 use crate::ijson;
 use crate::scope::Action;
+use crate::text;
 use crate::time::UnixTime;
 
 /// Most octets of an event in JSON.
@@ -106,13 +107,14 @@ impl From<Currency> for String {
     }
 }
 
-/// The place of an event in a stream its reporter numbers, by which it is recorded exactly once.
+/// The place of an event in a stream its reporter numbers, by which it is recorded exactly once: streams of
+/// another reporter, or for another agent, are other streams. A stream is forgotten a day after its last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamSeq {
     /// The stream, chosen by the reporter; one per process is usual.
     pub stream: u64,
-    /// The number in the stream, from 0.
+    /// The number in the stream; at most 2^32 above the highest so far.
     pub seq: u64,
 }
 
@@ -164,7 +166,8 @@ pub struct Event {
     /// How much money it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Amount>,
-    /// When it happened, by the reporter's clock. The log's own time decides, not this one.
+    /// When it happened, by the reporter's clock. The log's own time decides, not this one; it only tells
+    /// refusals before the end of a certificate from those after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<UnixTime>,
     /// Correlation with other records, such as a trace id.
@@ -173,6 +176,9 @@ pub struct Event {
     /// On whose behalf the agent acted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<ShortName>,
+    /// The word of another vocabulary that it was reported with, such as `transaction_initiated`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<ShortName>,
     /// Anything else, at most [`MAX_DETAILS_LEN`] octets of JSON text; committed to, never read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Details>,
@@ -202,6 +208,7 @@ impl Event {
             occurred_at: None,
             correlation: None,
             subject: None,
+            word: None,
             details: None,
         }
     }
@@ -229,7 +236,7 @@ impl Event {
             EventError::Malformed {
                 line: e.line(),
                 column: e.column(),
-                why: why.map(|c| if c.is_control() { '?' } else { c }).collect(),
+                why: why.map(|c| if crate::text::hidden(c).is_some() { '?' } else { c }).collect(),
             }
         })?;
         // Details that are no JSON at all are a text like any other.
@@ -292,6 +299,21 @@ macro_rules! bounded_text {
             }
         }
 
+        impl $name {
+            /// As much of `text` as there is room for, where somebody chose it who would rather not be seen:
+            /// what is too long is cut and ends with `…`; what hides text or moves it is written out, as `\u{202e}`.
+            /// `None` if it is empty.
+            #[must_use]
+            pub fn lossy(text: &str) -> Option<Self> {
+                let mut text = text::visible_prose(text).into_owned();
+                if text.len() > $max {
+                    text.truncate(text.floor_char_boundary($max - '…'.len_utf8()));
+                    text.push('…');
+                }
+                (!text.is_empty()).then_some(Self(text))
+            }
+        }
+
         impl TryFrom<String> for $name {
             type Error = &'static str;
 
@@ -339,6 +361,22 @@ bounded_text!(
 #[cfg(feature = "service")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hostile_names_are_cut_and_say_so() {
+        let lossy = |text: &str| ShortName::lossy(text).map(String::from);
+        assert_eq!((lossy("transfer"), lossy("")), (Some("transfer".into()), None));
+        assert_eq!(lossy("a\0b\u{202e}").unwrap(), r"a\u{0}b\u{202e}");
+        assert_eq!(lossy(&"x".repeat(64)).unwrap(), "x".repeat(64));
+        assert_eq!(lossy(&"x".repeat(65)).unwrap(), format!("{}…", "x".repeat(61)));
+        for text in
+            ["é".repeat(500), "\0".repeat(500), "\u{202e}".repeat(500), format!("x{}", "𝕏".repeat(99))]
+        {
+            let cut = lossy(&text).unwrap();
+            assert!(cut.ends_with('…') && (58..=64).contains(&cut.len()) && ShortName::try_from(cut).is_ok());
+        }
+        assert_eq!(Name::lossy(&"x".repeat(300)).unwrap().as_str().len(), 256);
+    }
 
     #[test]
     fn json_is_strict() {

@@ -1,5 +1,7 @@
 //! Why a text is not an identifier.
 
+use crate::text::hidden;
+
 /// Why a text is not the identifier it should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} `{value}` is malformed: {rule}")]
@@ -12,7 +14,7 @@ pub struct IdError {
 impl IdError {
     pub(super) fn new(kind: &'static str, value: &str, rule: &'static str) -> Self {
         // What a caller sent may be long or unprintable; an error quotes only its beginning.
-        let value = value.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect();
+        let value = value.chars().take(40).map(|c| if hidden(c).is_some() { '?' } else { c }).collect();
         Self { kind, value, rule }
     }
 

@@ -59,6 +59,8 @@ pub struct Act {
     pub stream: Option<(u64, u64)>,
     /// Token of the reporter's own identifier.
     pub client_id: Option<u64>,
+    /// Token of who reported it; `None` for the process that embeds the deployment.
+    pub reporter: Option<u64>,
 }
 
 /// Why octets are not a leaf.
@@ -133,6 +135,7 @@ fn write(leaf: &Leaf, e: &mut Encoder<&mut Vec<u8>>) -> Written {
         act.is_some_and(|a| a.stream.is_some()),
         act.is_some_and(|a| a.client_id.is_some()),
         leaf.commitment.is_some(),
+        act.is_some_and(|a| a.reporter.is_some()),
     ];
     let present = optional.into_iter().map(u64::from).sum::<u64>();
     e.map(3 + present)?.u8(0)?.u64(VERSION)?.u8(1)?.u16(leaf.kind)?.u8(2)?.u64(leaf.time.millis())?;
@@ -147,6 +150,9 @@ fn write(leaf: &Leaf, e: &mut Encoder<&mut Vec<u8>>) -> Written {
     }
     if let Some(commitment) = &leaf.commitment {
         e.u8(14)?.bytes(commitment)?;
+    }
+    if let Some(reporter) = act.and_then(|a| a.reporter) {
+        e.u8(15)?.u64(reporter)?;
     }
     Ok(())
 }
@@ -238,11 +244,21 @@ fn read(octets: &[u8]) -> Result<Leaf, LeafError> {
     };
     let client_id = if next(&mut d, 13)? { Some(d.u64()?) } else { None };
     let commitment = if next(&mut d, 14)? { Some(exact(d.bytes()?)?) } else { None };
+    let reporter = if next(&mut d, 15)? { Some(d.u64()?) } else { None };
     required(fields == 0)?;
     let act = match (action, attribution, facts) {
-        (Some(action), Some(attribution), Some(facts)) => {
-            Some(Act { subject, tool, action, correlation, attribution, score, facts, stream, client_id })
-        }
+        (Some(action), Some(attribution), Some(facts)) => Some(Act {
+            subject,
+            tool,
+            action,
+            correlation,
+            attribution,
+            score,
+            facts,
+            stream,
+            client_id,
+            reporter,
+        }),
         _ => None,
     };
     // Parts of an act without the whole are caught by the comparison in `decode`.

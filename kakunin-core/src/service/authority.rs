@@ -7,7 +7,7 @@ use super::deployment::{OfflineRoot, Parts};
 use super::error::Error;
 use super::genesis::{self, created};
 use super::system::CaRow;
-use super::{Config, Kakunin};
+use super::{Config, Inner, Kakunin};
 use crate::feed::Visibility;
 use crate::id::{Serial, TenantId};
 use crate::key::{KeyAlgorithm, KeyRef, Signer, Spki};
@@ -16,6 +16,7 @@ use crate::time::UnixTime;
 use crate::x509::ca::{CaError, Issuer, sign_issuing};
 use crate::x509::csr::RequestToSign;
 use crate::x509::oid;
+use crate::x509::published::Published;
 
 /// An issuing CA.
 #[derive(Clone, Debug)]
@@ -91,7 +92,8 @@ impl Kakunin {
     pub async fn request_first_issuing(config: &Config, parts: &Parts) -> Result<Vec<u8>, Error> {
         let seed = genesis::vault_seed(parts, parts.clock.now()).await?;
         let (_, signer) = genesis::make_issuing_key(parts, &seed, 0, config.ca_algorithms.1).await?;
-        request(&*signer).await
+        let published = Published::parse(&config.public_url).map_err(|e| Error::Deployment(e.to_string()))?;
+        request(&*signer, &published).await
     }
 
     /// The request for the next issuing CA: PKCS#10, DER. To be signed by a root whose key is elsewhere, and
@@ -100,7 +102,7 @@ impl Kakunin {
     /// # Errors
     /// What the key provider says.
     pub async fn request_issuing(&self) -> Result<Vec<u8>, Error> {
-        request(&*self.next_key().await?.1).await
+        request(&*self.next_key().await?.1, &self.inner.published()?).await
     }
 
     /// Replaces the issuing CA, of one tenant or of all that have none of their own, with one under the
@@ -116,9 +118,12 @@ impl Kakunin {
         let (key, signer) = self.next_key().await?;
         let serial = Serial::generate(&*parts.entropy)?;
         let now = parts.clock.now();
+        let published = self.inner.published()?;
         let binding = tenant.map(|tenant| (tenant, &self.inner.place.arc));
         let spki = signer.public_key();
-        let issuer = sign_issuing(&root.issuer, &*root_signer, spki, &serial, binding, now).await?;
+        let signing =
+            sign_issuing(&root.issuer, &*root_signer, spki, &serial, binding, Some(&published), now);
+        let issuer = signing.await?;
         self.install(None, key, issuer, tenant).await
     }
 
@@ -173,7 +178,14 @@ impl Kakunin {
         }
         let record = created(CaRole::Issuing, Some(&key), &issuer, tenant);
         let row = CaRow { role: CaRole::Issuing, key: Some(key), tenant: tenant.cloned(), issuer };
-        let ca = cas::open(&inner.parts, &inner.host, &inner.log_signer, row, &inner.cas.roots()).await?;
+        let ca = cas::open(
+            &inner.parts,
+            &inner.host,
+            (&inner.log_signer, &inner.seal_key),
+            row,
+            &inner.cas.roots(),
+        )
+        .await?;
         // Verifiers know it before anybody has a certificate of it.
         inner.load_revocations(&ca).await?;
         inner.append_system(&mut system, record, self.by.clone()).await?;
@@ -213,8 +225,14 @@ pub(super) fn bound_to(issuer: &Issuer, tenant: Option<&TenantId>, arc: &oid::Ar
     }
 }
 
-async fn request(signer: &dyn Signer) -> Result<Vec<u8>, Error> {
-    let request = RequestToSign::new(signer.public_key());
+impl Inner {
+    fn published(&self) -> Result<Published, Error> {
+        Published::parse(&self.place.public_url).map_err(|error| Error::Deployment(error.to_string()))
+    }
+}
+
+async fn request(signer: &dyn Signer, published: &Published) -> Result<Vec<u8>, Error> {
+    let request = RequestToSign::for_authority(signer.public_key(), published);
     let signature = signer.sign(request.to_be_signed()).await?;
     Ok(request.assemble(&signature))
 }

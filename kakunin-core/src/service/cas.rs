@@ -11,6 +11,7 @@ use super::deployment::Parts;
 use super::error::Error;
 use super::feed::Feed;
 use super::ledger::Ledger;
+use super::seal::SealKey;
 use super::system::{self, CaRow};
 use crate::error::StoreError;
 use crate::feed::Visibility;
@@ -106,7 +107,12 @@ impl Known {
 }
 
 impl Cas {
-    pub(super) async fn load(parts: &Parts, host: &str, log_signer: &Arc<dyn Signer>) -> Result<Self, Error> {
+    pub(super) async fn load(
+        parts: &Parts,
+        host: &str,
+        log_signer: &Arc<dyn Signer>,
+        seal_key: &SealKey,
+    ) -> Result<Self, Error> {
         let now = parts.clock.now();
         let mut known = Known { private: system::private_tenants(parts).await?, ..Known::default() };
         for row in system::authorities(parts).await? {
@@ -117,7 +123,7 @@ impl Cas {
             known.count += 1;
             // One that has expired signs nothing any more, and its key may be gone.
             if row.issuer.not_after() >= now {
-                let ca = open(parts, host, log_signer, row, &known.roots).await?;
+                let ca = open(parts, host, (log_signer, seal_key), row, &known.roots).await?;
                 known.add(Arc::new(ca));
             }
         }
@@ -206,7 +212,7 @@ impl Cas {
 pub(super) async fn open(
     parts: &Parts,
     host: &str,
-    log_signer: &Arc<dyn Signer>,
+    (log_signer, seal_key): (&Arc<dyn Signer>, &SealKey),
     row: CaRow,
     roots: &[Root],
 ) -> Result<Ca, Error> {
@@ -216,7 +222,8 @@ pub(super) async fn open(
     let root = roots.iter().rfind(above).ok_or_else(|| corrupt("an issuing CA has no root"))?;
     let key = key.ok_or_else(|| corrupt("an issuing CA has no key"))?;
     let signer = parts.keys.open_known(&key, issuer.key().spki()).await?;
-    let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), &*parts.sink).await?;
+    let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), seal_key, &*parts.sink)
+        .await?;
     let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));
     let growth = Growth::default();
     growth.raise(log.size());

@@ -2,17 +2,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Kakunin;
 use super::error::Error;
 use super::lifecycle::CertificateEntry;
 use super::projection::{AgentEntry, set};
-use crate::agent::Document;
+use super::{Kakunin, MAX_LATENESS};
+use crate::agent::{AgentState, Document};
 use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId, Serial, TenantId};
 use crate::issue::{Issued, Profile};
 use crate::key::KeyRef;
 use crate::log::sink::LogId;
-use crate::revoke::{Halt, Receipt, Revocation};
+use crate::revoke::{Cause, Halt, Receipt, Revocation, Said};
 use crate::state::{Change, Kind};
 use crate::time::UnixTime;
 
@@ -30,6 +30,9 @@ pub(super) struct CertificateState {
     pub(super) key_id: Option<IssuerId>,
     pub(super) constraints: Option<Document>,
     pub(super) standing: Standing,
+    /// What whoever revoked or held it had to say.
+    #[serde(default)]
+    pub(super) said: Said,
     /// Index of the record that made it known; its place among those of its agent.
     #[serde(default)]
     pub(super) index: u64,
@@ -59,13 +62,32 @@ pub(super) enum Standing {
     Revoked(Revocation),
 }
 
+/// What is done with a certificate counts against its agent
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reckoning {
+    /// because it stands.
+    Everything,
+    /// although it was replaced or ran out at that time, at most [`MAX_LATENESS`] ago: whoever reports may be
+    /// late, and renewal is no way out of what was done.
+    Until(UnixTime),
+    /// not at all: it is held or was taken away, ended too long ago, or before somebody decided to trust the
+    /// agent again.
+    Nothing,
+}
+
 impl CertificateState {
     pub(super) fn entry(&self) -> CertificateEntry {
         let revocation = match self.standing {
             Standing::Good => None,
             Standing::Held(revocation) | Standing::Revoked(revocation) => Some(revocation),
         };
-        CertificateEntry { facts: self.facts, profile: self.profile, key: self.key.clone(), revocation }
+        CertificateEntry {
+            facts: self.facts,
+            profile: self.profile,
+            key: self.key.clone(),
+            revocation,
+            said: self.said.clone(),
+        }
     }
 
     /// Its row.
@@ -162,9 +184,37 @@ fn standing<'c>(
     entry: &AgentEntry,
     now: UnixTime,
 ) -> Option<&'c CertificateState> {
+    present(all, entry).filter(|newest| now <= newest.facts.not_after)
+}
+
+/// The newest certificate of an agent, unless it was taken away: what it loses when its score crosses.
+pub(super) fn present<'c>(all: &'c impl Certificates, entry: &AgentEntry) -> Option<&'c CertificateState> {
     let newest = all.get(&entry.row.agent.certificate?)?;
-    let stands = !matches!(newest.standing, Standing::Revoked(_)) && now <= newest.facts.not_after;
-    stands.then_some(newest)
+    (!matches!(newest.standing, Standing::Revoked(_))).then_some(newest)
+}
+
+/// Whether what is done with a certificate of an agent counts against it: see [`Reckoning`].
+pub(super) fn reckons(
+    all: &impl Certificates,
+    entry: &AgentEntry,
+    serial: &Serial,
+    now: UnixTime,
+) -> Reckoning {
+    let Some(certificate) = all.get(serial) else { return Reckoning::Nothing };
+    let ended = match certificate.standing {
+        Standing::Good if now <= certificate.facts.not_after => return Reckoning::Everything,
+        Standing::Good => certificate.facts.not_after,
+        Standing::Revoked(r) if r.cause == Cause::Superseded => r.at,
+        Standing::Held(_) | Standing::Revoked(_) => return Reckoning::Nothing,
+    };
+    let row = &entry.row;
+    let stands =
+        row.agent.state != AgentState::Retired && row.halt.is_none() && present(all, entry).is_some();
+    if stands && ended > row.reinstated_at && now.since(ended) <= MAX_LATENESS {
+        Reckoning::Until(ended)
+    } else {
+        Reckoning::Nothing
+    }
 }
 
 /// One stored row of [`Kind::Standing`], if it is a certificate's.
@@ -193,13 +243,14 @@ impl Kakunin {
             return Err(Error::NotFound("agent"));
         }
         let log = LogId::Tenant(tenant.id.clone());
-        let corrupt = || StoreError::Corrupt("a certificate is listed and not there".into());
         let (state, own) = (&*inner.parts.state, agent.as_bytes().as_slice());
         let listed = state.scan(&log, Kind::Standing, Some(own), MAX_CERTIFICATES_LISTED).await?;
-        let serials: Vec<_> =
-            listed.into_iter().filter(|(key, _)| key.starts_with(own) && key.len() == 24).collect();
+        let listed = listed.into_iter().filter(|(key, _)| key.starts_with(own) && key.len() == 24);
+        let opened = |(key, row): (Vec<u8>, Vec<u8>)| inner.opened_one(&log, Kind::Standing, &key, &row);
+        let serials: Vec<_> = listed.filter_map(opened).collect();
         let sequencer = inner.settled(&tenant).await?;
-        let entry = |(_, serial): (Vec<u8>, Vec<u8>)| {
+        let corrupt = || StoreError::Corrupt("a certificate is listed and not there".into());
+        let entry = |serial: Vec<u8>| {
             let serial = serial.try_into().ok().and_then(Serial::from_bytes).ok_or_else(corrupt)?;
             Ok(sequencer.projection.certificates.get(&serial).ok_or_else(corrupt)?.entry())
         };

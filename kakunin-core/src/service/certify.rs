@@ -174,7 +174,9 @@ impl Making {
 impl Planned {
     /// Puts the signed certificate on record, if the agent still stands as it did.
     fn conclude(self, order: &Order, draft: &mut Draft<'_>, signed: &Certificate) -> Result<(), Error> {
-        order.unchanged(draft, self.stood)?;
+        let entry = order.unchanged(draft, self.stood)?;
+        // Also what was refused while it was signed: an approval empties the list.
+        let renewal = self.renewal.map(|renewal| entry.usage.seen_in(renewal));
         let issued = |renewal| Control::CertificateIssued {
             facts: signed.facts,
             certificate: pem::encode(pem::CERTIFICATE, &signed.der),
@@ -182,7 +184,7 @@ impl Planned {
             constraints: self.constraints,
             renewal,
         };
-        order.conclude(draft, signed.facts, self.renewal, issued)
+        order.conclude(draft, signed.facts, renewal, issued)
     }
 }
 
@@ -426,9 +428,10 @@ impl Order {
         // At most two stand.
         draft.end_grace(&self.agent)?;
         let until = old.and_then(|old| draft.grace(&old, &facts));
+        let approved = renewal.as_ref().is_some_and(Renewal::is_approved);
         let issued = issued(renewal.map(|renewal| Renewal { until, ..renewal }));
         draft.push(self.agent, Some(facts.serial), issued)?;
-        draft.certified(&self.agent, false);
+        draft.certified(&self.agent, approved);
         if let Some(old) = old.filter(|_| until.is_none()) {
             let superseded = revocation(&old, Cause::Superseded, draft.time);
             draft.revoke(superseded, None)?;

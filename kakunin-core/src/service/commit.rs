@@ -1,6 +1,6 @@
 //! The append: from what was decided to what is durable, and everything else brought level with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::cas::Ca;
@@ -11,10 +11,12 @@ use super::{Inner, system};
 use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::id::IssuerId;
+use crate::log::merkle::Frontier;
 use crate::log::record::{Body, Control, Record};
-use crate::log::sink::Append;
-use crate::revoke::{RevocationChange, RevokedSet};
+use crate::log::sink::{Append, LogId};
+use crate::revoke::{Revocation, RevocationChange, RevokedSet};
 use crate::state::Change;
+use crate::store::memory::Revocations;
 use crate::time::UnixTime;
 
 /// What changes at one authority.
@@ -44,12 +46,16 @@ impl Inner {
         revocations: &[RevocationChange],
     ) -> Result<bool, Error> {
         let entropy = &*self.parts.entropy;
-        let tenant_append = ledger.prepare(records, changes.clone(), &[], entropy).await?;
+        let mut tenant_append = ledger.prepare(records, &[], entropy).await?;
+        let mut sealing = ledger.rows.seal(changes, &tenant_append.next.frontier);
+        let changes = std::mem::take(&mut sealing.changes);
+        tenant_append.changes.clone_from(&changes);
         if revocations.is_empty() {
             self.write(&mut [(ledger, tenant_append)]).await?;
         } else {
             self.append_with_revocations(ledger, tenant_append, revocations).await?;
         }
+        ledger.rows.take(sealing);
         Ok(self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok())
     }
 
@@ -66,7 +72,7 @@ impl Inner {
             let mut log = ca.log.lock().await;
             self.settle_revocations(ca, &mut log).await?;
             let copies: Vec<_> = changes.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
-            let copied = log.prepare(&copies, Vec::new(), changes, &*self.parts.entropy).await?;
+            let copied = log.prepare(&copies, changes, &*self.parts.entropy).await?;
             logs.push((log, copied));
         }
         // Refused from the moment it is decided: if this call is dropped while it waits, verifiers err
@@ -127,8 +133,19 @@ impl Inner {
         control: Control,
         by: Option<ShortName>,
     ) -> Result<(), Error> {
+        self.append_system_with(system, control, Vec::new(), by).await
+    }
+
+    /// As [`Inner::append_system`], with changes beside those that follow from the record.
+    pub(super) async fn append_system_with(
+        &self,
+        system: &mut Ledger,
+        control: Control,
+        beside: Vec<Change>,
+        by: Option<ShortName>,
+    ) -> Result<(), Error> {
         let record = Record::control(system.time(self.now()), None, None, control).asked_by(by);
-        let changes = system::changes(system.size(), &record)?;
+        let changes = [system::changes(system.size(), &record)?, beside].concat();
         if self.append(system, &[record], changes, &[]).await? {
             system.settled();
         }
@@ -141,7 +158,7 @@ impl Inner {
             system.reload(&*self.parts.sink).await?;
             // Not settled before its state is level too.
             system.unsettled();
-            system::level(&self.parts).await?;
+            system::load(&self.parts, system, &self.damages).await?;
             system.settled();
         }
         Ok(())
@@ -154,11 +171,12 @@ impl Inner {
     }
 
     /// Makes sure that the revocation log, its projection and the live set agree.
-    async fn settle_revocations(&self, ca: &Ca, log: &mut Ledger) -> Result<(), Error> {
+    pub(super) async fn settle_revocations(&self, ca: &Ca, log: &mut Ledger) -> Result<(), Error> {
         if log.is_stale() {
             log.reload(&*self.parts.sink).await?;
             log.unsettled();
             self.level_revocations(ca, log).await?;
+            self.check_revocations(ca, log).await?;
             self.load_live(ca).await?;
             ca.growth.raise(log.size());
             log.settled();
@@ -179,6 +197,66 @@ impl Inner {
         }
         self.live.replace(issuer, &RevokedSet::from_entries(entries));
         Ok(())
+    }
+
+    /// Holds the projection against the revocation log, and makes it what that says.
+    pub(super) async fn check_revocations(&self, ca: &Ca, log: &Ledger) -> Result<(), Error> {
+        system::verify(&self.parts, log, Frontier::default()).await?;
+        if self.revocations_agree(ca, log.size()).await? {
+            return Ok(());
+        }
+        let issuer = ca.issuer.id();
+        let logged = self.logged_revocations(ca, log.size()).await?.by_index;
+        let stored: BTreeMap<_, _> = self.stored_revocations(ca).await?.into_iter().collect();
+        let differs = |index: &&u64| logged.get(*index) != stored.get(*index);
+        let wrong: BTreeSet<_> = logged.keys().chain(stored.keys()).filter(differs).collect();
+        for revocation in wrong.iter().filter_map(|index| logged.get(index).or_else(|| stored.get(index))) {
+            let what = format!("the revocation of certificate {} by CA {issuer}", revocation.serial);
+            self.damages.note(format!("{what} was changed by somebody else; it is again what the log says"));
+        }
+        let standing: Vec<_> = logged.into_iter().collect();
+        self.parts.revocations.replace(&issuer, log.size(), &standing).await?;
+        self.load_live(ca).await
+    }
+
+    /// Whether the projection is what the revocation log says below `size`.
+    pub(super) async fn revocations_agree(&self, ca: &Ca, size: u64) -> Result<bool, Error> {
+        let logged = self.logged_revocations(ca, size).await?.by_index;
+        let stored = self.stored_revocations(ca).await?;
+        Ok(logged.len() == stored.len() && logged.iter().zip(&stored).all(|(l, s)| (*l.0, *l.1) == *s))
+    }
+
+    async fn stored_revocations(&self, ca: &Ca) -> Result<Vec<(u64, Revocation)>, Error> {
+        let issuer = ca.issuer.id();
+        let mut stored: Vec<(u64, Revocation)> = Vec::new();
+        loop {
+            let cursor = stored.last().map_or(0, |(last, _)| last.saturating_add(1));
+            let more = self.parts.revocations.after(&issuer, cursor, 65_536).await?;
+            if more.is_empty() {
+                return Ok(stored);
+            }
+            stored.extend(more);
+        }
+    }
+
+    async fn logged_revocations(&self, ca: &Ca, size: u64) -> Result<Revocations, Error> {
+        let log = LogId::Revocations(ca.issuer.id());
+        let (mut standing, mut index) = (Revocations::default(), 0);
+        while index < size {
+            let entries = self.parts.sink.read(&log, index, 4_096).await?;
+            if entries.is_empty() {
+                return Err(StoreError::Corrupt("a revocation log ends before its head".into()).into());
+            }
+            for entry in entries.iter().take(usize::try_from(size - index).unwrap_or(usize::MAX)) {
+                if let Body::Control(control) = Record::open(entry)?.body
+                    && let Control::RevocationChanged(change) = *control
+                {
+                    standing.apply(index, &change);
+                }
+                index += 1;
+            }
+        }
+        Ok(standing)
     }
 
     /// Applies what the revocation log has and the projection lacks.

@@ -1,20 +1,22 @@
 //! A deployment: what it is, what it runs on, and opening it.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use super::bound::BoundKeys;
 use super::cas::Cas;
 use super::crl::RootCrls;
+use super::damage::Damages;
 use super::error::Error;
 use super::feed::FeedKey;
 use super::genesis::{self, TokenSecret};
 use super::keys::ApiKeys;
 use super::ledger::{self, Ledger};
+use super::seal::SealKey;
 use super::status::Serials;
 use super::system;
-use super::tenant::{Tenant, scan};
+use super::tenant::Tenant;
 use super::turns::Turns;
 use super::{Inner, Kakunin, Policy};
 use crate::brand::DEFAULT_ARC;
@@ -27,9 +29,9 @@ use crate::log::cosignature::CosignerKey;
 use crate::log::note::VerifierKey;
 use crate::log::record::Control;
 use crate::log::sink::{AuditSink, LogId};
-use crate::revoke::{LiveRevocations, RevocationStore};
+use crate::revoke::{LiveRevocations, RevocationStore, Said};
 use crate::risk::{Prior, RiskModel, Thresholds, Weighted};
-use crate::state::{Kind, StateStore};
+use crate::state::StateStore;
 use crate::store::Store;
 use crate::time::{Clock, MINUTE, SystemClock, UnixTime};
 use crate::x509::oid::Arc as Oids;
@@ -144,7 +146,9 @@ impl Kakunin {
             inner.load_revocations(&ca).await?;
         }
         inner.load_root_crls().await?;
-        Ok(Self { inner: Arc::new(inner), by: None })
+        let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
+        kakunin.begin_seals().await?;
+        Ok(kakunin)
     }
 
     /// What the deployment that these parts hold was made as, if they hold one: trust domain, public URL
@@ -157,8 +161,7 @@ impl Kakunin {
         if head.frontier.size() == 0 {
             return Ok(None);
         }
-        system::level(parts).await?;
-        match system::row(parts, system::DEPLOYMENT).await? {
+        match system::first_record(parts).await? {
             Control::DeploymentCreated { trust_domain, public_url, arc, .. } => {
                 Ok(Some((trust_domain, public_url, arc)))
             }
@@ -187,10 +190,17 @@ impl Kakunin {
         Ok(())
     }
 
-    /// The same deployment, whose records from here on say that `who` asked for them.
+    /// The same deployment, whose records from here on say that `who` asked for them, and whose events are
+    /// `who`'s: see [`Kakunin::observe_all`].
     #[must_use]
     pub fn acting_as(&self, who: ShortName) -> Self {
-        Self { inner: self.inner.clone(), by: Some(who) }
+        Self { by: Some(who), ..self.clone() }
+    }
+
+    /// The same deployment; what is revoked, held, halted or retired through it carries these words on record.
+    #[must_use]
+    pub fn saying(&self, said: Said) -> Self {
+        Self { said, ..self.clone() }
     }
 
     /// Where the bands of the risk score begin.
@@ -238,7 +248,7 @@ impl Inner {
     }
 
     pub(super) async fn ledger(&self, log: LogId) -> Result<Ledger, Error> {
-        Ledger::open(log, &self.host, self.log_signer.clone(), &*self.parts.sink).await
+        Ledger::open(log, &self.host, self.log_signer.clone(), &self.seal_key, &*self.parts.sink).await
     }
 
     /// A tenant, loaded when it is first asked for.
@@ -282,8 +292,7 @@ impl Inner {
 
 /// Reads the deployment back, and checks that configuration, store and keys belong together.
 async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
-    system::level(&parts).await?;
-    let made = system::row(&parts, system::DEPLOYMENT).await?;
+    let made = system::first_record(&parts).await?;
     let Control::DeploymentCreated {
         trust_domain,
         public_url,
@@ -309,15 +318,25 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
     }
     let host = genesis::host_of(&public_url)?;
     let log_signer = parts.log_keys.open(&log_key).await?;
-    let system = Ledger::open(LogId::System, &host, log_signer.clone(), &*parts.sink).await?;
+    let seal_key = SealKey::derive(&*log_signer).await?;
+    let mut system = Ledger::open(LogId::System, &host, log_signer.clone(), &seal_key, &*parts.sink).await?;
     if system.key().to_string() != log_verifier {
         return Err(Error::Deployment("the log key is not the one that began the log".into()));
     }
+    let damages = Damages::default();
+    system::load(&parts, &mut system, &damages).await?;
     let feed_signer = parts.log_keys.open(&feed_key).await?;
     let feed_key = FeedKey::new(CosignerKey::parse(&feed_verifier)?, feed_signer)?;
-    let cas = Cas::load(&parts, &host, &log_signer).await?;
+    let cas = Cas::load(&parts, &host, &log_signer, &seal_key).await?;
     let arc = Oids::parse(&arc).map_err(|e| Error::Deployment(e.to_string()))?;
     let token_secret = TokenSecret(genesis::vault_seed(&parts, parts.clock.now()).await?);
+    let sealed = system::sealed(&parts).await?;
+    if sealed.as_ref().is_some_and(|sealed| *sealed != genesis::commitment_of(&token_secret)) {
+        return Err(StoreError::Corrupt(
+            "the vault's secret is not the one that is on record; restore that row from a backup".into(),
+        )
+        .into());
+    }
     let inner = Inner {
         policy: Policy {
             thresholds: config.thresholds,
@@ -330,6 +349,9 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         feed_key,
         cas,
         log_signer,
+        seal_key,
+        sealed: AtomicBool::new(sealed.is_some()),
+        checking: async_lock::Mutex::default(),
         token_secret,
         system: async_lock::Mutex::new(system),
         tenants: async_lock::RwLock::new(HashMap::new()),
@@ -337,18 +359,14 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         serials: Serials::default(),
         bound: BoundKeys::default(),
         turns: Turns::default(),
-        api_keys: ApiKeys::load(&parts).await?,
+        api_keys: ApiKeys::load(&parts, &damages, sealed.is_some()).await?,
+        damages,
         root_crls: RootCrls::default(),
         publishing: std::sync::Mutex::default(),
         tended: std::sync::Mutex::default(),
         parts,
     };
-    let tenants = scan(&inner, &LogId::System, Kind::Agent).await?;
-    let mut known = inner.tenants.write().await;
-    for (key, _) in tenants {
-        let id = String::from_utf8(key).ok().and_then(|text| text.parse().ok());
-        known.insert(id.ok_or_else(|| StoreError::Corrupt("a tenant's row does not decode".into()))?, None);
-    }
-    drop(known);
+    let tenants = system::tenants(&inner.parts).await?;
+    inner.tenants.write().await.extend(tenants.into_iter().map(|id| (id, None)));
     Ok(inner)
 }

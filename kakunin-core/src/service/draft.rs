@@ -6,16 +6,18 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Inner;
-use super::certificates::{CertificateState, Certificates, Drafted, Standing};
+use super::certificates::{self, CertificateState, Certificates, Drafted, Reckoning};
+use super::dedup::Reporter;
+use super::error::Error;
 use super::names::{self, Names};
 use super::projection::{self, AgentEntry, Projection};
 use crate::access::JoinTokenFacts;
 use crate::error::StoreError;
-use crate::event::{Attribution, Event, ShortName, TokenKey};
+use crate::event::{Attribution, Event, Facts, Outcome, ShortName, TokenKey};
 use crate::id::{AgentId, JoinTokenId, Serial};
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
-use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::revoke::{Cause, Revocation, RevocationChange, Said};
 use crate::risk::{Assessment, Band, Score};
 use crate::state::Change;
 use crate::time::UnixTime;
@@ -29,7 +31,7 @@ pub enum EventStatus {
     Scored,
     /// Recorded, not scored: nobody showed that it was the agent.
     Unattributed,
-    /// Recorded, not scored: the certificate is revoked, held or expired.
+    /// Recorded, not scored: the certificate is revoked or held, or was replaced or ran out too long ago.
     NotAccepted,
     /// Recorded before, so not again.
     Duplicate,
@@ -46,7 +48,7 @@ pub struct Observed {
     pub score: Score,
     /// The agent's band after it.
     pub band: Band,
-    /// Whether this event took the identity away.
+    /// Whether this event took the agent's identity away: the certificate it has now.
     pub revoked: bool,
 }
 
@@ -163,9 +165,9 @@ impl<'p> Draft<'p> {
     }
 
     /// Begins an agent's account anew, whose certificate was just pushed.
-    pub(super) fn certified(&mut self, agent: &AgentId, reinstates: bool) {
+    pub(super) fn certified(&mut self, agent: &AgentId, approved: bool) {
         if let Some(entry) = self.agents.get_mut(agent) {
-            entry.certified(reinstates);
+            entry.certified(false, approved);
         }
     }
 
@@ -202,32 +204,45 @@ impl<'p> Draft<'p> {
         revocation: Revocation,
         evidence: Option<Evidence>,
     ) -> Result<(), StoreError> {
+        self.revoke_saying(revocation, evidence, Said::default())
+    }
+
+    /// As [`Draft::revoke`], with what whoever ordered it had to say.
+    pub(super) fn revoke_saying(
+        &mut self,
+        revocation: Revocation,
+        evidence: Option<Evidence>,
+        said: Said,
+    ) -> Result<(), StoreError> {
         let others = self.taken_with(&revocation);
         for revocation in [revocation].into_iter().chain(others) {
             self.revocations.push(RevocationChange::Revoked(revocation));
-            let control = Control::CertificateRevoked { revocation, evidence: evidence.clone() };
+            let (evidence, said) = (evidence.clone(), said.clone());
+            let control = Control::CertificateRevoked { revocation, evidence, said };
             self.push(revocation.agent, Some(revocation.serial), control)?;
         }
         Ok(())
     }
 
-    /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon.
-    pub(super) fn observe(&mut self, agent: AgentId, event: Event) -> Result<Observed, StoreError> {
+    /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon. What is refused
+    /// leaves nothing behind.
+    pub(super) fn observe(&mut self, reporter: Reporter, event: Event) -> Result<Observed, Error> {
         let (policy, model, tokens) = (&self.inner.policy, &*self.inner.parts.model, self.tokens);
+        let agent = self.agent_of(&event.serial).ok_or(Error::NotFound("certificate"))?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         self.end_due_grace(&agent)?;
         let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
-        let again = event.stream.is_some_and(|s| entry.seen.has_number(s.stream, s.seq))
-            || client_id.is_some_and(|id| entry.seen.has_id(self.time, id));
+        let number = event.stream.map(|at| entry.seen.has_number(self.time, reporter, at)).transpose()?;
+        let again =
+            number == Some(true) || client_id.is_some_and(|id| entry.seen.has_id(self.time, reporter, id));
         let (score, band) = (entry.score, entry.row.band);
         if again {
             return Ok(Observed { index: None, status: EventStatus::Duplicate, score, band, revoked: false });
         }
-        let accepted = self
-            .certificate(&event.serial)
-            .is_some_and(|c| c.standing == Standing::Good && self.time <= c.facts.not_after);
         let facts = tokens.facts(&event);
+        let accepted =
+            counts(certificates::reckons(&self.certificates, entry, &event.serial, self.time), &event);
         let assessment = (accepted && event.attribution > Attribution::Asserted)
             .then(|| model.assess(&entry.history, &policy.prior, self.time, &facts));
         let status = match (accepted, &assessment) {
@@ -236,11 +251,11 @@ impl<'p> Draft<'p> {
             (false, _) => EventStatus::NotAccepted,
         };
         let (index, serial, named) = (self.next_index(), event.serial, !event.unnamed);
-        let act = act(&event, facts, client_id, assessment.as_ref().map(|a| a.score));
+        let act = act(&event, facts, (client_id, reporter), assessment.as_ref().map(|a| a.score));
         let record = Record {
             time: self.time,
             agent: Some(agent),
-            serial: Some(serial),
+            serial: Some(event.serial),
             by: None,
             body: Body::Event(Box::new(act), Some(Box::new(event))),
         };
@@ -250,10 +265,10 @@ impl<'p> Draft<'p> {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
             if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
-                entry.record(time, act, &assessment);
+                entry.record((index, time), act, &assessment, &policy.thresholds);
             }
             observed.score = assessment.score;
-            self.act_on(agent, serial, index, &assessment, &mut observed)?;
+            self.act_on(agent, index, &assessment, &mut observed)?;
             // The agent has its new certificate.
             let newest = self.agent(&agent).and_then(|entry| entry.row.agent.certificate);
             if named && newest == Some(serial) {
@@ -263,18 +278,64 @@ impl<'p> Draft<'p> {
         Ok(observed)
     }
 
+    /// What is taken back to by [`Draft::back_to`], for events that are about these agents.
+    pub(super) fn mark(&self, agents: impl Iterator<Item = AgentId>) -> Mark {
+        let agents: HashSet<_> = agents.collect();
+        let agents: Vec<_> = agents.into_iter().map(|id| (id, self.agents.get(&id).cloned())).collect();
+        // An event takes nothing away but the newest one, and the one that stands beside it.
+        let two = |(id, _): &(AgentId, _)| {
+            let row = self.agent(id).map(|entry| &entry.row);
+            row.map(|row| [row.agent.certificate, row.former.map(|former| former.serial)])
+        };
+        let drafted = |serial| (serial, self.certificates.changed.get(&serial).cloned());
+        Mark {
+            records: self.records.len(),
+            revocations: self.revocations.len(),
+            changes: self.changes.len(),
+            voided: self.voided.len(),
+            certificates: agents.iter().filter_map(two).flatten().flatten().map(drafted).collect(),
+            agents,
+        }
+    }
+
+    /// Undoes what was drafted since: rows that stay named are written as they are.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.records.truncate(mark.records);
+        self.revocations.truncate(mark.revocations);
+        self.changes.truncate(mark.changes);
+        self.voided.truncate(mark.voided);
+        for (serial, certificate) in mark.certificates {
+            match certificate {
+                Some(certificate) => _ = self.certificates.changed.insert(serial, certificate),
+                None => _ = self.certificates.changed.remove(&serial),
+            }
+        }
+        for (id, entry) in mark.agents {
+            let undone = match entry {
+                Some(entry) => self.agents.insert(id, entry),
+                None => self.agents.remove(&id),
+            };
+            let entry = self.agents.get(&id).or_else(|| self.base.agents.get(&id));
+            if let (Some((name, class)), Some(entry)) = (undone.as_ref().map(names::known_as), entry) {
+                self.names.moved(Some((&name, class)), entry);
+            }
+        }
+    }
+
     fn act_on(
         &mut self,
         agent: AgentId,
-        serial: Serial,
         event: u64,
         assessment: &Assessment,
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
         let thresholds = &self.inner.policy.thresholds;
-        let to = thresholds.band(assessment.score);
-        let from = observed.band;
-        if to == from {
+        let (from, to) = (observed.band, thresholds.band(assessment.score));
+        // The one it has now, whichever it acted with.
+        let present = self.agent(&agent).and_then(|entry| certificates::present(&self.certificates, entry));
+        let present = present.map(|certificate| certificate.facts);
+        let lost = present.filter(|_| to == Band::Revoke);
+        if to == from && lost.is_none() {
             return Ok(());
         }
         observed.band = to;
@@ -285,17 +346,40 @@ impl<'p> Draft<'p> {
             event,
             families: assessment.strongest(),
         };
-        self.push(agent, Some(serial), Control::BandChanged { from, to, evidence: evidence.clone() })?;
-        if to == Band::Revoke {
+        if to != from {
+            let changed = Control::BandChanged { from, to, evidence: evidence.clone() };
+            self.push(agent, present.map(|facts| facts.serial), changed)?;
+        }
+        if let Some(facts) = lost {
             observed.revoked = true;
-            if let Some(revocation) = self
-                .certificate(&serial)
-                .map(|c| revocation(&c.facts, Cause::RiskThresholdExceeded, self.time))
-            {
-                self.revoke(revocation, Some(evidence))?;
-            }
+            self.revoke(revocation(&facts, Cause::RiskThresholdExceeded, self.time), Some(evidence))?;
         }
         Ok(())
+    }
+}
+
+/// Where a draft stood.
+pub(super) struct Mark {
+    records: usize,
+    revocations: usize,
+    changes: usize,
+    voided: usize,
+    certificates: Vec<(Serial, Option<CertificateState>)>,
+    agents: Vec<(AgentId, Option<AgentEntry>)>,
+}
+
+/// Whether an event counts against its agent. After its certificate has ended, whatever it asks for is refused;
+/// so of refusals from then on only those count that would have been made before.
+fn counts(reckoning: Reckoning, event: &Event) -> bool {
+    match reckoning {
+        Reckoning::Everything => true,
+        Reckoning::Nothing => false,
+        Reckoning::Until(ended) => {
+            event.outcome != Outcome::Denied
+                || event.out_of_scope
+                || event.auth_failure
+                || event.occurred_at.is_none_or(|at| at <= ended)
+        }
     }
 }
 
@@ -312,8 +396,13 @@ pub(super) fn revocation(facts: &crate::issue::Issued, cause: Cause, at: UnixTim
     }
 }
 
-fn act(event: &Event, facts: crate::event::Facts, client_id: Option<u64>, score: Option<Score>) -> Act {
-    let text = |name: &Option<crate::event::ShortName>| name.as_ref().map(|n| n.as_str().to_owned());
+fn act(
+    event: &Event,
+    facts: Facts,
+    (client_id, reporter): (Option<u64>, Reporter),
+    score: Option<Score>,
+) -> Act {
+    let text = |name: &Option<ShortName>| name.as_ref().map(|n| n.as_str().to_owned());
     Act {
         subject: text(&event.subject),
         tool: text(&event.tool),
@@ -324,5 +413,6 @@ fn act(event: &Event, facts: crate::event::Facts, client_id: Option<u64>, score:
         facts,
         stream: event.stream.map(|s| (s.stream, s.seq)),
         client_id,
+        reporter,
     }
 }

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::lifecycle::known;
 use super::projection::set;
 use super::{Inner, Kakunin, KeySource};
-use crate::access::{JoinToken, JoinTokenFacts, JoinTokenId, KeyHash};
+use crate::access::{JoinToken, JoinTokenFacts, JoinTokenId, KeyCommitment, KeyHash};
 use crate::agent::{AgentError, AgentState};
 use crate::error::StoreError;
 use crate::event::ShortName;
@@ -69,7 +69,8 @@ impl Kakunin {
                     }
                 }
                 let void = entry.row.join.map(|old| old.id);
-                let facts = JoinTokenFacts { id, profile, expires_at: draft.time.plus(life) };
+                let commitment = Some(KeyCommitment::new(id.as_bytes(), &hash));
+                let facts = JoinTokenFacts { id, profile, expires_at: draft.time.plus(life), commitment };
                 draft.push(agent, None, Control::JoinTokenCreated(facts))?;
                 Ok((facts, void))
             })
@@ -111,6 +112,12 @@ impl Kakunin {
             let tokens = row.map(|row| [row.join, row.redeemed.map(|redeemed| redeemed.facts)]);
             tokens.into_iter().flatten().flatten().find(|facts| facts.id == id).ok_or(Error::JoinToken)?
         };
+        // The hash was exchanged: the record commits to another.
+        if join.commitment.is_some_and(|commitment| commitment != KeyCommitment::new(id.as_bytes(), &hash)) {
+            let what = format!("join token {id} was changed in the vault by somebody else; it is refused");
+            inner.damages.note(what);
+            return Err(Error::JoinToken);
+        }
         let order = Order {
             tenant: tenant.clone(),
             agent: row.agent,

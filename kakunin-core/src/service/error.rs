@@ -67,9 +67,26 @@ pub enum Error {
     /// More events at once than are taken in.
     #[error("{0} events at once are too many; send at most {max}", max = super::MAX_EVENTS)]
     TooManyEvents(usize),
-    /// An agent with more streams than are kept.
-    #[error("the agent has {max} streams already; go on with one of them", max = super::dedup::MAX_STREAMS)]
+    /// A reporter with more streams for one agent than are kept.
+    #[error(
+        "this reporter used {max} streams for this agent within a day; go on with one of them",
+        max = super::dedup::MAX_STREAMS
+    )]
     TooManyStreams,
+    /// A number that is too far ahead of the others of its stream.
+    #[error(
+        "this number is more than {max} ahead of its stream's highest; go on from there, or begin another stream",
+        max = super::dedup::MAX_JUMP
+    )]
+    StreamJump,
+    /// One of the events that were to be recorded all or none; none was.
+    #[error("event {index} is refused, and none was recorded: {error}")]
+    OneOfMany {
+        /// Which, from 0.
+        index: usize,
+        /// Why.
+        error: Box<Self>,
+    },
     /// The event's names do not fit into a record.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -159,6 +176,8 @@ impl Error {
             Self::Csr(e) => e.code(),
             Self::TooManyEvents(_) => "too_many_events",
             Self::TooManyStreams => "too_many_streams",
+            Self::StreamJump => "stream_jump",
+            Self::OneOfMany { error, .. } => error.code(),
             Self::Record(RecordError::Leaf(_)) => "event_too_large",
             Self::Record(_) | Self::Entropy(_) => "internal",
             Self::Issue(e) => e.code(),

@@ -6,11 +6,12 @@ use super::authority::bound_to;
 use super::deployment::{Config, Parts};
 use super::error::Error;
 use super::ledger::Ledger;
+use super::seal::SealKey;
 use super::system;
 use crate::error::StoreError;
 use crate::event::TokenKey;
 use crate::feed::feed_name;
-use crate::id::{Serial, TenantId, uuid_v7};
+use crate::id::{Serial, TenantId, hex_encode, uuid_v7};
 use crate::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, Signer};
 use crate::log::cosignature::CosignerKey;
 use crate::log::record::{CaRole, Control, Record};
@@ -18,6 +19,7 @@ use crate::log::sink::LogId;
 use crate::state::{Change, Kind};
 use crate::time::UnixTime;
 use crate::x509::ca::{Issuer, sign_issuing, sign_root};
+use crate::x509::published::Published;
 use crate::x509::{oid, pem};
 
 /// Row of the vault: what the keys of names are derived from, and under which ids the first keys are
@@ -37,6 +39,11 @@ pub(super) fn tokens_of(secret: &TokenSecret, tenant: &TenantId) -> TokenKey {
     TokenKey::new(crate::log::leaf::commitment(&secret.0, tenant.as_str().as_bytes()))
 }
 
+/// What the log says of the secret, so that another one in its place is noticed.
+pub(super) fn commitment_of(secret: &TokenSecret) -> String {
+    hex_encode(&crate::log::leaf::commitment(&secret.0, b"kakunin: the secret of the vault"))
+}
+
 /// Makes log key, feed key, root and issuing CA, and begins the system log with them, in one append.
 pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> {
     let now = parts.clock.now();
@@ -45,7 +52,8 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
     let log = make_key(&*parts.log_keys, &seed, b"k\0", KeyAlgorithm::Ed25519).await?;
     let feed = make_key(&*parts.log_keys, &seed, b"k\x03", KeyAlgorithm::Ed25519).await?;
     let cas = authorities(config, parts, &seed, now).await?;
-    let system = Ledger::open(LogId::System, &host, log.1, &*parts.sink).await?;
+    let seal_key = SealKey::derive(&*log.1).await?;
+    let system = Ledger::open(LogId::System, &host, log.1, &seal_key, &*parts.sink).await?;
     let mut controls = vec![Control::DeploymentCreated {
         trust_domain: config.trust_domain.clone(),
         public_url: config.public_url.clone(),
@@ -56,12 +64,15 @@ pub(super) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
         feed_key: feed.0,
     }];
     controls.extend(cas);
+    controls.push(Control::DeploymentSealed { secret: commitment_of(&TokenSecret(seed)) });
     let record = |control| Record::control(system.time(now), None, None, control);
     let records: Vec<_> = controls.into_iter().map(record).collect();
     let changes =
         (0..).zip(&records).map(|(n, r)| system::changes(n, r)).collect::<Result<Vec<_>, _>>()?.concat();
-    let append = system.prepare(&records, changes.clone(), &[], &*parts.entropy).await?;
+    let mut append = system.prepare(&records, &[], &*parts.entropy).await?;
     let size = append.next.frontier.size();
+    let changes = system.rows.seal(changes, &append.next.frontier).changes;
+    append.changes.clone_from(&changes);
     parts.sink.append(vec![append]).await?;
     parts.state.apply(&LogId::System, size, &changes).await?;
     Ok(())
@@ -86,9 +97,12 @@ async fn authorities(
     }
     let root = make_key(&*parts.keys, seed, b"k\x01", config.ca_algorithms.0).await?;
     let serial = Serial::generate(&*parts.entropy)?;
-    let root_ca = sign_root(&*root.1, &serial, now).await?;
+    let published = Published::parse(&config.public_url).map_err(|e| Error::Deployment(e.to_string()))?;
+    let published = Some(&published);
+    let root_ca = sign_root(&*root.1, &serial, published, now).await?;
     let serial = Serial::generate(&*parts.entropy)?;
-    let issuer = sign_issuing(&root_ca, &*root.1, issuing.1.public_key(), &serial, None, now).await?;
+    let issuing_key = issuing.1.public_key();
+    let issuer = sign_issuing(&root_ca, &*root.1, issuing_key, &serial, None, published, now).await?;
     Ok([
         created(CaRole::Root, Some(&root.0), &root_ca, None),
         created(CaRole::Issuing, Some(&issuing.0), &issuer, None),
@@ -153,17 +167,5 @@ pub(super) async fn vault_seed(parts: &Parts, now: UnixTime) -> Result<[u8; 32],
 
 /// Host and port of the public URL, as origins of checkpoints begin with it.
 pub(super) fn host_of(url: &str) -> Result<String, Error> {
-    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
-    let fits = !rest.is_empty()
-        && !url.ends_with('/')
-        && url.len() <= 256
-        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:/[]".contains(&b));
-    let host = rest.split('/').next().unwrap_or_default();
-    if fits && !host.is_empty() {
-        Ok(host.to_owned())
-    } else {
-        Err(Error::Deployment(format!(
-            "public URL `{url}` is not http(s)://host[:port][/path] without a slash at its end"
-        )))
-    }
+    Ok(Published::parse(url).map_err(|error| Error::Deployment(error.to_string()))?.host().to_owned())
 }

@@ -121,6 +121,7 @@ impl Kakunin {
         let after = before.map(key);
         let after = after.as_ref().map(<[u8; 8]>::as_slice);
         let rows = inner.parts.state.scan(&log, Kind::Inbox, after, limit).await?;
+        let rows = inner.opened(&log, Kind::Inbox, rows).await?;
         let corrupt = || StoreError::Corrupt("an item of the inbox does not decode".into());
         let item = |(key, value): (Vec<u8>, Vec<u8>)| {
             let key = u64::from_be_bytes(key.as_slice().try_into().map_err(|_| corrupt())?);

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use super::error::Error;
+use super::seal::{Rows, SealKey};
 use crate::error::StoreError;
 use crate::id::Entropy;
 use crate::key::Signer;
 use crate::log::checkpoint::Checkpoint;
-use crate::log::merkle::leaf_hash;
+use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::note::VerifierKey;
 use crate::log::record::Record;
 use crate::log::sink::{Append, AuditSink, Head, LogId};
 use crate::revoke::RevocationChange;
-use crate::state::Change;
 use crate::time::UnixTime;
 
 /// One log as its sequencer knows it.
@@ -22,6 +22,8 @@ pub(super) struct Ledger {
     key: VerifierKey,
     signer: Arc<dyn Signer>,
     head: Head,
+    /// Its rows that count in its seal; loaded by whoever keeps them in memory.
+    pub(super) rows: Rows,
     /// Whether what is in memory may not be what the store has: see [`Ledger::unsettled`].
     stale: bool,
 }
@@ -32,10 +34,12 @@ impl Ledger {
         log: LogId,
         host: &str,
         signer: Arc<dyn Signer>,
+        seal_key: &SealKey,
         sink: &dyn AuditSink,
     ) -> Result<Self, Error> {
         let key = VerifierKey::new(&origin(host, &log), signer.public_key())?;
-        let mut ledger = Self { log, key, signer, head: Head::default(), stale: true };
+        let rows = Rows::new(seal_key.clone(), log.clone());
+        let mut ledger = Self { log, key, signer, head: Head::default(), rows, stale: true };
         ledger.reload(sink).await?;
         Ok(ledger)
     }
@@ -73,6 +77,10 @@ impl Ledger {
         self.head.frontier.size()
     }
 
+    pub(super) const fn frontier(&self) -> &Frontier {
+        &self.head.frontier
+    }
+
     pub(super) const fn key(&self) -> &VerifierKey {
         &self.key
     }
@@ -82,11 +90,10 @@ impl Ledger {
         now.max(self.head.time)
     }
 
-    /// Seals the records, and signs the head after them.
+    /// Seals the records, and signs the head after them. What follows for the state is added by the caller.
     pub(super) async fn prepare(
         &self,
         records: &[Record],
-        changes: Vec<Change>,
         revocations: &[RevocationChange],
         entropy: &dyn Entropy,
     ) -> Result<Append, Error> {
@@ -109,7 +116,7 @@ impl Ledger {
             checkpoint: text.to_note(&self.key, signature.as_bytes()),
             next,
             entries,
-            changes,
+            changes: Vec::new(),
             revocations: indices.zip(revocations.iter().copied()).collect(),
         })
     }

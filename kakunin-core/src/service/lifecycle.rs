@@ -4,13 +4,15 @@ use super::certify::abandon;
 use super::draft::{Draft, revocation};
 use super::error::Error;
 use super::projection::AgentEntry;
+use super::tally::{Adverse, DayTally};
+use super::usage::Refusals;
 use super::{Inner, Kakunin};
 use crate::agent::{Agent, AgentError, AgentState, NewAgent, Note};
 use crate::id::{AgentId, TenantId};
 use crate::issue::{Issued, Profile};
 use crate::key::KeyRef;
 use crate::log::record::Control;
-use crate::revoke::{Cause, Revocation};
+use crate::revoke::{Cause, Revocation, Said};
 use crate::risk::{Band, Day, Family, Score, Thresholds};
 use crate::time::UnixTime;
 
@@ -25,6 +27,8 @@ pub struct CertificateEntry {
     pub key: Option<KeyRef>,
     /// Its revocation or hold.
     pub revocation: Option<Revocation>,
+    /// What whoever ordered that had to say.
+    pub said: Said,
 }
 
 /// What is believed of an agent, and on what evidence.
@@ -42,6 +46,14 @@ pub struct Risk {
     pub evidence: Vec<(Family, Score)>,
     /// The days of the window on which something happened, oldest first.
     pub days: Vec<Day>,
+    /// The same days by kind of event and band; `None` where a snapshot of an earlier version took the
+    /// place of some of their events.
+    pub tally: Option<Vec<DayTally>>,
+    /// The last events outside the scope or with a failed authentication, newest first, at most ten; `None`
+    /// as above.
+    pub adverse: Option<Vec<Adverse>>,
+    /// What it was refused since a person last approved what it may do.
+    pub refused: Refusals,
 }
 
 impl Kakunin {
@@ -106,7 +118,7 @@ impl Kakunin {
         let (ids, total) = tenant.roster.page(state, offset, limit);
         let mut agents = Vec::with_capacity(ids.len());
         for id in ids {
-            agents.extend(self.inner.stored_agent(&tenant, &id).await?.map(|row| row.agent));
+            agents.extend(self.inner.stored_agent(&tenant, &id).await?);
         }
         Ok((agents, total))
     }
@@ -121,13 +133,19 @@ impl Kakunin {
         inner
             .with_agent(tenant, agent, |entry| {
                 let (score, band) = inner.standing_of(entry, now);
+                let (days, tally) = (entry.history.days(now), entry.tally.days(now));
+                let counted: u64 = tally.iter().map(DayTally::events).sum();
+                let whole = days.iter().map(|d| u64::from(d.events)).sum::<u64>() == counted;
                 Risk {
                     agent: entry.row.agent.clone(),
                     score,
                     band,
                     thresholds: inner.policy.thresholds,
                     evidence: Family::ranked(&entry.evidence),
-                    days: entry.history.days(now),
+                    days,
+                    tally: whole.then_some(tally),
+                    adverse: whole.then(|| entry.tally.adverse(now)),
+                    refused: entry.usage.refusals(),
                 }
             })
             .await
@@ -176,7 +194,7 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`]; retiring a retired agent succeeds.
     pub async fn retire(&self, tenant: &TenantId, agent: &AgentId) -> Result<(), Error> {
-        let (inner, agent) = (&self.inner, *agent);
+        let (inner, agent, said) = (&self.inner, *agent, self.said.clone());
         let tenant = inner.tenant(tenant).await?;
         inner
             .decide(&tenant, self.by.clone(), move |draft| {
@@ -188,7 +206,7 @@ impl Kakunin {
                 let standing = draft.standing(entry).map(|c| revocation(&c.facts, Cause::Retired, time));
                 draft.push(agent, None, Control::AgentRetired)?;
                 match standing {
-                    Some(revocation) => draft.revoke(revocation, None)?,
+                    Some(revocation) => draft.revoke_saying(revocation, None, said)?,
                     None => draft.end_grace(&agent)?,
                 }
                 Ok(())

@@ -1,29 +1,63 @@
 //! Taking events in.
 
-use super::draft::{Draft, EventStatus, Observed};
+use super::dedup::Reporter;
+use super::draft::{Draft, Observed};
 use super::error::Error;
 use super::{Kakunin, MAX_EVENTS};
 use crate::event::Event;
-use crate::id::{AgentId, TenantId};
+use crate::id::TenantId;
 use crate::time::UnixTime;
 
+/// What became of each event, in their order.
+type Each = Vec<Result<Observed, Error>>;
+
+/// Events of one call.
+struct Batch {
+    reporter: Reporter,
+    events: Vec<Event>,
+    /// The time of each, where the clock says nothing.
+    times: Option<Vec<UnixTime>>,
+    /// Whether one that is refused keeps the others from being recorded.
+    whole: bool,
+}
+
+/// Who reports is whom this deployment acts as ([`Kakunin::acting_as`]), or else the process itself. Stream
+/// numbers and identifiers of one reporter say nothing of another's events.
 impl Kakunin {
     /// Records one event, scores it, and revokes if the score says so.
     ///
     /// # Errors
-    /// As [`Kakunin::observe_all`].
+    /// As those of one event in [`Kakunin::observe_all`].
     pub async fn observe(&self, tenant: &TenantId, event: Event) -> Result<Observed, Error> {
-        self.observe_all(tenant, vec![event]).await?.pop().ok_or(Error::NotFound("event"))
+        self.observe_all(tenant, vec![event]).await?.pop().ok_or(Error::NotFound("event"))?
     }
 
-    /// Records events in order, scores each, and revokes where a score says so. All of them, or none.
-    /// On return they are on disk, with their places in the log.
+    /// Records events in order, scores each, and revokes where a score says so. An event that is refused costs
+    /// nothing but itself. On return the others are on disk, with their places in the log.
+    ///
+    /// Of one event: [`Error::NotFound`] if its serial is not of this tenant's, [`Error::TooManyStreams`],
+    /// [`Error::StreamJump`].
     ///
     /// # Errors
-    /// [`Error::NotFound`] if a serial is not of this tenant's, [`Error::TooManyEvents`], and what the
-    /// store says; nothing of these events was recorded then.
-    pub async fn observe_all(&self, tenant: &TenantId, events: Vec<Event>) -> Result<Vec<Observed>, Error> {
-        self.take_in(tenant, events, None).await
+    /// [`Error::TooManyEvents`], and what the store says; nothing of these events was recorded then.
+    pub async fn observe_all(
+        &self,
+        tenant: &TenantId,
+        events: Vec<Event>,
+    ) -> Result<Vec<Result<Observed, Error>>, Error> {
+        self.take_in(tenant, events, None, false).await
+    }
+
+    /// As [`Kakunin::observe_all`], but all of them or none.
+    ///
+    /// # Errors
+    /// [`Error::OneOfMany`] names the first that is refused; else as [`Kakunin::observe_all`].
+    pub async fn observe_all_or_none(
+        &self,
+        tenant: &TenantId,
+        events: Vec<Event>,
+    ) -> Result<Vec<Observed>, Error> {
+        self.take_in(tenant, events, None, true).await?.into_iter().collect()
     }
 
     /// As [`Kakunin::observe_all`], with the time of each event: for recorded traces, where the clock of
@@ -35,9 +69,9 @@ impl Kakunin {
         &self,
         tenant: &TenantId,
         events: Vec<(UnixTime, Event)>,
-    ) -> Result<Vec<Observed>, Error> {
+    ) -> Result<Vec<Result<Observed, Error>>, Error> {
         let (times, events) = events.into_iter().unzip();
-        self.take_in(tenant, events, Some(times)).await
+        self.take_in(tenant, events, Some(times), false).await
     }
 
     async fn take_in(
@@ -45,7 +79,8 @@ impl Kakunin {
         tenant: &TenantId,
         events: Vec<Event>,
         times: Option<Vec<UnixTime>>,
-    ) -> Result<Vec<Observed>, Error> {
+        whole: bool,
+    ) -> Result<Each, Error> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
@@ -55,9 +90,10 @@ impl Kakunin {
         }
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let take = move |draft: &mut Draft<'_>| take(draft, events, times);
-        let observed = inner.decide_many(&tenant, None, count, take).await?;
-        if observed.iter().any(|o| o.revoked && o.status == EventStatus::Scored) {
+        let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
+        let batch = Batch { reporter, events, times, whole };
+        let observed = inner.decide_many(&tenant, None, count, move |draft| batch.take(draft)).await?;
+        if observed.iter().flatten().any(|o| o.revoked) {
             // What fails stays in the store and is tried again with the next decision or start.
             inner.run_key_tasks(&tenant).await;
         }
@@ -65,30 +101,25 @@ impl Kakunin {
     }
 }
 
-/// Takes one caller's events into the draft.
-fn take(
-    draft: &mut Draft<'_>,
-    events: Vec<Event>,
-    times: Option<Vec<UnixTime>>,
-) -> Result<Vec<Observed>, Error> {
-    let subjects = subjects(draft, &events)?;
-    let mut times = times.unwrap_or_default().into_iter();
-    let each = subjects.into_iter().zip(events).map(|(agent, event)| {
-        draft.time = times.next().unwrap_or(draft.time).max(draft.time);
-        Ok(draft.observe(agent, event)?)
-    });
-    each.collect()
-}
-
-/// The agents of a caller's events, if every one is known and has room for its stream.
-fn subjects(draft: &Draft<'_>, events: &[Event]) -> Result<Vec<AgentId>, Error> {
-    events
-        .iter()
-        .map(|event| {
-            let agent = draft.agent_of(&event.serial).ok_or(Error::NotFound("certificate"))?;
-            let entry = draft.agent(&agent);
-            let room = event.stream.is_none_or(|s| entry.is_some_and(|e| e.seen.has_room(s.stream)));
-            if room { Ok(agent) } else { Err(Error::TooManyStreams) }
-        })
-        .collect()
+impl Batch {
+    /// Takes one caller's events into the draft.
+    fn take(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+        let known = self.events.iter().filter_map(|event| draft.agent_of(&event.serial));
+        let mut before = self.whole.then(|| draft.mark(known));
+        let mut times = self.times.unwrap_or_default().into_iter();
+        let mut each = Vec::with_capacity(self.events.len());
+        for (index, event) in self.events.into_iter().enumerate() {
+            draft.time = times.next().unwrap_or(draft.time).max(draft.time);
+            let observed = draft.observe(self.reporter, event);
+            match observed {
+                Err(Error::Store(error)) => return Err(error.into()),
+                Err(error) if self.whole => {
+                    before.take().into_iter().for_each(|mark| draft.back_to(mark));
+                    return Err(Error::OneOfMany { index, error: Box::new(error) });
+                }
+                observed => each.push(observed),
+            }
+        }
+        Ok(each)
+    }
 }

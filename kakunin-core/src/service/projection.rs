@@ -7,11 +7,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::certificates::{CertificateState, Certificates, Issuances, Standing};
-use super::dedup::{Seen, Window};
+use super::dedup::Seen;
 use super::enrol;
 use super::inbox::Item;
 use super::names::Names;
 use super::renewal::SELF_RENEWALS;
+use super::tally::Tally;
 use super::usage::Usage;
 use crate::access::JoinTokenFacts;
 use crate::agent::{Agent, AgentState};
@@ -19,11 +20,10 @@ use crate::error::StoreError;
 use crate::id::{AgentId, HaltId, IssuerId, Serial};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
-use crate::log::leaf::Act;
 pub(super) use crate::log::record::KeyAction;
 use crate::log::record::{Body, Control, Record, Renewal};
-use crate::revoke::{Cause, Halt, Receipt, Revocation};
-use crate::risk::{Assessment, Band, History, Prior, RiskModel, Score};
+use crate::revoke::{Cause, Halt, Receipt, Revocation, Said};
+use crate::risk::{Band, History, Score};
 use crate::state::{Change, Kind};
 use crate::time::{DAY, UnixTime};
 
@@ -37,6 +37,8 @@ pub(super) struct AgentEntry {
     pub(super) evidence: [u32; 4],
     /// What its certificate was used for; in memory and snapshots, as the history.
     pub(super) usage: Arc<Usage>,
+    /// What its events amount to; in memory and snapshots, as the history.
+    pub(super) tally: Arc<Tally>,
     pub(super) seen: Seen,
 }
 
@@ -44,9 +46,6 @@ pub(super) struct AgentEntry {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct AgentRow {
     pub(super) agent: Agent,
-    /// Where older versions kept its certificates: taken out when the row is loaded.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    certificates: Vec<CertificateState>,
     pub(super) plan: Option<Plan>,
     pub(super) band: Band,
     pub(super) halt: Option<Halt>,
@@ -71,6 +70,9 @@ pub(super) struct AgentRow {
     /// The certificate before the newest, while it stands beside that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) former: Option<Former>,
+    /// When somebody last decided to trust it again: what it did before does not count any more.
+    #[serde(default)]
+    pub(super) reinstated_at: UnixTime,
     warned_on: Option<u64>,
     alerted_on: Option<u64>,
 }
@@ -157,18 +159,6 @@ impl AgentRow {
         self.refused_on == Some(now.millis() / DAY)
     }
 
-    /// Takes the certificates out that older versions kept here.
-    pub(super) fn take_certificates(&mut self) -> Vec<CertificateState> {
-        let certificates = std::mem::take(&mut self.certificates).into_iter();
-        // Indices of the log are above: each certificate there took records.
-        let with = |(index, state): (u64, CertificateState)| {
-            // Whether its key was granted was not kept.
-            let granted = state.key.is_some();
-            CertificateState { index, granted, ..state }
-        };
-        (0..).zip(certificates).map(with).collect()
-    }
-
     /// Whether an alert about this agent went out on the day of `now`.
     pub(super) fn alerted_today(&self, now: UnixTime) -> bool {
         self.alerted_on == Some(now.millis() / DAY)
@@ -179,7 +169,6 @@ impl AgentEntry {
     fn new(agent: Agent) -> Self {
         Self::of(AgentRow {
             agent,
-            certificates: Vec::new(),
             plan: None,
             band: Band::Low,
             halt: None,
@@ -190,6 +179,7 @@ impl AgentEntry {
             join: None,
             redeemed: None,
             former: None,
+            reinstated_at: UnixTime::default(),
             warned_on: None,
             alerted_on: None,
         })
@@ -202,6 +192,7 @@ impl AgentEntry {
             score: Score::default(),
             evidence: [0; 4],
             usage: Arc::default(),
+            tally: Arc::default(),
             seen: Seen::default(),
         }
     }
@@ -209,32 +200,12 @@ impl AgentEntry {
     pub(super) fn from_row(octets: &[u8]) -> Result<Self, StoreError> {
         AgentRow::decode(octets).map(Self::of)
     }
-
-    /// Takes an assessed event into the history.
-    pub(super) fn record(&mut self, at: UnixTime, act: &Act, assessment: &Assessment) {
-        self.history.record(at, &act.facts, assessment);
-        Usage::note(&mut self.usage, &act.action, act.facts.outcome);
-        (self.score, self.evidence) = (assessment.score, assessment.evidence);
-    }
-
-    /// Begins the account of a new certificate.
-    pub(super) fn certified(&mut self, reinstates: bool) {
-        self.usage = Arc::default();
-        if reinstates {
-            self.forgive();
-        }
-    }
-
-    /// Somebody decided to trust the agent again: the evidence is forgotten.
-    pub(super) fn forgive(&mut self) {
-        (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
-    }
 }
 
 /// Applies one record to the agent it concerns, and says what has to be stored: `changes`, and whether the
 /// agent's row too, which is written once however many records change it.
 ///
-/// `entry` is `None` only for `agent.registered`. Risk histories are folded apart, by [`fold`].
+/// `entry` is `None` only for `agent.registered`. Risk histories are folded apart, by [`super::folding::fold`].
 pub(super) fn apply(
     entry: &mut Option<AgentEntry>,
     certificates: &mut impl Certificates,
@@ -245,7 +216,7 @@ pub(super) fn apply(
     let control = match &record.body {
         Body::Event(act, _) => {
             if let Some(entry) = entry {
-                remember(entry, record.time, act, changes);
+                entry.seen.remember(&entry.row.agent.id, record.time, act, changes);
             }
             return Ok(false);
         }
@@ -276,26 +247,10 @@ impl AgentEntry {
     }
 }
 
-/// Folds one record into the agent's risk history, as it was folded when it was decided.
-pub(super) fn fold(entry: &mut AgentEntry, record: &Record, model: &dyn RiskModel, prior: &Prior) {
-    match &record.body {
-        Body::Event(act, _) if act.score.is_some() => {
-            let assessment = model.assess(&entry.history, prior, record.time, &act.facts);
-            entry.record(record.time, act, &assessment);
-        }
-        Body::Control(control) => match &**control {
-            Control::CertificateIssued { reinstates, .. } => entry.certified(*reinstates),
-            Control::AgentReinstated { .. } => entry.forgive(),
-            _ => {}
-        },
-        Body::Event(..) => {}
-    }
-}
-
 /// Whether a record takes trust away, so that nothing begun before it may be concluded.
 const fn distrusts(control: &Control) -> bool {
     match control {
-        Control::AgentHalted { .. } | Control::AgentRetired | Control::CertificateHeld(_) => true,
+        Control::AgentHalted { .. } | Control::AgentRetired | Control::CertificateHeld { .. } => true,
         Control::CertificateRevoked { revocation, .. } => {
             !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded)
         }
@@ -339,6 +294,7 @@ fn apply_control(
         Control::AgentReinstated { .. } => {
             row.agent.state = AgentState::Pending;
             (row.halt, row.receipt, row.band, row.join) = (None, None, Band::Low, None);
+            row.reinstated_at = record.time;
             row.self_renewals.clear();
         }
         Control::SelfRenewalRefused => {
@@ -390,8 +346,9 @@ fn apply_control(
         Control::CertificateIssued { facts, certificate, reinstates, constraints, renewal } => {
             if *reinstates {
                 (row.band, row.halt, row.receipt) = (Band::Low, None, None);
+                row.reinstated_at = record.time;
             }
-            if renewal.as_ref().is_some_and(|renewal| renewal.approved.is_some()) {
+            if renewal.as_ref().is_some_and(Renewal::is_approved) {
                 row.self_renewals.clear();
             }
             let former = |r: &Renewal| r.until.map(|until| Former { serial: r.replaces, until });
@@ -404,6 +361,7 @@ fn apply_control(
                 key_id: plan.key_id,
                 constraints: constraints.clone(),
                 standing: Standing::Good,
+                said: Said::default(),
                 index,
                 issued_at: Some(record.time),
                 granted: false,
@@ -421,18 +379,18 @@ fn apply_control(
                 value: Some(certificate.as_bytes().to_vec()),
             });
         }
-        Control::CertificateRevoked { revocation, evidence } => {
+        Control::CertificateRevoked { revocation, evidence, said } => {
             // What takes it away from beside the newest takes that too, and is told of once.
             let former = row.former.take_if(|former| former.serial == revocation.serial).is_some();
-            revoke(row, certificates, index, revocation, changes)?;
+            revoke(row, certificates, index, (revocation, said), changes)?;
             let told = former || row.halt.is_some_and(|halt| halt.serial == Some(revocation.serial));
             if !told && !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded) {
                 let item = Item::about(record, index).revoked(revocation.cause, evidence.clone());
                 changes.push(item.change()?);
             }
         }
-        Control::CertificateHeld(hold) => {
-            let standing = (Standing::Held(*hold), KeyAction::Disable);
+        Control::CertificateHeld { hold, said } => {
+            let standing = (Standing::Held(*hold), said.clone(), KeyAction::Disable);
             stand(certificates, index, &hold.serial, standing, changes)?;
             // An older certificate says nothing of the agent.
             if row.agent.certificate == Some(hold.serial) {
@@ -441,7 +399,8 @@ fn apply_control(
         }
         Control::CertificateReleased { .. } => {
             if let Some(serial) = record.serial {
-                stand(certificates, index, &serial, (Standing::Good, KeyAction::Enable), changes)?;
+                let standing = (Standing::Good, Said::default(), KeyAction::Enable);
+                stand(certificates, index, &serial, standing, changes)?;
             }
             if row.agent.certificate == record.serial {
                 row.agent.state = AgentState::Active;
@@ -461,6 +420,8 @@ fn apply_control(
         | Control::TenantCreated { .. }
         | Control::CrlPublished { .. }
         | Control::VisibilityChanged { .. }
+        | Control::DeploymentSealed { .. }
+        | Control::ApiKeyCommitted { .. }
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }
         | Control::RevocationChanged(_) => {}
@@ -472,7 +433,7 @@ fn revoke(
     row: &mut AgentRow,
     certificates: &mut impl Certificates,
     index: u64,
-    revocation: &Revocation,
+    (revocation, said): (&Revocation, &Said),
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
     if revocation.cause == Cause::Abandoned {
@@ -493,6 +454,7 @@ fn revoke(
             key_id: None,
             constraints: None,
             standing: Standing::Good,
+            said: Said::default(),
             index,
             issued_at: None,
             granted: false,
@@ -506,7 +468,7 @@ fn revoke(
         // An older one, superseded by renewal, takes nothing away from its agent.
         row.agent.state = AgentState::Suspended;
     }
-    let standing = (Standing::Revoked(*revocation), KeyAction::Retire);
+    let standing = (Standing::Revoked(*revocation), said.clone(), KeyAction::Retire);
     stand(certificates, index, &revocation.serial, standing, changes)
 }
 
@@ -514,14 +476,14 @@ fn stand(
     certificates: &mut impl Certificates,
     index: u64,
     serial: &Serial,
-    (standing, action): (Standing, KeyAction),
+    (standing, said, action): (Standing, Said, KeyAction),
     changes: &mut Vec<Change>,
 ) -> Result<(), StoreError> {
     let mut state = certificates
         .get(serial)
         .cloned()
         .ok_or_else(|| StoreError::Corrupt("a record concerns a certificate that was never issued".into()))?;
-    state.standing = standing;
+    (state.standing, state.said) = (standing, said);
     if let Some(key) = state.key.clone() {
         changes.push(task(state.facts.agent, index, Some(*serial), (key, action))?);
     }
@@ -573,51 +535,6 @@ fn receipt_key(halt: &HaltId) -> Vec<u8> {
     halt.as_bytes().to_vec()
 }
 
-fn remember(entry: &mut AgentEntry, at: UnixTime, act: &Act, changes: &mut Vec<Change>) {
-    let agent = entry.row.agent.id;
-    if let Some((stream, seq)) = act.stream {
-        let window = entry.seen.add_number(stream, seq);
-        let value = [window.high.to_be_bytes(), window.mask.to_be_bytes()].concat();
-        changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 0, stream), value: Some(value) });
-    }
-    if let Some(id) = act.client_id {
-        entry.seen.add_id(at, id);
-        let value = Some(at.millis().to_be_bytes().to_vec());
-        changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 1, id), value });
-        for gone in entry.seen.forget_ids(at) {
-            changes.push(Change { kind: Kind::Dedup, key: dedup_key(&agent, 1, gone), value: None });
-        }
-    }
-}
-
-fn dedup_key(agent: &AgentId, part: u8, number: u64) -> Vec<u8> {
-    [agent.as_bytes().as_slice(), &[part], &number.to_be_bytes()].concat()
-}
-
-/// Takes one stored row of [`Kind::Dedup`] back; rows come in the order of their keys, so identifiers
-/// are put in order of time by the caller.
-pub(super) fn load_dedup(key: &[u8], value: &[u8]) -> Option<(AgentId, DedupRow)> {
-    let (agent, rest) = key.split_first_chunk::<16>()?;
-    let (part, number) = rest.split_first()?;
-    let number = u64::from_be_bytes(number.try_into().ok()?);
-    let (first, rest) = value.split_first_chunk::<8>()?;
-    let first = u64::from_be_bytes(*first);
-    let row = match part {
-        0 => {
-            DedupRow::Stream(number, Window { high: first, mask: u64::from_be_bytes(rest.try_into().ok()?) })
-        }
-        1 => DedupRow::Id(UnixTime::from_millis(first), number),
-        _ => return None,
-    };
-    Some((AgentId::from_bytes(*agent), row))
-}
-
-/// One stored row of [`Kind::Dedup`].
-pub(super) enum DedupRow {
-    Stream(u64, Window),
-    Id(UnixTime, u64),
-}
-
 /// A change that sets `value` as JSON.
 pub(super) fn set(kind: Kind, key: Vec<u8>, value: &impl serde::Serialize) -> Result<Change, StoreError> {
     let octets = serde_json::to_vec(value).map_err(StoreError::unavailable)?;
@@ -664,8 +581,8 @@ mod tests {
         let log = [
             (None, Control::AgentRegistered(agent)),
             (Some(1), issued(1, false)),
-            (Some(1), Control::AgentHalted { halt, note: None }),
-            (Some(1), Control::CertificateRevoked { revocation, evidence: None }),
+            (Some(1), Control::AgentHalted { halt, said: Said::default() }),
+            (Some(1), Control::CertificateRevoked { revocation, evidence: None, said: Said::default() }),
             (Some(2), issued(2, true)),
         ];
         let (mut entry, mut certificates, mut changes) = (None, Issuances::default(), Vec::new());
@@ -676,7 +593,7 @@ mod tests {
         }
         let row = &entry.as_ref().unwrap().row;
         assert_eq!((row.agent.state, row.halt, row.band), (AgentState::Active, None, Band::Low));
-        assert_eq!(row.agent.certificate, Some(facts(2).serial));
+        assert_eq!((row.agent.certificate, row.reinstated_at), (Some(facts(2).serial), NOW));
         let standing = certificates.standing(entry.as_ref().unwrap(), NOW).unwrap();
         assert_eq!((standing.facts, standing.standing), (facts(2), Standing::Good));
     }

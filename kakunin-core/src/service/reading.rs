@@ -1,7 +1,7 @@
 //! The log as its owner reads it: entries, records newest first, checkpoints.
 
-use super::Kakunin;
 use super::error::Error;
+use super::{Inner, Kakunin};
 use crate::error::StoreError;
 use crate::id::TenantId;
 use crate::log::record::Record;
@@ -28,8 +28,29 @@ pub struct Recorded {
 pub struct Page {
     /// Records, newest first.
     pub items: Vec<Recorded>,
+    /// Indices between them, newest first, whose records are gone or not what was written: nobody can say whether
+    /// they were wanted.
+    pub damaged: Vec<u64>,
     /// Where the next page begins; `None` at the beginning of the log.
     pub next: Option<u64>,
+}
+
+impl Inner {
+    /// `count` entries from `from` on, an empty one where there is none.
+    async fn read_all(&self, log: &LogId, from: u64, count: usize) -> Result<Vec<Entry>, StoreError> {
+        let sink = &self.parts.sink;
+        match sink.read(log, from, count).await {
+            Ok(entries) if entries.len() == count => return Ok(entries),
+            Ok(_) | Err(StoreError::Corrupt(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let mut entries = Vec::with_capacity(count);
+        for index in (from..).take(count) {
+            let entry = sink.read(log, index, 1).await.ok().and_then(|mut one| one.pop());
+            entries.push(entry.unwrap_or(Entry { leaf: Vec::new(), payload: None }));
+        }
+        Ok(entries)
+    }
 }
 
 impl Kakunin {
@@ -50,30 +71,35 @@ impl Kakunin {
         let size = self.inner.parts.sink.head(&log).await?.0.frontier.size();
         let mut end = before.unwrap_or(size).min(size);
         let stop = end.saturating_sub(MAX_SCAN);
-        let mut items = Vec::new();
+        let (mut items, mut damaged) = (Vec::new(), Vec::new());
         // One more than asked for says whether more follow; a filter that fits little takes longer steps.
         let mut step = u64::try_from(limit).unwrap_or(STEP).saturating_add(1).min(STEP);
         while end > stop {
             let from = end.saturating_sub(step).max(stop);
             step = (step * 4).min(STEP);
             let count = usize::try_from(end - from).unwrap_or(usize::MAX);
-            let entries = self.inner.parts.sink.read(&log, from, count).await?;
-            if entries.len() != count {
-                return Err(StoreError::Corrupt(format!("log {log} lacks entries below {end}")).into());
-            }
+            let entries = self.inner.read_all(&log, from, count).await?;
             for (index, entry) in (from..end).rev().zip(entries.into_iter().rev()) {
-                let record = Record::open(&entry)?;
-                if !wanted(&record) {
+                let opened = Record::open(&entry);
+                if opened.as_ref().is_ok_and(|record| !wanted(record)) {
                     continue;
                 }
-                if items.len() == limit {
-                    return Ok(Page { items, next: Some(index + 1) });
+                if items.len() + damaged.len() == limit {
+                    return Ok(Page { items, damaged, next: Some(index + 1) });
                 }
+                // It does not hide the others.
+                let Ok(record) = opened else {
+                    self.inner
+                        .damages
+                        .note(format!("record {index} of log {log} is gone, or not what was written"));
+                    damaged.push(index);
+                    continue;
+                };
                 items.push(Recorded { index, entry, record });
             }
             end = from;
         }
-        Ok(Page { items, next: (end > 0).then_some(end) })
+        Ok(Page { items, damaged, next: (end > 0).then_some(end) })
     }
 
     /// The signed checkpoint over a tenant's log, `None` while it is empty.

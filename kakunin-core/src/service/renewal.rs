@@ -174,7 +174,8 @@ impl Replaced {
             score,
             band,
             unused: entry.usage.unused(&old.scope),
-            refused: entry.usage.refused(),
+            refused: Vec::new(),
+            refused_more: 0,
             until: None,
         }
     }

@@ -9,7 +9,7 @@ use crate::agent::{AgentError, AgentState, Note};
 use crate::id::{AgentId, HaltId, Serial, TenantId};
 use crate::issue::Issued;
 use crate::log::record::Control;
-use crate::revoke::{Cause, Halt, Revocation, RevocationChange};
+use crate::revoke::{Cause, Halt, Revocation, RevocationChange, Said};
 
 impl Kakunin {
     /// Revokes a certificate, and with it the one that stands beside it after a renewal, unless it is the older one and
@@ -25,7 +25,7 @@ impl Kakunin {
     ) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let serial = *serial;
+        let (serial, said) = (*serial, self.said.clone());
         let revoked = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
@@ -33,7 +33,7 @@ impl Kakunin {
                     return Ok(first);
                 }
                 let revocation = revocation(&certificate.facts, cause, draft.time);
-                draft.revoke(revocation, None)?;
+                draft.revoke_saying(revocation, None, said)?;
                 Ok(revocation)
             })
             .await?;
@@ -58,7 +58,8 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let id = HaltId::generate(inner.now(), &*inner.parts.entropy)?;
-        let agent = *agent;
+        let (agent, reason) = (*agent, self.said.reason.clone());
+        let said = Said { reason, note: note.or_else(|| self.said.note.clone()) };
         let halted = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
@@ -71,9 +72,9 @@ impl Kakunin {
                 }
                 let standing = draft.standing(entry).map(|c| c.facts);
                 let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.time };
-                draft.push(agent, halt.serial, Control::AgentHalted { halt, note })?;
+                draft.push(agent, halt.serial, Control::AgentHalted { halt, said: said.clone() })?;
                 match standing {
-                    Some(facts) => draft.revoke(revocation(&facts, cause, draft.time), None)?,
+                    Some(facts) => draft.revoke_saying(revocation(&facts, cause, draft.time), None, said)?,
                     None => draft.end_grace(&agent)?,
                 }
                 Ok(halt)
@@ -113,7 +114,7 @@ impl Kakunin {
     pub async fn hold(&self, tenant: &TenantId, serial: &Serial) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let serial = *serial;
+        let (serial, said) = (*serial, self.said.clone());
         let held = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
@@ -134,7 +135,8 @@ impl Kakunin {
                 let others = good.map(|other| revocation(&other.facts, Cause::Hold, draft.time));
                 for hold in [hold].into_iter().chain(others.collect::<Vec<_>>()) {
                     draft.revocations.push(RevocationChange::Revoked(hold));
-                    draft.push(hold.agent, Some(hold.serial), Control::CertificateHeld(hold))?;
+                    let held = Control::CertificateHeld { hold, said: said.clone() };
+                    draft.push(hold.agent, Some(hold.serial), held)?;
                 }
                 Ok(hold)
             })

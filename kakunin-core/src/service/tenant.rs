@@ -4,19 +4,23 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-use super::Inner;
 use super::certificates::{self, CertificateState, Certificates};
+use super::dedup;
 use super::draft::Draft;
 use super::error::Error;
+use super::folding;
 use super::ledger::Ledger;
 use super::names;
-use super::projection::{self, AgentEntry, DedupRow, Projection};
+use super::projection::{self, AgentEntry, Projection};
 use super::roster::Roster;
+use super::seal::{RowKey, Rows, SealKey};
 use super::sequence::Job;
 use super::tending::Attempts;
+use super::{Inner, seal, system};
 use crate::error::StoreError;
 use crate::event::TokenKey;
 use crate::id::{AgentId, JoinTokenId, Serial, TenantId};
+use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::record::{Body, Record};
 use crate::log::sink::LogId;
 use crate::revoke::RevocationChange;
@@ -30,13 +34,13 @@ const SNAPSHOT_RECORDS: u64 = 250_000;
 const SNAPSHOT_INTERVAL: u64 = MINUTE;
 /// Records read at once when a log is replayed.
 const REPLAY_STEP: usize = 4_096;
-/// Rows read at once when state is loaded.
-const SCAN_STEP: usize = 4_096;
-/// Key of the snapshot's index among the histories; shorter than any agent's.
-const SNAPSHOT_KEY: &[u8] = b"index";
+/// Key of what older versions kept among the histories; shorter than any agent's.
+const OLD_INDEX: &[u8] = b"index";
 
 /// What follows an agent's identifier in the key of what it used; its history has nothing there.
 const USAGE: &[u8] = b"u";
+/// And in the key of what its events amount to.
+const TALLY: &[u8] = b"t";
 
 /// One tenant of the deployment.
 #[derive(Debug)]
@@ -141,15 +145,22 @@ impl Sequencer {
     pub(super) async fn snapshot(&mut self, inner: &Inner) -> Result<(), Error> {
         let put =
             |key: &[u8], value: Vec<u8>| Change { kind: Kind::Risk, key: key.to_vec(), value: Some(value) };
-        let mut changes = vec![put(SNAPSHOT_KEY, self.ledger.size().to_be_bytes().to_vec())];
+        let mut changes = Vec::new();
         for (id, entry) in &self.projection.agents {
             let scores = [&[entry.score.millionths()], entry.evidence.as_slice()].concat();
             let mut value: Vec<u8> = scores.into_iter().flat_map(u32::to_be_bytes).collect();
             value.extend(entry.history.encode());
             changes.push(put(id.as_bytes(), value));
-            changes.push(projection::set(Kind::Risk, usage_key(id), &*entry.usage)?);
+            changes.push(projection::set(Kind::Risk, key_of(id, USAGE), &*entry.usage)?);
+            changes.push(projection::set(Kind::Risk, key_of(id, TALLY), &*entry.tally)?);
         }
-        inner.parts.state.put(self.ledger.log(), &changes).await?;
+        let (mut histories, head) = (self.ledger.rows.cleared(), self.ledger.frontier());
+        for change in &changes {
+            histories.add(change.kind, change.key.clone(), change.value.as_deref().unwrap_or_default());
+        }
+        changes.push(Rows::seal_of_histories(head, &histories));
+        let sealing = self.ledger.rows.seal_anew(changes, head);
+        inner.parts.state.put(self.ledger.log(), &sealing.changes).await?;
         (self.snapshot_at, self.snapshot_time) = (self.ledger.size(), inner.now());
         Ok(())
     }
@@ -164,9 +175,24 @@ impl Sequencer {
         if applied > self.ledger.size() {
             return Err(StoreError::Corrupt(format!("the state of {log} is ahead of its log")).into());
         }
-        self.projection = load_rows(inner, &log).await?;
-        let folded = self.load_histories(inner, &log).await?.min(self.ledger.size());
-        self.replay(inner, &log, applied, folded).await?;
+        let (projection, stored) = load_rows(inner, &self.ledger).await?;
+        let from = system::sealed_from(&inner.parts, &self.ledger, &stored).await?;
+        let (from, folded, wrong) = if let Some(from) = from {
+            (self.projection, self.ledger.rows) = (projection, stored);
+            (from, self.load_histories(inner, &log).await?, None)
+        } else {
+            (self.projection, self.ledger.rows) = (Projection::default(), stored.cleared());
+            (Frontier::default(), None, Some(stored))
+        };
+        let folded = folded.filter(|folded| folded.size() <= self.ledger.size()).unwrap_or_default();
+        let first = if folded.size() < from.size() { &folded } else { &from };
+        system::verify(&inner.parts, &self.ledger, first.clone()).await?;
+        let reach = Reach { stored: applied, sealed: from.size(), folded: folded.size() };
+        self.replay(inner, first.clone(), &reach).await?;
+        if let Some(stored) = wrong {
+            self.rebuilt(inner, &stored).await?;
+        }
+        let folded = folded.size();
         self.projection.recount();
         self.roster.replace(self.projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         if let LogId::Tenant(tenant) = &log {
@@ -179,17 +205,76 @@ impl Sequencer {
         Ok(())
     }
 
-    async fn load_histories(&mut self, inner: &Inner, log: &LogId) -> Result<u64, Error> {
+    /// These rows as they must be; none for what is not there.
+    pub(super) fn rows_of(&self, rows: &[RowKey]) -> Result<Vec<Change>, StoreError> {
+        let (agents, certificates) = (&self.projection.agents, &self.projection.certificates);
+        let listed: HashMap<_, _> =
+            match rows.iter().any(|(kind, key)| *kind == Kind::Standing && key.len() != 16) {
+                true => certificates.states().map(|c| (c.listed().key, c)).collect(),
+                false => HashMap::new(),
+            };
+        let row = |(kind, key): &RowKey| {
+            let id = <[u8; 16]>::try_from(key.as_slice()).ok();
+            let change = match kind {
+                Kind::Agent => id.and_then(|id| agents.get(&AgentId::from_bytes(id))).map(AgentEntry::change),
+                _ => {
+                    id.and_then(Serial::from_bytes).and_then(|serial| certificates.get(&serial)).map_or_else(
+                        || listed.get(key).map(|c| Ok(c.listed())),
+                        |certificate| Some(certificate.change()),
+                    )
+                }
+            };
+            change.unwrap_or_else(|| Ok(Change { kind: *kind, key: key.clone(), value: None }))
+        };
+        rows.iter().map(row).collect()
+    }
+
+    /// Takes away what the log does not say, and says what was wrong. So a store of an older version is brought
+    /// into this form as well.
+    async fn rebuilt(&mut self, inner: &Inner, stored: &Rows) -> Result<(), Error> {
+        let wrong = self.ledger.rows.differing(stored);
+        let extra = wrong.iter().filter(|(kind, key)| !self.ledger.rows.knows(*kind, key));
+        let gone = extra.map(|(kind, key)| Change { kind: *kind, key: key.clone(), value: None });
+        let mut changes: Vec<_> = gone.collect();
+        // Older versions kept no receipt; what was to be done about this one is perhaps lost.
+        for row in self.projection.agents.values().map(|entry| &entry.row) {
+            if let (Some(halt), None) = (row.halt, &row.receipt) {
+                changes.push(projection::receipt_task(row.agent.id, halt)?);
+            }
+        }
+        let sealing = self.ledger.rows.seal_anew(changes, self.ledger.frontier());
+        inner.parts.state.put(self.ledger.log(), &sealing.changes).await?;
+        if inner.is_sealed() && self.ledger.size() > 0 {
+            inner.damages.rebuilt(self.ledger.log(), &wrong);
+        }
+        Ok(())
+    }
+
+    /// The histories of the last snapshot, and at which head it was taken; none if they are not as they were
+    /// taken: then they are folded from the beginning.
+    async fn load_histories(&mut self, inner: &Inner, log: &LogId) -> Result<Option<Frontier>, Error> {
         let corrupt = || StoreError::Corrupt("a risk history does not decode".into());
-        let mut folded = 0;
-        for (key, value) in scan(inner, log, Kind::Risk).await? {
-            if key == SNAPSHOT_KEY {
-                folded = u64::from_be_bytes(value.as_slice().try_into().map_err(|_| corrupt())?);
+        let mut rows = system::scan(&inner.parts, log, Kind::Risk).await?;
+        rows.retain(|(key, _)| key != OLD_INDEX);
+        let mut histories = self.ledger.rows.cleared();
+        rows.iter().for_each(|(key, value)| histories.add(Kind::Risk, key.clone(), value));
+        let seal = inner.parts.state.get(log, Kind::Seal, seal::HISTORIES).await?;
+        let Some(folded) = seal.as_ref().and_then(|seal| histories.taken_at(seal)) else {
+            if inner.is_sealed() && (seal.is_some() || !rows.is_empty()) {
+                inner.damages.note(format!(
+                    "the risk histories of log {log} were changed by somebody else; they are folded anew from it"
+                ));
+            }
+            return Ok(None);
+        };
+        for (key, value) in rows {
+            let (id, part) = key.split_first_chunk::<16>().ok_or_else(corrupt)?;
+            let Some(entry) = self.projection.agents.get_mut(&AgentId::from_bytes(*id)) else { continue };
+            if part == TALLY {
+                entry.tally = serde_json::from_slice(&value).map(Arc::new).map_err(|_| corrupt())?;
                 continue;
             }
-            let (id, usage) = key.split_first_chunk::<16>().ok_or_else(corrupt)?;
-            let Some(entry) = self.projection.agents.get_mut(&AgentId::from_bytes(*id)) else { continue };
-            if usage == USAGE {
+            if part == USAGE {
                 entry.usage = serde_json::from_slice(&value).map(Arc::new).map_err(|_| corrupt())?;
                 continue;
             }
@@ -199,29 +284,35 @@ impl Sequencer {
             entry.evidence.iter_mut().zip(scores).for_each(|(to, from)| *to = from);
             entry.history = History::decode(history).ok_or_else(corrupt)?;
         }
-        Ok(folded)
+        Ok(Some(folded))
     }
 
-    /// Applies records from `applied` on to the state, and folds those from `folded` on.
-    async fn replay(&mut self, inner: &Inner, log: &LogId, applied: u64, folded: u64) -> Result<(), Error> {
-        let mut index = applied.min(folded);
-        while index < self.ledger.size() {
-            let entries = inner.parts.sink.read(log, index, REPLAY_STEP).await?;
+    /// Applies and folds the records above `frontier` that the state and the histories lack.
+    async fn replay(&mut self, inner: &Inner, mut frontier: Frontier, reach: &Reach) -> Result<(), Error> {
+        let log = self.ledger.log().clone();
+        while frontier.size() < self.ledger.size() {
+            let entries = inner.parts.sink.read(&log, frontier.size(), REPLAY_STEP).await?;
             if entries.is_empty() {
-                return Err(StoreError::Corrupt(format!("log {log} ends before its head")).into());
+                return Err(seal::altered(&log).into());
             }
             let (mut changes, mut rows) = (Vec::new(), HashSet::new());
             for entry in &entries {
-                let record = Record::open(entry)?;
-                let stored = (&mut changes, &mut rows);
-                self.replay_one(inner, &record, index, (index >= applied, index >= folded), stored)?;
-                index += 1;
+                let (record, index) = (Record::open(entry)?, frontier.size());
+                let mut follows = Vec::new();
+                let due = (index >= reach.sealed, index >= reach.folded);
+                self.replay_one(inner, &record, index, due, (&mut follows, &mut rows))?;
+                // What the key provider was to be told before is there still, or done.
+                changes.extend(follows.into_iter().filter(|c| c.kind != Kind::Plan || index >= reach.stored));
+                frontier.push(leaf_hash(&entry.leaf));
             }
-            if index > applied {
+            if frontier.size() > reach.sealed {
                 for entry in rows.iter().filter_map(|id| self.projection.agents.get(id)) {
                     changes.push(entry.change()?);
                 }
-                inner.parts.state.apply(log, index, &changes).await?;
+                let sealing = self.ledger.rows.seal_anew(changes, &frontier);
+                let index = (frontier.size(), reach.stored);
+                system::store(&inner.parts, &log, index, &sealing.changes).await?;
+                self.ledger.rows.take(sealing);
             }
         }
         Ok(())
@@ -245,7 +336,7 @@ impl Sequencer {
         }
         if let Some(mut entry) = entry {
             if fold {
-                projection::fold(&mut entry, record, &*inner.parts.model, &inner.policy.prior);
+                folding::fold(&mut entry, index, record, &*inner.parts.model, &inner.policy);
             }
             if is_control {
                 projection.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
@@ -272,71 +363,50 @@ impl Draft<'_> {
     }
 }
 
-async fn load_rows(inner: &Inner, log: &LogId) -> Result<Projection, Error> {
-    let mut projection = Projection::default();
-    for (key, value) in scan(inner, log, Kind::Standing).await? {
-        if let Some(certificate) = certificates::load(&key, &value)? {
-            projection.certificates.put(certificate);
-        }
-    }
-    let mut moved = Vec::new();
-    for (_, row) in scan(inner, log, Kind::Agent).await? {
-        let mut entry = AgentEntry::from_row(&row)?;
-        let rows = moved.len();
-        for mut certificate in entry.row.take_certificates() {
-            let halt = entry.row.halt.filter(|halt| halt.serial == Some(certificate.facts.serial));
-            certificate.halt = halt;
-            moved.extend([certificate.listed(), certificate.change()?]);
-            projection.certificates.put(certificate);
-        }
-        if moved.len() > rows {
-            moved.push(entry.change()?);
-            if let Some(halt) = entry.row.halt {
-                moved.push(projection::receipt_task(entry.row.agent.id, halt)?);
+/// Up to which record what is stored has come.
+struct Reach {
+    /// As the store says, which believes whoever writes to it.
+    stored: u64,
+    /// As the seal over the rows says.
+    sealed: u64,
+    /// As the seal over the histories says.
+    folded: u64,
+}
+
+/// The rows of agents and certificates, as they stand in memory and under the seal.
+async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows), Error> {
+    let (mut projection, mut rows, log) = (Projection::default(), ledger.rows.cleared(), ledger.log());
+    for kind in [Kind::Standing, Kind::Agent] {
+        for (key, row) in system::scan(&inner.parts, log, kind).await? {
+            // One that does not decode is not under the seal either.
+            let bare = SealKey::bare(&row).unwrap_or_default();
+            if kind == Kind::Agent {
+                AgentEntry::from_row(bare).into_iter().for_each(|entry| projection.put(entry));
+            } else if let Ok(Some(certificate)) = certificates::load(&key, bare) {
+                projection.certificates.put(certificate);
             }
-        }
-        projection.put(entry);
-        // An agent's rows change together.
-        if moved.len() >= SCAN_STEP {
-            inner.parts.state.put(log, &std::mem::take(&mut moved)).await?;
+            rows.add(kind, key, &row);
         }
     }
-    if !moved.is_empty() {
-        inner.parts.state.put(log, &moved).await?;
-    }
-    let mut ids = Vec::new();
+    let (mut seen, now) = (Vec::new(), ledger.time(UnixTime::default()));
     for (key, value) in scan(inner, log, Kind::Dedup).await? {
-        let (agent, row) = projection::load_dedup(&key, &value)
-            .ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?;
-        match (row, projection.agents.get_mut(&agent)) {
-            (DedupRow::Stream(stream, window), Some(entry)) => entry.seen.load_window(stream, window),
-            (DedupRow::Id(at, id), _) => ids.push((at, agent, id)),
-            (DedupRow::Stream(..), None) => {}
+        let row = dedup::Row::read(&key, &value, now);
+        seen.push(row.ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?);
+    }
+    seen.sort_by_key(dedup::Row::time);
+    for row in seen {
+        if let Some(entry) = projection.agents.get_mut(&row.agent) {
+            entry.seen.load(row);
         }
     }
-    ids.sort_unstable();
-    for (at, agent, id) in ids {
-        if let Some(entry) = projection.agents.get_mut(&agent) {
-            entry.seen.add_id(at, id);
-        }
-    }
-    Ok(projection)
+    Ok((projection, rows))
 }
 
-fn usage_key(agent: &AgentId) -> Vec<u8> {
-    [agent.as_bytes().as_slice(), USAGE].concat()
+fn key_of(agent: &AgentId, part: &[u8]) -> Vec<u8> {
+    [agent.as_bytes().as_slice(), part].concat()
 }
 
-/// Every row of a kind.
+/// Every row of a kind whose rows carry a MAC. Others are left out, and noted: nobody here wrote them.
 pub(super) async fn scan(inner: &Inner, log: &LogId, kind: Kind) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
-    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    loop {
-        let after = rows.last().map(|(key, _)| key.clone());
-        let more = inner.parts.state.scan(log, kind, after.as_deref(), SCAN_STEP).await?;
-        let end = more.len() < SCAN_STEP;
-        rows.extend(more);
-        if end {
-            return Ok(rows);
-        }
-    }
+    Ok(inner.opened(log, kind, system::scan(&inner.parts, log, kind).await?).await?)
 }

@@ -39,7 +39,8 @@ pub struct Tended {
 impl Kakunin {
     /// Supersedes renewed certificates whose grace is over, and tells the key provider what it has yet to be told, for every tenant that is loaded and whose turn it
     /// is: after a failure the next attempt waits 1 s, then twice as long, at most a minute. To be called
-    /// about once a second; after three attempts in vain an item in the inbox says so.
+    /// about once a second; after three attempts in vain an item in the inbox says so. Looks as well whether
+    /// somebody else wrote to the store, and at a few records of the logs: see [`Kakunin::damage`].
     ///
     /// # Errors
     /// What the store says. A provider that fails is no error: it is counted.
@@ -56,7 +57,8 @@ impl Kakunin {
             ended = ended.and(graces);
         }
         *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner) = tended;
-        ended.map(|()| tended)
+        let looked = self.inner.look_again().await;
+        ended.and(looked).map(|()| tended)
     }
 
     /// What the last call of [`Kakunin::tend`] left.
@@ -96,7 +98,10 @@ impl Inner {
         let log = LogId::Tenant(tenant.id.clone());
         let tasks = match most {
             usize::MAX => scan(self, &log, Kind::Plan).await?,
-            most => self.parts.state.scan(&log, Kind::Plan, None, most).await?,
+            most => {
+                let rows = self.parts.state.scan(&log, Kind::Plan, None, most).await?;
+                self.opened(&log, Kind::Plan, rows).await?
+            }
         };
         if tasks.is_empty() || !attempts.is_due(self.now()) {
             return Ok(tasks.len());
@@ -167,7 +172,8 @@ impl Inner {
         })
         .await?;
         let told = KeyTask { told: true, ..task };
-        Ok(self.parts.state.put(log, &[set(Kind::Plan, row, &told)?]).await?)
+        let change = self.seal_key.tagged(log, set(Kind::Plan, row, &told)?);
+        Ok(self.parts.state.put(log, &[change]).await?)
     }
 }
 

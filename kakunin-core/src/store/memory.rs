@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use crate::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
-use crate::state::{Change, Kind, StateStore};
+use crate::state::{Change, Kind, StateStore, Touched};
 
 /// Keeps everything in memory, and loses it with the process.
 #[derive(Debug, Default)]
@@ -32,9 +32,9 @@ struct Log {
 
 /// The standing revocations of one issuer, and how far its log was applied.
 #[derive(Debug, Default)]
-struct Revocations {
+pub(crate) struct Revocations {
     applied: u64,
-    by_index: BTreeMap<u64, Revocation>,
+    pub(crate) by_index: BTreeMap<u64, Revocation>,
     index_of: HashMap<Serial, u64>,
 }
 
@@ -88,7 +88,7 @@ impl Tables {
 }
 
 impl Revocations {
-    fn apply(&mut self, index: u64, change: &RevocationChange) {
+    pub(crate) fn apply(&mut self, index: u64, change: &RevocationChange) {
         if index < self.applied {
             return;
         }
@@ -184,6 +184,10 @@ impl StateStore for MemoryStore {
         let rows = rows.filter(|((_, _, key), _)| after != Some(key.as_slice())).take(limit);
         Ok(rows.map(|((_, _, key), value)| (key.clone(), value.clone())).collect())
     }
+
+    async fn touched(&self) -> Result<Touched, StoreError> {
+        Ok(Touched::default())
+    }
 }
 
 #[async_trait]
@@ -215,5 +219,17 @@ impl RevocationStore for MemoryStore {
         let tables = self.tables();
         let standing = tables.revocations.get(issuer).map(|r| r.by_index.range(cursor..).take(limit));
         Ok(standing.into_iter().flatten().map(|(index, revocation)| (*index, *revocation)).collect())
+    }
+
+    async fn replace(
+        &self,
+        issuer: &IssuerId,
+        applied: u64,
+        standing: &[(u64, Revocation)],
+    ) -> Result<(), StoreError> {
+        let by_index: BTreeMap<_, _> = standing.iter().copied().collect();
+        let index_of = by_index.iter().map(|(index, revocation)| (revocation.serial, *index)).collect();
+        self.tables().revocations.insert(*issuer, Revocations { applied, by_index, index_of });
+        Ok(())
     }
 }

@@ -11,7 +11,10 @@ use crate::x509::extensions::TENANT;
 use crate::x509::lint::{self, LintError};
 use crate::x509::name::NameParts;
 use crate::x509::oid::{self, Arc};
-use crate::x509::tbs::{TbsCertificate, Unsigned, write_authority_key_id, write_extension};
+use crate::x509::published::Published;
+use crate::x509::tbs::{
+    TbsCertificate, Unsigned, write_authority_key_id, write_ca_issuers, write_crl_point, write_extension,
+};
 
 pub use crate::x509::tbs::AssembleError;
 
@@ -216,13 +219,19 @@ impl PreparedCa {
     }
 }
 
-/// Makes a self-signed root, named after its key.
+/// Makes a self-signed root, named after its key. What checks the CRL of every CA of a chain looks for its own too,
+/// where `published` says.
 ///
 /// # Errors
 /// [`SignCaError`].
-pub async fn sign_root(key: &dyn Signer, serial: &Serial, now: UnixTime) -> Result<Issuer, SignCaError> {
+pub async fn sign_root(
+    key: &dyn Signer,
+    serial: &Serial,
+    published: Option<&Published>,
+    now: UnixTime,
+) -> Result<Issuer, SignCaError> {
     let common_name = format!("kakunin root CA {}", mark(key.public_key()));
-    let prepared = prepare_root(&named(&common_name), key.public_key(), serial, now)?;
+    let prepared = prepare_root(&named(&common_name), key.public_key(), serial, published, now)?;
     let signature = key.sign(prepared.to_be_signed()).await?;
     Ok(prepared.assemble(&signature)?)
 }
@@ -231,7 +240,8 @@ pub async fn sign_root(key: &dyn Signer, serial: &Serial, now: UnixTime) -> Resu
 /// certificate, so that nobody who holds this CA's key makes agents of another tenant.
 pub type Binding<'a> = Option<(&'a TenantId, &'a Arc)>;
 
-/// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4).
+/// Makes an issuing CA below `root`, named after its key: a name has one key (RFC 5280, 4.1.2.4). It names the
+/// root's CRL and certificate where `published` says.
 ///
 /// # Errors
 /// [`SignCaError`].
@@ -241,10 +251,11 @@ pub async fn sign_issuing(
     spki: &Spki,
     serial: &Serial,
     binding: Binding<'_>,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<Issuer, SignCaError> {
     let common_name = format!("kakunin issuing CA {}", mark(spki));
-    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, binding, now)?;
+    let prepared = prepare_issuing(root, &named(&common_name), spki, serial, binding, published, now)?;
     let signature = root_key.sign(prepared.to_be_signed()).await?;
     Ok(prepared.assemble(&signature)?)
 }
@@ -278,11 +289,13 @@ pub fn prepare_root(
     name: &NameParts<'_>,
     spki: &Spki,
     serial: &Serial,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
     let subject = name.to_der();
     let not_before = now.whole_secs();
-    prepare(&subject, &subject, spki, spki, serial, (not_before, not_before.plus(ROOT_VALIDITY)), Role::Root)
+    let validity = (not_before, not_before.plus(ROOT_VALIDITY));
+    prepare((&subject, spki), (&subject, spki), serial, validity, Role::Root, published)
 }
 
 /// Prepares an issuing CA below `root`, which issues to agents only (pathLenConstraint 0).
@@ -295,6 +308,7 @@ pub fn prepare_issuing(
     spki: &Spki,
     serial: &Serial,
     binding: Binding<'_>,
+    published: Option<&Published>,
     now: UnixTime,
 ) -> Result<PreparedCa, CaError> {
     let not_before = now.whole_secs();
@@ -302,8 +316,9 @@ pub fn prepare_issuing(
     if not_after > root.not_after {
         return Err(CaError::OutlivesIssuer);
     }
-    let role = Role::Issuing(binding);
-    prepare(&root.name, &name.to_der(), root.key.spki(), spki, serial, (not_before, not_after), role)
+    let (signed_by, subject) = ((&*root.name, root.key.spki()), name.to_der());
+    let validity = (not_before, not_after);
+    prepare(signed_by, (&subject, spki), serial, validity, Role::Issuing(binding), published)
 }
 
 /// What a CA is for.
@@ -314,13 +329,12 @@ enum Role<'a> {
 }
 
 fn prepare(
-    issuer: &[u8],
-    subject: &[u8],
-    signed_by: &Spki,
-    spki: &Spki,
+    (issuer, signed_by): (&[u8], &Spki),
+    (subject, spki): (&[u8], &Spki),
     serial: &Serial,
     (not_before, not_after): (UnixTime, UnixTime),
     role: Role<'_>,
+    published: Option<&Published>,
 ) -> Result<PreparedCa, CaError> {
     if [signed_by, spki].iter().any(|k| k.algorithm() == KeyAlgorithm::Ed25519) {
         return Err(CaError::Algorithm);
@@ -338,6 +352,13 @@ fn prepare(
     });
     if spki != signed_by {
         write_authority_key_id(&mut extensions, &signed_by.key_id());
+    }
+    if let Some(published) = published {
+        write_crl_point(&mut extensions, &published.full_crl(&signed_by.key_id()));
+        // A root needs no issuer to be looked for.
+        if spki != signed_by {
+            write_ca_issuers(&mut extensions, &published.certificate(&signed_by.key_id()));
+        }
     }
     if let Role::Issuing(Some((tenant, arc))) = role {
         write_extension(&mut extensions, &arc.extension(TENANT), false, |w| _ = w.utf8(tenant.as_str()));

@@ -11,6 +11,7 @@ pub mod extensions;
 pub mod name;
 pub mod oid;
 pub mod pem;
+pub mod published;
 
 #[cfg(feature = "service")]
 pub mod ca;

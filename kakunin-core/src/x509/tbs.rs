@@ -135,3 +135,23 @@ pub(crate) fn write_point_name(out: &mut Writer, uri: &str) {
         });
     });
 }
+
+/// CRLDistributionPoints with one point (4.2.1.13).
+pub(crate) fn write_crl_point(out: &mut Writer, uri: &str) {
+    write_extension(out, oid::CRL_DISTRIBUTION_POINTS, false, |w| {
+        w.sequence(|points| {
+            points.sequence(|point| write_point_name(point, uri));
+        });
+    });
+}
+
+/// AuthorityInfoAccess with where the issuer's certificate is (4.2.2.1).
+pub(crate) fn write_ca_issuers(out: &mut Writer, uri: &str) {
+    write_extension(out, oid::AUTHORITY_INFO_ACCESS, false, |w| {
+        w.sequence(|list| {
+            list.sequence(|access| {
+                access.oid(oid::CA_ISSUERS).element(0x86, uri.as_bytes());
+            });
+        });
+    });
+}

@@ -11,7 +11,7 @@ use kakunin_core::log::merkle::Frontier;
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::{Cause, Reason, Revocation, RevocationChange};
-use kakunin_core::service::{NotificationKind, Publishing, Tended};
+use kakunin_core::service::{Damage, NotificationKind, Publishing, Tended};
 use kakunin_core::x509::crl::CrlView;
 use pollster::block_on;
 
@@ -23,9 +23,8 @@ type Standing = BTreeMap<Serial, Revocation>;
 /// How certificates changed by the tenant's log, which the issuer's revocation log has to repeat.
 pub(crate) fn decided(w: &World) -> Vec<RevocationChange> {
     let of = |record: &Record| match control(record)? {
-        Control::CertificateRevoked { revocation, .. } | Control::CertificateHeld(revocation) => {
-            Some(RevocationChange::Revoked(*revocation))
-        }
+        Control::CertificateRevoked { revocation, .. }
+        | Control::CertificateHeld { hold: revocation, .. } => Some(RevocationChange::Revoked(*revocation)),
         Control::CertificateReleased { issuer } => {
             Some(RevocationChange::Released { issuer: *issuer, serial: record.serial? })
         }
@@ -93,7 +92,7 @@ pub(crate) fn is_whole_or_absent(w: &World, dir: &Path, case: Case, one: &Subjec
         // A CA key in this process signs at once: then the plan is in the append of what is made of it.
         let decided = names.strip_prefix(&["key.bound", "certificate.planned"]).unwrap_or(&names);
         assert_eq!(decided, *append, "one append");
-        let Some(Control::CertificateRevoked { revocation, evidence }) = control(&records[at]) else {
+        let Some(Control::CertificateRevoked { revocation, evidence, .. }) = control(&records[at]) else {
             continue;
         };
         assert_eq!((revocation.cause, evidence.is_some()), (case.cause(), case == Case::Automatic));
@@ -111,6 +110,7 @@ pub(crate) fn holds(w: &World, case: Case, one: &Subject) {
     opens_level(w);
     assert_eq!(block_on(w.kakunin.tend()).unwrap(), Tended::default());
     assert_eq!(block_on(w.kakunin.publish_due()), Publishing::default());
+    assert_eq!(w.kakunin.damage(), Damage::default(), "a crash is no damage");
     let changes = decided(w);
     let standing = standing(&changes);
     let certificates = w.certificates();

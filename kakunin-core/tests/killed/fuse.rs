@@ -15,7 +15,7 @@ use kakunin_core::key::{
 use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use kakunin_core::revoke::{Revocation, RevocationChange, RevocationStore};
 use kakunin_core::service::Parts;
-use kakunin_core::state::{Change, Kind, StateStore};
+use kakunin_core::state::{Change, Kind, StateStore, Touched};
 
 /// Burns down by one at every point, once it is lit.
 #[derive(Debug)]
@@ -111,6 +111,9 @@ impl StateStore for Fused<dyn StateStore> {
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         self.0.scan(log, kind, after, limit).await
     }
+    async fn touched(&self) -> Result<Touched, StoreError> {
+        self.0.touched().await
+    }
 }
 
 #[async_trait]
@@ -131,6 +134,14 @@ impl RevocationStore for Fused<dyn RevocationStore> {
         limit: usize,
     ) -> Result<Vec<(u64, Revocation)>, StoreError> {
         self.0.after(issuer, cursor, limit).await
+    }
+    async fn replace(
+        &self,
+        issuer: &IssuerId,
+        applied: u64,
+        standing: &[(u64, Revocation)],
+    ) -> Result<(), StoreError> {
+        self.0.replace(issuer, applied, standing).await
     }
 }
 

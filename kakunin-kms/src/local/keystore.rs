@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 use super::State;
 use super::keys::Pkcs8;
 use super::secret::Secret;
+use crate::private;
 
 const MAGIC: &[u8] = b"KKL1";
 const HEADER: &str = "keystore.json";
@@ -77,6 +78,7 @@ impl Keystore {
         check_folder(dir)?;
         let lock = lock(dir)?;
         let path = dir.join(HEADER);
+        private::file(&path).map_err(|e| locked(e.to_string()))?;
         match read(&path) {
             Ok(octets) => Self::existing(dir, secret, &octets, lock),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Self::create(dir, secret, cost, lock),
@@ -260,19 +262,16 @@ fn is_leftover(path: &Path) -> bool {
 
 /// Refuses a folder in which others can exchange a file for an older one.
 fn check_folder(dir: &Path) -> Result<(), SignError> {
-    refuse_bits(dir, 0o022, "others can write in the key folder", "700")
+    private::folder(dir).map_err(|e| locked(format!("the key folder {}: {e}", dir.display())))
 }
 
 /// Refuses a key file that others can reach: encryption is not its only fence.
 fn check_key_file(path: &Path) -> Result<(), SignError> {
-    refuse_bits(path, 0o077, "others can reach the key file", "600")
-}
-
-fn refuse_bits(path: &Path, bits: u32, what: &str, mode: &str) -> Result<(), SignError> {
-    let about = fs::metadata(path).map_err(|e| io_error("read", path, e))?;
-    match about.mode() & bits {
+    private::file(path).map_err(|e| locked(e.to_string()))?;
+    let about = fs::symlink_metadata(path).map_err(|e| io_error("read", path, e))?;
+    match about.mode() & 0o077 {
         0 => Ok(()),
-        _ => Err(locked(format!("{what} {}: chmod {mode} it", path.display()))),
+        _ => Err(locked(format!("others can reach the key file {}: chmod 600 it", path.display()))),
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::private::{self, NotPrivate};
+
 /// A passphrase or key. Wiped when dropped, and never shown.
 pub struct Secret {
     octets: Zeroizing<Vec<u8>>,
@@ -34,6 +36,9 @@ pub enum SecretError {
     /// Others can read the key file.
     #[error("key file {0} must be a regular file that only its owner can read: chmod 600 it")]
     TooOpen(String),
+    /// Others can exchange the key file.
+    #[error(transparent)]
+    NotPrivate(#[from] NotPrivate),
     /// The key file has another content.
     #[error("key file {0} must hold 32 bytes, or 64 hex digits")]
     NotAKey(String),
@@ -73,6 +78,7 @@ impl Secret {
         }
         let file = File::open(path.as_ref()).map_err(unreadable)?;
         let about = file.metadata().map_err(unreadable)?;
+        private::given(path.as_ref())?;
         if !about.is_file() || about.mode() & 0o077 != 0 {
             return Err(SecretError::TooOpen(shown));
         }

@@ -5,6 +5,7 @@
 //! | `module.rs` | the vendor's library, and its lives |
 //! | `objects.rs` | what a key is on the token: templates, marks, public keys, signatures |
 //! | `token.rs` | threads with a session each; logs in again when the token comes back |
+//! | `which.rs` | which token is meant |
 //!
 //! Private keys are made on the token, sensitive and not extractable. PKCS#11 knows no disabled key: the
 //! label of the private object says whether this crate uses it, and each signature looks first. A retired
@@ -13,6 +14,9 @@
 mod module;
 mod objects;
 mod token;
+mod which;
+
+pub use which::WhichToken;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -33,9 +37,9 @@ const SCHEME: &str = "pkcs11:";
 pub struct Pkcs11Config {
     /// The vendor's module, a shared library.
     pub module: PathBuf,
-    /// Label of the token. Slot numbers change; labels do not.
-    pub token: String,
-    /// The user's PIN. Wiped when dropped.
+    /// Which token: its label alone will do while no other has it.
+    pub token: WhichToken,
+    /// The user's PIN. Wiped when dropped. It is tried on the one token that is meant, and on no other.
     pub pin: Zeroizing<String>,
     /// Sessions, each with a thread of its own: as many calls go to the token at once.
     pub sessions: usize,
@@ -58,8 +62,8 @@ impl Pkcs11Keys {
     /// Opens the token and logs in. A process that opens one token more than once shares its login.
     ///
     /// # Errors
-    /// [`SignError::Locked`] says what to do: no such module or token, a wrong PIN. A wrong PIN is tried
-    /// once and never again, because tokens lock themselves after a few.
+    /// [`SignError::Locked`] says what to do: no such module or token, several of that name, a wrong PIN. A
+    /// wrong PIN is tried once and never again, because tokens lock themselves after a few.
     pub fn open(config: Pkcs11Config) -> Result<Self, SignError> {
         Ok(Self { token: Arc::new(Token::open(config)?) })
     }

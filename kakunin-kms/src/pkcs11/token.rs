@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error as TokenError, RvError};
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Pkcs11Config;
 use super::module::Module;
+use super::which::{NotOne, WhichToken};
 
 /// Calls that wait for a session; more are refused.
 const QUEUE: usize = 1_024;
@@ -28,8 +29,8 @@ pub(super) enum Fault {
     /// The objects are not there, or not shown: a token that is gone, and one whose login has ended, show
     /// nothing and report no error.
     Unseen(KeyRef),
-    /// No slot has a token of this label.
-    NoToken(String),
+    /// No slot has such a token.
+    NoToken(WhichToken),
     Other(BoxError),
 }
 
@@ -73,8 +74,16 @@ impl Fault {
         }
     }
 
-    fn no_token(label: &str) -> String {
-        format!("no token is labelled `{label}`; plug it in, or name another")
+    fn no_token(which: &WhichToken) -> String {
+        format!("no slot has a token with `{which}`; plug it in, or name another")
+    }
+
+    /// Labels are not unique, and a PIN tried on the wrong token may lock it.
+    fn several(which: &WhichToken, found: &[String]) -> Self {
+        let (count, found) = (found.len(), found.join(", "));
+        Self::Sign(SignError::Locked(format!(
+            "{count} tokens have `{which}`: {found}; no PIN was tried; name one of them with `serial=` or `slot-id=`"
+        )))
     }
 }
 
@@ -94,7 +103,7 @@ type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// A token, and the threads that talk to it.
 pub(super) struct Token {
-    label: String,
+    which: WhichToken,
     jobs: SyncSender<Job>,
     making: Arc<Making>,
 }
@@ -118,7 +127,9 @@ struct Worker {
 /// How sessions are opened.
 struct Door {
     module: Arc<Module>,
-    label: String,
+    which: WhichToken,
+    /// The token that was found first: no other is given the PIN, whatever it is called.
+    found: OnceLock<WhichToken>,
     pin: Zeroizing<String>,
     /// Tokens lock themselves after a few wrong PINs, so a wrong one is not tried again.
     wrong_pin: AtomicBool,
@@ -126,14 +137,19 @@ struct Door {
 
 impl Token {
     pub(super) fn open(config: Pkcs11Config) -> Result<Self, SignError> {
-        let Pkcs11Config { module, token: label, pin, sessions } = config;
+        let Pkcs11Config { module, token: which, pin, sessions } = config;
+        if which.is_empty() {
+            return Err(SignError::Locked("name the token by its label or serial number".to_owned()));
+        }
         let module = Module::load(&module)?;
-        let door = Arc::new(Door { module, label: label.clone(), pin, wrong_pin: AtomicBool::new(false) });
+        let found = OnceLock::new();
+        let wrong_pin = AtomicBool::new(false);
+        let door = Arc::new(Door { module, which: which.clone(), found, pin, wrong_pin });
         let (jobs, queue) = sync_channel::<Job>(QUEUE);
         let queue = Arc::new(Mutex::new(queue));
         // The first session now: whoever opens a token hears what is wrong with it.
         let mut first = Worker { door: door.clone(), session: None };
-        first.attempt(&|_: &Session| Ok(())).map_err(|fault| locked(&label, fault))?;
+        first.attempt(&|_: &Session| Ok(())).map_err(|fault| locked(&which, fault))?;
         let mut first = first.session;
         for _ in 0..sessions.clamp(1, 64) {
             let worker = Worker { door: door.clone(), session: first.take() };
@@ -141,9 +157,9 @@ impl Token {
             std::thread::Builder::new()
                 .name("pkcs11".to_owned())
                 .spawn(move || work(worker, &queue))
-                .map_err(|e| SignError::unavailable("open", &label, e))?;
+                .map_err(|e| SignError::unavailable("open", &which, e))?;
         }
-        Ok(Self { label, jobs, making: Arc::default() })
+        Ok(Self { which, jobs, making: Arc::default() })
     }
 
     pub(super) fn making(&self) -> Arc<Making> {
@@ -171,8 +187,8 @@ impl Token {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Fault::Sign(error))) => Err(error),
             Ok(Err(Fault::Unseen(key))) => Err(SignError::NotFound(key)),
-            Ok(Err(Fault::NoToken(label))) => {
-                Err(SignError::unavailable(operation, &key, Fault::no_token(&label)))
+            Ok(Err(Fault::NoToken(which))) => {
+                Err(SignError::unavailable(operation, &key, Fault::no_token(&which)))
             }
             Ok(Err(Fault::Token(error))) => Err(SignError::unavailable(operation, &key, error)),
             Ok(Err(Fault::Other(error))) => Err(SignError::unavailable(operation, &key, error)),
@@ -228,49 +244,51 @@ impl Worker {
 
 impl Door {
     fn session(&self, calls: &Pkcs11) -> Result<Session, Fault> {
-        let wrong = || SignError::Locked(format!("the PIN of token `{}` is wrong or locked", self.label));
+        let wrong = || SignError::Locked(format!("the PIN of token `{}` is wrong or locked", self.which));
         if self.wrong_pin.load(Ordering::Acquire) {
             return Err(wrong().into());
         }
-        for slot in calls.get_slots_with_token()? {
-            // A slot may have lost its token since.
-            if !calls.get_token_info(slot).is_ok_and(|token| token.label().trim_end() == self.label) {
-                continue;
+        let which = self.found.get().unwrap_or(&self.which);
+        let (slot, exactly) = match which.find(calls)? {
+            Ok(one) => one,
+            Err(NotOne::None) => return Err(Fault::NoToken(which.clone())),
+            Err(NotOne::Several(found)) => return Err(Fault::several(which, &found)),
+        };
+        let session = calls.open_rw_session(slot)?;
+        match session.login(UserType::User, Some(&AuthPin::from(self.pin.as_str()))) {
+            // One login is a process's, for all its sessions.
+            Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {
+                self.found.get_or_init(|| exactly);
+                Ok(session)
             }
-            let session = calls.open_rw_session(slot)?;
-            return match session.login(UserType::User, Some(&AuthPin::from(self.pin.as_str()))) {
-                // One login is a process's, for all its sessions.
-                Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
-                Err(TokenError::Pkcs11(
-                    RvError::PinIncorrect
-                    | RvError::PinLocked
-                    | RvError::PinInvalid
-                    | RvError::PinLenRange
-                    | RvError::PinExpired,
-                    _,
-                )) => {
-                    self.wrong_pin.store(true, Ordering::Release);
-                    Err(wrong().into())
-                }
-                Err(error) => Err(error.into()),
-            };
+            Err(TokenError::Pkcs11(
+                RvError::PinIncorrect
+                | RvError::PinLocked
+                | RvError::PinInvalid
+                | RvError::PinLenRange
+                | RvError::PinExpired,
+                _,
+            )) => {
+                self.wrong_pin.store(true, Ordering::Release);
+                Err(wrong().into())
+            }
+            Err(error) => Err(error.into()),
         }
-        Err(Fault::NoToken(self.label.clone()))
     }
 }
 
-fn locked(label: &str, fault: Fault) -> SignError {
+fn locked(which: &WhichToken, fault: Fault) -> SignError {
     match fault {
         Fault::Sign(error) => error,
         Fault::Unseen(key) => SignError::NotFound(key),
-        Fault::NoToken(label) => SignError::Locked(Fault::no_token(&label)),
-        Fault::Token(error) => SignError::Locked(format!("token `{label}` cannot be used: {error}")),
+        Fault::NoToken(which) => SignError::Locked(Fault::no_token(&which)),
+        Fault::Token(error) => SignError::Locked(format!("token `{which}` cannot be used: {error}")),
         Fault::Other(error) => SignError::Locked(error.to_string()),
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.label)
+        self.which.fmt(f)
     }
 }

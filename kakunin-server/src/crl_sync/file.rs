@@ -95,11 +95,7 @@ impl Target {
         if next.is_empty() {
             return Err(TargetError::NotCrls);
         }
-        let there = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => return Err(TargetError::File { path: self.path.clone(), source }),
-        };
+        let there = replace::current(&self.path).map_err(unusable(&self.path))?;
         let mut written: Vec<&[u8]> =
             ders.iter().map(Vec::as_slice).filter(|der| self.is_named(der)).collect();
         let mut missing = None;

@@ -15,7 +15,7 @@ use super::agent_body::text_of;
 use super::app::App;
 use super::auth::{Admin, Caller, Operator, Reader};
 use super::error::{ApiError, ErrorBody};
-use super::json::{Data, Json};
+use super::json::{Data, Json, Nothing};
 use super::schema::LabelText;
 
 /// A tenant.
@@ -101,7 +101,7 @@ pub(crate) async fn get_tenant(
     Ok(Data { data: TenantState { id, revocations } })
 }
 
-/// Says who may read what the caller's tenant revoked, or any for role `admin`. Private takes an issuing CA of its own: what one revoked that
+/// Says who may read what the caller's tenant revoked, or any tenant for role `admin`. Private takes an issuing CA of its own: what one revoked that
 /// it shares with others stays public. Streams that may not be read any more end within 5 s.
 #[utoipa::path(
     operation_id = "updateTenant",
@@ -143,7 +143,8 @@ enum RoleName {
     Reporter,
     /// Registers, certifies, revokes.
     Operator,
-    /// Makes tenants and keys.
+    /// Makes tenants; makes, lists and revokes keys of every tenant and role, so with a key that it makes there it
+    /// reaches all that any tenant has.
     Admin,
 }
 
@@ -193,7 +194,7 @@ impl KeyBody {
     }
 }
 
-/// Makes a key. It is in the answer, and nowhere else.
+/// Makes a key, of any tenant and role. It is in the answer, and nowhere else.
 #[utoipa::path(
     operation_id = "createApiKey",
     post, path = "/api/v1/api-keys", tag = "access", request_body = NewKeyBody,
@@ -260,7 +261,8 @@ pub(crate) struct RevokedKey {
     status: String,
 }
 
-/// Takes a key away; it is refused from now on.
+/// Takes a key away, of whatever tenant; it is refused from now on. After the last admin key is gone, no start makes
+/// another: `kakunin admin-key` does, where the deployment is.
 #[utoipa::path(
     operation_id = "revokeApiKey",
     delete, path = "/api/v1/api-keys/{id}", tag = "access",
@@ -274,6 +276,7 @@ pub(crate) async fn revoke_key(
     State(app): State<App>,
     Admin(caller): Admin,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Data<RevokedKey>, ApiError> {
     let key = id.parse().map_err(|_| ApiError::not_found("API key"))?;
     caller.kakunin(&app).revoke_api_key(&key).await?;

@@ -8,6 +8,8 @@ use kakunin_core::revoke::Cause;
 use kakunin_core::scope::ScopeSet;
 use kakunin_core::service::CertificateEntry;
 use kakunin_core::time::UnixTime;
+use kakunin_core::x509::certificate::CertificateView;
+use kakunin_core::x509::oid::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
@@ -304,6 +306,12 @@ pub(crate) struct CertificateBody {
     pub(crate) renew_after: String,
     pub(crate) revoked_at: Option<String>,
     pub(crate) revocation_reason: Option<String>,
+    /// The reason as it was sent, and the note beside it; null where none was.
+    pub(crate) revocation_reason_given: Option<String>,
+    pub(crate) revocation_note: Option<String>,
+    /// What it allows, as `read:accounts`; null where it is not said: in lists beyond the newest 64, and for what
+    /// was given up before it was issued.
+    pub(crate) permitted_actions: Option<Vec<String>>,
 }
 
 impl CertificateBody {
@@ -331,7 +339,18 @@ impl CertificateBody {
             renew_after: facts.renew_after().to_string(),
             revoked_at: entry.revocation.map(|r| r.at.to_string()),
             revocation_reason: entry.revocation.map(|r| text_of(&r.cause)),
+            revocation_reason_given: entry.said.reason.as_ref().map(|text| text.as_str().to_owned()),
+            revocation_note: entry.said.note.as_ref().map(|text| text.as_str().to_owned()),
+            permitted_actions: None,
         }
+    }
+}
+
+impl CertificateBody {
+    /// What a certificate allows, from its octets.
+    pub(crate) fn actions(der: &[u8], arc: &Arc) -> Option<Vec<String>> {
+        let view = CertificateView::parse(der, arc).ok()?;
+        view.extensions.agent.to_owned().map(|claims| scope_texts(&claims.scope))
     }
 }
 

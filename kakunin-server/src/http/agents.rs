@@ -14,9 +14,12 @@ use super::app::App;
 use super::auth::{Operator, Reader};
 use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
-use super::json::{Data, Json};
+use super::json::{Data, Json, Nothing};
 use super::page::{self, ListBody, Meta, Pagination, Params};
 use super::schema::{LabelText, ModelHashText, NoteText};
+
+/// Of how many certificates of an agent, the newest first, it is said what they allow.
+const WITH_ACTIONS: usize = 64;
 
 /// Identifier of an agent in a path; what is not one is an agent that does not exist.
 pub(crate) fn agent_id(text: &str) -> Result<AgentId, ApiError> {
@@ -110,7 +113,7 @@ pub(crate) async fn list(
         Status::Suspended => AgentState::Suspended,
         Status::Retired => AgentState::Retired,
     });
-    let name: Option<Label> = query.name.map(|name| name.parse()).transpose()?;
+    let name: Option<Label> = query.name.as_deref().map(Label::recorded).transpose()?;
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
         let (agents, total) = match name {
@@ -147,7 +150,16 @@ pub(crate) async fn get(
     let (kakunin, now) = (app.kakunin.clone(), app.now());
     let work = async move {
         let certificates = kakunin.certificates(&agent.tenant, &id).await?;
-        let listed = certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
+        let mut listed: Vec<_> =
+            certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
+        // What each allows stands in it alone, and is read anew.
+        for (body, entry) in listed.iter_mut().zip(&certificates).rev().take(WITH_ACTIONS) {
+            body.permitted_actions = match kakunin.certificate(&agent.tenant, &entry.facts.serial).await {
+                Ok(der) => CertificateBody::actions(&der, &kakunin.place().arc),
+                // Planned, and given up before it was issued.
+                Err(_) => None,
+            };
+        }
         Ok(Data { data: AgentBody::new(&agent, Some(listed), dialect) })
     };
     app.listing(caller.tenant(), work).await
@@ -301,6 +313,7 @@ pub(crate) async fn retire(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Data<Retired>, ApiError> {
     let id = agent_id(&id)?;
     caller.kakunin(&app).retire(caller.tenant(), &id).await?;

@@ -34,7 +34,7 @@ pub(crate) struct AuditQuery {
     affected_id: Option<String>,
     /// Only those from this time on.
     #[param(
-        pattern = r"^20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
+        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
     )]
     since: Option<String>,
     /// How many at most.
@@ -63,6 +63,7 @@ pub(crate) struct AuditRow {
     /// Index in the tenant's log.
     id: String,
     tenant_id: String,
+    /// The kind of record; `record.damaged` for one that is gone, or not what was written.
     event_type: String,
     #[schema(inline)]
     actor_type: ActorType,
@@ -75,7 +76,7 @@ pub(crate) struct AuditRow {
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
     created_at: String,
-    /// RFC 6962 hash of its leaf, hex.
+    /// RFC 6962 hash of its leaf, hex; empty if the record is damaged.
     entry_hash: String,
 }
 
@@ -129,8 +130,12 @@ pub(crate) async fn log(
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
         let page = kakunin.records(&tenant, before, limit, wanted).await?;
+        let good = page.items.iter().map(|item| (item.index, row(tenant.as_str(), item)));
+        let lost = page.damaged.iter().map(|index| (*index, damaged(tenant.as_str(), *index)));
+        let mut data: Vec<_> = good.chain(lost).collect();
+        data.sort_unstable_by_key(|(index, _)| core::cmp::Reverse(*index));
         let body = AuditPage {
-            data: page.items.iter().map(|item| row(tenant.as_str(), item)).collect(),
+            data: data.into_iter().map(|(_, row)| row).collect(),
             pagination: Pagination::new(limit, page.next),
             checkpoint: kakunin.checkpoint(&tenant).await?,
             log_verifier: kakunin.log_verifier(&tenant).await?,
@@ -166,6 +171,24 @@ fn row(tenant: &str, item: &Recorded) -> AuditRow {
         metadata: payload.and_then(|p| serde_json::from_slice(&p.octets).ok()),
         created_at: record.time.to_string(),
         entry_hash: hex_encode(&leaf_hash(&item.entry.leaf)),
+    }
+}
+
+/// It stands in its place, and says nothing.
+fn damaged(tenant: &str, index: u64) -> AuditRow {
+    AuditRow {
+        id: index.to_string(),
+        tenant_id: tenant.to_owned(),
+        event_type: "record.damaged".to_owned(),
+        actor_type: ActorType::System,
+        actor_id: None,
+        description: "damaged: this record is gone, or not what was written; restore the store from a backup"
+            .to_owned(),
+        affected_id: None,
+        certificate_serial: None,
+        metadata: None,
+        created_at: UnixTime::default().to_string(),
+        entry_hash: String::new(),
     }
 }
 

@@ -65,7 +65,7 @@ impl Caller {
             }
             None => {
                 let sentence = "this key is not known here, was revoked, or has expired; make another";
-                Err(ApiError::unauthorized("api_key_invalid", sentence))
+                Err(ApiError::key_invalid(sentence))
             }
         }
     }
@@ -115,6 +115,6 @@ caller_with_role!(
     Reporter,
     /// May register, certify, revoke.
     Operator,
-    /// May make tenants and keys.
+    /// May make tenants, and keys of every tenant.
     Admin
 );

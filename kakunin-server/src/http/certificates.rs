@@ -4,10 +4,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Encoding};
+use kakunin_core::agent::Note;
 use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::KeyAlgorithm;
-use kakunin_core::revoke::Cause;
+use kakunin_core::revoke::{Cause, Revocation, Said};
 use kakunin_core::service::{CertificateEntry, Error as ServiceError, KeySource};
 use kakunin_core::x509::pem;
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,9 @@ use super::app::App;
 use super::auth::{Caller, Operator};
 use super::error::{ApiError, ErrorBody};
 use super::gateway::check::agent_itself;
-use super::json::{Data, Json};
-use super::schema::ModelHashText;
+use super::json::{Data, Json, Nothing};
+use super::reason::{RawReason, to_revoke};
+use super::schema::{ModelHashText, NoteText};
 
 /// How long it lives.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -58,7 +60,8 @@ pub(crate) struct CertifyBody {
     /// Not together with `csr`.
     #[schema(inline)]
     key_algorithm: Option<Algorithm>,
-    /// PKCS#10 request, PEM, of an agent that keeps its own key. Nothing but the key is read from it.
+    /// PKCS#10 request of an agent that keeps its own key: PEM, or base64 of the DER. Nothing but the key is read
+    /// from it. Signed with SHA-256, SHA-384 or SHA-512.
     #[schema(max_length = 16384)]
     csr: Option<String>,
 }
@@ -75,7 +78,8 @@ pub(crate) struct RenewBody {
     /// Not together with `csr`.
     #[schema(inline)]
     key_algorithm: Option<Algorithm>,
-    /// PKCS#10 request, PEM, of an agent that keeps its own key. A fresh key for each certificate.
+    /// PKCS#10 request of an agent that keeps its own key: PEM, or base64 of the DER. A fresh key for each
+    /// certificate.
     #[schema(max_length = 16384)]
     csr: Option<String>,
     /// With `csr`: base64 of a signature with the key of the certificate that is renewed, over
@@ -176,7 +180,13 @@ pub(crate) async fn renew(
 /// What whoever asked for a certificate gets.
 pub(crate) fn issued(app: &App, tenant: &TenantId, certificate: &Certificate) -> Result<Response, ApiError> {
     let Certificate { facts, der, profile, key } = certificate;
-    let entry = CertificateEntry { facts: *facts, profile: *profile, key: key.clone(), revocation: None };
+    let entry = CertificateEntry {
+        facts: *facts,
+        profile: *profile,
+        key: key.clone(),
+        revocation: None,
+        said: Said::default(),
+    };
     Ok((StatusCode::CREATED, Data { data: whole(app, tenant, &entry, der)? }).into_response())
 }
 
@@ -195,6 +205,7 @@ fn whole(
         certificate_pem: Some(text.clone()),
         pem: Some(text),
         chain_pem: Some(chain.concat()),
+        permitted_actions: CertificateBody::actions(der, &app.kakunin.place().arc),
         ..CertificateBody::listed(tenant, entry, app.now())
     })
 }
@@ -234,10 +245,12 @@ pub(crate) async fn get(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeBody {
-    /// One of `operator_initiated`, `key_compromise`, `regulatory_order`, `kill_switch_activated`,
-    /// `superseded`; any other text counts as `operator_initiated`.
-    #[schema(min_length = 1, max_length = 500, pattern = r"^[^\x00]+$")]
-    reason: String,
+    /// `certificateHold` suspends the certificate, as `hold` does; each other revokes it for good.
+    #[schema(schema_with = to_revoke)]
+    reason: RawReason,
+    /// A sentence for whoever reads the record.
+    #[schema(value_type = Option<NoteText>)]
+    operator_note: Option<String>,
 }
 
 /// A certificate that was taken away.
@@ -249,14 +262,17 @@ pub(crate) struct RevokedBody {
     status: String,
     revoked_at: String,
     reason: String,
+    /// The reason as it was sent; null where none was.
+    reason_given: Option<String>,
 }
 
 fn serial_of(text: &str) -> Result<Serial, ApiError> {
     text.parse().map_err(|_| ApiError::not_found("certificate"))
 }
 
-/// Revokes a certificate for good; and with it the one that stands beside it after a renewal, unless the older of both
-/// is `superseded`. The first reason stands: revoking it again answers with that.
+/// Revokes a certificate for good, and with it the one that stands beside it after a renewal, unless the older of both
+/// is `superseded`; or suspends both for `certificateHold`. The first reason stands: revoking it
+/// again answers with that. A reason that is not understood is refused.
 #[utoipa::path(
     operation_id = "revokeCertificate",
     post, path = "/api/v1/certificates/{id}/revoke", tag = "certificates", request_body = RevokeBody,
@@ -273,29 +289,37 @@ pub(crate) async fn revoke(
     Json(body): Json<RevokeBody>,
 ) -> Result<Data<RevokedBody>, ApiError> {
     let serial = serial_of(&id)?;
-    if !(1..=500).contains(&body.reason.chars().count()) || body.reason.contains('\0') {
-        return Err(ApiError::unprocessable("reason_invalid", "`reason` has 1 to 500 characters and no NUL"));
-    }
-    let cause = match body.reason.as_str() {
-        "key_compromise" => Cause::KeyCompromise,
-        "regulatory_order" => Cause::RegulatoryOrder,
-        "kill_switch_activated" => Cause::KillSwitchActivated,
-        "superseded" => Cause::Superseded,
-        _ => Cause::OperatorInitiated,
+    let reason = match body.reason.understood() {
+        Ok(reason) => reason,
+        Err(error) => {
+            // Of a certificate that does not exist for the caller, nothing else is said.
+            app.kakunin.certificate(caller.tenant(), &serial).await?;
+            return Err(error);
+        }
     };
-    let revoked = caller.kakunin(&app).revoke(caller.tenant(), &serial, cause).await?;
-    Ok(Data { data: RevokedBody::new(&serial, "revoked", revoked.at.to_string(), text_of(&revoked.cause)) })
+    let note = body.operator_note.map(Note::try_from).transpose()?;
+    let (cause, given) = (reason.cause, reason.sent.as_str().to_owned());
+    let kakunin = caller.kakunin(&app).saying(reason.said(note));
+    let (status, taken) = if cause == Cause::Hold {
+        ("suspended", kakunin.hold(caller.tenant(), &serial).await?)
+    } else {
+        ("revoked", kakunin.revoke(caller.tenant(), &serial, cause).await?)
+    };
+    // The first reason stands, and this one may not be it.
+    let given = Some(given).filter(|_| taken.cause == cause);
+    Ok(Data { data: RevokedBody::new(&serial, status, &taken, given) })
 }
 
 impl RevokedBody {
-    fn new(serial: &Serial, status: &str, revoked_at: String, reason: String) -> Self {
+    fn new(serial: &Serial, status: &str, taken: &Revocation, reason_given: Option<String>) -> Self {
         let serial_number = serial.to_string();
         Self {
             certificate_id: serial_number.clone(),
             serial_number,
             status: status.to_owned(),
-            revoked_at,
-            reason,
+            revoked_at: taken.at.to_string(),
+            reason: text_of(&taken.cause),
+            reason_given,
         }
     }
 }
@@ -314,10 +338,11 @@ pub(crate) async fn hold(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Data<RevokedBody>, ApiError> {
     let serial = serial_of(&id)?;
     let held = caller.kakunin(&app).hold(caller.tenant(), &serial).await?;
-    Ok(Data { data: RevokedBody::new(&serial, "suspended", held.at.to_string(), text_of(&held.cause)) })
+    Ok(Data { data: RevokedBody::new(&serial, "suspended", &held, None) })
 }
 
 /// A certificate that is accepted again.
@@ -343,6 +368,7 @@ pub(crate) async fn release(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
+    _: Nothing,
 ) -> Result<Data<ReleasedBody>, ApiError> {
     let serial = serial_of(&id)?;
     caller.kakunin(&app).release(caller.tenant(), &serial).await?;

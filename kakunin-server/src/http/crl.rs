@@ -1,11 +1,10 @@
 //! CRLs, as TLS stacks fetch them.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
 use kakunin_core::id::{IssuerId, hex_encode};
 use kakunin_core::service::PublishedCrl;
 use kakunin_core::time::SECOND;
@@ -16,14 +15,16 @@ use sha2::{Digest, Sha256};
 use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
+use super::preference::preferred;
 use super::shared;
+use super::validator::validated;
 use super::viewer::{Viewer, publish};
 
 /// How long others may keep a CRL, in milliseconds: what the field says.
 pub const CRL_MAX_AGE: u64 = 5 * SECOND;
 const CRL_AGE: HeaderValue = HeaderValue::from_static("public, max-age=5");
-const DER_CRL: HeaderValue = HeaderValue::from_static("application/pkix-crl");
-const PEM: HeaderValue = HeaderValue::from_static("application/x-pem-file");
+const DER: &str = "application/pkix-crl";
+const PEM: &str = "application/x-pem-file";
 
 /// The full CRL of the CA that issues now: PEM, or DER on `Accept: application/pkix-crl`. At most 30 s old.
 #[utoipa::path(
@@ -42,8 +43,8 @@ pub(crate) async fn full(
 ) -> Result<Response, ApiError> {
     let issuer = app.kakunin.issuer().id();
     let crl = app.kakunin.published_crl(&issuer, None).await?;
-    let der = wants(&headers, "application/pkix-crl");
-    Ok(publish(answer(&app, &format!("{issuer}/full.crl"), &crl, der, &headers), CRL_AGE))
+    let response = answer(&app, &format!("{issuer}/full.crl"), &crl, [PEM, DER], &headers)?;
+    Ok(publish(response, CRL_AGE))
 }
 
 /// The CRLs of every CA of a chain, for TLS stacks that check them all: the full one of each issuing CA, then
@@ -70,16 +71,15 @@ pub(crate) async fn chain(
         .iter()
         .fold(Sha256::new(), |all, crl| all.chain_update(crl.der.rchunks(32).next().unwrap_or_default()));
     let tag = format!("\"{}\"", hex_encode(&ends.finalize()));
-    let response = if is_known(&headers, &tag) {
-        empty(PEM)
-    } else {
+    let response = validated(&headers, &tag, Some("authorization"), || {
         let text =
             || Ok(crls.iter().map(|crl| pem::encode(pem::CRL, &crl.der)).collect::<String>().into_bytes());
         // Who reads of private CAs is sent other CRLs, all at about the same time.
         let thing = format!("chain/{:?}", admitted.reader());
-        shared::answer(app.renderings.get::<ApiError>(&thing, &tag, text)?, PEM)
-    };
-    Ok(admitted.publish_some(tagged(response, &tag, "authorization"), CRL_AGE))
+        let octets = app.renderings.get::<ApiError>(&thing, &tag, text)?;
+        Ok::<_, ApiError>(shared::answer(octets, HeaderValue::from_static(PEM)))
+    })?;
+    Ok(admitted.publish_some(response, CRL_AGE))
 }
 
 /// One shard, as certificates name it in their CRL distribution point, or all of them: DER, or PEM on
@@ -113,32 +113,29 @@ pub(crate) async fn shard(
         IssuerId::try_from(issuer).ok().filter(|_| known).ok_or_else(|| ApiError::not_found("CRL"))?;
     let admitted = viewer.admit(&app, &issuer)?;
     let crl = app.kakunin.published_crl(&issuer, number).await?;
-    let der = !wants(&headers, "application/x-pem-file");
-    let thing = format!("{issuer}/{shard}");
-    admitted.publish(&app, &issuer, answer(&app, &thing, &crl, der, &headers), CRL_AGE)
+    let response = answer(&app, &format!("{issuer}/{shard}"), &crl, [DER, PEM], &headers)?;
+    admitted.publish(&app, &issuer, response, CRL_AGE)
 }
 
-fn wants(headers: &HeaderMap, kind: &str) -> bool {
-    headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains(kind))
-}
-
-fn empty(kind: HeaderValue) -> Response {
-    let mut response = StatusCode::NOT_MODIFIED.into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    response
-}
-
-fn answer(app: &App, thing: &str, crl: &Arc<PublishedCrl>, der: bool, request: &HeaderMap) -> Response {
+fn answer(
+    app: &App,
+    thing: &str,
+    crl: &Arc<PublishedCrl>,
+    forms: [&'static str; 2],
+    request: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let der = preferred(request, &forms)? == DER;
     let tag = format!("\"{}-{}\"", crl.number, if der { "der" } else { "pem" });
-    let render = || Ok::<_, Infallible>(pem::encode(pem::CRL, &crl.der).into_bytes());
-    let mut response = match (is_known(request, &tag), der) {
-        (true, _) => empty(if der { DER_CRL } else { PEM }),
-        (false, true) => shared::answer(shared::der(crl.clone()), DER_CRL),
-        (false, false) => match app.renderings.get(thing, &tag, render) {
-            Ok(octets) => shared::answer(octets, PEM),
-            Err(never) => match never {},
-        },
-    };
+    let mut response = validated(request, &tag, Some("accept"), || {
+        if der {
+            return Ok(shared::answer(shared::der(crl.clone()), HeaderValue::from_static(DER)));
+        }
+        let render = || Ok::<_, ApiError>(pem::encode(pem::CRL, &crl.der).into_bytes());
+        Ok::<_, ApiError>(shared::answer(
+            app.renderings.get(thing, &tag, render)?,
+            HeaderValue::from_static(PEM),
+        ))
+    })?;
     let headers = response.headers_mut();
     let dates =
         [("x-crl-generated-at", crl.at.to_string()), ("x-crl-next-update", crl.next_update.to_string())];
@@ -147,20 +144,7 @@ fn answer(app: &App, thing: &str, crl: &Arc<PublishedCrl>, der: bool, request: &
             headers.insert(name, value);
         }
     }
-    tagged(response, &tag, "accept")
-}
-
-fn is_known(request: &HeaderMap, tag: &str) -> bool {
-    request.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes())
-}
-
-fn tagged(mut response: Response, tag: &str, vary: &'static str) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static(vary));
-    if let Ok(tag) = HeaderValue::from_str(tag) {
-        headers.insert(header::ETAG, tag);
-    }
-    response
+    Ok(response)
 }
 
 #[cfg(test)]

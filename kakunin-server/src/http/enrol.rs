@@ -134,7 +134,7 @@ pub(crate) async fn grant(
 pub(crate) struct EnrolBody {
     #[schema(max_length = 128)]
     join_token: String,
-    /// PKCS#10 request, PEM. Nothing but the key is read from it.
+    /// PKCS#10 request: PEM, or base64 of the DER. Nothing but the key is read from it.
     #[schema(max_length = 16384)]
     csr: String,
 }
@@ -168,7 +168,7 @@ pub(crate) struct RenewOwnBody {
     /// The model that the agent runs now: attested, and compared with what is registered.
     #[schema(value_type = ModelHashText)]
     model_hash: String,
-    /// PKCS#10 request, PEM, of a fresh key.
+    /// PKCS#10 request of a fresh key: PEM, or base64 of the DER.
     #[schema(max_length = 16384)]
     csr: String,
     /// Base64 of a signature with the key of the certificate that is renewed, over

@@ -1,5 +1,7 @@
 //! Refusals: a sentence, a stable code and the request's identifier, in one shape.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::access::Role;
@@ -9,6 +11,7 @@ use kakunin_core::service::Error as ServiceError;
 use kakunin_core::time::SECOND;
 use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Why a request was not done.
@@ -18,10 +21,22 @@ pub(crate) struct ApiError {
     code: &'static str,
     sentence: String,
     retry_after: Option<u64>,
-    bearer: bool,
+    /// How to show who asks, where the kind of refusal does not say it.
+    challenge: Option<&'static str>,
     /// A refusal of the gateway check: its `error` is the code.
     gateway: bool,
+    /// Which member is wrong.
+    field: Option<&'static str>,
+    /// Of many things that were sent, what is said of each.
+    results: Option<Arc<Value>>,
 }
+
+/// Each 401 says how to show who asks (RFC 9110, 11.6.1): with an API key; as an agent, by the signature that `tag` names or
+/// a TLS certificate; or, in the body, with a join token.
+const BEARER: &str = "Bearer realm=\"kakunin\"";
+const BEARER_INVALID: &str = "Bearer realm=\"kakunin\", error=\"invalid_token\"";
+const SIGNATURE: &str = "Signature tag=\"kakunin-request\"";
+const JOIN_TOKEN: &str = "JoinToken realm=\"kakunin\"";
 
 /// A refusal.
 #[derive(Serialize, ToSchema)]
@@ -35,6 +50,13 @@ pub(crate) struct ErrorBody {
     message: Option<String>,
     /// Which request it was, as the log of the server calls it.
     request_id: String,
+    /// Which member is wrong, where that is known of events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// What is said of each of many events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    results: Option<Value>,
 }
 
 /// RFC 9457, for callers that ask for `application/problem+json`.
@@ -50,7 +72,9 @@ struct Problem<'a> {
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Self {
-        Self { status, code, sentence: sentence.into(), retry_after: None, bearer: false, gateway: false }
+        let (sentence, retry_after, challenge) = (sentence.into(), None, None);
+        let (field, results) = (None, None);
+        Self { status, code, sentence, retry_after, challenge, gateway: false, field, results }
     }
 
     pub(crate) fn bad_request(code: &'static str, sentence: impl Into<String>) -> Self {
@@ -66,7 +90,12 @@ impl ApiError {
     }
 
     pub(crate) fn unauthorized(code: &'static str, sentence: &str) -> Self {
-        Self { bearer: true, ..Self::new(StatusCode::UNAUTHORIZED, code, sentence) }
+        Self { challenge: Some(BEARER), ..Self::new(StatusCode::UNAUTHORIZED, code, sentence) }
+    }
+
+    /// The same for an API key that was shown, and opens nothing (RFC 6750, 3.1).
+    pub(crate) fn key_invalid(sentence: &str) -> Self {
+        Self { challenge: Some(BEARER_INVALID), ..Self::unauthorized("api_key_invalid", sentence) }
     }
 
     pub(crate) fn is_unauthorized(&self) -> bool {
@@ -99,6 +128,35 @@ impl ApiError {
     pub(crate) fn gateway(status: u16, code: &'static str, sentence: impl Into<String>) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
         Self { gateway: true, ..Self::new(status, code, sentence) }
+    }
+
+    /// The same refusal, which is about this member, unless it is known to be about another.
+    pub(crate) fn about(mut self, field: &'static str) -> Self {
+        self.field.get_or_insert(field);
+        self
+    }
+
+    /// The same refusal, because of one event of many, with what is said of each.
+    pub(crate) fn of_event(self, index: usize, results: Value) -> Self {
+        let sentence = format!("event {index}: {}; nothing was recorded", self.sentence);
+        Self { sentence, results: Some(Arc::new(results)), ..self }
+    }
+
+    /// Whether it is this server that cannot do it, whatever is sent.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
+    pub(crate) const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub(crate) fn sentence(&self) -> &str {
+        &self.sentence
+    }
+
+    pub(crate) const fn field(&self) -> Option<&'static str> {
+        self.field
     }
 
     /// The same refusal, with when to come back, in seconds.
@@ -139,16 +197,23 @@ impl ApiError {
             } else {
                 (self.sentence.clone(), None)
             };
-            let body =
-                ErrorBody { error, code: self.code.to_owned(), message, request_id: request_id.to_owned() };
+            let body = ErrorBody {
+                error,
+                code: self.code.to_owned(),
+                message,
+                request_id: request_id.to_owned(),
+                field: self.field.map(str::to_owned),
+                results: self.results.as_deref().cloned(),
+            };
             ("application/json", serde_json::to_vec(&body))
         };
         let mut response = (self.status, body.unwrap_or_default()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.bearer {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kakunin\""));
+        if self.is_unauthorized() {
+            let challenge = self.challenge.unwrap_or(if self.gateway { SIGNATURE } else { BEARER });
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -184,6 +249,8 @@ impl From<ServiceError> for ApiError {
             | ServiceError::Csr(_)
             | ServiceError::TooManyEvents(_)
             | ServiceError::TooManyStreams
+            | ServiceError::StreamJump
+            | ServiceError::OneOfMany { .. }
             | ServiceError::Record(_) => StatusCode::UNPROCESSABLE_ENTITY,
             ServiceError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
             _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -197,13 +264,17 @@ impl From<ServiceError> for ApiError {
             return Self { retry_after, ..Self::new(status, code, sentence) };
         }
         if status == StatusCode::UNAUTHORIZED {
-            return Self::unauthorized(code, &error.to_string());
+            return Self { challenge: Some(JOIN_TOKEN), ..Self::new(status, code, error.to_string()) };
         }
+        let field = match &error {
+            ServiceError::TooManyStreams | ServiceError::StreamJump => Some("stream"),
+            _ => None,
+        };
         let retry_after = match &error {
             ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
             _ => None,
         };
-        Self { retry_after, ..Self::new(status, code, error.to_string()) }
+        Self { field, retry_after, ..Self::new(status, code, error.to_string()) }
     }
 }
 

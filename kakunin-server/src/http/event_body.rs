@@ -4,6 +4,7 @@ use kakunin_core::agent::AgentError;
 use kakunin_core::event::{Amount, Details, Event, EventKind, Name, Outcome, ShortName, StreamSeq};
 use kakunin_core::id::{AgentId, Serial};
 use kakunin_core::scope::Action;
+use kakunin_core::text::check_prose;
 use kakunin_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::Value;
@@ -53,6 +54,7 @@ pub(crate) struct EventBody {
     #[serde(alias = "sessionId", alias = "session")]
     #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
     session_id: Option<String>,
+    /// Correlation with other records, such as a trace id; a `chainId` is one.
     #[serde(alias = "chainId", alias = "chain_id")]
     #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
     correlation: Option<String>,
@@ -70,7 +72,7 @@ pub(crate) struct EventBody {
     /// When it happened, by the reporter's clock.
     #[serde(alias = "occurredAt")]
     #[schema(
-        pattern = r"^20[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$"
+        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$"
     )]
     occurred_at: Option<String>,
     /// Anything else, at most 16 kB of I-JSON (RFC 7493): times in nanoseconds are strings. `amount_usd` counts as an
@@ -152,21 +154,54 @@ const fn meaning(word: &str) -> Meaning {
     }
 }
 
+/// An event, and what its reporter says of it.
+pub(crate) struct Reported {
+    pub(crate) agent: AgentId,
+    pub(crate) event: Event,
+    /// Whether its reporter says that it was outside of what the agent may do.
+    pub(crate) said_outside: bool,
+}
+
+/// The name of a member in our own spelling.
+pub(crate) fn field_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "agent_id" | "agentId" => "agent_id",
+        "certificate_serial" | "serial" => "certificate_serial",
+        "action" => "action",
+        "action_type" | "actionType" => "action_type",
+        "outcome" => "outcome",
+        "out_of_scope" => "out_of_scope",
+        "auth_failure" => "auth_failure",
+        "stream" => "stream",
+        "client_id" | "eventId" | "event_id" => "client_id",
+        "session_id" | "sessionId" | "session" => "session_id",
+        "correlation" | "chainId" | "chain_id" => "correlation",
+        "tool" => "tool",
+        "subject" => "subject",
+        "target" => "target",
+        "counterparty" => "counterparty",
+        "amount" => "amount",
+        "occurred_at" | "occurredAt" => "occurred_at",
+        "details" | "payload" => "details",
+        _ => return None,
+    })
+}
+
 impl EventBody {
     /// The event, and whose it is. Foreign agents and certificates do not exist.
-    pub(crate) async fn into_event(self, subjects: &mut Subjects<'_>) -> Result<(AgentId, Event), ApiError> {
+    pub(crate) async fn into_event(self, subjects: &mut Subjects<'_>) -> Result<Reported, ApiError> {
         let (agent, serial) = self.who(subjects).await?;
         let word = self.action_type.as_deref();
         if word.is_none() && self.action.is_none() {
-            return Err(ApiError::unprocessable("action_missing", "send `action` or `action_type`"));
+            let missing = ApiError::unprocessable("action_missing", "send `action` or `action_type`");
+            return Err(missing.about("action"));
         }
         if word.is_some_and(|w| !is_word(w)) {
             let sentence = "`action_type` is a word of a-z, 0-9 and _, at most 40";
-            return Err(ApiError::unprocessable("action_type_invalid", sentence));
+            return Err(ApiError::unprocessable("action_type_invalid", sentence).about("action_type"));
         }
         let meaning = meaning(word.unwrap_or("api_call"));
-        let text = self.action.as_deref().unwrap_or(meaning.action);
-        let action: Action = text.parse().map_err(AgentError::from)?;
+        let action = action(self.action.as_deref().unwrap_or(meaning.action))?;
         let outcome = match self.outcome {
             None => meaning.outcome,
             Some(OutcomeName::Ok) => Outcome::Ok,
@@ -174,31 +209,42 @@ impl EventBody {
             Some(OutcomeName::Denied) => Outcome::Denied,
         };
         // Whoever reports may know of more that was outside; what the certificate does not allow is.
-        let said = self.out_of_scope.unwrap_or(meaning.out_of_scope);
+        let said_outside = self.out_of_scope.unwrap_or(meaning.out_of_scope);
         let outside = self.action.is_some() && !subjects.claims(&serial).await?.scope.permits(&action);
+        // Its tenant's own authenticated reporter says so: possession.
         let mut event = Event::new(serial, action, outcome);
         event.kind = meaning.kind;
         event.unnamed = self.certificate_serial.is_none();
-        event.out_of_scope = said || outside;
+        event.out_of_scope = said_outside || outside;
         event.auth_failure = self.auth_failure.unwrap_or(meaning.auth_failure);
+        event.word = short("action_type", self.action_type.clone())?;
         self.fill(&mut event)?;
-        Ok((agent, event))
+        Ok(Reported { agent, event, said_outside })
+    }
+
+    /// Whether what stands in it can be recorded, whosever it is.
+    pub(crate) fn check(self) -> Result<(), ApiError> {
+        let named = action(self.action.as_deref().unwrap_or("call:api"))?;
+        let nobody = Serial::from_bytes([1; 16]).ok_or_else(|| ApiError::not_found("certificate"))?;
+        self.fill(&mut Event::new(nobody, named, Outcome::Ok))
     }
 
     async fn who(&self, subjects: &mut Subjects<'_>) -> Result<(AgentId, Serial), ApiError> {
-        let no_agent = |_| ApiError::not_found("agent");
+        let no_agent = |_| ApiError::not_found("agent").about("agent_id");
         let named: Option<AgentId> =
             self.agent_id.as_deref().map(str::parse).transpose().map_err(no_agent)?;
         let Some(text) = &self.certificate_serial else {
             let missing =
                 || ApiError::unprocessable("agent_missing", "send `agent_id` or `certificate_serial`");
             let id = named.ok_or_else(missing)?;
-            return Ok((id, subjects.newest(&id).await?));
+            return Ok((id, subjects.newest(&id).await.map_err(|error| error.about("agent_id"))?));
         };
-        let serial: Serial = text.parse().map_err(|_| ApiError::not_found("certificate"))?;
-        let agent = subjects.claims(&serial).await?.agent;
+        const FIELD: &str = "certificate_serial";
+        let serial: Serial = text.parse().map_err(|_| ApiError::not_found("certificate").about(FIELD))?;
+        let agent = subjects.claims(&serial).await.map_err(|error| error.about(FIELD))?.agent;
         if named.is_some_and(|id| id != agent) {
-            return Err(ApiError::unprocessable("agent_mismatch", "the certificate is another agent's"));
+            let mismatch = ApiError::unprocessable("agent_mismatch", "the certificate is another agent's");
+            return Err(mismatch.about(FIELD));
         }
         Ok((agent, serial))
     }
@@ -215,15 +261,18 @@ impl EventBody {
         event.occurred_at = self.occurred_at.as_deref().map(time).transpose()?;
         event.amount = match self.amount {
             Some(amount) => {
-                let invalid = |why: &str| ApiError::unprocessable("amount_invalid", why);
+                let invalid = |why: &str| ApiError::unprocessable("amount_invalid", why).about("amount");
                 Some(Amount { minor: amount.minor, currency: amount.currency.try_into().map_err(invalid)? })
             }
             None => self.details.as_ref().and_then(|Free(details)| dollars(details)),
         };
         event.details = match self.details {
             Some(free) => {
-                let invalid = |why: &str| ApiError::unprocessable("details_invalid", why);
-                Some(Details::try_from(free.canonical()?).map_err(invalid)?)
+                let invalid = |why: &str| ApiError::unprocessable("details_invalid", why).about("details");
+                Some(
+                    Details::try_from(free.canonical().map_err(|error| error.about("details"))?)
+                        .map_err(invalid)?,
+                )
             }
             None => None,
         };
@@ -238,19 +287,33 @@ pub(crate) fn is_word(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-fn name(what: &str, text: Option<String>) -> Result<Option<Name>, ApiError> {
-    let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}"));
+fn action(text: &str) -> Result<Action, ApiError> {
+    text.parse().map_err(|error| ApiError::from(AgentError::from(error)).about("action"))
+}
+
+fn name(what: &'static str, text: Option<String>) -> Result<Option<Name>, ApiError> {
+    let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}")).about(what);
+    seen(what, text.as_deref())?;
     text.map(|text| Name::try_from(text).map_err(invalid)).transpose()
 }
 
-fn short(what: &str, text: Option<String>) -> Result<Option<ShortName>, ApiError> {
-    let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}"));
+// What people read in lists: it may be long and odd, but not other than it looks.
+fn seen(what: &'static str, text: Option<&str>) -> Result<(), ApiError> {
+    let invalid = |error| ApiError::unprocessable("name_invalid", format!("`{what}`: {error}")).about(what);
+    text.map_or(Ok(()), check_prose).map_err(invalid)
+}
+
+/// A name that stands in the leaf.
+fn short(what: &'static str, text: Option<String>) -> Result<Option<ShortName>, ApiError> {
+    let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}")).about(what);
+    seen(what, text.as_deref())?;
     text.map(|text| ShortName::try_from(text).map_err(invalid)).transpose()
 }
 
 fn time(text: &str) -> Result<UnixTime, ApiError> {
     UnixTime::from_rfc3339(text)
         .ok_or_else(|| ApiError::unprocessable("time_invalid", "`occurred_at` is RFC 3339, in UTC with `Z`"))
+        .map_err(|error| error.about("occurred_at"))
 }
 
 // Dollars with at most two decimals that a double holds exactly; anything else is no amount.

@@ -1,10 +1,11 @@
-//! What agents did: reported one at a time or many at once, and read back.
+//! What agents did: reported, and read back.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::event::{Attribution, Event};
+use kakunin_core::event::{Event, Name, ShortName};
 use kakunin_core::id::AgentId;
+use kakunin_core::log::leaf::Act;
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::risk::{Family, Score, Thresholds};
 use kakunin_core::service::{EventStatus, Observed, Recorded};
@@ -17,9 +18,11 @@ use super::app::App;
 use super::auth::{Caller, Reader, Reporter};
 use super::dialect::coarse_band;
 use super::error::{ApiError, ErrorBody};
-use super::event_body::{EventBody, is_word};
-use super::json::{Data, Json};
+use super::event_body::{EventBody, Reported, is_word};
+use super::json::Data;
 use super::page::{self, PageBody, Pagination, Params};
+use super::parts::Content;
+use super::salvage::{self, Taken};
 use super::subjects::Subjects;
 
 /// What became of an event. It is on disk, with its place in the log.
@@ -48,6 +51,18 @@ pub(crate) struct ObservedBody {
     revoked: bool,
     /// The same, as others call it: revocation has happened, it is not queued.
     revocation_check_queued: bool,
+    /// Which event of a batch, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    /// Which member was cut or left out because it is not as it should be: a refusal is recorded all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// What was wrong with it, as a code that stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// The same as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// A score as a number.
@@ -56,8 +71,10 @@ pub(crate) fn number(score: Score) -> f64 {
 }
 
 impl ObservedBody {
-    fn new(app: &App, agent: &AgentId, event: &Event, observed: &Observed, factors: Vec<String>) -> Self {
+    pub(crate) fn new(app: &App, taken: &Taken, observed: &Observed, factors: Vec<String>) -> Self {
+        let Reported { agent, event, .. } = &taken.reported;
         let id = observed.index.map(|index| index.to_string());
+        let altered = taken.altered.as_ref();
         Self {
             id: id.clone(),
             event_id: id,
@@ -73,7 +90,17 @@ impl ObservedBody {
             occurred_at: event.occurred_at.unwrap_or(app.now()).to_string(),
             revoked: observed.revoked,
             revocation_check_queued: observed.revoked,
+            index: None,
+            field: altered.and_then(ApiError::field).map(str::to_owned),
+            code: altered.map(|error| error.code().to_owned()),
+            error: altered.map(|error| error.sentence().to_owned()),
         }
+    }
+
+    /// The same, as one of many.
+    pub(crate) const fn numbered(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
     }
 }
 
@@ -91,84 +118,24 @@ impl ObservedBody {
 pub(crate) async fn create(
     State(app): State<App>,
     Reporter(caller): Reporter,
-    Json(body): Json<EventBody>,
+    Content(body): Content,
 ) -> Result<Response, ApiError> {
-    let (agent, event) = take(&mut Subjects::new(&app, caller.tenant()), body).await?;
-    let observed = caller.kakunin(&app).observe(caller.tenant(), event.clone()).await?;
+    let taken = salvage::take(&mut Subjects::new(&app, caller.tenant()), &body).await?;
+    let observed = caller.kakunin(&app).observe(caller.tenant(), taken.reported.event.clone()).await?;
     if observed.status == EventStatus::NotAccepted {
-        let sentence = "the agent's certificate is revoked, suspended or expired; the event is on record, and not scored";
+        let sentence = "the agent's certificate is revoked or suspended, or was replaced or ran out more than a \
+            day ago; the event is on record, and not scored";
         return Err(ApiError::unprocessable("agent_not_active", sentence));
     }
-    let factors = factors(&app, &caller, &agent).await?;
+    let factors = factors(&app, &caller, &taken.reported.agent).await?;
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Data { data: ObservedBody::new(&app, &agent, &event, &observed, factors) }).into_response())
+    Ok((status, Data { data: ObservedBody::new(&app, &taken, &observed, factors) }).into_response())
 }
 
 async fn factors(app: &App, caller: &Caller, agent: &AgentId) -> Result<Vec<String>, ApiError> {
     let risk = app.kakunin.risk(caller.tenant(), agent).await?;
     Ok(risk.evidence.iter().map(|(family, _): &(Family, Score)| text_of(family)).collect())
-}
-
-// The tenant's own authenticated reporter says so.
-async fn take(subjects: &mut Subjects<'_>, body: EventBody) -> Result<(AgentId, Event), ApiError> {
-    let (agent, mut event) = body.into_event(subjects).await?;
-    event.attribution = Attribution::Possession;
-    Ok((agent, event))
-}
-
-/// Events in the order in which they happened.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BatchBody {
-    #[serde(deserialize_with = "super::json::object::list")]
-    #[schema(min_items = 1, max_items = 1000)]
-    events: Vec<EventBody>,
-}
-
-/// What became of a batch.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct BatchAnswer {
-    results: Vec<ObservedBody>,
-    /// Signed note (C2SP) over the tenant's log with these events in it.
-    checkpoint: Option<String>,
-}
-
-/// Records up to 1,000 events, all of them or none.
-#[utoipa::path(
-    operation_id = "reportEvents",
-    post, path = "/api/v1/events/batch", tag = "events", request_body = BatchBody,
-    responses(
-        (status = 201, description = "Recorded, each with what became of it.", body = Data<BatchAnswer>),
-        (status = "4XX", description = "Refused; nothing was recorded.", body = ErrorBody),
-    ),
-)]
-pub(crate) async fn batch(
-    State(app): State<App>,
-    Reporter(caller): Reporter,
-    Json(body): Json<BatchBody>,
-) -> Result<Response, ApiError> {
-    if body.events.is_empty() {
-        return Err(ApiError::unprocessable("events_missing", "send 1 to 1000 events"));
-    }
-    if body.events.len() > kakunin_core::service::MAX_EVENTS {
-        return Err(ApiError::unprocessable("too_many_events", "send 1 to 1000 events"));
-    }
-    let mut subjects = Vec::with_capacity(body.events.len());
-    let mut events = Vec::with_capacity(body.events.len());
-    let mut named = Subjects::new(&app, caller.tenant());
-    for event in body.events {
-        let (agent, event) = take(&mut named, event).await?;
-        subjects.push(agent);
-        events.push(event);
-    }
-    let observed = caller.kakunin(&app).observe_all(caller.tenant(), events.clone()).await?;
-    let results = subjects.iter().zip(&events).zip(&observed);
-    let results =
-        results.map(|((agent, event), seen)| ObservedBody::new(&app, agent, event, seen, Vec::new()));
-    let results = results.collect();
-    let checkpoint = app.kakunin.checkpoint(caller.tenant()).await?;
-    Ok((StatusCode::CREATED, Data { data: BatchAnswer { results, checkpoint } }).into_response())
 }
 
 /// Which events.
@@ -179,7 +146,8 @@ pub(crate) struct EventQuery {
     /// Only those of this agent.
     #[param(format = "uuid")]
     agent_id: Option<String>,
-    /// Only those of this kind, such as `api_call`.
+    /// Only those of this kind, such as `api_call`, and those that were reported with this word, such as
+    /// `transaction_initiated`.
     #[param(pattern = "^[a-z][a-z0-9_]{0,39}$")]
     action_type: Option<String>,
     /// Only those after which the score was in this band.
@@ -209,7 +177,10 @@ pub(crate) struct RecordedEvent {
     agent_id: Option<String>,
     certificate_serial: Option<String>,
     action: String,
+    /// Its kind.
     action_type: String,
+    /// The `action_type` that it was reported with, if it was.
+    action_type_given: Option<String>,
     /// `ok`, `error` or `denied`.
     outcome: String,
     out_of_scope: bool,
@@ -217,6 +188,9 @@ pub(crate) struct RecordedEvent {
     /// `signed`, `possession` or `asserted`.
     attribution: String,
     tool: Option<String>,
+    /// A trace or chain that it belongs to.
+    correlation: Option<String>,
+    session_id: Option<String>,
     /// Whether it moved the score.
     scored: bool,
     /// The score after it; 0 if it was not scored.
@@ -258,9 +232,9 @@ pub(crate) async fn list(
     }
     let (band, thresholds) = (query.band.map(|band| text_of(&band)), app.kakunin.thresholds());
     let wanted = move |record: &Record| match &record.body {
-        Body::Event(act, _) => {
+        Body::Event(act, event) => {
             agent.is_none_or(|a| record.agent == Some(a))
-                && kind.as_ref().is_none_or(|k| *k == text_of(&act.facts.kind))
+                && kind.as_ref().is_none_or(|k| is_called(k, act, event.as_deref()))
                 && band.as_ref().is_none_or(|b| act.score.is_some_and(|s| coarse_band(s, &thresholds) == *b))
         }
         Body::Control(_) => false,
@@ -274,25 +248,36 @@ pub(crate) async fn list(
     app.listing(caller.tenant(), work).await
 }
 
+// Its kind, or the word that it was reported with, which is gone when its details are erased.
+fn is_called(word: &str, act: &Act, event: Option<&Event>) -> bool {
+    text_of(&act.facts.kind) == word
+        || event.and_then(|e| e.word.as_ref()).is_some_and(|w| w.as_str() == word)
+}
+
 fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
-    let Body::Event(act, event) = &item.record.body else { return None };
+    let record = &item.record;
+    let Body::Event(act, event) = &record.body else { return None };
     let details = event.as_ref().and_then(|e| e.details.as_ref());
+    let word = |of: fn(&Event) -> Option<&str>| event.as_deref().and_then(of).map(str::to_owned);
     Some(RecordedEvent {
         id: item.index.to_string(),
-        agent_id: item.record.agent.map(|id| id.to_string()),
-        certificate_serial: item.record.serial.map(|serial| serial.to_string()),
+        agent_id: record.agent.map(|id| id.to_string()),
+        certificate_serial: record.serial.map(|serial| serial.to_string()),
         action: act.action.as_str().to_owned(),
         action_type: text_of(&act.facts.kind),
+        action_type_given: word(|e| e.word.as_ref().map(ShortName::as_str)),
         outcome: text_of(&act.facts.outcome),
         out_of_scope: act.facts.out_of_scope,
         auth_failure: act.facts.auth_failure,
         attribution: text_of(&act.attribution),
         tool: act.tool.clone(),
+        correlation: act.correlation.clone(),
+        session_id: word(|e| e.session.as_ref().map(Name::as_str)),
         scored: act.score.is_some(),
         risk_score: act.score.map_or(0.0, number),
         risk_band: coarse_band(act.score.unwrap_or_default(), thresholds).to_owned(),
-        created_at: item.record.time.to_string(),
-        occurred_at: event.as_ref().and_then(|e| e.occurred_at).unwrap_or(item.record.time).to_string(),
+        created_at: record.time.to_string(),
+        occurred_at: event.as_ref().and_then(|e| e.occurred_at).unwrap_or(record.time).to_string(),
         // To the digit; what an embedder gave may be no JSON, and is a text then.
         details: details
             .and_then(|d| serde_json::from_str(d.as_str()).or_else(|_| to_raw_value(d.as_str())).ok()),

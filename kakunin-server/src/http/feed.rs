@@ -15,6 +15,7 @@ use super::error::{ApiError, ErrorBody};
 use super::json::Data;
 use super::page::Params;
 use super::shared;
+use super::validator::{tag_of, validated};
 use super::viewer::Viewer;
 
 const PAGE_AGE: HeaderValue = HeaderValue::from_static("public, max-age=1");
@@ -124,15 +125,18 @@ pub(crate) async fn snapshot(
     _: anonymous::Snapshot,
     Path(issuer): Path<String>,
     viewer: Viewer,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let issuer = issuer_of(&app, issuer)?;
     let admitted = viewer.admit(&app, &issuer)?;
     let snapshot = app.feeds.snapshot(issuer).await?;
     // Its statement names size, hash and time, under a signature.
-    let render = || serde_json::to_vec(&Data { data: &*snapshot });
-    let octets = app.renderings.get(&format!("snapshot/{issuer}"), &snapshot.statement, render);
-    let octets = octets.map_err(|_| ApiError::internal())?;
-    admitted.publish(&app, &issuer, shared::answer(octets, JSON), PAGE_AGE)
+    let response = validated(&headers, &tag_of(snapshot.statement.as_bytes()), None, || {
+        let render = || serde_json::to_vec(&Data { data: &*snapshot });
+        let octets = app.renderings.get(&format!("snapshot/{issuer}"), &snapshot.statement, render);
+        octets.map(|octets| shared::answer(octets, JSON)).map_err(|_| ApiError::internal())
+    })?;
+    admitted.publish(&app, &issuer, response, PAGE_AGE)
 }
 
 /// The revocation log of an issuing CA from a cursor on, and then as it grows: server-sent events, whose data are

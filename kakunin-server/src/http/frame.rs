@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use super::page::takes_its_query;
+use super::preference::wants_problem;
 use super::request_id::RequestId;
 
 /// How long a request may take; making an RSA key in a slow KMS fits.
@@ -49,11 +52,6 @@ pub(crate) fn refused(error: &ApiError) -> Response {
     error.render(RequestId::new().as_str(), false)
 }
 
-fn wants_problem(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("application/problem+json"))
-}
-
 // Routes and methods that do not exist, bodies that are too long: axum answers those with plain text.
 fn routers_own(response: &Response) -> Option<ApiError> {
     let status = response.status();
@@ -77,19 +75,57 @@ fn is_gateway(request: &Request) -> bool {
     request.uri().path().starts_with("/api/v1/gateway/")
 }
 
+/// Whether method, path and query are those of a gateway's client.
+fn is_forwarded(request: &Request) -> bool {
+    request.uri().path().starts_with("/api/v1/gateway/auth")
+}
+
 // The panic is in the log already.
 fn failed() -> Response {
     ApiError::internal().into_response()
 }
 
-// TRACE would answer with the caller's key in it (RFC 9110, 9.3.8).
-async fn in_time(request: Request, next: Next) -> Response {
-    if request.method() == Method::TRACE {
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        let mut response =
-            ApiError::new(status, "method_not_allowed", "TRACE is not answered").into_response();
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+/// What the server as a whole can do; and what gateways may ask with, whose method is their client's.
+const ANY_METHOD: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS");
+
+/// Puts right what is known once the router has answered. Says which methods there are, to whoever asks for that (RFC 9110,
+/// 9.3.7) or used another; what answers OPTIONS itself, or is not there, stays as it is. 304 has no length of its own.
+pub(crate) fn finished(asked: &Method, mut response: Response) -> Response {
+    if response.status() == StatusCode::NOT_MODIFIED {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
         return response;
+    }
+    let allow = response.headers().get(header::ALLOW).and_then(|allow| allow.to_str().ok());
+    let allow = allow.filter(|allow| !allow.contains("OPTIONS")).map(|allow| format!("{allow},OPTIONS"));
+    if let Some(Ok(allow)) = allow.map(HeaderValue::try_from) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    if asked == Method::OPTIONS {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    response
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    // Of the server as a whole.
+    if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+        return (StatusCode::NO_CONTENT, [(header::ALLOW, ANY_METHOD)]).into_response();
+    }
+    // TRACE would answer with the caller's key in it (RFC 9110, 9.3.8), and CONNECT asks for a tunnel.
+    if is_forwarded(&request) && matches!(*request.method(), Method::TRACE | Method::CONNECT) {
+        let sentence = "not by this method; see the `Allow` header";
+        let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", sentence);
+        let mut response = error.into_response();
+        response.headers_mut().insert(header::ALLOW, ANY_METHOD);
+        return response;
+    }
+    if let Err(error) = takes_its_query(&request) {
+        return error.into_response();
     }
     // A caller that hangs up does not cut off what others' answers are written with.
     let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !is_gateway(&request);

@@ -48,7 +48,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
     /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign, or a
-    /// CRL cannot be published: certificates are verified and refused all the same.
+    /// CRL cannot be published, or since somebody else wrote to the store: certificates are verified and
+    /// refused all the same.
     status: &'static str,
     version: &'static str,
     /// Whether the CA signs: certificates and CRLs can be made.
@@ -63,6 +64,8 @@ pub(crate) struct Readiness {
     crls_failing: usize,
     /// CRLs that are not published because they would take back what the last one said.
     crls_refused: usize,
+    /// What was found in the store, since the start, that this server did not write; its log names it.
+    damage_found: u64,
     /// Whether within the last minute signed requests were refused because an agent or its tenant made too many. Others
     /// are served.
     possession_share_full: bool,
@@ -72,7 +75,9 @@ fn readiness(app: &App) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
     let signing = app.ready.signing.load(Ordering::Relaxed);
-    let well = failing == 0 && signing && crls.failing.is_empty() && crls.refused.is_empty();
+    let damage_found = app.kakunin.damage().count;
+    let well =
+        damage_found == 0 && failing == 0 && signing && crls.failing.is_empty() && crls.refused.is_empty();
     let body = Readiness {
         status: if well { "ok" } else { "degraded" },
         version: VERSION,
@@ -82,6 +87,7 @@ fn readiness(app: &App) -> Response {
         crls_left: crls.left,
         crls_failing: crls.failing.len(),
         crls_refused: crls.refused.len(),
+        damage_found,
         possession_share_full: share_is_full(app),
     };
     axum::Json(body).into_response()
@@ -102,6 +108,7 @@ fn share_is_full(app: &App) -> bool {
 pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
+    let damage = usize::try_from(app.kakunin.damage().count).unwrap_or(usize::MAX);
     let nonces = app.gateway.nonces.figures();
     let gauges = [
         ("key_tasks_left", "Keys that are yet to be disabled, enabled or deleted.", left),
@@ -109,6 +116,7 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
         ("crls_left", "CRLs that lack a revocation.", crls.left),
         ("crls_failing", "Issuing CAs whose last attempt to publish failed.", crls.failing.len()),
         ("crls_refused", "CRLs that would take back what the last one said.", crls.refused.len()),
+        ("damage_found", "What was found in the store that this server did not write.", damage),
         ("nonces_held", "Nonces of signed requests that may still come again.", nonces.held),
         (
             "possession_share_full",

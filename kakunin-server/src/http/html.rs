@@ -5,6 +5,8 @@ use std::fmt::Write;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 
+use kakunin_core::text::hidden;
+
 use super::verify::VerifyBody;
 
 const STYLE: &str = "\
@@ -24,7 +26,7 @@ pub(crate) fn certificate(body: &VerifyBody) -> Response {
     let mut rows = String::new();
     let mut row = |name: &str, value: &str| {
         // Writing to a String cannot fail.
-        let _ = write!(rows, "<dt>{name}</dt><dd>{}</dd>", escape(value));
+        let _ = write!(rows, "<dt>{name}</dt><dd><bdi>{}</bdi></dd>", escape(value));
     };
     row("Agent", &body.agent.name);
     row("Operator", body.operator_org.as_deref().unwrap_or("not stated"));
@@ -49,7 +51,7 @@ pub(crate) fn certificate(body: &VerifyBody) -> Response {
     let page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{name}: {status}</title>\
          <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head><body><main>\
-         <h1>{name}</h1><p class=\"s {status}\">{status}</p><p>{sentence} A serial number is public: whoever shows it \
+         <h1><bdi>{name}</bdi></h1><p class=\"s {status}\">{status}</p><p>{sentence} A serial number is public: whoever shows it \
          has still to prove that it holds the key.</p><dl>{rows}</dl></main></body></html>"
     );
     let mut response = Html(page).into_response();
@@ -65,8 +67,22 @@ fn escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
+            // A name from before names had a profile: what would not be seen is written out.
+            c if hidden(c).is_some() => _ = write!(out, "[U+{:04X}]", u32::from(c)),
             c => out.push(c),
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_not_be_seen_is_written_out() {
+        assert_eq!(escape("desk\u{202e}7 <b>&'\""), "desk[U+202E]7 &lt;b&gt;&amp;&#39;&quot;");
+        assert_eq!(escape("a\u{e0041}\u{200b}"), "a[U+E0041][U+200B]");
+        assert_eq!(escape("株式会社"), "株式会社");
+    }
 }

@@ -9,6 +9,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::ijson::{self, IJsonError};
+use kakunin_core::text::hidden;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -34,6 +35,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         check_type(request.headers())?;
         let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
         parse(&body).map(Self)
+    }
+}
+
+/// No body, or an object without members: what else is asked for in it would not be done.
+pub(crate) struct Nothing;
+
+impl<S: Send + Sync> FromRequest<S> for Nothing {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct NoMembers {}
+
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        if body.is_empty() { Ok(Self) } else { parse(&body).map(|NoMembers {}| Self) }
     }
 }
 
@@ -90,12 +107,25 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     }
     serde_json::from_slice(body).map(|Object(value)| value).map_err(|error| {
         let text: String =
-            error.to_string().chars().take(300).map(|c| if c.is_control() { '?' } else { c }).collect();
+            error.to_string().chars().take(300).map(|c| if hidden(c).is_some() { '?' } else { c }).collect();
         match error.classify() {
             serde_json::error::Category::Data => {
                 ApiError::unprocessable("body_invalid", format!("the body is not of this shape: {text}"))
             }
-            _ => ApiError::bad_request("json_malformed", format!("the body is not JSON: {text}")),
+            serde_json::error::Category::Eof if body.iter().all(u8::is_ascii_whitespace) => {
+                ApiError::bad_request("json_malformed", "the body is empty: send a JSON object, such as `{}`")
+            }
+            serde_json::error::Category::Eof => {
+                let (length, line, column) = (body.len(), error.line(), error.column());
+                let sentence = format!(
+                    "the body ends in the middle of its JSON, after {length} octets (line {line}, column {column}): send all of it"
+                );
+                ApiError::bad_request("json_malformed", sentence)
+            }
+            _ => {
+                let sentence = format!("the body is not JSON: {text}; send an object, such as `{{\"name\": \"value\"}}`");
+                ApiError::bad_request("json_malformed", sentence)
+            }
         }
     })
 }

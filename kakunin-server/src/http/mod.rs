@@ -5,7 +5,8 @@
 //! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
 //! | `agents.rs`, `certificates.rs`, `orders.rs`, `agent_body.rs` | agents and their certificates |
 //! | `enrol.rs` | agents that join and renew by themselves |
-//! | `events.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `events.rs`, `event_batch.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `feed.rs`, `streams.rs`, `places.rs`, `crl.rs` | what was revoked: feed and CRLs |
@@ -14,7 +15,7 @@
 //! | `auth.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
 //! | `counts.rs` | what was refused or cut |
-//! | `frame.rs` | what every answer has in common |
+//! | `frame.rs`, `host.rs`, `preference.rs`, `validator.rs` | what every answer has in common; `Host`, `Accept`, entity tags |
 //! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
@@ -30,12 +31,14 @@ mod crl;
 mod dialect;
 mod enrol;
 mod error;
+mod event_batch;
 mod event_body;
 mod events;
 mod feed;
 mod frame;
 mod gateway;
 mod health;
+mod host;
 mod html;
 mod json;
 mod limits;
@@ -44,17 +47,23 @@ mod message;
 mod openapi;
 mod orders;
 mod page;
+mod parts;
 mod peer;
 mod pki;
 mod places;
+mod preference;
+mod reason;
 mod request_id;
 mod risk;
+mod risk_summary;
 mod router;
+mod salvage;
 mod schema;
 mod shared;
 mod streams;
 mod subjects;
 mod tally;
+mod validator;
 mod verify;
 mod viewer;
 
@@ -73,7 +82,8 @@ pub(crate) use counts::{
     CONNECTIONS_SILENT,
 };
 pub(crate) use error::{ApiError, chain};
-pub(crate) use frame::refused;
+pub(crate) use frame::{finished, refused};
+pub(crate) use host::check as check_host;
 pub(crate) use json::BodyError;
 pub(crate) use limits::network_of;
 pub(crate) use peer::{Peer, client_address};

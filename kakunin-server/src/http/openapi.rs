@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    access, agents, audit, certificates, crl, enrol, events, feed, gateway, health, message, orders, pki,
-    risk, verify,
+    access, agents, audit, certificates, crl, enrol, event_batch, events, feed, gateway, health, message,
+    orders, pki, risk, verify,
 };
 
 #[derive(OpenApi)]
@@ -20,7 +20,7 @@ use super::{
         enrol::create_token, enrol::grant, enrol::enrol, enrol::renew,
         certificates::get, certificates::certify, certificates::renew, orders::halt, orders::reinstate, orders::sign,
         certificates::revoke, certificates::hold, certificates::release,
-        events::create, events::batch, events::list, risk::risk, risk::notifications,
+        events::create, event_batch::batch, events::list, risk::risk, risk::notifications,
         gateway::check::check, gateway::forward::authorize, audit::log,
         access::create_tenant, access::get_tenant, access::patch_tenant, access::create_key, access::list_keys, access::revoke_key,
         verify::verify, message::verify, crl::full, crl::chain, crl::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,

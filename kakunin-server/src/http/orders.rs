@@ -7,7 +7,8 @@ use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
 use kakunin_core::id::{AgentId, hex_encode};
 use kakunin_core::key::KeyAlgorithm;
-use kakunin_core::revoke::{Cause, Halt, Receipt};
+use kakunin_core::reason::ReasonError;
+use kakunin_core::revoke::{Cause, Halt, Receipt, Said};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +19,7 @@ use super::auth::Operator;
 use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Free, Json};
+use super::reason::{RawReason, invalid, to_stop};
 use super::schema::{NoteText, ReasonText};
 
 /// How long a stop waits for its receipt.
@@ -27,10 +29,11 @@ const RECEIPT_WAIT: Duration = Duration::from_secs(2);
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HaltBody {
-    /// One of `kill_switch_activated`, `risk_threshold_exceeded`, `regulatory_order`, `operator_initiated`, which
-    /// it is if not given; any other text counts as that, and as the note.
-    #[schema(value_type = Option<NoteText>)]
-    reason: Option<String>,
+    /// `kill_switch_activated`, `risk_threshold_exceeded`, `regulatory_order`, `operator_initiated`, which it is if
+    /// not given, or a word or number of RFC 5280 but `certificateHold`: a stop is for good. A sentence, with
+    /// blanks in it, counts as `operator_initiated`, and is kept as the note.
+    #[schema(schema_with = to_stop, required = false)]
+    reason: Option<RawReason>,
     #[schema(value_type = Option<NoteText>)]
     operator_note: Option<String>,
 }
@@ -84,15 +87,8 @@ pub(crate) async fn halt(
 ) -> Result<Data<HaltAnswer>, ApiError> {
     let id = agent_id(&id)?;
     let note = body.operator_note.map(Note::try_from).transpose()?;
-    let reason = body.reason.map(Note::try_from).transpose()?;
-    let (cause, note) = match reason.as_ref().map(Note::as_str) {
-        Some("kill_switch_activated") => (Cause::KillSwitchActivated, note),
-        Some("risk_threshold_exceeded") => (Cause::RiskThresholdExceeded, note),
-        Some("regulatory_order") => (Cause::RegulatoryOrder, note),
-        Some("operator_initiated") | None => (Cause::OperatorInitiated, note),
-        Some(_) => (Cause::OperatorInitiated, note.or(reason)),
-    };
-    let halted = caller.kakunin(&app).halt(caller.tenant(), &id, cause, note).await?;
+    let (cause, said) = ordered(body.reason.as_ref(), note)?;
+    let halted = caller.kakunin(&app).saying(said).halt(caller.tenant(), &id, cause, None).await?;
     // It is stopped. A CA that is down keeps nobody waiting: the receipt follows when it can sign.
     let signing = app.kakunin.halt_receipt(caller.tenant(), &id, &halted);
     let signed = tokio::time::timeout(RECEIPT_WAIT, signing).await.ok().and_then(Result::ok);
@@ -109,6 +105,27 @@ pub(crate) async fn halt(
             halt_receipt: receipt,
         },
     })
+}
+
+/// Why, and in which words. A stop is not to fail for its wording: a sentence will do, which is how a client of the
+/// vendor's sends it. A single word that is not understood is likely another's code, and is refused.
+fn ordered(reason: Option<&RawReason>, note: Option<Note>) -> Result<(Cause, Said), ApiError> {
+    let Some(reason) = reason else {
+        return Ok((Cause::OperatorInitiated, Said { reason: None, note }));
+    };
+    let sent = reason.text()?;
+    match reason.cause() {
+        Ok(Cause::Hold) => {
+            let sentence = "`reason`: a stop is for good; to suspend the agent, hold its certificate";
+            Err(ApiError::unprocessable("reason_invalid", sentence))
+        }
+        Ok(cause) => Ok((cause, Said { reason: Some(sent), note })),
+        Err(ReasonError::Unknown) if sent.as_str().trim().contains(char::is_whitespace) => {
+            let note = note.or_else(|| Some(sent.clone()));
+            Ok((Cause::OperatorInitiated, Said { reason: Some(sent), note }))
+        }
+        Err(error) => Err(invalid(error)),
+    }
 }
 
 /// The receipt of a stop, signed or not yet.

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use kakunin_core::feed::Visibility;
@@ -22,9 +21,11 @@ use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
+use super::validator::{tag_of, validated};
 use super::viewer::publish;
 
 const CA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const DER_CERTIFICATE: HeaderValue = HeaderValue::from_static("application/pkix-cert");
 const PEM: HeaderValue = HeaderValue::from_static("application/x-pem-file");
 
@@ -68,7 +69,11 @@ pub(crate) struct CasBody {
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn authorities(State(app): State<App>, _: anonymous::File) -> Response {
+pub(crate) async fn authorities(
+    State(app): State<App>,
+    _: anonymous::File,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let place = app.kakunin.place();
     let body = |role: &str, ca: &Issuer, current, owner: (Option<&TenantId>, Visibility)| CaBody {
         role: role.to_owned(),
@@ -93,7 +98,7 @@ pub(crate) async fn authorities(State(app): State<App>, _: anonymous::File) -> R
         authorities: roots.chain(issuing).collect(),
         feed_verifier: app.kakunin.feed_verifier().to_owned(),
     };
-    public(Data { data }.into_response(), None)
+    public(&headers, serde_json::to_vec(&Data { data }).map_err(|_| ApiError::internal())?, JSON)
 }
 
 /// What TLS stacks load: every issuing CA, then every root, PEM.
@@ -105,9 +110,13 @@ pub(crate) async fn authorities(State(app): State<App>, _: anonymous::File) -> R
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn chain(State(app): State<App>, _: anonymous::File) -> Response {
+pub(crate) async fn chain(
+    State(app): State<App>,
+    _: anonymous::File,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let all: String = all(&app).iter().map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der())).collect();
-    public(all.into_response(), Some(PEM))
+    public(&headers, all.into_bytes(), PEM)
 }
 
 /// One CA certificate, as certificates name it in their authority information access: DER.
@@ -124,10 +133,11 @@ pub(crate) async fn certificate(
     State(app): State<App>,
     _: anonymous::File,
     Path(file): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let ca = all(&app).into_iter().find(|ca| file == format!("{}.cer", ca.id()));
     let ca = ca.ok_or_else(|| ApiError::not_found("certificate authority"))?;
-    Ok(public(Body::from(ca.as_der().to_vec()).into_response(), Some(DER_CERTIFICATE)))
+    public(&headers, ca.as_der().to_vec(), DER_CERTIFICATE)
 }
 
 /// Issuing CAs, the newest first, then roots.
@@ -147,7 +157,11 @@ fn all(app: &App) -> Vec<Arc<Issuer>> {
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn bundle(State(app): State<App>, _: anonymous::File) -> Result<Response, ApiError> {
+pub(crate) async fn bundle(
+    State(app): State<App>,
+    _: anonymous::File,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let unreadable =
         |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ca", "the root's key does not parse");
     let mut keys = Vec::new();
@@ -159,7 +173,7 @@ pub(crate) async fn bundle(State(app): State<App>, _: anonymous::File) -> Result
     }
     // A root is only ever added.
     let body = json!({ "spiffe_sequence": keys.len(), "keys": keys, "spiffe_refresh_hint": 300 });
-    Ok(public(axum::Json(body).into_response(), None))
+    public(&headers, body.to_string().into_bytes(), JSON)
 }
 
 // RFC 7518, 6.2 and 6.3; CA keys are RSA or P-256.
@@ -183,9 +197,10 @@ fn jwk(spki: &Spki) -> Result<serde_json::Map<String, Value>, DerError> {
     Ok(key)
 }
 
-fn public(mut response: Response, kind: Option<HeaderValue>) -> Response {
-    if let Some(kind) = kind {
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    }
-    publish(response, CA_AGE)
+fn public(request: &HeaderMap, octets: Vec<u8>, kind: HeaderValue) -> Result<Response, ApiError> {
+    let tag = tag_of(&octets);
+    let response = validated(request, &tag, None, || {
+        Ok::<_, ApiError>(([(header::CONTENT_TYPE, kind)], octets).into_response())
+    })?;
+    Ok(publish(response, CA_AGE))
 }

@@ -18,6 +18,7 @@ use super::error::{ApiError, ErrorBody};
 use super::events::number;
 use super::json::Data;
 use super::page::{self, PageBody, Pagination, Params};
+use super::risk_summary::{DayBody, Summary, trend};
 
 /// What is believed of an agent.
 #[derive(Serialize, ToSchema)]
@@ -48,9 +49,25 @@ pub(crate) struct RiskBody {
     medium_risk_count: u64,
     /// As `risk_score`, which is over the whole window.
     avg_risk_score: f64,
+    #[serde(flatten)]
+    summary: Summary,
     computed_at: String,
     /// The days on which something happened, oldest first.
     trend: Vec<DayBody>,
+    /// What it was refused since a person last approved what it may do; of many, those that came first and last
+    /// of each effect.
+    refused_actions: Vec<RefusalBody>,
+    /// How many more actions it was refused.
+    refused_more: u64,
+}
+
+/// An action that an agent was refused.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RefusalBody {
+    action: String,
+    count: u64,
+    first_seen: String,
+    last_seen: String,
 }
 
 /// Where bands begin.
@@ -70,20 +87,24 @@ pub(crate) struct Factor {
     contribution: f64,
 }
 
-/// One day.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct DayBody {
-    date: String,
-    event_count: u32,
-    out_of_scope: u32,
-    auth_failures: u32,
+/// Over how many days.
+const WINDOW_DAYS: u32 = 30;
+
+/// Which window others have.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RiskQuery {
+    /// Taken, since the vendor's clients send it, and without effect: there is one window, and the answer says which.
+    #[param(minimum = 1, maximum = 365, default = 30)]
+    window_days: Option<u32>,
 }
 
 /// The rolling 30-day risk of an agent, and why.
 #[utoipa::path(
     operation_id = "getRisk",
     get, path = "/api/v1/agents/{id}/risk", tag = "agents",
-    params(("id" = String, Path, description = "The agent.", format = "uuid")),
+    params(("id" = String, Path, description = "The agent.", format = "uuid"), RiskQuery),
     responses(
         (status = 200, description = "What is believed of it.", body = Data<RiskBody>),
         (status = "4XX", description = "Refused.", body = ErrorBody),
@@ -93,23 +114,27 @@ pub(crate) async fn risk(
     State(app): State<App>,
     Reader(caller): Reader,
     Path(id): Path<String>,
+    Params(query): Params<RiskQuery>,
 ) -> Result<Data<RiskBody>, ApiError> {
+    if query.window_days.is_some_and(|days| !(1..=365).contains(&days)) {
+        return Err(ApiError::bad_request("window_invalid", "`window_days` is 1 to 365"));
+    }
     let risk = app.kakunin.risk(caller.tenant(), &agent_id(&id)?).await?;
     let sum = |of: fn(&kakunin_core::risk::Day) -> u32| risk.days.iter().map(|d| u64::from(of(d))).sum();
     let factor =
         |(family, share): &(Family, _)| Factor { family: text_of(family), contribution: number(*share) };
-    let trend = risk.days.iter().map(|day| DayBody {
-        date: day.begin.to_string().chars().take(10).collect(),
-        event_count: day.events,
-        out_of_scope: day.out_of_scope,
-        auth_failures: day.auth_failures,
+    let refused = risk.refused.actions.iter().map(|refusal| RefusalBody {
+        action: refusal.action.as_str().to_owned(),
+        count: refusal.count,
+        first_seen: refusal.first.to_string(),
+        last_seen: refusal.last.to_string(),
     });
     Ok(Data {
         data: RiskBody {
             agent_id: risk.agent.id.to_string(),
             agent_name: risk.agent.spec.name.as_str().to_owned(),
             agent_status: risk.agent.state.to_string(),
-            window_days: 30,
+            window_days: WINDOW_DAYS,
             window_start: app.now().minus(30 * DAY).to_string(),
             risk_score: number(risk.score),
             band: text_of(&risk.band),
@@ -127,8 +152,11 @@ pub(crate) async fn risk(
             high_risk_count: sum(|d| d.out_of_scope.saturating_add(d.auth_failures)),
             medium_risk_count: 0,
             avg_risk_score: number(risk.score),
+            summary: Summary::of(&risk),
             computed_at: app.now().to_string(),
-            trend: trend.collect(),
+            trend: trend(&risk),
+            refused_actions: refused.collect(),
+            refused_more: risk.refused.more,
         },
     })
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::{any, delete, get, post};
@@ -14,10 +14,12 @@ use kakunin_core::time::Clock;
 use tokio::sync::watch;
 
 use super::app::{ApiOptions, App};
+use super::error::ApiError;
 use super::frame::frame;
+use super::validator::{tag_of, validated};
 use super::{
-    access, agents, anonymous, audit, certificates, crl, enrol, events, feed, gateway, health, message,
-    openapi, orders, pki, risk, shared, verify,
+    access, agents, anonymous, audit, certificates, crl, enrol, event_batch, events, feed, gateway, health,
+    message, openapi, orders, pki, risk, shared, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -67,7 +69,7 @@ pub fn router_until(
         .route("/certificates/{id}/hold", post(certificates::hold))
         .route("/certificates/{id}/release", post(certificates::release))
         .route("/events", get(events::list).post(events::create))
-        .route("/events/batch", post(events::batch))
+        .route("/events/batch", post(event_batch::batch))
         .route("/notifications", get(risk::notifications))
         .route("/audit-log", get(audit::log))
         .route("/gateway/check", post(gateway::check::check).layer(anonymous()))
@@ -102,9 +104,16 @@ pub fn router_until(
     Ok(router)
 }
 
-async fn description(_: anonymous::File) -> Response {
-    static RENDERED: LazyLock<Bytes> = LazyLock::new(|| openapi::document().to_string().into());
-    let mut response = shared::answer(RENDERED.clone(), HeaderValue::from_static("application/json"));
+async fn description(_: anonymous::File, headers: HeaderMap) -> Result<Response, ApiError> {
+    static RENDERED: LazyLock<(Bytes, String)> = LazyLock::new(|| {
+        let octets = Bytes::from(openapi::document().to_string());
+        let tag = tag_of(&octets);
+        (octets, tag)
+    });
+    let (octets, tag) = &*RENDERED;
+    let json = HeaderValue::from_static("application/json");
+    let render = || Ok::<_, ApiError>(shared::answer(octets.clone(), json));
+    let mut response = validated(&headers, tag, None, render)?;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-    response
+    Ok(response)
 }

@@ -3,12 +3,14 @@
 
 use utoipa::ToSchema;
 
-/// A name: 1 to 64 characters, no control characters, no space at its ends.
+/// A name: 1 to 64 characters in NFC, single spaces between words, nothing in it that is not seen: no controls of
+/// any kind, no private use, nothing unassigned. No pattern says all of that.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f\s](?:[^\x00-\x1f\x7f-\x9f]{0,62}[^\x00-\x1f\x7f-\x9f\s])?$")]
 pub(crate) struct LabelText(String);
 
-/// A remark: 1 to 1,000 characters, no control characters but line breaks and tabs.
+/// A remark: 1 to 1,000 characters, no control characters but line breaks and tabs, nothing that hides text or
+/// moves it elsewhere. No pattern says all of that.
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]{1,1000}$")]
 pub(crate) struct NoteText(String);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use kakunin_core::error::StoreError;
 use kakunin_core::id::{IssuerId, Serial};
@@ -27,7 +27,9 @@ use super::html;
 use super::json::Data;
 use super::orders::{HaltReceipt, receipt};
 use super::peer::client_address;
+use super::preference::preferred;
 use super::shared;
+use super::validator::{tag_of, validated};
 use super::viewer::publish;
 
 /// Answers that are kept rendered.
@@ -36,7 +38,6 @@ const CARDS: usize = 16_384;
 pub const MAX_AGE: u64 = 5 * SECOND;
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=5");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const VARY: HeaderValue = HeaderValue::from_static("accept");
 
 /// A certificate, and whether it stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -46,6 +47,8 @@ pub(crate) struct VerifyBody {
     pub(crate) serial: String,
     /// `active`, `suspended`, `revoked` or `expired`.
     pub(crate) status: String,
+    /// The same, as others call it.
+    pub(crate) certificate_status: String,
     pub(crate) valid: bool,
     pub(crate) issued_at: String,
     pub(crate) expires_at: String,
@@ -54,10 +57,14 @@ pub(crate) struct VerifyBody {
     /// Key identifier of the issuing CA.
     pub(crate) issuer: String,
     pub(crate) spiffe_id: Option<String>,
+    pub(crate) agent_id: String,
     pub(crate) agent_name: String,
     pub(crate) operator_org: Option<String>,
     pub(crate) permitted_actions: Vec<String>,
     pub(crate) model_hash: String,
+    /// The document whose SHA-256 the certificate pins.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) financial_scope: Option<Box<RawValue>>,
     pub(crate) revoked_at: Option<String>,
     pub(crate) revocation_reason: Option<String>,
     pub(crate) halt_receipt: Option<HaltReceipt>,
@@ -89,6 +96,8 @@ pub(crate) struct VerifiedAgentBody {
 pub(crate) struct Card {
     body: VerifyBody,
     json: Bytes,
+    /// Entity tags of the JSON and of the page.
+    tags: (String, String),
     issuer: IssuerId,
     reason: Option<Reason>,
     until: UnixTime,
@@ -140,20 +149,17 @@ pub(crate) async fn verify(
             return Err(error);
         }
     };
-    let accept = request.headers().get(header::ACCEPT);
-    let mut response = if accept.is_some_and(prefers_html) {
-        html::certificate(&card.body)
-    } else {
-        shared::answer(card.json.clone(), JSON)
-    };
-    response.headers_mut().insert(header::VARY, VARY);
+    let headers = request.headers();
+    let html = preferred(headers, &["application/json", "text/html"])? == "text/html";
+    let tag = if html { &card.tags.1 } else { &card.tags.0 };
+    let response = validated(headers, tag, Some("accept"), || {
+        Ok::<_, ApiError>(if html {
+            html::certificate(&card.body)
+        } else {
+            shared::answer(card.json.clone(), JSON)
+        })
+    })?;
     Ok(publish(response, CACHE_CONTROL))
-}
-
-// A browser names text/html before anything else.
-fn prefers_html(accept: &HeaderValue) -> bool {
-    let first = accept.to_str().unwrap_or_default().split([',', ';']).next().unwrap_or_default();
-    first.trim().eq_ignore_ascii_case("text/html")
 }
 
 /// The answer about one certificate.
@@ -193,6 +199,7 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
         serial_number: serial.to_string(),
         serial: serial.to_string(),
         status: word.to_owned(),
+        certificate_status: word.to_owned(),
         valid: word == "active" && now >= view.not_before,
         valid_from: issued_at.clone(),
         valid_until: expires_at.clone(),
@@ -200,10 +207,12 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
         expires_at,
         issuer: issuer.to_string(),
         spiffe_id: view.extensions.uri.map(str::to_owned),
+        agent_id: agent.id.clone(),
         agent_name: agent.name.clone(),
         operator_org: agent.operator_org.clone(),
         permitted_actions: agent.permitted_actions.clone(),
         model_hash: agent.model_hash.clone(),
+        financial_scope: agent.financial_scope.clone(),
         revoked_at: status.revocation.map(|r| r.at.to_string()),
         revocation_reason: status.revocation.map(|r| text_of(&r.cause)),
         halt_receipt,
@@ -212,7 +221,10 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
     let json = serde_json::to_vec(&Data { data: &body }).map_err(|_| corrupt())?;
     // What expires within these seconds is asked for again when it does.
     let until = if expired { now.plus(MAX_AGE) } else { now.plus(MAX_AGE).min(view.not_after.plus(1)) };
-    Ok(Card { body, json: json.into(), issuer, reason: status.revocation.map(|r| r.cause.reason()), until })
+    let tag = tag_of(&json);
+    let tags = (tag.clone(), format!("{}-html\"", tag.trim_end_matches('"')));
+    let reason = status.revocation.map(|r| r.cause.reason());
+    Ok(Card { body, json: json.into(), tags, issuer, reason, until })
 }
 
 fn agent_body(

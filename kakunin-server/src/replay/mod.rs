@@ -149,6 +149,7 @@ struct Replay {
     refused_by_scope: u64,
     refused_after_revocation: u64,
     recorded: u64,
+    not_recorded: u64,
 }
 
 impl Replay {
@@ -172,6 +173,7 @@ impl Replay {
             refused_by_scope: 0,
             refused_after_revocation: 0,
             recorded: 0,
+            not_recorded: 0,
         })
     }
 
@@ -231,6 +233,10 @@ impl Replay {
             }
             let observed = pollster::block_on(self.kakunin.replay(&self.tenant, std::mem::take(&mut batch)))?;
             for (call, observed) in calls.iter().zip(observed) {
+                let Ok(observed) = observed else {
+                    self.not_recorded += 1;
+                    continue;
+                };
                 self.recorded += 1;
                 self.refused_after_revocation += u64::from(observed.status == EventStatus::NotAccepted);
                 if let Some(revoked @ None) = self.revoked_at.get_mut(call.agent)
@@ -289,6 +295,7 @@ impl Replay {
         Ok(Report {
             agents: count(self.agents.len()),
             events: self.recorded,
+            not_recorded: self.not_recorded,
             issuance_seconds,
             events_per_second: f64::from(events) / seconds.max(1e-9),
             refused_by_scope: self.refused_by_scope,

@@ -9,6 +9,8 @@ pub struct Report {
     pub agents: u64,
     /// Events recorded.
     pub events: u64,
+    /// Events that the engine refused, such as one whose number is far ahead of its stream.
+    pub not_recorded: u64,
     /// Seconds it took to issue the certificates.
     pub issuance_seconds: f64,
     /// Events a second, all durable, timed after issuance.
@@ -61,6 +63,9 @@ impl fmt::Display for Report {
         row("agents", self.agents.to_string())?;
         row("  certificates issued in", format!("{:.1} s", self.issuance_seconds))?;
         row("events", self.events.to_string())?;
+        if self.not_recorded > 0 {
+            row("  not recorded", self.not_recorded.to_string())?;
+        }
         row("  per second, durable", format!("{:.0}", self.events_per_second))?;
         row("refused calls", (self.refused_by_scope + self.refused_after_revocation).to_string())?;
         row("  outside the scope", self.refused_by_scope.to_string())?;

@@ -29,7 +29,7 @@ use super::patient::Patient;
 use super::tls::{LOOK, Reloading};
 use crate::http::{
     ApiError, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, CONNECTIONS_SILENT, ForAll, Network, Peer,
-    Share, Tally, client_address, network_of, refused,
+    Share, Tally, check_host, client_address, finished, network_of, refused,
 };
 
 /// Connections at once; more wait to be accepted.
@@ -268,6 +268,9 @@ impl Listening {
     ) -> Result<Response<Delivery>, std::convert::Infallible> {
         let busy = activity.begin(request.version());
         let (mut parts, body) = request.into_parts();
+        if let Err(refusal) = check_host(&parts) {
+            return Ok(refused(&refusal).map(|body| Delivery::new(body, busy, None)));
+        }
         parts.extensions.insert(peer);
         let client = client_address(&parts, &self.proxies);
         // What a proxy or gateway asks for itself is for many.
@@ -281,8 +284,9 @@ impl Listening {
             }
             Body::new(Arriving::new(body, self.patience.stall, arriving))
         };
+        let method = parts.method.clone();
         let response = match self.router.clone().oneshot(Request::from_parts(parts, body)).await {
-            Ok(response) => response,
+            Ok(response) => finished(&method, response),
             Err(never) => match never {},
         };
         let size = response.body().size_hint().lower();

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `options.rs` | what may be configured, and what is refused |
 //! | `wire.rs` | the one place that names concrete backends |
-//! | `listener.rs` | connections: accepted, limited, ended |
+//! | `listen.rs`, `listener.rs` | where; connections: accepted, limited, ended |
 //! | `activity.rs`, `pace.rs` | when one has done nothing for too long; how long the other side may take |
 //! | `patient.rs`, `arriving.rs`, `delivery.rs` | connections that are not read; bodies that do not come, or are not taken |
 //! | `tls.rs` | TLS, reloaded when its files change; client certificates |
@@ -12,6 +12,7 @@
 mod activity;
 mod arriving;
 mod delivery;
+mod listen;
 mod listener;
 mod options;
 mod pace;
@@ -26,8 +27,9 @@ use kakunin_core::service::{Kakunin, Publishing};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub use listen::{Listen, ListenError};
 pub use options::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeError, ServeOptions, Tls};
-pub use wire::Deployment;
+pub use wire::{Deployment, make_admin_key};
 
 use crate::http::{self, chain};
 
@@ -132,9 +134,14 @@ async fn end_streams(mut stop: watch::Receiver<bool>, ending: watch::Sender<bool
 
 /// Tells the key provider what it has yet to be told, for as long as the server runs.
 async fn tend(kakunin: Kakunin) {
-    let mut failing = 0;
+    let (mut failing, mut named) = (0, 0);
     loop {
-        match kakunin.tend().await {
+        let tended = kakunin.tend().await;
+        for what in kakunin.damage().named.iter().skip(named) {
+            tracing::error!(%what, "the store was changed by somebody else");
+            named += 1;
+        }
+        match tended {
             Ok(tended) if tended.failing != failing => {
                 failing = tended.failing;
                 tracing::warn!(

@@ -109,6 +109,12 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// There is no deployment in this folder.
+    #[error("{path} holds no deployment: `kakunin serve` makes one, with its first admin key", path = .0.display())]
+    NoDeployment(PathBuf),
+    /// Others can write where the deployment lies.
+    #[error(transparent)]
+    NotPrivate(#[from] kakunin_kms::private::NotPrivate),
     /// The key file is missing, although there are keys.
     #[error("{path} is missing, and the keys in this folder are encrypted with it: put it back, or name it with --key-file", path = .0.display())]
     KeyFileMissing(PathBuf),

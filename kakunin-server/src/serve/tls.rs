@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::options::{ServeError, Tls};
 
@@ -22,29 +24,36 @@ pub(super) struct Reloading {
     current: RwLock<(Arc<ServerConfig>, Stamp)>,
 }
 
-type Stamp = [Option<SystemTime>; 2];
+/// SHA-256 of certificate and key file, unless they could not be read. Times of files do not say whether they changed: they
+/// come from wherever a file was copied from, and links are swapped.
+type Stamp = [Option<[u8; 32]>; 2];
 
 impl Reloading {
     /// Reads the files. Client certificates must come from one of `authorities`, so that an agent may present its
     /// leaf alone.
     pub(super) fn load(files: &Tls, authorities: Vec<Vec<u8>>) -> Result<Self, ServeError> {
-        let stamp = stamp(files);
-        let config = read(files, &authorities)?;
-        Ok(Self { files: files.clone(), authorities, current: RwLock::new((config, stamp)) })
+        let content = content(files)?;
+        let config = configured(files, &content, &authorities)?;
+        let current = RwLock::new((config, content.map(|octets| Some(Sha256::digest(octets).into()))));
+        Ok(Self { files: files.clone(), authorities, current })
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// Reads the files again if they changed; connections from now on see it. Files that cannot be used
-    /// leave the old configuration in force.
+    /// Reads the files again, and takes them if they changed; connections from now on see it. Files that cannot be used,
+    /// or are not of one pair because one was not written yet, leave the old configuration in force.
     pub(super) fn look(&self) {
-        let stamp = stamp(&self.files);
+        let content = content(&self.files);
+        let stamp = match &content {
+            Ok(content) => content.each_ref().map(|octets| Some(Sha256::digest(octets).into())),
+            Err(_) => [None; 2],
+        };
         if self.current.read().unwrap_or_else(PoisonError::into_inner).1 == stamp {
             return;
         }
-        let read = read(&self.files, &self.authorities);
+        let read = content.and_then(|content| configured(&self.files, &content, &self.authorities));
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         current.1 = stamp;
         match read {
@@ -53,23 +62,31 @@ impl Reloading {
                 tracing::info!("the TLS certificate was read again");
             }
             Err(error) => {
-                tracing::error!(%error, "the TLS files changed and cannot be used; the old ones stay")
+                tracing::warn!(%error, "the TLS files changed and cannot be used; the old ones stay");
             }
         }
     }
 }
 
-fn stamp(files: &Tls) -> Stamp {
-    [&files.certificate, &files.key].map(|path| std::fs::metadata(path).and_then(|m| m.modified()).ok())
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> ServeError {
+    ServeError::Tls(format!("{}: {error}", path.display()))
 }
 
-fn read(files: &Tls, authorities: &[Vec<u8>]) -> Result<Arc<ServerConfig>, ServeError> {
-    let unusable =
-        |path: &Path, error: &dyn std::fmt::Display| ServeError::Tls(format!("{}: {error}", path.display()));
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
+/// What both files have in them now: what is looked at is what is used.
+fn content(files: &Tls) -> Result<[Zeroizing<Vec<u8>>; 2], ServeError> {
+    let read = |path: &Path| std::fs::read(path).map(Zeroizing::new).map_err(|error| unusable(path, &error));
+    Ok([read(&files.certificate)?, read(&files.key)?])
+}
+
+fn configured(
+    files: &Tls,
+    [certificate, key]: &[Zeroizing<Vec<u8>>; 2],
+    authorities: &[Vec<u8>],
+) -> Result<Arc<ServerConfig>, ServeError> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
+        .collect::<Result<_, _>>()
         .map_err(|error| unusable(&files.certificate, &error))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unusable(&files.key, &error))?;
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable(&files.key, &error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = |error: rustls::Error| unusable(&files.certificate, &error);
     let builder = ServerConfig::builder_with_provider(provider.clone())

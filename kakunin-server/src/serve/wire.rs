@@ -15,6 +15,7 @@ use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::SystemClock;
 use kakunin_kms::local::{LocalKeys, Secret};
+use kakunin_kms::private;
 
 use super::options::{ServeError, ServeOptions};
 
@@ -22,6 +23,10 @@ use super::options::{ServeError, ServeOptions};
 const FIRST_TENANT: &str = "default";
 const DEFAULT_TRUST_DOMAIN: &str = "agents.localhost";
 const ADMIN_KEY_FILE: &str = "admin.key";
+const DATABASE: &str = "kakunin.db";
+/// What lies in the folder beside the keys.
+const OURS: [&str; 6] =
+    [DATABASE, "kakunin.db-wal", "kakunin.db-shm", "kakunin.db.lock", "key.secret", ADMIN_KEY_FILE];
 
 /// A deployment that is open.
 #[derive(Debug)]
@@ -49,7 +54,7 @@ pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<
     for name in options.opt_outs() {
         tracing::warn!("--{name} is in force");
     }
-    let tenant: TenantId = FIRST_TENANT.parse().map_err(AgentError::from).map_err(ServiceError::from)?;
+    let tenant = first_tenant()?;
     kakunin.create_tenant(&tenant).await?;
     kakunin.load().await?;
     let admin_key_file = folder.join(ADMIN_KEY_FILE);
@@ -63,6 +68,13 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
     let folder = &options.data;
     let unusable = |source| ServeError::File { path: folder.clone(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(unusable)?;
+    private::folder(folder)?;
+    for name in OURS {
+        private::file(&folder.join(name))?;
+    }
+    for path in options.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {
+        private::given(path)?;
+    }
     let path =
         options.keys.as_ref().and_then(|url| url.folder()).map_or_else(|| folder.join("keys"), PathBuf::from);
     let local: Arc<dyn KeyProvider> = Arc::new(LocalKeys::open(&path, &secret(options, &path)?)?);
@@ -70,7 +82,7 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
         Some(url) if !options.software_keys() => url.open().await?,
         _ => local.clone(),
     };
-    let store = SqliteStore::open(folder.join("kakunin.db"))?;
+    let store = SqliteStore::open(folder.join(DATABASE))?;
     Ok(Parts { log_keys: local, ..Parts::new(store, keys) })
 }
 
@@ -114,16 +126,40 @@ fn secret(options: &ServeOptions, keys: &Path) -> Result<Secret, ServeError> {
     Ok(Secret::from_key_file(&path)?)
 }
 
-/// Makes the first key, unless there is one.
+/// Makes the first key, if there never was one: who revoked the last one meant it.
 async fn admin_key(kakunin: &Kakunin, tenant: &TenantId, file: &Path) -> Result<Option<ApiKey>, ServeError> {
-    if kakunin.api_keys(Some(tenant)).iter().any(|key| key.role == Role::Admin) {
+    if kakunin.had_admin_key().await? {
         return Ok(None);
     }
-    let label = "admin".parse().map_err(ServiceError::from)?;
-    let (_, key) = kakunin.create_api_key(tenant, Role::Admin, label, None).await?;
+    let key = new_admin_key(kakunin, tenant).await?;
     let _ = fs::remove_file(file);
     write_private(file, key.reveal())?;
     Ok(Some(key))
+}
+
+async fn new_admin_key(kakunin: &Kakunin, tenant: &TenantId) -> Result<ApiKey, ServeError> {
+    let label = "admin".parse().map_err(ServiceError::from)?;
+    Ok(kakunin.create_api_key(tenant, Role::Admin, label, None).await?.1)
+}
+
+/// Makes one more admin key for the first tenant of a deployment that is not being served, and gives it: for
+/// whoever revoked or lost the last one, and has the folder and its keys.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn make_admin_key(options: &ServeOptions) -> Result<ApiKey, ServeError> {
+    let parts = parts(options).await?;
+    if Kakunin::made_as(&parts).await?.is_none() {
+        return Err(ServeError::NoDeployment(options.data.clone()));
+    }
+    let kakunin = Kakunin::open(config(options, options.listen, &parts).await?, parts).await?;
+    let tenant = first_tenant()?;
+    kakunin.create_tenant(&tenant).await?;
+    new_admin_key(&kakunin, &tenant).await
+}
+
+fn first_tenant() -> Result<TenantId, ServeError> {
+    Ok(FIRST_TENANT.parse().map_err(AgentError::from).map_err(ServiceError::from)?)
 }
 
 fn write_private(path: &Path, text: &str) -> Result<(), ServeError> {

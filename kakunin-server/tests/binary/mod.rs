@@ -26,6 +26,11 @@ impl Drop for Server {
 pub fn kakunin(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kakunin"));
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // What configures the server is for the test to say: `KAKUNIN_DATA` also names the whole sets that tests read.
+    let ours = std::env::vars_os().map(|(name, _)| name);
+    ours.filter(|name| name.to_string_lossy().starts_with("KAKUNIN_")).for_each(|name| {
+        command.env_remove(name);
+    });
     command
 }
 
@@ -35,8 +40,14 @@ pub fn start(data: &Path, more: &[&str]) -> Server {
 
 /// A server with variables in its environment.
 pub fn start_with(data: &Path, more: &[&str], environment: &[(&str, &str)]) -> Server {
+    start_at(data, "127.0.0.1:0", more, environment)
+}
+
+/// A server at an address of the test's.
+pub fn start_at(data: &Path, listen: &str, more: &[&str], environment: &[(&str, &str)]) -> Server {
     let data = data.display().to_string();
-    let arguments = [&["serve", "--data", &data, "--listen", "127.0.0.1:0"], more].concat();
+    let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", listen] };
+    let arguments = [&["serve", "--data", &data], listen, more].concat();
     let mut child = kakunin(&arguments).envs(environment.iter().copied()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut said = String::new();

@@ -12,8 +12,10 @@
 #[path = "../binary/mod.rs"]
 mod binary;
 mod client;
+mod forms;
 #[path = "../../../kakunin-verify/tests/common/hostile.rs"]
 mod hostile;
+mod kept;
 mod paths;
 mod world;
 

@@ -11,7 +11,7 @@ use crate::hostile::{Row, resources, table};
 use crate::world::World;
 
 /// Fields by which a client says what the gateway has to say, or asks for something else than its request line.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 28] = [
     "X-Kakunin-Action",
     "X-Kakunin-Cert-Serial",
     "X-Client-Cert",
@@ -21,6 +21,25 @@ const FIELDS: [&str; 9] = [
     "X-Original-URL",
     "X-Rewrite-URL",
     "X-Kakunin-Spiffe-Id",
+    "X-Kakunin-Certificate",
+    "Client-Cert",
+    "Client-Cert-Chain",
+    "X-Forwarded-Client-Cert",
+    "X-Forwarded-Tls-Client-Cert",
+    "X-Forwarded-Tls-Client-Cert-Info",
+    "X-SSL-Cert",
+    "SSL-Client-Cert",
+    "X-SSL-Client-Cert",
+    "X-Original-URI",
+    "X-Original-Method",
+    "X-Forwarded-Uri",
+    "X-Forwarded-Method",
+    "X-Forwarded-Prefix",
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Real-IP",
 ];
 
 pub(crate) async fn hostile(gateway: &str) {

@@ -46,15 +46,20 @@ impl World {
 
     /// The same, with more changed in its configuration.
     pub(crate) fn start_with(gateway: &str, changes: &[(&str, &str)]) -> Self {
+        Self::asking(gateway, changes, str::to_owned)
+    }
+
+    /// The same, whose gateway asks at the port that `between` makes of the server's.
+    pub(crate) fn asking(gateway: &str, changes: &[(&str, &str)], between: impl Fn(&str) -> String) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server =
             binary::start(&folder.path().join("data"), &["--gateway", &format!("127.0.0.1={gateway}")]);
         own_certificate(folder.path());
         let chain = curl(&[&format!("{}/api/v1/ca/chain", server.url)]).1;
-        std::fs::write(folder.path().join("agents.pem"), chain.as_str().unwrap()).unwrap();
+        known_agents(folder.path(), chain.as_str().unwrap());
         let (served, backend) = backend();
         let port = free_port();
-        let asked = server.url.rsplit(':').next().unwrap();
+        let asked = &*between(server.url.rsplit(':').next().unwrap());
         let (files, port_text) = (format!("{}/", folder.path().display()), port.to_string());
         let places =
             [("/etc/kakunin/", files.as_str()), ("8443", &port_text), ("3000", &backend), ("8080", asked)];
@@ -180,6 +185,17 @@ impl World {
     pub(crate) fn served_since(&self, first: usize) -> Vec<Vec<u8>> {
         self.served.lock().unwrap()[first..].to_vec()
     }
+}
+
+/// Those that vouch for agents: in one file, and one a file, for Caddy.
+fn known_agents(folder: &Path, chain: &str) {
+    std::fs::write(folder.join("agents.pem"), chain).unwrap();
+    let lines = pem::decode(pem::CERTIFICATE, chain).unwrap().into_iter().enumerate().map(|(n, der)| {
+        let file = folder.join(format!("agents-{n}.pem"));
+        std::fs::write(&file, pem::encode(pem::CERTIFICATE, &der)).unwrap();
+        format!("trusted_ca_cert_file {}\n", file.display())
+    });
+    std::fs::write(folder.join("agents.caddy"), lines.collect::<String>()).unwrap();
 }
 
 fn own_certificate(folder: &Path) {

@@ -249,3 +249,32 @@ fn a_server_with_every_place_taken_ends_when_it_is_told_to() {
     }
     assert!(child.wait().unwrap().success() && held.len() > 100);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_http_2_the_host_field_is_the_authority() {
+    let w = world().await;
+    for (hosts, refused) in [
+        (&[][..], false),
+        (&["a"][..], false),
+        (&["A"][..], false),
+        (&["b"][..], true),
+        (&["a", "a"][..], true),
+        (&["a:8443"][..], true),
+    ] {
+        let mut raw = Raw::open(&w.url, 64 * 1024).await;
+        let fields: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
+        raw.send(&h2::request(1, "GET", "/healthz", &fields, true)).await;
+        let mut said = Vec::new();
+        let ended = raw.until(5 * SECOND, |frame| {
+            said.extend_from_slice(&frame.payload);
+            frame.stream == 1 && h2::ends(frame)
+        });
+        assert!(ended.await.0, "{hosts:?}");
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(
+            (said.contains("host_invalid"), said.contains("\"ok\"")),
+            (refused, !refused),
+            "{hosts:?}: {said}"
+        );
+    }
+}

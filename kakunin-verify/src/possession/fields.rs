@@ -4,10 +4,10 @@
 use base64ct::{Base64, Encoding};
 use kakunin_core::time::UnixTime;
 
-use super::invalid;
+use super::{dictionary, invalid};
 use crate::denied::Denied;
 
-/// Most octets of either field.
+/// Most octets of what is ours in either field.
 const MAX_FIELD_LEN: usize = 2_048;
 const MAX_COMPONENTS: usize = 8;
 
@@ -117,20 +117,13 @@ fn labelled(text: &str) -> Option<(&str, &str)> {
         return None;
     }
     let (label, rest) = text.split_once('=')?;
-    let fits = (1..=64).contains(&label.len())
-        && label.starts_with(|c: char| c.is_ascii_lowercase())
-        && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.*".contains(&b));
-    fits.then_some((label, rest))
+    dictionary::is_key(label).then_some((label, rest))
 }
 
-/// Parses `label=:base64:`; the label must be the input's.
+/// Parses `label=:base64:` with the input's label; signatures with others are let be.
 pub(super) fn parse_signature(text: &str, label: &str) -> Result<Vec<u8>, Denied> {
-    let read = || {
-        let (found, value) = labelled(text)?;
-        (found == label).then_some(())?;
-        octets(value)
-    };
-    read().ok_or_else(|| invalid("Signature"))
+    let value = dictionary::labelled(text, label).filter(|value| value.len() <= MAX_FIELD_LEN);
+    value.and_then(octets).ok_or_else(|| invalid("Signature"))
 }
 
 /// A byte sequence, `:base64:`.
@@ -185,7 +178,15 @@ mod tests {
             assert!(parse_input(&GOOD.replacen(from, to, 1)).is_err(), "{from} -> {to}");
         }
         assert!(parse_input("").is_err() && parse_input(&"a".repeat(5_000)).is_err());
-        for bad in ["sig=AQID", "sig=:AQI:", "other=:AQID:", "sig=:AQID:;x", "", "sig=::,b=::"] {
+        for bad in [
+            "sig=AQID",
+            "sig=:AQI:",
+            "other=:AQID:",
+            "sig=:AQID:;x",
+            "",
+            "sig=:AQID:,sig=:AQID:",
+            "sig=:AQID:,",
+        ] {
             assert!(parse_signature(bad, "sig").is_err(), "{bad}");
         }
     }
@@ -212,6 +213,9 @@ mod tests {
             let text: String = text.into_iter().collect();
             if let Ok(input) = parse_input(&text) {
                 assert_eq!(format!("{}={}", input.label, input.params), text);
+            }
+            if let Ok(member) = dictionary::ours(&text) {
+                assert!(text.contains(member));
             }
             let _ = parse_signature(&text, "sig");
             let _ = octets(&text);

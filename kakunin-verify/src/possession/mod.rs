@@ -11,8 +11,12 @@
 //! Signature: kakunin=:<base64>:
 //! ```
 //!
-//! The profile is strict: one label, parameters once each and of these names, one serialization. So the
-//! received text is what RFC 9421, 2.3 would serialize again, and is put into the signature base as it is.
+//! The profile is strict: one signature with this tag, parameters once each and of these names, one serialization. So the
+//! received text is what RFC 9421, 2.3 would serialize again, and is put into the signature base as it is. Signatures of
+//! others may stand beside it, under labels of their own, on the same field line or on others; they are not looked at.
+//!
+//! The octets of a signature are as RFC 9421, 3.3 has them. ECDSA's are `r || s` (IEEE P1363), 64 for P-256, and not the DER
+//! sequence that X.509, and most libraries unless asked for the other, make of both numbers. RSA's are PKCS #1 v1.5.
 //!
 //! A verifier knows under which names it is reached, and believes no field of the request about that: whoever the
 //! agent called could send the signature on, with any `Host` field. [`prove`] gives a [`Proof`], whose nonce is used up
@@ -20,6 +24,7 @@
 
 mod authority;
 mod certificates;
+mod dictionary;
 mod digest;
 mod encodings;
 mod eras;
@@ -50,6 +55,7 @@ use nonces::Use;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn fuzz_signature(input: &str, signature: &str) {
+    let _ = dictionary::ours(input);
     if let Ok(parsed) = parse_input(input) {
         assert_eq!(format!("{}={}", parsed.label, parsed.params), input);
         let _ = parse_signature(signature, parsed.label).map(|raw| sign::to_der(&raw));
@@ -83,7 +89,7 @@ pub struct SignedRequest<'a> {
 
 impl<'a> SignedRequest<'a> {
     /// A request by method and target (origin form: path, and `?query` if there is one), with the values
-    /// of its `Signature-Input` and `Signature` fields.
+    /// of its `Signature-Input` and `Signature` fields, several lines of one joined by `, `.
     #[must_use]
     pub const fn new(method: &'a str, target: &'a str, input: &'a str, signature: &'a str) -> Self {
         Self { method, target, sent_to: None, content_digest: None, input, signature }
@@ -126,7 +132,7 @@ pub fn prove(
     us: &Authorities,
     now: UnixTime,
 ) -> Result<Proof, Denied> {
-    let input = parse_input(request.input)?;
+    let input = parse_input(dictionary::ours(request.input)?)?;
     check_params(&input, agent, now)?;
     check_covered(request, &input)?;
     let digest = request.content_digest.map(ContentDigest::parse).transpose()?;

@@ -97,7 +97,12 @@ impl RequestToSign {
 /// ECDSA signatures are `r || s` in RFC 9421, 3.3.4, and a DER sequence in X.509.
 pub(super) fn to_der(raw: &[u8]) -> Result<Vec<u8>, Denied> {
     if raw.len() != 64 {
-        return Err(invalid("signature"));
+        let is_der = to_raw(raw).is_ok();
+        return Err(invalid(if is_der {
+            "signature: it is DER, and RFC 9421, 3.3.4 has ECDSA's as r || s (IEEE P1363), 64 octets for P-256"
+        } else {
+            "signature: ECDSA's with P-256 is r || s (IEEE P1363), 64 octets (RFC 9421, 3.3.4)"
+        }));
     }
     let (r, s) = raw.split_at(32);
     let mut out = Writer::new();

@@ -1,14 +1,14 @@
 //! The kinds of records that are not events.
 
 use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal};
-use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId};
+use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId, KeyCommitment};
 use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::feed::Visibility;
 use crate::grant::Principal;
 use crate::id::{HaltId, IssuerId, TenantId, TrustDomain};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
-use crate::revoke::{Halt, Receipt, Revocation, RevocationChange};
+use crate::revoke::{Halt, Receipt, Revocation, RevocationChange, Said};
 use crate::risk::Band;
 use crate::time::UnixTime;
 
@@ -75,6 +75,18 @@ pub enum Control {
         /// Which key.
         id: ApiKeyId,
     },
+    /// `deployment.sealed`: from here on stored state is believed only under a seal.
+    DeploymentSealed {
+        /// SHA-256 that commits to the vault's secret, hex.
+        secret: String,
+    },
+    /// `api_key.committed`: which hash a key has that was made before `api_key.created` said so.
+    ApiKeyCommitted {
+        /// Which key.
+        id: ApiKeyId,
+        /// What commits to its hash.
+        commitment: KeyCommitment,
+    },
     /// `revocations.visibility_changed`: who may read what a tenant's own issuing CAs revoked.
     VisibilityChanged {
         /// Whose CAs.
@@ -91,8 +103,8 @@ pub enum Control {
         /// The stop.
         halt: Halt,
         /// What whoever ordered it had to say.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        note: Option<Note>,
+        #[serde(flatten)]
+        said: Said,
     },
     /// `agent.halt_receipt`: the CA signed the receipt of a stop.
     HaltReceipt {
@@ -196,9 +208,19 @@ pub enum Control {
         revocation: Revocation,
         /// Why, when behaviour was the cause.
         evidence: Option<Evidence>,
+        /// What whoever ordered it had to say.
+        #[serde(flatten)]
+        said: Said,
     },
     /// `certificate.held`
-    CertificateHeld(Revocation),
+    CertificateHeld {
+        /// The hold.
+        #[serde(flatten)]
+        hold: Revocation,
+        /// What whoever ordered it had to say.
+        #[serde(flatten)]
+        said: Said,
+    },
     /// `certificate.released`
     CertificateReleased {
         /// Who issued it.
@@ -229,6 +251,8 @@ impl Control {
             Self::ApiKeyCreated(_) => "api_key.created",
             Self::ApiKeyRevoked { .. } => "api_key.revoked",
             Self::VisibilityChanged { .. } => "revocations.visibility_changed",
+            Self::DeploymentSealed { .. } => "deployment.sealed",
+            Self::ApiKeyCommitted { .. } => "api_key.committed",
             Self::AgentRegistered(_) => "agent.registered",
             Self::AgentRetired => "agent.retired",
             Self::AgentUpdated(_) => "agent.updated",
@@ -248,7 +272,7 @@ impl Control {
             Self::CertificatePlanned { .. } => "certificate.planned",
             Self::CertificateIssued { .. } => "certificate.issued",
             Self::CertificateRevoked { .. } => "certificate.revoked",
-            Self::CertificateHeld(_) => "certificate.held",
+            Self::CertificateHeld { .. } => "certificate.held",
             Self::CertificateReleased { .. } => "certificate.released",
             Self::BandChanged { .. } => "risk.band_changed",
             Self::PossessionMissing => "agent.impersonation_suspected",
@@ -267,6 +291,8 @@ impl Control {
             Self::ApiKeyCreated(_) => 5,
             Self::ApiKeyRevoked { .. } => 6,
             Self::VisibilityChanged { .. } => 7,
+            Self::DeploymentSealed { .. } => 8,
+            Self::ApiKeyCommitted { .. } => 9,
             Self::AgentRegistered(_) => 16,
             Self::AgentRetired => 17,
             Self::KeyPlanned { .. } => 18,
@@ -275,7 +301,7 @@ impl Control {
             Self::CertificatePlanned { .. } => 21,
             Self::CertificateIssued { .. } => 22,
             Self::CertificateRevoked { .. } => 23,
-            Self::CertificateHeld(_) => 24,
+            Self::CertificateHeld { .. } => 24,
             Self::CertificateReleased { .. } => 25,
             Self::AgentUpdated(_) => 26,
             Self::AgentHalted { .. } => 27,
@@ -292,5 +318,37 @@ impl Control {
             Self::SelfRenewalRefused => 39,
             Self::RevocationChanged(_) => 48,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::revoke::Cause;
+
+    /// Records as versions before the reasons were kept wrote them, with a name that is not given any more.
+    #[test]
+    fn records_from_before_are_read() {
+        let revocation = r#"{"issuer":"0102030405060708090a0b0c0d0e0f1011121314","serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9",
+            "agent":"0190d3a4-7c1e-7000-8000-000000000001","at":1795420800000,"cause":"hold","expires":1795507200000,"shard":7}"#;
+        let read = |json: String| serde_json::from_str::<Control>(&json).unwrap();
+        let held = read(format!(r#"{{"certificate_held":{revocation}}}"#));
+        let Control::CertificateHeld { hold, said } = &held else { panic!("{held:?}") };
+        assert_eq!((hold.cause, hold.shard, said), (Cause::Hold, 7, &Said::default()));
+        let revoked =
+            read(format!(r#"{{"certificate_revoked":{{"revocation":{revocation},"evidence":null}}}}"#));
+        let Control::CertificateRevoked { revocation, said, .. } = &revoked else { panic!("{revoked:?}") };
+        assert_eq!((revocation.serial, said), (hold.serial, &Said::default()));
+        let halt = r#"{"id":"0190d3a4-7c1e-7000-8000-000000000002","cause":"operator_initiated","serial":null,"at":1795420800000}"#;
+        let halted = read(format!(r#"{{"agent_halted":{{"halt":{halt},"note":"enough\u202e"}}}}"#));
+        let Control::AgentHalted { said, .. } = &halted else { panic!("{halted:?}") };
+        assert_eq!(said.note.as_ref().map(Note::as_str), Some("enough\u{202e}"));
+        // What is written now is read as it was.
+        for control in [held.clone(), revoked, halted] {
+            assert_eq!(read(serde_json::to_string(&control).unwrap()), control);
+        }
+        let name: crate::agent::Label = serde_json::from_str(r#""desk\u202e7""#).unwrap();
+        assert_eq!(name.as_str(), "desk\u{202e}7");
+        assert_eq!(name.checked().unwrap_err().code(), "name_malformed");
     }
 }

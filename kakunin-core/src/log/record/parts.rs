@@ -90,10 +90,22 @@ pub struct Renewal {
     pub band: Band,
     /// Scopes of the replaced certificate that were never used; `None` if too many actions were.
     pub unused: Option<Vec<Scope>>,
-    /// Actions that were refused under the replaced certificate, at most 64.
+    /// Actions that were refused since a person last approved, in their order; of many those are left out
+    /// that [`Renewal::refused_more`] counts.
     pub refused: Vec<Action>,
+    /// How many more there were, where one that came again after it was left out counts again.
+    #[serde(default)]
+    pub refused_more: u64,
     /// Until when the replaced certificate stands beside the new one, unless that is used before; it is superseded
     /// in the same append if this is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<UnixTime>,
+}
+
+impl Renewal {
+    /// Whether a person approved it, who saw what was refused.
+    #[must_use]
+    pub const fn is_approved(&self) -> bool {
+        self.approved.is_some()
+    }
 }

@@ -53,7 +53,11 @@ impl Inner {
     async fn fill(&self, ca: &Ca) -> Result<Index, Error> {
         let issuer = ca.issuer.id();
         let state = &self.parts.state;
-        let cursor = match state.get(&LogId::System, Kind::Cursor, &followed_key(&issuer)).await? {
+        let followed = followed_key(&issuer);
+        let row = state.get(&LogId::System, Kind::Cursor, &followed).await?;
+        // Without it all is followed again.
+        let row = row.and_then(|row| self.opened_one(&LogId::System, Kind::Cursor, &followed, &row));
+        let cursor = match row {
             Some(octets) => octets.try_into().map(u64::from_be_bytes).map_err(|_| corrupt())?,
             None => 0,
         };
@@ -74,7 +78,8 @@ impl Inner {
             let ours = rows.iter().take_while(|(key, _)| key.starts_with(&prefix));
             for (key, value) in ours {
                 let shard = shard_of(&issuer, key).ok_or_else(corrupt)?;
-                let crl = Arc::new(PublishedCrl::from_row(value)?);
+                let Some(crl) = self.published_row(&issuer, shard, key, value).await? else { continue };
+                let crl = Arc::new(crl);
                 ca.crls.known().published.insert(shard, crl);
             }
             match rows.last().filter(|(key, _)| key.starts_with(&prefix)) {
@@ -82,6 +87,23 @@ impl Inner {
                 None => return Ok(index),
             }
         }
+    }
+}
+
+impl Inner {
+    /// A CRL as it was published; none, and noted, if its row is not the last one that was written.
+    pub(super) async fn published_row(
+        &self,
+        issuer: &IssuerId,
+        shard: Option<u16>,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Option<PublishedCrl>, Error> {
+        let Some(row) = self.opened_one(&LogId::System, Kind::Cursor, key, value) else { return Ok(None) };
+        let crl = PublishedCrl::from_row(&row)?;
+        // An older one, put back by somebody, or left by a crash between log and state: the next is made anew.
+        let on_record = self.mark_on_record(issuer, shard).await?;
+        Ok(Some(crl).filter(|crl| crl.number >= on_record.number))
     }
 }
 

@@ -56,12 +56,16 @@ impl Mark {
     }
 }
 
-/// The row that keeps the mark of a CRL whose own row was lost (the log has no more of it), or lacks the CRL.
+/// The row that keeps the mark of a CRL: its own row may be lost, or lack the CRL. It is under the seal of the log, so
+/// that an older CRL that is put back is told by it.
 pub(in crate::service) fn mark_row(issuer: &IssuerId, shard: Option<u16>, mark: Mark) -> Change {
     let value = [mark.number, mark.this_update.millis()].map(u64::to_be_bytes).concat();
     Change { kind: Kind::Cursor, key: mark_key(issuer, shard), value: Some(value) }
 }
 
+/// What rows of marks begin with.
+pub(in crate::service) const MARKS: &str = "crl-number/";
+
 pub(super) fn mark_key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
-    format!("crl-number/{issuer}/{}", coverage(shard)).into_bytes()
+    format!("{MARKS}{issuer}/{}", coverage(shard)).into_bytes()
 }

@@ -19,7 +19,7 @@ mod publisher;
 mod roots;
 
 pub use guard::Regression;
-pub(super) use mark::{Mark, mark_row};
+pub(super) use mark::{MARKS, Mark, mark_row};
 pub use published::{FULL_CRL_AGE, PublishedCrl};
 pub(super) use publisher::Publisher;
 pub use publisher::{Publishing, RefusedCrl};

@@ -249,7 +249,7 @@ impl Inner {
             key: followed_key(&ca.issuer.id()),
             value: Some(cursor.to_be_bytes().to_vec()),
         };
-        self.parts.state.put(&LogId::System, &[row]).await?;
+        self.parts.state.put(&LogId::System, &[self.seal_key.tagged(&LogId::System, row)]).await?;
         if let Some(index) = ca.crls.index.lock().await.as_mut() {
             index.followed(cursor);
         }
@@ -351,10 +351,7 @@ impl Inner {
             let published = Control::CrlPublished { issuer, shard, number, this_update, entries, sha256 };
             records.push(Record::control(time, None, None, published));
             rows.push(crl.row(&issuer, shard));
-            // Otherwise thisUpdate is read from the CRL.
-            if !crl.keeps_der(shard) {
-                rows.push(mark_row(&issuer, shard, crl.mark()));
-            }
+            rows.push(mark_row(&issuer, shard, crl.mark()));
         }
         if self.append(&mut system, &records, rows, &[]).await? {
             system.settled();

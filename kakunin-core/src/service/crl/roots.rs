@@ -108,8 +108,14 @@ impl Inner {
         let mut crls = self.root_crls.0.lock().await;
         for root in self.cas.roots() {
             let id = root.issuer.id();
-            if let Some(crl) = self.last_of_root(&mut crls, &id).await? {
-                self.learn(id, &crl);
+            match self.last_of_root(&mut crls, &id).await? {
+                Some(crl) => self.learn(id, &crl),
+                // The others are signed anew.
+                None if root.key.is_none() && self.mark_on_record(&id, None).await? != Mark::default() => {
+                    self.damages
+                        .note(format!("the CRL of root {id} is gone, or not the last one: install it again"));
+                }
+                None => {}
             }
         }
         Ok(())
@@ -129,10 +135,12 @@ impl Inner {
         if let Some(crl) = crls.get(id) {
             return Ok(Some(crl.clone()));
         }
-        let Some(row) = self.parts.state.get(&LogId::System, Kind::Cursor, &key(id, None)).await? else {
+        let row_key = key(id, None);
+        let Some(row) = self.parts.state.get(&LogId::System, Kind::Cursor, &row_key).await? else {
             return Ok(None);
         };
-        let crl = Arc::new(PublishedCrl::from_row(&row)?);
+        let Some(crl) = self.published_row(id, None, &row_key, &row).await? else { return Ok(None) };
+        let crl = Arc::new(crl);
         crls.insert(*id, crl.clone());
         Ok(Some(crl))
     }

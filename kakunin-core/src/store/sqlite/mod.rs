@@ -23,7 +23,7 @@ use crate::id::{IssuerId, Serial};
 use crate::lock::{self, LockError};
 use crate::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use crate::revoke::{Revocation, RevocationChange, RevocationStore};
-use crate::state::{Change, Kind, StateStore};
+use crate::state::{Change, Kind, StateStore, Touched};
 use levels::Levels;
 use readers::Readers;
 use writer::{Work, Writer};
@@ -128,6 +128,11 @@ impl StateStore for SqliteStore {
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         Self::read(self, |c| rows::scan(c, log, kind.code(), after, limit))
     }
+
+    async fn touched(&self) -> Result<Touched, StoreError> {
+        self.writer.call(Work::Look).await?;
+        Ok(self.writer.touched())
+    }
 }
 
 #[async_trait]
@@ -162,6 +167,17 @@ impl RevocationStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<(u64, Revocation)>, StoreError> {
         Self::read(self, |c| rows::after(c, issuer, cursor, limit))
+    }
+
+    async fn replace(
+        &self,
+        issuer: &IssuerId,
+        applied: u64,
+        standing: &[(u64, Revocation)],
+    ) -> Result<(), StoreError> {
+        self.writer.call(Work::Replace(*issuer, applied, standing.to_vec())).await?;
+        self.revocations.raise(issuer, applied);
+        Ok(())
     }
 }
 

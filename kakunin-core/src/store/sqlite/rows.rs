@@ -62,7 +62,7 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<(), Sto
     batch
         .execute(params![id, signed(first)?, size, root, frontier, time, append.checkpoint])
         .map_err(store_error)?;
-    apply_state(connection, &append.log, next.frontier.size(), &append.changes)?;
+    set_state(connection, id, size, &append.changes)?;
     if let LogId::Revocations(issuer) = &append.log {
         apply_revocations(connection, issuer, &append.revocations)?;
     }
@@ -137,8 +137,20 @@ pub(super) fn apply_state(
     put_state(connection, log, changes)
 }
 
+/// What follows from an append: the head is known to be the next, whatever the row said that it replaces.
+fn set_state(connection: &Connection, id: i64, size: i64, changes: &[Change]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO state_applied(log_id, size) VALUES (?1, ?2)
+        ON CONFLICT(log_id) DO UPDATE SET size = excluded.size";
+    let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+    statement.execute(params![id, size]).map_err(store_error)?;
+    put_rows(connection, id, changes)
+}
+
 pub(super) fn put_state(connection: &Connection, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
-    let id = log_id(connection, log)?;
+    put_rows(connection, log_id(connection, log)?, changes)
+}
+
+fn put_rows(connection: &Connection, id: i64, changes: &[Change]) -> Result<(), StoreError> {
     for Change { kind, key, value } in changes {
         match value {
             Some(value) => connection
@@ -202,11 +214,7 @@ pub(super) fn apply_revocations(
     for (index, change) in changes.iter().filter(|(index, _)| *index >= applied) {
         apply_revocation(connection, issuer, *index, change)?;
     }
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO revocation_applied(issuer, size) VALUES (?1, ?2)")
-        .and_then(|mut s| s.execute(params![issuer.as_bytes(), clamp(next)]))
-        .map(|_| ())
-        .map_err(store_error)
+    put_revocations_applied(connection, issuer, next)
 }
 
 fn apply_revocation(
@@ -229,11 +237,7 @@ fn apply_revocation(
         .and_then(|mut s| s.execute(params![issuer.as_bytes(), serial.as_bytes()]))
         .map_err(store_error)?;
     if let RevocationChange::Revoked(revocation) = change {
-        let record = serde_json::to_string(revocation).map_err(StoreError::unavailable)?;
-        connection
-            .prepare_cached("INSERT INTO revocation(issuer, idx, serial, record) VALUES (?1, ?2, ?3, ?4)")
-            .and_then(|mut s| s.execute(params![issuer.as_bytes(), clamp(index), serial.as_bytes(), record]))
-            .map_err(store_error)?;
+        put_revocation(connection, issuer, index, revocation)?;
     }
     Ok(())
 }
@@ -277,6 +281,44 @@ pub(super) fn after(
         .map_err(store_error)?;
     rows.map(|row| row.map_err(store_error).and_then(|(index, record)| Ok((index, revocation(&record)?))))
         .collect()
+}
+
+pub(super) fn replace_revocations(
+    connection: &Connection,
+    issuer: &IssuerId,
+    applied: u64,
+    standing: &[(u64, Revocation)],
+) -> Result<(), StoreError> {
+    connection
+        .execute("DELETE FROM revocation WHERE issuer = ?1", [issuer.as_bytes()])
+        .map_err(store_error)?;
+    for (index, revocation) in standing {
+        put_revocation(connection, issuer, *index, revocation)?;
+    }
+    put_revocations_applied(connection, issuer, applied)
+}
+
+fn put_revocation(
+    connection: &Connection,
+    issuer: &IssuerId,
+    index: u64,
+    revocation: &Revocation,
+) -> Result<(), StoreError> {
+    let (serial, record) = (revocation.serial, serde_json::to_string(revocation));
+    let record = record.map_err(StoreError::unavailable)?;
+    connection
+        .prepare_cached("INSERT INTO revocation(issuer, idx, serial, record) VALUES (?1, ?2, ?3, ?4)")
+        .and_then(|mut s| s.execute(params![issuer.as_bytes(), clamp(index), serial.as_bytes(), record]))
+        .map(|_| ())
+        .map_err(store_error)
+}
+
+fn put_revocations_applied(connection: &Connection, issuer: &IssuerId, size: u64) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO revocation_applied(issuer, size) VALUES (?1, ?2)")
+        .and_then(|mut s| s.execute(params![issuer.as_bytes(), clamp(size)]))
+        .map(|_| ())
+        .map_err(store_error)
 }
 
 fn revocation(record: &str) -> Result<Revocation, StoreError> {

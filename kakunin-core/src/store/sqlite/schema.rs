@@ -12,10 +12,13 @@ use crate::error::StoreError;
 
 /// "KAKU": tells our files from other applications' databases.
 const APPLICATION_ID: i64 = 0x4b41_4b55;
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// What a file of format 1 lacks.
+const SINCE_1: &str = "payload_new";
 
-/// Append-only tables refuse UPDATE and DELETE. `INSERT OR REPLACE` would get past those triggers where
-/// recursive triggers are off, so the next index is also checked on INSERT: that refuses gaps as well.
+/// Append-only tables refuse UPDATE and DELETE. `INSERT OR REPLACE` and UPSERT would get past those triggers where
+/// recursive triggers are off, which each connection says for itself; so INSERT takes nothing but what comes
+/// next: that refuses gaps as well, and a payload for an entry of long ago.
 const SCHEMA: &str = "
 CREATE TABLE log(
   id INTEGER PRIMARY KEY,
@@ -67,6 +70,11 @@ CREATE TABLE payload(
   octets BLOB NOT NULL,
   PRIMARY KEY (log_id, idx)
 ) STRICT, WITHOUT ROWID;
+CREATE TRIGGER payload_new BEFORE INSERT ON payload
+WHEN EXISTS (SELECT 1 FROM payload WHERE log_id = NEW.log_id AND idx = NEW.idx)
+  OR NEW.idx < (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
+  OR NOT EXISTS (SELECT 1 FROM leaf WHERE log_id = NEW.log_id AND idx = NEW.idx)
+BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
 CREATE TRIGGER payload_update BEFORE UPDATE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
 -- Erasure will lift this for rows whose erasure is itself a record of the log, and for no others.
 CREATE TRIGGER payload_delete BEFORE DELETE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
@@ -110,6 +118,10 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     match (application, version, tables) {
         (0, 0, 0) => configure(&connection).and_then(|()| create(&connection))?,
         (APPLICATION_ID, VERSION, _) => check(&connection).and_then(|()| configure(&connection))?,
+        (APPLICATION_ID, 1, _) => {
+            migrate(&connection)?;
+            check(&connection).and_then(|()| configure(&connection))?;
+        }
         (APPLICATION_ID, other, _) => {
             return Err(StoreError::Foreign(format!(
                 "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
@@ -177,22 +189,91 @@ fn create(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(&script).map_err(store_error)
 }
 
-/// Compares tables and triggers with what they must be: a dropped trigger is how an append-only table
-/// stops being one.
-fn check(connection: &Connection) -> Result<(), StoreError> {
-    let fresh = Connection::open_in_memory().map_err(store_error)?;
-    fresh.execute_batch(SCHEMA).map_err(store_error)?;
-    if schema_of(connection)? == schema_of(&fresh)? {
-        return Ok(());
-    }
-    Err(corrupt("its tables or triggers are not the ones this program made"))
+/// Brings a file of format 1 to this one: a trigger more. Where somebody changed it, the check says so.
+fn migrate(connection: &Connection) -> Result<(), StoreError> {
+    let fresh = fresh()?;
+    let missing = fresh.iter().find(|part| part.name == SINCE_1);
+    let sql = missing.map(|part| part.sql.as_str()).unwrap_or_default();
+    let script = format!("BEGIN IMMEDIATE; {sql}; PRAGMA user_version = {VERSION}; COMMIT;");
+    connection.execute_batch(&script).map_err(|error| {
+        let _ = connection.execute_batch("ROLLBACK");
+        store_error(error)
+    })
 }
 
-fn schema_of(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> {
-    let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+/// Compares tables and triggers with what they must be: a dropped trigger is how an append-only table
+/// stops being one, and an added one writes what nobody here wrote.
+fn check(connection: &Connection) -> Result<(), StoreError> {
+    let (there, wanted) = (parts_of(connection)?, fresh()?);
+    let wrong = there.iter().find(|part| !wanted.contains(part));
+    let Some(wrong) = wrong.or_else(|| wanted.iter().find(|part| !there.contains(part))) else {
+        return Ok(());
+    };
+    Err(corrupt(&format!(
+        "its tables or triggers are not the ones this program made: {} {}; restore the file from a backup",
+        wrong.kind, wrong.name
+    )))
+}
+
+/// Makes triggers, views and indexes what they must be while the file is in use, within the caller's
+/// transaction, and says what was wrong.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if a table was changed.
+pub(super) fn mend(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let (there, wanted) = (parts_of(connection)?, fresh()?);
+    let mut said = Vec::new();
+    for part in there.iter().filter(|part| !wanted.contains(part)) {
+        if part.kind == "table" {
+            return Err(corrupt(&format!("table {} was changed or added; restore the file", part.name)));
+        }
+        let sql = format!("DROP {} \"{}\"", part.kind, part.name.replace('"', "\"\""));
+        connection.execute_batch(&sql).map_err(store_error)?;
+        said.push(format!(
+            "{} {} was changed or added by somebody else; it was removed",
+            part.kind, part.name
+        ));
+    }
+    for part in wanted.iter().filter(|part| !there.contains(part)) {
+        if part.kind == "table" {
+            return Err(corrupt(&format!("table {} is gone; restore the file", part.name)));
+        }
+        connection.execute_batch(&part.sql).map_err(store_error)?;
+        said.push(format!("{} {} was removed by somebody else; it was made again", part.kind, part.name));
+    }
+    Ok(said)
+}
+
+/// A table, trigger, view or index.
+#[derive(PartialEq, Eq)]
+struct Part {
+    kind: String,
+    name: String,
+    table: String,
+    sql: String,
+}
+
+fn fresh() -> Result<Vec<Part>, StoreError> {
+    let fresh = Connection::open_in_memory().map_err(store_error)?;
+    fresh.execute_batch(SCHEMA).map_err(store_error)?;
+    parts_of(&fresh)
+}
+
+fn parts_of(connection: &Connection) -> Result<Vec<Part>, StoreError> {
+    // Indexes that SQLite makes for a constraint have no SQL, and have to be there as well.
+    let sql = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema ORDER BY name";
     let mut statement = connection.prepare(sql).map_err(store_error)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(store_error)?;
+    let part = |row: &rusqlite::Row<'_>| {
+        Ok(Part { kind: row.get(0)?, name: row.get(1)?, table: row.get(2)?, sql: row.get(3)? })
+    };
+    let rows = statement.query_map([], part).map_err(store_error)?;
     rows.collect::<Result<_, _>>().map_err(store_error)
+}
+
+/// A number that changes when another connection wrote to the file.
+pub(super) fn data_version(connection: &Connection) -> Result<i64, StoreError> {
+    let mut statement = connection.prepare_cached("PRAGMA data_version").map_err(store_error)?;
+    statement.query_row([], |row| row.get(0)).map_err(store_error)
 }
 
 fn pragma(connection: &Connection, name: &str) -> Result<i64, StoreError> {

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use futures_channel::oneshot;
@@ -13,8 +14,8 @@ use super::{rows, schema};
 use crate::error::StoreError;
 use crate::id::IssuerId;
 use crate::log::sink::{Append, LogId};
-use crate::revoke::RevocationChange;
-use crate::state::Change;
+use crate::revoke::{Revocation, RevocationChange};
+use crate::state::{Change, Touched};
 
 /// Entries that go into one transaction, about: nobody with one entry waits long for others with many.
 const MAX_GROUP: usize = 4_096;
@@ -30,6 +31,9 @@ pub(super) enum Work {
     Apply(LogId, u64, Vec<Change>),
     Put(LogId, Vec<Change>),
     Revocations(IssuerId, Vec<(u64, RevocationChange)>),
+    Replace(IssuerId, u64, Vec<(u64, Revocation)>),
+    /// Nothing: to see whether somebody else wrote.
+    Look,
 }
 
 impl Work {
@@ -38,6 +42,8 @@ impl Work {
             Self::Append(appends) => appends.iter().map(|a| a.entries.len()).sum(),
             Self::Apply(_, _, changes) | Self::Put(_, changes) => changes.len(),
             Self::Revocations(_, changes) => changes.len(),
+            Self::Replace(_, _, standing) => standing.len(),
+            Self::Look => 0,
         }
     }
 }
@@ -48,16 +54,19 @@ type Answer = oneshot::Sender<Result<(), StoreError>>;
 #[derive(Debug)]
 pub(super) struct Writer {
     jobs: Option<Sender<(Work, Answer)>>,
+    touched: Arc<Mutex<Touched>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub(super) fn start(path: PathBuf, connection: Connection) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
+        let touched = Arc::new(Mutex::default());
+        let guard = Guard { version: schema::data_version(&connection)?, touched: touched.clone() };
         let thread = std::thread::Builder::new().name("kakunin-sqlite".into());
         let thread =
-            thread.spawn(move || serve(&path, connection, &queue)).map_err(StoreError::unavailable)?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+            thread.spawn(move || serve(&path, connection, guard, &queue)).map_err(StoreError::unavailable)?;
+        Ok(Self { jobs: Some(jobs), touched, thread: Some(thread) })
     }
 
     pub(super) async fn call(&self, work: Work) -> Result<(), StoreError> {
@@ -65,6 +74,36 @@ impl Writer {
         let gone = || StoreError::unavailable("the writing thread has ended; open the store anew");
         self.jobs.as_ref().ok_or_else(gone)?.send((work, answer)).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
+    }
+
+    /// What somebody else was seen to do.
+    pub(super) fn touched(&self) -> Touched {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Sees, at each transaction, whether another connection wrote since the last one.
+#[derive(Debug)]
+struct Guard {
+    version: i64,
+    touched: Arc<Mutex<Touched>>,
+}
+
+impl Guard {
+    /// Within the transaction: what was added to the schema does nothing to what is written in it.
+    fn look(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let version = schema::data_version(connection)?;
+        if version == self.version {
+            return Ok(());
+        }
+        let structure = schema::mend(connection);
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.writes += 1;
+        if let Ok(said) = &structure {
+            touched.structure.extend(said.iter().cloned());
+            self.version = version;
+        }
+        structure.map(|_| ())
     }
 }
 
@@ -78,10 +117,10 @@ impl Drop for Writer {
     }
 }
 
-fn serve(path: &Path, mut connection: Connection, queue: &Receiver<(Work, Answer)>) {
+fn serve(path: &Path, mut connection: Connection, mut guard: Guard, queue: &Receiver<(Work, Answer)>) {
     while let Ok(first) = queue.recv() {
         let group = group(first, queue);
-        let results = commit(&connection, group.iter().map(|(work, _)| work));
+        let results = commit(&connection, &mut guard, group.iter().map(|(work, _)| work));
         for ((_, answer), result) in group.into_iter().zip(results) {
             // A caller that went away does not need its answer.
             let _ = answer.send(result);
@@ -92,6 +131,8 @@ fn serve(path: &Path, mut connection: Connection, queue: &Receiver<(Work, Answer
             && let Ok(fresh) = schema::open_writer(path)
         {
             connection = fresh;
+            // Its numbers are others; its opening looked at the schema.
+            guard.version = schema::data_version(&connection).unwrap_or(-1);
         }
         if wal_pages(&connection) >= CHECKPOINT_PAGES {
             // If it fails nothing is lost: the WAL stays, and the next group tries again.
@@ -120,9 +161,13 @@ fn wal_pages(connection: &Connection) -> i64 {
     statement.and_then(|mut s| s.query_row([], pages)).unwrap_or_default()
 }
 
-fn commit<'w>(connection: &Connection, group: impl Iterator<Item = &'w Work>) -> Vec<Result<(), StoreError>> {
+fn commit<'w>(
+    connection: &Connection,
+    guard: &mut Guard,
+    group: impl Iterator<Item = &'w Work>,
+) -> Vec<Result<(), StoreError>> {
     let group: Vec<_> = group.collect();
-    try_commit(connection, &group).unwrap_or_else(|error| {
+    try_commit(connection, guard, &group).unwrap_or_else(|error| {
         // Whatever was begun is undone; if SQLite did it already, this changes nothing.
         let _ = connection.execute_batch("ROLLBACK");
         group.iter().map(|_| Err(again(&error))).collect()
@@ -142,8 +187,13 @@ fn again(error: &StoreError) -> StoreError {
 }
 
 /// The results of each call, if the transaction was committed.
-fn try_commit(connection: &Connection, group: &[&Work]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+fn try_commit(
+    connection: &Connection,
+    guard: &mut Guard,
+    group: &[&Work],
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
     connection.execute_batch("BEGIN IMMEDIATE").map_err(store_error)?;
+    guard.look(connection)?;
     let mut results = Vec::with_capacity(group.len());
     if let [alone] = group {
         // Nobody else's call is undone with it.
@@ -177,5 +227,9 @@ fn run(connection: &Connection, work: &Work) -> Result<(), StoreError> {
         Work::Apply(log, size, changes) => rows::apply_state(connection, log, *size, changes),
         Work::Put(log, changes) => rows::put_state(connection, log, changes),
         Work::Revocations(issuer, changes) => rows::apply_revocations(connection, issuer, changes),
+        Work::Replace(issuer, applied, standing) => {
+            rows::replace_revocations(connection, issuer, *applied, standing)
+        }
+        Work::Look => Ok(()),
     }
 }

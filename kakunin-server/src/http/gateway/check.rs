@@ -6,7 +6,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
 use kakunin_core::id::Serial;
+use kakunin_core::revoke::Reason;
 use kakunin_core::scope::Action;
+use kakunin_core::service::Kakunin;
 use kakunin_core::time::DAY;
 use kakunin_verify::VerifiedAgent;
 use kakunin_verify::denied::Code;
@@ -15,7 +17,7 @@ use kakunin_verify::possession::{Authorities, SERIAL_HEADER};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::decision::{Identified, decide, is_gone, refusal};
+use super::decision::{Identified, count, decide, itself, refusal};
 use super::proxy::GatewayProxy;
 use super::target;
 use crate::http::agent_body::text_of;
@@ -39,11 +41,11 @@ pub(crate) struct CheckBody {
     /// `reporter`.
     #[serde(default, deserialize_with = "crate::http::json::object::optional")]
     request: Option<AskedRequest>,
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    /// What is longer than 64 octets is recorded cut, and what hides text in it written out.
     tool: Option<String>,
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    /// What is longer than 256 octets is recorded cut, and what hides text in it written out.
     session_id: Option<String>,
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    /// What is longer than 64 octets is recorded cut, and what hides text in it written out.
     correlation: Option<String>,
 }
 
@@ -109,7 +111,7 @@ pub(crate) async fn check(
     let json::Json(Raw { bytes, body }) = read(whole).await?;
     let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), bytes)?;
     let who = asked.identify(&app).await?;
-    let event = event(&who, &body)?;
+    let event = event(&who, &body);
     let target = body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers));
     let recorded = decide(&app, &who, &body.action, target, event).await?;
     Ok(Data {
@@ -179,7 +181,7 @@ impl Asked {
         let address = client_address(parts, &app.options.trusted_proxies);
         let gateway = GatewayProxy::of(parts, &app.options.gateways);
         let seen = |headers: &HeaderMap| {
-            let chain = gateway.map(|gateway| gateway.handed_over(headers)).transpose()?;
+            let chain = gateway.map(|gateway| gateway.handed_over(headers, parts)).transpose()?;
             Ok::<_, ApiError>(chain.flatten().map(Into::into))
         };
         if let Some(request) = passed_on {
@@ -252,6 +254,11 @@ impl Asked {
         }
     }
 
+    /// Whoever reports the decision: the gateway that asks, or this server's own check.
+    fn reporter(&self, app: &App) -> Kakunin {
+        self.relayed_by.as_ref().map_or_else(|| itself(app), |caller| caller.kakunin(app))
+    }
+
     /// Uses the nonce up, if there is one: after the limit, so that who is told to wait may send the same again.
     fn use_up(&self, app: &App, shown: Shown) -> Result<Identified, ApiError> {
         let (agent, signed) = (shown.agent().clone(), shown.is_signed());
@@ -261,22 +268,24 @@ impl Asked {
             app.limits.nobody(self.address)?;
             return Err(not_found());
         }
+        let reporter = self.reporter(app);
         if let Err(denied) = agent.recheck(app.now()) {
             // It costs no memory, so it may come again, and is nobody's doing.
             if signed && !own {
                 app.limits.nobody(self.address)?;
                 return Err(refusal(&denied));
             }
-            if !is_gone(denied.kind()) {
-                app.limits.agent(agent.agent())?;
-            }
-            let attribution = if signed { Attribution::Asserted } else { Attribution::Possession };
-            return Ok(Identified { agent, attribution });
+            count(app, &agent)?;
+            // Unless what is done with it counts all the same: then it must not come again.
+            let counts = has_ended(app, &agent, denied.kind());
+            let proved = !signed || counts && shown.spend(&app.gateway.nonces, app.now()).is_ok();
+            let attribution = if proved { Attribution::Possession } else { Attribution::Asserted };
+            return Ok(Identified { agent, attribution, reporter });
         }
-        app.limits.agent(agent.agent())?;
+        count(app, &agent)?;
         let agent = shown.spend(&app.gateway.nonces, app.now()).map_err(|denied| refusal(&denied))?;
         let attribution = if own { Attribution::Possession } else { Attribution::Asserted };
-        Ok(Identified { agent, attribution })
+        Ok(Identified { agent, attribution, reporter })
     }
 
     fn named(&self) -> Option<Serial> {
@@ -296,8 +305,8 @@ impl Asked {
             .verifier(&app.kakunin, app.now())
             .identify(&[found.der], app.now())
             .map_err(|denied| refusal(&denied))?;
-        app.limits.agent(agent.agent())?;
-        Ok(Identified { agent, attribution: Attribution::Asserted })
+        count(app, &agent)?;
+        Ok(Identified { agent, attribution: Attribution::Asserted, reporter: self.reporter(app) })
     }
 
     // Once a day and serial number; the deployment makes sure of it, this only keeps it from being asked. A gateway
@@ -322,6 +331,12 @@ impl Asked {
         }
         Ok(())
     }
+}
+
+/// Whether a certificate that does not stand was replaced or ran out, and not taken away or held.
+fn has_ended(app: &App, agent: &VerifiedAgent, code: Code) -> bool {
+    let reason = || app.kakunin.revocations().reason(agent.issuer(), agent.serial());
+    code == Code::AgentExpired || matches!(reason(), Ok(Some(Reason::Superseded)))
 }
 
 fn not_found() -> ApiError {
@@ -352,14 +367,12 @@ fn header_map(headers: &serde_json::Value) -> Result<HeaderMap, ApiError> {
     Ok(map)
 }
 
-fn event(who: &Identified, body: &CheckBody) -> Result<Option<Event>, ApiError> {
-    let Ok(action) = body.action.parse::<Action>() else { return Ok(None) };
-    let mut event = Event::new(*who.agent.serial(), action, Outcome::Ok);
+// The agent chose these names, or could have: one that does not fit keeps no decision from being recorded.
+fn event(who: &Identified, body: &CheckBody) -> Option<Event> {
+    let mut event = Event::new(*who.agent.serial(), body.action.parse::<Action>().ok()?, Outcome::Ok);
     event.attribution = who.attribution;
-    let invalid = |why: &str| ApiError::unprocessable("name_invalid", why);
-    let short = |text: &Option<String>| text.clone().map(ShortName::try_from).transpose().map_err(invalid);
-    event.tool = short(&body.tool)?;
-    event.correlation = short(&body.correlation)?;
-    event.session = body.session_id.clone().map(Name::try_from).transpose().map_err(invalid)?;
-    Ok(Some(event))
+    event.tool = body.tool.as_deref().and_then(ShortName::lossy);
+    event.correlation = body.correlation.as_deref().and_then(ShortName::lossy);
+    event.session = body.session_id.as_deref().and_then(Name::lossy);
+    Some(event)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use kakunin_core::event::{Attribution, Event, Outcome};
+use kakunin_core::event::{Attribution, Event, Outcome, ShortName};
 use kakunin_core::id::Serial;
 use kakunin_core::service::{EventStatus, Kakunin};
 use kakunin_core::time::UnixTime;
@@ -90,6 +90,14 @@ fn verifier(kakunin: &Kakunin, now: UnixTime) -> Result<(u32, Verifier), SetupEr
 pub(super) struct Identified {
     pub(super) agent: VerifiedAgent,
     pub(super) attribution: Attribution,
+    /// The enforcement point that reports the decision.
+    pub(super) reporter: Kakunin,
+}
+
+/// The deployment, as this server's own check reports to it.
+pub(super) fn itself(app: &App) -> Kakunin {
+    ShortName::try_from("gateway".to_owned())
+        .map_or_else(|_| app.kakunin.clone(), |name| app.kakunin.acting_as(name))
 }
 
 /// Decides whether the agent may do `action`, if there is one way to read its `target`, and puts that on record as
@@ -102,15 +110,18 @@ pub(super) async fn decide(
     event: Option<Event>,
 ) -> Result<Option<u64>, ApiError> {
     let permission = who.agent.authorize(action, app.now()).and(target);
-    if permission.as_ref().is_err_and(|denied| is_gone(denied.kind())) {
-        app.limits.gone(who.agent.agent())?;
-    }
     let recorded = record(app, who, event, permission.as_ref().err()).await?;
     permission.map_err(|denied| refusal(&denied))?;
     Ok(recorded)
 }
 
-pub(super) const fn is_gone(code: Code) -> bool {
+/// Counts a request of an agent; with a certificate that does not stand any more it uses up nothing of the agent's.
+pub(super) fn count(app: &App, agent: &VerifiedAgent) -> Result<(), ApiError> {
+    let gone = agent.recheck(app.now()).is_err_and(|denied| is_gone(denied.kind()));
+    if gone { app.limits.gone(agent.agent()) } else { app.limits.agent(agent.agent()) }
+}
+
+const fn is_gone(code: Code) -> bool {
     matches!(code, Code::AgentRevoked | Code::AgentExpired | Code::AgentInactive)
 }
 
@@ -125,9 +136,11 @@ async fn record(
     let Some(mut event) = event else { return Ok(None) };
     if let Some(denied) = denied {
         event.outcome = Outcome::Denied;
-        event.out_of_scope = denied.kind() == Code::ScopeViolation;
+        // Also of one that is refused already because its certificate is gone.
+        event.out_of_scope = !who.agent.scope().permits(&event.action);
+        event.occurred_at = is_gone(denied.kind()).then(|| app.now());
     }
-    let observed = app.kakunin.observe(who.agent.tenant(), event).await;
+    let observed = who.reporter.observe(who.agent.tenant(), event).await;
     let observed = observed.map_err(|error| ApiError::from(error).at_gateway())?;
     if denied.is_none() && (observed.revoked || observed.status == EventStatus::NotAccepted) {
         who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;

@@ -15,7 +15,7 @@ use kakunin_core::id::Serial;
 use kakunin_core::scope::Action;
 use kakunin_verify::possession::{ACTION_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER};
 
-use super::decision::{Identified, decide, refusal};
+use super::decision::{Identified, count, decide, itself, refusal};
 use super::proxy::{GatewayProxy, one};
 use super::target;
 use crate::http::app::App;
@@ -56,7 +56,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
             return Err(error);
         }
     };
-    app.limits.agent(who.agent.agent())?;
+    count(app, &who.agent)?;
     let action = one(&parts.headers, ACTION_HEADER)?.unwrap_or_default();
     let event = action.parse::<Action>().ok().map(|action| {
         let event = Event::new(*who.agent.serial(), action, Outcome::Ok);
@@ -68,7 +68,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
 
 /// The agent whose key the gateway saw used in the handshake.
 fn identify(app: &App, parts: &Parts, gateway: &GatewayProxy) -> Result<Identified, ApiError> {
-    let chain = gateway.certificates(&parts.headers)?;
+    let chain = gateway.certificates(parts)?;
     let agent = app
         .gateway
         .verifier(&app.kakunin, app.now())
@@ -80,7 +80,7 @@ fn identify(app: &App, parts: &Parts, gateway: &GatewayProxy) -> Result<Identifi
         let sentence = format!("`{SERIAL_HEADER}` is not that of the certificate; leave it out");
         return Err(ApiError::gateway(401, "possession_invalid", sentence));
     }
-    Ok(Identified { agent, attribution: Attribution::Possession })
+    Ok(Identified { agent, attribution: Attribution::Possession, reporter: itself(app) })
 }
 
 /// For the gateway to pass on: who it is.

@@ -12,6 +12,8 @@ use kakunin_verify::denied::Code;
 use kakunin_verify::possession::CertificateEncoding;
 
 use super::decision::refusal;
+use super::looks::{USUAL_FIELDS, looks_like};
+use crate::http::counts::CERTIFICATES_UNREADABLE;
 use crate::http::error::ApiError;
 use crate::http::peer::{Network, NetworkError, Peer};
 
@@ -72,14 +74,7 @@ impl FromStr for GatewayProxy {
 
 impl fmt::Display for GatewayProxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let form = match self.encoding {
-            CertificateEncoding::UrlPem => "escaped PEM",
-            CertificateEncoding::Base64 => "base64",
-            CertificateEncoding::Base64List => "base64 list",
-            CertificateEncoding::Xfcc => "XFCC",
-            _ => "RFC 9440",
-        };
-        write!(f, "{} in `{}` ({form})", self.network, self.header)
+        write!(f, "{} in `{}` ({})", self.network, self.header, self.form())
     }
 }
 
@@ -103,28 +98,81 @@ impl GatewayProxy {
         gateways.iter().find(clash)
     }
 
-    /// The certificates that it hands over, leaf first.
-    pub(super) fn certificates(&self, headers: &HeaderMap) -> Result<Vec<Vec<u8>>, ApiError> {
-        self.handed_over(headers)?.ok_or_else(|| refusal(&Code::CertificateMissing.into()))
+    const fn form(&self) -> &'static str {
+        match self.encoding {
+            CertificateEncoding::UrlPem => "escaped PEM",
+            CertificateEncoding::Base64 => "base64",
+            CertificateEncoding::Base64List => "base64 list",
+            CertificateEncoding::Xfcc => "XFCC",
+            _ => "RFC 9440",
+        }
     }
 
-    /// The same; none if its client showed none.
-    pub(super) fn handed_over(&self, headers: &HeaderMap) -> Result<Option<Vec<Vec<u8>>>, ApiError> {
+    /// The certificates that it hands over in the request that it makes, leaf first.
+    pub(super) fn certificates(&self, parts: &Parts) -> Result<Vec<Vec<u8>>, ApiError> {
+        if let Some(chain) = self.handed_over(&parts.headers, parts)? {
+            return Ok(chain);
+        }
+        // Not sent empty, as it is for a client without a certificate: perhaps it stands elsewhere.
+        let other = |name: &&&str| parts.headers.get(**name).is_some_and(|value| !value.is_empty());
+        if !parts.headers.contains_key(&self.header)
+            && let Some(name) = USUAL_FIELDS.iter().find(other)
+        {
+            self.unreadable(name, &parts.headers, parts);
+        }
+        Err(refusal(&Code::CertificateMissing.into()))
+    }
+
+    /// The certificates in fields that it sent `from` its place; none if its client showed none.
+    pub(super) fn handed_over(
+        &self,
+        headers: &HeaderMap,
+        from: &Parts,
+    ) -> Result<Option<Vec<Vec<u8>>>, ApiError> {
         let field = one(headers, self.header.as_str())?.unwrap_or_default();
-        let mut chain = match self.encoding.read(field) {
-            Ok(chain) => chain,
-            Err(denied) if denied.kind() == Code::CertificateMissing => return Ok(None),
-            Err(denied) => return Err(refusal(&denied)),
+        if field.is_empty() {
+            return Ok(None);
+        }
+        let read = |name: &str, field: &str| match self.encoding.read(field) {
+            // Whatever is encoded so, it is no certificate unless it is a SEQUENCE.
+            Ok(chain) if chain.iter().all(|der| der.first() == Some(&0x30)) => Ok(Some(chain)),
+            Err(denied) if denied.kind() == Code::CertificateMissing => Ok(None),
+            _ => Err(self.unreadable(name, headers, from)),
         };
+        let Some(mut chain) = read(self.header.as_str(), field)? else { return Ok(None) };
         if self.encoding == CertificateEncoding::ByteSequence {
             if chain.len() != 1 {
                 return Err(repeated(self.header.as_str()));
             }
             if let Some(rest) = one(headers, CHAIN_HEADER)? {
-                chain.extend(self.encoding.read(rest).map_err(|denied| refusal(&denied))?);
+                chain.extend(
+                    read(CHAIN_HEADER, rest)?.ok_or_else(|| self.unreadable(CHAIN_HEADER, headers, from))?,
+                );
             }
         }
         Ok(Some(chain))
+    }
+
+    /// Tells the operator, who alone can mend it, which form was expected where, and what came instead: seldom, and
+    /// without what the field holds. The agent has done nothing wrong.
+    fn unreadable(&self, found: &str, headers: &HeaderMap, from: &Parts) -> ApiError {
+        let expected = self.form();
+        if CERTIFICATES_UNREADABLE.count() {
+            let field = headers.get(found).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let gateway = from.extensions.get::<Peer>().map(|peer| peer.address.ip().to_canonical());
+            tracing::warn!(
+                gateway = gateway.map(tracing::field::display),
+                field = found,
+                expected_field = self.header.as_str(),
+                expected,
+                looks_like = looks_like(field),
+                "a gateway hands over no certificate in the form and field that --gateway names"
+            );
+        }
+        let sentence = format!(
+            "`{found}` does not hold a certificate as {expected}, the form configured for this gateway; have its operator compare --gateway with what it sends"
+        );
+        ApiError::gateway(401, "certificate_malformed", sentence)
     }
 }
 

@@ -1,30 +1,74 @@
 //! PKCS#10 requests (RFC 2986): the public key and the proof that its holder has the private one.
 //!
-//! Nothing else is read from a request, and nothing else is written into one: names and extensions come
-//! from policy.
+//! Nothing else is read from an agent's request, and nothing else is written into one: names and extensions come
+//! from policy. A request for an issuing CA says where that will publish.
+//!
+//! | file | does |
+//! |---|---|
+//! | `armour.rs` | the forms in which a request arrives |
+//! | `proof.rs` | which signatures prove possession, and the names of what is refused |
+//! | `repository.rs` | where an authority says that it will publish |
+
+mod armour;
+mod proof;
+mod repository;
 
 use sha2::{Digest, Sha256};
 
 use crate::brand::KEY_BINDING_LABEL;
-use crate::crypto::PublicKey;
 use crate::id::{Serial, hex_encode};
 use crate::key::{KeyAlgorithm, Signature, Spki, SpkiError};
 use crate::x509::der::{DerError, Reader, Writer};
-use crate::x509::{pem, weak};
+use crate::x509::published::Published;
+use crate::x509::weak;
 
 /// Most octets of a request that is looked at.
 pub const MAX_REQUEST_LEN: usize = 16 * 1024;
 
 /// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CsrError {
-    /// Neither DER nor PEM of a PKCS#10 request.
-    #[error("this is not a PKCS#10 request: send DER, or PEM with `-----BEGIN CERTIFICATE REQUEST-----`")]
+    /// Neither DER nor PEM nor base64 of a PKCS#10 request.
+    #[error(
+        "this is not a PKCS#10 request: send DER, its base64, or PEM with `-----BEGIN CERTIFICATE REQUEST-----`"
+    )]
     Malformed,
+    /// PEM of something else.
+    #[error("this is a `{0}`; send a PKCS#10 request, `-----BEGIN CERTIFICATE REQUEST-----`")]
+    Label(String),
+    /// More than one block of PEM.
+    #[error("there are {blocks} blocks of PEM; send one request alone")]
+    Several {
+        /// How many.
+        blocks: usize,
+    },
+    /// A private key beside the request, or instead of it.
+    #[error(
+        "there is a private key in it, which others may have seen now; make another, and send the request alone"
+    )]
+    PrivateKey,
     /// The key is not one that gets a certificate here.
     #[error(transparent)]
     Key(#[from] SpkiError),
+    /// A key of another kind.
+    #[error(
+        "the key is {0}, which gets no certificate here: make RSA-2048, RSA-3072, RSA-4096, P-256 or Ed25519"
+    )]
+    KeyUnsupported(String),
+    /// A key of that kind that is too weak, or unusual.
+    #[error("the key is {0}: use 2048, 3072 or 4096 bits and exponent 65537")]
+    KeyWeak(String),
+    /// Signed in a way that proves nothing, or not for such a key.
+    #[error(
+        "the request is signed with {algorithm}, which is not accepted for its {key} key: sign with SHA-256, SHA-384 or SHA-512, for RSA by PKCS#1 v1.5 or PSS, for P-256 by ECDSA, or with Ed25519 for such a key"
+    )]
+    Signature {
+        /// How it is signed.
+        algorithm: String,
+        /// The key it names.
+        key: String,
+    },
     /// The signature is not by the key in the request.
     #[error("the request is not signed by the key it names; sign it with that key")]
     NotPossessed,
@@ -46,10 +90,14 @@ impl CsrError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Malformed => "csr_malformed",
+            Self::Malformed | Self::Label(_) => "csr_malformed",
+            Self::Several { .. } => "csr_several",
+            Self::PrivateKey => "csr_private_key",
             Self::Key(e) => e.code(),
+            Self::KeyUnsupported(_) => SpkiError::Unsupported.code(),
+            Self::Signature { .. } => "csr_signature_unsupported",
             Self::NotPossessed => "csr_not_possessed",
-            Self::Weak => "key_weak",
+            Self::KeyWeak(_) | Self::Weak => "key_weak",
             Self::Duplicate => "key_in_use",
             Self::NotBound => "key_not_bound",
         }
@@ -63,10 +111,12 @@ pub struct Proven {
     pub key: Spki,
     /// SHA-256 of the request, DER.
     pub sha256: [u8; 32],
+    /// Where the authority that is asked for will publish, if the request says so as `kakunin ca request` does.
+    pub published: Option<Published>,
 }
 
 impl Proven {
-    /// Reads a request in DER or PEM, and checks its signature and its key.
+    /// Reads a request in DER, PEM or base64, and checks its signature and its key.
     ///
     /// # Errors
     /// [`CsrError`].
@@ -74,17 +124,14 @@ impl Proven {
         if request.len() > MAX_REQUEST_LEN {
             return Err(CsrError::Malformed);
         }
-        match core::str::from_utf8(request) {
-            Ok(text) if text.contains("-----BEGIN") => {
-                let blocks = pem::decode(pem::CERTIFICATE_REQUEST, text).map_err(|_| CsrError::Malformed)?;
-                blocks.first().ok_or(CsrError::Malformed).and_then(|der| Self::of(der))
-            }
-            _ => Self::of(request),
-        }
+        Self::of(&armour::open(request)?)
     }
 
     fn of(der: &[u8]) -> Result<Self, CsrError> {
-        Ok(Self { key: check(der)?, sha256: Sha256::digest(der).into() })
+        let parts = split(der).map_err(|_| CsrError::Malformed)?;
+        let key = check(&parts)?;
+        let published = parts.attributes.and_then(repository::read);
+        Ok(Self { key, sha256: Sha256::digest(der).into(), published })
     }
 
     /// What the key of the certificate `serial` signs to say that this request's key shall follow it:
@@ -95,17 +142,12 @@ impl Proven {
     }
 }
 
-fn check(der: &[u8]) -> Result<Spki, CsrError> {
-    let parts = split(der).map_err(|_| CsrError::Malformed)?;
-    let spki = Spki::from_der(parts.spki)?;
-    if parts.algorithm != spki.algorithm().signature_algorithm() {
-        return Err(CsrError::NotPossessed);
-    }
+fn check(parts: &Parts<'_>) -> Result<Spki, CsrError> {
+    let spki = proof::key(parts.spki)?;
     if spki.rsa_modulus().is_some_and(weak::is_weak) {
         return Err(CsrError::Weak);
     }
-    let key = PublicKey::parse(&spki)?;
-    key.verify(parts.info, parts.signature).map_err(|_| CsrError::NotPossessed)?;
+    proof::check(&spki, parts.algorithm, parts.info, parts.signature)?;
     Ok(spki)
 }
 
@@ -120,10 +162,20 @@ impl RequestToSign {
     /// A request for a certificate of `key`: an empty name, no attributes.
     #[must_use]
     pub fn new(key: &Spki) -> Self {
+        Self::with(key, |_| {})
+    }
+
+    /// A request for an issuing CA that will publish there: the root above it is to be found there as well.
+    #[must_use]
+    pub fn for_authority(key: &Spki, published: &Published) -> Self {
+        Self::with(key, |attributes| repository::write(attributes, published))
+    }
+
+    fn with(key: &Spki, attributes: impl FnOnce(&mut Writer)) -> Self {
         let mut out = Writer::new();
         out.sequence(|w| {
             w.unsigned(&[0]).sequence(|_| {});
-            w.raw(key.as_der()).nested(0xa0, |_| {});
+            w.raw(key.as_der()).nested(0xa0, attributes);
         });
         Self { info: out.into_bytes(), algorithm: key.algorithm() }
     }
@@ -149,6 +201,7 @@ impl RequestToSign {
 struct Parts<'a> {
     info: &'a [u8],
     spki: &'a [u8],
+    attributes: Option<&'a [u8]>,
     algorithm: &'a [u8],
     signature: &'a [u8],
 }
@@ -165,7 +218,7 @@ fn split(der: &[u8]) -> Result<Parts<'_>, DerError> {
     r.positive_integer()?;
     r.raw(0x30)?;
     let spki = r.raw(0x30)?;
-    r.optional(0xa0)?;
+    let attributes = r.optional(0xa0)?;
     r.finish()?;
-    Ok(Parts { info, spki, algorithm, signature })
+    Ok(Parts { info, spki, attributes, algorithm, signature })
 }

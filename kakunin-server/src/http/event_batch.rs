@@ -1,0 +1,211 @@
+//! Many events at once, each with an answer of its own.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kakunin_core::service::{Error as ServiceError, MAX_EVENTS, Observed};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::app::App;
+use super::auth::{Caller, Reporter};
+use super::error::{ApiError, ErrorBody};
+use super::event_body::EventBody;
+use super::events::ObservedBody;
+use super::json::{self, Data};
+use super::parts::{self, Content};
+use super::salvage::{self, Taken};
+use super::subjects::Subjects;
+
+/// Events in the order in which they happened.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the description, and what is wrong with content that is not like it")]
+pub(crate) struct BatchBody {
+    #[serde(deserialize_with = "super::json::object::list")]
+    #[schema(min_items = 1, max_items = 1000)]
+    events: Vec<EventBody>,
+    /// Whether one that is refused keeps the others from being recorded.
+    atomic: Option<bool>,
+}
+
+/// What became of a batch.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BatchAnswer {
+    /// Of each event, in their order.
+    results: Vec<ResultBody>,
+    /// How many were refused.
+    refused: usize,
+    /// Signed note (C2SP) over the tenant's log with these events in it.
+    checkpoint: Option<String>,
+}
+
+/// What became of one event of a batch.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum ResultBody {
+    /// It is on record.
+    Recorded(Box<ObservedBody>),
+    /// It is not, and says why.
+    Refused(RefusedBody),
+}
+
+/// An event that is not on record.
+#[derive(Serialize, ToSchema)]
+struct RefusedBody {
+    /// Which event, from 0.
+    index: usize,
+    /// `refused`; `not_recorded` if nothing is wrong with it, in a batch that is all or nothing.
+    status: String,
+    /// What is wrong, as a code that stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// The same as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Which member of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+}
+
+/// Records up to 1,000 events. One that is refused costs nothing but itself, unless `atomic` is true.
+#[utoipa::path(
+    operation_id = "reportEvents",
+    post, path = "/api/v1/events/batch", tag = "events", request_body = BatchBody,
+    responses(
+        (status = 201, description = "Recorded, each with what became of it.", body = Data<BatchAnswer>),
+        (status = 207, description = "Not all as they were sent: look into `results`, each with a status, or a code and a field.",
+            body = Data<BatchAnswer>),
+        (status = "4XX", description = "Nothing was recorded; `results` says why of each event, if it came so far.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn batch(
+    State(app): State<App>,
+    Reporter(caller): Reporter,
+    Content(body): Content,
+) -> Result<Response, ApiError> {
+    let (sent, atomic) = envelope(&body)?;
+    let mut subjects = Subjects::new(&app, caller.tenant());
+    let mut taken = Vec::with_capacity(sent.len());
+    for event in sent {
+        taken.push(match salvage::take(&mut subjects, event).await {
+            Err(error) if error.is_ours() => return Err(error),
+            taken => taken,
+        });
+    }
+    if atomic && let Some(at) = taken.iter().position(Result::is_err) {
+        let errors = taken.into_iter().map(Result::err).collect();
+        return Err(nothing(errors, at));
+    }
+    let observed = observe(&app, &caller, &taken, atomic).await?;
+    answer(&app, &caller, &taken, observed).await
+}
+
+async fn answer(
+    app: &App,
+    caller: &Caller,
+    taken: &[Result<Taken, ApiError>],
+    observed: Vec<Result<Observed, ApiError>>,
+) -> Result<Response, ApiError> {
+    let mut observed = observed.into_iter();
+    let mut results = Vec::with_capacity(taken.len());
+    let (mut errors, mut altered) = (Vec::with_capacity(taken.len()), false);
+    for (index, taken) in taken.iter().enumerate() {
+        let seen = taken.as_ref().map_err(Clone::clone).and_then(|taken| {
+            let seen = observed.next().ok_or_else(|| ApiError::not_found("event"))??;
+            Ok((taken, seen))
+        });
+        let (result, error) = match seen {
+            Ok((taken, seen)) => {
+                altered |= taken.altered.is_some();
+                let body = ObservedBody::new(app, taken, &seen, Vec::new()).numbered(index);
+                (ResultBody::Recorded(Box::new(body)), None)
+            }
+            Err(error) => (ResultBody::Refused(RefusedBody::new(index, Some(&error))), Some(error)),
+        };
+        results.push(result);
+        errors.push(error);
+    }
+    let refused = errors.iter().flatten().count();
+    if refused == results.len() {
+        return Err(nothing(errors, 0));
+    }
+    let status = if refused > 0 || altered { StatusCode::MULTI_STATUS } else { StatusCode::CREATED };
+    let checkpoint = app.kakunin.checkpoint(caller.tenant()).await?;
+    Ok((status, Data { data: BatchAnswer { results, refused, checkpoint } }).into_response())
+}
+
+/// Of each event that could be taken, in their order; or an error, if nothing was recorded.
+async fn observe(
+    app: &App,
+    caller: &Caller,
+    taken: &[Result<Taken, ApiError>],
+    atomic: bool,
+) -> Result<Vec<Result<Observed, ApiError>>, ApiError> {
+    let events: Vec<_> = taken.iter().flatten().map(|taken| taken.reported.event.clone()).collect();
+    let (kakunin, count) = (caller.kakunin(app), events.len());
+    if !atomic {
+        let each = kakunin.observe_all(caller.tenant(), events).await?;
+        return Ok(each.into_iter().map(|seen| seen.map_err(ApiError::from)).collect());
+    }
+    match kakunin.observe_all_or_none(caller.tenant(), events).await {
+        Ok(all) => Ok(all.into_iter().map(Ok).collect()),
+        Err(ServiceError::OneOfMany { index, error }) => {
+            let mut errors = vec![None; count];
+            if let Some(at) = errors.get_mut(index) {
+                *at = Some(ApiError::from(*error));
+            }
+            Err(nothing(errors, index))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Nothing was recorded, because of the event at `at`, and perhaps of others.
+fn nothing(errors: Vec<Option<ApiError>>, at: usize) -> ApiError {
+    let results: Vec<_> =
+        errors.iter().enumerate().map(|(index, error)| RefusedBody::new(index, error.as_ref())).collect();
+    let because = errors.into_iter().nth(at).flatten();
+    let because = because.unwrap_or_else(|| ApiError::unprocessable("event_invalid", "an event is refused"));
+    because.of_event(at, serde_json::to_value(results).unwrap_or_default())
+}
+
+impl RefusedBody {
+    fn new(index: usize, error: Option<&ApiError>) -> Self {
+        Self {
+            index,
+            status: if error.is_some() { "refused" } else { "not_recorded" }.to_owned(),
+            code: error.map(|error| error.code().to_owned()),
+            error: error.map(|error| error.sentence().to_owned()),
+            field: error.and_then(ApiError::field).map(str::to_owned),
+        }
+    }
+}
+
+/// The events as they were sent, and whether they are to be recorded all or none.
+fn envelope(body: &[u8]) -> Result<(Vec<&[u8]>, bool), ApiError> {
+    // What is not an envelope is one that a parser refuses: it says why.
+    let events_and_mode = || {
+        let (mut events, mut atomic) = (None, None);
+        for (name, value) in parts::object(body)? {
+            match name.as_str() {
+                "events" if events.is_none() => events = Some(parts::array(value)?),
+                "atomic" if atomic.is_none() => atomic = Some(serde_json::from_slice(value).ok()?),
+                _ => return None,
+            }
+        }
+        Some((events?, atomic.flatten().unwrap_or(false)))
+    };
+    let Some((events, atomic)) = events_and_mode() else {
+        json::parse::<IgnoredAny>(body)?;
+        let sentence = "the content is no object with the members `events` and `atomic`";
+        let other = || ApiError::unprocessable("body_invalid", sentence);
+        return Err(json::parse::<BatchBody>(body).err().unwrap_or_else(other));
+    };
+    match events.len() {
+        0 => Err(ApiError::unprocessable("events_missing", "send 1 to 1000 events")),
+        n if n > MAX_EVENTS => Err(ApiError::unprocessable("too_many_events", "send 1 to 1000 events")),
+        _ => Ok((events, atomic)),
+    }
+}

@@ -1,0 +1,100 @@
+//! Entity tags, and answers to whoever has the representation already (RFC 9110, 8.8.3, 13.1.2 and 15.4.5).
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kakunin_core::id::hex_encode;
+use sha2::{Digest, Sha256};
+
+/// A strong entity tag, made of what it names: 128 bits keep strangers from finding two.
+pub(crate) fn tag_of(octets: &[u8]) -> String {
+    let digest = Sha256::digest(octets);
+    format!("\"{}\"", hex_encode(digest.get(..16).unwrap_or_default()))
+}
+
+/// What `render` gives, under this tag; or 304 for whoever has it. Which fields of a request the choice depends on, `vary`
+/// says. Whatever else is added to an answer belongs to both.
+pub(crate) fn validated<E>(
+    request: &HeaderMap,
+    tag: &str,
+    vary: Option<&'static str>,
+    render: impl FnOnce() -> Result<Response, E>,
+) -> Result<Response, E> {
+    let mut response =
+        if is_known(request, tag) { StatusCode::NOT_MODIFIED.into_response() } else { render()? };
+    let headers = response.headers_mut();
+    if let Some(vary) = vary {
+        headers.insert(header::VARY, HeaderValue::from_static(vary));
+    }
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Whether one of the tags in `If-None-Match` is this one, by weak comparison; `*` is each that there is.
+fn is_known(request: &HeaderMap, tag: &str) -> bool {
+    let lines = request.get_all(header::IF_NONE_MATCH).iter();
+    lines.filter_map(|line| line.to_str().ok()).any(|line| line.trim() == "*" || lists(line, tag))
+}
+
+/// Whether a list has this tag. Reading stops at what is no tag: then the whole answer is sent.
+fn lists(line: &str, tag: &str) -> bool {
+    let mut rest = line;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let opaque = rest.strip_prefix("W/").unwrap_or(rest);
+        let Some(end) = opaque.strip_prefix('"').and_then(|inner| inner.find('"')) else { return false };
+        let Some((found, after)) = opaque.split_at_checked(end + 2) else { return false };
+        let after = after.trim_start_matches([' ', '\t']);
+        if !(after.is_empty() || after.starts_with(',')) {
+            return false;
+        }
+        if found == tag {
+            return true;
+        }
+        rest = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_found_in_every_form_that_the_field_has() {
+        let known = |lines: &[&str]| {
+            let lines = lines.iter().map(|line| (header::IF_NONE_MATCH, line.parse().unwrap()));
+            is_known(&lines.collect(), "\"a-1\"")
+        };
+        for lines in [
+            &["\"a-1\""][..],
+            &["W/\"a-1\""],
+            &["*"],
+            &[" * "],
+            &["\"x\", \"a-1\""],
+            &["\"x\",W/\"y\" ,\t W/\"a-1\",\"z\""],
+            &[",, \"a-1\","],
+            &["\"x\"", "\"a-1\""],
+            &["malformed", "\"a-1\""],
+            &["\"a,b\", \"\", \"a-1\""],
+        ] {
+            assert!(known(lines), "{lines:?}");
+        }
+        for lines in [
+            &[][..],
+            &[""],
+            &["a-1"],
+            &["\"a-1"],
+            &["w/\"a-1\""],
+            &["\"A-1\""],
+            &["\"x\" \"a-1\""],
+            &["\"x, a-1\""],
+            &["\"x\"*"],
+            &["\"*\""],
+            &["x\"a-1\""],
+            &["\"a-1\"x"],
+        ] {
+            assert!(!known(lines), "{lines:?}");
+        }
+    }
+}
