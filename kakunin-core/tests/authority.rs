@@ -16,7 +16,7 @@ use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::{Cause, Reason, Revocation};
 use kakunin_core::service::{Config, Error, Kakunin, KeySource, OfflineRoot, Parts, Reader, Regression};
 use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{DAY, ManualClock, SECOND, UnixTime};
+use kakunin_core::time::{Clock, DAY, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::ca::{CaError, Issuer, sign_issuing, sign_root};
 use kakunin_core::x509::crl::{self, BACKDATE, Coverage};
 use kakunin_core::x509::csr::Proven;
@@ -129,6 +129,9 @@ fn after_a_rotation_old_chains_stand_and_both_publish() {
     let renewed =
         block_on(reopened.renew(&w.acme, &before.facts.agent, &attested, Profile::Standard, source)).unwrap();
     assert_eq!(renewed.facts.issuer, second.id());
+    // Once the old one's grace is over, since nobody uses the new one.
+    w.clock.set(w.clock.now().plus(Config::RENEWAL_GRACE));
+    block_on(reopened.tend()).unwrap();
     assert_eq!(reason(&reopened, &before), Some(Reason::Superseded));
 }
 

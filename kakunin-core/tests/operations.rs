@@ -118,18 +118,17 @@ fn a_change_of_scope_takes_effect_with_the_next_certificate() {
     let claims = scope(&second.der);
     assert_eq!((claims.scope, claims.constraints), (set("delete:accounts"), Some(constraints.sha256())));
     assert_eq!(block_on(w.kakunin.find(&second.facts.serial)).unwrap().constraints, Some(constraints));
-    assert_eq!(w.reason(&first.facts.serial), Some(Reason::Superseded));
     assert_eq!((w.reason(&second.facts.serial), w.state(&agent)), (None, AgentState::Active));
     let seen = |serial| {
         let event = Event::new(serial, "read:accounts".parse().unwrap(), Outcome::Ok);
         block_on(w.kakunin.observe(&w.acme, event)).unwrap().status
     };
-    assert_eq!(
-        seen(first.facts.serial),
-        EventStatus::Scored,
-        "renewal is no way out of what was done before"
-    );
+    // The old one stands until the new one is used.
+    assert_eq!((seen(first.facts.serial), w.reason(&first.facts.serial)), (EventStatus::Scored, None));
     assert_eq!(seen(second.facts.serial), EventStatus::Scored);
+    assert_eq!(w.reason(&first.facts.serial), Some(Reason::Superseded));
+    let late = seen(first.facts.serial);
+    assert_eq!(late, EventStatus::Scored, "renewal is no way out of what was done before");
     let all = block_on(w.kakunin.certificates(&w.acme, &agent)).unwrap();
     assert_eq!(all.len(), 2);
     assert_eq!(all[1].profile, Profile::HighRisk);

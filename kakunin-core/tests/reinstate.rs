@@ -617,3 +617,29 @@ fn the_log_alone_comes_to_the_same_rows() {
     let w = w.rebuilt();
     assert_eq!(rows(&w), lived);
 }
+
+#[test]
+fn a_redeemed_token_whose_certificate_was_cut_off_gives_it_to_the_key_that_redeemed_it() {
+    for restarts in [true, false] {
+        redeemed_and_cut_off(world(), restarts);
+    }
+}
+
+fn redeemed_and_cut_off(w: World, restarts: bool) {
+    let agent = block_on(w.kakunin.register(&w.acme, spec("cut off"))).unwrap().id;
+    let token = w.join(&agent).unwrap();
+    // The process ends between the plan and the certificate, or the call is dropped there.
+    w.meanwhile.let_happen(|| std::panic::resume_unwind(Box::new("killed")));
+    let cut_off = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| w.enrol(&token).map(|_| ())));
+    assert!(cut_off.is_err());
+    let w = if restarts { w.reopened() } else { w };
+    assert_eq!(w.state(&agent), AgentState::Pending);
+    let request = w.request(8);
+    assert_eq!(code(block_on(w.kakunin.enrol(&token, &request))), "join_token_invalid", "another key");
+    let first = w.enrol(&token).unwrap();
+    assert_eq!((w.enrol(&token).unwrap(), w.state(&agent)), (first, AgentState::Active));
+    assert_eq!(w.names().iter().filter(|name| **name == "join_token.redeemed").count(), 1);
+    // And to nobody once its time is over.
+    w.clock.set(NOW.plus(20 * MINUTE));
+    assert_eq!(code(w.enrol(&token)), "join_token_invalid");
+}

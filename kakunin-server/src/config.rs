@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::service::Config;
 use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{
     ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
@@ -91,6 +92,9 @@ pub(crate) struct Serve {
     /// Seconds that a connection may be kept without a request [default: 75].
     #[arg(long, env = "KAKUNIN_KEEP_ALIVE", value_parser = at_least_one::<NonZeroU32>)]
     keep_alive: Option<NonZeroU32>,
+    /// Seconds that a renewed certificate stands beside the one that replaces it, unless that is used before [default: 300].
+    #[arg(long, env = "KAKUNIN_RENEWAL_GRACE")]
+    renewal_grace: Option<u32>,
     /// Subscribers of the revocation feed at once [default: 1000].
     #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS")]
     feed_subscribers: Option<usize>,
@@ -208,6 +212,9 @@ impl Serve {
             connections_per_address: all
                 .connections_per_address
                 .map_or(DEFAULT_CONNECTIONS_PER_ADDRESS, NonZeroUsize::get),
+            renewal_grace: all
+                .renewal_grace
+                .map_or(Duration::from_millis(Config::RENEWAL_GRACE), |s| Duration::from_secs(s.into())),
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
             ..ServeOptions::new(
@@ -250,6 +257,7 @@ impl Serve {
             anonymous_rate: self.anonymous_rate.or(file.anonymous_rate),
             connections_per_address: self.connections_per_address.or(file.connections_per_address),
             keep_alive: self.keep_alive.or(file.keep_alive),
+            renewal_grace: self.renewal_grace.or(file.renewal_grace),
             feed_subscribers: self.feed_subscribers.or(file.feed_subscribers),
             feed_subscribers_per_address: self
                 .feed_subscribers_per_address

@@ -405,6 +405,10 @@ async fn the_life_of_an_agent_is_in_the_log_with_who_ordered_it() {
         (&body["permitted_actions"], &body["agent"]["financial_scope"]),
         (&json!(["write:payments"]), &json!({ "daily_limit_usd": 5 }))
     );
+    // It stands until the new one is used.
+    assert_eq!(verify(first.clone()).await.text("status"), "active");
+    let event = json!({ "certificate_serial": second, "action": "write:payments" });
+    assert_eq!(w.admin.post("/api/v1/events", &event).await.unwrap().status, 201);
     assert_eq!(verify(first).await.text("revocation_reason"), "superseded");
     let halted = w
         .admin

@@ -287,6 +287,10 @@ async fn renewal_is_no_way_out_over_http_either() {
     let renewed = w.admin.post(&format!("/api/v1/agents/{}/renew", agent.id), &body).await.unwrap();
     assert_eq!(renewed.status, 201, "{}", renewed.json());
     let new = renewed.text("serial_number");
+    // Both stand until the new one is used.
+    assert_eq!(agent.ask("read:mail", "t", "s").await.unwrap().status, 200);
+    let used = json!({ "serial": new, "action": "read:mail", "outcome": "ok" });
+    assert_eq!(w.admin.post(BATCH, &json!({ "events": [used] })).await.unwrap().status, 201);
     // It asks the gateway with the old one: refused, and in scope no evidence; beyond it, evidence.
     assert_eq!(code(&agent.ask("read:mail", "t", "s").await.unwrap()), "agent_revoked");
     assert_eq!(listed(&w).await[0]["scored"], json!(false));

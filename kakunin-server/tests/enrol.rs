@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Rig, World, code, world};
+use kakunin_core::service::REPEATABLE;
 use kakunin_core::time::{Clock, DAY, SECOND};
 use serde_json::{Value, json};
 
@@ -65,7 +66,8 @@ async fn a_workload_joins_and_renews_without_an_api_key() {
         (joined.status.as_u16(), joined.text("agent_id"), joined.text("profile")),
         (201, agent, "elevated".to_owned())
     );
-    let again = w.post_without_key("/api/v1/enroll", &join).await;
+    let other = json!({ "join_token": token, "csr": request(folder, "other", "-newkey rsa:2048") });
+    let again = w.post_without_key("/api/v1/enroll", &other).await;
     assert_eq!((again.status.as_u16(), code(&again)), (401, "join_token_invalid".to_owned()));
     // The name in the request counts for nothing, and the chain is good to OpenSSL.
     let chain = joined.text("chain_pem");
@@ -105,6 +107,11 @@ async fn a_workload_joins_and_renews_without_an_api_key() {
     let renewed = w.post_without_key("/api/v1/enroll/renew", &body).await;
     assert_eq!((renewed.status.as_u16(), renewed.text("profile")), (201, "elevated".to_owned()));
     assert!(renewed.text("renew_after") < renewed.text("expires_at"));
+    // The answer may have been lost: see tests/lost_answers.rs.
+    let replayed = w.post_without_key("/api/v1/enroll/renew", &body).await;
+    assert_eq!(replayed.text("certificate_pem"), renewed.text("certificate_pem"));
+    w.clock.set(w.clock.now().plus(REPEATABLE + 1));
+    w.kakunin.tend().await.unwrap();
     let replayed = w.post_without_key("/api/v1/enroll/renew", &body).await;
     assert_eq!(code(&replayed), "agent_state");
     let old = w.get(&format!("/api/v1/verify/{serial}")).await;

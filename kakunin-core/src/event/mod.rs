@@ -141,6 +141,10 @@ pub struct Event {
     /// How sure it is that the agent did this. Set by whoever took the event in, never by its sender.
     #[serde(skip)]
     pub attribution: Attribution,
+    /// Whether whoever reported it named the agent alone, so that `serial` is its newest certificate's: that says
+    /// nothing of whether the agent has this one yet. Set as `attribution` is.
+    #[serde(skip)]
+    pub unnamed: bool,
     /// Its place in a numbered stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamSeq>,
@@ -193,6 +197,7 @@ impl Event {
             out_of_scope: false,
             auth_failure: false,
             attribution: Attribution::Possession,
+            unnamed: false,
             stream: None,
             client_id: None,
             session: None,

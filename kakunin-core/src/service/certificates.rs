@@ -42,6 +42,9 @@ pub(super) struct CertificateState {
     /// Whether somebody was granted its key at the provider, and still may use it.
     #[serde(default)]
     pub(super) granted: bool,
+    /// The certificate that it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replaces: Option<Serial>,
     /// The stop that took it away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) halt: Option<Halt>,

@@ -10,12 +10,13 @@ use super::error::Error;
 use super::lifecycle::known;
 use super::projection::AgentEntry;
 use super::renewal::{Replaced, longest};
+use super::repeat;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::access::JoinTokenId;
 use crate::agent::{AgentError, AgentState, Document};
 use crate::event::ShortName;
-use crate::id::{AgentId, HaltId, Serial, TenantId, uuid_v7};
+use crate::id::{AgentId, HaltId, IssuerId, Serial, TenantId, uuid_v7};
 use crate::issue::{self, Certificate, Issued, Prepared, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, SignError, Signature, Spki};
 use crate::log::record::{Control, KeyBinding, Renewal};
@@ -133,7 +134,7 @@ impl Making {
                 (entry, Some(key), None)
             }
             Key::Theirs(binding) => {
-                let entry = order.check(draft)?;
+                let entry = order.check(draft, Some(spki.key_id()))?;
                 if draft.certificates.has_key(&spki.key_id()) {
                     return Err(CsrError::Duplicate.into());
                 }
@@ -151,10 +152,12 @@ impl Making {
             issue::prepare(&ca.issuer, &inner.place, &entry.row.agent, &spki, profile, serial, draft.now)?;
         let facts = *prepared.facts();
         let constraints = entry.row.agent.spec.constraints.clone();
+        // Once, also if what it was redeemed for was cut off.
+        let redeemed = order.join.filter(|_| entry.row.join.is_some());
         // Before anything is recorded: a decision that refuses leaves nothing behind.
         let signature = sign_at_once(&prepared, &ca)?;
         inner.bound.claim(spki.key_id(), agent)?;
-        if let Some(id) = order.join {
+        if let Some(id) = redeemed {
             draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
         }
         draft.push(agent, None, Control::KeyBound { key, key_id: spki.key_id(), binding })?;
@@ -175,15 +178,14 @@ impl Planned {
         let entry = order.unchanged(draft, self.stood)?;
         // Also what was refused while it was signed: an approval empties the list.
         let renewal = self.renewal.map(|renewal| entry.usage.seen_in(renewal));
-        let approved = renewal.as_ref().is_some_and(Renewal::is_approved);
-        let issued = Control::CertificateIssued {
+        let issued = |renewal| Control::CertificateIssued {
             facts: signed.facts,
             certificate: pem::encode(pem::CERTIFICATE, &signed.der),
             reinstates: false,
             constraints: self.constraints,
             renewal,
         };
-        order.conclude(draft, signed.facts, issued, approved)
+        order.conclude(draft, signed.facts, renewal, issued)
     }
 }
 
@@ -202,7 +204,8 @@ fn sign_at_once(prepared: &Prepared, ca: &Ca) -> Result<Option<Signature>, SignE
 }
 
 impl Kakunin {
-    /// Gives an agent a certificate for a key from `source`: key and serial are recorded as planned
+    /// Gives an agent a certificate for a key from `source`, or once more the one that the same request got less than
+    /// [`REPEATABLE`](super::REPEATABLE) ago: key and serial are recorded as planned
     /// before they exist, or together with what is made of them, so that a crash leaves nothing unexplained.
     ///
     /// # Errors
@@ -234,8 +237,30 @@ impl Inner {
             KeySource::Request(request) => (Proven::read(request)?, None),
             KeySource::Bound(request, signature) => (Proven::read(request)?, Some(signature)),
         };
+        let _turn = self.turns.of(request.key.key_id()).await;
+        let refused = match self.with_their_key(order, &request, binding).await {
+            Err(refused) if repeat::may_follow(&refused) => refused,
+            issued => return issued,
+        };
+        // It may have been asked before, and the answer lost.
+        if let Some(certificate) = self.answered_before(order, &request, binding).await? {
+            return Ok(certificate);
+        }
+        if !self.was_cut_off(order, &request).await? {
+            return Err(refused);
+        }
+        self.abandon(&order.tenant, order.agent).await?;
+        self.with_their_key(order, &request, binding).await
+    }
+
+    async fn with_their_key(
+        &self,
+        order: &Arc<Order>,
+        request: &Proven,
+        binding: Option<&[u8]>,
+    ) -> Result<Certificate, Error> {
         let binding = match &order.renews {
-            Some((_, replaced)) => Some(replaced.binding(&request, binding)?),
+            Some((_, replaced)) => Some(replaced.binding(request, binding)?),
             None => None,
         };
         self.issue(order, Key::Theirs(binding), &request.key).await
@@ -247,7 +272,7 @@ impl Inner {
         let to_check = order.clone();
         let stood = self
             .decide(&order.tenant, order.by.clone(), move |draft| {
-                let stood = Stood::of(to_check.check(draft)?);
+                let stood = Stood::of(to_check.check(draft, None)?);
                 draft.push(to_check.agent, None, record)?;
                 Ok(stood)
             })
@@ -332,12 +357,17 @@ pub(super) fn abandon(draft: &mut Draft<'_>, agent: AgentId) -> Result<bool, Err
 }
 
 impl Order {
-    /// The agent, if it may be given this certificate now.
-    fn check<'d>(&self, draft: &'d Draft<'_>) -> Result<&'d AgentEntry, Error> {
+    /// The agent, if it may be given this certificate now, for that key if there is one already.
+    fn check<'d>(&self, draft: &'d Draft<'_>, key: Option<IssuerId>) -> Result<&'d AgentEntry, Error> {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
         let trusted = matches!(state, AgentState::Pending | AgentState::Active);
-        let redeems = |id| entry.row.join.is_some_and(|j| j.id == id && redeemable(&j, draft.now) && trusted);
+        // Also by whoever redeemed it, if nothing came of that.
+        let again = entry.row.redeemed.filter(|old| old.key_id == key).map(|old| old.facts);
+        let redeems = |id| {
+            let token = entry.row.join.or(again).filter(|token| token.id == id && trusted);
+            token.is_some_and(|token| redeemable(&token, draft.now))
+        };
         if !self.join.is_none_or(redeems) {
             return Err(Error::JoinToken);
         }
@@ -382,13 +412,13 @@ impl Order {
         Err(AgentError::State { state, step: "be given the certificate that was ordered before" }.into())
     }
 
-    /// Records the certificate, and the end of the one it replaces.
+    /// Records the certificate, and the end of the one it replaces, or until when that stands beside it.
     fn conclude(
         &self,
         draft: &mut Draft<'_>,
         facts: Issued,
-        issued: Control,
-        approved: bool,
+        renewal: Option<Renewal>,
+        issued: impl FnOnce(Option<Renewal>) -> Control,
     ) -> Result<(), Error> {
         let entry = known(draft, &self.agent)?;
         let state = entry.row.agent.state;
@@ -398,9 +428,14 @@ impl Order {
             return Err(AgentError::State { state, step: "be given a certificate" }.into());
         }
         let old = draft.standing(entry).map(|c| c.facts).filter(|_| self.renews.is_some());
+        // At most two stand.
+        draft.end_grace(&self.agent)?;
+        let until = old.and_then(|old| draft.grace(&old, &facts));
+        let approved = renewal.as_ref().is_some_and(Renewal::is_approved);
+        let issued = issued(renewal.map(|renewal| Renewal { until, ..renewal }));
         draft.push(self.agent, Some(facts.serial), issued)?;
         draft.certified(&self.agent, approved);
-        if let Some(old) = old {
+        if let Some(old) = old.filter(|_| until.is_none()) {
             let superseded = revocation(&old, Cause::Superseded, draft.now);
             draft.revoke(superseded, None)?;
         }

@@ -18,6 +18,7 @@ use super::seal::SealKey;
 use super::status::Serials;
 use super::system;
 use super::tenant::Tenant;
+use super::turns::Turns;
 use super::{Inner, Kakunin, Policy};
 use crate::brand::DEFAULT_ARC;
 use crate::error::StoreError;
@@ -33,7 +34,7 @@ use crate::revoke::{LiveRevocations, RevocationStore, Said};
 use crate::risk::{Prior, RiskModel, Thresholds, Weighted};
 use crate::state::StateStore;
 use crate::store::Store;
-use crate::time::{Clock, SystemClock, UnixTime};
+use crate::time::{Clock, MINUTE, SystemClock, UnixTime};
 use crate::x509::oid::Arc as Oids;
 
 /// What a deployment is. The first three are fixed when it is made, and checked whenever it is opened.
@@ -52,6 +53,10 @@ pub struct Config {
     pub offline: Option<OfflineRoot>,
     /// Where the bands of the risk score begin.
     pub thresholds: Thresholds,
+    /// How long a renewed certificate stands beside the one that replaces it, in milliseconds, unless that is used
+    /// before; [`Config::RENEWAL_GRACE`] if not said otherwise. With 0 it is superseded in the append of the
+    /// renewal, and an agent that never got the answer is left with nothing until it asks again.
+    pub renewal_grace: u64,
 }
 
 /// A root whose key is not here, and what it signed.
@@ -64,6 +69,9 @@ pub struct OfflineRoot {
 }
 
 impl Config {
+    /// Five minutes: time for an agent to notice that an answer was lost, and to ask again.
+    pub const RENEWAL_GRACE: u64 = 5 * MINUTE;
+
     /// A deployment with an RSA-3072 root, an RSA-2048 issuing CA, the documentation arc, and
     /// `http://<trust domain>` as its public URL.
     ///
@@ -78,6 +86,7 @@ impl Config {
             ca_algorithms: (KeyAlgorithm::Rsa3072, KeyAlgorithm::Rsa2048),
             offline: None,
             thresholds: Thresholds::default(),
+            renewal_grace: Self::RENEWAL_GRACE,
         })
     }
 }
@@ -276,7 +285,9 @@ impl Inner {
         for agent in cut_off {
             self.abandon(tenant, agent).await?;
         }
-        // A provider that is down must not keep the tenant from being served; the tasks stay.
+        // Neither a store that is full nor a provider that is down must keep the tenant from being served: both are
+        // tried again, by whoever tends.
+        let _ = self.end_due_graces(tenant).await;
         self.run_key_tasks(tenant).await;
         if tenant.has_tasks.load(Ordering::Acquire) {
             // How many is known once they were looked at: nobody should take it for none until then.
@@ -334,7 +345,11 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         .into());
     }
     let inner = Inner {
-        policy: Policy { thresholds: config.thresholds, prior: Prior::default() },
+        policy: Policy {
+            thresholds: config.thresholds,
+            prior: Prior::default(),
+            renewal_grace: config.renewal_grace,
+        },
         place: Place { trust_domain, public_url, arc },
         host,
         feed_verifier,
@@ -351,6 +366,7 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         live: Arc::new(LiveRevocations::default()),
         serials: Serials::default(),
         bound: BoundKeys::default(),
+        turns: Turns::default(),
         api_keys: ApiKeys::load(&parts, &damages, sealed.is_some()).await?,
         damages,
         root_crls: RootCrls::default(),

@@ -155,13 +155,14 @@ impl<'p> Draft<'p> {
         if row.void_before != self.next_index() {
             return Ok(());
         }
-        let newest = row.agent.certificate.and_then(|serial| self.certificate(&serial));
-        let granted = newest.filter(|c| c.granted).and_then(|c| Some((c.facts.serial, c.key.clone()?)));
+        let two = [row.agent.certificate, row.former.map(|former| former.serial)].into_iter().flatten();
+        let granted = two.filter_map(|serial| self.certificate(&serial)).filter(|c| c.granted);
+        let granted: Vec<_> = granted.filter_map(|c| Some((c.facts.serial, c.key.clone()?))).collect();
         if let Some(JoinTokenFacts { id, .. }) = row.join {
             self.voided.push(id);
             self.push(agent, None, Control::JoinTokenVoided { id })?;
         }
-        if let Some((serial, key)) = granted {
+        for (serial, key) in granted {
             self.push(agent, Some(serial), Control::KeyGrantsVoided { key })?;
         }
         Ok(())
@@ -186,9 +187,11 @@ impl<'p> Draft<'p> {
         let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
         let is_control = matches!(record.body, Body::Control(_));
         let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+        let redeemed = entry.as_ref().filter(|_| is_control).and_then(|entry| entry.row.redeemed);
         let certificates = &mut self.certificates;
         let changed = projection::apply(&mut entry, certificates, index, &record, &mut self.changes)?;
         if let Some(entry) = entry {
+            self.voided.extend(redeemed.filter(|_| entry.row.redeemed.is_none()).map(|old| old.facts.id));
             if changed {
                 self.rows.insert(agent);
                 self.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
@@ -199,7 +202,7 @@ impl<'p> Draft<'p> {
         Ok(())
     }
 
-    /// Adds a revocation, with what it means for the issuer's revocation log.
+    /// Adds a revocation and what it takes with it, with what that means for the issuer's revocation log.
     pub(super) fn revoke(
         &mut self,
         revocation: Revocation,
@@ -215,9 +218,14 @@ impl<'p> Draft<'p> {
         evidence: Option<Evidence>,
         said: Said,
     ) -> Result<(), StoreError> {
-        self.revocations.push(RevocationChange::Revoked(revocation));
-        let control = Control::CertificateRevoked { revocation, evidence, said };
-        self.push(revocation.agent, Some(revocation.serial), control)
+        let others = self.taken_with(&revocation);
+        for revocation in [revocation].into_iter().chain(others) {
+            self.revocations.push(RevocationChange::Revoked(revocation));
+            let (evidence, said) = (evidence.clone(), said.clone());
+            let control = Control::CertificateRevoked { revocation, evidence, said };
+            self.push(revocation.agent, Some(revocation.serial), control)?;
+        }
+        Ok(())
     }
 
     /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon. What is refused
@@ -226,6 +234,7 @@ impl<'p> Draft<'p> {
         let (policy, model, tokens) = (&self.inner.policy, &*self.inner.parts.model, self.tokens);
         let agent = self.agent_of(&event.serial).ok_or(Error::NotFound("certificate"))?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
+        self.end_due_grace(&agent)?;
         let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
         let number = event.stream.map(|at| entry.seen.has_number(self.time, reporter, at)).transpose()?;
@@ -245,7 +254,7 @@ impl<'p> Draft<'p> {
             (true, None) => EventStatus::Unattributed,
             (false, _) => EventStatus::NotAccepted,
         };
-        let index = self.next_index();
+        let (index, serial, named) = (self.next_index(), event.serial, !event.unnamed);
         let act = act(&event, facts, (client_id, reporter), assessment.as_ref().map(|a| a.score));
         let record = Record {
             time: self.time,
@@ -264,6 +273,11 @@ impl<'p> Draft<'p> {
             }
             observed.score = assessment.score;
             self.act_on(agent, index, &assessment, &mut observed)?;
+            // The agent has its new certificate.
+            let newest = self.agent(&agent).and_then(|entry| entry.row.agent.certificate);
+            if named && newest == Some(serial) {
+                self.end_grace(&agent)?;
+            }
         }
         Ok(observed)
     }
@@ -272,15 +286,18 @@ impl<'p> Draft<'p> {
     pub(super) fn mark(&self, agents: impl Iterator<Item = AgentId>) -> Mark {
         let agents: HashSet<_> = agents.collect();
         let agents: Vec<_> = agents.into_iter().map(|id| (id, self.agents.get(&id).cloned())).collect();
-        // An event takes nothing away but the newest one.
-        let newest = |(id, _): &(AgentId, _)| self.agent(id)?.row.agent.certificate;
+        // An event takes nothing away but the newest one, and the one that stands beside it.
+        let two = |(id, _): &(AgentId, _)| {
+            let row = self.agent(id).map(|entry| &entry.row);
+            row.map(|row| [row.agent.certificate, row.former.map(|former| former.serial)])
+        };
         let drafted = |serial| (serial, self.certificates.changed.get(&serial).cloned());
         Mark {
             records: self.records.len(),
             revocations: self.revocations.len(),
             changes: self.changes.len(),
             voided: self.voided.len(),
-            certificates: agents.iter().filter_map(newest).map(drafted).collect(),
+            certificates: agents.iter().filter_map(two).flatten().flatten().map(drafted).collect(),
             agents,
         }
     }

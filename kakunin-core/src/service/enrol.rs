@@ -94,7 +94,9 @@ impl Kakunin {
     }
 
     /// Gives the agent of a join token its certificate, for the key of a PKCS#10 request in DER or PEM. Of
-    /// several calls with one token one succeeds; the token is used up by it, also if signing fails then.
+    /// several calls with one token those for one key succeed, with one certificate: whoever redeemed it may send the
+    /// same again while the token would live if nothing came of it, and for [`REPEATABLE`](super::REPEATABLE) if the
+    /// answer was lost. To every other key it is used up, also if signing fails.
     ///
     /// # Errors
     /// [`Error::JoinToken`] for a token that is unknown, used, void or too old; else as
@@ -112,9 +114,10 @@ impl Kakunin {
         let tenant = inner.tenant(&row.tenant).await?;
         let join = {
             let sequencer = inner.settled(&tenant).await?;
-            sequencer.projection.agents.get(&row.agent).and_then(|entry| entry.row.join)
+            let row = sequencer.projection.agents.get(&row.agent).map(|entry| &entry.row);
+            let tokens = row.map(|row| [row.join, row.redeemed.map(|redeemed| redeemed.facts)]);
+            tokens.into_iter().flatten().flatten().find(|facts| facts.id == id).ok_or(Error::JoinToken)?
         };
-        let join = join.filter(|facts| facts.id == id).ok_or(Error::JoinToken)?;
         // The hash was exchanged: the record commits to another.
         if join.commitment.is_some_and(|commitment| commitment != KeyCommitment::new(id.as_bytes(), &hash)) {
             let what = format!("join token {id} was changed in the vault by somebody else; it is refused");
@@ -129,14 +132,14 @@ impl Kakunin {
             renews: None,
             join: Some(id),
         };
+        // Its hash stays, for whoever sends the same again: the record says for which key.
         let issued = inner.fulfil(&Arc::new(order), KeySource::Request(request)).await?;
-        inner.forget_join_tokens(&[id]).await;
         Ok((tenant.id.clone(), issued))
     }
 
     /// Renews a certificate at the word of its own key: see [`Kakunin::renew`] and [`KeySource::Bound`].
     /// The profile stays, or becomes shorter with the agent's band. The agent attests its model; its scope
-    /// is the registered one, and is not on record as approved anew. Not before a tenth of the certificate's life, and
+    /// is the registered one, and is not on record as approved anew. The same request gets the same answer. Not before a tenth of the certificate's life, and
     /// [`SELF_RENEWALS`](super::SELF_RENEWALS) times an hour at the most: its owner is told once a day of more.
     ///
     /// # Errors
@@ -158,14 +161,26 @@ impl Kakunin {
             let agent = certificate.facts.agent;
             let entry = projection.agents.get(&agent).ok_or(Error::NotFound("agent"))?;
             let state = entry.row.agent.state;
-            if entry.row.agent.certificate != Some(*serial) || inner.now() > certificate.facts.not_after {
+            let newest = entry.row.agent.certificate.and_then(|newest| projection.certificates.get(&newest));
+            let current = newest.is_some_and(|newest| newest.facts.serial == *serial)
+                && inner.now() <= certificate.facts.not_after;
+            // Whoever renewed with it may not have got the answer.
+            let replaced = newest.is_some_and(|newest| newest.replaces == Some(*serial));
+            if state != AgentState::Active || !(current || replaced) {
                 return Err(AgentError::State { state, step: "renew with an old certificate" }.into());
             }
             (agent, certificate.profile)
         };
-        let source = KeySource::Bound(request, binding);
-        let renewed =
-            self.renew_as(&tenant, &agent, (attested, false), profile, source, itself(&agent)).await;
+        let old = inner.replaced(&tenant, *serial, false).await?;
+        let order = Order {
+            tenant: tenant.clone(),
+            agent,
+            profile,
+            by: itself(&agent),
+            renews: Some((*attested, Arc::new(old))),
+            join: None,
+        };
+        let renewed = inner.renew(order, KeySource::Bound(request, binding)).await;
         if let Err(Error::SelfRenewal { .. }) = &renewed {
             inner.tell_of_refused_renewal(&tenant, agent).await?;
         }

@@ -205,8 +205,9 @@ impl Kakunin {
                 }
                 let standing = draft.standing(entry).map(|c| revocation(&c.facts, Cause::Retired, time));
                 draft.push(agent, None, Control::AgentRetired)?;
-                if let Some(revocation) = standing {
-                    draft.revoke_saying(revocation, None, said)?;
+                match standing {
+                    Some(revocation) => draft.revoke_saying(revocation, None, said)?,
+                    None => draft.end_grace(&agent)?,
                 }
                 Ok(())
             })

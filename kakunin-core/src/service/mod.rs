@@ -5,7 +5,7 @@
 //! | `deployment.rs`, `genesis.rs`, `system.rs` | opens a deployment, or makes it: log key, root, issuing CA, tenants |
 //! | `authority.rs`, `cas.rs` | which CA issues for whom; rotation, offline roots |
 //! | `names.rs`, `lifecycle.rs`, `signing.rs` | register, find again; change, reinstate, retire; sign |
-//! | `certify.rs`, `renewal.rs`, `certificates.rs`, `bound.rs`, `usage.rs` | certify, renew; how each certificate stands; whose key is whose; what one was used for |
+//! | `certify.rs`, `renewal.rs`, `repeat.rs`, `turns.rs`, `grace.rs`, `certificates.rs`, `bound.rs`, `usage.rs` | certify, renew, also once more; what stands beside its successor; how each certificate stands; whose key is whose; what one was used for |
 //! | `tally.rs` | what an agent's events amount to, for people who ask |
 //! | `enrol.rs` | agents that get and renew their certificates themselves |
 //! | `granting.rs` | lets a workload use its key at the provider |
@@ -40,6 +40,7 @@ mod error;
 mod feed;
 mod folding;
 mod genesis;
+mod grace;
 mod granting;
 mod inbox;
 mod keys;
@@ -52,6 +53,7 @@ mod projection;
 mod reading;
 mod receipt;
 mod renewal;
+mod repeat;
 mod revoking;
 mod roster;
 mod seal;
@@ -63,6 +65,7 @@ mod system;
 mod tally;
 mod tenant;
 mod tending;
+mod turns;
 mod usage;
 mod view;
 mod visibility;
@@ -86,6 +89,7 @@ pub use inbox::{EndingNotice, Notification, NotificationKind};
 pub use lifecycle::{CertificateEntry, Risk};
 pub use reading::{Page, Recorded};
 pub use renewal::SELF_RENEWALS;
+pub use repeat::REPEATABLE;
 pub use signing::Signed;
 pub use status::CertificateStatus;
 pub use tally::{Adverse, DayTally, KindTally};
@@ -141,6 +145,7 @@ struct Inner {
     live: Arc<LiveRevocations>,
     serials: status::Serials,
     bound: bound::BoundKeys,
+    turns: turns::Turns,
     api_keys: keys::ApiKeys,
     root_crls: crl::RootCrls,
     lead: lead::Lead,
@@ -153,4 +158,6 @@ struct Inner {
 struct Policy {
     thresholds: Thresholds,
     prior: Prior,
+    /// How long a renewed certificate stands beside the one that replaces it.
+    renewal_grace: u64,
 }

@@ -3,7 +3,7 @@
 //! One function applies a record, whether it was just decided or is read back after a crash, so that
 //! replay cannot come to another state than life did.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::certificates::{CertificateState, Certificates, Issuances, Standing};
@@ -64,12 +64,33 @@ pub(super) struct AgentRow {
     /// The join token that may be redeemed.
     #[serde(default)]
     pub(super) join: Option<JoinTokenFacts>,
+    /// The one that was, and for which key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) redeemed: Option<Redeemed>,
+    /// The certificate before the newest, while it stands beside that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) former: Option<Former>,
     /// Index of the record in which somebody last decided to trust it again: what is done with a certificate from
     /// before does not count any more.
     #[serde(default)]
     pub(super) reinstated: u64,
     warned_on: Option<u64>,
     alerted_on: Option<u64>,
+}
+
+/// A join token that was redeemed: whoever never got the answer may send the same again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Redeemed {
+    pub(super) facts: JoinTokenFacts,
+    pub(super) key_id: Option<IssuerId>,
+}
+
+/// A certificate that was renewed and still stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Former {
+    pub(super) serial: Serial,
+    /// When it is superseded, if the newest is not used before.
+    pub(super) until: UnixTime,
 }
 
 /// An issuance that is under way, or was cut off.
@@ -102,15 +123,29 @@ pub(super) struct Projection {
     pub(super) agents: HashMap<AgentId, AgentEntry>,
     pub(super) certificates: Issuances,
     pub(super) names: Names,
+    /// When the certificate before an agent's newest is superseded.
+    pub(super) graces: BTreeSet<(UnixTime, AgentId)>,
 }
 
 impl Projection {
     /// Takes an agent in as it is from now on.
     pub(super) fn put(&mut self, entry: AgentEntry) {
         let id = entry.row.agent.id;
-        let before = self.agents.get(&id).map(|old| &old.row.agent);
+        let old = self.agents.get(&id).map(|old| &old.row);
+        let (was, is) = (old.and_then(|row| row.former), entry.row.former);
+        if was != is {
+            was.map(|former| self.graces.remove(&(former.until, id)));
+            self.graces.extend(is.map(|former| (former.until, id)));
+        }
+        let before = old.map(|row| &row.agent);
         self.names.moved(before.map(|old| (&old.spec.name, old.state.into())), &entry);
         self.agents.insert(id, entry);
+    }
+
+    /// Looks once more for what [`Projection::put`] keeps, after a replay.
+    pub(super) fn recount(&mut self) {
+        let former = |(id, entry): (&AgentId, &AgentEntry)| Some((entry.row.former?.until, *id));
+        self.graces = self.agents.iter().filter_map(former).collect();
     }
 }
 
@@ -144,6 +179,8 @@ impl AgentEntry {
             refused_on: None,
             join: None,
             reinstated: 0,
+            redeemed: None,
+            former: None,
             warned_on: None,
             alerted_on: None,
         })
@@ -199,6 +236,7 @@ pub(super) fn apply(
     let suspended = entry.row.agent.state == AgentState::Suspended && before != AgentState::Suspended;
     if suspended || distrusts(control) {
         entry.row.void_before = index + 1;
+        entry.row.redeemed = None;
     }
     Ok(true)
 }
@@ -268,8 +306,13 @@ fn apply_control(
             row.alerted_on = Some(record.time.millis() / DAY);
             changes.push(Item::about(record, index).impersonated().change()?);
         }
-        Control::JoinTokenCreated(facts) => row.join = Some(*facts),
-        Control::JoinTokenRedeemed { .. } | Control::JoinTokenVoided { .. } => row.join = None,
+        Control::JoinTokenCreated(facts) => (row.join, row.redeemed) = (Some(*facts), None),
+        Control::JoinTokenRedeemed { id } => {
+            if let Some(facts) = row.join.take().filter(|facts| facts.id == *id) {
+                row.redeemed = Some(Redeemed { facts, key_id: None });
+            }
+        }
+        Control::JoinTokenVoided { .. } => row.join = None,
         Control::KeyPlanned { planned, .. } => {
             row.plan = Some(Plan { planned: Some(planned.clone()), ..Plan::default() });
         }
@@ -277,6 +320,10 @@ fn apply_control(
             let plan = row.plan.get_or_insert_default();
             plan.key.clone_from(key);
             plan.key_id = Some(*key_id);
+            // It follows in the append in which the token is redeemed.
+            if let Some(redeemed) = &mut row.redeemed {
+                redeemed.key_id.get_or_insert(*key_id);
+            }
         }
         Control::KeyAbandoned { planned } => {
             row.plan = None;
@@ -305,6 +352,8 @@ fn apply_control(
             if renewal.as_ref().is_some_and(Renewal::is_approved) {
                 row.self_renewals.clear();
             }
+            let former = |r: &Renewal| r.until.map(|until| Former { serial: r.replaces, until });
+            row.former = renewal.as_ref().and_then(former);
             let plan = row.plan.take().unwrap_or_default();
             let state = CertificateState {
                 facts: *facts,
@@ -317,6 +366,7 @@ fn apply_control(
                 index,
                 issued_at: Some(facts.issued_at(record.time)),
                 granted: false,
+                replaces: renewal.as_ref().map(|renewal| renewal.replaces),
                 halt: None,
                 receipt: None,
             };
@@ -331,8 +381,10 @@ fn apply_control(
             });
         }
         Control::CertificateRevoked { revocation, evidence, said } => {
+            // What takes it away from beside the newest takes that too, and is told of once.
+            let former = row.former.take_if(|former| former.serial == revocation.serial).is_some();
             revoke(row, certificates, index, (revocation, said), changes)?;
-            let told = row.halt.is_some_and(|halt| halt.serial == Some(revocation.serial));
+            let told = former || row.halt.is_some_and(|halt| halt.serial == Some(revocation.serial));
             if !told && !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded) {
                 let item = Item::about(record, index).revoked(revocation.cause, evidence.clone());
                 changes.push(item.change()?);
@@ -408,6 +460,7 @@ fn revoke(
             index,
             issued_at: None,
             granted: false,
+            replaces: None,
             halt: None,
             receipt: None,
         };

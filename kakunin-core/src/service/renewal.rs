@@ -9,10 +9,9 @@ use super::lifecycle::known;
 use super::projection::AgentEntry;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin, KeySource};
-use crate::agent::{AgentError, AgentState, Document};
+use crate::agent::{Agent, AgentError, AgentState, Document};
 use crate::crypto::PublicKey;
 use crate::error::StoreError;
-use crate::event::ShortName;
 use crate::id::{AgentId, Serial, TenantId};
 use crate::issue::{Certificate, Profile};
 use crate::key::Spki;
@@ -37,12 +36,13 @@ pub(super) struct Replaced {
     key: Spki,
     claims: AgentClaims,
     /// Whether whoever orders the renewal may approve the scope.
-    approves: bool,
+    pub(super) approves: bool,
 }
 
 impl Kakunin {
-    /// Gives an active agent a new certificate in place of the one it has, which is revoked as superseded
-    /// in the same append. Its evidence stays. Whoever asks attests which model the agent runs, and
+    /// Gives an active agent a new certificate in place of the one it has, which is superseded when the new one is
+    /// first used, or after [`Config::renewal_grace`](super::Config::renewal_grace). The same request for a key of the
+    /// workload's is answered with the same certificate for [`REPEATABLE`](super::REPEATABLE). Its evidence stays. Whoever asks attests which model the agent runs, and
     /// approves the registered scope; the record says both, and what changed, was unused and was refused.
     ///
     /// In the medium band the profile is at most [`Profile::Elevated`], above it [`Profile::HighRisk`].
@@ -59,32 +59,41 @@ impl Kakunin {
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        self.renew_as(&tenant, agent, (attested, true), profile, source, self.by.clone()).await
-    }
-
-    pub(super) async fn renew_as(
-        &self,
-        tenant: &Arc<Tenant>,
-        agent: &AgentId,
-        (attested, approves): (&ModelHash, bool),
-        profile: Profile,
-        source: KeySource<'_>,
-        by: Option<ShortName>,
-    ) -> Result<Certificate, Error> {
         let inner = &self.inner;
-        let renews = Some((*attested, Arc::new(inner.replaced(tenant, agent, approves).await?)));
-        let order = Order { tenant: tenant.clone(), agent: *agent, profile, by, renews, join: None };
-        let renewed = inner.fulfil(&Arc::new(order), source).await?;
-        // The old key: a provider that does not answer now is asked again later.
-        inner.run_key_tasks(tenant).await;
-        Ok(renewed)
+        let serial = {
+            let sequencer = inner.settled(&tenant).await?;
+            let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
+            let Agent { state, certificate, .. } = entry.row.agent;
+            let serial = certificate.filter(|_| state == AgentState::Active);
+            serial.ok_or(AgentError::State { state, step: "renew its certificate" })?
+        };
+        let old = inner.replaced(&tenant, serial, true).await?;
+        let order = Order {
+            tenant: tenant.clone(),
+            agent: *agent,
+            profile,
+            by: self.by.clone(),
+            renews: Some((*attested, Arc::new(old))),
+            join: None,
+        };
+        inner.renew(order, source).await
     }
 }
 
 impl Inner {
+    pub(super) async fn renew(&self, order: Order, source: KeySource<'_>) -> Result<Certificate, Error> {
+        let tenant = order.tenant.clone();
+        let renewed = self.fulfil(&Arc::new(order), source).await?;
+        // The old key: a provider that does not answer now is asked again later.
+        self.run_key_tasks(&tenant).await;
+        Ok(renewed)
+    }
+
     /// Tells an agent's owner, once a day.
     pub(super) async fn tell_of_refused_renewal(&self, tenant: &Tenant, agent: AgentId) -> Result<(), Error> {
         self.decide(tenant, None, move |draft| {
+            // Its key signed what was refused.
+            draft.end_grace(&agent)?;
             let row = &known(draft, &agent)?.row;
             if row.refused_today(draft.time) {
                 return Ok(());
@@ -95,14 +104,13 @@ impl Inner {
         .await
     }
 
-    async fn replaced(&self, tenant: &Tenant, agent: &AgentId, approves: bool) -> Result<Replaced, Error> {
-        let (state, serial) = {
-            let sequencer = self.settled(tenant).await?;
-            let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
-            (entry.row.agent.state, entry.row.agent.certificate)
-        };
-        let serial = serial.filter(|_| state == AgentState::Active);
-        let serial = serial.ok_or(AgentError::State { state, step: "renew its certificate" })?;
+    /// What a certificate says that is or was replaced.
+    pub(super) async fn replaced(
+        &self,
+        tenant: &Tenant,
+        serial: Serial,
+        approves: bool,
+    ) -> Result<Replaced, Error> {
         let der = self.stored_certificate(tenant, &serial).await?;
         let corrupt = || StoreError::Corrupt("a stored certificate does not parse".into());
         let view = CertificateView::parse(&der, &self.place.arc).map_err(|_| corrupt())?;
@@ -171,6 +179,7 @@ impl Replaced {
             unused: entry.usage.unused(&old.scope),
             refused: Vec::new(),
             refused_more: 0,
+            until: None,
         }
     }
 }

@@ -7,11 +7,13 @@ use super::error::Error;
 use super::lifecycle::known;
 use crate::agent::{AgentError, AgentState, Note};
 use crate::id::{AgentId, HaltId, Serial, TenantId};
+use crate::issue::Issued;
 use crate::log::record::Control;
 use crate::revoke::{Cause, Halt, Revocation, RevocationChange, Said};
 
 impl Kakunin {
-    /// Revokes a certificate. The first cause stands: revoking it again gives the first revocation.
+    /// Revokes a certificate, and with it the one that stands beside it after a renewal, unless it is the older one and
+    /// the cause that it is superseded. The first cause stands: revoking it again gives the first revocation.
     ///
     /// # Errors
     /// [`Error::NotFound`] if the certificate is not of this tenant's.
@@ -71,9 +73,9 @@ impl Kakunin {
                 let standing = draft.standing(entry).map(|c| c.facts);
                 let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.now };
                 draft.push(agent, halt.serial, Control::AgentHalted { halt, said: said.clone() })?;
-                if let Some(facts) = standing {
-                    let revocation = revocation(&facts, cause, draft.now);
-                    draft.revoke_saying(revocation, None, said)?;
+                match standing {
+                    Some(facts) => draft.revoke_saying(revocation(&facts, cause, draft.now), None, said)?,
+                    None => draft.end_grace(&agent)?,
                 }
                 Ok(halt)
             })
@@ -104,7 +106,8 @@ impl Kakunin {
             .await
     }
 
-    /// Suspends a certificate until [`Kakunin::release`]. Holding a held one gives the first hold.
+    /// Suspends a certificate until [`Kakunin::release`], and with it the one that stands beside it after a renewal.
+    /// Holding a held one gives the first hold.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked already; [`Error::Agent`] if its agent is retired.
@@ -123,12 +126,18 @@ impl Kakunin {
                     Standing::Good => {}
                 }
                 let hold = revocation(&certificate.facts, Cause::Hold, draft.now);
+                let beside = draft.beside(certificate);
                 let state = known(draft, &hold.agent)?.row.agent.state;
                 if state == AgentState::Retired {
                     return Err(AgentError::State { state, step: "have its certificate held" }.into());
                 }
-                draft.revocations.push(RevocationChange::Revoked(hold));
-                draft.push(hold.agent, Some(serial), Control::CertificateHeld { hold, said })?;
+                let good = beside.iter().filter(|other| other.standing == Standing::Good);
+                let others = good.map(|other| revocation(&other.facts, Cause::Hold, draft.time));
+                for hold in [hold].into_iter().chain(others.collect::<Vec<_>>()) {
+                    draft.revocations.push(RevocationChange::Revoked(hold));
+                    let held = Control::CertificateHeld { hold, said: said.clone() };
+                    draft.push(hold.agent, Some(hold.serial), held)?;
+                }
                 Ok(hold)
             })
             .await?;
@@ -136,7 +145,7 @@ impl Kakunin {
         Ok(held)
     }
 
-    /// Ends a hold: the certificate is accepted again. Releasing what is not held changes nothing.
+    /// Ends a hold: the certificate is accepted again, and the one that was held with it until its grace is over. Releasing what is not held changes nothing.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked; [`Error::Suspended`] if its agent was halted, too;
@@ -148,7 +157,7 @@ impl Kakunin {
         inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
-                let (issuer, agent) = (certificate.facts.issuer, certificate.facts.agent);
+                let agent = certificate.facts.agent;
                 match certificate.standing {
                     Standing::Good => return Ok(()),
                     Standing::Revoked(_) => {
@@ -156,6 +165,8 @@ impl Kakunin {
                     }
                     Standing::Held(_) => {}
                 }
+                let beside = draft.beside(certificate).into_iter().map(|other| other.facts);
+                let both: Vec<_> = [certificate.facts].into_iter().chain(beside).collect();
                 // Nothing but a hold of its newest certificate, and of nothing else since, ends with this.
                 let row = &known(draft, &agent)?.row;
                 match row.agent.state {
@@ -165,8 +176,14 @@ impl Kakunin {
                         return Err(AgentError::State { state, step: "have its certificate released" }.into());
                     }
                 }
-                draft.revocations.push(RevocationChange::Released { issuer, serial });
-                Ok(draft.push(agent, Some(serial), Control::CertificateReleased { issuer })?)
+                draft.end_due_grace(&agent)?;
+                for Issued { issuer, serial, .. } in both {
+                    if matches!(draft.certificate(&serial).map(|c| c.standing), Some(Standing::Held(_))) {
+                        draft.revocations.push(RevocationChange::Released { issuer, serial });
+                        draft.push(agent, Some(serial), Control::CertificateReleased { issuer })?;
+                    }
+                }
+                Ok(())
             })
             .await?;
         inner.run_key_tasks(&tenant).await;

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::certificates::{self, CertificateState, Certificates};
 use super::error::Error;
+use super::lifecycle::CertificateEntry;
 use super::projection::AgentRow;
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
@@ -101,6 +102,23 @@ impl Kakunin {
     pub async fn certificate(&self, tenant: &TenantId, serial: &Serial) -> Result<Vec<u8>, Error> {
         let tenant = self.inner.tenant(tenant).await?;
         self.inner.stored_certificate(&tenant, serial).await
+    }
+}
+
+impl Kakunin {
+    /// A certificate this deployment issued, as its owner sees it, and its DER.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for another tenant's certificates too.
+    pub async fn certificate_entry(
+        &self,
+        tenant: &TenantId,
+        serial: &Serial,
+    ) -> Result<(CertificateEntry, Vec<u8>), Error> {
+        let tenant = self.inner.tenant(tenant).await?;
+        // First: what was planned and given up has a standing, and is no certificate.
+        let der = self.inner.stored_certificate(&tenant, serial).await?;
+        Ok((self.inner.stored_standing(&tenant, serial).await?.entry(), der))
     }
 }
 

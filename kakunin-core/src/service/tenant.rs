@@ -204,6 +204,7 @@ impl Sequencer {
             self.rebuilt(inner, &stored).await?;
         }
         let folded = folded.size();
+        self.projection.recount();
         self.roster.replace(self.projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         if let LogId::Tenant(tenant) = &log {
             let all = || self.projection.certificates.states();

@@ -37,7 +37,7 @@ pub struct Tended {
 }
 
 impl Kakunin {
-    /// Tells the key provider what it has yet to be told, for every tenant that is loaded and whose turn it
+    /// Supersedes renewed certificates whose grace is over, and tells the key provider what it has yet to be told, for every tenant that is loaded and whose turn it
     /// is: after a failure the next attempt waits 1 s, then twice as long, at most a minute. To be called
     /// about once a second; after three attempts in vain an item in the inbox says so. Looks as well whether
     /// somebody else wrote to the store, and at a few records of the logs: see [`Kakunin::damage`].
@@ -46,16 +46,19 @@ impl Kakunin {
     /// What the store says. A provider that fails is no error: it is counted.
     pub async fn tend(&self) -> Result<Tended, Error> {
         let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
-        let mut tended = Tended::default();
+        let (mut tended, mut ended) = (Tended::default(), Ok(()));
         for tenant in tenants {
+            // Whatever becomes of it: keys wait for their provider, and not for the log.
+            let graces = self.inner.end_due_graces(&tenant).await;
             let mut attempts = tenant.attempts.lock().await;
             let left = self.inner.attempt(&tenant, &mut attempts, usize::MAX).await?;
             tended.left += left;
             tended.failing += usize::from(left > 0 && attempts.failures() > 0);
+            ended = ended.and(graces);
         }
         *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner) = tended;
-        self.inner.look_again().await?;
-        Ok(tended)
+        let looked = self.inner.look_again().await;
+        ended.and(looked).map(|()| tended)
     }
 
     /// What the last call of [`Kakunin::tend`] left.

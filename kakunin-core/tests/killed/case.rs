@@ -1,10 +1,11 @@
 //! The causes for which an identity is taken away, and what each leaves on record.
 
+use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::Serial;
 use kakunin_core::issue::Profile;
 use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::EventStatus;
+use kakunin_core::service::{Config, EventStatus};
 use pollster::block_on;
 
 use crate::world::{MODEL, P256, STRAWS, Subject, World, straw};
@@ -15,7 +16,10 @@ pub(crate) enum Case {
     Operator,
     Regulator,
     HoldAndRelease,
+    /// By a renewal that leaves no grace.
     Superseded,
+    /// By the first use of the new one within it.
+    Used,
 }
 
 pub(crate) const REVOKED: &str = "certificate.revoked";
@@ -24,8 +28,14 @@ pub(crate) const HELD: &str = "certificate.held";
 pub(crate) const RELEASED: &str = "certificate.released";
 
 impl Case {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Automatic, Self::Operator, Self::Regulator, Self::HoldAndRelease, Self::Superseded];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Automatic,
+        Self::Operator,
+        Self::Regulator,
+        Self::HoldAndRelease,
+        Self::Superseded,
+        Self::Used,
+    ];
 
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|case| format!("{case:?}") == name)
@@ -58,10 +68,20 @@ impl Case {
                 acknowledge(RELEASED);
             }
             // Once more would supersede the new one.
-            Self::Superseded if done(REVOKED) => {}
+            Self::Superseded | Self::Used if done(REVOKED) => {}
             Self::Superseded => {
                 let model = MODEL.parse().unwrap();
                 block_on(kakunin.renew(acme, &one.agent, &model, Profile::HighRisk, P256)).unwrap();
+            }
+            Self::Used => {
+                let mut newest = block_on(kakunin.agent(acme, &one.agent)).unwrap().certificate.unwrap();
+                if newest == *serial {
+                    let model = MODEL.parse().unwrap();
+                    let renewed = kakunin.renew(acme, &one.agent, &model, Profile::HighRisk, P256);
+                    newest = block_on(renewed).unwrap().facts.serial;
+                }
+                let event = Event::new(newest, "read:accounts".parse().unwrap(), Outcome::Ok);
+                block_on(kakunin.observe(acme, event)).unwrap();
             }
         }
         if self != Self::HoldAndRelease {
@@ -77,6 +97,7 @@ impl Case {
             Self::Regulator => &[&["agent.halted", VOIDED, REVOKED]],
             Self::HoldAndRelease => &[&[HELD, VOIDED], &[RELEASED]],
             Self::Superseded => &[&["certificate.issued", REVOKED]],
+            Self::Used => &[&["agent.event", REVOKED]],
         }
     }
 
@@ -86,13 +107,21 @@ impl Case {
             Self::Operator => Cause::KeyCompromise,
             Self::Regulator => Cause::RegulatoryOrder,
             Self::HoldAndRelease => Cause::Hold,
-            Self::Superseded => Cause::Superseded,
+            Self::Superseded | Self::Used => Cause::Superseded,
+        }
+    }
+
+    /// How long a renewed certificate stands beside the one that replaces it.
+    pub(crate) const fn grace(self) -> u64 {
+        match self {
+            Self::Used => Config::RENEWAL_GRACE,
+            _ => 0,
         }
     }
 
     /// How many items of the inbox tell of it.
     pub(crate) fn tells(self) -> usize {
-        usize::from(!matches!(self, Self::HoldAndRelease | Self::Superseded))
+        usize::from(!matches!(self, Self::HoldAndRelease | Self::Superseded | Self::Used))
     }
 }
 

@@ -118,7 +118,7 @@ pub(crate) fn holds(w: &World, case: Case, one: &Subject) {
     shards.into_iter().for_each(|shard| on_crl(w, shard, &standing));
     on_feed(w, &changes, &standing);
     // What was void once stays void, released or not.
-    let voided = case != Case::Superseded && !history(w, &one.facts.serial).is_empty();
+    let voided = !matches!(case, Case::Superseded | Case::Used) && !history(w, &one.facts.serial).is_empty();
     assert_eq!(w.redeem(&one.token), if voided { "join_token_invalid" } else { "exists" });
     let issuer = w.kakunin.issuer().id();
     for certificate in &certificates {

@@ -55,6 +55,11 @@ fn a_renewal_and_what_it_supersedes_survive_their_process_wherever_that_is_kille
     killed_everywhere(Case::Superseded);
 }
 
+#[test]
+fn a_grace_and_the_use_that_ends_it_survive_their_process_wherever_that_is_killed() {
+    killed_everywhere(Case::Used);
+}
+
 /// What the child does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Child {
@@ -67,7 +72,7 @@ enum Child {
 fn killed_everywhere(case: Case) {
     for kept in [Kept::Together, Kept::Apart] {
         let template = tempfile::tempdir().unwrap();
-        let world = World::open(template.path(), kept, None);
+        let world = World::open(template.path(), kept, None, case.grace());
         let token = world.populate(if case == Case::Automatic { *STRAWS } else { 1 });
         let one = world.subject(token);
         drop(world);
@@ -156,7 +161,7 @@ fn child_that_is_killed() {
         let mut file = OpenOptions::new().create(true).append(true).open(dir.join("acknowledged")).unwrap();
         file.write_all(format!("{what}\n").as_bytes()).unwrap();
     };
-    let w = World::open(&dir, kept, Some(&fuse));
+    let w = World::open(&dir, kept, Some(&fuse), case.grace());
     block_on(w.kakunin.load()).unwrap();
     let issuer = w.kakunin.issuer().id();
     if !starts {
@@ -180,7 +185,7 @@ fn acknowledged(dir: &Path) -> Vec<String> {
 fn examine((case, kept, _): (Case, Kept, Child), dir: &Path, one: &Subject, point: &str) -> (bool, bool) {
     let _context = Context(format!("{case:?}, kept {kept:?}, killed at {point}"));
     let serial = &one.facts.serial;
-    let w = World::open(dir, kept, None);
+    let w = World::open(dir, kept, None, case.grace());
     check::opens_level(&w);
     let on_record = check::is_whole_or_absent(&w, dir, case, one);
     let mut acknowledged = acknowledged(dir);

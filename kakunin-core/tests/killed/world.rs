@@ -53,7 +53,8 @@ pub(crate) struct Subject {
 
 impl World {
     /// Opens the deployment of a folder; lit or not, a fuse runs along its parts.
-    pub(crate) fn open(dir: &Path, kept: Kept, fuse: Option<&Arc<Fuse>>) -> Self {
+    /// What is renewed stands for `grace` milliseconds.
+    pub(crate) fn open(dir: &Path, kept: Kept, fuse: Option<&Arc<Fuse>>, grace: u64) -> Self {
         let store = |name| Arc::new(SqliteStore::open(dir.join(name)).unwrap());
         let secret = Secret::new("passphrase").unwrap();
         let keys = LocalKeys::open_with_cost(dir.join("keys"), &secret, KdfCost(NonZeroU32::MIN)).unwrap();
@@ -61,14 +62,15 @@ impl World {
         let logs = store("logs.db");
         let projections = if kept == Kept::Apart { store("projections.db") } else { logs.clone() };
         (parts.sink, parts.state, parts.revocations) = (logs, projections.clone(), projections);
-        Self::over(fuse.map_or(parts.clone(), |fuse| fuse.along(parts)))
+        Self::over(fuse.map_or(parts.clone(), |fuse| fuse.along(parts)), grace)
     }
 
-    fn over(parts: Parts) -> Self {
+    fn over(parts: Parts, grace: u64) -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let parts = Parts { clock: clock.clone(), ..parts };
         let mut config = Config::new("agents.example").unwrap();
         config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+        config.renewal_grace = grace;
         let kakunin = block_on(Kakunin::open(config, parts.clone())).unwrap();
         Self { kakunin, parts, clock, acme: "acme".parse().unwrap() }
     }
@@ -133,7 +135,7 @@ impl World {
 /// How many refusals take an identity away: the same in every deployment.
 pub(crate) static STRAWS: LazyLock<u32> = LazyLock::new(|| {
     let keys: Arc<dyn KeyProvider> = Arc::new(LocalKeys::ephemeral());
-    let world = World::over(Parts::new(MemoryStore::new(), keys));
+    let world = World::over(Parts::new(MemoryStore::new(), keys), 0);
     block_on(world.kakunin.create_tenant(&world.acme)).unwrap();
     let one = world.agent("one");
     let breaks = |n: &u32| block_on(world.kakunin.observe(&world.acme, straw(&one, *n))).unwrap().revoked;

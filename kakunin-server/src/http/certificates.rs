@@ -1,6 +1,6 @@
 //! Certificates: given, renewed, taken away, suspended.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Encoding};
@@ -17,8 +17,9 @@ use utoipa::ToSchema;
 use super::agent_body::{CertificateBody, text_of};
 use super::agents::agent_id;
 use super::app::App;
-use super::auth::Operator;
+use super::auth::{Caller, Operator};
 use super::error::{ApiError, ErrorBody};
+use super::gateway::check::agent_itself;
 use super::json::{Data, Json, Nothing};
 use super::reason::{RawReason, to_revoke};
 use super::schema::{ModelHashText, NoteText};
@@ -112,7 +113,8 @@ fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'
     }
 }
 
-/// Gives an agent a certificate. Send `{}` for the defaults. A suspended agent is given none before it is reinstated.
+/// Gives an agent a certificate. Send `{}` for the defaults. The same request with `csr` gets the same certificate for
+/// ten minutes. A suspended agent is given none before it is reinstated.
 #[utoipa::path(
     operation_id = "certifyAgent",
     post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = CertifyBody,
@@ -141,8 +143,8 @@ pub(crate) fn binding(text: &str) -> Result<Vec<u8>, ApiError> {
         .map_err(|_| ApiError::unprocessable("key_not_bound", "`key_binding` is a signature in base64"))
 }
 
-/// Replaces the certificate of an active agent: the old one is superseded in the same moment. In the
-/// medium band the profile is at most `elevated`, above it `high-risk`. Whoever asks attests the model and
+/// Replaces the certificate of an active agent: the old one is superseded when the new one is first used, or after
+/// five minutes. The same request with `csr` gets the same certificate for ten minutes. In the medium band the profile is at most `elevated`, above it `high-risk`. Whoever asks attests the model and
 /// approves the registered scope.
 #[utoipa::path(
     operation_id = "renewCertificate",
@@ -185,18 +187,58 @@ pub(crate) fn issued(app: &App, tenant: &TenantId, certificate: &Certificate) ->
         revocation: None,
         said: Said::default(),
     };
-    let ca = app.kakunin.authorities().into_iter().find(|ca| ca.issuer.id() == facts.issuer);
+    Ok((StatusCode::CREATED, Data { data: whole(app, tenant, &entry, der)? }).into_response())
+}
+
+/// A certificate with those above it.
+fn whole(
+    app: &App,
+    tenant: &TenantId,
+    entry: &CertificateEntry,
+    der: &[u8],
+) -> Result<CertificateBody, ApiError> {
+    let ca = app.kakunin.authorities().into_iter().find(|ca| ca.issuer.id() == entry.facts.issuer);
     let ca = ca.ok_or(ServiceError::NotFound("issuing CA"))?;
     let chain = [&ca.issuer, &ca.root].map(|ca| pem::encode(pem::CERTIFICATE, ca.as_der()));
     let text = pem::encode(pem::CERTIFICATE, der);
-    let body = CertificateBody {
+    Ok(CertificateBody {
         certificate_pem: Some(text.clone()),
         pem: Some(text),
         chain_pem: Some(chain.concat()),
         permitted_actions: CertificateBody::actions(der, &app.kakunin.place().arc),
-        ..CertificateBody::listed(tenant, &entry, app.now())
+        ..CertificateBody::listed(tenant, entry, app.now())
+    })
+}
+
+/// A certificate in PEM, with those above it: for a key of its tenant, of any role; or for its agent, which shows
+/// itself as to `gateway/check`, with this or another of its certificates that stands.
+#[utoipa::path(
+    operation_id = "getCertificate",
+    get, path = "/api/v1/certificates/{id}", tag = "certificates", security((), ("api_key" = [])),
+    params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
+    responses(
+        (status = 200, description = "It, and how it stands.", body = Data<CertificateBody>),
+        (status = "4XX", description = "Refused; 404 for a certificate of another tenant, or of another agent.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn get(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Data<CertificateBody>, ApiError> {
+    let (parts, _) = request.into_parts();
+    let (tenant, agent) = match Caller::presented(&parts, &app)? {
+        Some(caller) => (caller.tenant().clone(), None),
+        None => {
+            let agent = agent_itself(&app, &parts).await?;
+            (agent.tenant().clone(), Some(*agent.agent()))
+        }
     };
-    Ok((StatusCode::CREATED, Data { data: body }).into_response())
+    let (entry, der) = app.kakunin.certificate_entry(&tenant, &serial_of(&id)?).await?;
+    if agent.is_some_and(|agent| agent != entry.facts.agent) {
+        return Err(ApiError::not_found("certificate"));
+    }
+    Ok(Data { data: whole(&app, &tenant, &entry, &der)? })
 }
 
 /// Why it is taken away.
@@ -228,7 +270,8 @@ fn serial_of(text: &str) -> Result<Serial, ApiError> {
     text.parse().map_err(|_| ApiError::not_found("certificate"))
 }
 
-/// Revokes a certificate for good, or suspends it for `certificateHold`. The first reason stands: revoking it
+/// Revokes a certificate for good, and with it the one that stands beside it after a renewal, unless the older of both
+/// is `superseded`; or suspends both for `certificateHold`. The first reason stands: revoking it
 /// again answers with that. A reason that is not understood is refused.
 #[utoipa::path(
     operation_id = "revokeCertificate",

@@ -139,8 +139,8 @@ pub(crate) struct EnrolBody {
     csr: String,
 }
 
-/// Gives an agent its certificate for a join token and a request, without an API key. Of several calls
-/// with one token one succeeds.
+/// Gives an agent its certificate for a join token and a request, without an API key. Of several calls with one token
+/// those with one key succeed, and get one certificate: for ten minutes the same request gets the same answer.
 #[utoipa::path(
     operation_id = "enrollAgent",
     post, path = "/api/v1/enroll", tag = "enrolment", request_body = EnrolBody, security(()),
@@ -179,7 +179,8 @@ pub(crate) struct RenewOwnBody {
 
 /// Renews a certificate at the word of its own key, without an API key. The profile stays, or becomes
 /// shorter with the agent's risk band; the scope is the registered one. Not before a tenth of the certificate's life, and
-/// at most four times an hour, unless an operator renews it meanwhile.
+/// at most four times an hour, unless an operator renews it meanwhile. The old certificate is superseded when the new one
+/// is first used, or after five minutes; for ten minutes the same request gets the same answer.
 #[utoipa::path(
     operation_id = "renewOwnCertificate",
     post, path = "/api/v1/enroll/renew", tag = "enrolment", request_body = RenewOwnBody, security(()),

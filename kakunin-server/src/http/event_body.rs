@@ -214,6 +214,7 @@ impl EventBody {
         // Its tenant's own authenticated reporter says so: possession.
         let mut event = Event::new(serial, action, outcome);
         event.kind = meaning.kind;
+        event.unnamed = self.certificate_serial.is_none();
         event.out_of_scope = said_outside || outside;
         event.auth_failure = self.auth_failure.unwrap_or(meaning.auth_failure);
         event.word = short("action_type", self.action_type.clone())?;

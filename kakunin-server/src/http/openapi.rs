@@ -18,7 +18,7 @@ use super::{
     paths(
         agents::create, agents::list, agents::get, agents::patch, agents::retire,
         enrol::create_token, enrol::grant, enrol::enrol, enrol::renew,
-        certificates::certify, certificates::renew, orders::halt, orders::reinstate, orders::sign,
+        certificates::get, certificates::certify, certificates::renew, orders::halt, orders::reinstate, orders::sign,
         certificates::revoke, certificates::hold, certificates::release,
         events::create, event_batch::batch, events::list, risk::risk, risk::notifications,
         gateway::check::check, gateway::forward::authorize, audit::log,

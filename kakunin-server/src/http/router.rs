@@ -64,6 +64,7 @@ pub fn router_until(
         .route("/agents/{id}/reinstate", post(orders::reinstate))
         .route("/agents/{id}/sign", post(orders::sign))
         .route("/agents/{id}/risk", get(risk::risk))
+        .route("/certificates/{id}", get(certificates::get))
         .route("/certificates/{id}/revoke", post(certificates::revoke))
         .route("/certificates/{id}/hold", post(certificates::hold))
         .route("/certificates/{id}/release", post(certificates::release))

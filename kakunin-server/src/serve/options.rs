@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kakunin_core::error::StoreError;
 use kakunin_core::key::{KeyAlgorithm, SignError};
-use kakunin_core::service::Error as ServiceError;
+use kakunin_core::service::{Config, Error as ServiceError};
 use kakunin_core::x509::published::Published;
 
 use kakunin_kms::url::{KeyUrl, KeyUrlError, Scheme};
@@ -39,6 +39,8 @@ pub struct ServeOptions {
     pub patience: Patience,
     /// Connections from one address (IPv6: /64) at once. Trusted proxies and gateways have no such limit.
     pub connections_per_address: usize,
+    /// How long a renewed certificate stands beside the one that replaces it, unless that is used before.
+    pub renewal_grace: Duration,
     /// Serve others than this machine over plain HTTP.
     pub insecure_plain_http: bool,
     /// Serve others than this machine with CA keys in software.
@@ -172,6 +174,7 @@ impl ServeOptions {
             api: ApiOptions::default(),
             patience: Patience::default(),
             connections_per_address: DEFAULT_CONNECTIONS_PER_ADDRESS,
+            renewal_grace: Duration::from_millis(Config::RENEWAL_GRACE),
             insecure_plain_http: false,
             insecure_software_keys: false,
         }

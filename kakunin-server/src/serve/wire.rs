@@ -141,6 +141,7 @@ pub(crate) async fn config(
     Ok(Config {
         public_url: options.public_url.clone().unwrap_or(public_url),
         ca_algorithms: (root, options.ca_algorithm),
+        renewal_grace: u64::try_from(options.renewal_grace.as_millis()).unwrap_or(u64::MAX),
         ..config
     })
 }

@@ -5,6 +5,7 @@ use base64ct::{Base64, Encoding};
 use crate::id::{Serial, hex_encode};
 use crate::risk::{Band, Family, ModelId, Score};
 use crate::scope::{Action, Scope, ScopeSet};
+use crate::time::UnixTime;
 use crate::x509::extensions::ModelHash;
 
 /// What a key provider is told.
@@ -109,6 +110,10 @@ pub struct Renewal {
     /// How many more there were, where one that came again after it was left out counts again.
     #[serde(default)]
     pub refused_more: u64,
+    /// Until when the replaced certificate stands beside the new one, unless that is used before; it is superseded
+    /// in the same append if this is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<UnixTime>,
 }
 
 impl Renewal {

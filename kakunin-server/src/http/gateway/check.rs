@@ -129,6 +129,16 @@ pub(crate) async fn check(
     })
 }
 
+/// The agent that asks for itself, with a certificate that stands, and by nobody's word but its key's.
+pub(crate) async fn agent_itself(app: &App, parts: &Parts) -> Result<VerifiedAgent, ApiError> {
+    let who = Asked::new(app, parts, None, None, Bytes::new())?.identify(app).await?;
+    who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;
+    if who.attribution < Attribution::Possession {
+        return Err(ApiError::unauthorized("possession_missing", "show possession of the certificate's key"));
+    }
+    Ok(who.agent)
+}
+
 /// A body with the octets it was read from.
 struct Raw {
     bytes: Bytes,
