@@ -348,7 +348,7 @@ fn an_address_that_nobody_can_reach_is_not_written_into_certificates() {
     for listen in ["0.0.0.0:0", "[::]:0"] {
         assert!(refused(&[&open[..], &[listen]].concat()).contains("--public-url"), "{listen}");
     }
-    for bad in ["ca.example", "https://ca.example/", "http://", "https://ca.example/a b"] {
+    for bad in ["ca.example", "https://ca.example/", "http://", "https://ca.example/a%20b"] {
         let said = refused(&[&open[..], &["127.0.0.1:0", "--public-url", bad]].concat());
         assert!(said.contains(bad) && said.contains("--public-url") && !said.contains("another"), "{said}");
     }

@@ -32,8 +32,16 @@ pub(crate) fn takes_its_query(request: &Request) -> Result<(), ApiError> {
     let Some(query) = request.uri().query().filter(|query| !query.is_empty()) else { return Ok(()) };
     let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let Some(path) = matched else { return Ok(()) };
-    let listed = matches!(*request.method(), Method::GET | Method::HEAD);
-    if WITH_QUERY.contains(&path) && (listed || path.starts_with("/api/v1/gateway/")) {
+    // Another method than there is gets 405 from the router, whatever the query.
+    let judged = if WITH_QUERY.contains(&path) {
+        request.method() == Method::POST && !path.starts_with("/api/v1/gateway/")
+    } else {
+        matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::POST | Method::PATCH | Method::DELETE
+        )
+    };
+    if !judged {
         return Ok(());
     }
     let name: String = query.split(['=', '&']).next().unwrap_or_default().chars().take(64).collect();
