@@ -381,6 +381,7 @@ async fn other_methods_are_told_which_there_are() {
         ("/metrics".to_owned(), "GET,HEAD,OPTIONS"),
         ("/api/v1/agents".to_owned(), "GET,HEAD,OPTIONS,POST"),
         ("/api/v1/agents?limit=1".to_owned(), "GET,HEAD,OPTIONS,POST"),
+        ("/api/v1/notifications?limit=1".to_owned(), "GET,HEAD,OPTIONS"),
         (format!("/api/v1/agents/{id}"), "DELETE,GET,HEAD,OPTIONS,PATCH"),
         (format!("/api/v1/agents/{id}/halt"), "OPTIONS,POST"),
         (format!("/api/v1/certificates/{serial}/revoke"), "OPTIONS,POST"),
