@@ -113,7 +113,7 @@ pub fn file(path: &Path) -> Result<(), NotPrivate> {
     refuse(path, &about, WRITABLE, "600")
 }
 
-/// As [`file`], of one that somebody else may have put there, also by a link.
+/// As [`file()`], of one that somebody else may have put there, also by a link.
 ///
 /// # Errors
 /// [`NotPrivate`] says what to run.

@@ -304,6 +304,7 @@ pub(crate) fn time(r: &mut Reader<'_>) -> Result<UnixTime, DerError> {
 }
 
 /// GeneralizedTime of any year, with seconds and `Z`, and no fraction (5.3.2).
+#[cfg(feature = "service")]
 pub(crate) fn generalized_time(r: &mut Reader<'_>) -> Result<UnixTime, DerError> {
     match civil(r)? {
         (0x18, civil) => civil.to_time().ok_or(DerError),
