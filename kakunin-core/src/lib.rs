@@ -29,8 +29,6 @@ pub mod issue;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "service")]
-pub mod state;
-#[cfg(feature = "service")]
 pub mod store;
 
 #[cfg(feature = "conformance")]

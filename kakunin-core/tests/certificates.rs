@@ -20,11 +20,12 @@ use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
-use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
+use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, Kakunin, KeySource, MAX_CERTIFICATES_LISTED, Parts};
-use kakunin_core::state::{Change, Kind};
 use kakunin_core::store::MemoryStore;
+use kakunin_core::store::audit::{Append, AuditSink, Head};
+use kakunin_core::store::state::{Change, Kind};
 use kakunin_core::time::{MINUTE, ManualClock, UnixTime};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;

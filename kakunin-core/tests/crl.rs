@@ -16,12 +16,14 @@ use kakunin_core::issue::Profile;
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
+use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::log::record::{Body, Control, Record};
-use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
-use kakunin_core::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
+use kakunin_core::revoke::{Cause, Revocation, RevocationChange};
 use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts, Reader, Regression};
-use kakunin_core::state::{Change, Kind, StateStore};
 use kakunin_core::store::MemoryStore;
+use kakunin_core::store::audit::{Append, AuditSink, Head};
+use kakunin_core::store::revocations::RevocationStore;
+use kakunin_core::store::state::{Change, Kind, StateStore};
 use kakunin_core::time::{HOUR, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::crl::{CrlRefused, CrlView};
 use kakunin_kms::local::LocalKeys;

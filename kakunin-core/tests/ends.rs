@@ -12,14 +12,14 @@ use kakunin_core::feed::Visibility;
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId};
+use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{CaRole, Stage};
-use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{
     Config, Error, Kakunin, KeySource, NotificationKind, OfflineRoot, Parts, Reader,
 };
-use kakunin_core::state::{Change, Kind};
 use kakunin_core::store::MemoryStore;
+use kakunin_core::store::state::{Change, Kind};
 use kakunin_core::time::{DAY, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::ca::{CaError, SignCaError, sign_issuing, sign_root};
 use kakunin_core::x509::csr::Proven;

@@ -121,7 +121,7 @@ fn a_later_version_and_an_unknown_critical_kind_stop_a_reader() {
     assert_eq!(Leaf::decode(&[0xa3, 0, 2, 1, 3, 2, 0]), Err(LeafError::Version));
     let unknown = Leaf { kind: 77, ..smallest() };
     assert!(unknown.is_critical() && !Leaf { kind: 0x8001, ..smallest() }.is_critical());
-    let entry = kakunin_core::log::sink::Entry { leaf: unknown.encode().unwrap(), payload: None };
+    let entry = kakunin_core::log::entry::Entry { leaf: unknown.encode().unwrap(), payload: None };
     assert!(kakunin_core::log::record::Record::open(&entry).is_err());
 }
 

@@ -19,14 +19,15 @@ use kakunin_core::issue::Profile;
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
+use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::log::record::{Body, Record};
-use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::store::audit::{Append, AuditSink, Head};
 
 use kakunin_core::risk::Score;
 use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts, Risk};
-use kakunin_core::state::{Change, Kind, StateStore, Touched};
 use kakunin_core::store::MemoryStore;
+use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
 use kakunin_core::time::{ManualClock, UnixTime};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;

@@ -19,13 +19,13 @@ use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
+use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{Body, Control, Record};
-use kakunin_core::log::sink::LogId;
 use kakunin_core::revoke::Cause;
 use kakunin_core::risk::Band;
 use kakunin_core::service::{Config, Error, EventStatus, Kakunin, KeySource, Parts, Tended};
-use kakunin_core::state::{Change, Kind};
 use kakunin_core::store::MemoryStore;
+use kakunin_core::store::state::{Change, Kind};
 use kakunin_core::time::{HOUR, MINUTE, ManualClock, UnixTime};
 use kakunin_core::x509::csr::RequestToSign;
 use kakunin_kms::local::LocalKeys;

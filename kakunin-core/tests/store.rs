@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use kakunin_core::conformance::{at_once, audit_sink, revocation_store, state_store};
 use kakunin_core::error::StoreError;
+use kakunin_core::log::entry::LogId;
 use kakunin_core::log::merkle::{Frontier, leaf_hash};
-use kakunin_core::log::sink::{AuditSink, Head, LogId};
+use kakunin_core::store::audit::{AuditSink, Head};
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::store::{MemoryStore, Store};
 use pollster::block_on;

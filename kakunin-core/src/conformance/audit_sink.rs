@@ -5,11 +5,13 @@ use std::sync::Arc;
 use super::at_once;
 use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId, Serial};
+use crate::log::entry::{Entry, LogId, Payload};
 use crate::log::merkle::leaf_hash;
-use crate::log::sink::{Append, AuditSink, Entry, Head, LogId, Payload};
-use crate::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
-use crate::state::{Change, Kind, StateStore};
+use crate::revoke::{Cause, Revocation, RevocationChange};
 use crate::store::Store;
+use crate::store::audit::{Append, AuditSink, Head};
+use crate::store::revocations::RevocationStore;
+use crate::store::state::{Change, Kind, StateStore};
 use crate::time::UnixTime;
 
 /// Every property but surviving a restart, which needs [`acknowledged_is_present_after_reopening`]. The

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::at_once;
 use crate::id::{AgentId, IssuerId, Serial};
-use crate::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
+use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::store::revocations::RevocationStore;
 use crate::time::UnixTime;
 
 /// Every property but surviving a restart, which needs [`acknowledged_is_present_after_reopening`]. The

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::at_once;
-use crate::log::sink::LogId;
-use crate::state::{Change, Kind, StateStore};
+use crate::log::entry::LogId;
+use crate::store::state::{Change, Kind, StateStore};
 
 /// Every property but surviving a restart, which needs [`acknowledged_is_present_after_reopening`]. The
 /// store must be empty.

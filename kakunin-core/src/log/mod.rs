@@ -7,6 +7,6 @@ pub mod merkle;
 pub mod note;
 
 #[cfg(feature = "service")]
-pub mod record;
+pub mod entry;
 #[cfg(feature = "service")]
-pub mod sink;
+pub mod record;

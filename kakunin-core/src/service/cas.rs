@@ -19,8 +19,8 @@ use crate::feed::Visibility;
 use crate::id::{IssuerId, TenantId};
 use crate::issue::may_issue;
 use crate::key::{KeyAlgorithm, KeyRef, SignError, Signature, Signer, Spki};
+use crate::log::entry::LogId;
 use crate::log::record::CaRole;
-use crate::log::sink::LogId;
 use crate::time::UnixTime;
 use crate::x509::ca::Issuer;
 

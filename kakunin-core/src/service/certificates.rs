@@ -11,9 +11,9 @@ use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId, Serial, TenantId};
 use crate::issue::{Issued, Profile};
 use crate::key::KeyRef;
-use crate::log::sink::LogId;
+use crate::log::entry::LogId;
 use crate::revoke::{Cause, Halt, Receipt, Revocation, Said};
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::UnixTime;
 
 /// Most certificates of one agent in a list: the newest.

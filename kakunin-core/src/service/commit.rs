@@ -11,12 +11,13 @@ use super::{Inner, system};
 use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::id::IssuerId;
+use crate::log::entry::LogId;
 use crate::log::merkle::Frontier;
 use crate::log::record::{Body, Control, Record};
-use crate::log::sink::{Append, LogId};
 use crate::revoke::{Revocation, RevocationChange, RevokedSet};
-use crate::state::Change;
+use crate::store::audit::Append;
 use crate::store::memory::Revocations;
+use crate::store::state::Change;
 use crate::time::UnixTime;
 
 /// What changes at one authority.

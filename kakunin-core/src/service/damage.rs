@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::seal::RowKey;
 use crate::id::{AgentId, hex_encode};
-use crate::log::sink::LogId;
-use crate::state::Kind;
+use crate::log::entry::LogId;
+use crate::store::state::Kind;
 
 /// Most that is named; the count goes on.
 const NAMED: usize = 100;

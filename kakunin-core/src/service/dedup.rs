@@ -8,7 +8,7 @@ use super::error::Error;
 use crate::event::{StreamSeq, Token};
 use crate::id::AgentId;
 use crate::log::leaf::Act;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{DAY, UnixTime};
 
 /// Most streams of one reporter for one agent that are told apart; those that were idle for

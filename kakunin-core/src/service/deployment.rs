@@ -27,13 +27,15 @@ use crate::id::{Entropy, SystemEntropy, TenantId, TrustDomain};
 use crate::issue::{Place, may_issue};
 use crate::key::{KeyAlgorithm, KeyProvider};
 use crate::log::cosignature::CosignerKey;
+use crate::log::entry::LogId;
 use crate::log::note::VerifierKey;
 use crate::log::record::Control;
-use crate::log::sink::{AuditSink, LogId};
-use crate::revoke::{LiveRevocations, RevocationStore, Said};
+use crate::revoke::{LiveRevocations, Said};
 use crate::risk::{Prior, RiskModel, Thresholds, Weighted};
-use crate::state::StateStore;
 use crate::store::Store;
+use crate::store::audit::AuditSink;
+use crate::store::revocations::RevocationStore;
+use crate::store::state::StateStore;
 use crate::time::{Clock, MINUTE, SystemClock, UnixTime};
 use crate::x509::oid::Arc as Oids;
 

@@ -19,7 +19,7 @@ use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::{Cause, Revocation, RevocationChange, Said};
 use crate::risk::{Assessment, Band, Score};
-use crate::state::Change;
+use crate::store::state::Change;
 use crate::time::UnixTime;
 
 /// What became of an event.

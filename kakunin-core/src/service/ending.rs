@@ -8,9 +8,9 @@ use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::error::StoreError;
 use crate::id::{IssuerId, TenantId};
+use crate::log::entry::LogId;
 use crate::log::record::{Body, CaRole, Control, Record, Stage};
-use crate::log::sink::LogId;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{DAY, UnixTime};
 use crate::x509::ca::Issuer;
 

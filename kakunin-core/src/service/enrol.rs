@@ -15,9 +15,9 @@ use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::id::{AgentId, Serial, TenantId, hex_decode, hex_encode};
 use crate::issue::{Certificate, Profile};
+use crate::log::entry::LogId;
 use crate::log::record::Control;
-use crate::log::sink::LogId;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{MINUTE, SECOND, UnixTime};
 use crate::x509::extensions::ModelHash;
 

@@ -13,8 +13,8 @@ use crate::id::IssuerId;
 use crate::key::Signer;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::cosignature::{self, CosignerKey};
+use crate::log::entry::{Entry, LogId};
 use crate::log::merkle::Frontier;
-use crate::log::sink::{Entry, LogId};
 use crate::time::{SECOND, UnixTime};
 
 /// How old a snapshot may be: what it lacks is on the feed.

@@ -5,10 +5,10 @@ use super::error::Error;
 use super::projection::set;
 use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId, Serial, TenantId};
+use crate::log::entry::LogId;
 use crate::log::record::{CaRole, Evidence, Record, Stage};
-use crate::log::sink::LogId;
 use crate::revoke::{Cause, Halt};
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::UnixTime;
 
 /// An item of the inbox.

@@ -12,9 +12,9 @@ use crate::access::{ApiKey, ApiKeyFacts, ApiKeyId, KeyCommitment, KeyHash, Role}
 use crate::agent::Label;
 use crate::error::StoreError;
 use crate::id::{TenantId, hex_decode, hex_encode};
+use crate::log::entry::LogId;
 use crate::log::record::Control;
-use crate::log::sink::LogId;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::UnixTime;
 
 const PREFIX: &str = "api-key/";

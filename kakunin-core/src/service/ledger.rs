@@ -8,11 +8,12 @@ use crate::error::StoreError;
 use crate::id::Entropy;
 use crate::key::Signer;
 use crate::log::checkpoint::Checkpoint;
+use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::note::VerifierKey;
 use crate::log::record::Record;
-use crate::log::sink::{Append, AuditSink, Head, LogId};
 use crate::revoke::RevocationChange;
+use crate::store::audit::{Append, AuditSink, Head};
 use crate::time::UnixTime;
 
 /// One log as its sequencer knows it.

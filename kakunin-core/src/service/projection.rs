@@ -24,7 +24,7 @@ pub(super) use crate::log::record::KeyAction;
 use crate::log::record::{Body, Control, Record, Renewal};
 use crate::revoke::{Cause, Halt, Receipt, Revocation, Said};
 use crate::risk::{Band, History, Score};
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{DAY, UnixTime};
 
 /// An agent with all that decisions about it need.

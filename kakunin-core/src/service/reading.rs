@@ -4,8 +4,8 @@ use super::error::Error;
 use super::{Inner, Kakunin};
 use crate::error::StoreError;
 use crate::id::TenantId;
+use crate::log::entry::{Entry, LogId};
 use crate::log::record::Record;
-use crate::log::sink::{Entry, LogId};
 
 /// Most records looked at for one page: a filter that fits little ends early, with a cursor.
 const MAX_SCAN: u64 = 2_048;

@@ -16,9 +16,9 @@ use sha2::Sha256;
 use super::error::Error;
 use crate::error::StoreError;
 use crate::key::Signer;
+use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, Hash};
-use crate::log::sink::LogId;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 
 /// What the log key signs so that the key of the seals follows from it. Checkpoints begin with a host.
 const DERIVATION: &[u8] = b"kakunin: the key of seals of stored state, 1";

@@ -11,11 +11,11 @@ use super::tenant::Tenant;
 use super::{Inner, Kakunin, seal, system};
 use crate::error::StoreError;
 use crate::log::checkpoint::Checkpoint;
+use crate::log::entry::{Entry, LogId};
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::record::Control;
-use crate::log::sink::{Entry, LogId};
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{HOUR, UnixTime};
 
 /// Records looked at in one step: some ten milliseconds of a second.

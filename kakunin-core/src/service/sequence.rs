@@ -16,7 +16,7 @@ use super::error::Error;
 use super::tenant::{Sequencer, Tenant};
 use crate::error::StoreError;
 use crate::event::ShortName;
-use crate::state::Kind;
+use crate::store::state::Kind;
 
 /// Records that go into one append, over all callers that wait.
 const MAX_BATCH: usize = 4_000;

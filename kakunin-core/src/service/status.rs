@@ -12,11 +12,11 @@ use super::{Inner, Kakunin};
 use crate::agent::{Agent, Document};
 use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId, Serial, TenantId};
+use crate::log::entry::{Entry, LogId};
 use crate::log::leaf::Leaf;
 use crate::log::record::{Body, Control, Record};
-use crate::log::sink::{Entry, LogId};
 use crate::revoke::{Cause, Halt, Receipt, Revocation};
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::x509::certificate::CertificateView;
 use crate::x509::pem;
 

@@ -14,10 +14,10 @@ use crate::error::StoreError;
 use crate::feed::Visibility;
 use crate::id::{ApiKeyId, TenantId};
 use crate::key::KeyRef;
+use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::record::{Body, CaRole, Control, Record};
-use crate::log::sink::LogId;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::x509::ca::Issuer;
 use crate::x509::pem;
 

@@ -21,12 +21,12 @@ use super::{Inner, seal, system};
 use crate::error::StoreError;
 use crate::event::TokenKey;
 use crate::id::{AgentId, JoinTokenId, Serial, TenantId};
+use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::record::{Body, Control, Record};
-use crate::log::sink::LogId;
 use crate::revoke::RevocationChange;
 use crate::risk::History;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{MINUTE, UnixTime};
 
 /// Records between two snapshots of the risk histories.

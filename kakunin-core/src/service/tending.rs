@@ -14,9 +14,9 @@ use super::tenant::{Tenant, scan};
 use super::{Inner, Kakunin};
 use crate::error::StoreError;
 use crate::key::{KeyRef, PlannedKeyId, SignError};
+use crate::log::entry::LogId;
 use crate::log::record::Control;
-use crate::log::sink::LogId;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 
 /// After how many attempts in vain people are told.
 const PATIENCE: u32 = 3;

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
-use crate::log::sink::{Append, AuditSink, Entry, Head, LogId};
-use crate::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
-use crate::state::{Change, Kind, StateStore, Touched};
+use crate::log::entry::{Entry, LogId};
+use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::store::audit::{Append, AuditSink, Head};
+use crate::store::revocations::RevocationStore;
+use crate::store::state::{Change, Kind, StateStore, Touched};
 
 /// Keeps everything in memory, and loses it with the process.
 #[derive(Debug, Default)]

@@ -1,4 +1,10 @@
-//! Stores: everything the service keeps, in memory or in one SQLite file.
+//! Stores: the contracts of everything the service keeps, and who keeps it, in memory or in one SQLite file.
+//!
+//! | contract | keeps |
+//! |---|---|
+//! | [`audit::AuditSink`] | logs |
+//! | [`revocations::RevocationStore`] | revocations, a projection of them |
+//! | [`state::StateStore`] | the other projections, and what lies beside the logs |
 //!
 //! | store | feature | durable |
 //! |---|---|---|
@@ -7,15 +13,18 @@
 //!
 //! Each passes the suites of `kakunin_core::conformance`.
 
+pub mod audit;
 pub mod memory;
+pub mod revocations;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod state;
 
 pub use memory::MemoryStore;
 
-use crate::log::sink::AuditSink;
-use crate::revoke::RevocationStore;
-use crate::state::StateStore;
+use audit::AuditSink;
+use revocations::RevocationStore;
+use state::StateStore;
 
 /// A store for logs, revocations and state together.
 pub trait Store: AuditSink + RevocationStore + StateStore {}

@@ -3,7 +3,7 @@
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::Serial;
 use kakunin_core::issue::Profile;
-use kakunin_core::log::sink::LogId;
+use kakunin_core::log::entry::LogId;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, EventStatus};
 use pollster::block_on;

@@ -12,10 +12,12 @@ use kakunin_core::id::{IssuerId, Serial};
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
-use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
-use kakunin_core::revoke::{Revocation, RevocationChange, RevocationStore};
+use kakunin_core::log::entry::{Entry, LogId};
+use kakunin_core::revoke::{Revocation, RevocationChange};
 use kakunin_core::service::Parts;
-use kakunin_core::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::store::audit::{Append, AuditSink, Head};
+use kakunin_core::store::revocations::RevocationStore;
+use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
 
 /// Burns down by one at every point, once it is lit.
 #[derive(Debug)]

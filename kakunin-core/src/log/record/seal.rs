@@ -4,8 +4,8 @@ use super::Control;
 use crate::error::StoreError;
 use crate::event::{Event, ShortName};
 use crate::id::{AgentId, Entropy, EntropyError, Serial};
+use crate::log::entry::{Entry, Payload};
 use crate::log::leaf::{Act, Leaf, LeafError};
-use crate::log::sink::{Entry, Payload};
 use crate::time::UnixTime;
 
 /// One record.

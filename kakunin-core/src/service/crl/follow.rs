@@ -7,12 +7,12 @@ use super::index::Index;
 use super::published::{PublishedCrl, prefix, shard_of};
 use crate::error::StoreError;
 use crate::id::IssuerId;
+use crate::log::entry::{Entry, LogId};
 use crate::log::record::{Body, Control, Record};
-use crate::log::sink::{Entry, LogId};
 use crate::service::Inner;
 use crate::service::cas::Ca;
 use crate::service::error::Error;
-use crate::state::Kind;
+use crate::store::state::Kind;
 use crate::time::UnixTime;
 
 /// Rows read at once.

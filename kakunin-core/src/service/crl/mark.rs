@@ -3,7 +3,7 @@
 
 use super::published::coverage;
 use crate::id::IssuerId;
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{SECOND, UnixTime};
 use crate::x509::crl::BACKDATE;
 

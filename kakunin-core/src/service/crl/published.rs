@@ -6,7 +6,7 @@ use super::index::Kept;
 use super::mark::Mark;
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{SECOND, UnixTime};
 use crate::x509::crl::{self, BACKDATE};
 

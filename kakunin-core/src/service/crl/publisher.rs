@@ -13,13 +13,13 @@ use super::mark::{Mark, mark_key, mark_row};
 use super::published::PublishedCrl;
 use crate::error::StoreError;
 use crate::id::{IssuerId, hex_encode};
+use crate::log::entry::LogId;
 use crate::log::record::{Control, Record};
-use crate::log::sink::LogId;
 use crate::service::backoff::Backoff;
 use crate::service::cas::Ca;
 use crate::service::error::Error;
 use crate::service::{Inner, Kakunin};
-use crate::state::{Change, Kind};
+use crate::store::state::{Change, Kind};
 use crate::time::{SECOND, UnixTime};
 
 /// Most CRLs that are recorded in one append: each lies beside its record.

@@ -6,10 +6,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::{corrupt, store_error};
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
+use crate::log::entry::{Entry, LogId, Payload};
 use crate::log::merkle::{Frontier, Hash};
-use crate::log::sink::{Append, Entry, Head, LogId, Payload};
 use crate::revoke::{Cause, Revocation, RevocationChange};
-use crate::state::Change;
+use crate::store::audit::{Append, Head};
+use crate::store::state::Change;
 use crate::time::UnixTime;
 
 pub(super) fn head(connection: &Connection, log: &LogId) -> Result<(Head, Option<String>), StoreError> {

@@ -13,9 +13,10 @@ use super::error::store_error;
 use super::{rows, schema};
 use crate::error::StoreError;
 use crate::id::IssuerId;
-use crate::log::sink::{Append, LogId};
+use crate::log::entry::LogId;
 use crate::revoke::{Revocation, RevocationChange};
-use crate::state::{Change, Touched};
+use crate::store::audit::Append;
+use crate::store::state::{Change, Touched};
 
 /// Entries that go into one transaction, about: nobody with one entry waits long for others with many.
 const MAX_GROUP: usize = 4_096;

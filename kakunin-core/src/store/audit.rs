@@ -4,35 +4,12 @@ use core::fmt;
 
 use async_trait::async_trait;
 
-use super::leaf::commitment;
-use super::merkle::{Frontier, Hash};
 use crate::error::StoreError;
-use crate::id::{IssuerId, TenantId};
+use crate::log::entry::{Entry, LogId};
+use crate::log::merkle::{Frontier, Hash, leaf_hash};
 use crate::revoke::RevocationChange;
-use crate::state::Change;
+use crate::store::state::Change;
 use crate::time::UnixTime;
-
-/// Names a log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LogId {
-    /// The deployment's own records.
-    System,
-    /// One tenant's.
-    Tenant(TenantId),
-    /// The revocations of one issuing CA, copied from every tenant's log.
-    Revocations(IssuerId),
-}
-
-/// `_system`, the tenant id, or `_revocations-<issuer>`: unique, because tenant ids never begin with `_`.
-impl fmt::Display for LogId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::System => f.write_str("_system"),
-            Self::Tenant(tenant) => fmt::Display::fmt(tenant, f),
-            Self::Revocations(issuer) => write!(f, "_revocations-{issuer}"),
-        }
-    }
-}
 
 /// The state of a log that its next append depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,38 +18,6 @@ pub struct Head {
     pub frontier: Frontier,
     /// Time of the last record.
     pub time: UnixTime,
-}
-
-/// One entry: the leaf as it is hashed, and what lies beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The leaf.
-    pub leaf: Vec<u8>,
-    /// What the leaf commits to.
-    pub payload: Option<Payload>,
-}
-
-/// What a leaf commits to: erasable, so it lies beside the log.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload {
-    /// 32 random octets.
-    pub salt: [u8; 32],
-    /// The payload.
-    pub octets: Vec<u8>,
-}
-
-impl Payload {
-    /// The commitment that the leaf must hold.
-    #[must_use]
-    pub fn commitment(&self) -> [u8; 32] {
-        commitment(&self.salt, &self.octets)
-    }
-}
-
-impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} bytes)", self.octets.len())
-    }
 }
 
 /// Records to append to one log, and what follows from them.
@@ -134,7 +79,7 @@ impl Append {
     #[must_use]
     pub fn is_consistent(&self) -> bool {
         let mut frontier = self.expected.frontier.clone();
-        self.entries.iter().for_each(|e| frontier.push(super::merkle::leaf_hash(&e.leaf)));
+        self.entries.iter().for_each(|e| frontier.push(leaf_hash(&e.leaf)));
         !self.entries.is_empty() && frontier == self.next.frontier && self.expected.time <= self.next.time
     }
 
