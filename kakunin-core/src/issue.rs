@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Document};
 use crate::id::{AgentId, IssuerId, Serial, TrustDomain};
 use crate::key::{KeyRef, SignError, Signature, Signer, Spki};
-use crate::time::{DAY, HOUR, MINUTE, SECOND, UnixTime};
+use crate::time::{DAY, HOUR, SECOND, UnixTime};
 use crate::x509::ca::Issuer;
 use crate::x509::der::Writer;
 use crate::x509::extensions::AgentClaims;
@@ -15,8 +15,7 @@ use crate::x509::tbs::{
     write_extension,
 };
 
-/// How long before now a certificate begins, for relying parties whose clock is behind.
-pub const BACKDATE: u64 = 5 * MINUTE;
+pub use crate::x509::ca::BACKDATE;
 
 /// How long a certificate lives.
 #[derive(

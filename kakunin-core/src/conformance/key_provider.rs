@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{at_once, signer};
+use super::at_once;
+use super::signer::{self, id};
 use crate::crypto::PublicKey;
 use crate::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError};
 
@@ -28,12 +29,6 @@ pub async fn all(keys: &dyn KeyProvider, abilities: &Abilities) {
     let algorithm = abilities.algorithms[0];
     the_list_shows_what_is_not_retired(keys, algorithm, 200).await;
     an_unknown_key_is_not_found(keys).await;
-}
-
-pub(super) fn id(seed: u8, n: u8) -> PlannedKeyId {
-    let mut octets = [0x5a; 16];
-    (octets[0], octets[1]) = (seed, n);
-    PlannedKeyId::new(octets)
 }
 
 /// One planned id gives one key, also when several ask at once; another id gives another key.

@@ -1,9 +1,8 @@
 //! [`Signer`](crate::key::Signer), of whatever provider opens it.
 
 use super::at_once;
-use super::key_provider::id;
 use crate::crypto::PublicKey;
-use crate::key::{KeyAlgorithm, KeyProvider, SignError};
+use crate::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, SignError};
 
 /// Every property. Makes keys under planned ids that begin with `seed` and the few numbers after it.
 ///
@@ -90,4 +89,11 @@ pub async fn sixty_four_signatures_at_once(keys: &dyn KeyProvider, algorithm: Ke
             assert_eq!(public.verify(&message, signature.as_bytes()), Ok(()));
         }
     });
+}
+
+/// The planned id of the `n`th key of a test.
+pub(super) fn id(seed: u8, n: u8) -> PlannedKeyId {
+    let mut octets = [0x5a; 16];
+    (octets[0], octets[1]) = (seed, n);
+    PlannedKeyId::new(octets)
 }

@@ -4,7 +4,7 @@ use super::Assessment;
 use super::codec::{Reader, Writer};
 use super::fixed::to_u32;
 use super::habits::Habits;
-use super::window::Window;
+use super::window::{Day, Window};
 use crate::event::Facts;
 use crate::time::UnixTime;
 
@@ -17,19 +17,6 @@ const VERSION: u8 = 1;
 const SUSPICIOUS: u64 = 300_000;
 /// Score, in millionths, from which nothing is trusted that an agent does.
 const UNTRUSTED: u32 = 300_000;
-
-/// One day of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Day {
-    /// When it began, UTC.
-    pub begin: UnixTime,
-    /// Scored events.
-    pub events: u32,
-    /// Those outside the scope.
-    pub out_of_scope: u32,
-    /// Those that failed to authenticate.
-    pub auth_failures: u32,
-}
 
 /// What is remembered of an agent: counts and surprise of 30 days, and what it is used to.
 ///

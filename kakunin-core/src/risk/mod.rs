@@ -19,9 +19,10 @@ use core::fmt;
 use crate::event::Facts;
 use crate::time::UnixTime;
 
-pub use history::{Day, History};
+pub use history::History;
 pub use prior::Prior;
 pub use weighted::Weighted;
+pub use window::Day;
 
 /// A risk score in millionths: 0 is calm, 1,000,000 is certain.
 #[derive(

@@ -2,7 +2,6 @@
 
 use super::codec::{Reader, Writer};
 use super::fixed::{decayed, mul_div};
-use super::history::Day;
 use crate::event::Facts;
 use crate::time::{DAY, HOUR, MINUTE, UnixTime};
 
@@ -12,6 +11,19 @@ pub(super) const HOURS: usize = 48;
 pub(super) const DAYS: usize = 30;
 /// Half-life of recent surprise.
 const HALF_LIFE: u64 = 20 * MINUTE;
+
+/// One day of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// When it began, UTC.
+    pub begin: UnixTime,
+    /// Scored events.
+    pub events: u32,
+    /// Those outside the scope.
+    pub out_of_scope: u32,
+    /// Those that failed to authenticate.
+    pub auth_failures: u32,
+}
 
 /// What happened in one hour or one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

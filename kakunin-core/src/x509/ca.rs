@@ -3,9 +3,8 @@
 use crate::brand::PRODUCT;
 use crate::crypto::PublicKey;
 use crate::id::{IssuerId, Serial, TenantId};
-use crate::issue::BACKDATE;
 use crate::key::{KeyAlgorithm, SignError, Signature, Signer, Spki};
-use crate::time::{DAY, UnixTime};
+use crate::time::{DAY, MINUTE, UnixTime};
 use crate::x509::certificate::CertificateView;
 use crate::x509::der::Writer;
 use crate::x509::extensions::TENANT;
@@ -27,6 +26,8 @@ const EMPTY_NAME: &[u8] = &[0x30, 0];
 /// How many CRL shards an issuing CA has. A certificate's shard is fixed at issuance.
 pub const SHARDS: u16 = 512;
 
+/// How long before now what is signed begins, certificates and CRLs, for relying parties whose clock is behind.
+pub const BACKDATE: u64 = 5 * MINUTE;
 /// Validity of a root: 15 years.
 pub const ROOT_VALIDITY: u64 = 15 * 365 * DAY;
 /// Validity of an issuing CA: 3 years.

@@ -10,7 +10,7 @@ pub use read::{CrlRefused, CrlView};
 use crate::id::Serial;
 use crate::key::{SignError, Signature, Signer};
 use crate::revoke::{Reason, Revocation};
-use crate::time::{HOUR, MINUTE, UnixTime};
+use crate::time::{HOUR, UnixTime};
 use crate::x509::ca::Issuer;
 use crate::x509::der::Writer;
 use crate::x509::lint::{self, LintError};
@@ -21,8 +21,7 @@ use crate::x509::tbs::{
 
 /// How long a CRL of an issuing CA is valid.
 pub const CRL_VALIDITY: u64 = HOUR;
-/// How long before now `thisUpdate` is set as a rule, for relying parties whose clock is behind.
-pub const BACKDATE: u64 = 5 * MINUTE;
+pub use crate::x509::ca::BACKDATE;
 
 /// What a CRL covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
