@@ -3,6 +3,7 @@
 use crate::agent::{Agent, Document};
 use crate::id::{AgentId, IssuerId, Serial, TrustDomain};
 use crate::key::{KeyRef, SignError, Signature, Signer, Spki};
+use crate::revoke::{Cause, Revocation};
 use crate::time::{DAY, HOUR, SECOND, UnixTime};
 use crate::x509::ca::Issuer;
 use crate::x509::der::Writer;
@@ -154,6 +155,19 @@ pub struct Issued {
 }
 
 impl Issued {
+    /// The revocation of this certificate.
+    pub(crate) const fn revocation(&self, cause: Cause, at: UnixTime) -> Revocation {
+        Revocation {
+            issuer: self.issuer,
+            serial: self.serial,
+            agent: self.agent,
+            at,
+            cause,
+            expires: self.not_after,
+            shard: self.shard,
+        }
+    }
+
     /// When it was issued by the clock, where `recorded` is by the log, whose time may be ahead: a second and
     /// [`BACKDATE`] after the beginning, or before.
     pub(crate) fn issued_at(&self, recorded: UnixTime) -> UnixTime {

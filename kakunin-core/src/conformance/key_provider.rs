@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::at_once;
 use super::signer::{self, id};
 use crate::crypto::PublicKey;
-use crate::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError};
+use crate::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, SignError};
 
 /// What a backend makes. A backend says here what it cannot do, instead of skipping tests.
 #[derive(Clone, Debug)]

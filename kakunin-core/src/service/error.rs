@@ -1,10 +1,10 @@
 //! What the service answers when it does not do what it was asked for.
 
-use super::crl::Regression;
+use super::limits::{MAX_EVENTS, MAX_JUMP, MAX_STREAMS, SELF_RENEWALS};
 use crate::agent::AgentError;
 use crate::error::StoreError;
 use crate::feed::FeedError;
-use crate::id::{AgentId, EntropyError};
+use crate::id::{AgentId, EntropyError, Serial};
 use crate::issue::{IssueError, SignIssueError};
 use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
@@ -38,7 +38,7 @@ pub enum Error {
     /// An agent renews its own certificate too early, or too often.
     #[error(
         "an agent renews its own certificate when a tenth of its life is over, and {max} times an hour at the most; \
-         wait {} s, or let an operator renew it", wait / 1_000 + 1, max = super::SELF_RENEWALS
+         wait {} s, or let an operator renew it", wait / 1_000 + 1, max = SELF_RENEWALS
     )]
     SelfRenewal {
         /// Milliseconds until it may.
@@ -65,18 +65,18 @@ pub enum Error {
     #[error(transparent)]
     Csr(#[from] CsrError),
     /// More events at once than are taken in.
-    #[error("{0} events at once are too many; send at most {max}", max = super::MAX_EVENTS)]
+    #[error("{0} events at once are too many; send at most {max}", max = MAX_EVENTS)]
     TooManyEvents(usize),
     /// A reporter with more streams for one agent than are kept.
     #[error(
         "this reporter used {max} streams for this agent within a day; go on with one of them",
-        max = super::dedup::MAX_STREAMS
+        max = MAX_STREAMS
     )]
     TooManyStreams,
     /// A number that is too far ahead of the others of its stream.
     #[error(
         "this number is more than {max} ahead of its stream's highest; go on from there, or begin another stream",
-        max = super::dedup::MAX_JUMP
+        max = MAX_JUMP
     )]
     StreamJump,
     /// One of the events that were to be recorded all or none; none was.
@@ -129,6 +129,24 @@ pub enum Error {
     /// Store, keys and configuration are not of one deployment.
     #[error("this is the data of another deployment: {0}")]
     Deployment(String),
+}
+
+/// A CRL that would take back what an earlier one said. It is not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Regression {
+    /// An entry is gone though its certificate has not expired and no hold was released.
+    #[error("the CRL lost serial {0}, which no record released; restore the revocations from the log")]
+    Vanished(Serial),
+    /// The number does not grow.
+    #[error("the number of the CRL does not grow")]
+    Number,
+    /// thisUpdate does not grow: some relying parties would keep the older CRL.
+    #[error("thisUpdate of the CRL does not grow; make it a second after the last one's")]
+    ThisUpdate,
+    /// It was made from less of the revocation log than the last one.
+    #[error("the revocation log is shorter than the last CRL; a restored store must not be behind")]
+    Cursor,
 }
 
 impl From<SignIssueError> for Error {

@@ -1,0 +1,296 @@
+//! Decisions that are not in the log yet: records, and the entries as they will be.
+//!
+//! A draft works on copies of the agents it touches. If the append fails it is dropped, and nothing
+//! in memory knows of it.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::access::JoinTokenFacts;
+use crate::error::StoreError;
+use crate::event::{ShortName, TokenKey};
+use crate::id::{AgentId, JoinTokenId, Serial};
+use crate::issue::Place;
+use crate::log::record::{Body, Control, Evidence, Record};
+use crate::revoke::{Revocation, RevocationChange, Said};
+use crate::risk::RiskModel;
+use crate::service::error::Error;
+use crate::service::state::agent::AgentEntry;
+use crate::service::state::apply;
+use crate::service::state::bound::BoundKeys;
+use crate::service::state::certificates::{CertificateState, Certificates, Drafted};
+use crate::service::state::names::{self, Names};
+use crate::service::state::policy::Policy;
+use crate::service::state::projection::Projection;
+use crate::store::state::Change;
+use crate::time::UnixTime;
+
+/// What decisions go by beside the state.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'p> {
+    pub(crate) policy: &'p Policy,
+    pub(crate) model: &'p dyn RiskModel,
+    pub(crate) place: &'p Place,
+    pub(crate) bound: &'p BoundKeys,
+}
+
+/// Records in the making.
+pub(crate) struct Draft<'p> {
+    pub(crate) rules: Rules<'p>,
+    pub(crate) tokens: &'p TokenKey,
+    pub(crate) base: &'p Projection,
+    first_index: u64,
+    /// The log's, which never decreases: what is put in order, counted and scored goes by it.
+    pub(crate) time: UnixTime,
+    /// The clock's: what others hold against theirs goes by it.
+    pub(crate) now: UnixTime,
+    by: Option<ShortName>,
+    pub(crate) agents: HashMap<AgentId, AgentEntry>,
+    pub(crate) certificates: Drafted<'p>,
+    /// Agents whose name or class changed.
+    pub(crate) names: Names,
+    pub(crate) records: Vec<Record>,
+    pub(crate) changes: Vec<Change>,
+    /// Agents whose rows changed.
+    pub(crate) rows: HashSet<AgentId>,
+    pub(crate) revocations: Vec<RevocationChange>,
+    /// Join tokens that open nothing from now on.
+    pub(crate) voided: Vec<JoinTokenId>,
+}
+
+impl<'p> Draft<'p> {
+    pub(crate) fn new(
+        rules: Rules<'p>,
+        tokens: &'p TokenKey,
+        base: &'p Projection,
+        first_index: u64,
+        (time, now): (UnixTime, UnixTime),
+    ) -> Self {
+        Self {
+            rules,
+            tokens,
+            base,
+            first_index,
+            time,
+            now,
+            by: None,
+            agents: HashMap::new(),
+            certificates: Drafted::over(&base.certificates),
+            names: Names::default(),
+            records: Vec::new(),
+            changes: Vec::new(),
+            rows: HashSet::new(),
+            revocations: Vec::new(),
+            voided: Vec::new(),
+        }
+    }
+
+    /// Whoever asked for what is drafted; events are never asked for.
+    pub(crate) fn asked_by(&mut self, by: Option<ShortName>) {
+        self.by = by;
+    }
+
+    /// An agent as it will be after the draft so far.
+    pub(crate) fn agent(&self, id: &AgentId) -> Option<&AgentEntry> {
+        self.agents.get(id).or_else(|| self.base.agents.get(id))
+    }
+
+    pub(crate) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
+        self.certificate(serial).map(|certificate| certificate.facts.agent)
+    }
+
+    /// A certificate as it will be after the draft so far.
+    pub(crate) fn certificate(&self, serial: &Serial) -> Option<&CertificateState> {
+        self.certificates.get(serial)
+    }
+
+    /// The certificate of an agent that is neither revoked nor expired, held or not.
+    pub(crate) fn standing(&self, entry: &AgentEntry) -> Option<&CertificateState> {
+        self.certificates.standing(entry, self.now)
+    }
+
+    /// How much was recorded: a decision that refuses leaves it where it was.
+    pub(crate) fn position(&self) -> (usize, usize) {
+        (self.records.len(), self.revocations.len())
+    }
+
+    pub(crate) fn next_index(&self) -> u64 {
+        // A draft holds a few thousand records at the most.
+        self.first_index + u64::try_from(self.records.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Adds a record that is not an event; and if it takes trust away, what it takes with it.
+    pub(crate) fn push(
+        &mut self,
+        agent: AgentId,
+        serial: Option<Serial>,
+        control: Control,
+    ) -> Result<(), StoreError> {
+        let record = Record::control(self.time, Some(agent), serial, control);
+        self.add(agent, record.asked_by(self.by.clone()))?;
+        self.void(agent)
+    }
+
+    /// Ends what is under way for an agent, if the last record took trust away.
+    fn void(&mut self, agent: AgentId) -> Result<(), StoreError> {
+        let Some(row) = self.agents.get(&agent).map(|entry| &entry.row) else { return Ok(()) };
+        if row.void_before != self.next_index() {
+            return Ok(());
+        }
+        let two = [row.agent.certificate, row.former.map(|former| former.serial)].into_iter().flatten();
+        let granted = two.filter_map(|serial| self.certificate(&serial)).filter(|c| c.granted);
+        let granted: Vec<_> = granted.filter_map(|c| Some((c.facts.serial, c.key.clone()?))).collect();
+        if let Some(JoinTokenFacts { id, .. }) = row.join {
+            self.voided.push(id);
+            self.push(agent, None, Control::JoinTokenVoided { id })?;
+        }
+        for (serial, key) in granted {
+            self.push(agent, Some(serial), Control::KeyGrantsVoided { key })?;
+        }
+        Ok(())
+    }
+
+    /// Begins an agent's account anew, whose certificate was just pushed.
+    pub(crate) fn certified(&mut self, agent: &AgentId, approved: bool) {
+        if let Some(entry) = self.agents.get_mut(agent) {
+            entry.certified(false, approved);
+        }
+    }
+
+    /// Forgets the evidence against an agent, whose reinstatement was just pushed.
+    pub(crate) fn forgive(&mut self, agent: &AgentId) {
+        if let Some(entry) = self.agents.get_mut(agent) {
+            entry.forgive();
+        }
+    }
+
+    pub(crate) fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
+        let index = self.next_index();
+        let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
+        let is_control = matches!(record.body, Body::Control(_));
+        let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+        let redeemed = entry.as_ref().filter(|_| is_control).and_then(|entry| entry.row.redeemed);
+        let certificates = &mut self.certificates;
+        let changed = apply::apply(&mut entry, certificates, index, &record, &mut self.changes)?;
+        if let Some(entry) = entry {
+            self.voided.extend(redeemed.filter(|_| entry.row.redeemed.is_none()).map(|old| old.facts.id));
+            if changed {
+                self.rows.insert(agent);
+                self.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
+            }
+            self.agents.insert(agent, entry);
+        }
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// Adds a revocation and what it takes with it, with what that means for the issuer's revocation log.
+    pub(crate) fn revoke(
+        &mut self,
+        revocation: Revocation,
+        evidence: Option<Evidence>,
+    ) -> Result<(), StoreError> {
+        self.revoke_saying(revocation, evidence, Said::default())
+    }
+
+    /// As [`Draft::revoke`], with what whoever ordered it had to say.
+    pub(crate) fn revoke_saying(
+        &mut self,
+        revocation: Revocation,
+        evidence: Option<Evidence>,
+        said: Said,
+    ) -> Result<(), StoreError> {
+        let others = self.taken_with(&revocation);
+        for revocation in [revocation].into_iter().chain(others) {
+            self.revocations.push(RevocationChange::Revoked(revocation));
+            let (evidence, said) = (evidence.clone(), said.clone());
+            let control = Control::CertificateRevoked { revocation, evidence, said };
+            self.push(revocation.agent, Some(revocation.serial), control)?;
+        }
+        Ok(())
+    }
+
+    /// What is taken back to by [`Draft::back_to`], for events that are about these agents.
+    pub(crate) fn mark(&self, agents: impl Iterator<Item = AgentId>) -> Mark {
+        let agents: HashSet<_> = agents.collect();
+        let agents: Vec<_> = agents.into_iter().map(|id| (id, self.agents.get(&id).cloned())).collect();
+        // An event takes nothing away but the newest one, and the one that stands beside it.
+        let two = |(id, _): &(AgentId, _)| {
+            let row = self.agent(id).map(|entry| &entry.row);
+            row.map(|row| [row.agent.certificate, row.former.map(|former| former.serial)])
+        };
+        let drafted = |serial| (serial, self.certificates.changed.get(&serial).cloned());
+        Mark {
+            records: self.records.len(),
+            revocations: self.revocations.len(),
+            changes: self.changes.len(),
+            voided: self.voided.len(),
+            certificates: agents.iter().filter_map(two).flatten().flatten().map(drafted).collect(),
+            agents,
+        }
+    }
+
+    /// Undoes what was drafted since: rows that stay named are written as they are.
+    pub(crate) fn back_to(&mut self, mark: Mark) {
+        self.records.truncate(mark.records);
+        self.revocations.truncate(mark.revocations);
+        self.changes.truncate(mark.changes);
+        self.voided.truncate(mark.voided);
+        for (serial, certificate) in mark.certificates {
+            match certificate {
+                Some(certificate) => _ = self.certificates.changed.insert(serial, certificate),
+                None => _ = self.certificates.changed.remove(&serial),
+            }
+        }
+        for (id, entry) in mark.agents {
+            let undone = match entry {
+                Some(entry) => self.agents.insert(id, entry),
+                None => self.agents.remove(&id),
+            };
+            let entry = self.agents.get(&id).or_else(|| self.base.agents.get(&id));
+            if let (Some((name, class)), Some(entry)) = (undone.as_ref().map(names::known_as), entry) {
+                self.names.moved(Some((&name, class)), entry);
+            }
+        }
+    }
+}
+
+/// Where a draft stood.
+pub(crate) struct Mark {
+    records: usize,
+    revocations: usize,
+    changes: usize,
+    voided: usize,
+    certificates: Vec<(Serial, Option<CertificateState>)>,
+    agents: Vec<(AgentId, Option<AgentEntry>)>,
+}
+
+/// What a draft leaves behind.
+pub(crate) struct Decided {
+    pub(crate) agents: HashMap<AgentId, AgentEntry>,
+    pub(crate) certificates: HashMap<Serial, CertificateState>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) revocations: Vec<RevocationChange>,
+    pub(crate) voided: Vec<JoinTokenId>,
+}
+
+impl Draft<'_> {
+    pub(crate) fn decided(mut self) -> Result<Decided, StoreError> {
+        for entry in self.rows.iter().filter_map(|id| self.agents.get(id)) {
+            self.changes.push(entry.change()?);
+        }
+        Ok(Decided {
+            agents: self.agents,
+            certificates: self.certificates.changed,
+            records: self.records,
+            changes: self.changes,
+            revocations: self.revocations,
+            voided: self.voided,
+        })
+    }
+}
+
+/// The agent, as it will be after the draft so far.
+pub(crate) fn known<'d>(draft: &'d Draft<'_>, agent: &AgentId) -> Result<&'d AgentEntry, Error> {
+    draft.agent(agent).ok_or(Error::NotFound("agent"))
+}

@@ -1,0 +1,210 @@
+//! Taking events in: recorded once, scored, and acted upon.
+
+use super::draft::Draft;
+use crate::error::StoreError;
+use crate::event::{Attribution, Event, Facts, Outcome, ShortName};
+use crate::id::AgentId;
+use crate::log::leaf::Act;
+use crate::log::record::{Body, Control, Evidence, Record};
+use crate::revoke::Cause;
+use crate::risk::{Assessment, Band, Score};
+use crate::service::error::Error;
+use crate::service::state::certificates::{self, Reckoning};
+use crate::service::state::dedup::Reporter;
+use crate::time::UnixTime;
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventStatus {
+    /// Recorded and scored.
+    Scored,
+    /// Recorded, not scored: nobody showed that it was the agent.
+    Unattributed,
+    /// Recorded, not scored: the certificate is revoked or held, or was replaced or ran out too long ago.
+    NotAccepted,
+    /// Recorded before, so not again.
+    Duplicate,
+}
+
+/// The answer to one event. It is given after the record is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Observed {
+    /// Index in the tenant's log, unless it is a duplicate.
+    pub index: Option<u64>,
+    /// What became of it.
+    pub status: EventStatus,
+    /// The agent's score after it.
+    pub score: Score,
+    /// The agent's band after it.
+    pub band: Band,
+    /// Whether this event took the agent's identity away: the certificate it has now.
+    pub revoked: bool,
+}
+
+/// What became of each event, in their order.
+pub(crate) type Each = Vec<Result<Observed, Error>>;
+
+/// Events of one call.
+pub(crate) struct Batch {
+    pub(crate) reporter: Reporter,
+    pub(crate) events: Vec<Event>,
+    /// The time of each, where the clock says nothing.
+    pub(crate) times: Option<Vec<UnixTime>>,
+    /// Whether one that is refused keeps the others from being recorded.
+    pub(crate) whole: bool,
+}
+
+impl Batch {
+    /// Takes one caller's events into the draft.
+    pub(crate) fn take(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+        let known = self.events.iter().filter_map(|event| draft.agent_of(&event.serial));
+        let mut before = self.whole.then(|| draft.mark(known));
+        let mut times = self.times.unwrap_or_default().into_iter();
+        let mut each = Vec::with_capacity(self.events.len());
+        for (index, event) in self.events.into_iter().enumerate() {
+            if let Some(recorded) = times.next() {
+                draft.time = recorded.max(draft.time);
+                draft.now = draft.time;
+            }
+            let observed = draft.observe(self.reporter, event);
+            match observed {
+                Err(Error::Store(error)) => return Err(error.into()),
+                Err(error) if self.whole => {
+                    before.take().into_iter().for_each(|mark| draft.back_to(mark));
+                    return Err(Error::OneOfMany { index, error: Box::new(error) });
+                }
+                observed => each.push(observed),
+            }
+        }
+        Ok(each)
+    }
+}
+
+impl Draft<'_> {
+    /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon. What is refused
+    /// leaves nothing behind.
+    pub(crate) fn observe(&mut self, reporter: Reporter, event: Event) -> Result<Observed, Error> {
+        let (policy, model, tokens) = (self.rules.policy, self.rules.model, self.tokens);
+        let agent = self.agent_of(&event.serial).ok_or(Error::NotFound("certificate"))?;
+        let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
+        self.end_due_grace(&agent)?;
+        let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
+        let entry = self.agent(&agent).ok_or_else(corrupt)?;
+        let number = event.stream.map(|at| entry.seen.has_number(self.time, reporter, at)).transpose()?;
+        let again =
+            number == Some(true) || client_id.is_some_and(|id| entry.seen.has_id(self.time, reporter, id));
+        let (score, band) = (entry.score, entry.row.band);
+        if again {
+            return Ok(Observed { index: None, status: EventStatus::Duplicate, score, band, revoked: false });
+        }
+        let facts = tokens.facts(&event);
+        let accepted =
+            counts(certificates::reckons(&self.certificates, entry, &event.serial, self.now), &event);
+        let assessment = (accepted && event.attribution > Attribution::Asserted)
+            .then(|| model.assess(&entry.history, &policy.prior, self.time, &facts));
+        let status = match (accepted, &assessment) {
+            (true, Some(_)) => EventStatus::Scored,
+            (true, None) => EventStatus::Unattributed,
+            (false, _) => EventStatus::NotAccepted,
+        };
+        let (index, serial, named) = (self.next_index(), event.serial, !event.unnamed);
+        let act = act(&event, facts, (client_id, reporter), assessment.as_ref().map(|a| a.score));
+        let record = Record {
+            time: self.time,
+            agent: Some(agent),
+            serial: Some(event.serial),
+            by: None,
+            body: Body::Event(Box::new(act), Some(Box::new(event))),
+        };
+        self.add(agent, record)?;
+        let mut observed = Observed { index: Some(index), status, score, band, revoked: false };
+        if let Some(assessment) = assessment {
+            let time = self.time;
+            let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
+            if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
+                entry.record((index, time), act, &assessment, &policy.thresholds);
+            }
+            observed.score = assessment.score;
+            self.act_on(agent, index, &assessment, &mut observed)?;
+            // The agent has its new certificate.
+            let newest = self.agent(&agent).and_then(|entry| entry.row.agent.certificate);
+            if named && newest == Some(serial) {
+                self.end_grace(&agent)?;
+            }
+        }
+        Ok(observed)
+    }
+
+    fn act_on(
+        &mut self,
+        agent: AgentId,
+        event: u64,
+        assessment: &Assessment,
+        observed: &mut Observed,
+    ) -> Result<(), StoreError> {
+        let thresholds = &self.rules.policy.thresholds;
+        let (from, to) = (observed.band, thresholds.band(assessment.score));
+        // The one it has now, whichever it acted with.
+        let present = self.agent(&agent).and_then(|entry| certificates::present(&self.certificates, entry));
+        let present = present.map(|certificate| certificate.facts);
+        let lost = present.filter(|_| to == Band::Revoke);
+        if to == from && lost.is_none() {
+            return Ok(());
+        }
+        observed.band = to;
+        let evidence = Evidence {
+            score: assessment.score,
+            threshold: thresholds.revoke(),
+            model: self.rules.model.id(),
+            event,
+            families: assessment.strongest(),
+        };
+        if to != from {
+            let changed = Control::BandChanged { from, to, evidence: evidence.clone() };
+            self.push(agent, present.map(|facts| facts.serial), changed)?;
+        }
+        if let Some(facts) = lost {
+            observed.revoked = true;
+            self.revoke(facts.revocation(Cause::RiskThresholdExceeded, self.now), Some(evidence))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an event counts against its agent. After its certificate has ended, whatever it asks for is refused;
+/// so of refusals from then on only those count that would have been made before.
+fn counts(reckoning: Reckoning, event: &Event) -> bool {
+    match reckoning {
+        Reckoning::Everything => true,
+        Reckoning::Nothing => false,
+        Reckoning::Until(ended) => {
+            event.outcome != Outcome::Denied
+                || event.out_of_scope
+                || event.auth_failure
+                || event.occurred_at.is_none_or(|at| at <= ended)
+        }
+    }
+}
+
+fn act(
+    event: &Event,
+    facts: Facts,
+    (client_id, reporter): (Option<u64>, Reporter),
+    score: Option<Score>,
+) -> Act {
+    let text = |name: &Option<ShortName>| name.as_ref().map(|n| n.as_str().to_owned());
+    Act {
+        subject: text(&event.subject),
+        tool: text(&event.tool),
+        action: event.action.clone(),
+        correlation: text(&event.correlation),
+        attribution: event.attribution,
+        score,
+        facts,
+        stream: event.stream.map(|s| (s.stream, s.seq)),
+        client_id,
+        reporter,
+    }
+}

@@ -1,0 +1,32 @@
+//! Registering: agents are found again by their names, and not replaced under them while they are suspended.
+
+use super::draft::Draft;
+use crate::agent::{Agent, Label};
+use crate::id::AgentId;
+use crate::log::record::Control;
+use crate::service::error::Error;
+use crate::service::state::names::Class;
+
+impl Draft<'_> {
+    /// The first agent of that name and class, as they will be after the draft so far.
+    pub(crate) fn named(&self, name: &Label, class: Class) -> Option<&Agent> {
+        let fits = |id: &AgentId| {
+            let agent = &self.agent(id)?.row.agent;
+            (agent.spec.name == *name && Class::from(agent.state) == class).then_some(agent)
+        };
+        let (before, drafted) = (self.base.names.of(name, class), self.names.of(name, class));
+        before.chain(drafted).find_map(fits)
+    }
+
+    /// That no agent of that name is suspended: a program that starts again must not find itself trusted anew.
+    pub(crate) fn may_be_named(&self, name: &Label) -> Result<(), Error> {
+        self.named(name, Class::Suspended).map_or(Ok(()), |agent| Err(Error::Suspended(agent.id)))
+    }
+}
+
+impl Draft<'_> {
+    pub(crate) fn register(&mut self, new: Agent) -> Result<Agent, Error> {
+        self.push(new.id, None, Control::AgentRegistered(new.clone()))?;
+        Ok(new)
+    }
+}

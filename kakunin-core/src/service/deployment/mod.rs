@@ -1,0 +1,6 @@
+//! What a deployment is made as, made from nothing, and read back.
+
+pub(crate) mod config;
+pub(crate) mod genesis;
+pub(crate) mod load;
+pub(crate) mod offline;

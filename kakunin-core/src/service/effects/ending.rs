@@ -1,0 +1,107 @@
+//! Authorities that are about to end, or have ended.
+
+use super::running::{Kakunin, Running};
+use crate::id::{IssuerId, TenantId};
+use crate::log::entry::LogId;
+use crate::log::record::{CaRole, Control, Stage};
+use crate::service::engine::cas::ended;
+use crate::service::engine::tenant::Tenant;
+use crate::service::error::Error;
+use crate::service::state::notices::told_key;
+use crate::store::state::Kind;
+use crate::time::{DAY, UnixTime};
+use crate::x509::ca::Issuer;
+
+/// An authority in use is told of from so long before its end, or from when a tenth of its life is left if that is later.
+const TOLD: (u64, u64) = (90 * DAY, 10);
+/// It is urgent from so long before, or from when a thirtieth is left.
+const URGENT: (u64, u64) = (30 * DAY, 30);
+
+/// When an authority that is in use ends. One that was replaced is not in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Which.
+    pub issuer: IssuerId,
+    /// What it is.
+    pub role: CaRole,
+    /// The tenant that it issues for, if not for every tenant without its own.
+    pub tenant: Option<TenantId>,
+    /// Its last moment.
+    pub not_after: UnixTime,
+    /// Milliseconds until then; 0 afterwards.
+    pub left: u64,
+    /// How near that is.
+    pub stage: Stage,
+}
+
+impl Kakunin {
+    /// The ends of all authorities in use, the soonest first: whoever issues now, for everybody or a tenant, and the
+    /// roots above them.
+    #[must_use]
+    pub fn endings(&self) -> Vec<Ending> {
+        let now = self.inner.now();
+        let mut endings: Vec<Ending> = Vec::new();
+        for ca in self.inner.cas.issuing_now() {
+            endings.push(ending(&ca.issuer, CaRole::Issuing, ca.tenant.clone(), now));
+            if endings.iter().all(|known| known.issuer != ca.root.id()) {
+                endings.push(ending(&ca.root, CaRole::Root, None, now));
+            }
+        }
+        endings.sort_by_key(|ending| (ending.not_after, ending.issuer));
+        endings
+    }
+
+    /// Puts an item into the inbox of each tenant whose agents depend on an authority that is about to end, once for
+    /// each stage. To be called about once a day, and when [`Kakunin::endings`] has another stage.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn tell_of_endings(&self) -> Result<(), Error> {
+        let inner = &self.inner;
+        let endings: Vec<_> = self.endings().into_iter().filter(|ending| ending.stage > Stage::Far).collect();
+        if endings.is_empty() {
+            return Ok(());
+        }
+        for id in self.tenants().await {
+            let ca = inner.cas.own(&id).unwrap_or_else(|| inner.cas.current());
+            let concerns = |ending: &&Ending| [ca.issuer.id(), ca.root.id()].contains(&ending.issuer);
+            for ending in endings.iter().filter(concerns) {
+                let tenant = inner.tenant(&id).await?;
+                inner.tell_of_ending(&tenant, ending).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    async fn tell_of_ending(&self, tenant: &Tenant, ending: &Ending) -> Result<(), Error> {
+        let log = LogId::Tenant(tenant.id.clone());
+        let mut sequencer = self.settled(tenant).await?;
+        let key = told_key(&ending.issuer);
+        let row = self.parts.state.get(&log, Kind::Cursor, &key).await?;
+        let row = row.and_then(|row| self.opened_one(&log, Kind::Cursor, &key, &row));
+        let told: Option<Stage> = row.and_then(|row| serde_json::from_slice(&row).ok());
+        if told.is_some_and(|told| told >= ending.stage) {
+            return Ok(());
+        }
+        let Ending { issuer, role, not_after, stage, .. } = *ending;
+        sequencer.note(self, Control::CaEnding { issuer, role, not_after, stage }).await
+    }
+}
+
+fn ending(ca: &Issuer, role: CaRole, tenant: Option<TenantId>, now: UnixTime) -> Ending {
+    let (not_after, life) = (ca.not_after(), ca.not_after().since(ca.not_before()));
+    let left = not_after.since(now);
+    let within = |(longest, part): (u64, u64)| left < longest.min(life / part);
+    let stage = if ended(ca, now) {
+        Stage::Ended
+    } else if within(URGENT) {
+        Stage::Urgent
+    } else if within(TOLD) {
+        Stage::Near
+    } else {
+        Stage::Far
+    };
+    Ending { issuer: ca.id(), role, tenant, not_after, left, stage }
+}

@@ -1,0 +1,72 @@
+//! Tenants are loaded when they are first asked for, and what a crash cut off is ended then.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::running::{Kakunin, Running};
+use crate::id::{AgentId, TenantId};
+use crate::service::command::certify::abandon;
+use crate::service::engine::tenant::Tenant;
+use crate::service::error::Error;
+
+impl Kakunin {
+    /// Loads every tenant, so that the first question about one does not wait for it.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn load(&self) -> Result<(), Error> {
+        let ids: Vec<_> = self.inner.tenants.read().await.keys().cloned().collect();
+        for id in ids {
+            self.inner.tenant(&id).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    /// A tenant, loaded when it is first asked for.
+    pub(crate) async fn tenant(&self, id: &TenantId) -> Result<Arc<Tenant>, Error> {
+        match self.tenants.read().await.get(id) {
+            None => return Err(Error::NotFound("tenant")),
+            Some(Some(tenant)) => return Ok(tenant.clone()),
+            Some(None) => {}
+        }
+        let mut tenants = self.tenants.write().await;
+        if let Some(Some(tenant)) = tenants.get(id) {
+            return Ok(tenant.clone());
+        }
+        let tenant = Arc::new(Tenant::load(self, id.clone()).await?);
+        self.sweep(&tenant).await?;
+        tenants.insert(id.clone(), Some(tenant.clone()));
+        Ok(tenant)
+    }
+
+    /// Ends what a crash cut off: issuances under way, and keys that were to be disabled.
+    async fn sweep(&self, tenant: &Tenant) -> Result<(), Error> {
+        let cut_off: Vec<_> = {
+            let sequencer = tenant.sequencer.lock().await;
+            let planned = sequencer.projection.agents.iter().filter(|(_, e)| e.row.plan.is_some());
+            planned.map(|(id, _)| *id).collect()
+        };
+        for agent in cut_off {
+            self.abandon(tenant, agent).await?;
+        }
+        // Neither a store that is full nor a provider that is down must keep the tenant from being served: both are
+        // tried again, by whoever tends.
+        let _ = self.end_due_graces(tenant).await;
+        self.run_key_tasks(tenant).await;
+        if tenant.has_tasks.load(Ordering::Acquire) {
+            // How many is known once they were looked at: nobody should take it for none until then.
+            self.tended.lock().unwrap_or_else(PoisonError::into_inner).left += 1;
+        }
+        Ok(())
+    }
+
+    /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
+    /// Says whether there was anything.
+    pub(crate) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<bool, Error> {
+        let planned = self.decide(tenant, None, move |draft| abandon(draft, agent)).await?;
+        self.run_key_tasks(tenant).await;
+        Ok(planned)
+    }
+}

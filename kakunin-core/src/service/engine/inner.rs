@@ -1,0 +1,73 @@
+//! What is open of a deployment: its logs, what they amount to in memory, and what it runs on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::api_keys::ApiKeys;
+use super::cas::Cas;
+use super::damage::Damages;
+use super::lead::Lead;
+use super::ledger::{self, Ledger};
+use super::parts::Parts;
+use super::seal::SealKey;
+use super::secret::{self, TokenSecret};
+use super::tenant::Tenant;
+use super::turns::Turns;
+use crate::event::TokenKey;
+use crate::id::TenantId;
+use crate::issue::Place;
+use crate::key::Signer;
+use crate::log::entry::LogId;
+use crate::log::note::VerifierKey;
+use crate::revoke::LiveRevocations;
+use crate::service::error::Error;
+use crate::service::state::bound::BoundKeys;
+use crate::service::state::policy::Policy;
+use crate::service::state::serials::Serials;
+use crate::time::UnixTime;
+
+/// What is open of a deployment.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    pub(crate) policy: Policy,
+    pub(crate) place: Place,
+    pub(crate) host: String,
+    pub(crate) cas: Cas,
+    pub(crate) log_signer: Arc<dyn Signer>,
+    pub(crate) seal_key: SealKey,
+    /// Whether it is on record that stored state is believed only under a seal.
+    pub(crate) sealed: AtomicBool,
+    pub(crate) damages: Damages,
+    pub(crate) token_secret: TokenSecret,
+    pub(crate) system: async_lock::Mutex<Ledger>,
+    pub(crate) tenants: async_lock::RwLock<HashMap<TenantId, Option<Arc<Tenant>>>>,
+    pub(crate) live: Arc<LiveRevocations>,
+    pub(crate) serials: Serials,
+    pub(crate) bound: BoundKeys,
+    pub(crate) turns: Turns,
+    pub(crate) api_keys: ApiKeys,
+    pub(crate) lead: Lead,
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> UnixTime {
+        self.parts.clock.now()
+    }
+
+    pub(crate) fn tokens_of(&self, tenant: &TenantId) -> TokenKey {
+        secret::tokens_of(&self.token_secret, tenant)
+    }
+
+    pub(crate) fn log_key(&self, log: &LogId) -> Result<VerifierKey, Error> {
+        Ok(VerifierKey::new(&ledger::origin(&self.host, log), self.log_signer.public_key())?)
+    }
+
+    pub(crate) async fn ledger(&self, log: LogId) -> Result<Ledger, Error> {
+        let ledger =
+            Ledger::open(log, &self.host, self.log_signer.clone(), &self.seal_key, &*self.parts.sink).await?;
+        self.lead.saw(ledger.last_time());
+        Ok(ledger)
+    }
+}

@@ -1,0 +1,52 @@
+//! What a deployment runs on.
+
+use std::sync::Arc;
+
+use crate::id::{Entropy, SystemEntropy};
+use crate::key::KeyProvider;
+use crate::risk::{RiskModel, Weighted};
+use crate::store::Store;
+use crate::store::audit::AuditSink;
+use crate::store::revocations::RevocationStore;
+use crate::store::state::StateStore;
+use crate::time::{Clock, SystemClock};
+
+/// What a deployment runs on; each part can be replaced by another that keeps its contract.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Keeps the logs.
+    pub sink: Arc<dyn AuditSink>,
+    /// Keeps the revocations.
+    pub revocations: Arc<dyn RevocationStore>,
+    /// Keeps the other projections.
+    pub state: Arc<dyn StateStore>,
+    /// Makes and keeps keys of certificate authorities and agents.
+    pub keys: Arc<dyn KeyProvider>,
+    /// Makes and keeps the log key and the feed key, which sign with each append: a provider that is near.
+    /// They are Ed25519, and apart from the CA.
+    pub log_keys: Arc<dyn KeyProvider>,
+    /// Judges events.
+    pub model: Arc<dyn RiskModel>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Parts {
+    /// One store for everything, one provider for every key, the default model, the system's clock and
+    /// randomness.
+    pub fn new<S: Store + 'static>(store: S, keys: Arc<dyn KeyProvider>) -> Self {
+        let store = Arc::new(store);
+        Self {
+            sink: store.clone(),
+            revocations: store.clone(),
+            state: store,
+            log_keys: keys.clone(),
+            keys,
+            model: Arc::new(Weighted::default()),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+        }
+    }
+}

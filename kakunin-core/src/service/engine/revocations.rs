@@ -1,0 +1,135 @@
+//! The revocation log of an issuing CA, its projection and the live set: brought level, and held against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cas::Ca;
+use super::inner::Inner;
+use super::ledger::Ledger;
+use super::system;
+use crate::error::StoreError;
+use crate::log::entry::LogId;
+use crate::log::merkle::Frontier;
+use crate::log::record::{Body, Control, Record};
+use crate::revoke::{Revocation, RevokedSet};
+use crate::service::error::Error;
+use crate::store::memory::Revocations;
+
+impl Inner {
+    pub(crate) async fn load_revocations(&self, ca: &Ca) -> Result<(), Error> {
+        let mut log = ca.log.lock().await;
+        log.unsettled();
+        self.settle_revocations(ca, &mut log).await
+    }
+
+    /// Makes sure that the revocation log, its projection and the live set agree.
+    pub(crate) async fn settle_revocations(&self, ca: &Ca, log: &mut Ledger) -> Result<(), Error> {
+        if log.is_stale() {
+            log.reload(&*self.parts.sink).await?;
+            log.unsettled();
+            self.level_revocations(ca, log).await?;
+            self.check_revocations(ca, log).await?;
+            self.load_live(ca).await?;
+            ca.growth.raise(log.size());
+            log.settled();
+        }
+        Ok(())
+    }
+
+    /// Makes the live set what the store has.
+    pub(crate) async fn load_live(&self, ca: &Ca) -> Result<(), Error> {
+        let issuer = ca.issuer.id();
+        let mut entries = Vec::new();
+        let mut cursor = 0;
+        loop {
+            let more = self.parts.revocations.after(&issuer, cursor, 65_536).await?;
+            let Some((last, _)) = more.last() else { break };
+            cursor = last + 1;
+            entries.extend(more.into_iter().map(|(_, r)| (r.serial, r.cause.reason())));
+        }
+        self.live.replace(issuer, &RevokedSet::from_entries(entries));
+        Ok(())
+    }
+
+    /// Holds the projection against the revocation log, and makes it what that says.
+    pub(crate) async fn check_revocations(&self, ca: &Ca, log: &Ledger) -> Result<(), Error> {
+        system::verify(&self.parts, log, Frontier::default()).await?;
+        if self.revocations_agree(ca, log.size()).await? {
+            return Ok(());
+        }
+        let issuer = ca.issuer.id();
+        let logged = self.logged_revocations(ca, log.size()).await?.by_index;
+        let stored: BTreeMap<_, _> = self.stored_revocations(ca).await?.into_iter().collect();
+        let differs = |index: &&u64| logged.get(*index) != stored.get(*index);
+        let wrong: BTreeSet<_> = logged.keys().chain(stored.keys()).filter(differs).collect();
+        for revocation in wrong.iter().filter_map(|index| logged.get(index).or_else(|| stored.get(index))) {
+            let what = format!("the revocation of certificate {} by CA {issuer}", revocation.serial);
+            self.damages.note(format!("{what} was changed by somebody else; it is again what the log says"));
+        }
+        let standing: Vec<_> = logged.into_iter().collect();
+        self.parts.revocations.replace(&issuer, log.size(), &standing).await?;
+        self.load_live(ca).await
+    }
+
+    /// Whether the projection is what the revocation log says below `size`.
+    pub(crate) async fn revocations_agree(&self, ca: &Ca, size: u64) -> Result<bool, Error> {
+        let logged = self.logged_revocations(ca, size).await?.by_index;
+        let stored = self.stored_revocations(ca).await?;
+        Ok(logged.len() == stored.len() && logged.iter().zip(&stored).all(|(l, s)| (*l.0, *l.1) == *s))
+    }
+
+    async fn stored_revocations(&self, ca: &Ca) -> Result<Vec<(u64, Revocation)>, Error> {
+        let issuer = ca.issuer.id();
+        let mut stored: Vec<(u64, Revocation)> = Vec::new();
+        loop {
+            let cursor = stored.last().map_or(0, |(last, _)| last.saturating_add(1));
+            let more = self.parts.revocations.after(&issuer, cursor, 65_536).await?;
+            if more.is_empty() {
+                return Ok(stored);
+            }
+            stored.extend(more);
+        }
+    }
+
+    async fn logged_revocations(&self, ca: &Ca, size: u64) -> Result<Revocations, Error> {
+        let log = LogId::Revocations(ca.issuer.id());
+        let (mut standing, mut index) = (Revocations::default(), 0);
+        while index < size {
+            let entries = self.parts.sink.read(&log, index, 4_096).await?;
+            if entries.is_empty() {
+                return Err(StoreError::Corrupt("a revocation log ends before its head".into()).into());
+            }
+            for entry in entries.iter().take(usize::try_from(size - index).unwrap_or(usize::MAX)) {
+                if let Body::Control(control) = Record::open(entry)?.body
+                    && let Control::RevocationChanged(change) = *control
+                {
+                    standing.apply(index, &change);
+                }
+                index += 1;
+            }
+        }
+        Ok(standing)
+    }
+
+    /// Applies what the revocation log has and the projection lacks.
+    async fn level_revocations(&self, ca: &Ca, log: &Ledger) -> Result<(), Error> {
+        let issuer = ca.issuer.id();
+        let mut index = self.parts.revocations.applied(&issuer).await?;
+        while index < log.size() {
+            let entries = self.parts.sink.read(log.log(), index, 4_096).await?;
+            let mut changes = Vec::new();
+            for entry in &entries {
+                if let Body::Control(control) = Record::open(entry)?.body
+                    && let Control::RevocationChanged(change) = *control
+                {
+                    changes.push((index, change));
+                }
+                index += 1;
+            }
+            if entries.is_empty() {
+                return Err(StoreError::Corrupt("a revocation log ends before its head".into()).into());
+            }
+            self.parts.revocations.apply(&issuer, &changes).await?;
+        }
+        Ok(())
+    }
+}

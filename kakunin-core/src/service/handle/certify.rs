@@ -1,0 +1,180 @@
+//! Agents are given certificates.
+
+use std::sync::Arc;
+
+use crate::id::{AgentId, Serial, TenantId, uuid_v7};
+use crate::issue::{Certificate, Profile};
+use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
+use crate::log::record::Control;
+use crate::service::command::certify::{Begun, Key, Making, Order, Stood};
+use crate::service::command::draft::Draft;
+use crate::service::command::repeat;
+use crate::service::effects::running::{Kakunin, Running};
+use crate::service::engine::tenant::Tenant;
+use crate::service::error::Error;
+use crate::x509::csr::Proven;
+
+/// Where an agent's private key is, or shall be.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum KeySource<'a> {
+    /// The deployment's provider makes it and keeps it.
+    Provider(KeyAlgorithm),
+    /// The workload keeps it, and shows possession with a PKCS#10 request in DER or PEM. Names and
+    /// extensions come from the registration, never from the request.
+    Request(&'a [u8]),
+    /// The same, in place of a certificate: with a signature in X.509 form by the key of that certificate
+    /// over [`Proven::binding_text`].
+    Bound(&'a [u8], &'a [u8]),
+}
+
+/// RSA-2048 in the deployment's provider.
+impl Default for KeySource<'_> {
+    fn default() -> Self {
+        Self::Provider(KeyAlgorithm::Rsa2048)
+    }
+}
+
+impl Kakunin {
+    /// Gives an agent a certificate for a key from `source`, or once more the one that the same request got less than
+    /// [`REPEATABLE`](crate::service::REPEATABLE) ago: key and serial are recorded as planned
+    /// before they exist, or together with what is made of them, so that a crash leaves nothing unexplained.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Suspended`] if it was halted, revoked
+    /// or held: see [`Kakunin::reinstate`]; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
+    pub async fn certify(
+        &self,
+        tenant: &TenantId,
+        agent: &AgentId,
+        profile: Profile,
+        source: KeySource<'_>,
+    ) -> Result<Certificate, Error> {
+        let tenant = self.inner.tenant(tenant).await?;
+        let order = Order { agent: *agent, profile, by: self.by.clone(), renews: None, join: None };
+        self.inner.fulfil(&tenant, &Arc::new(order), source).await
+    }
+}
+
+impl Running {
+    pub(crate) async fn fulfil(
+        &self,
+        tenant: &Tenant,
+        order: &Arc<Order>,
+        source: KeySource<'_>,
+    ) -> Result<Certificate, Error> {
+        // Before a key is made for it.
+        self.cas.of(&tenant.id, self.now())?;
+        let (request, binding) = match source {
+            KeySource::Provider(algorithm) => return self.with_new_key(tenant, order, algorithm).await,
+            KeySource::Request(request) => (Proven::read(request)?, None),
+            KeySource::Bound(request, signature) => (Proven::read(request)?, Some(signature)),
+        };
+        let _turn = self.turns.of(request.key.key_id()).await;
+        let refused = match self.with_their_key(tenant, order, &request, binding).await {
+            Err(refused) if repeat::may_follow(&refused) => refused,
+            issued => return issued,
+        };
+        // It may have been asked before, and the answer lost.
+        if let Some(certificate) = self.answered_before(tenant, order, &request, binding).await? {
+            return Ok(certificate);
+        }
+        if !self.was_cut_off(tenant, order, &request).await? {
+            return Err(refused);
+        }
+        self.abandon(tenant, order.agent).await?;
+        self.with_their_key(tenant, order, &request, binding).await
+    }
+
+    async fn with_their_key(
+        &self,
+        tenant: &Tenant,
+        order: &Arc<Order>,
+        request: &Proven,
+        binding: Option<&[u8]>,
+    ) -> Result<Certificate, Error> {
+        let binding = match &order.renews {
+            Some((_, replaced)) => Some(replaced.binding(request, binding)?),
+            None => None,
+        };
+        self.issue(tenant, order, Key::Theirs(binding), &request.key).await
+    }
+
+    async fn with_new_key(
+        &self,
+        tenant: &Tenant,
+        order: &Arc<Order>,
+        algorithm: KeyAlgorithm,
+    ) -> Result<Certificate, Error> {
+        let planned = PlannedKeyId::new(uuid_v7(self.now(), &*self.parts.entropy)?);
+        let record = Control::KeyPlanned { planned: planned.clone(), algorithm };
+        let to_check = order.clone();
+        let stood = self
+            .decide(tenant, order.by.clone(), move |draft| {
+                let stood = Stood::of(to_check.check(draft, None)?);
+                draft.push(to_check.agent, None, record)?;
+                Ok(stood)
+            })
+            .await?;
+        let (key, spki) = match self.make_key(&planned, algorithm).await {
+            Ok(made) => made,
+            Err(error) => {
+                // The error that matters is the first one.
+                let _ = self.abandon(tenant, order.agent).await;
+                return Err(error);
+            }
+        };
+        let issued = self.issue(tenant, order, Key::Made(key.clone(), stood), &spki).await;
+        if issued.is_err() && !matches!(self.abandon(tenant, order.agent).await, Ok(true)) {
+            // Somebody gave the plan up before, and may have looked for the key before it was there.
+            let _ = self.parts.keys.retire(&key).await;
+        }
+        issued
+    }
+
+    async fn make_key(
+        &self,
+        planned: &PlannedKeyId,
+        algorithm: KeyAlgorithm,
+    ) -> Result<(KeyRef, Spki), Error> {
+        let key = self.parts.keys.generate(planned, algorithm).await?;
+        let spki = self.parts.keys.open(&key).await?.public_key().clone();
+        Ok((key, spki))
+    }
+
+    async fn issue(
+        &self,
+        tenant: &Tenant,
+        order: &Arc<Order>,
+        key: Key,
+        spki: &Spki,
+    ) -> Result<Certificate, Error> {
+        let serial = Serial::generate(&*self.parts.entropy)?;
+        // Before it exists, so that a certificate is found from the moment it is in the log.
+        self.serials.remember(serial, &tenant.id);
+        let ca = self.cas.of(&tenant.id, self.now())?;
+        let held = key.held();
+        let (issuer, signer) = (ca.issuer.clone(), ca.signer.clone());
+        let making = Making { order: order.clone(), issuer, signer, serial, key, spki: spki.clone() };
+        let begin = move |draft: &mut Draft<'_>| making.begin(draft);
+        let begun = self.decide(tenant, order.by.clone(), begin).await?;
+        let (planned, prepared) = match begun {
+            Begun::Issued(certificate) => return Ok(Certificate { key: held, ..certificate }),
+            Begun::Planned(planned) => *planned,
+        };
+        let certificate = match prepared.sign(&ca.issuer, &*ca.signer).await {
+            Ok(certificate) => Certificate { key: held, ..certificate },
+            Err(error) => {
+                let _ = self.abandon(tenant, order.agent).await;
+                return Err(error.into());
+            }
+        };
+        let (concluded, signed) = (order.clone(), certificate.clone());
+        let conclude = move |draft: &mut Draft<'_>| planned.conclude(&concluded, draft, &signed);
+        if let Err(error) = self.decide(tenant, order.by.clone(), conclude).await {
+            let _ = self.abandon(tenant, order.agent).await;
+            return Err(error);
+        }
+        Ok(certificate)
+    }
+}

@@ -1,0 +1,21 @@
+//! Limits that callers meet: whoever decides holds to them, and errors name them.
+
+use crate::time::DAY;
+
+/// Most events in one call of [`Kakunin::observe_all`](super::Kakunin::observe_all).
+pub const MAX_EVENTS: usize = 1_000;
+
+/// How long after a certificate was replaced or ran out an act under it still counts against its agent, by the
+/// log's time, in milliseconds.
+pub const MAX_LATENESS: u64 = DAY;
+
+/// How often an agent may renew its own certificate within an hour, unless somebody else renews it meanwhile. What
+/// it replaces stays on CRLs until it would have expired: with the tenth of each life that has to be over, these are
+/// ten entries an agent at the most.
+pub const SELF_RENEWALS: usize = 4;
+
+/// Most streams of one reporter for one agent that are told apart; those that were idle for a day are forgotten.
+pub(crate) const MAX_STREAMS: usize = 256;
+
+/// How far ahead of a stream's highest number the next one may be: more than anybody counts in a day.
+pub(crate) const MAX_JUMP: u64 = 1 << 32;

@@ -1,0 +1,96 @@
+//! What verifiers of this process see, whatever follows revocations, and who operates the deployment.
+
+use std::sync::Arc;
+
+use crate::id::{IssuerId, TenantId};
+use crate::issue::{Place, may_issue};
+use crate::log::entry::LogId;
+use crate::revoke::LiveRevocations;
+use crate::risk::Thresholds;
+use crate::service::effects::running::Kakunin;
+use crate::service::engine::damage::Damage;
+use crate::service::error::Error;
+
+impl Kakunin {
+    /// The revocations of this deployment as verifiers of this process see them: always current.
+    #[must_use]
+    pub fn revocations(&self) -> Arc<LiveRevocations> {
+        self.inner.live.clone()
+    }
+
+    /// Verifier key of the feed key, which cosigns revocation logs with a time (c2sp.org/tlog-cosignature):
+    /// to be handed out with the anchors.
+    #[must_use]
+    pub fn feed_verifier(&self) -> &str {
+        &self.inner.feed_key.verifier
+    }
+
+    /// Waits until the revocation log of an issuing CA has more than `known` records, and says how many: for
+    /// whatever follows it. Records that are counted are durable.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if this is no issuing CA of this deployment, or one that has expired.
+    pub async fn revocations_above(&self, issuer: &IssuerId, known: u64) -> Result<u64, Error> {
+        let ca = self.inner.cas.get(issuer).ok_or(Error::NotFound("issuing CA"))?;
+        Ok(ca.growth.above(known).await)
+    }
+
+    /// Trust domain, public URL and extension arc.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.inner.place
+    }
+}
+
+impl Kakunin {
+    /// Whether store and keys can be used now: the head of the log is read, and the log key signs.
+    ///
+    /// # Errors
+    /// What they say.
+    pub async fn check(&self) -> Result<(), Error> {
+        let inner = &self.inner;
+        inner.parts.sink.head(&LogId::System).await?;
+        inner.log_signer.sign(b"kakunin: are you there?").await?;
+        Ok(())
+    }
+
+    /// Whether the CA can issue now: it is valid, and its key signs. Without it nothing is issued, and with no key no
+    /// CRL is made; everything else goes on.
+    ///
+    /// # Errors
+    /// [`Error::Issue`] if it has ended; what the key provider says.
+    pub async fn check_signing(&self) -> Result<(), Error> {
+        let ca = self.inner.cas.current();
+        may_issue(&ca.issuer, self.inner.now())?;
+        ca.signer.sign(b"kakunin: are you there?").await?;
+        Ok(())
+    }
+
+    /// Where the bands of the risk score begin.
+    #[must_use]
+    pub fn thresholds(&self) -> Thresholds {
+        self.inner.policy.thresholds
+    }
+
+    /// The tenants of this deployment, in the order of their names.
+    pub async fn tenants(&self) -> Vec<TenantId> {
+        let mut ids: Vec<_> = self.inner.tenants.read().await.keys().cloned().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// What was found damaged since the deployment was opened.
+    #[must_use]
+    pub fn damage(&self) -> Damage {
+        self.inner.damages.found()
+    }
+
+    /// By how many milliseconds the time of the log is ahead of the clock, or 0 if that is less than a minute. The
+    /// clock is behind now, or was ahead before; records go on in their order, at half the clock's pace until it has
+    /// caught up. What others hold against their clocks (validity, ends of tokens, dates of revocation) goes by the
+    /// clock all the same.
+    #[must_use]
+    pub fn log_ahead(&self) -> u64 {
+        self.inner.lead.ahead(self.inner.now())
+    }
+}

@@ -1,0 +1,79 @@
+//! How events become an agent's history, score and tally: the same when they are decided and when they are read back.
+
+use std::sync::Arc;
+
+use super::agent::AgentEntry;
+use super::policy::Policy;
+use super::tally::Tally;
+use super::usage::Usage;
+use crate::log::leaf::Act;
+use crate::log::record::{Body, Control, Record, Renewal};
+use crate::risk::{Assessment, Band, History, RiskModel, Score, Thresholds};
+use crate::time::UnixTime;
+
+impl AgentEntry {
+    /// Takes an assessed event into the history.
+    pub(crate) fn record(
+        &mut self,
+        place: (u64, UnixTime),
+        act: &Act,
+        assessment: &Assessment,
+        thresholds: &Thresholds,
+    ) {
+        let at = place.1;
+        Tally::note(&mut self.tally, place, act, assessment.score, thresholds);
+        self.history.record(at, &act.facts, assessment);
+        Usage::note(&mut self.usage, at, &act.action, act.facts.outcome);
+        (self.score, self.evidence) = (assessment.score, assessment.evidence);
+    }
+
+    /// Begins the account of a new certificate. What was refused stays until a person `approved`.
+    pub(crate) fn certified(&mut self, reinstates: bool, approved: bool) {
+        Usage::begin(&mut self.usage, approved);
+        if reinstates {
+            self.forgive();
+        }
+    }
+
+    /// Somebody decided to trust the agent again: the evidence is forgotten, and what it was refused.
+    pub(crate) fn forgive(&mut self) {
+        Usage::begin(&mut self.usage, true);
+        (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
+        self.tally = Arc::default();
+    }
+}
+
+/// Folds one record into the agent's risk history, as it was folded when it was decided.
+pub(crate) fn fold(
+    entry: &mut AgentEntry,
+    index: u64,
+    record: &Record,
+    model: &dyn RiskModel,
+    policy: &Policy,
+) {
+    match &record.body {
+        Body::Event(act, _) if act.score.is_some() => {
+            let assessment = model.assess(&entry.history, &policy.prior, record.time, &act.facts);
+            entry.record((index, record.time), act, &assessment, &policy.thresholds);
+        }
+        Body::Control(control) => match &**control {
+            Control::CertificateIssued { reinstates, renewal, .. } => {
+                entry.certified(*reinstates, renewal.as_ref().is_some_and(Renewal::is_approved));
+            }
+            Control::AgentReinstated { .. } => entry.forgive(),
+            _ => {}
+        },
+        Body::Event(..) => {}
+    }
+}
+
+/// An agent's score and band now; they fall while nothing happens.
+pub(crate) fn standing_of(
+    entry: &AgentEntry,
+    model: &dyn RiskModel,
+    policy: &Policy,
+    now: UnixTime,
+) -> (Score, Band) {
+    let score = model.current(&entry.history, now).min(entry.score);
+    (score, policy.thresholds.band(score))
+}

@@ -1,0 +1,21 @@
+//! What logs amount to: a file for each projection, its rows, and how a record changes them.
+
+pub(crate) mod agent;
+pub(crate) mod apply;
+pub(crate) mod bound;
+pub(crate) mod certificates;
+pub(crate) mod crl_mark;
+pub(crate) mod dedup;
+pub(crate) mod folding;
+pub(crate) mod inbox;
+pub(crate) mod key_task;
+pub(crate) mod names;
+pub(crate) mod notices;
+pub(crate) mod policy;
+pub(crate) mod projection;
+pub(crate) mod roster;
+pub(crate) mod rows;
+pub(crate) mod serials;
+pub(crate) mod system;
+pub(crate) mod tally;
+pub(crate) mod usage;

@@ -1,0 +1,20 @@
+//! What follows from records of a tenant's log that are about no agent.
+
+use super::inbox::{self, EndingNotice};
+use super::rows::set;
+use crate::error::StoreError;
+use crate::id::IssuerId;
+use crate::log::record::{Body, Control, Record};
+use crate::store::state::{Change, Kind};
+
+/// Rows that follow from a record of a tenant's log that is about no agent.
+pub(crate) fn changes(record: &Record, index: u64) -> Result<Vec<Change>, StoreError> {
+    let Body::Control(control) = &record.body else { return Ok(Vec::new()) };
+    let Control::CaEnding { issuer, role, not_after, stage } = **control else { return Ok(Vec::new()) };
+    let told = set(Kind::Cursor, told_key(&issuer), &stage)?;
+    Ok(vec![told, inbox::ending(record, index, EndingNotice { issuer, role, not_after, stage })?])
+}
+
+pub(crate) fn told_key(issuer: &IssuerId) -> Vec<u8> {
+    format!("ca-ending/{issuer}").into_bytes()
+}
