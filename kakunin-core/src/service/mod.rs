@@ -29,7 +29,7 @@ pub use effects::crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl};
 pub use effects::ending::Ending;
 pub use effects::feed::FeedPage;
 pub use effects::running::Kakunin;
-pub use effects::tending::Tended;
+pub use effects::tended::Tended;
 pub use effects::visibility::Reader;
 pub use engine::damage::Damage;
 pub use engine::parts::Parts;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};
 
+use super::cosigned::Cosigned;
 use super::running::{Followed, Kakunin, Running};
 use crate::error::StoreError;
 use crate::feed::{Frame, FrameEntry, MAX_ENTRIES, Snapshot, Standing};
@@ -19,13 +20,6 @@ const SNAPSHOT_AGE: u64 = 5 * SECOND;
 /// Revocations read at once.
 const STEP: usize = 65_536;
 
-/// What was signed last of one feed.
-#[derive(Debug, Default)]
-pub(crate) struct Feed {
-    cosigned: async_lock::Mutex<Option<Cosigned>>,
-    snapshot: async_lock::Mutex<Option<(UnixTime, Arc<Snapshot>)>>,
-}
-
 /// A page of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedPage {
@@ -35,20 +29,6 @@ pub struct FeedPage {
     pub size: u64,
     /// As of when.
     pub at: UnixTime,
-}
-
-/// A checkpoint that the feed key cosigned.
-#[derive(Clone, Debug)]
-struct Cosigned {
-    frontier: Frontier,
-    note: Arc<str>,
-    at: UnixTime,
-}
-
-impl Cosigned {
-    const fn size(&self) -> u64 {
-        self.frontier.size()
-    }
 }
 
 impl Kakunin {

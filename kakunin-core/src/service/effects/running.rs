@@ -4,25 +4,16 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::checking::Checking;
+use super::cosigned::Feed;
 use super::crl::{Publisher, Publishing, RootCrls};
-use super::feed::Feed;
-use super::sealing::Checking;
-use super::tending::Tended;
-use crate::error::StoreError;
+use super::tended::Tended;
 use crate::event::ShortName;
-use crate::id::{IssuerId, TrustDomain};
-use crate::log::entry::LogId;
-use crate::log::record::Control;
+use crate::id::IssuerId;
 use crate::revoke::Said;
-use crate::service::deployment::config::Config;
-use crate::service::deployment::genesis;
-use crate::service::deployment::load::load;
 use crate::service::engine::cas::Ca;
 use crate::service::engine::feed_key::FeedKey;
 use crate::service::engine::inner::Inner;
-use crate::service::engine::parts::Parts;
-use crate::service::engine::system;
-use crate::service::error::Error;
 
 /// A deployment: agents, their certificates, what they do, and the log of it all.
 ///
@@ -73,7 +64,7 @@ impl Deref for Followed {
 }
 
 impl Running {
-    fn over(engine: Inner, feed_key: FeedKey) -> Self {
+    pub(super) fn over(engine: Inner, feed_key: FeedKey) -> Self {
         Self {
             engine,
             feed_key,
@@ -95,46 +86,6 @@ impl Running {
 }
 
 impl Kakunin {
-    /// Opens the deployment that these parts hold, or makes it if they are empty.
-    ///
-    /// # Errors
-    /// [`Error::Deployment`] if store, keys and configuration are not of one deployment, and what the
-    /// parts say.
-    pub async fn open(config: Config, parts: Parts) -> Result<Self, Error> {
-        let (head, _) = parts.sink.head(&LogId::System).await?;
-        if head.frontier.size() == 0 {
-            genesis::create(&config, &parts).await?;
-        }
-        let (engine, feed_key) = load(config, parts).await?;
-        let inner = Running::over(engine, feed_key);
-        for ca in inner.cas.all() {
-            inner.load_revocations(&ca).await?;
-            inner.lead.saw(ca.log.lock().await.last_time());
-        }
-        inner.load_root_crls().await?;
-        let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
-        kakunin.inner.begin_seals().await?;
-        Ok(kakunin)
-    }
-
-    /// What the deployment that these parts hold was made as, if they hold one: trust domain, public URL
-    /// and extension arc.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn made_as(parts: &Parts) -> Result<Option<(TrustDomain, String, String)>, Error> {
-        let (head, _) = parts.sink.head(&LogId::System).await?;
-        if head.frontier.size() == 0 {
-            return Ok(None);
-        }
-        match system::first_record(parts).await? {
-            Control::DeploymentCreated { trust_domain, public_url, arc, .. } => {
-                Ok(Some((trust_domain, public_url, arc)))
-            }
-            _ => Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into()),
-        }
-    }
-
     /// The same deployment, whose records from here on say that `who` asked for them, and whose events are
     /// `who`'s: see [`Kakunin::observe_all`].
     #[must_use]

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
+use super::checking::{Checking, Reading};
 use super::running::Running;
 use crate::error::StoreError;
 use crate::log::checkpoint::Checkpoint;
@@ -17,30 +18,12 @@ use crate::service::engine::tenant::Tenant;
 use crate::service::engine::{seal, system};
 use crate::service::error::Error;
 use crate::store::state::{Change, Kind};
-use crate::time::{HOUR, UnixTime};
+use crate::time::HOUR;
 
 /// Records looked at in one step: some ten milliseconds of a second.
 const STEP: u64 = 4_096;
 /// Milliseconds between the end of one look at all logs and the next.
 const REST: u64 = HOUR;
-
-/// How far the looking has come.
-#[derive(Debug, Default)]
-pub(crate) struct Checking {
-    writes: u64,
-    structure: usize,
-    logs: VecDeque<LogId>,
-    at: Option<Reading>,
-    ended: Option<UnixTime>,
-}
-
-/// A log that is being read, up to the head that was signed when it was begun.
-#[derive(Debug)]
-struct Reading {
-    log: LogId,
-    frontier: Frontier,
-    signed: Checkpoint,
-}
 
 impl Running {
     /// Puts it on record that stored state is believed only under a seal, once all of it is: what was written

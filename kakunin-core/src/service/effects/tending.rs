@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::running::{Kakunin, Running};
+use super::tended::Tended;
 use crate::error::StoreError;
 use crate::key::{PlannedKeyId, SignError};
 use crate::log::entry::LogId;
@@ -24,15 +25,6 @@ const PATIENCE: u32 = 3;
 
 /// What somebody who adds to it works off at most.
 const AT_ONCE: usize = 16;
-
-/// What is left to tell the key provider.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tended {
-    /// Keys to be disabled, enabled, retired or looked for, over all tenants that are loaded.
-    pub left: usize,
-    /// Tenants whose last attempt failed.
-    pub failing: usize,
-}
 
 impl Kakunin {
     /// Supersedes renewed certificates whose grace is over, and tells the key provider what it has yet to be told, for every tenant that is loaded and whose turn it

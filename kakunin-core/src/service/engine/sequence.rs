@@ -1,16 +1,15 @@
 //! Deciding: callers queue, one of them decides for all that wait and makes it durable in one append, and
 //! each is answered once its own records are on disk.
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use futures_channel::oneshot;
 
 use super::inner::Inner;
+use super::job::{Decision, Job};
 use super::tenant::{Sequencer, Tenant};
 use crate::error::StoreError;
 use crate::event::ShortName;
@@ -24,56 +23,6 @@ const MAX_BATCH: usize = 4_000;
 const RECORDS: usize = 4;
 
 const OUTCOME_UNKNOWN: &str = "the call that was writing this was dropped; see whether it was done, or send it again with its stream number";
-
-/// One caller's decision.
-pub(crate) struct Job {
-    records: usize,
-    work: Box<dyn Work>,
-}
-
-trait Work: Send {
-    /// Takes the decision into the draft.
-    fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error>;
-    /// Tells the caller how it ended.
-    fn answer(self: Box<Self>, outcome: Result<(), Error>);
-}
-
-struct Decision<F, T> {
-    by: Option<ShortName>,
-    decision: Option<F>,
-    value: Option<T>,
-    caller: oneshot::Sender<Result<T, Error>>,
-}
-
-impl<F, T: Send> Work for Decision<F, T>
-where
-    F: FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send,
-{
-    fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error> {
-        // If its caller is gone nothing of it was written, and nothing will be.
-        if let Some(decision) = self.decision.take().filter(|_| !self.caller.is_canceled()) {
-            draft.asked_by(self.by.take());
-            self.value = Some(decision(draft)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<(), Error>) {
-        let result = match (outcome, self.value) {
-            (Ok(()), Some(value)) => Ok(value),
-            (Err(error), _) => Err(error),
-            (Ok(()), None) => return,
-        };
-        // The receiver is gone only if its caller is.
-        let _ = self.caller.send(result);
-    }
-}
-
-impl fmt::Debug for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Job({})", self.records)
-    }
-}
 
 impl Inner {
     /// Decides under the tenant's sequencer, and makes it durable, together with what others decide.
@@ -171,25 +120,6 @@ impl Inner {
             self.forget_join_tokens(&voided).await;
         }
         done
-    }
-}
-
-impl Tenant {
-    fn enqueue(&self, job: Job) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
-    }
-
-    /// Jobs that were waiting, up to about `limit` records; their order is kept.
-    fn take_jobs(&self, limit: usize) -> Vec<Job> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut records = 0;
-        let fits = queue.iter().take_while(|job| {
-            let first = records == 0;
-            records += job.records;
-            first || records <= limit
-        });
-        let count = fits.count();
-        queue.drain(..count).collect()
     }
 }
 

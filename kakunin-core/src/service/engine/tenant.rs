@@ -1,33 +1,17 @@
 //! One tenant: its sequencer, which decides everything that depends on order.
 
-use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backoff::Backoff;
-use super::inner::Inner;
+use super::job::Job;
 use super::ledger::Ledger;
-use super::seal::RowKey;
-use super::sequence::Job;
-use crate::error::StoreError;
 use crate::event::TokenKey;
-use crate::id::{AgentId, Serial, TenantId};
-use crate::log::entry::LogId;
-use crate::log::record::{Control, Record};
-use crate::service::command::draft::{Decided, Draft, Rules};
-use crate::service::error::Error;
-use crate::service::state::agent::AgentEntry;
-use crate::service::state::certificates::Certificates;
-use crate::service::state::notices;
+use crate::id::TenantId;
 use crate::service::state::projection::Projection;
 use crate::service::state::roster::Roster;
-use crate::store::state::{Change, Kind};
-use crate::time::{MINUTE, UnixTime};
+use crate::time::UnixTime;
 
-/// Records between two snapshots of the risk histories.
-const SNAPSHOT_RECORDS: u64 = 250_000;
-/// Milliseconds between two snapshots of the risk histories.
-const SNAPSHOT_INTERVAL: u64 = MINUTE;
 /// One tenant of the deployment.
 #[derive(Debug)]
 pub(crate) struct Tenant {
@@ -56,104 +40,20 @@ pub(crate) struct Sequencer {
 }
 
 impl Tenant {
-    pub(crate) async fn load(inner: &Inner, id: TenantId) -> Result<Self, Error> {
-        let log = LogId::Tenant(id.clone());
-        let tokens = inner.tokens_of(&id);
-        let ledger = inner.ledger(log).await?;
-        let mut sequencer = Sequencer {
-            ledger,
-            projection: Projection::default(),
-            roster: Arc::default(),
-            snapshot_at: 0,
-            snapshot_time: inner.now(),
-        };
-        sequencer.reload(inner).await?;
-        Ok(Self {
-            id,
-            tokens,
-            queue: Mutex::default(),
-            roster: sequencer.roster.clone(),
-            sequencer: async_lock::Mutex::new(sequencer),
-            attempts: async_lock::Mutex::default(),
-            receipts: async_lock::Mutex::default(),
-            has_tasks: AtomicBool::new(true),
-        })
-    }
-}
-
-impl Sequencer {
-    /// Makes sure that memory is what the store has, after a call that failed or was cancelled.
-    pub(crate) async fn settle(&mut self, inner: &Inner) -> Result<(), Error> {
-        if self.ledger.is_stale() { self.reload(inner).await } else { Ok(()) }
+    pub(super) fn enqueue(&self, job: Job) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
     }
 
-    pub(crate) fn draft<'d>(&'d self, inner: &'d Inner, tenant: &'d Tenant) -> Draft<'d> {
-        let time = self.ledger.time(inner.now());
-        let rules = Rules {
-            policy: &inner.policy,
-            model: &*inner.parts.model,
-            place: &inner.place,
-            bound: &inner.bound,
-        };
-        Draft::new(rules, &tenant.tokens, &self.projection, self.ledger.size(), (time, inner.now()))
-    }
-
-    /// Appends what was decided, and makes it the state.
-    pub(crate) async fn commit(&mut self, inner: &Inner, decided: Decided) -> Result<(), Error> {
-        if decided.records.is_empty() {
-            return Ok(());
-        }
-        let level =
-            inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
-        let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
-        let known = &self.projection.agents;
-        let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
-        self.roster.update(&moved.collect::<Vec<_>>());
-        decided.agents.into_values().for_each(|entry| self.projection.put(entry));
-        self.projection.certificates.extend(decided.certificates);
-        if level {
-            self.ledger.settled();
-        }
-        let due = self.ledger.size() - self.snapshot_at >= SNAPSHOT_RECORDS
-            || inner.now().since(self.snapshot_time) >= SNAPSHOT_INTERVAL;
-        if due && self.snapshot(inner).await.is_err() {
-            // The records are durable; a snapshot only shortens the next start. Not at once again.
-            self.snapshot_time = inner.now();
-        }
-        Ok(())
-    }
-
-    /// Appends a record that is about no agent.
-    pub(crate) async fn note(&mut self, inner: &Inner, control: Control) -> Result<(), Error> {
-        let record = Record::control(self.ledger.time(inner.now()), None, None, control);
-        let changes = notices::changes(&record, self.ledger.size())?;
-        if inner.append(&mut self.ledger, &[record], changes, &[]).await? {
-            self.ledger.settled();
-        }
-        Ok(())
-    }
-
-    /// These rows as they must be; none for what is not there.
-    pub(crate) fn rows_of(&self, rows: &[RowKey]) -> Result<Vec<Change>, StoreError> {
-        let (agents, certificates) = (&self.projection.agents, &self.projection.certificates);
-        let listed: HashMap<_, _> =
-            match rows.iter().any(|(kind, key)| *kind == Kind::Standing && key.len() != 16) {
-                true => certificates.states().map(|c| (c.listed().key, c)).collect(),
-                false => HashMap::new(),
-            };
-        let row = |(kind, key): &RowKey| {
-            let id = <[u8; 16]>::try_from(key.as_slice()).ok();
-            let change = match kind {
-                Kind::Agent => id.and_then(|id| agents.get(&AgentId::from_bytes(id))).map(AgentEntry::change),
-                _ => {
-                    id.and_then(Serial::from_bytes).and_then(|serial| certificates.get(&serial)).map_or_else(
-                        || listed.get(key).map(|c| Ok(c.listed())),
-                        |certificate| Some(certificate.change()),
-                    )
-                }
-            };
-            change.unwrap_or_else(|| Ok(Change { kind: *kind, key: key.clone(), value: None }))
-        };
-        rows.iter().map(row).collect()
+    /// Jobs that were waiting, up to about `limit` records; their order is kept.
+    pub(super) fn take_jobs(&self, limit: usize) -> Vec<Job> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut records = 0;
+        let fits = queue.iter().take_while(|job| {
+            let first = records == 0;
+            records += job.records;
+            first || records <= limit
+        });
+        let count = fits.count();
+        queue.drain(..count).collect()
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `index.rs`, `follow.rs` | what CRLs have to say, encoded, by shard; it follows the revocation log |
 //! | `draft.rs`, `guard.rs` | the next CRL, and what it may not take back |
+//! | `kept.rs` | what is published of one issuing CA, and how that goes |
 //! | `publisher.rs` | signs, records, serves; when something changed, and before the end |
 //! | `published.rs` | a CRL as it was published, also across restarts |
 //! | `roots.rs` | CRLs of roots, made here or brought from where the root is kept |
@@ -12,11 +13,11 @@ mod draft;
 mod follow;
 mod guard;
 mod index;
+mod kept;
 mod published;
 mod publisher;
 mod roots;
 
+pub(super) use kept::{Publisher, RootCrls};
+pub use kept::{Publishing, RefusedCrl};
 pub use published::{FULL_CRL_AGE, PublishedCrl};
-pub(super) use publisher::Publisher;
-pub use publisher::{Publishing, RefusedCrl};
-pub(super) use roots::RootCrls;

@@ -1,7 +1,6 @@
 //! Signs, records and serves the CRLs of issuing CAs.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -9,131 +8,19 @@ use super::draft::Draft;
 use super::follow::followed_key;
 use super::guard::keeps_entries;
 use super::index::Index;
+use super::kept::{Publishing, RefusedCrl};
 use super::published::PublishedCrl;
 use crate::error::StoreError;
 use crate::id::{IssuerId, hex_encode};
 use crate::log::entry::LogId;
 use crate::log::record::{Control, Record};
 use crate::service::effects::running::{Followed, Kakunin, Running};
-use crate::service::engine::backoff::Backoff;
-use crate::service::error::{Error, Regression};
+use crate::service::error::Error;
 use crate::service::state::crl_mark::{Mark, mark_key, mark_row};
 use crate::store::state::{Change, Kind};
-use crate::time::{SECOND, UnixTime};
 
 /// Most CRLs that are recorded in one append: each lies beside its record.
 const MAX_BATCH: usize = 128;
-/// How long a CRL that the guard refused is left alone.
-const REFUSED_WAIT: u64 = 30 * SECOND;
-
-/// The CRLs of one issuing CA.
-#[derive(Debug, Default)]
-pub(crate) struct Publisher {
-    /// Filled when it is first needed. Never held while something is signed.
-    index: async_lock::Mutex<Option<Index>>,
-    /// Held by whoever signs.
-    turn: async_lock::Mutex<Turn>,
-    known: Mutex<Known>,
-}
-
-/// How publishing without being asked goes.
-#[derive(Debug, Default)]
-struct Turn {
-    backoff: Backoff,
-    /// Code of the last error, if the last attempt failed.
-    failing: Option<&'static str>,
-}
-
-/// What was published, and what must not be; the full CRL under `None`.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) published: HashMap<Option<u16>, Arc<PublishedCrl>>,
-    /// The highest that was given out, and when: a call that is dropped may leave a CRL on record that was
-    /// never served.
-    given: HashMap<Option<u16>, (Mark, UnixTime)>,
-    refused: HashMap<Option<u16>, (Regression, UnixTime)>,
-}
-
-/// How the publication of CRLs goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Publishing {
-    /// CRLs that lack a revocation.
-    pub left: usize,
-    /// Issuing CAs whose last attempt failed, with the code of the error.
-    pub failing: Vec<(IssuerId, &'static str)>,
-    /// CRLs that would take back what an earlier one said.
-    pub refused: Vec<RefusedCrl>,
-}
-
-/// A CRL that is not published, because it would take back what the last one said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefusedCrl {
-    /// Whose.
-    pub issuer: IssuerId,
-    /// Which shard; the full CRL if there is none.
-    pub shard: Option<u16>,
-    /// Why.
-    pub why: Regression,
-}
-
-impl Publisher {
-    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn last(&self, shard: Option<u16>) -> Option<Arc<PublishedCrl>> {
-        self.known().published.get(&shard).cloned()
-    }
-
-    /// A mark above that of every CRL with this coverage before it, and above the one `on_record`.
-    fn next_mark(&self, shard: Option<u16>, on_record: Mark, now: UnixTime) -> Mark {
-        let mut known = self.known();
-        let last = known.last_mark(shard).max(on_record);
-        let next = last.next(now);
-        known.given.insert(shard, (next, now));
-        next
-    }
-
-    /// The newest CRL, if it says everything that it has to say now.
-    fn served(&self, index: &Index, shard: Option<u16>, now: UnixTime) -> Option<Arc<PublishedCrl>> {
-        let crl = self.last(shard).filter(|crl| crl.fresh(now))?;
-        let current = match shard {
-            Some(shard) => !index.dirty().contains(&shard),
-            None => crl.cursor == index.cursor || crl.young(now),
-        };
-        current.then_some(crl)
-    }
-
-    /// Shards that changed, or are about to end; those that were refused a moment ago are left alone, and those
-    /// that wait for the clock.
-    fn due(&self, index: &Index, now: UnixTime) -> Vec<Option<u16>> {
-        let known = self.known();
-        let ending = known.published.iter().filter(|(shard, crl)| shard.is_some() && !crl.fresh(now));
-        let mut due: Vec<_> = ending.map(|(shard, _)| *shard).collect();
-        due.extend(index.dirty().iter().copied().map(Some));
-        due.sort_unstable();
-        due.dedup();
-        let waits = |(_, at): &(Regression, UnixTime)| *at <= now && now.since(*at) < REFUSED_WAIT;
-        due.retain(|shard| !known.refused.get(shard).is_some_and(waits) && !known.waits(*shard, now));
-        due
-    }
-}
-
-impl Known {
-    fn last_mark(&self, shard: Option<u16>) -> Mark {
-        let given = self.given.get(&shard).map_or_else(Mark::default, |(mark, _)| *mark);
-        self.published.get(&shard).map_or(given, |crl| crl.mark().max(given))
-    }
-
-    /// Whether the next one is for a second from now: after so many that thisUpdate has caught up with the clock,
-    /// there is one a second, and what comes in between is on the next. A clock that was set back is not waited
-    /// for, since that would keep revocations off the CRL: then thisUpdate lies ahead of it.
-    fn waits(&self, shard: Option<u16>, now: UnixTime) -> bool {
-        let just_now = |made: UnixTime| made <= now && now.since(made) < SECOND;
-        self.last_mark(shard).next(now).this_update > now
-            && self.given.get(&shard).is_some_and(|(_, made)| just_now(*made))
-    }
-}
 
 impl Kakunin {
     /// A CRL of an issuing CA, one shard or the full one, or the one of a root, as it stands: made when
@@ -367,15 +254,6 @@ enum Next {
     Same,
     /// It is for the next second.
     Waits,
-}
-
-impl Publisher {
-    /// The CRLs that a new one must not take back: the last one, or every shard if it is to be full.
-    pub(super) fn held_against(&self, shard: Option<u16>) -> Vec<(Option<u16>, Arc<PublishedCrl>)> {
-        let known = self.known();
-        let those = known.published.iter().filter(|(of, _)| shard.is_none() || **of == shard);
-        those.map(|(of, crl)| (*of, crl.clone())).collect()
-    }
 }
 
 fn served(ca: &Followed, index: &mut Index, shard: Option<u16>, crl: Arc<PublishedCrl>) {

@@ -24,10 +24,6 @@ use crate::x509::crl::{self, BACKDATE, Coverage, CrlRefused, CrlView};
 /// How long the CRL of a root whose key is here is valid.
 const ROOT_CRL_VALIDITY: u64 = 7 * DAY;
 
-/// The newest CRLs of roots.
-#[derive(Debug, Default)]
-pub(crate) struct RootCrls(async_lock::Mutex<HashMap<IssuerId, Arc<PublishedCrl>>>);
-
 impl Kakunin {
     /// Every CRL that a relying party of this deployment needs who checks whole chains: the full one of each
     /// issuing CA that `reader` may read, then those of the roots. A root that is kept offline has one if it

@@ -1,0 +1,58 @@
+//! A deployment is opened, or made.
+
+use std::sync::Arc;
+
+use super::running::{Kakunin, Running};
+use crate::error::StoreError;
+use crate::id::TrustDomain;
+use crate::log::entry::LogId;
+use crate::log::record::Control;
+use crate::revoke::Said;
+use crate::service::deployment::config::Config;
+use crate::service::deployment::genesis;
+use crate::service::deployment::load::load;
+use crate::service::engine::parts::Parts;
+use crate::service::engine::system;
+use crate::service::error::Error;
+
+impl Kakunin {
+    /// Opens the deployment that these parts hold, or makes it if they are empty.
+    ///
+    /// # Errors
+    /// [`Error::Deployment`] if store, keys and configuration are not of one deployment, and what the
+    /// parts say.
+    pub async fn open(config: Config, parts: Parts) -> Result<Self, Error> {
+        let (head, _) = parts.sink.head(&LogId::System).await?;
+        if head.frontier.size() == 0 {
+            genesis::create(&config, &parts).await?;
+        }
+        let (engine, feed_key) = load(config, parts).await?;
+        let inner = Running::over(engine, feed_key);
+        for ca in inner.cas.all() {
+            inner.load_revocations(&ca).await?;
+            inner.lead.saw(ca.log.lock().await.last_time());
+        }
+        inner.load_root_crls().await?;
+        let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
+        kakunin.inner.begin_seals().await?;
+        Ok(kakunin)
+    }
+
+    /// What the deployment that these parts hold was made as, if they hold one: trust domain, public URL
+    /// and extension arc.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn made_as(parts: &Parts) -> Result<Option<(TrustDomain, String, String)>, Error> {
+        let (head, _) = parts.sink.head(&LogId::System).await?;
+        if head.frontier.size() == 0 {
+            return Ok(None);
+        }
+        match system::first_record(parts).await? {
+            Control::DeploymentCreated { trust_domain, public_url, arc, .. } => {
+                Ok(Some((trust_domain, public_url, arc)))
+            }
+            _ => Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into()),
+        }
+    }
+}
