@@ -11,9 +11,9 @@ use kakunin_core::x509::extensions::ModelHash;
 #[cfg(feature = "possession")]
 use kakunin_core::{crypto::PublicKey, key::SpkiError};
 
+use crate::checker::Checker;
 use crate::denied::{Code, Denied};
 use crate::leaf::Leaf;
-use crate::verifier::Inner;
 
 /// An agent whose certificate was accepted. Only a [`crate::Verifier`] makes one.
 ///
@@ -23,7 +23,7 @@ use crate::verifier::Inner;
 #[derive(Clone)]
 pub struct VerifiedAgent {
     leaf: Arc<Leaf>,
-    verifier: Arc<Inner>,
+    verifier: Arc<Checker>,
 }
 
 /// The permission for one action at one moment. Only authorization makes one, so a function that takes
@@ -35,7 +35,7 @@ pub struct Authorized {
 }
 
 impl VerifiedAgent {
-    pub(crate) const fn new(leaf: Arc<Leaf>, verifier: Arc<Inner>) -> Self {
+    pub(crate) const fn new(leaf: Arc<Leaf>, verifier: Arc<Checker>) -> Self {
         Self { leaf, verifier }
     }
 

@@ -9,8 +9,8 @@ use kakunin_core::x509::certificate::CertificateView;
 use kakunin_core::x509::oid::Arc;
 use rustls_pki_types::CertificateDer;
 
+use crate::ca_rules::check_authority;
 use crate::denied::{Code, Denied};
-use crate::issuer::check_authority;
 
 /// A root certificate whose agents belong to one trust domain.
 #[derive(Clone, Debug)]

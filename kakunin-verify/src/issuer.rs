@@ -15,8 +15,9 @@ use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use crate::algorithms::Algorithm;
 use crate::anchor::TrustAnchor;
-use crate::denied::{Code, Denied};
-use crate::verifier::Trust;
+use crate::ca_rules::{check_authority, invalid};
+use crate::denied::Denied;
+use crate::trust::Trust;
 
 /// A certificate authority that leads to an anchor. What may change later (time, revocation) is
 /// checked at each use.
@@ -95,31 +96,8 @@ impl Issuer {
     }
 }
 
-/// What RFC 5280 asks of a certificate authority and webpki leaves out, and what the short path relies
-/// on: without name constraints nothing in a leaf depends on more than its issuer.
-pub(crate) fn check_authority(view: &CertificateView<'_>) -> Result<(), Denied> {
-    let x = &view.extensions;
-    if !x.basic_constraints.is_some_and(|(ca, _)| ca) {
-        return Err(invalid("basic constraints: not a certificate authority"));
-    }
-    if x.key_usage.is_none_or(|(_, bits)| bits & KEY_CERT_SIGN == 0) {
-        return Err(invalid("key usage: keyCertSign is missing"));
-    }
-    if x.name_constraints {
-        return Err(invalid("name constraints: bind the anchor to its trust domain instead"));
-    }
-    Ok(())
-}
-
-/// keyUsage bit 5 (RFC 5280, 4.2.1.3).
-pub(crate) const KEY_CERT_SIGN: u8 = 0x04;
-
 fn parse<'a>(trust: &Trust, der: &'a [u8]) -> Result<CertificateView<'a>, Denied> {
     CertificateView::parse(der, &trust.arc).map_err(|_| invalid("not a DER certificate"))
-}
-
-fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denied {
-    Denied::about(Code::IssuerInvalid, detail)
 }
 
 /// webpki validates a chain from a leaf only. So it is given one: a certificate made for the occasion,

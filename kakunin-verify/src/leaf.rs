@@ -13,8 +13,9 @@ use kakunin_core::x509::certificate::{CertificateView, is_oid};
 use kakunin_core::x509::der::Reader;
 use kakunin_core::x509::extensions::AgentClaims;
 
+use crate::ca_rules::KEY_CERT_SIGN;
 use crate::denied::{Code, Denied};
-use crate::issuer::{Issuer, KEY_CERT_SIGN};
+use crate::issuer::Issuer;
 
 /// An accepted leaf. What may change later (time, revocation) is checked at each use.
 #[derive(Debug)]

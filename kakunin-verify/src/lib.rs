@@ -3,7 +3,9 @@
 pub mod agent;
 pub mod algorithms;
 pub mod anchor;
+mod ca_rules;
 mod cache;
+mod checker;
 #[cfg(feature = "tower")]
 mod content;
 pub mod denied;
@@ -22,6 +24,7 @@ mod presented;
 pub mod report;
 pub mod revocation;
 pub mod target;
+mod trust;
 pub mod verifier;
 
 pub use agent::{Authorized, VerifiedAgent};

@@ -8,7 +8,6 @@ use arc_swap::ArcSwap;
 use kakunin_core::crypto::Backend;
 use kakunin_core::id::{IssuerId, TenantId};
 use kakunin_core::key::Spki;
-use kakunin_core::revoke::Reason;
 use kakunin_core::time::UnixTime;
 use kakunin_core::x509::certificate::CertificateView;
 use kakunin_core::x509::oid;
@@ -16,15 +15,16 @@ use kakunin_core::x509::oid;
 use crate::agent::{Authorized, VerifiedAgent};
 use crate::anchor::{SetupError, TrustAnchor};
 use crate::cache::Cache;
+use crate::checker::Checker;
 use crate::denied::{Code, Denied};
 use crate::issuer::Issuer;
-use crate::leaf::{Leaf, check_validity};
 use crate::policy::Policy;
-use crate::revocation::{RevocationView, Status};
+use crate::revocation::RevocationView;
+use crate::trust::Trust;
 
 /// Checks agents. Clones share everything, and any number of threads may use one at once.
 #[derive(Clone)]
-pub struct Verifier(Arc<Inner>);
+pub struct Verifier(Arc<Checker>);
 
 /// Sets a [`Verifier`] up.
 #[derive(Debug)]
@@ -37,28 +37,6 @@ pub struct VerifierBuilder {
     cache: usize,
 }
 
-/// What issuers are validated against.
-#[derive(Debug)]
-pub(crate) struct Trust {
-    pub(crate) anchors: Vec<TrustAnchor>,
-    /// Issuing CAs that certify agents of one tenant alone, beside those whose certificates say so.
-    pub(crate) bindings: HashMap<IssuerId, TenantId>,
-    pub(crate) arc: oid::Arc,
-    pub(crate) backend: Backend,
-}
-
-pub(crate) struct Inner {
-    trust: Trust,
-    issuers: ArcSwap<HashMap<IssuerId, Arc<Issuer>>>,
-    revocations: Box<dyn RevocationView>,
-    policy: Policy,
-    cache: Cache,
-}
-
-// A chain longer than this is nobody's; the bound is on what a stranger can make us parse.
-const MAX_CHAIN: usize = 8;
-// Strangers add issuers only under our anchors. Beyond this number they are validated at each use.
-const MAX_ISSUERS: usize = 256;
 const DEFAULT_CACHE: usize = 16 * 1024;
 
 impl Verifier {
@@ -207,7 +185,7 @@ impl VerifierBuilder {
                 Issuer::validate(&self.trust, der, &all, now).map_err(|e| SetupError::Issuer(i, e))?;
             issuers.insert(issuer.id, Arc::new(issuer));
         }
-        Ok(Verifier(Arc::new(Inner {
+        Ok(Verifier(Arc::new(Checker {
             trust: self.trust,
             issuers: ArcSwap::from_pointee(issuers),
             revocations: self.revocations,
@@ -229,98 +207,6 @@ impl VerifierBuilder {
             if self.trust.bindings.insert(key, tenant.clone()).is_some_and(|other| other != *tenant) {
                 return Err(invalid("tenant: bound to two"));
             }
-        }
-        Ok(())
-    }
-}
-
-impl Inner {
-    #[cfg(feature = "possession")]
-    pub(crate) const fn backend(&self) -> Backend {
-        self.trust.backend
-    }
-
-    /// The leaf of a chain, checked now or remembered; its standing at `now` is left to the caller.
-    fn leaf<C: AsRef<[u8]>>(&self, chain: &[C], now: UnixTime) -> Result<Arc<Leaf>, Denied> {
-        let (leaf, others) = chain.split_first().ok_or(Denied::new(Code::CertificateMissing))?;
-        let der = leaf.as_ref();
-        // A remembered leaf whose issuer has expired may have a renewed issuer beside it.
-        if let Some(leaf) = self.cache.get(der).filter(|leaf| leaf.issuer.valid_at(now)) {
-            return Ok(leaf);
-        }
-        let view = CertificateView::parse(der, &self.trust.arc);
-        let view = view.map_err(|_| Denied::new(Code::CertificateMalformed))?;
-        check_validity(view.not_before, view.not_after, now)?;
-        let id = view.issuer_id().ok_or(Denied::about(Code::ExtensionMissing, "authority key identifier"))?;
-        let known = self.issuers.load().get(&id).cloned();
-        let issuer = match known {
-            Some(issuer) if issuer.valid_at(now) => issuer,
-            _ => {
-                let others: Vec<&[u8]> = others.iter().take(MAX_CHAIN).map(AsRef::as_ref).collect();
-                self.admit(&id, &view, &others, now)?.or(known).ok_or(Denied::new(Code::IssuerUnknown))?
-            }
-        };
-        let leaf = Arc::new(Leaf::check(der, &view, issuer, self.trust.backend)?);
-        self.cache.insert(&leaf);
-        Ok(leaf)
-    }
-
-    /// Finds and validates the issuer of a leaf among the certificates presented with it. There may be
-    /// several for one key, by different parents or of different age: the first good one is taken.
-    fn admit(
-        &self,
-        id: &IssuerId,
-        leaf: &CertificateView<'_>,
-        others: &[&[u8]],
-        now: UnixTime,
-    ) -> Result<Option<Arc<Issuer>>, Denied> {
-        let is_issuer = |der: &&&[u8]| {
-            CertificateView::parse(der, &self.trust.arc).is_ok_and(|ca| {
-                ca.subject == leaf.issuer && ca.extensions.subject_key_id == Some(id.as_bytes().as_slice())
-            })
-        };
-        let mut refusal = None;
-        for candidate in others.iter().filter(is_issuer) {
-            match Issuer::validate(&self.trust, candidate, others, now) {
-                Ok(issuer) => return Ok(Some(self.remember(issuer))),
-                Err(denied) => refusal = Some(denied),
-            }
-        }
-        refusal.map_or(Ok(None), Err)
-    }
-
-    fn remember(&self, issuer: Issuer) -> Arc<Issuer> {
-        let issuer = Arc::new(issuer);
-        self.issuers.rcu(|known| {
-            let mut known = (**known).clone();
-            if known.len() < MAX_ISSUERS || known.contains_key(&issuer.id) {
-                known.insert(issuer.id, issuer.clone());
-            }
-            known
-        });
-        issuer
-    }
-
-    /// What may change while a certificate stays the same: time, and revocation of it and its issuers.
-    pub(crate) fn check_standing(&self, leaf: &Leaf, now: UnixTime) -> Result<(), Denied> {
-        leaf.check_time(now)?;
-        let (status, as_of) = self.revocations.status(&leaf.issuer.id, &leaf.serial, now);
-        match status {
-            Status::Revoked(Reason::CertificateHold) => return Err(Denied::new(Code::AgentInactive)),
-            Status::Revoked(_) => return Err(Denied::new(Code::AgentRevoked)),
-            Status::Unknown if !self.policy.accepts_unknown() => {
-                return Err(Denied::about(Code::RevocationUnknown, leaf.issuer.id.to_string()));
-            }
-            Status::Unknown | Status::Good => {}
-        }
-        // Most views know nothing of authorities; what they do know counts.
-        let revoked =
-            |(issuer, serial)| matches!(self.revocations.status(issuer, serial, now).0, Status::Revoked(_));
-        if leaf.issuer.path.iter().any(|(issuer, serial)| revoked((issuer, serial))) {
-            return Err(Denied::new(Code::IssuerRevoked));
-        }
-        if status == Status::Good && !self.policy.accepts_age(as_of, now) {
-            return Err(Denied::about(Code::VerifyUnavailable, as_of.to_string()));
         }
         Ok(())
     }

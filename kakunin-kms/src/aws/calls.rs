@@ -8,8 +8,8 @@ use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use kakunin_core::error::BoxError;
 use kakunin_core::key::{KeyAlgorithm, SignError};
 
-use super::Quotas;
 use super::breaker::Breaker;
+use super::config::Quotas;
 use super::pace::Pacer;
 
 /// Times a call is made before its failure is the caller's.

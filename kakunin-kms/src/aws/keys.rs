@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 
 use super::calls::{Answer, Calls, Failure, Quota};
 use super::config::AwsConfig;
-use super::reference;
+use super::reference::reference;
 
 /// Tags of every key.
 const PLANNED_TAG: &str = "kakunin-planned-id";

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use aws_sdk_kms::types::SigningAlgorithmSpec;
 use kakunin_core::key::{KeyAlgorithm, SignError, Signature, Signer, Spki};
 
-use super::{AwsKeys, reference};
+use super::client::AwsKeys;
+use super::reference::reference;
 
 /// The longest message that is sent whole (AWS KMS API, `Sign`, `Message`).
 const RAW_LIMIT: usize = 4_096;

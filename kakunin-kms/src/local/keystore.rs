@@ -24,9 +24,9 @@ use kakunin_core::key::{PlannedKeyId, SignError, Spki};
 use kakunin_core::lock;
 use zeroize::Zeroizing;
 
-use super::State;
 use super::keys::Pkcs8;
 use super::secret::Secret;
+use super::state::State;
 use crate::private;
 
 const MAGIC: &[u8] = b"KKL1";

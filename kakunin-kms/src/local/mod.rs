@@ -5,6 +5,7 @@
 mod keys;
 mod keystore;
 mod secret;
+mod state;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use keys::Private;
 pub use keystore::KdfCost;
 use keystore::{Keystore, Sealed};
 pub use secret::{Secret, SecretError};
+use state::State;
 
 const SCHEME: &str = "local:";
 
@@ -37,33 +39,6 @@ struct Held {
     state: AtomicU8,
     /// Parsed when first used; taken away when the key is retired.
     private: RwLock<Option<Arc<Private>>>,
-}
-
-/// Whether a key signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Enabled,
-    Disabled,
-    Retired,
-}
-
-impl State {
-    const fn code(self) -> u8 {
-        match self {
-            Self::Enabled => 0,
-            Self::Disabled => 1,
-            Self::Retired => 2,
-        }
-    }
-
-    const fn of(code: u8) -> Option<Self> {
-        match code {
-            0 => Some(Self::Enabled),
-            1 => Some(Self::Disabled),
-            2 => Some(Self::Retired),
-            _ => None,
-        }
-    }
 }
 
 impl LocalKeys {

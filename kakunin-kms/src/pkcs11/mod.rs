@@ -4,184 +4,22 @@
 //! |---|---|
 //! | `module.rs` | the vendor's library, and its lives |
 //! | `objects.rs` | what a key is on the token: templates, marks, public keys, signatures |
+//! | `provider.rs`, `reference.rs` | the contract of key providers; what is kept of a key |
 //! | `token.rs` | threads with a session each; logs in again when the token comes back |
-//! | `which.rs` | which token is meant |
+//! | `config.rs`, `which.rs` | how to reach a token; which one is meant |
 //!
 //! Private keys are made on the token, sensitive and not extractable. PKCS#11 knows no disabled key: the
 //! label of the private object says whether this crate uses it, and each signature looks first. A retired
 //! key's private object is destroyed; its public object stays, marked, so that nothing is made in its place.
 
+mod config;
 mod module;
 mod objects;
+mod provider;
+mod reference;
 mod token;
 mod which;
 
+pub use config::Pkcs11Config;
+pub use provider::Pkcs11Keys;
 pub use which::WhichToken;
-
-use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use kakunin_core::key::{
-    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
-};
-use zeroize::Zeroizing;
-
-use objects::{Scheme, State};
-use token::Token;
-
-const SCHEME: &str = "pkcs11:";
-
-/// How to reach a token.
-pub struct Pkcs11Config {
-    /// The vendor's module, a shared library.
-    pub module: PathBuf,
-    /// Which token: its label alone will do while no other has it.
-    pub token: WhichToken,
-    /// The user's PIN. Wiped when dropped. It is tried on the one token that is meant, and on no other.
-    pub pin: Zeroizing<String>,
-    /// Sessions, each with a thread of its own: as many calls go to the token at once.
-    pub sessions: usize,
-}
-
-/// Keys of a token.
-#[derive(Clone)]
-pub struct Pkcs11Keys {
-    token: Arc<Token>,
-}
-
-/// One key, opened.
-struct Key {
-    planned: PlannedKeyId,
-    spki: Spki,
-    token: Arc<Token>,
-}
-
-impl Pkcs11Keys {
-    /// Opens the token and logs in. A process that opens one token more than once shares its login.
-    ///
-    /// # Errors
-    /// [`SignError::Locked`] says what to do: no such module or token, several of that name, a wrong PIN. A
-    /// wrong PIN is tried once and never again, because tokens lock themselves after a few.
-    pub fn open(config: Pkcs11Config) -> Result<Self, SignError> {
-        Ok(Self { token: Arc::new(Token::open(config)?) })
-    }
-}
-
-fn reference(planned: &PlannedKeyId) -> KeyRef {
-    KeyRef::new(format!("{SCHEME}{planned}"))
-}
-
-fn planned(key: &KeyRef) -> Result<PlannedKeyId, SignError> {
-    let planned = key.as_str().strip_prefix(SCHEME).and_then(PlannedKeyId::parse);
-    planned.ok_or_else(|| SignError::NotFound(key.clone()))
-}
-
-#[async_trait]
-impl KeyProvider for Pkcs11Keys {
-    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
-        if !objects::makes(algorithm) {
-            return Err(SignError::Unsupported(algorithm));
-        }
-        let (id, making) = (planned.clone(), self.token.making());
-        self.token
-            .run("generate", reference(planned), move |session| {
-                // Tokens make a second key under an identifier without complaint.
-                let _one_at_a_time = making.lock();
-                match objects::state(session, &id)? {
-                    None => objects::generate(session, &id, algorithm),
-                    Some(State::Retired) => Err(objects::refused(&id, "it is retired")),
-                    Some(State::Enabled | State::Disabled) => Ok(()),
-                }
-            })
-            .await?;
-        Ok(reference(planned))
-    }
-
-    fn is_near(&self) -> bool {
-        false
-    }
-
-    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        let id = planned(key)?;
-        let wanted = id.clone();
-        let spki = self
-            .token
-            .run("open", key.clone(), move |session| match objects::known(session, &wanted)? {
-                State::Retired => Err(objects::refused(&wanted, "it is retired")),
-                State::Enabled | State::Disabled => objects::public_key(session, &wanted),
-            })
-            .await?;
-        Ok(Arc::new(Key { planned: id, spki, token: self.token.clone() }))
-    }
-
-    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
-        let id = planned(key)?;
-        self.token.run("disable", key.clone(), move |s| objects::change(s, &id, State::Disabled)).await
-    }
-
-    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
-        let id = planned(key)?;
-        self.token.run("enable", key.clone(), move |s| objects::change(s, &id, State::Enabled)).await
-    }
-
-    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
-        let id = planned(key)?;
-        self.token.run("retire", key.clone(), move |s| objects::change(s, &id, State::Retired)).await
-    }
-
-    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
-        let held = self.token.run("list", KeyRef::new(""), objects::standing).await?;
-        Ok(held.into_iter().map(|id| HeldKey { key: reference(&id), planned: id }).collect())
-    }
-}
-
-impl Key {
-    async fn sign_as(&self, scheme: Scheme, message: &[u8]) -> Result<Signature, SignError> {
-        let (id, message) = (self.planned.clone(), message.to_vec());
-        let sign = move |session: &_| objects::sign(session, &id, scheme, &message);
-        self.token.run("sign", reference(&self.planned), sign).await
-    }
-}
-
-#[async_trait]
-impl Signer for Key {
-    fn algorithm(&self) -> KeyAlgorithm {
-        self.spki.algorithm()
-    }
-
-    fn public_key(&self) -> &Spki {
-        &self.spki
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let ec = self.algorithm() == KeyAlgorithm::P256;
-        self.sign_as(if ec { Scheme::Ecdsa } else { Scheme::Pkcs1 }, message).await
-    }
-
-    async fn sign_pss(&self, message: &[u8]) -> Result<Signature, SignError> {
-        match self.algorithm() {
-            KeyAlgorithm::P256 => Err(SignError::Unsupported(KeyAlgorithm::P256)),
-            _ => self.sign_as(Scheme::Pss, message).await,
-        }
-    }
-}
-
-impl fmt::Debug for Pkcs11Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pkcs11Config({} {})", self.module.display(), self.token)
-    }
-}
-
-impl fmt::Debug for Pkcs11Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pkcs11Keys({:?})", self.token)
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", reference(&self.planned), self.spki)
-    }
-}

@@ -10,7 +10,7 @@ use kakunin_core::key::{KeyAlgorithm, PlannedKeyId, SignError, Signature, Spki};
 use kakunin_core::x509::der::{Reader, Writer};
 use kakunin_core::x509::oid;
 
-use super::reference;
+use super::reference::reference;
 use super::token::Fault;
 
 /// Labels of private objects.

@@ -15,7 +15,7 @@ use kakunin_core::error::BoxError;
 use kakunin_core::key::{KeyRef, SignError};
 use zeroize::Zeroizing;
 
-use super::Pkcs11Config;
+use super::config::Pkcs11Config;
 use super::module::Module;
 use super::which::{NotOne, WhichToken};
 

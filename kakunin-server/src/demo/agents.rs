@@ -15,8 +15,8 @@ use kakunin_verify::possession::{
 };
 use serde_json::json;
 
-use super::DemoError;
 use super::client::{Answer, Client, JSON};
+use super::error::DemoError;
 
 /// Recorded calls of honest agents of one trade, in which nothing went wrong.
 const HONEST: &[u8] = include_bytes!("../../assets/honest.jsonl.gz");

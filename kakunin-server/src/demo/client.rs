@@ -8,7 +8,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
-use super::DemoError;
+use super::error::DemoError;
 
 /// Calls one server, perhaps with a key.
 #[derive(Clone, Debug)]

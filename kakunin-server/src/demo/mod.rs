@@ -9,6 +9,7 @@
 
 mod agents;
 mod client;
+mod error;
 mod story;
 mod timeline;
 
@@ -18,8 +19,9 @@ use tokio::sync::watch;
 
 pub use agents::Agent;
 pub use client::{Answer, Client};
+pub use error::DemoError;
 
-use crate::serve::{ServeError, ServeOptions, Server, stop_on_signals};
+use crate::serve::{ServeOptions, Server, stop_on_signals};
 use timeline::Timeline;
 
 /// How to play it.
@@ -29,27 +31,6 @@ pub struct Options {
     pub keep: bool,
     /// Address to listen at.
     pub listen: SocketAddr,
-}
-
-/// Why the story did not come to its end.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DemoError {
-    /// The server did not start or end.
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    /// No connection, or an answer that is not one.
-    #[error("the API did not answer: {0}")]
-    Api(String),
-    /// Something else happened than what is told here.
-    #[error("the story went wrong: {0}")]
-    Story(String),
-    /// A key or request could not be made.
-    #[error(transparent)]
-    Key(#[from] kakunin_core::key::SignError),
-    /// A folder or the terminal cannot be used.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
 }
 
 /// Plays the story against a new deployment that goes away with it.

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use kakunin_core::id::Serial;
 use serde_json::Value;
 
-use super::DemoError;
 use super::agents::{Agent, Call, SCOPE, expect, honest_calls};
 use super::client::Client;
+use super::error::DemoError;
 use super::timeline::{Timeline, Tone};
 
 const INSTANCES: usize = 20;

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use kakunin_core::id::Serial;
 
+use super::error::DemoError;
+
 /// How a line is meant.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Tone {
@@ -43,13 +45,13 @@ impl Timeline {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    fn print(&self, text: &str) -> Result<(), super::DemoError> {
+    fn print(&self, text: &str) -> Result<(), DemoError> {
         let mut out = io::stdout();
         writeln!(out, "{text}").and_then(|()| out.flush())?;
         Ok(())
     }
 
-    pub(super) fn line(&self, tone: Tone, what: &str, text: &str) -> Result<(), super::DemoError> {
+    pub(super) fn line(&self, tone: Tone, what: &str, text: &str) -> Result<(), DemoError> {
         let time = self.painted(&format!("{:6.2} s", self.began.elapsed().as_secs_f64()), "2");
         self.print(&format!("{time}  {}  {text}", self.painted(&format!("{what:<8}"), tone.colour())))
     }
@@ -61,7 +63,7 @@ impl Timeline {
         action: &str,
         code: &str,
         score: f64,
-    ) -> Result<(), super::DemoError> {
+    ) -> Result<(), DemoError> {
         let tone = match score {
             s if s >= 0.85 => Tone::Bad,
             s if s >= 0.3 => Tone::Warn,
@@ -73,7 +75,7 @@ impl Timeline {
         self.line(Tone::Warn, "refused", &format!("{attempt:>3}  {action:<18} {code:<16} {bar} {score:.2}"))
     }
 
-    pub(super) fn end(&self, name: &str, serial: &Serial) -> Result<(), super::DemoError> {
+    pub(super) fn end(&self, name: &str, serial: &Serial) -> Result<(), DemoError> {
         let say =
             format!("Exactly one identity was taken away: {name}, serial {serial}. 19 of 20 keep working.");
         self.print(&format!(
@@ -84,12 +86,7 @@ impl Timeline {
     }
 
     /// Commands that show it to whoever doubts it.
-    pub(super) fn try_it_yourself(
-        &self,
-        url: &str,
-        folder: &Path,
-        serial: &Serial,
-    ) -> Result<(), super::DemoError> {
+    pub(super) fn try_it_yourself(&self, url: &str, folder: &Path, serial: &Serial) -> Result<(), DemoError> {
         let key = folder.join("admin.key");
         self.print(&format!(
             "\nThe server stays up until Ctrl-C. Try:\n\n  \

@@ -1,67 +1,21 @@
 //! What handlers share.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use kakunin_core::id::TenantId;
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::{Clock, UnixTime};
-use kakunin_verify::possession::Authority;
 use tokio::sync::watch;
 
-use super::gateway::GatewayProxy;
-use super::limits::{DEFAULT_ANONYMOUS_RATE, DEFAULT_KEY_RATE, Limits};
+use super::card::Cards;
+use super::error::ApiError;
+use super::gateway::Gateway;
+use super::limits::Limits;
 use super::listings::Listings;
-use super::peer::Network;
+use super::options::ApiOptions;
+use super::ready::Ready;
 use super::shared::Renderings;
 use super::streams::Feeds;
-use super::verify::Cards;
-
-/// Subscribers of the revocation feed at once, unless configured otherwise.
-pub const DEFAULT_FEED_SUBSCRIBERS: usize = 1_000;
-
-/// Subscribers from one address, unless configured otherwise.
-pub const DEFAULT_FEED_PER_ADDRESS: usize = 100;
-
-/// How the API behaves, beyond what the deployment decides.
-#[derive(Clone, Debug)]
-pub struct ApiOptions {
-    /// Proxies whose word about the addresses of clients is taken, and about nothing else.
-    pub trusted_proxies: Vec<Network>,
-    /// Gateways that ask for those who connect to them, and how they hand over certificates.
-    pub gateways: Vec<GatewayProxy>,
-    /// Names under which agents reach this server, beside the public URL's: for whom signed requests may be.
-    pub authorities: Vec<Authority>,
-    /// Whether no process served this deployment before: then what is signed in the second in which this one starts was
-    /// not used up by one that is gone.
-    pub new_deployment: bool,
-    /// Whether the gateway check takes a bare serial number for an identity, which proves nothing.
-    pub insecure_serial_only: bool,
-    /// Requests a second of one key.
-    pub key_rate: NonZeroU32,
-    /// Requests a second of one address (IPv6: /64) for what takes no account. What costs more than a look-up
-    /// has a limit of its own, a part of it.
-    pub anonymous_rate: NonZeroU32,
-    /// Subscribers of the revocation feed at once.
-    pub feed_subscribers: usize,
-    /// Of these, how many from one address (IPv6: /64) that shows no API key.
-    pub feed_subscribers_per_address: usize,
-}
-
-impl Default for ApiOptions {
-    fn default() -> Self {
-        Self {
-            trusted_proxies: Vec::new(),
-            gateways: Vec::new(),
-            authorities: Vec::new(),
-            new_deployment: false,
-            insecure_serial_only: false,
-            key_rate: DEFAULT_KEY_RATE,
-            anonymous_rate: DEFAULT_ANONYMOUS_RATE,
-            feed_subscribers: DEFAULT_FEED_SUBSCRIBERS,
-            feed_subscribers_per_address: DEFAULT_FEED_PER_ADDRESS,
-        }
-    }
-}
 
 /// The state of the API. Clones share it.
 #[derive(Clone, Debug)]
@@ -77,8 +31,8 @@ pub(crate) struct Inner {
     pub(crate) feeds: Feeds,
     pub(crate) listings: Listings,
     pub(crate) renderings: Renderings,
-    pub(crate) gateway: super::gateway::Gateway,
-    pub(crate) ready: super::health::Ready,
+    pub(crate) gateway: Gateway,
+    pub(crate) ready: Ready,
 }
 
 impl App {
@@ -88,11 +42,11 @@ impl App {
         options: ApiOptions,
         ended: watch::Receiver<bool>,
     ) -> Result<Self, kakunin_verify::SetupError> {
-        let gateway = super::gateway::Gateway::new(&kakunin, &options, clock.now())?;
+        let gateway = Gateway::new(&kakunin, &options, clock.now())?;
         let limits = Limits::new(options.key_rate, options.anonymous_rate);
         let room = (options.feed_subscribers, options.feed_subscribers_per_address);
         let feeds = Feeds::new(kakunin.clone(), room, ended);
-        let (cards, ready) = (Cards::default(), super::health::Ready::default());
+        let (cards, ready) = (Cards::default(), Ready::default());
         let (listings, renderings) = (Listings::default(), Renderings::default());
         let inner =
             Inner { kakunin, options, limits, clock, cards, feeds, listings, renderings, gateway, ready };
@@ -101,6 +55,15 @@ impl App {
 
     pub(crate) fn now(&self) -> UnixTime {
         self.clock.now()
+    }
+
+    /// Runs a list or search of this tenant, apart from all else.
+    pub(crate) async fn listing<T: Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.listings.run(tenant, work).await
     }
 }
 

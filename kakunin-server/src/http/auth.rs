@@ -1,36 +1,18 @@
-//! Who calls: a key of one tenant, with a role. Each handler names the role it needs in its arguments.
-
-use std::sync::Arc;
+//! Who calls. Each handler names the role it needs in its arguments.
 
 use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
-use kakunin_core::access::{ApiKeyFacts, Role};
+use kakunin_core::access::Role;
 use kakunin_core::event::ShortName;
-use kakunin_core::id::TenantId;
 use kakunin_core::service::Kakunin;
 
 use super::app::App;
+pub(crate) use super::caller::Caller;
 use super::error::ApiError;
 use super::peer::client_address;
 
-/// A caller whose key was accepted.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller {
-    facts: Arc<ApiKeyFacts>,
-}
-
 impl Caller {
-    /// Whose key it is: all it reaches is this tenant's.
-    pub(crate) fn tenant(&self) -> &TenantId {
-        &self.facts.tenant
-    }
-
-    /// Whether it may report events.
-    pub(crate) fn may_report(&self) -> bool {
-        self.facts.role >= Role::Reporter
-    }
-
     /// The deployment, as this caller: what it orders is recorded under its name.
     pub(crate) fn kakunin(&self, app: &App) -> Kakunin {
         match ShortName::try_from(format!("key:{}", self.facts.id)) {
@@ -68,16 +50,6 @@ impl Caller {
                 Err(ApiError::key_invalid(sentence))
             }
         }
-    }
-
-    /// Whether it may make tenants, and say how those are.
-    pub(crate) fn may_make_tenants(&self) -> bool {
-        self.facts.role >= Role::Admin
-    }
-
-    /// Whether its key would be accepted now.
-    pub(crate) fn stands(&self, kakunin: &Kakunin) -> bool {
-        kakunin.api_key(&self.facts.id).is_some()
     }
 
     fn with_role(parts: &Parts, app: &App, needed: Role) -> Result<Self, ApiError> {

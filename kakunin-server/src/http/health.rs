@@ -16,25 +16,6 @@ use super::app::App;
 use super::counts;
 use super::error::ErrorBody;
 
-/// When store and keys were last seen to work.
-#[derive(Debug, Default)]
-pub(crate) struct Ready {
-    at: AtomicU64,
-    signing: AtomicBool,
-}
-
-impl Ready {
-    fn lately(&self, now: UnixTime) -> bool {
-        let last = self.at.load(Ordering::Relaxed);
-        last > 0 && now.millis().abs_diff(last) < SECOND
-    }
-
-    fn confirmed(&self, now: UnixTime, signing: bool) {
-        self.signing.store(signing, Ordering::Relaxed);
-        self.at.store(now.millis(), Ordering::Relaxed);
-    }
-}
-
 /// Health.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Health {

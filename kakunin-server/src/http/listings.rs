@@ -9,7 +9,6 @@ use kakunin_core::id::TenantId;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::app::App;
 use super::counts::LISTINGS_REFUSED;
 use super::error::ApiError;
 
@@ -53,7 +52,7 @@ impl Listings {
 
     /// Runs `work` on a thread of its own once it is this tenant's turn. A caller that goes away gives up its turn, or
     /// the answer.
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         tenant: &TenantId,
         work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
@@ -78,17 +77,6 @@ fn busy(tenant: &TenantId) -> ApiError {
     }
     let sentence = "this tenant has its share of lists and searches under way; ask for less at once";
     ApiError::busy("listings_busy", sentence, RETRY_AFTER)
-}
-
-impl App {
-    /// Runs a list or search of this tenant, apart from all else.
-    pub(crate) async fn listing<T: Send + 'static>(
-        &self,
-        tenant: &TenantId,
-        work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        self.listings.run(tenant, work).await
-    }
 }
 
 #[cfg(test)]

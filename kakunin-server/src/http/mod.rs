@@ -3,28 +3,32 @@
 //! | file | does |
 //! |---|---|
 //! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
-//! | `agents.rs`, `certificates.rs`, `orders.rs`, `agent_body.rs` | agents and their certificates |
+//! | `agents.rs`, `certificates.rs`, `orders.rs`, `halt_receipt.rs`, `agent_body.rs` | agents and their certificates |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
-//! | `verify.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
+//! | `verify.rs`, `card.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `feed.rs`, `streams.rs`, `places.rs`, `crl.rs` | what was revoked: feed and CRLs |
-//! | `viewer.rs` | who may read it |
-//! | `audit.rs`, `access.rs`, `health.rs` | the log; tenants and keys; liveness |
-//! | `auth.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
+//! | `viewer.rs`, `admitted.rs` | who may read it |
+//! | `audit.rs`, `access.rs`, `health.rs`, `ready.rs` | the log; tenants and keys; liveness |
+//! | `app.rs`, `options.rs` | what handlers share; how the API behaves |
+//! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
 //! | `counts.rs` | what was refused or cut |
 //! | `frame.rs`, `host.rs`, `preference.rs`, `validator.rs` | what every answer has in common; `Host`, `Accept`, entity tags |
 //! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
+mod admitted;
 mod agent_body;
 mod agents;
 mod anonymous;
 mod app;
 mod audit;
 mod auth;
+mod caller;
+mod card;
 mod certificates;
 mod counts;
 mod crl;
@@ -37,6 +41,7 @@ mod events;
 mod feed;
 mod frame;
 mod gateway;
+mod halt_receipt;
 mod health;
 mod host;
 mod html;
@@ -45,6 +50,7 @@ mod limits;
 mod listings;
 mod message;
 mod openapi;
+mod options;
 mod orders;
 mod page;
 mod parts;
@@ -52,6 +58,7 @@ mod peer;
 mod pki;
 mod places;
 mod preference;
+mod ready;
 mod reason;
 mod request_id;
 mod risk;
@@ -67,12 +74,11 @@ mod validator;
 mod verify;
 mod viewer;
 
-pub use app::ApiOptions;
-pub use app::{DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS};
 pub use crl::CRL_MAX_AGE;
 pub use gateway::{GatewayProxy, GatewayProxyError};
 pub use limits::{DEFAULT_ANONYMOUS_RATE, DEFAULT_KEY_RATE};
 pub use openapi::document as openapi;
+pub use options::{ApiOptions, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS};
 pub use peer::{Network, NetworkError};
 pub use router::{router, router_until};
 pub use verify::MAX_AGE as VERIFY_MAX_AGE;

@@ -5,19 +5,20 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
-use kakunin_core::id::{AgentId, hex_encode};
+use kakunin_core::id::hex_encode;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::reason::ReasonError;
-use kakunin_core::revoke::{Cause, Halt, Receipt, Said};
+use kakunin_core::revoke::{Cause, Said};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::{AgentBody, text_of};
+use super::agent_body::AgentBody;
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
 use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
+use super::halt_receipt::{HaltReceipt, receipt};
 use super::json::{Data, Free, Json};
 use super::reason::{RawReason, invalid, to_stop};
 use super::schema::{NoteText, ReasonText};
@@ -50,22 +51,6 @@ pub(crate) struct HaltAnswer {
     signature: Option<String>,
     /// Its algorithm.
     algorithm: Option<String>,
-}
-
-/// Proof of a stop, by the issuing CA.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct HaltReceipt {
-    agent_id: String,
-    certificate_serial: Option<String>,
-    halted_at: String,
-    halt_event_id: String,
-    reason: String,
-    /// Base64 of the signature over `{agent_id}:{serial, or no-cert}:{halted_at}:{halt_event_id}`; null while the CA
-    /// cannot sign: `GET /api/v1/verify/{serial}` has it once it can.
-    receipt_signature: Option<String>,
-    /// Serial number and algorithm are in the certificate at `/api/v1/ca`.
-    signed_by_ca: bool,
-    audit_logged: bool,
 }
 
 /// Stops an agent at once, and gives a signed receipt. Stopping it again gives the first receipt. Its certificate, join
@@ -125,20 +110,6 @@ fn ordered(reason: Option<&RawReason>, note: Option<Note>) -> Result<(Cause, Sai
             Ok((Cause::OperatorInitiated, Said { reason: Some(sent), note }))
         }
         Err(error) => Err(invalid(error)),
-    }
-}
-
-/// The receipt of a stop, signed or not yet.
-pub(crate) fn receipt(agent: &AgentId, halt: &Halt, signed: Option<&Receipt>) -> HaltReceipt {
-    HaltReceipt {
-        agent_id: agent.to_string(),
-        certificate_serial: halt.serial.map(|serial| serial.to_string()),
-        halted_at: halt.at.to_string(),
-        halt_event_id: halt.id.to_string(),
-        reason: text_of(&halt.cause),
-        receipt_signature: signed.map(|receipt| receipt.signature.clone()),
-        signed_by_ca: signed.is_some(),
-        audit_logged: true,
     }
 }
 

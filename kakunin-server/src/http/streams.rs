@@ -18,9 +18,9 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
+use super::admitted::Admitted;
 use super::error::{ApiError, chain};
 use super::places::{Place, Places};
-use super::viewer::Admitted;
 
 /// How often there is a frame although nothing changed.
 const HEARTBEAT: Duration = Duration::from_secs(5);

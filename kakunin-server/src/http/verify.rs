@@ -2,122 +2,37 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderValue;
 use axum::response::Response;
 use kakunin_core::error::StoreError;
-use kakunin_core::id::{IssuerId, Serial};
-use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::id::Serial;
+use kakunin_core::revoke::Cause;
 use kakunin_core::service::{CertificateStatus, Error as ServiceError};
 use kakunin_core::time::{SECOND, UnixTime};
 use kakunin_core::x509::certificate::CertificateView;
 use kakunin_core::x509::extensions::AgentClaims;
 use kakunin_core::x509::name::NameParts;
-use quick_cache::sync::Cache;
-use serde::Serialize;
-use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use super::agent_body::{document, scope_texts, text_of};
 use super::anonymous;
 use super::app::App;
+use super::card::{Card, VerifiedAgentBody, VerifyBody};
 use super::error::{ApiError, ErrorBody};
+use super::halt_receipt::receipt;
 use super::html;
 use super::json::Data;
-use super::orders::{HaltReceipt, receipt};
 use super::peer::client_address;
 use super::preference::preferred;
 use super::shared;
 use super::validator::{tag_of, validated};
 use super::viewer::publish;
 
-/// Answers that are kept rendered.
-const CARDS: usize = 16_384;
 /// How long one is served without being made anew, and how long others may keep it, in milliseconds.
 pub const MAX_AGE: u64 = 5 * SECOND;
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("public, max-age=5");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
-/// A certificate, and whether it stands.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct VerifyBody {
-    pub(crate) serial_number: String,
-    /// The same, as others call it.
-    pub(crate) serial: String,
-    /// `active`, `suspended`, `revoked` or `expired`.
-    pub(crate) status: String,
-    /// The same, as others call it.
-    pub(crate) certificate_status: String,
-    pub(crate) valid: bool,
-    pub(crate) issued_at: String,
-    pub(crate) expires_at: String,
-    pub(crate) valid_from: String,
-    pub(crate) valid_until: String,
-    /// Key identifier of the issuing CA.
-    pub(crate) issuer: String,
-    pub(crate) spiffe_id: Option<String>,
-    pub(crate) agent_id: String,
-    pub(crate) agent_name: String,
-    pub(crate) operator_org: Option<String>,
-    pub(crate) permitted_actions: Vec<String>,
-    pub(crate) model_hash: String,
-    /// The document whose SHA-256 the certificate pins.
-    #[schema(value_type = Option<Object>)]
-    pub(crate) financial_scope: Option<Box<RawValue>>,
-    pub(crate) revoked_at: Option<String>,
-    pub(crate) revocation_reason: Option<String>,
-    pub(crate) halt_receipt: Option<HaltReceipt>,
-    pub(crate) agent: VerifiedAgentBody,
-}
-
-/// The agent, as its certificate says.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct VerifiedAgentBody {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    /// Not in certificates: always null.
-    pub(crate) model: Option<String>,
-    pub(crate) model_hash: String,
-    /// Not in certificates: always null.
-    pub(crate) version: Option<String>,
-    pub(crate) tenant: String,
-    pub(crate) environment: String,
-    pub(crate) fleet: Option<String>,
-    pub(crate) operator_org: Option<String>,
-    pub(crate) permitted_actions: Vec<String>,
-    /// The document whose SHA-256 the certificate pins.
-    #[schema(value_type = Option<Object>)]
-    pub(crate) financial_scope: Option<Box<RawValue>>,
-}
-
-/// An answer as it is sent, and as long as what it says of the status holds.
-#[derive(Debug)]
-pub(crate) struct Card {
-    body: VerifyBody,
-    json: Bytes,
-    /// Entity tags of the JSON and of the page.
-    tags: (String, String),
-    issuer: IssuerId,
-    reason: Option<Reason>,
-    until: UnixTime,
-}
-
-impl Card {
-    pub(crate) const fn body(&self) -> &VerifyBody {
-        &self.body
-    }
-}
-
-/// Answers that were made before.
-#[derive(Debug)]
-pub(crate) struct Cards(Cache<Serial, Arc<Card>>);
-
-impl Default for Cards {
-    fn default() -> Self {
-        Self(Cache::new(CARDS))
-    }
-}
 
 /// Says of a certificate whether it stands, and for whom and what it is. For anybody, without an account.
 #[utoipa::path(

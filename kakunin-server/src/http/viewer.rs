@@ -8,14 +8,13 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use kakunin_core::feed::Visibility;
 use kakunin_core::id::IssuerId;
-use kakunin_core::service::{Kakunin, Reader};
+use kakunin_core::service::Reader;
 
+use super::admitted::Admitted;
 use super::app::App;
 use super::auth::{Caller, key_missing};
 use super::error::ApiError;
-use super::limits::network_of;
 use super::peer::client_address;
-use super::places::Holder;
 
 const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 
@@ -68,33 +67,7 @@ impl Viewer {
     }
 }
 
-/// Who was let in.
-#[derive(Clone, Debug)]
-pub(crate) struct Admitted {
-    caller: Option<Caller>,
-    address: IpAddr,
-}
-
 impl Admitted {
-    /// As the deployment knows it.
-    pub(crate) fn reader(&self) -> Reader<'_> {
-        self.caller.as_ref().map_or(Reader::Anybody, |caller| Reader::Of(caller.tenant()))
-    }
-
-    /// Who takes the place of a stream: a tenant, or an address if no key says more.
-    pub(crate) fn holder(&self) -> Holder {
-        match &self.caller {
-            Some(caller) => Holder::Tenant(caller.tenant().clone()),
-            None => Holder::Address(network_of(self.address)),
-        }
-    }
-
-    /// Whether it would be let in now: keys are revoked, and tenants change their mind.
-    pub(crate) fn still(&self, kakunin: &Kakunin, issuer: &IssuerId) -> bool {
-        let known = self.caller.as_ref().filter(|caller| caller.stands(kakunin));
-        kakunin.may_read_revocations(issuer, known.map_or(Reader::Anybody, |c| Reader::Of(c.tenant())))
-    }
-
     /// Gives what was read of this CA, if it may still be read: whoever asked before the switch may have waited until
     /// after it. Says who may keep the answer: with `age` anybody, or nobody.
     pub(crate) fn publish(

@@ -15,8 +15,9 @@ use kakunin_verify::possession::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
+use super::error::MonitorError;
 use super::http::{Answer, Http, Shown};
-use super::{MonitorError, Options};
+use super::options::Options;
 
 /// What the canary may do, until it may not.
 pub(super) const ACTION: &str = "read:canary";

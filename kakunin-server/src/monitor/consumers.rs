@@ -9,18 +9,10 @@ use kakunin_core::x509::oid::Arc;
 use serde_json::Value;
 
 use super::canary::{ACTION, Api, Canary};
+use super::consumer::Consumer;
+use super::error::MonitorError;
 use super::feed::Feed;
-use super::{MonitorError, Options};
-
-/// One that relies on certificates. A new kind is one more of these, and one more entry in [`all`].
-#[async_trait]
-pub(super) trait Consumer: Send + Sync {
-    /// As the report calls it.
-    fn name(&self) -> String;
-
-    /// Whether it refuses the canary, or shows that it is revoked.
-    async fn refuses(&self, api: &Api, canary: &Canary) -> Result<bool, MonitorError>;
-}
+use super::options::Options;
 
 /// All that are timed.
 pub(super) async fn all(

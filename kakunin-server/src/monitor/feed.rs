@@ -12,8 +12,9 @@ use kakunin_verify::revocation::{RevocationView, Status};
 use serde_json::Value;
 
 use super::canary::{Api, Canary};
-use super::consumers::Consumer;
-use super::{MonitorError, PAUSE};
+use super::consumer::Consumer;
+use super::error::MonitorError;
+use super::options::PAUSE;
 
 /// How long it may take to know everything so far.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::MonitorError;
+use super::error::MonitorError;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -4,104 +4,32 @@
 //! | file | does |
 //! |---|---|
 //! | `canary.rs` | the agent that is there to be revoked |
-//! | `consumers.rs` | who has to learn of it, one entry each |
+//! | `consumer.rs`, `consumers.rs` | who has to learn of it, one entry each |
 //! | `feed.rs` | one of them, which follows the revocation feed |
 //! | `http.rs` | requests, by a client that is no part of the deployment |
+//! | `options.rs`, `error.rs` | what to monitor; why nothing was measured |
 //! | `report.rs` | what was measured, as a table or JSON |
 //! | `textfile.rs` | the same for Prometheus |
 
 mod canary;
+mod consumer;
 mod consumers;
+mod error;
 mod feed;
 mod http;
+mod options;
 mod report;
 pub mod textfile;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use canary::{Api, Canary};
-use consumers::Consumer;
+use consumer::Consumer;
+pub use error::MonitorError;
+pub use options::Options;
+use options::PAUSE;
 pub use report::{Measured, Report};
-
-/// Between two questions to a consumer.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// What to monitor, and how.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// URL of the server.
-    pub url: String,
-    /// File with an API key of role `operator`.
-    pub key_file: PathBuf,
-    /// Certificates (PEM) that the server and the gateways are trusted by, if not the system's.
-    pub ca: Option<PathBuf>,
-    /// URLs behind gateways, asked with the canary's certificate by mutual TLS.
-    pub probes: Vec<String>,
-    /// How long a consumer may take.
-    pub bound: Duration,
-    /// Whether the canary brings its revocation upon itself, by what it is refused.
-    pub by_score: bool,
-}
-
-/// Why nothing was measured.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MonitorError {
-    /// The key cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
-    KeyFile {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The trusted certificates cannot be used.
-    #[error("--ca: {0}")]
-    Trust(String),
-    /// No answer.
-    #[error("{0}: {1}")]
-    Http(String, String),
-    /// Nobody is there, or nobody answers in time.
-    #[error("{0}: {1}")]
-    Unreachable(String, String),
-    /// The server did not do what the monitor needs.
-    #[error("{what} was answered {status}: {text}")]
-    Refused {
-        /// What was asked.
-        what: String,
-        /// The status.
-        status: u16,
-        /// What the answer says.
-        text: String,
-    },
-    /// An answer lacks something, or a key cannot be used.
-    #[error("not as expected: {0}")]
-    Unexpected(String),
-    /// A consumer refuses the canary from the start, so that its refusal would say nothing.
-    #[error("{0} refuses the canary before it is revoked; let it in, or leave it out")]
-    Beforehand(String),
-    /// A consumer did not refuse within the bound.
-    #[error("not refused within {bound} s: {consumers}", bound = bound.as_secs_f64())]
-    Late {
-        /// How long each may take.
-        bound: Duration,
-        /// Which did not.
-        consumers: String,
-    },
-    /// The file for Prometheus cannot be written.
-    #[error("cannot write {path}: {source}", path = path.display())]
-    Textfile {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Output, or the runtime.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-}
 
 /// Measures once, and retires the canary whatever happens.
 ///

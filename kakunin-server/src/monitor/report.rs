@@ -6,7 +6,7 @@ use std::time::Duration;
 use kakunin_core::id::Serial;
 use serde_json::{Value, json};
 
-use super::MonitorError;
+use super::error::MonitorError;
 
 /// One consumer.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use kakunin_core::time::UnixTime;
 
-use super::{MonitorError, Report};
+use super::error::MonitorError;
+use super::report::Report;
 use crate::replace;
 
 /// Replaces the file, at once or not at all. Without a report nothing could be measured.

@@ -1,5 +1,6 @@
 //! Recorded agent traces, fed through issuance, scope check, scoring and revocation.
 
+mod error;
 mod report;
 mod trace;
 
@@ -21,25 +22,15 @@ use kakunin_core::time::{DAY, ManualClock, UnixTime};
 use kakunin_kms::local::LocalKeys;
 use kakunin_verify::{TrustAnchor, Verifier};
 
+pub use error::ReplayError;
 pub use report::{Report, Verdicts};
+pub use trace::ScopeColumn;
 use trace::{Call, TracedAgent, Truth};
 
 /// A Monday, 00:00 UTC: day 0 of every trace.
 const BASE: UnixTime = UnixTime::from_secs(1_767_571_200);
 /// Events sent to the service at once.
 const BATCH: usize = 1_000;
-
-/// Which list of scopes becomes the certificate's.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum ScopeColumn {
-    /// What this agent's own tasks need.
-    Job,
-    /// What its trade needs.
-    #[default]
-    Suite,
-    /// That, and every read of its trade.
-    Broad,
-}
 
 /// How to replay.
 #[derive(Clone, Debug)]
@@ -54,55 +45,6 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Show a progress bar, if standard error is a terminal.
     pub progress: bool,
-}
-
-/// Why a trace is not replayed to its end.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReplayError {
-    /// The file cannot be opened.
-    #[error("cannot open {path}: {source}", path = path.display())]
-    Open {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The archive ends early, or is not one.
-    #[error("{path} is damaged or not gzip, near line {line}: {source}; get the file again", path = path.display())]
-    Archive {
-        /// Which file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: u64,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A line is not what it should be.
-    #[error("{path} line {line}: {why}", path = path.display())]
-    Line {
-        /// Which file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: u64,
-        /// What is wrong.
-        why: String,
-    },
-    /// The engine refused something.
-    #[error(transparent)]
-    Engine(#[from] kakunin_core::service::Error),
-    /// The store could not be opened.
-    #[error(transparent)]
-    Store(#[from] kakunin_core::error::StoreError),
-    /// The verifier could not be set up.
-    #[error(transparent)]
-    Verifier(#[from] kakunin_verify::SetupError),
-    /// An agent of the trace cannot be registered.
-    #[error(transparent)]
-    Agent(#[from] kakunin_core::agent::AgentError),
-    /// A folder could not be made.
-    #[error("cannot make a folder for the log: {0}")]
-    Folder(#[source] std::io::Error),
 }
 
 /// Replays a trace.

@@ -9,12 +9,24 @@ use flate2::read::MultiGzDecoder;
 use kakunin_core::event::{Amount, Currency, Name, Outcome, ShortName};
 use kakunin_core::scope::{Action, ScopeSet};
 
-use super::{ReplayError, ScopeColumn};
+use super::error::ReplayError;
 
 /// Most octets of a line.
 const MAX_LINE: u64 = 64 * 1024;
 /// Most events of a file: they are sorted in memory.
 const MAX_EVENTS: usize = 20_000_000;
+
+/// Which list of scopes becomes the certificate's.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum ScopeColumn {
+    /// What this agent's own tasks need.
+    Job,
+    /// What its trade needs.
+    #[default]
+    Suite,
+    /// That, and every read of its trade.
+    Broad,
+}
 
 /// One recorded call. Fields that tell the truth about it are not even read.
 #[derive(Debug)]

@@ -1,68 +1,19 @@
-//! The client: which issuing CAs are followed, of which deployment, and how it stands with each.
+//! The client: which issuing CAs are followed, and of which deployment.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use kakunin_core::id::IssuerId;
 use kakunin_core::log::cosignature::CosignerKey;
-use kakunin_core::time::{Clock, SystemClock, UnixTime};
+use kakunin_core::time::{Clock, SystemClock};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use super::backoff::Backoff;
+use super::board::{Board, FeedStatus};
+use super::crew::Crew;
 use super::discover::Discover;
-use super::follow::Follow;
-use super::follower::{FollowError, Follower};
+use super::setup::FeedSetupError;
 use super::transport::Transport;
 use crate::revocation::RevocationHandle;
-
-/// Why a client cannot be set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FeedSetupError {
-    /// Not the URL of a deployment.
-    #[error("this is not http(s)://host[:port][/path] without a slash at its end")]
-    Url,
-    /// Not the verifier key of a feed.
-    #[error("this is not a feed's verifier key; `GET /api/v1/ca` names it as `feed_verifier`")]
-    Key,
-    /// Not an API key, or one that would travel in the clear.
-    #[error("the API key is not one, or `http` would show it to everybody on the way; use `https`")]
-    ApiKey,
-    /// No roots for TLS.
-    #[error("the roots that TLS is to trust cannot be used")]
-    Roots,
-}
-
-/// What a client does about one issuing CA.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum FeedState {
-    /// Connects, or waits before it connects again.
-    #[default]
-    Connecting,
-    /// Reads the stream; what it lacks is on its way.
-    CatchingUp,
-    /// Knows everything.
-    Following,
-    /// The feed key confirmed two different logs: nothing is believed any more, and it has stopped.
-    Forked,
-}
-
-/// How it stands with one issuing CA.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FeedStatus {
-    /// What the client does.
-    pub state: FeedState,
-    /// As of when everything is known.
-    pub as_of: Option<UnixTime>,
-    /// How many records are known.
-    pub size: u64,
-    /// What went wrong last, and its stable code.
-    pub last_error: Option<(&'static str, String)>,
-    /// How often something went wrong.
-    pub errors: u64,
-}
 
 /// Follows the revocation feed of a deployment, for a verifier that looks into the same
 /// [`RevocationHandle`].
@@ -165,31 +116,6 @@ impl core::fmt::Debug for FeedClient {
     }
 }
 
-/// What all who follow for one client share.
-#[derive(Debug)]
-pub(super) struct Crew {
-    pub(super) transport: Transport,
-    key: Arc<CosignerKey>,
-    handle: RevocationHandle,
-    clock: Arc<dyn Clock>,
-    board: Board,
-}
-
-impl Crew {
-    /// One more, who follows this issuing CA.
-    pub(super) fn follow(&self, issuer: IssuerId) -> Result<Follow, FollowError> {
-        let follower = Follower::new(issuer, self.key.clone(), self.handle.clone())?;
-        self.board.change(&issuer, |_| ());
-        Ok(Follow {
-            transport: self.transport.clone(),
-            follower,
-            clock: self.clock.clone(),
-            board: self.board.clone(),
-            backoff: Backoff::new(),
-        })
-    }
-}
-
 /// A client at work; it stops when this is dropped.
 #[derive(Debug)]
 pub struct Following {
@@ -214,19 +140,5 @@ impl Following {
 impl Drop for Following {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-/// Where everybody can see how it stands.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Board(Arc<Mutex<HashMap<IssuerId, FeedStatus>>>);
-
-impl Board {
-    fn lock(&self) -> MutexGuard<'_, HashMap<IssuerId, FeedStatus>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn change(&self, issuer: &IssuerId, change: impl FnOnce(&mut FeedStatus)) {
-        change(self.lock().entry(*issuer).or_default());
     }
 }

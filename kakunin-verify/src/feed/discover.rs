@@ -8,7 +8,7 @@ use kakunin_core::id::IssuerId;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::client::Crew;
+use super::crew::Crew;
 use super::transport::FetchError;
 
 /// How often the deployment is asked for its issuing CAs.

@@ -7,7 +7,7 @@ use kakunin_core::time::Clock;
 use tokio::time::sleep;
 
 use super::backoff::Backoff;
-use super::client::{Board, FeedState};
+use super::board::{Board, FeedState};
 use super::events::{Events, TooLong};
 use super::follower::{FollowError, Follower, Progress};
 use super::transport::{FetchError, Transport};

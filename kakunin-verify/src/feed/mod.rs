@@ -4,15 +4,19 @@
 //! |---|---|
 //! | `follower.rs` | believes what the feed key confirmed, and nothing else: no I/O, no clock |
 //! | `events.rs` | server-sent events |
-//! | `client.rs` | whom to follow, and how it stands (feature `feed`, as the rest) |
+//! | `client.rs`, `crew.rs`, `board.rs` | whom to follow, who does, and how it stands (feature `feed`, as the rest) |
 //! | `follow.rs` | fetches snapshots and streams, again and again |
 //! | `discover.rs` | learns which issuing CAs there are |
-//! | `transport.rs`, `backoff.rs` | HTTP; when to try again |
+//! | `transport.rs`, `setup.rs`, `backoff.rs` | HTTP; why it cannot be set up; when to try again |
 
 #[cfg(feature = "feed")]
 mod backoff;
 #[cfg(feature = "feed")]
+mod board;
+#[cfg(feature = "feed")]
 mod client;
+#[cfg(feature = "feed")]
+mod crew;
 #[cfg(feature = "feed")]
 mod discover;
 mod events;
@@ -20,11 +24,17 @@ mod events;
 mod follow;
 mod follower;
 #[cfg(feature = "feed")]
+mod setup;
+#[cfg(feature = "feed")]
 mod transport;
 
 #[cfg(feature = "feed")]
-pub use client::{FeedClient, FeedSetupError, FeedState, FeedStatus, Following};
+pub use board::{FeedState, FeedStatus};
+#[cfg(feature = "feed")]
+pub use client::{FeedClient, Following};
 #[cfg(feature = "feed")]
 pub use discover::LOOK;
 pub use events::{Events, TooLong};
 pub use follower::{FollowError, Follower, Progress};
+#[cfg(feature = "feed")]
+pub use setup::FeedSetupError;

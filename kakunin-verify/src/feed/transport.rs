@@ -15,7 +15,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
-use super::client::FeedSetupError;
+use super::setup::FeedSetupError;
 
 /// How long until a connection stands.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! Dictionaries of structured fields (RFC 8941, 3.2), as far as it takes to find our signature among others': a proxy or a
 //! bot framework may sign the same request under a label of its own. What it says is nobody's business here.
 
-use super::{TAG, invalid};
+use super::profile::{TAG, invalid};
 use crate::denied::Denied;
 
 /// Most octets of a field with all its signatures.

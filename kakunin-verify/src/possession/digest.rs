@@ -3,7 +3,7 @@
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256, Sha512};
 
-use super::invalid;
+use super::profile::invalid;
 use crate::denied::Denied;
 
 const NAME: &str = "content-digest";

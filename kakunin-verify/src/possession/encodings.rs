@@ -5,9 +5,9 @@
 
 use base64ct::{Base64, Encoding};
 use kakunin_core::x509::certificate::MAX_CERTIFICATE_LEN;
-use kakunin_core::x509::pem;
 
 use super::certificates::{MAX_CERTIFICATES, parse_certificates, write_certificates};
+use super::percent::{malformed, pem_of, percent_encode, url_pem};
 use super::xfcc;
 use crate::denied::{Code, Denied};
 
@@ -69,10 +69,6 @@ impl CertificateEncoding {
     }
 }
 
-pub(super) fn malformed() -> Denied {
-    Denied::new(Code::CertificateMalformed)
-}
-
 fn base64(text: &str) -> Result<Vec<u8>, Denied> {
     Base64::decode_vec(text).ok().filter(|der| !der.is_empty()).ok_or_else(malformed)
 }
@@ -80,54 +76,6 @@ fn base64(text: &str) -> Result<Vec<u8>, Denied> {
 fn base64_list(text: &str) -> Result<Vec<Vec<u8>>, Denied> {
     // One too many is enough to refuse it.
     text.split(',').take(MAX_CERTIFICATES + 1).map(base64).collect()
-}
-
-/// PEM without anything around or between its blocks, lines as every tool writes them, percent-encoded.
-pub(super) fn url_pem(text: &str) -> Result<Vec<Vec<u8>>, Denied> {
-    let text = percent_decode(text).ok_or_else(malformed)?;
-    let chain = pem::decode(pem::CERTIFICATE, &text).map_err(|_| malformed())?;
-    let same = pem_of(&chain).trim_end() == text.trim_end_matches('\n');
-    if same { Ok(chain) } else { Err(malformed()) }
-}
-
-fn pem_of<C: AsRef<[u8]>>(chain: &[C]) -> String {
-    chain.iter().map(|der| pem::encode(pem::CERTIFICATE, der.as_ref())).collect()
-}
-
-const fn unreserved(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~')
-}
-
-fn percent_encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 5 / 4);
-    for octet in text.bytes() {
-        if unreserved(octet) {
-            out.push(char::from(octet));
-        } else {
-            out.push_str(&format!("%{octet:02X}"));
-        }
-    }
-    out
-}
-
-// RFC 3986, 2.1. Everything reserved has to be encoded: a bare `+` is a space to some.
-fn percent_decode(text: &str) -> Option<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(octet) = rest.next() {
-        let octet = match octet {
-            b'%' => digit(rest.next()?)? << 4 | digit(rest.next()?)?,
-            plain if unreserved(plain) => plain,
-            _ => return None,
-        };
-        // PEM is ASCII.
-        out.push(octet.is_ascii().then(|| char::from(octet))?);
-    }
-    Some(out)
-}
-
-fn digit(octet: u8) -> Option<u8> {
-    u8::try_from(char::from(octet).to_digit(16)?).ok()
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use base64ct::{Base64, Encoding};
 use kakunin_core::time::UnixTime;
 
-use super::{dictionary, invalid};
+use super::dictionary;
+use super::profile::invalid;
 use crate::denied::Denied;
 
 /// Most octets of what is ours in either field.

@@ -8,7 +8,7 @@ use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use sha2::{Digest, Sha256};
 
 use super::eras::Eras;
-use super::{MAX_AGE, MAX_AHEAD};
+use super::profile::{MAX_AGE, MAX_AHEAD};
 use crate::agent::VerifiedAgent;
 use crate::denied::{Code, Denied};
 

@@ -6,7 +6,9 @@ use kakunin_core::key::{KeyAlgorithm, Signature};
 use kakunin_core::time::UnixTime;
 use kakunin_core::x509::der::{Reader, Writer};
 
-use super::{Authority, TAG, algorithm_name, digest, invalid};
+use super::authority::Authority;
+use super::digest;
+use super::profile::{TAG, algorithm_name, invalid};
 use crate::denied::Denied;
 
 const LABEL: &str = "kakunin";

@@ -2,7 +2,7 @@
 //! `Key=value` pairs separated by semicolons; values that hold any of these are quoted.
 
 use super::certificates::MAX_CERTIFICATES;
-use super::encodings::{malformed, url_pem};
+use super::percent::{malformed, url_pem};
 use crate::denied::{Code, Denied};
 
 /// Most elements: no more proxies stand behind one another.

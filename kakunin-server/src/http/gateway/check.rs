@@ -17,8 +17,10 @@ use kakunin_verify::possession::{Authorities, SERIAL_HEADER};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::decision::{Identified, count, decide, itself, refusal};
+use super::asked::AskedRequest;
+use super::decision::{Identified, count, decide, itself};
 use super::proxy::GatewayProxy;
+use super::refusal::refusal;
 use super::target;
 use crate::http::agent_body::text_of;
 use crate::http::app::App;
@@ -47,26 +49,6 @@ pub(crate) struct CheckBody {
     session_id: Option<String>,
     /// What is longer than 64 octets is recorded cut, and what hides text in it written out.
     correlation: Option<String>,
-}
-
-/// An agent's request, as far as its signature covers it.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AskedRequest {
-    #[schema(pattern = "^[A-Z]{1,16}$")]
-    pub(super) method: String,
-    /// Origin form: path, and query if there is one. What can be read in more than one way is refused: dot segments,
-    /// `//`, `\`, `;` and `#`, raw or encoded, and encoded characters that need no encoding.
-    #[schema(max_length = 8192, pattern = "^/[!-~]*$")]
-    pub(super) target: String,
-    /// Under which name agents reach whoever asks, `host` or `host:port`: from its own configuration, never from the
-    /// request, whose `host` field is the choice of whoever sent it. A signature has to be for it.
-    #[schema(min_length = 1, max_length = 300)]
-    authority: String,
-    /// Its fields; those that matter are `x-kakunin-certificate`, `signature-input`, `signature`, `content-digest`,
-    /// and, from a gateway that is configured (`--gateway`), its own field with the certificate.
-    #[schema(value_type = Object)]
-    headers: json::Free,
 }
 
 /// A permission.

@@ -15,8 +15,9 @@ use kakunin_core::id::Serial;
 use kakunin_core::scope::Action;
 use kakunin_verify::possession::{ACTION_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER};
 
-use super::decision::{Identified, count, decide, itself, refusal};
+use super::decision::{Identified, count, decide, itself};
 use super::proxy::{GatewayProxy, one};
+use super::refusal::refusal;
 use super::target;
 use crate::http::app::App;
 use crate::http::error::{ApiError, ErrorBody};

@@ -10,14 +10,18 @@
 //! | `proxy.rs` | which gateways those are, and how each hands over certificates |
 //! | `looks.rs` | what a certificate in another form than that looks like, for the log |
 //! | `target.rs` | whether what the agent asks for can be read in one way only |
-//! | `decision.rs` | what both share: the verifier, the decision, its record, refusals |
+//! | `decision.rs`, `refusal.rs` | what both share: the decision, its record, refusals |
+//! | `state.rs`, `asked.rs` | the verifier, nonces, own names; a request that is passed on |
 
+mod asked;
 pub(super) mod check;
 mod decision;
 pub(super) mod forward;
 mod looks;
 mod proxy;
+mod refusal;
+mod state;
 mod target;
 
-pub(super) use decision::Gateway;
 pub use proxy::{GatewayProxy, GatewayProxyError};
+pub(super) use state::Gateway;

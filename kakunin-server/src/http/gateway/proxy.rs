@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, HeaderName};
 use kakunin_verify::denied::Code;
 use kakunin_verify::possession::CertificateEncoding;
 
-use super::decision::refusal;
 use super::looks::{USUAL_FIELDS, looks_like};
+use super::refusal::refusal;
 use crate::http::counts::CERTIFICATES_UNREADABLE;
 use crate::http::error::ApiError;
 use crate::http::peer::{Network, NetworkError, Peer};

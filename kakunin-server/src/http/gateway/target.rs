@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use kakunin_verify::Denied;
 use kakunin_verify::target::{OVERRIDE_HEADERS, ambiguous, is_plain_method, path};
 
-use super::check::AskedRequest;
+use super::asked::AskedRequest;
 
 /// By which gateways hand over the target, whole or from the path on, and the method.
 const TARGETS: [&str; 3] = ["x-forwarded-uri", "x-original-uri", "x-original-url"];

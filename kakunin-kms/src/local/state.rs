@@ -1,0 +1,28 @@
+//! Whether a key signs.
+
+/// Whether a key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Enabled,
+    Disabled,
+    Retired,
+}
+
+impl State {
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Enabled => 0,
+            Self::Disabled => 1,
+            Self::Retired => 2,
+        }
+    }
+
+    pub(super) const fn of(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Enabled),
+            1 => Some(Self::Disabled),
+            2 => Some(Self::Retired),
+            _ => None,
+        }
+    }
+}
