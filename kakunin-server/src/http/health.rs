@@ -1,13 +1,13 @@
 //! Whether the process lives, and whether it can do its work.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::log::record::{CaRole, Stage};
 use kakunin_core::service::{Ending, Tended};
-use kakunin_core::time::{MINUTE, SECOND, UnixTime};
+use kakunin_core::time::{MINUTE, SECOND};
 use serde::Serialize;
 use utoipa::ToSchema;
 

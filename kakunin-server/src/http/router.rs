@@ -13,9 +13,10 @@ use kakunin_core::service::Kakunin;
 use kakunin_core::time::Clock;
 use tokio::sync::watch;
 
-use super::app::{ApiOptions, App};
+use super::app::App;
 use super::error::ApiError;
 use super::frame::frame;
+use super::options::ApiOptions;
 use super::validator::{tag_of, validated};
 use super::{
     access, agents, anonymous, audit, certificates, crl, enrol, event_batch, events, feed, gateway, health,
