@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
+
 /// Milliseconds since 1970-01-01T00:00:00Z, as the log and every decision use them.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
@@ -140,13 +142,19 @@ impl UnixTime {
         civil.to_time().map(|time| time.plus(millis))
     }
 
-    /// Calendar date and time of day in UTC.
+    /// Calendar date and time of day in UTC; of what lies behind [`UnixTime::MAX_X509`], that.
     #[must_use]
     pub fn civil(self) -> Civil {
-        let secs = self.secs();
-        let (year, month, day) = civil_from_days(secs / 86_400);
-        let s = secs % 86_400;
-        Civil { year, month, day, hour: s / 3_600, minute: s / 60 % 60, second: s % 60 }
+        let secs = i64::try_from(self.min(Self::MAX_X509).secs()).unwrap_or_default();
+        let at = OffsetDateTime::from_unix_timestamp(secs).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        Civil {
+            year: u64::try_from(at.year()).unwrap_or_default(),
+            month: u64::from(u8::from(at.month())),
+            day: at.day().into(),
+            hour: at.hour().into(),
+            minute: at.minute().into(),
+            second: at.second().into(),
+        }
     }
 }
 
@@ -171,15 +179,12 @@ impl Civil {
     /// The time this date names, or `None` if there is no such date since 1970.
     #[must_use]
     pub fn to_time(self) -> Option<UnixTime> {
-        let in_range = self.year >= 1970
-            && (1..=12).contains(&self.month)
-            && (1..=days_in_month(self.year, self.month)).contains(&self.day)
-            && self.hour < 24
-            && self.minute < 60
-            && self.second < 60;
-        let days = days_from_civil(self.year, self.month, self.day);
-        in_range
-            .then(|| UnixTime::from_secs(days * 86_400 + self.hour * 3_600 + self.minute * 60 + self.second))
+        let small = |number: u64| u8::try_from(number).ok();
+        let month = Month::try_from(small(self.month)?).ok()?;
+        let date = Date::from_calendar_date(i32::try_from(self.year).ok()?, month, small(self.day)?).ok()?;
+        let time = Time::from_hms(small(self.hour)?, small(self.minute)?, small(self.second)?).ok()?;
+        let secs = PrimitiveDateTime::new(date, time).assume_utc().unix_timestamp();
+        u64::try_from(secs).ok().map(UnixTime::from_secs)
     }
 }
 
@@ -194,35 +199,6 @@ impl fmt::Display for UnixTime {
             c.year, c.month, c.day, c.hour, c.minute, c.second
         )
     }
-}
-
-fn days_in_month(year: u64, month: u64) -> u64 {
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-// Days since the epoch in the proleptic Gregorian calendar, counting years from March so that the
-// leap day is the last of its year.
-fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
-    let y = if month <= 2 { year.saturating_sub(1) } else { year };
-    let m = (month + 9) % 12;
-    (365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day).saturating_sub(719_469)
-}
-
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let z = days + 719_468;
-    let era = z / 146_097;
-    let doe = z % 146_097;
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let m = (5 * doy + 2) / 153;
-    let month = if m < 10 { m + 3 } else { m - 9 };
-    (era * 400 + yoe + u64::from(month <= 2), month, doy - (153 * m + 2) / 5 + 1)
 }
 
 #[cfg(test)]
@@ -258,6 +234,8 @@ mod tests {
         assert_eq!(UnixTime::from_millis(1_795_420_800_007).to_string(), "2026-11-23T08:00:00.007Z");
         assert_eq!(UnixTime::default().to_string(), "1970-01-01T00:00:00.000Z");
         assert_eq!(UnixTime::MAX_X509.to_string(), "9999-12-31T23:59:59.000Z");
+        // Nobody's log has such a time; whoever sets a clock to it is not to stop a server.
+        assert_eq!(UnixTime::from_millis(u64::MAX).to_string(), "9999-12-31T23:59:59.615Z");
     }
 
     #[test]

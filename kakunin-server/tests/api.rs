@@ -61,8 +61,7 @@ async fn bad_bodies_are_refused_with_a_code_and_a_sentence() {
     ];
     let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
     let members = format!("{{\"payload\":{}1{}}}", "{\"a\":".repeat(200), "}".repeat(200));
-    let bodies: [(&[u8], &[u16]); 13] = [
-        (b"", &[400]),
+    let bodies: [(&[u8], &[u16]); 12] = [
         (b"\0", &[400]),
         (b"{\"name\":\"a\0b\"}", &[400, 422]),
         (b"\xff\xfe", &[400]),
@@ -77,6 +76,10 @@ async fn bad_bodies_are_refused_with_a_code_and_a_sentence() {
         (b"{\"name\":1e999,\"payload\":1e999}", &[400, 422]),
     ];
     for path in &paths {
+        // Where a body may be left out, an empty one is none, whatever it is said to be.
+        if !["/certify", "/join-tokens", "/halt", "/revoke"].iter().any(|end| path.ends_with(end)) {
+            assert_eq!(raw(&w.admin, path, "application/json", b"").await.status, 400, "{path}");
+        }
         for (body, statuses) in bodies {
             let answer = raw(&w.admin, path, "application/json", body).await;
             let shown = String::from_utf8_lossy(&body[..body.len().min(40)]).into_owned();
@@ -88,6 +91,27 @@ async fn bad_bodies_are_refused_with_a_code_and_a_sentence() {
         }
         let long = raw(&w.admin, path, "application/json", &vec![b' '; 3 << 20]).await;
         assert_eq!((long.status.as_u16(), code(&long)), (413, "body_too_large".to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_body_is_none_where_none_is_needed() {
+    let w = world().await;
+    for (kind, name) in [("application/json", "typed"), ("", "untyped")] {
+        let agent = registered(&w.admin, name).await;
+        let issued = raw(&w.admin, &format!("/api/v1/agents/{agent}/certify"), kind, b"").await;
+        assert_eq!(issued.status, 201, "{kind}");
+        let serial = issued.text("serial_number");
+        for step in ["hold", "release", "revoke"] {
+            let answer = raw(&w.admin, &format!("/api/v1/certificates/{serial}/{step}"), kind, b"").await;
+            assert_eq!(answer.status, 200, "{step} {kind}");
+            assert!(step != "revoke" || answer.text("reason") == "operator_initiated");
+        }
+        let agent = registered(&w.admin, &format!("{name}-too")).await;
+        let token = raw(&w.admin, &format!("/api/v1/agents/{agent}/join-tokens"), kind, b"").await;
+        assert_eq!(token.status, 201, "{kind}");
+        let halted = raw(&w.admin, &format!("/api/v1/agents/{agent}/halt"), kind, b"").await;
+        assert_eq!(halted.status, 200, "{kind}");
     }
 }
 

@@ -20,8 +20,8 @@ use super::app::App;
 use super::auth::{Caller, Operator};
 use super::error::{ApiError, ErrorBody};
 use super::gateway::check::agent_itself;
-use super::json::{Data, Json, Nothing};
-use super::reason::{RawReason, to_revoke};
+use super::json::{Data, Json, Nothing, Optional};
+use super::reason::{RawReason, Reason, to_revoke};
 use super::schema::{ModelHashText, NoteText};
 
 /// How long it lives.
@@ -113,11 +113,11 @@ fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'
     }
 }
 
-/// Gives an agent a certificate. Send `{}` for the defaults. The same request with `csr` gets the same certificate for
+/// Gives an agent a certificate; without a body by the defaults. The same request with `csr` gets the same certificate for
 /// ten minutes. A suspended agent is given none before it is reinstated.
 #[utoipa::path(
     operation_id = "certifyAgent",
-    post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = CertifyBody,
+    post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = Option<CertifyBody>,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 201, description = "Issued.", body = Data<CertificateBody>),
@@ -128,7 +128,7 @@ pub(crate) async fn certify(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
-    Json(body): Json<CertifyBody>,
+    Optional(body): Optional<CertifyBody>,
 ) -> Result<Response, ApiError> {
     let id = agent_id(&id)?;
     let source = source(body.csr.as_deref(), body.key_algorithm)?;
@@ -242,12 +242,13 @@ pub(crate) async fn get(
 }
 
 /// Why it is taken away.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevokeBody {
     /// `certificateHold` suspends the certificate, as `hold` does; each other revokes it for good.
-    #[schema(schema_with = to_revoke)]
-    reason: RawReason,
+    /// `operator_initiated` if not given.
+    #[schema(schema_with = to_revoke, required = false)]
+    reason: Option<RawReason>,
     /// A sentence for whoever reads the record.
     #[schema(value_type = Option<NoteText>)]
     operator_note: Option<String>,
@@ -275,7 +276,7 @@ fn serial_of(text: &str) -> Result<Serial, ApiError> {
 /// again answers with that. A reason that is not understood is refused.
 #[utoipa::path(
     operation_id = "revokeCertificate",
-    post, path = "/api/v1/certificates/{id}/revoke", tag = "certificates", request_body = RevokeBody,
+    post, path = "/api/v1/certificates/{id}/revoke", tag = "certificates", request_body = Option<RevokeBody>,
     params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
     responses(
         (status = 200, description = "Revoked.", body = Data<RevokedBody>),
@@ -286,10 +287,10 @@ pub(crate) async fn revoke(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
-    Json(body): Json<RevokeBody>,
+    Optional(body): Optional<RevokeBody>,
 ) -> Result<Data<RevokedBody>, ApiError> {
     let serial = serial_of(&id)?;
-    let reason = match body.reason.understood() {
+    let reason = match body.reason.map_or_else(|| Ok(Reason::NONE), |reason| reason.understood()) {
         Ok(reason) => reason,
         Err(error) => {
             // Of a certificate that does not exist for the caller, nothing else is said.
@@ -298,7 +299,7 @@ pub(crate) async fn revoke(
         }
     };
     let note = body.operator_note.map(Note::try_from).transpose()?;
-    let (cause, given) = (reason.cause, reason.sent.as_str().to_owned());
+    let (cause, given) = (reason.cause, reason.sent.clone());
     let kakunin = caller.kakunin(&app).saying(reason.said(note));
     let (status, taken) = if cause == Cause::Hold {
         ("suspended", kakunin.hold(caller.tenant(), &serial).await?)
@@ -306,7 +307,7 @@ pub(crate) async fn revoke(
         ("revoked", kakunin.revoke(caller.tenant(), &serial, cause).await?)
     };
     // The first reason stands, and this one may not be it.
-    let given = Some(given).filter(|_| taken.cause == cause);
+    let given = given.filter(|_| taken.cause == cause).map(|given| given.as_str().to_owned());
     Ok(Data { data: RevokedBody::new(&serial, status, &taken, given) })
 }
 

@@ -16,11 +16,11 @@ use super::app::App;
 use super::auth::Operator;
 use super::certificates::{ProfileName, binding, issued};
 use super::error::{ApiError, ErrorBody};
-use super::json::{Data, Json};
+use super::json::{Data, Json, Optional};
 use super::schema::ModelHashText;
 
-/// A join token to be made. Send `{}` for the defaults.
-#[derive(Deserialize, ToSchema)]
+/// A join token to be made; without a body by the defaults.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewTokenBody {
     /// After how many seconds it is refused; 600 if not given.
@@ -46,7 +46,7 @@ pub(crate) struct TokenBody {
 /// Makes a token with which the agent's process gets the agent's certificate, once. An older one is void.
 #[utoipa::path(
     operation_id = "createJoinToken",
-    post, path = "/api/v1/agents/{id}/join-tokens", tag = "enrolment", request_body = NewTokenBody,
+    post, path = "/api/v1/agents/{id}/join-tokens", tag = "enrolment", request_body = Option<NewTokenBody>,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 201, description = "Made.", body = Data<TokenBody>),
@@ -57,7 +57,7 @@ pub(crate) async fn create_token(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
-    Json(body): Json<NewTokenBody>,
+    Optional(body): Optional<NewTokenBody>,
 ) -> Result<Response, ApiError> {
     let id = agent_id(&id)?;
     let life = body.expires_in.unwrap_or(600).saturating_mul(SECOND);

@@ -38,6 +38,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
+/// A body of JSON that may be left out: many clients say `content-type: application/json` of no body, too.
+pub(crate) struct Optional<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Optional<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let typed = check_type(request.headers());
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        typed.and_then(|()| parse(&body)).map(Self)
+    }
+}
+
 /// No body, or an object without members: what else is asked for in it would not be done.
 pub(crate) struct Nothing;
 

@@ -19,7 +19,7 @@ use super::auth::Operator;
 use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::halt_receipt::{HaltReceipt, receipt};
-use super::json::{Data, Free, Json};
+use super::json::{Data, Free, Json, Optional};
 use super::reason::{RawReason, invalid, to_stop};
 use super::schema::{NoteText, ReasonText};
 
@@ -27,7 +27,7 @@ use super::schema::{NoteText, ReasonText};
 const RECEIPT_WAIT: Duration = Duration::from_secs(2);
 
 /// A stop.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HaltBody {
     /// `kill_switch_activated`, `risk_threshold_exceeded`, `regulatory_order`, `operator_initiated`, which it is if
@@ -57,7 +57,7 @@ pub(crate) struct HaltAnswer {
 /// tokens, grants and what is being issued end with it; only `reinstate` lets it work again.
 #[utoipa::path(
     operation_id = "haltAgent",
-    post, path = "/api/v1/agents/{id}/halt", tag = "agents", request_body = HaltBody,
+    post, path = "/api/v1/agents/{id}/halt", tag = "agents", request_body = Option<HaltBody>,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 200, description = "Stopped.", body = Data<HaltAnswer>),
@@ -68,7 +68,7 @@ pub(crate) async fn halt(
     State(app): State<App>,
     Operator(caller): Operator,
     Path(id): Path<String>,
-    Json(body): Json<HaltBody>,
+    Optional(body): Optional<HaltBody>,
 ) -> Result<Data<HaltAnswer>, ApiError> {
     let id = agent_id(&id)?;
     let note = body.operator_note.map(Note::try_from).transpose()?;

@@ -36,7 +36,7 @@ fn one_of(pattern: &str, last: u8) -> OneOfBuilder {
 /// A reason that is understood, and how it was sent.
 pub(crate) struct Reason {
     pub(crate) cause: Cause,
-    pub(crate) sent: Note,
+    pub(crate) sent: Option<Note>,
 }
 
 /// A reason as it stands in a body: a text or a number.
@@ -73,14 +73,17 @@ impl RawReason {
     /// What it says.
     pub(crate) fn understood(&self) -> Result<Reason, ApiError> {
         let sent = self.text()?;
-        Ok(Reason { cause: self.cause().map_err(invalid)?, sent })
+        Ok(Reason { cause: self.cause().map_err(invalid)?, sent: Some(sent) })
     }
 }
 
 impl Reason {
+    /// Nobody gave one.
+    pub(crate) const NONE: Self = Self { cause: Cause::OperatorInitiated, sent: None };
+
     /// As it goes on record.
     pub(crate) fn said(self, note: Option<Note>) -> Said {
-        Said { reason: Some(self.sent), note }
+        Said { reason: self.sent, note }
     }
 }
 

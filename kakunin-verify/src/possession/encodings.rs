@@ -80,6 +80,8 @@ fn base64_list(text: &str) -> Result<Vec<Vec<u8>>, Denied> {
 
 #[cfg(test)]
 mod tests {
+    use kakunin_core::x509::pem;
+
     use super::*;
 
     const ALL: [CertificateEncoding; 5] = [
