@@ -114,6 +114,10 @@ impl Signer for Key {
 
 #[async_trait]
 impl KeyProvider for Keys {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         self.0.generate(planned, algorithm).await
     }

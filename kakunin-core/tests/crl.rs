@@ -125,6 +125,10 @@ impl Signer for Cut {
 
 #[async_trait]
 impl KeyProvider for Keys {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         self.0.generate(planned, algorithm).await
     }

@@ -363,6 +363,10 @@ struct Failing(LocalKeys, std::sync::atomic::AtomicBool);
 
 #[async_trait::async_trait]
 impl KeyProvider for Failing {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(
         &self,
         planned: &kakunin_core::key::PlannedKeyId,

@@ -126,7 +126,10 @@ impl Life {
         event.auth_failure = self.chance.below(9) == 0;
         event.target = format!("target {}", self.chance.below(20)).parse().ok();
         if self.chance.below(3) == 0 {
-            event.amount = Amount::new(i64::try_from(self.chance.below(1 << 20)).unwrap(), "EUR").ok();
+            event.amount = Some(Amount {
+                minor: self.chance.below(1 << 20),
+                currency: "EUR".to_owned().try_into().unwrap(),
+            });
         }
         match self.chance.below(3) {
             0 => event.stream = Some(StreamSeq { stream: self.chance.below(4), seq: self.chance.below(60) }),

@@ -215,6 +215,10 @@ impl Meanwhile {
 
 #[async_trait::async_trait]
 impl KeyProvider for Meanwhile {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         let happens = self.happens.lock().unwrap().take();
         if let Some(happens) = happens {
@@ -374,6 +378,10 @@ impl Signer for SlowSigner {
 
 #[async_trait::async_trait]
 impl KeyProvider for Slow {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         self.keys.generate(planned, algorithm).await
     }

@@ -401,6 +401,10 @@ impl Signer for DyingSigner {
 
 #[async_trait]
 impl KeyProvider for Dying {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         self.0.generate(planned, algorithm).await
     }

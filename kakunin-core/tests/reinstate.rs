@@ -94,6 +94,10 @@ impl Signer for Slow {
 
 #[async_trait::async_trait]
 impl KeyProvider for Keys {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         self.0.generate(planned, algorithm).await
     }

@@ -44,6 +44,10 @@ impl Cut {
 
 #[async_trait]
 impl KeyProvider for Cut {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         let made = self.keys.generate(planned, algorithm).await?;
         // The worst case: it was made, and its maker does not hear of it.

@@ -110,6 +110,10 @@ impl LocalKeys {
 
 #[async_trait]
 impl KeyProvider for LocalKeys {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         let reference = reference(planned);
         if self.held().contains_key(planned) {
