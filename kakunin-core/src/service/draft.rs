@@ -58,6 +58,8 @@ pub(super) struct Draft<'p> {
     tokens: &'p TokenKey,
     pub(super) base: &'p Projection,
     first_index: u64,
+    /// The time of the last record before the draft.
+    last: UnixTime,
     /// The log's, which never decreases: what is put in order, counted and scored goes by it.
     pub(super) time: UnixTime,
     /// The clock's: what others hold against theirs goes by it.
@@ -81,7 +83,7 @@ impl<'p> Draft<'p> {
         inner: &'p Inner,
         tokens: &'p TokenKey,
         base: &'p Projection,
-        first_index: u64,
+        (first_index, last): (u64, UnixTime),
         time: UnixTime,
     ) -> Self {
         Self {
@@ -89,6 +91,7 @@ impl<'p> Draft<'p> {
             tokens,
             base,
             first_index,
+            last,
             time,
             now: inner.now(),
             by: None,
@@ -130,6 +133,22 @@ impl<'p> Draft<'p> {
     /// How much was recorded: a decision that refuses leaves it where it was.
     pub(super) fn position(&self) -> (usize, usize) {
         (self.records.len(), self.revocations.len())
+    }
+
+    /// Goes by this time from now on, whatever the clock says, but never back behind the last record.
+    pub(super) fn at(&mut self, recorded: UnixTime) {
+        self.time = recorded.max(self.last_time());
+        self.now = self.time;
+    }
+
+    /// Goes by the clock again, which said `now`.
+    pub(super) fn by_clock(&mut self, time: UnixTime, now: UnixTime) {
+        self.time = time.max(self.last_time());
+        self.now = now;
+    }
+
+    fn last_time(&self) -> UnixTime {
+        self.records.last().map_or(self.last, |record| record.time)
     }
 
     fn next_index(&self) -> u64 {

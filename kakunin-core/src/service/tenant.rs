@@ -114,7 +114,8 @@ impl Sequencer {
 
     pub(super) fn draft<'d>(&'d self, inner: &'d Inner, tenant: &'d Tenant) -> Draft<'d> {
         let time = self.ledger.time(inner.now());
-        Draft::new(inner, &tenant.tokens, &self.projection, self.ledger.size(), time)
+        let after = (self.ledger.size(), self.ledger.last_time());
+        Draft::new(inner, &tenant.tokens, &self.projection, after, time)
     }
 
     /// Appends what was decided, and makes it the state.
