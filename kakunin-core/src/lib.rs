@@ -29,6 +29,8 @@ pub mod issue;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "service")]
+pub mod shape;
+#[cfg(feature = "service")]
 pub mod state;
 #[cfg(feature = "service")]
 pub mod store;

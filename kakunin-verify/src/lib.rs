@@ -23,6 +23,7 @@ pub mod report;
 pub mod revocation;
 pub mod target;
 pub mod verifier;
+mod words;
 
 pub use agent::{Authorized, VerifiedAgent};
 pub use anchor::{SetupError, TrustAnchor};
