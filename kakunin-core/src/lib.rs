@@ -29,6 +29,8 @@ pub mod issue;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "service")]
+pub mod shape;
+#[cfg(feature = "service")]
 pub mod store;
 
 #[cfg(feature = "conformance")]

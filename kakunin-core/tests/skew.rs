@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kakunin_core::agent::NewAgent;
+use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::{AgentId, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Signer};
+use kakunin_core::log::record::{Body, Record};
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{Config, Kakunin, KeySource, Parts};
 use kakunin_core::store::MemoryStore;
@@ -265,4 +267,33 @@ fn an_agent_renews_itself_by_the_clock_and_not_by_the_log() {
     assert_eq!(renew(), Err("self_renewal_limited"));
     w.clock.set(NOW.plus(7 * MINUTE));
     assert_eq!(renew(), Ok(()));
+}
+
+/// Recorded events have times of their own, whatever the clock says; the log's time never goes back.
+#[test]
+fn a_replay_records_each_event_at_its_own_time() {
+    let w = world();
+    let agent = w.register();
+    let issued = block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap();
+    let event = || Event::new(issued.facts.serial, "read:accounts".parse().unwrap(), Outcome::Ok);
+    let after = |millis: &[u64]| millis.iter().map(|ms| NOW.plus(*ms)).collect::<Vec<_>>();
+    let batches =
+        [vec![1_000, 1_001, HOUR, 4 * HOUR], vec![4 * HOUR + 1, 3 * HOUR, 9 * HOUR], vec![9 * HOUR + 5]];
+    // As its caller left it: at the last of the batch, before the first, after all.
+    for (batch, clock) in batches.iter().zip([4 * HOUR, 0, 20 * HOUR]) {
+        w.clock.set(NOW.plus(clock));
+        let events = after(batch).into_iter().map(|at| (at, event())).collect();
+        block_on(w.kakunin.replay(&w.acme, events)).unwrap().into_iter().for_each(|seen| _ = seen.unwrap());
+    }
+    // What is not replayed goes by the clock again.
+    w.clock.set(NOW.plus(21 * HOUR));
+    block_on(w.kakunin.observe(&w.acme, event())).unwrap();
+    let entries = block_on(w.kakunin.entries(&w.acme, 0, 100)).unwrap();
+    let records = entries.iter().map(|entry| Record::open(entry).unwrap());
+    let recorded = records.filter(|r| matches!(r.body, Body::Event(..))).map(|r| r.time).collect::<Vec<_>>();
+    let last = 4 * HOUR + 1;
+    assert_eq!(
+        recorded,
+        after(&[1_000, 1_001, HOUR, 4 * HOUR, last, last, 9 * HOUR, 9 * HOUR + 5, 21 * HOUR])
+    );
 }

@@ -16,7 +16,7 @@ use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
 
-use crate::config::Serve;
+use crate::config::{Serve, between, seconds};
 
 /// Machine identity for AI agents, taken away by itself when they misbehave.
 #[derive(Parser)]
@@ -87,7 +87,7 @@ pub(crate) enum Ca {
         #[command(flatten)]
         root: Root,
         /// How long it is valid.
-        #[arg(long, default_value = "365", value_parser = clap::value_parser!(u16).range(1..=3_650))]
+        #[arg(long, default_value = "365", value_parser = |text: &str| between(text, 1_u16, 3_650))]
         days: u16,
     },
     /// Installs what `sign-crl` printed; it is served from the next start on.
@@ -147,7 +147,7 @@ pub(crate) struct CrlSync {
     #[arg(long)]
     exec: Option<String>,
     /// Seconds between two looks.
-    #[arg(long, default_value_t = crl_sync::EVERY, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, default_value_t = crl_sync::EVERY, value_parser = |text: &str| between(text, 1_u64, 86_400))]
     every: u64,
     /// Look once, and fail if that fails.
     #[arg(long)]
@@ -192,7 +192,7 @@ pub(crate) struct Monitor {
     #[arg(long = "probe")]
     probes: Vec<String>,
     /// Seconds that each may take.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = seconds::<u64>)]
     bound: u64,
     /// Let the canary bring its revocation upon itself, by what it is refused.
     #[arg(long)]
@@ -201,7 +201,7 @@ pub(crate) struct Monitor {
     #[arg(long)]
     pub(crate) textfile: Option<PathBuf>,
     /// Measure again, this many seconds after the last time, until told to end.
-    #[arg(long)]
+    #[arg(long, value_parser = seconds::<u64>)]
     pub(crate) every: Option<u64>,
     /// Print one line of JSON instead of a table.
     #[arg(long)]
@@ -237,6 +237,9 @@ pub(crate) struct Replay {
     /// Keep the log in this folder instead of one that goes away.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// Write the score after each event to this file, one JSON object a line.
+    #[arg(long)]
+    scores: Option<PathBuf>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -272,6 +275,7 @@ impl From<&Replay> for replay::Options {
             },
             agents: replay.agents.clone(),
             data: replay.data.clone(),
+            scores: replay.scores.clone(),
             progress: !replay.json,
         }
     }

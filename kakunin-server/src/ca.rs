@@ -19,6 +19,7 @@ use kakunin_kms::local::{LocalKeys, Secret, SecretError};
 use kakunin_kms::private::{self, NotPrivate};
 use kakunin_kms::url::{KeyUrl, KeyUrlError};
 
+use crate::pem_file;
 use crate::replace;
 use crate::serve::{ServeError, ServeOptions, wire};
 
@@ -54,12 +55,14 @@ pub enum CaCommandError {
         source: io::Error,
     },
     /// A file holds something else.
-    #[error("{path} holds no {what}, PEM", path = path.display())]
+    #[error("{path} holds no {what}: {why}", path = path.display())]
     Pem {
         /// Which.
         path: PathBuf,
         /// What it should hold.
         what: &'static str,
+        /// What it holds, and what to do.
+        why: String,
     },
     /// Others can write where the root lies.
     #[error(transparent)]
@@ -85,8 +88,13 @@ pub enum CaCommandError {
     #[error(transparent)]
     PublicUrl(#[from] PublishedError),
     /// The request is refused.
-    #[error(transparent)]
-    Csr(#[from] CsrError),
+    #[error("{path}: {source}", path = path.display())]
+    Csr {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: CsrError,
+    },
     /// The certificate could not be made.
     #[error(transparent)]
     Ca(#[from] SignCaError),
@@ -159,7 +167,8 @@ pub async fn sign(
     request: &Path,
     binding: Binding<'_>,
 ) -> Result<String, CaCommandError> {
-    let request = Proven::read(&read(request)?)?;
+    let refused = |source| CaCommandError::Csr { path: request.to_owned(), source };
+    let request = Proven::read(&read(request)?).map_err(refused)?;
     let (root, signer) = options.root().await?;
     let serial = Serial::generate(&SystemEntropy)?;
     let (published, now) = (request.published.as_ref(), SystemClock.now());
@@ -183,8 +192,11 @@ pub async fn sign_crl(options: &RootOptions, days: u16) -> Result<String, CaComm
     let (mut number, mut this_update) = (now.secs(), now.minus(BACKDATE).whole_secs());
     if path.exists() {
         let last = only(&path, pem::CRL, "CRL")?;
-        let last =
-            CrlView::parse(&last).map_err(|_| CaCommandError::Pem { path: path.clone(), what: "CRL" })?;
+        let last = CrlView::parse(&last).map_err(|error| CaCommandError::Pem {
+            path: path.clone(),
+            what: "CRL",
+            why: error.to_string(),
+        })?;
         number = number.max(last.number.saturating_add(1));
         this_update = this_update.max(last.this_update.plus(SECOND));
     }
@@ -236,10 +248,16 @@ pub async fn install(
     chain: &Path,
     tenant: Option<&TenantId>,
 ) -> Result<String, CaCommandError> {
-    let not_two = || CaCommandError::Pem { path: chain.to_owned(), what: "issuing CA and root" };
-    let text = String::from_utf8(read(chain)?).map_err(|_| not_two())?;
-    let ders = pem::decode(pem::CERTIFICATE, &text).map_err(|_| not_two())?;
-    let [issuing, root]: [Vec<u8>; 2] = ders.try_into().map_err(|_| not_two())?;
+    let not_two = |why| CaCommandError::Pem { path: chain.to_owned(), what: "issuing CA and root", why };
+    let octets = read(chain)?;
+    let ders = pem::decode(pem::CERTIFICATE, &String::from_utf8_lossy(&octets))
+        .map_err(|_| not_two(pem_file::instead(chain, &octets, pem::CERTIFICATE)))?;
+    let [issuing, root]: [Vec<u8>; 2] = ders.try_into().map_err(|ders: Vec<_>| {
+        let count = ders.len();
+        not_two(format!(
+            "it has {count} certificates, and `kakunin ca sign-issuing` prints 2; name what it printed"
+        ))
+    })?;
     let signed = OfflineRoot { root, issuing };
     let parts = wire::parts(options).await?;
     let made = Kakunin::made_as(&parts).await?.is_some();
@@ -315,9 +333,10 @@ fn read(path: &Path) -> Result<Vec<u8>, CaCommandError> {
 }
 
 fn only(path: &Path, label: &'static str, what: &'static str) -> Result<Vec<u8>, CaCommandError> {
-    let text = String::from_utf8(read(path)?).unwrap_or_default();
-    let ders = pem::decode(label, &text).unwrap_or_default();
-    ders.into_iter().next().ok_or_else(|| CaCommandError::Pem { path: path.to_owned(), what })
+    let octets = read(path)?;
+    let ders = pem::decode(label, &String::from_utf8_lossy(&octets)).unwrap_or_default();
+    let why = || pem_file::instead(path, &octets, label);
+    ders.into_iter().next().ok_or_else(|| CaCommandError::Pem { path: path.to_owned(), what, why: why() })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CaCommandError> {

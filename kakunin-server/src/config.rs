@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::service::Config;
+use kakunin_core::shape;
 use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{
     ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
@@ -93,13 +94,13 @@ pub(crate) struct Serve {
     #[arg(long, env = "KAKUNIN_KEEP_ALIVE", value_parser = at_least_one::<NonZeroU32>)]
     keep_alive: Option<NonZeroU32>,
     /// Seconds that a renewed certificate stands beside the one that replaces it, unless that is used before [default: 300].
-    #[arg(long, env = "KAKUNIN_RENEWAL_GRACE")]
+    #[arg(long, env = "KAKUNIN_RENEWAL_GRACE", value_parser = seconds::<u32>)]
     renewal_grace: Option<u32>,
     /// Subscribers of the revocation feed at once [default: 1000].
-    #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS")]
+    #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS", value_parser = number::<usize>)]
     feed_subscribers: Option<usize>,
     /// Of these, how many from one address that shows no API key [default: 100].
-    #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS_PER_ADDRESS")]
+    #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS_PER_ADDRESS", value_parser = number::<usize>)]
     feed_subscribers_per_address: Option<usize>,
     /// Log what is at least this important: error, warn, info or debug, which is each request [default: info].
     #[arg(long, env = "KAKUNIN_LOG_LEVEL")]
@@ -127,18 +128,18 @@ pub(crate) struct Logging {
 /// Why the configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("--config: cannot read {path}: {source}", path = path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
     #[error("--config: {0}")]
     NotPrivate(#[from] kakunin_kms::private::NotPrivate),
-    #[error("{path}: {why}", path = path.display())]
-    File { path: PathBuf, why: String },
-    #[error("--log-level is error, warn, info or debug")]
-    LogLevel,
+    #[error("{path} line {line}: {why}", path = path.display())]
+    File { path: PathBuf, line: usize, why: String },
+    #[error("--log-level is `{0}`: write error, warn, info or debug")]
+    LogLevel(String),
     #[error("name the folder of the deployment with --data")]
     NoData,
-    #[error("--tls-cert and --tls-key go together")]
-    HalfTls,
+    #[error("{0} is missing: --tls-cert and --tls-key go together")]
+    HalfTls(&'static str),
     #[error("--keys: {0}")]
     Keys(#[from] KeyUrlError),
     #[error(
@@ -153,12 +154,29 @@ pub(crate) enum ConfigError {
 
 fn parsed<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
     let texts = Vec::<String>::deserialize(d)?;
-    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+    let wrong = |text: &str, error| serde::de::Error::custom(format_args!("`{text}`: {error}"));
+    texts.iter().map(|text| text.parse().map_err(|error| wrong(text, error))).collect()
 }
 
 fn one<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
     let text = String::deserialize(d)?;
     text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A number, perhaps none.
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a whole number from 0 on: write one, such as 100"))
+}
+
+/// A time.
+pub(crate) fn seconds<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a whole number of seconds: write one, such as 300"))
+}
+
+/// A number within bounds.
+pub(crate) fn between<T: FromStr + PartialOrd + Display>(text: &str, first: T, last: T) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| (&first..=&last).contains(&number));
+    number.ok_or_else(|| format!("`{text}` is not a whole number from {first} to {last}"))
 }
 
 /// A number of which there is at least one.
@@ -180,7 +198,8 @@ impl Serve {
             }
             (None, None) if all.client_certificates => return Err(ConfigError::NoTls),
             (None, None) => None,
-            _ => return Err(ConfigError::HalfTls),
+            (Some(_), None) => return Err(ConfigError::HalfTls("--tls-key")),
+            (None, Some(_)) => return Err(ConfigError::HalfTls("--tls-cert")),
         };
         let options = ServeOptions {
             public_url: all.public_url,
@@ -227,7 +246,7 @@ impl Serve {
             Some("warn") => Level::WARN,
             Some("info") | None => Level::INFO,
             Some("debug") => Level::DEBUG,
-            Some(_) => return Err(ConfigError::LogLevel),
+            Some(other) => return Err(ConfigError::LogLevel(other.to_owned())),
         };
         Ok((options, Logging { level, json: all.log_json }))
     }
@@ -281,8 +300,14 @@ fn read(path: &Path) -> Result<Serve, ConfigError> {
     kakunin_kms::private::given(path)?;
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| ConfigError::File {
-        path: path.to_owned(),
-        why: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+    let read = toml::Deserializer::parse(&text).map_err(|error| (String::new(), error));
+    read.and_then(shape::located).map_err(|(member, error)| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = 1 + before.bytes().filter(|octet| *octet == b'\n').count();
+        let why = match member.as_str() {
+            "" => error.message().to_owned(),
+            member => shape::sentence(member, error.message()).1,
+        };
+        ConfigError::File { path: path.to_owned(), line, why }
     })
 }

@@ -6,6 +6,7 @@ pub mod crl_sync;
 pub mod demo;
 pub mod http;
 pub mod monitor;
+mod pem_file;
 pub mod process;
 mod replace;
 pub mod replay;

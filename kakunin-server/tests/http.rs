@@ -532,7 +532,7 @@ async fn a_body_that_is_no_json_is_told_what_was_given() {
         (&b""[..], "the body is empty: send a JSON object"),
         (b" \n", "the body is empty"),
         (b"{\"name\": \"on", "ends in the middle of its JSON, after 12 octets (line 1, column 12)"),
-        (b"name=one", "the body is not JSON: expected"),
+        (b"name=one", "the body is not JSON: a value is expected here"),
     ] {
         let json_body = [("content-type", "application/json")];
         let answer = w.admin.send(Method::POST, "/api/v1/agents", &json_body, body.to_vec()).await.unwrap();

@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
-use std::io::Write;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use kakunin_core::log::record::{Body, Record};
+use kakunin_core::log::sink::{AuditSink, LogId};
+use kakunin_core::store::sqlite::SqliteStore;
+use kakunin_core::time::UnixTime;
 use serde_json::Value;
 
 fn replay(arguments: &[&str]) -> Output {
@@ -64,6 +70,40 @@ fn the_recorded_set_comes_to_the_same_verdicts_twice() {
     assert!(lost * 50 <= honest, "{lost} of {honest} honest agents lost their identity; the budget is 2 %");
 }
 
+/// Each call is scored at its own time: the log holds the times of the file, and no others.
+#[test]
+fn the_log_has_the_times_of_the_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    json(&[sample().to_str().unwrap(), "--data", dir.path().to_str().unwrap()]);
+    let store = SqliteStore::open(dir.path().join("replay.db")).unwrap();
+    let log = LogId::Tenant("replay".parse().unwrap());
+    let (mut times, mut index, mut last) = (Vec::new(), 0, UnixTime::default());
+    loop {
+        let entries = pollster::block_on(store.read(&log, index, 1_000)).unwrap();
+        if entries.is_empty() {
+            break;
+        }
+        index += u64::try_from(entries.len()).unwrap();
+        for record in entries.iter().map(|entry| Record::open(entry).unwrap()) {
+            assert!(record.time >= last, "the log's time went back");
+            last = record.time;
+            if matches!(record.body, Body::Event(..)) {
+                times.push(record.time.millis());
+            }
+        }
+    }
+    let mut file = String::new();
+    GzDecoder::new(std::fs::File::open(sample()).unwrap()).read_to_string(&mut file).unwrap();
+    let monday = UnixTime::from_rfc3339("2026-01-05T00:00:00Z").unwrap().millis();
+    let at = |line: &str| serde_json::from_str::<Value>(line).unwrap()["t"].as_f64().unwrap();
+    let millis = |seconds: f64| format!("{:.0}", seconds * 1_000.0).parse::<u64>().unwrap();
+    let mut calls: Vec<u64> = file.lines().map(|line| monday + millis(at(line))).collect();
+    calls.sort_unstable();
+    let distinct = |times: &[u64]| times.iter().collect::<BTreeSet<_>>().len();
+    assert_eq!(distinct(&times), distinct(&calls), "distinct times in the log, and in the file");
+    assert_eq!(times, calls);
+}
+
 /// A folder with an agents file and these lines as events, gzipped.
 fn trace(lines: &[u8]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -97,17 +137,17 @@ fn a_bad_line_is_named_with_its_number_and_what_is_wrong() {
             .success()
     );
     for (bad, why) in [
-        (GOOD.replace("read:a", "read:A"), "malformed"),
+        (GOOD.replace("read:a", "read:A"), "`action`: scope `read:A` is malformed"),
         (GOOD.replace("read:a", "read:*"), "wildcard"),
-        (GOOD.replace("\"ok\"", "7"), "column"),
-        (GOOD.replace("\"ok\"", "\"good\""), "unknown variant"),
-        (GOOD.replace("1.5", "\"now\""), "invalid type"),
-        (GOOD.replace("1.5", "-1"), "seconds"),
+        (GOOD.replace("\"ok\"", "7"), "`outcome` is the number 7: write"),
+        (GOOD.replace("\"ok\"", "\"good\""), "`outcome` is `good`: write one of `ok`, `error`, `denied`"),
+        (GOOD.replace("1.5", "\"now\""), "`t` is the text \"now\": write a number"),
+        (GOOD.replace("1.5", "-1"), "`t` is -1: write seconds"),
         (GOOD.replace("\"agent\":\"a\"", "\"agent\":\"b\""), "not in the agents file"),
-        (GOOD.replace("\"t\"", "\"u\""), "missing field"),
-        (GOOD.replace("\"s\"", &format!("\"{}\"", "s".repeat(300))), "256 bytes"),
+        (GOOD.replace("\"t\"", "\"u\""), "`t` is missing"),
+        (GOOD.replace("\"s\"", &format!("\"{}\"", "s".repeat(300))), "`session`: write 1 to 256 bytes"),
         ("x".repeat(70_000), "longer than"),
-        ("{".to_owned(), "EOF"),
+        ("{".to_owned(), "in the middle of its JSON"),
     ] {
         let dir = trace(format!("{GOOD}\n{bad}\n").as_bytes());
         let text = refused(dir.path());

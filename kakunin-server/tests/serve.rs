@@ -81,7 +81,7 @@ fn a_file_is_overridden_by_the_environment_and_that_by_flags() {
     child.kill().unwrap();
     child.wait().unwrap();
     write("data = \"x\"\nport = 1\n");
-    assert!(refused(&["serve", "--config", &file]).contains("unknown field `port`"));
+    assert!(refused(&["serve", "--config", &file]).contains("line 2: `port` is not known here"));
     write("trusted-proxy = [\"10.0.0.0/99\"]");
     assert!(refused(&["serve", "--config", &file]).contains("10.0.0.0/8"));
     write("gateway = [\"10.0.0.5=apache\"]");

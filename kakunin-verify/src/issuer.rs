@@ -18,6 +18,7 @@ use crate::anchor::TrustAnchor;
 use crate::ca_rules::{check_authority, invalid};
 use crate::denied::Denied;
 use crate::trust::Trust;
+use crate::words;
 
 /// A certificate authority that leads to an anchor. What may change later (time, revocation) is
 /// checked at each use.
@@ -100,6 +101,21 @@ fn parse<'a>(trust: &Trust, der: &'a [u8]) -> Result<CertificateView<'a>, Denied
     CertificateView::parse(der, &trust.arc).map_err(|_| invalid("not a DER certificate"))
 }
 
+/// Why webpki refuses a path, in words: it says it in the names of its types.
+fn refused(error: &webpki::Error) -> String {
+    let at = |time: &rustls_pki_types::UnixTime| UnixTime::from_secs(time.as_secs());
+    match error {
+        webpki::Error::CertExpired { time, not_after } => {
+            format!("ended at {}, and here it is {}", at(not_after), at(time))
+        }
+        webpki::Error::CertNotValidYet { time, not_before } => {
+            format!("begins at {}, and here it is {}; check the clocks", at(not_before), at(time))
+        }
+        webpki::Error::UnknownIssuer => "leads to no anchor that is trusted here".to_owned(),
+        other => words::of(&format!("{other:?}")),
+    }
+}
+
 /// webpki validates a chain from a leaf only. So it is given one: a certificate made for the occasion,
 /// under an algorithm that accepts exactly its octets for exactly the candidate's key.
 #[derive(Debug)]
@@ -143,7 +159,7 @@ impl Probe {
         now: UnixTime,
     ) -> Result<(&'t TrustAnchor, Vec<Vec<u8>>), Denied> {
         let leaf = CertificateDer::from(self.certificate.as_slice());
-        let leaf = EndEntityCert::try_from(&leaf).map_err(|e| invalid(format!("{e:?}")))?;
+        let leaf = EndEntityCert::try_from(&leaf).map_err(|e| invalid(refused(&e)))?;
         let real = Algorithm::all(trust.backend);
         let mut algorithms: Vec<&dyn SignatureVerificationAlgorithm> = vec![self];
         algorithms.extend(real.iter().map(|a| -> &dyn SignatureVerificationAlgorithm { a }));
@@ -157,7 +173,7 @@ impl Probe {
         let usage = KeyUsage::client_auth();
         let path = leaf
             .verify_for_usage(&algorithms, &anchors, &others, time, usage, None, Some(&through_candidate))
-            .map_err(|e| invalid(format!("{e:?}")))?;
+            .map_err(|e| invalid(refused(&e)))?;
         let anchor = trust.anchors.iter().find(|a| a.webpki() == path.anchor());
         let authorities = path.intermediate_certificates().map(|c| c.der().to_vec()).collect();
         Ok((anchor.ok_or_else(|| invalid("anchor"))?, authorities))

@@ -26,6 +26,7 @@ pub mod revocation;
 pub mod target;
 mod trust;
 pub mod verifier;
+mod words;
 
 pub use agent::{Authorized, VerifiedAgent};
 pub use anchor::{SetupError, TrustAnchor};

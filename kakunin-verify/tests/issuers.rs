@@ -47,7 +47,20 @@ fn each_rule_for_authorities_is_enforced_loaded_or_met() {
             spoil(&mut spec);
             let der = spec.sign(&world.root.key);
             let loaded = world.builder().issuer(der.clone()).backend(backend).build(NOW);
-            assert_eq!(loaded.err().map(|e| e.code()), Some("issuer_invalid"), "{what}, loaded");
+            let error = loaded.err().expect("it is refused");
+            assert_eq!(error.code(), "issuer_invalid", "{what}, loaded");
+            let said = error.to_string();
+            assert!(!said.contains('{') && !said.contains("UnixTime"), "{said}");
+            match *what {
+                "expired" => {
+                    assert!(said.contains("ended at 20") && said.contains("00Z, and here it is 20"), "{said}")
+                }
+                "not yet valid" => {
+                    assert!(said.contains("begins at 20") && said.contains("check the clocks"), "{said}")
+                }
+                "unknown root" => assert!(said.contains("leads to no anchor"), "{said}"),
+                _ => {}
+            }
             // Without its key identifier it is not even recognised as the issuer.
             let unknown = what.starts_with("subject key id") || what.starts_with("version");
             let expected = if unknown { "issuer_unknown" } else { "issuer_invalid" };

@@ -8,6 +8,8 @@ use crate::id::Serial;
 #[cfg(feature = "service")]
 use crate::ijson;
 use crate::scope::Action;
+#[cfg(feature = "service")]
+use crate::shape::{self, ShapeError};
 use crate::text;
 use crate::time::UnixTime;
 
@@ -91,13 +93,9 @@ impl TryFrom<String> for Currency {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        let code: [u8; 3] =
-            text.as_bytes().try_into().map_err(|_| "a currency is three upper-case letters")?;
-        if code.iter().all(u8::is_ascii_uppercase) {
-            Ok(Self(code))
-        } else {
-            Err("a currency is three upper-case letters")
-        }
+        let code: Option<[u8; 3]> = text.as_bytes().try_into().ok();
+        let code = code.filter(|code| code.iter().all(u8::is_ascii_uppercase));
+        code.map(Self).ok_or("write three upper-case letters, such as EUR")
     }
 }
 
@@ -229,16 +227,8 @@ impl Event {
         if json.len() > MAX_EVENT_LEN {
             return Err(EventError::TooLarge(json.len()));
         }
-        let event: Self = serde_json::from_slice(json).map_err(|e| {
-            // Its own text ends with the place, which is told apart here.
-            let text = e.to_string();
-            let why = text.split(" at line ").next().unwrap_or_default().chars().take(200);
-            EventError::Malformed {
-                line: e.line(),
-                column: e.column(),
-                why: why.map(|c| if crate::text::hidden(c).is_some() { '?' } else { c }).collect(),
-            }
-        })?;
+        let malformed = |ShapeError { line, column, why, .. }| EventError::Malformed { line, column, why };
+        let event: Self = shape::read(json).map_err(malformed)?;
         // Details that are no JSON at all are a text like any other.
         let details = event.details.as_ref().map(|details| ijson::check(details.as_str()));
         let details =
@@ -342,19 +332,19 @@ bounded_text!(
     /// A name in an event: 1 to [`MAX_NAME_LEN`] octets, no NUL.
     Name,
     MAX_NAME_LEN,
-    "a name has 1 to 256 bytes and no NUL"
+    "write 1 to 256 bytes without NUL"
 );
 bounded_text!(
     /// A name that stands in the leaf: 1 to [`MAX_SHORT_NAME_LEN`] octets, no NUL.
     ShortName,
     MAX_SHORT_NAME_LEN,
-    "this name has 1 to 64 bytes and no NUL"
+    "write 1 to 64 bytes without NUL"
 );
 bounded_text!(
     /// The details of an event: 1 to [`MAX_DETAILS_LEN`] octets, no NUL.
     Details,
     MAX_DETAILS_LEN,
-    "details have 1 to 16384 bytes and no NUL"
+    "write 1 to 16384 bytes without NUL"
 );
 
 #[cfg(test)]
@@ -407,7 +397,10 @@ mod tests {
         }
         let error =
             Event::from_json(format!("{{{base},\"outcome\":\"done\"}}").as_bytes()).unwrap_err().to_string();
-        assert!(error.contains("unknown variant `done`") && error.matches("line").count() == 1, "{error}");
+        assert!(
+            error.contains("`outcome` is `done`: write one") && error.matches("line").count() == 1,
+            "{error}"
+        );
         assert_eq!(Event::from_json(&vec![b' '; MAX_EVENT_LEN + 1]).unwrap_err().code(), "event_too_large");
         for inexact in [
             r#""amount":{"minor":9007199254740992,"currency":"EUR"}"#,

@@ -27,6 +27,18 @@ pub enum KeyAlgorithm {
 }
 
 impl KeyAlgorithm {
+    /// As it is written in requests and options.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rsa2048 => "rsa-2048",
+            Self::Rsa3072 => "rsa-3072",
+            Self::Rsa4096 => "rsa-4096",
+            Self::P256 => "p256",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+
     /// DER of the AlgorithmIdentifier that X.509 writes for signatures by such a key
     /// (RFC 4055, 5; RFC 5758, 3.2; RFC 8410, 3).
     #[must_use]

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::uri::InvalidUri;
 use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use kakunin_verify::feed::broken;
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
+
+use crate::pem_file;
 
 /// Where CRLs are, if the URL names a server alone.
 const PATH: &str = "/api/v1/crl/chain";
@@ -33,10 +34,10 @@ const SYSTEM_ANCHORS: [&str; 2] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/p
 #[non_exhaustive]
 pub enum FetchError {
     /// Not a URL.
-    #[error("--url is http://HOST[:PORT] or https://HOST[:PORT], perhaps with a path")]
-    Url,
+    #[error("--url is `{0}`: write http://HOST[:PORT] or https://HOST[:PORT], perhaps with a path")]
+    Url(String),
     /// The anchors of TLS cannot be used.
-    #[error("cannot use the anchors in {path}: {why}; name others with --tls-ca", path = path.display())]
+    #[error("cannot use {path}, whom TLS trusts: {why}; name others with --tls-ca", path = path.display())]
     Anchors {
         /// Which file.
         path: PathBuf,
@@ -55,16 +56,14 @@ pub enum FetchError {
     #[error("--key-file takes https, but on this machine")]
     PlainKey,
     /// No connection, or it broke.
-    #[error("no answer: {0}")]
-    NoAnswer(String),
+    #[error("no answer from {0}: {1}")]
+    NoAnswer(String, String),
     /// The server's certificate is not accepted, or TLS fails otherwise.
-    #[error(
-        "no TLS with the server: {0}; --tls-ca names whom to trust, --url the server as its certificate does"
-    )]
-    Tls(String),
+    #[error("no TLS with {0}: {1}; --tls-ca names whom to trust, --url the server as its certificate does")]
+    Tls(String, String),
     /// Another status than 200 or 304.
-    #[error("the server answers {0}")]
-    Status(StatusCode),
+    #[error("{0} answers {1}; see what --url names, and --key-file for 401 and 403")]
+    Status(String, StatusCode),
 }
 
 /// What was answered.
@@ -81,26 +80,23 @@ pub(super) struct Source {
     key: Option<HeaderValue>,
 }
 
-impl From<InvalidUri> for FetchError {
-    fn from(_: InvalidUri) -> Self {
-        Self::Url
-    }
-}
-
 impl Source {
     pub(super) fn new(url: &str, anchors: Option<&Path>, key: Option<&Path>) -> Result<Self, FetchError> {
-        let named: Uri = url.parse()?;
-        let host = named.host().ok_or(FetchError::Url)?.to_owned();
+        let none = || FetchError::Url(url.to_owned());
+        let named: Uri = url.parse().map_err(|_| none())?;
+        let host = named.host().ok_or_else(none)?.to_owned();
         let tls = match named.scheme_str() {
             Some("http") => None,
             Some("https") => {
                 let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                Some((connector(anchors)?, ServerName::try_from(bare).map_err(|_| FetchError::Url)?))
+                Some((connector(anchors)?, ServerName::try_from(bare).map_err(|_| none())?))
             }
-            _ => return Err(FetchError::Url),
+            _ => return Err(none()),
         };
-        let uri =
-            if named.path() == "/" { format!("{}{PATH}", url.trim_end_matches('/')).parse()? } else { named };
+        let uri = match named.path() {
+            "/" => format!("{}{PATH}", url.trim_end_matches('/')).parse().map_err(|_| none())?,
+            _ => named,
+        };
         let here = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         if key.is_some() && tls.is_none() && !here {
             return Err(FetchError::PlainKey);
@@ -110,7 +106,7 @@ impl Source {
 
     /// What is there now, unless it is what was accepted last.
     pub(super) async fn get(&self) -> Result<Option<Answer>, FetchError> {
-        let timeout = |_| FetchError::NoAnswer("it takes too long".to_owned());
+        let timeout = |_| FetchError::NoAnswer(self.uri.to_string(), "it takes too long".to_owned());
         tokio::time::timeout(PATIENCE, self.ask()).await.map_err(timeout).and_then(|done| done)
     }
 
@@ -120,13 +116,13 @@ impl Source {
     }
 
     async fn ask(&self) -> Result<Option<Answer>, FetchError> {
-        let host = self.uri.host().ok_or(FetchError::Url)?;
+        let host = self.uri.host().unwrap_or_default();
         let port = self.uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let socket = TcpStream::connect((bare, port)).await.map_err(broken)?;
+        let socket = TcpStream::connect((bare, port)).await.map_err(|error| self.no_answer(&error))?;
         match &self.tls {
             Some((connector, name)) => {
-                let tls = |error: std::io::Error| FetchError::Tls(error.to_string());
+                let tls = |error: std::io::Error| FetchError::Tls(self.uri.to_string(), broken(&error));
                 self.exchange(connector.connect(name.clone(), socket).await.map_err(tls)?).await
             }
             None => self.exchange(socket).await,
@@ -137,7 +133,8 @@ impl Source {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.no_answer(&e))?;
         // Ends with the connection.
         tokio::spawn(connection);
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -149,16 +146,22 @@ impl Source {
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, key);
         }
-        let request = request.body(Body::empty()).map_err(broken)?;
-        let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        let request = request.body(Body::empty()).map_err(|e| self.no_answer(&e))?;
+        let answer = sender.send_request(request).await.map_err(|e| self.no_answer(&e))?;
+        let (parts, body) = answer.into_parts();
         match parts.status {
             StatusCode::NOT_MODIFIED => Ok(None),
             StatusCode::OK => {
-                let body = Limited::new(body, MAX_LEN).collect().await.map_err(broken)?.to_bytes();
+                let body = Limited::new(body, MAX_LEN).collect().await;
+                let body = body.map_err(|error| self.no_answer(&*error))?.to_bytes();
                 Ok(Some(Answer { body, tag: parts.headers.get(header::ETAG).cloned() }))
             }
-            other => Err(FetchError::Status(other)),
+            other => Err(FetchError::Status(self.uri.to_string(), other)),
         }
+    }
+
+    fn no_answer(&self, error: &(dyn std::error::Error + 'static)) -> FetchError {
+        FetchError::NoAnswer(self.uri.to_string(), broken(error))
     }
 }
 
@@ -173,10 +176,6 @@ fn credentials(path: &Path) -> Result<HeaderValue, FetchError> {
     Ok(value)
 }
 
-fn broken(error: impl std::fmt::Display) -> FetchError {
-    FetchError::NoAnswer(error.to_string())
-}
-
 fn connector(anchors: Option<&Path>) -> Result<TlsConnector, FetchError> {
     let system = || SYSTEM_ANCHORS.map(Path::new).into_iter().find(|path| path.exists());
     let [default, _] = SYSTEM_ANCHORS.map(Path::new);
@@ -184,11 +183,9 @@ fn connector(anchors: Option<&Path>) -> Result<TlsConnector, FetchError> {
     let unusable =
         |why: &dyn std::fmt::Display| FetchError::Anchors { path: path.to_owned(), why: why.to_string() };
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| unusable(&e))? {
-        roots.add(certificate.map_err(|e| unusable(&e))?).map_err(|e| unusable(&e))?;
-    }
-    if roots.is_empty() {
-        return Err(unusable(&"it holds no certificates, PEM"));
+    let octets = std::fs::read(path).map_err(|e| unusable(&e))?;
+    for certificate in pem_file::certificates(path, &octets).map_err(|why| unusable(&why))? {
+        roots.add(certificate).map_err(|e| unusable(&broken(&e)))?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

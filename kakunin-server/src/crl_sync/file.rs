@@ -11,6 +11,7 @@ use kakunin_core::x509::ca::Issuer;
 use kakunin_core::x509::crl::{CrlRefused, CrlView};
 use kakunin_core::x509::pem;
 
+use crate::pem_file;
 use crate::replace;
 
 /// Why the file stays as it is.
@@ -26,8 +27,13 @@ pub enum TargetError {
         source: io::Error,
     },
     /// No certificates of CAs.
-    #[error("{path} holds no certificates of CAs, PEM", path = .0.display())]
-    NoCas(PathBuf),
+    #[error("--ca: {path} holds no certificates of CAs: {why}", path = path.display())]
+    NoCas {
+        /// Which file.
+        path: PathBuf,
+        /// What it holds, and what to do.
+        why: String,
+    },
     /// The answer is not CRLs.
     #[error("the answer is not CRLs, PEM")]
     NotCrls,
@@ -71,10 +77,14 @@ pub(super) struct Target {
 impl Target {
     /// A file for CRLs of the CAs whose certificates are in `cas`.
     pub(super) fn open(path: &Path, cas: &Path) -> Result<Self, TargetError> {
-        let text = fs::read_to_string(cas).map_err(unusable(cas))?;
-        let none = || TargetError::NoCas(cas.to_owned());
-        let ders = pem::decode(pem::CERTIFICATE, &text).map_err(|_| none())?;
-        let cas = ders.into_iter().map(Issuer::from_der).collect::<Result<_, _>>().map_err(|_| none())?;
+        let octets = fs::read(cas).map_err(unusable(cas))?;
+        let none = |why| TargetError::NoCas { path: cas.to_owned(), why };
+        let ders = pem::decode(pem::CERTIFICATE, &String::from_utf8_lossy(&octets))
+            .map_err(|_| none(pem_file::instead(cas, &octets, pem::CERTIFICATE)))?;
+        let cas = (1..).zip(ders).map(|(number, der)| {
+            Issuer::from_der(der).map_err(|error| none(format!("certificate {number}: {error}")))
+        });
+        let cas = cas.collect::<Result<_, _>>()?;
         Ok(Self { path: path.to_owned(), cas })
     }
 

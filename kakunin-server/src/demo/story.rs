@@ -175,7 +175,8 @@ async fn others(
     let list = expect(operator.get("/api/v1/agents?status=suspended").await?, 200)?.json();
     let suspended = list.pointer("/meta/total").and_then(Value::as_u64);
     if suspended != Some(1) || working != INSTANCES - 1 {
-        return Err(DemoError::Story(format!("{working} work on, {suspended:?} are suspended")));
+        let suspended = suspended.unwrap_or_default();
+        return Err(DemoError::Story(format!("{working} work on, {suspended} are suspended")));
     }
     timeline.line(Tone::Good, "others", &format!("{working} instances of the same model work on"))?;
     let log = expect(operator.get("/api/v1/audit-log?limit=1").await?, 200)?.json();

@@ -217,8 +217,12 @@ pub(crate) async fn create_key(
         RoleName::Admin => Role::Admin,
     };
     let bounds = |seconds: &u64| (1..=10 * 365 * DAY / SECOND).contains(seconds);
-    if body.expires_in.as_ref().is_some_and(|seconds| !bounds(seconds)) {
-        return Err(ApiError::unprocessable("expires_in_invalid", "`expires_in` is 1 s to 10 years"));
+    if let Some(seconds) = body.expires_in.filter(|seconds| !bounds(seconds)) {
+        let sentence = format!(
+            "`expires_in` is {seconds}: write 1 to {} seconds, which is 10 years",
+            10 * 365 * DAY / SECOND
+        );
+        return Err(ApiError::unprocessable("expires_in_invalid", sentence));
     }
     let expires = body.expires_in.map(|seconds| app.now().plus(seconds * SECOND));
     let (facts, key) = caller.kakunin(&app).create_api_key(&tenant, role, label, expires).await?;

@@ -108,7 +108,10 @@ impl Metadata {
     /// Organization, scope, and the rest.
     pub(crate) fn apart(self) -> Result<Apart, ApiError> {
         let Value::Object(mut members) = self.0.0 else {
-            return Err(ApiError::unprocessable("metadata_invalid", "`metadata` is an object"));
+            return Err(ApiError::unprocessable(
+                "metadata_invalid",
+                "`metadata` is no object: write one, such as `{\"team\": \"billing\"}`",
+            ));
         };
         let organization = members.remove("operator_org").map(serde_json::from_value).transpose();
         let scope = members.remove("permitted_actions").map(serde_json::from_value).transpose();

@@ -104,7 +104,10 @@ pub(crate) async fn list(
         (_, Some(before)) => u32::try_from(before).unwrap_or(u32::MAX),
     };
     if offset > 1_000_000 {
-        return Err(ApiError::bad_request("offset_invalid", "`offset` and `before` are 0 to 1000000"));
+        return Err(ApiError::bad_request(
+            "offset_invalid",
+            format!("`offset` or `before` is {offset}: write 0 to 1000000"),
+        ));
     }
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
     let state = query.status.map(|status| match status {

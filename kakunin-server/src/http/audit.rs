@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::event::Attribution;
-use kakunin_core::id::{AgentId, hex_encode};
+use kakunin_core::id::hex_encode;
 use kakunin_core::log::merkle::leaf_hash;
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::service::Recorded;
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::app::App;
 use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
-use super::event_body::is_word;
+use super::event_body::{is_word, shown};
 use super::page::{self, Pagination, Params};
 
 /// Which records.
@@ -109,15 +109,21 @@ pub(crate) async fn log(
 ) -> Result<Response, ApiError> {
     let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
     let is_kind = |kind: &String| kind.split_once('.').is_some_and(|(a, b)| is_word(a) && is_word(b));
-    if !query.event_type.as_ref().is_none_or(is_kind) {
-        let sentence = "`event_type` is a kind of record, such as `certificate.revoked`";
+    if let Some(other) = query.event_type.as_ref().filter(|kind| !is_kind(kind)) {
+        let sentence = format!(
+            "`event_type` is `{}`: write a kind of record, such as `certificate.revoked`",
+            shown(other)
+        );
         return Err(ApiError::bad_request("event_type_invalid", sentence));
     }
-    let malformed =
-        |_| ApiError::bad_request("affected_id_malformed", "`affected_id` is a UUID in lower case");
-    let agent: Option<AgentId> = query.affected_id.map(|id| id.parse()).transpose().map_err(malformed)?;
+    let agent = page::agent("affected_id", "affected_id_malformed", query.affected_id.as_deref())?;
     let since = query.since.as_deref().map(|text| {
-        let malformed = || ApiError::bad_request("since_malformed", "`since` is RFC 3339, in UTC with `Z`");
+        let malformed = || {
+            let given = shown(text);
+            let sentence =
+                format!("`since` is `{given}`: write RFC 3339 in UTC, such as 2026-11-23T08:00:00Z");
+            ApiError::bad_request("since_malformed", sentence)
+        };
         UnixTime::from_rfc3339(text).ok_or_else(malformed)
     });
     let since = since.transpose()?;

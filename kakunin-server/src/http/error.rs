@@ -1,5 +1,6 @@
 //! Refusals: a sentence, a stable code and the request's identifier, in one shape.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode, header};
@@ -27,7 +28,7 @@ pub(crate) struct ApiError {
     /// A refusal of the gateway check: its `error` is the code.
     gateway: bool,
     /// Which member is wrong.
-    field: Option<&'static str>,
+    field: Option<Cow<'static, str>>,
     /// Of many things that were sent, what is said of each.
     results: Option<Arc<Value>>,
 }
@@ -51,7 +52,7 @@ pub(crate) struct ErrorBody {
     message: Option<String>,
     /// Which request it was, as the log of the server calls it.
     request_id: String,
-    /// Which member is wrong, where that is known of events.
+    /// Which member is wrong, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
     /// What is said of each of many events.
@@ -132,8 +133,16 @@ impl ApiError {
     }
 
     /// The same refusal, which is about this member, unless it is known to be about another.
-    pub(crate) fn about(mut self, field: &'static str) -> Self {
-        self.field.get_or_insert(field);
+    pub(crate) fn about(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field.get_or_insert_with(|| field.into());
+        self
+    }
+
+    /// The same refusal, with the name of the member in another spelling, if it has one.
+    pub(crate) fn spelt(mut self, other: impl Fn(&str) -> Option<&'static str>) -> Self {
+        if let Some(known) = self.field.as_deref().and_then(other) {
+            self.field = Some(known.into());
+        }
         self
     }
 
@@ -156,8 +165,8 @@ impl ApiError {
         &self.sentence
     }
 
-    pub(crate) const fn field(&self) -> Option<&'static str> {
-        self.field
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
     }
 
     /// The same refusal, with when to come back, in seconds.
@@ -203,7 +212,7 @@ impl ApiError {
                 code: self.code.to_owned(),
                 message,
                 request_id: request_id.to_owned(),
-                field: self.field.map(str::to_owned),
+                field: self.field().map(str::to_owned),
                 results: self.results.as_deref().cloned(),
             };
             ("application/json", serde_json::to_vec(&body))
@@ -274,7 +283,7 @@ impl From<ServiceError> for ApiError {
             return Self { challenge: Some(JOIN_TOKEN), ..Self::new(status, code, error.to_string()) };
         }
         let field = match &error {
-            ServiceError::TooManyStreams | ServiceError::StreamJump => Some("stream"),
+            ServiceError::TooManyStreams | ServiceError::StreamJump => Some("stream".into()),
             _ => None,
         };
         let retry_after = match &error {

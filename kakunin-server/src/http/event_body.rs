@@ -1,17 +1,18 @@
 //! Events as they are reported: by certificate or by agent, as an action or in a vendor's vocabulary.
 
+use axum::http::StatusCode;
 use kakunin_core::agent::AgentError;
 use kakunin_core::event::{Amount, Details, Event, EventKind, Name, Outcome, ShortName, StreamSeq};
 use kakunin_core::id::{AgentId, Serial};
 use kakunin_core::scope::Action;
-use kakunin_core::text::check_prose;
+use kakunin_core::text::{check_prose, visible};
 use kakunin_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
-use super::json::Free;
+use super::json::{self, Free};
 use super::schema::ActionText;
 use super::subjects::Subjects;
 
@@ -187,17 +188,23 @@ pub(crate) fn field_of(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Reads one event; what is wrong is told of its member in our own spelling.
+pub(crate) fn parse(sent: &[u8]) -> Result<EventBody, ApiError> {
+    json::parse(sent).map_err(|error| error.spelt(field_of))
+}
+
 impl EventBody {
     /// The event, and whose it is. Foreign agents and certificates do not exist.
     pub(crate) async fn into_event(self, subjects: &mut Subjects<'_>) -> Result<Reported, ApiError> {
         let (agent, serial) = self.who(subjects).await?;
         let word = self.action_type.as_deref();
         if word.is_none() && self.action.is_none() {
-            let missing = ApiError::unprocessable("action_missing", "send `action` or `action_type`");
+            let sentence = "`action` is missing: send `action`, such as `read:mail`, or `action_type`";
+            let missing = ApiError::unprocessable("action_missing", sentence);
             return Err(missing.about("action"));
         }
-        if word.is_some_and(|w| !is_word(w)) {
-            let sentence = "`action_type` is a word of a-z, 0-9 and _, at most 40";
+        if let Some(word) = word.filter(|word| !is_word(word)) {
+            let sentence = no_word(word);
             return Err(ApiError::unprocessable("action_type_invalid", sentence).about("action_type"));
         }
         let meaning = meaning(word.unwrap_or("api_call"));
@@ -230,21 +237,34 @@ impl EventBody {
     }
 
     async fn who(&self, subjects: &mut Subjects<'_>) -> Result<(AgentId, Serial), ApiError> {
-        let no_agent = |_| ApiError::not_found("agent").about("agent_id");
-        let named: Option<AgentId> =
-            self.agent_id.as_deref().map(str::parse).transpose().map_err(no_agent)?;
+        let no_agent = |text: &str| no_such("agent", "agent_id", text, "the `id` that `GET /agents` gives");
+        let id_of = |text: &str| text.parse().map_err(|_| no_agent(text));
+        let named: Option<AgentId> = self.agent_id.as_deref().map(id_of).transpose()?;
         let Some(text) = &self.certificate_serial else {
-            let missing =
-                || ApiError::unprocessable("agent_missing", "send `agent_id` or `certificate_serial`");
+            let missing = || {
+                let sentence = "`agent_id` is missing: send `agent_id` or `certificate_serial`";
+                ApiError::unprocessable("agent_missing", sentence).about("agent_id")
+            };
             let id = named.ok_or_else(missing)?;
-            return Ok((id, subjects.newest(&id).await.map_err(|error| error.about("agent_id"))?));
+            let unknown = |error: ApiError| match error.code() {
+                "not_found" => no_agent(&id.to_string()),
+                _ => error.about("agent_id"),
+            };
+            return Ok((id, subjects.newest(&id).await.map_err(unknown)?));
         };
         const FIELD: &str = "certificate_serial";
-        let serial: Serial = text.parse().map_err(|_| ApiError::not_found("certificate").about(FIELD))?;
-        let agent = subjects.claims(&serial).await.map_err(|error| error.about(FIELD))?.agent;
+        let no_certificate =
+            || no_such("certificate", FIELD, text, "the serial number of one that was issued here");
+        let serial: Serial = text.parse().map_err(|_| no_certificate())?;
+        let unknown = |error: ApiError| match error.code() {
+            "not_found" => no_certificate(),
+            _ => error.about(FIELD),
+        };
+        let agent = subjects.claims(&serial).await.map_err(unknown)?.agent;
         if named.is_some_and(|id| id != agent) {
-            let mismatch = ApiError::unprocessable("agent_mismatch", "the certificate is another agent's");
-            return Err(mismatch.about(FIELD));
+            let sentence =
+                "`certificate_serial` is of a certificate of another agent than `agent_id`: send one of them";
+            return Err(ApiError::unprocessable("agent_mismatch", sentence).about(FIELD));
         }
         Ok((agent, serial))
     }
@@ -261,18 +281,20 @@ impl EventBody {
         event.occurred_at = self.occurred_at.as_deref().map(time).transpose()?;
         event.amount = match self.amount {
             Some(amount) => {
-                let invalid = |why: &str| ApiError::unprocessable("amount_invalid", why).about("amount");
+                let given = shown(&amount.currency);
+                let invalid = |why: &str| {
+                    let sentence = format!("`amount.currency` is `{given}`: {why}");
+                    ApiError::unprocessable("amount_invalid", sentence).about("amount")
+                };
                 Some(Amount { minor: amount.minor, currency: amount.currency.try_into().map_err(invalid)? })
             }
             None => self.details.as_ref().and_then(|Free(details)| dollars(details)),
         };
         event.details = match self.details {
             Some(free) => {
-                let invalid = |why: &str| ApiError::unprocessable("details_invalid", why).about("details");
-                Some(
-                    Details::try_from(free.canonical().map_err(|error| error.about("details"))?)
-                        .map_err(invalid)?,
-                )
+                let text = free.canonical().map_err(|error| error.about("details"))?;
+                let invalid = unfit("details_invalid", "details", text.len());
+                Some(Details::try_from(text).map_err(invalid)?)
             }
             None => None,
         };
@@ -287,14 +309,38 @@ pub(crate) fn is_word(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// What is said of an `action_type` that is none.
+pub(crate) fn no_word(text: &str) -> String {
+    let given = shown(text);
+    format!(
+        "`action_type` is `{given}`: write a word of 1 to 40 letters a-z, digits and _, such as `api_call`"
+    )
+}
+
 fn action(text: &str) -> Result<Action, ApiError> {
     text.parse().map_err(|error| ApiError::from(AgentError::from(error)).about("action"))
 }
 
 fn name(what: &'static str, text: Option<String>) -> Result<Option<Name>, ApiError> {
-    let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}")).about(what);
     seen(what, text.as_deref())?;
+    let invalid = unfit("name_invalid", what, text.as_ref().map_or(0, String::len));
     text.map(|text| Name::try_from(text).map_err(invalid)).transpose()
+}
+
+/// A member with a text that does not fit.
+fn unfit(code: &'static str, what: &'static str, length: usize) -> impl Fn(&str) -> ApiError {
+    move |why| ApiError::unprocessable(code, format!("`{what}` has {length} bytes: {why}")).about(what)
+}
+
+/// A member that names somebody or something of others, or of nobody: that is all the same.
+fn no_such(what: &str, field: &'static str, text: &str, instead: &str) -> ApiError {
+    let sentence = format!("`{field}`: no such {what}, `{}`; send {instead}", shown(text));
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", sentence).about(field)
+}
+
+/// The beginning of a text that somebody sent, as it can be shown.
+pub(crate) fn shown(text: &str) -> String {
+    visible(&text.chars().take(64).collect::<String>()).into_owned()
 }
 
 // What people read in lists: it may be long and odd, but not other than it looks.
@@ -305,15 +351,20 @@ fn seen(what: &'static str, text: Option<&str>) -> Result<(), ApiError> {
 
 /// A name that stands in the leaf.
 fn short(what: &'static str, text: Option<String>) -> Result<Option<ShortName>, ApiError> {
-    let invalid = |why: &str| ApiError::unprocessable("name_invalid", format!("`{what}`: {why}")).about(what);
     seen(what, text.as_deref())?;
+    let invalid = unfit("name_invalid", what, text.as_ref().map_or(0, String::len));
     text.map(|text| ShortName::try_from(text).map_err(invalid)).transpose()
 }
 
 fn time(text: &str) -> Result<UnixTime, ApiError> {
-    UnixTime::from_rfc3339(text)
-        .ok_or_else(|| ApiError::unprocessable("time_invalid", "`occurred_at` is RFC 3339, in UTC with `Z`"))
-        .map_err(|error| error.about("occurred_at"))
+    let invalid = || {
+        let sentence = format!(
+            "`occurred_at` is `{}`: write RFC 3339 in UTC, such as 2026-11-23T08:00:00Z",
+            shown(text)
+        );
+        ApiError::unprocessable("time_invalid", sentence).about("occurred_at")
+    };
+    UnixTime::from_rfc3339(text).ok_or_else(invalid)
 }
 
 // Dollars with at most two decimals that a double holds exactly; anything else is no amount.

@@ -18,7 +18,7 @@ use super::app::App;
 use super::auth::{Caller, Reader, Reporter};
 use super::dialect::coarse_band;
 use super::error::{ApiError, ErrorBody};
-use super::event_body::{EventBody, Reported, is_word};
+use super::event_body::{EventBody, Reported, is_word, no_word};
 use super::json::Data;
 use super::page::{self, PageBody, Pagination, Params};
 use super::parts::Content;
@@ -223,11 +223,10 @@ pub(crate) async fn list(
     Params(query): Params<EventQuery>,
 ) -> Result<Response, ApiError> {
     let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
-    let malformed = |_| ApiError::bad_request("agent_id_malformed", "`agent_id` is a UUID in lower case");
-    let agent: Option<AgentId> = query.agent_id.map(|id| id.parse()).transpose().map_err(malformed)?;
+    let agent = page::agent("agent_id", "agent_id_malformed", query.agent_id.as_deref())?;
     let kind = query.action_type;
-    if kind.as_deref().is_some_and(|kind| !is_word(kind)) {
-        let sentence = "`action_type` is a word of a-z, 0-9 and _, at most 40";
+    if let Some(kind) = kind.as_deref().filter(|kind| !is_word(kind)) {
+        let sentence = no_word(kind);
         return Err(ApiError::bad_request("action_type_invalid", sentence));
     }
     let (band, thresholds) = (query.band.map(|band| text_of(&band)), app.kakunin.thresholds());

@@ -102,7 +102,10 @@ pub(crate) async fn page(
 ) -> Result<Response, ApiError> {
     let limit = query.limit.map_or(MAX_ENTRIES, usize::from);
     if limit == 0 || limit > MAX_ENTRIES {
-        return Err(ApiError::bad_request("limit_invalid", format!("`limit` is 1 to {MAX_ENTRIES}")));
+        return Err(ApiError::bad_request(
+            "limit_invalid",
+            format!("`limit` is {limit}: write 1 to {MAX_ENTRIES}"),
+        ));
     }
     let issuer = issuer_of(&app, issuer)?;
     let admitted = viewer.admit(&app, &issuer)?;

@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::ijson::{self, IJsonError};
-use kakunin_core::text::hidden;
+use kakunin_core::shape::{self, Fault};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -121,25 +121,28 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         Ok(Err(error)) if error.is_json() => return Err(error.into()),
         _ => {}
     }
-    serde_json::from_slice(body).map(|Object(value)| value).map_err(|error| {
-        let text: String =
-            error.to_string().chars().take(300).map(|c| if hidden(c).is_some() { '?' } else { c }).collect();
-        match error.classify() {
-            serde_json::error::Category::Data => {
-                ApiError::unprocessable("body_invalid", format!("the body is not of this shape: {text}"))
+    shape::read(body).map(|Object(value)| value).map_err(|error| {
+        let (line, column, why) = (error.line, error.column, &error.why);
+        match error.fault {
+            Fault::Shape => {
+                let refused = ApiError::unprocessable("body_invalid", why);
+                error.member().map(str::to_owned).into_iter().fold(refused, ApiError::about)
             }
-            serde_json::error::Category::Eof if body.iter().all(u8::is_ascii_whitespace) => {
+            Fault::Cut if body.trim_ascii().is_empty() => {
                 ApiError::bad_request("json_malformed", "the body is empty: send a JSON object, such as `{}`")
             }
-            serde_json::error::Category::Eof => {
-                let (length, line, column) = (body.len(), error.line(), error.column());
+            Fault::Cut => {
                 let sentence = format!(
-                    "the body ends in the middle of its JSON, after {length} octets (line {line}, column {column}): send all of it"
+                    "the body ends in the middle of its JSON, after {} octets (line {line}, column {column}): send all of it",
+                    body.len()
                 );
                 ApiError::bad_request("json_malformed", sentence)
             }
-            _ => {
-                let sentence = format!("the body is not JSON: {text}; send an object, such as `{{\"name\": \"value\"}}`");
+            Fault::Syntax => {
+                let why = why.strip_prefix("it ").unwrap_or(why);
+                let sentence = format!(
+                    "the body {why} (line {line}, column {column}); send an object, such as `{{\"name\": \"value\"}}`"
+                );
                 ApiError::bad_request("json_malformed", sentence)
             }
         }
@@ -148,7 +151,9 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 
 impl From<IJsonError> for ApiError {
     fn from(error: IJsonError) -> Self {
-        Self::unprocessable(error.code(), error.to_string())
+        let member = error.path.split(['.', '[']).next().filter(|name| !name.is_empty());
+        let refused = Self::unprocessable(error.code(), error.to_string());
+        member.map(str::to_owned).into_iter().fold(refused, Self::about)
     }
 }
 

@@ -187,7 +187,10 @@ pub(crate) async fn sign(
 ) -> Result<Data<SignAnswer>, ApiError> {
     let id = agent_id(&id)?;
     if !body.payload.0.is_object() {
-        return Err(ApiError::unprocessable("payload_invalid", "`payload` is an object"));
+        return Err(ApiError::unprocessable(
+            "payload_invalid",
+            "`payload` is no object: write one, such as `{\"order\": 1}`",
+        ));
     }
     let message = body.payload.canonical()?;
     let signed = caller.kakunin(&app).sign(caller.tenant(), &id, message.as_bytes()).await?;

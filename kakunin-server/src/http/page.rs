@@ -3,11 +3,14 @@
 use axum::extract::{FromRequestParts, MatchedPath, Query, Request};
 use axum::http::Method;
 use axum::http::request::Parts;
+use kakunin_core::id::AgentId;
+use kakunin_core::shape;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::event_body::{is_word, shown};
 
 const DEFAULT_LIMIT: u16 = 20;
 const MAX_LIMIT: u16 = 100;
@@ -58,9 +61,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(params)| Self(params)).map_err(|rejection| {
-            let text: String = rejection.body_text().chars().take(200).collect();
-            ApiError::bad_request("query_invalid", text.to_lowercase())
+            let text = rejection.body_text();
+            let said = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            ApiError::bad_request("query_invalid", wrong(parts.uri.query().unwrap_or_default(), said))
         })
+    }
+}
+
+/// What is wrong with a query, from what its parser says of it: `member: why`.
+fn wrong(query: &str, said: &str) -> String {
+    let (member, why) = said.split_once(": ").filter(|(member, _)| is_word(member)).unwrap_or(("", said));
+    let given = query.split('&').find_map(|pair| pair.strip_prefix(member)?.strip_prefix('='));
+    let given = shown(given.unwrap_or_default());
+    match why {
+        "invalid digit found in string"
+        | "number too large to fit in target type"
+        | "cannot parse integer from empty string" => {
+            format!("`{member}` is `{given}`: write a whole number that is not too large")
+        }
+        "provided string was not `true` or `false`" => {
+            format!("`{member}` is `{given}`: write true or false")
+        }
+        why => shape::sentence(member, why).1,
     }
 }
 
@@ -107,17 +129,37 @@ impl Pagination {
 pub(crate) fn limit(asked: Option<u16>) -> Result<usize, ApiError> {
     match asked.unwrap_or(DEFAULT_LIMIT) {
         n @ 1..=MAX_LIMIT => Ok(n.into()),
-        _ => Err(ApiError::bad_request("limit_invalid", "`limit` is 1 to 100")),
+        other => {
+            let sentence = format!("`limit` is {other}: write 1 to {MAX_LIMIT}");
+            Err(ApiError::bad_request("limit_invalid", sentence))
+        }
     }
 }
 
 /// A cursor, if there is one.
 pub(crate) fn before(cursor: Option<&str>) -> Result<Option<u64>, ApiError> {
-    let malformed = || ApiError::bad_request("cursor_malformed", "send a `next_cursor` of this list");
+    let malformed = || {
+        let given = shown(cursor.unwrap_or_default());
+        let sentence = format!("`before` is `{given}`: send a `next_cursor` of this list");
+        ApiError::bad_request("cursor_malformed", sentence)
+    };
     let digits = |text: &str| (1..=19).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     match cursor {
         None => Ok(None),
         Some(text) if digits(text) => text.parse().map(Some).map_err(|_| malformed()),
         Some(_) => Err(malformed()),
     }
+}
+
+/// The agent that a query names, if it names one.
+pub(crate) fn agent(
+    member: &str,
+    code: &'static str,
+    text: Option<&str>,
+) -> Result<Option<AgentId>, ApiError> {
+    let malformed = |text: &str| {
+        let sentence = format!("`{member}` is `{}`: write the UUID of an agent, in lower case", shown(text));
+        ApiError::bad_request(code, sentence)
+    };
+    text.map(|text| text.parse().map_err(|_| malformed(text))).transpose()
 }

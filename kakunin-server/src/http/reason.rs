@@ -52,8 +52,10 @@ impl RawReason {
             Value::Number(number) => number.to_string(),
             _ => return Err(invalid(ReasonError::Unknown)),
         };
-        if !(1..=500).contains(&text.chars().count()) {
-            return Err(ApiError::unprocessable("reason_invalid", "`reason` has 1 to 500 characters"));
+        let length = text.chars().count();
+        if !(1..=500).contains(&length) {
+            let sentence = format!("`reason` has {length} characters: write 1 to 500");
+            return Err(ApiError::unprocessable("reason_invalid", sentence));
         }
         Ok(Note::try_from(text)?)
     }

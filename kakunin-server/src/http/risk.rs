@@ -117,8 +117,9 @@ pub(crate) async fn risk(
     Path(id): Path<String>,
     Params(query): Params<RiskQuery>,
 ) -> Result<Data<RiskBody>, ApiError> {
-    if query.window_days.is_some_and(|days| !(1..=365).contains(&days)) {
-        return Err(ApiError::bad_request("window_invalid", "`window_days` is 1 to 365"));
+    if let Some(days) = query.window_days.filter(|days| !(1..=365).contains(days)) {
+        let sentence = format!("`window_days` is {days}: write 1 to 365");
+        return Err(ApiError::bad_request("window_invalid", sentence));
     }
     let risk = app.kakunin.risk(caller.tenant(), &agent_id(&id)?).await?;
     let sum = |of: fn(&kakunin_core::risk::Day) -> u32| risk.days.iter().map(|d| u64::from(of(d))).sum();
@@ -212,8 +213,7 @@ pub(crate) async fn notifications(
     Params(query): Params<NotificationQuery>,
 ) -> Result<Response, ApiError> {
     let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
-    let malformed = |_| ApiError::bad_request("agent_id_malformed", "`agent_id` is a UUID in lower case");
-    let agent: Option<AgentId> = query.agent_id.map(|id| id.parse()).transpose().map_err(malformed)?;
+    let agent = page::agent("agent_id", "agent_id_malformed", query.agent_id.as_deref())?;
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move { inbox(&kakunin, &tenant, agent, (limit, before)).await };
     app.listing(caller.tenant(), work).await

@@ -8,8 +8,7 @@
 use kakunin_core::event::{Name, Outcome, ShortName};
 
 use super::error::ApiError;
-use super::event_body::{EventBody, Reported, field_of};
-use super::json;
+use super::event_body::{self, EventBody, Reported, field_of};
 use super::parts;
 use super::subjects::Subjects;
 
@@ -40,7 +39,7 @@ pub(crate) async fn take(subjects: &mut Subjects<'_>, sent: &[u8]) -> Result<Tak
 }
 
 async fn read(subjects: &mut Subjects<'_>, sent: &[u8]) -> Result<Reported, ApiError> {
-    json::parse::<EventBody>(sent)?.into_event(subjects).await
+    event_body::parse(sent)?.into_event(subjects).await
 }
 
 fn is_refusal(reported: &Reported) -> bool {
@@ -54,7 +53,7 @@ fn without_what_is_bad(sent: &[u8]) -> Option<(Vec<u8>, ApiError)> {
     for (name, value) in parts::object(sent)? {
         let field = field_of(&name)?;
         let alone = [format!("{{\"{name}\":").as_bytes(), value, b"}"].concat();
-        let Err(error) = json::parse::<EventBody>(&alone).and_then(EventBody::check) else {
+        let Err(error) = event_body::parse(&alone).and_then(EventBody::check) else {
             append(&mut rest, &name, value);
             continue;
         };

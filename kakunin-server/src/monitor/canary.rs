@@ -55,8 +55,12 @@ impl Api {
         let path = &options.key_file;
         let key = std::fs::read_to_string(path)
             .map_err(|source| MonitorError::KeyFile { path: path.clone(), source })?;
+        let key = key.trim();
+        if key.is_empty() || !key.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Err(MonitorError::NoKey(path.clone()));
+        }
         let base = options.url.trim_end_matches('/').to_owned();
-        Ok(Self { http, base, bearer: format!("Bearer {}", key.trim()) })
+        Ok(Self { http, base, bearer: format!("Bearer {key}") })
     }
 
     /// As anybody asks; with the key, if that is not for everybody.

@@ -8,13 +8,16 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum MonitorError {
     /// The key cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("--key-file: cannot read {path}: {source}", path = path.display())]
     KeyFile {
         /// Which file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
+    /// It holds something else.
+    #[error("--key-file: {path} holds no API key; write the key alone in it, as the server gave it", path = .0.display())]
+    NoKey(PathBuf),
     /// The trusted certificates cannot be used.
     #[error("--ca: {0}")]
     Trust(String),

@@ -10,7 +10,7 @@ use axum::http::{Method, Request, Uri, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
+use kakunin_verify::feed::broken;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::error::MonitorError;
+use crate::pem_file;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,17 +48,11 @@ impl Http {
         let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
         match file {
             Some(file) => {
-                let unusable = |error: &dyn std::fmt::Display| {
-                    MonitorError::Trust(format!("{}: {error}", file.display()))
-                };
-                let all = CertificateDer::pem_file_iter(file).map_err(|error| unusable(&error))?;
-                for certificate in all {
-                    let certificate = certificate.map_err(|error| unusable(&error))?;
-                    roots.add(certificate.clone()).map_err(|error| unusable(&error))?;
-                    named.push(certificate);
-                }
-                if named.is_empty() {
-                    return Err(unusable(&"it holds no certificates, PEM"));
+                let unusable = |why: String| MonitorError::Trust(format!("{}: {why}", file.display()));
+                let octets = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
+                named = pem_file::certificates(file, &octets).map_err(unusable)?;
+                for certificate in &named {
+                    roots.add(certificate.clone()).map_err(|error| unusable(broken(&error)))?;
                 }
             }
             None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
@@ -79,10 +74,11 @@ impl Http {
         shown: Option<Shown>,
     ) -> Result<Answer, MonitorError> {
         let failed =
-            |error: &dyn std::error::Error| MonitorError::Http(url.to_owned(), crate::http::chain(error));
+            |error: &(dyn std::error::Error + 'static)| MonitorError::Http(url.to_owned(), broken(error));
         let bad = |why: &str| MonitorError::Http(url.to_owned(), why.to_owned());
-        let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
-        let host = uri.host().ok_or_else(|| bad("not a URL with a host"))?.trim_matches(['[', ']']);
+        const NO_URL: &str = "no URL; write http://HOST[:PORT] or https://HOST[:PORT]";
+        let uri: Uri = url.parse().map_err(|_| bad(NO_URL))?;
+        let host = uri.host().ok_or_else(|| bad(NO_URL))?.trim_matches(['[', ']']);
         let nobody = |why: &str| MonitorError::Unreachable(url.to_owned(), why.to_owned());
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -94,7 +90,7 @@ impl Http {
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            _ => return Err(bad("not an http or https URL")),
+            _ => return Err(bad(NO_URL)),
         };
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
         let answered = async {

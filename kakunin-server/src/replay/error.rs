@@ -7,8 +7,24 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ReplayError {
     /// The file cannot be opened.
-    #[error("cannot open {path}: {source}", path = path.display())]
+    #[error("cannot open {path}: {source}; name a file with one event a line, gzipped", path = path.display())]
     Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file with the agents cannot be opened.
+    #[error("cannot open {path}, the agents of the events: {source}; name that file with --agents", path = path.display())]
+    Agents {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file for the scores cannot be written.
+    #[error("--scores: cannot write {path}: {source}", path = path.display())]
+    Scores {
         /// Which file.
         path: PathBuf,
         /// Why.

@@ -1,7 +1,8 @@
-//! Recorded agent traces, fed through issuance, scope check, scoring and revocation.
+//! Recorded agent traces, fed through issuance, scope check, scoring and revocation: each call at its own time.
 
 mod error;
 mod report;
+mod scores;
 mod trace;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use kakunin_verify::{TrustAnchor, Verifier};
 
 pub use error::ReplayError;
 pub use report::{Report, Verdicts};
+use scores::Scores;
 pub use trace::ScopeColumn;
 use trace::{Call, TracedAgent, Truth};
 
@@ -43,6 +45,8 @@ pub struct Options {
     pub key: KeyAlgorithm,
     /// Keep the log in this folder instead of one that goes away.
     pub data: Option<PathBuf>,
+    /// Write the score after each scored event to this file.
+    pub scores: Option<PathBuf>,
     /// Show a progress bar, if standard error is a terminal.
     pub progress: bool,
 }
@@ -54,10 +58,13 @@ pub struct Options {
 /// is said at once.
 pub fn run(events: &Path, options: &Options) -> Result<Report, ReplayError> {
     let beside = events.with_file_name("agents.jsonl.gz");
+    // Before the agents, which lie beside it: what is wrong is what was named.
+    let file = trace::open(events)?;
     let agents = trace::agents(options.agents.as_deref().unwrap_or(&beside), options.scope)?;
-    let calls = trace::calls(events, &agents)?;
+    let calls = trace::calls(file, events, &agents)?;
     let agents: Vec<TracedAgent> = agents.into_values().collect();
 
+    let scores = options.scores.as_deref().map(Scores::create).transpose()?;
     let folder = tempfile::tempdir().map_err(ReplayError::Folder)?;
     let folder = options.data.as_deref().unwrap_or(folder.path());
     std::fs::create_dir_all(folder).map_err(ReplayError::Folder)?;
@@ -68,7 +75,7 @@ pub fn run(events: &Path, options: &Options) -> Result<Report, ReplayError> {
     let model = parts.model.id().0;
     let kakunin = pollster::block_on(Kakunin::open(Config::new("replay.example")?, parts))?;
 
-    let mut replay = Replay::new(kakunin, clock, agents)?;
+    let mut replay = Replay::new(kakunin, clock, agents, scores)?;
     let started = Instant::now();
     replay.issue(options)?;
     let issuance_seconds = started.elapsed().as_secs_f64();
@@ -84,6 +91,7 @@ struct Replay {
     tenant: TenantId,
     verifier: Verifier,
     agents: Vec<TracedAgent>,
+    scores: Option<Scores>,
     /// Serial and certificate of each agent, in the order of `agents`.
     certificates: Vec<(Serial, Vec<u8>)>,
     /// Number of the call that took each agent's identity away.
@@ -95,7 +103,12 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(kakunin: Kakunin, clock: Arc<ManualClock>, agents: Vec<TracedAgent>) -> Result<Self, ReplayError> {
+    fn new(
+        kakunin: Kakunin,
+        clock: Arc<ManualClock>,
+        agents: Vec<TracedAgent>,
+        scores: Option<Scores>,
+    ) -> Result<Self, ReplayError> {
         let tenant: TenantId = "replay".parse().map_err(kakunin_core::agent::AgentError::from)?;
         pollster::block_on(kakunin.create_tenant(&tenant))?;
         let anchor = TrustAnchor::new(kakunin.root().as_der(), kakunin.place().trust_domain.clone())?;
@@ -110,6 +123,7 @@ impl Replay {
             tenant,
             verifier,
             agents,
+            scores,
             certificates: Vec::new(),
             revoked_at,
             refused_by_scope: 0,
@@ -173,14 +187,23 @@ impl Replay {
             for call in calls {
                 batch.push(self.enforce(call));
             }
+            let outside: Vec<_> = batch.iter().map(|(_, event)| event.out_of_scope).collect();
             let observed = pollster::block_on(self.kakunin.replay(&self.tenant, std::mem::take(&mut batch)))?;
-            for (call, observed) in calls.iter().zip(observed) {
+            for ((call, outside), observed) in calls.iter().zip(outside).zip(observed) {
                 let Ok(observed) = observed else {
                     self.not_recorded += 1;
                     continue;
                 };
                 self.recorded += 1;
-                self.refused_after_revocation += u64::from(observed.status == EventStatus::NotAccepted);
+                // The guard learns of a revocation with the next batch; whose identity is gone is refused for that.
+                let gone = observed.status == EventStatus::NotAccepted;
+                self.refused_after_revocation += u64::from(gone);
+                self.refused_by_scope += u64::from(outside && !gone);
+                if let (Some(scores), Some(agent)) = (&mut self.scores, self.agents.get(call.agent))
+                    && observed.status == EventStatus::Scored
+                {
+                    scores.write(&agent.name, call.seq, observed.score)?;
+                }
                 if let Some(revoked @ None) = self.revoked_at.get_mut(call.agent)
                     && observed.revoked
                 {
@@ -190,7 +213,7 @@ impl Replay {
             progress.inc(u64::try_from(calls.len()).unwrap_or_default());
         }
         progress.finish_and_clear();
-        Ok(())
+        self.scores.as_mut().map_or(Ok(()), Scores::finish)
     }
 
     /// What an enforcement point does with a call: lets it through or refuses it, and reports it.
@@ -202,7 +225,6 @@ impl Replay {
         };
         let allowed = self.verifier.check(&[certificate], call.action.as_str(), at);
         let out_of_scope = allowed.is_err_and(|denied| denied.code() == "scope_violation");
-        self.refused_by_scope += u64::from(out_of_scope);
         let mut event = if out_of_scope {
             Event::refused(*serial, call.action.clone())
         } else {

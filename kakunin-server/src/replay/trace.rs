@@ -8,6 +8,8 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 use kakunin_core::event::{Amount, Currency, Name, Outcome, ShortName};
 use kakunin_core::scope::{Action, ScopeSet};
+use kakunin_core::shape;
+use serde::de::DeserializeOwned;
 
 use super::error::ReplayError;
 
@@ -92,43 +94,56 @@ struct AgentLine {
 
 /// Reads the agents, in the order of their names.
 pub(super) fn agents(path: &Path, column: ScopeColumn) -> Result<BTreeMap<String, TracedAgent>, ReplayError> {
+    let unopened = |source| ReplayError::Agents { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unopened)?;
     let mut agents = BTreeMap::new();
-    lines(path, |number, line| {
+    lines(file, path, |number, line| {
         let row: AgentLine = parse(path, number, line)?;
-        let scope = match column {
-            ScopeColumn::Job => row.scope_job,
-            ScopeColumn::Suite => row.scope_suite,
-            ScopeColumn::Broad => row.scope_broad,
+        let (scope, name) = match column {
+            ScopeColumn::Job => (row.scope_job, "scope_job"),
+            ScopeColumn::Suite => (row.scope_suite, "scope_suite"),
+            ScopeColumn::Broad => (row.scope_broad, "scope_broad"),
         };
         let truth = row.role.map(|role| match role.as_str() {
             "compromised" => Truth::Compromised(row.onset_seq),
             _ => Truth::Honest,
         });
-        let scope = scope.ok_or_else(|| bad(path, number, "the agent has no such list of scopes".into()))?;
+        let missing = || format!("`{name}` is missing: write it, or take another list with --scope");
+        let scope = scope.ok_or_else(|| bad(path, number, missing()))?;
         agents.insert(row.agent.clone(), TracedAgent { name: row.agent, scope, truth });
         Ok(())
     })?;
     Ok(agents)
 }
 
+/// Opens a file with calls.
+pub(super) fn open(path: &Path) -> Result<File, ReplayError> {
+    File::open(path).map_err(|source| ReplayError::Open { path: path.to_owned(), source })
+}
+
 /// Reads the calls of these agents, in the order of their times.
-pub(super) fn calls(path: &Path, agents: &BTreeMap<String, TracedAgent>) -> Result<Vec<Call>, ReplayError> {
+pub(super) fn calls(
+    file: File,
+    path: &Path,
+    agents: &BTreeMap<String, TracedAgent>,
+) -> Result<Vec<Call>, ReplayError> {
     let positions: BTreeMap<&str, usize> =
         agents.keys().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
     let mut calls = Vec::new();
-    lines(path, |number, line| {
+    lines(file, path, |number, line| {
         let row: EventLine = parse(path, number, line)?;
         let agent = positions.get(row.agent.as_str()).copied();
         let agent = agent.ok_or_else(|| {
-            bad(path, number, format!("agent `{:.40}` is not in the agents file", row.agent))
+            bad(path, number, format!("`agent` is `{:.40}`, which is not in the agents file", row.agent))
         })?;
         if calls.len() >= MAX_EVENTS {
             return Err(bad(path, number, format!("more than {MAX_EVENTS} events; split the file")));
         }
         calls.push(Call {
             agent,
-            at: millis(row.t)
-                .ok_or_else(|| bad(path, number, "`t` is not seconds since the beginning".into()))?,
+            at: millis(row.t).ok_or_else(|| {
+                bad(path, number, format!("`t` is {}: write seconds since the beginning, from 0 on", row.t))
+            })?,
             seq: row.seq,
             action: row.action,
             outcome: row.outcome,
@@ -146,10 +161,10 @@ pub(super) fn calls(path: &Path, agents: &BTreeMap<String, TracedAgent>) -> Resu
 }
 
 fn lines(
+    file: File,
     path: &Path,
     mut each: impl FnMut(u64, &[u8]) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
-    let file = File::open(path).map_err(|source| ReplayError::Open { path: path.to_owned(), source })?;
     let mut reader = BufReader::with_capacity(1 << 16, MultiGzDecoder::new(BufReader::new(file)));
     let mut line = Vec::new();
     for number in 1.. {
@@ -171,12 +186,8 @@ fn lines(
     Ok(())
 }
 
-fn parse<'l, T: serde::Deserialize<'l>>(path: &Path, number: u64, line: &'l [u8]) -> Result<T, ReplayError> {
-    serde_json::from_slice(line).map_err(|e| {
-        let text = e.to_string();
-        let what = text.split(" at line ").next().unwrap_or_default();
-        bad(path, number, format!("{what:.200}, at column {}", e.column()))
-    })
+fn parse<T: DeserializeOwned>(path: &Path, number: u64, line: &[u8]) -> Result<T, ReplayError> {
+    shape::read(line).map_err(|error| bad(path, number, format!("{error} (column {})", error.column)))
 }
 
 fn bad(path: &Path, line: u64, why: String) -> ReplayError {

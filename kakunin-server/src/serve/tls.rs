@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use kakunin_verify::feed::broken;
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::options::{ServeError, Tls};
+use crate::pem_file;
 
 /// How often the files are looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
@@ -68,14 +69,39 @@ impl Reloading {
     }
 }
 
-fn unusable(path: &Path, error: &dyn std::fmt::Display) -> ServeError {
-    ServeError::Tls(format!("{}: {error}", path.display()))
-}
-
 /// What both files have in them now: what is looked at is what is used.
 fn content(files: &Tls) -> Result<[Zeroizing<Vec<u8>>; 2], ServeError> {
-    let read = |path: &Path| std::fs::read(path).map(Zeroizing::new).map_err(|error| unusable(path, &error));
-    Ok([read(&files.certificate)?, read(&files.key)?])
+    let read = |option, path: &Path| {
+        std::fs::read(path).map(Zeroizing::new).map_err(|error| unusable(option, path, &error))
+    };
+    Ok([read(CERTIFICATE, &files.certificate)?, read(KEY, &files.key)?])
+}
+
+const CERTIFICATE: &str = "--tls-cert";
+const KEY: &str = "--tls-key";
+
+fn unusable(option: &str, path: &Path, why: &dyn std::fmt::Display) -> ServeError {
+    ServeError::Tls(format!("{option} {}: {why}", path.display()))
+}
+
+/// What does not make a pair that TLS can use.
+fn no_pair(files: &Tls, error: &rustls::Error) -> ServeError {
+    let (certificate, key) = (&files.certificate, &files.key);
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let (certificate, key) = (certificate.display(), key.display());
+            ServeError::Tls(format!(
+                "the key in {key} does not belong to the certificate in {certificate}; name two of one pair with --tls-cert and --tls-key"
+            ))
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            unusable(CERTIFICATE, certificate, &"its first certificate cannot be read; have it issued again")
+        }
+        rustls::Error::General(_) => {
+            unusable(KEY, key, &"TLS cannot use such a key; make one that is RSA, P-256, P-384 or Ed25519")
+        }
+        other => unusable(CERTIFICATE, certificate, &broken(other)),
+    }
 }
 
 fn configured(
@@ -83,12 +109,11 @@ fn configured(
     [certificate, key]: &[Zeroizing<Vec<u8>>; 2],
     authorities: &[Vec<u8>],
 ) -> Result<Arc<ServerConfig>, ServeError> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
-        .collect::<Result<_, _>>()
-        .map_err(|error| unusable(&files.certificate, &error))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable(&files.key, &error))?;
+    let chain = pem_file::certificates(&files.certificate, certificate)
+        .map_err(|why| unusable(CERTIFICATE, &files.certificate, &why))?;
+    let key = pem_file::private_key(&files.key, key).map_err(|why| unusable(KEY, &files.key, &why))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = |error: rustls::Error| unusable(&files.certificate, &error);
+    let tls = |error: rustls::Error| no_pair(files, &error);
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(tls)?;

@@ -6,6 +6,7 @@
 //! | `events.rs` | server-sent events |
 //! | `client.rs`, `crew.rs`, `board.rs` | whom to follow, who does, and how it stands (feature `feed`, as the rest) |
 //! | `follow.rs` | fetches snapshots and streams, again and again |
+//! | `broken.rs` | why there is no connection, in words |
 //! | `discover.rs` | learns which issuing CAs there are |
 //! | `transport.rs`, `setup.rs`, `backoff.rs` | HTTP; why it cannot be set up; when to try again |
 
@@ -13,6 +14,8 @@
 mod backoff;
 #[cfg(feature = "feed")]
 mod board;
+#[cfg(feature = "feed")]
+mod broken;
 #[cfg(feature = "feed")]
 mod client;
 #[cfg(feature = "feed")]
@@ -30,6 +33,8 @@ mod transport;
 
 #[cfg(feature = "feed")]
 pub use board::{FeedState, FeedStatus};
+#[cfg(feature = "feed")]
+pub use broken::broken;
 #[cfg(feature = "feed")]
 pub use client::{FeedClient, Following};
 #[cfg(feature = "feed")]

@@ -15,6 +15,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
+use super::broken::broken;
 use super::setup::FeedSetupError;
 
 /// How long until a connection stands.
@@ -101,7 +102,7 @@ impl Transport {
 
     /// The answer in pieces; a stream goes on after the event that is named.
     pub(super) async fn open(&self, path: &str, last_event: Option<u64>) -> Result<Pieces, FetchError> {
-        let unreachable = |error: &dyn std::fmt::Display| FetchError::Unreachable(error.to_string());
+        let unreachable = |error: &(dyn std::error::Error + 'static)| FetchError::Unreachable(broken(error));
         let mut request = Request::get(format!("{}{path}", self.base)).header(header::ACCEPT, "*/*");
         // What a cache kept is of no use to whoever asks what is new.
         request = request.header(header::CACHE_CONTROL, "no-cache");
@@ -147,7 +148,7 @@ impl Pieces {
             let frame = timeout(SILENCE, self.0.frame()).await.map_err(|_| FetchError::Silent)?;
             match frame {
                 None => return Ok(None),
-                Some(Err(error)) => return Err(FetchError::Unreachable(error.to_string())),
+                Some(Err(error)) => return Err(FetchError::Unreachable(broken(&error))),
                 // Trailers say nothing here.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {

@@ -39,6 +39,8 @@ pub(crate) struct Draft<'p> {
     pub(crate) tokens: &'p TokenKey,
     pub(crate) base: &'p Projection,
     first_index: u64,
+    /// The time of the last record before the draft.
+    last: UnixTime,
     /// The log's, which never decreases: what is put in order, counted and scored goes by it.
     pub(crate) time: UnixTime,
     /// The clock's: what others hold against theirs goes by it.
@@ -62,7 +64,7 @@ impl<'p> Draft<'p> {
         rules: Rules<'p>,
         tokens: &'p TokenKey,
         base: &'p Projection,
-        first_index: u64,
+        (first_index, last): (u64, UnixTime),
         (time, now): (UnixTime, UnixTime),
     ) -> Self {
         Self {
@@ -70,6 +72,7 @@ impl<'p> Draft<'p> {
             tokens,
             base,
             first_index,
+            last,
             time,
             now,
             by: None,
@@ -111,6 +114,22 @@ impl<'p> Draft<'p> {
     /// How much was recorded: a decision that refuses leaves it where it was.
     pub(crate) fn position(&self) -> (usize, usize) {
         (self.records.len(), self.revocations.len())
+    }
+
+    /// Goes by this time from now on, whatever the clock says, but never back behind the last record.
+    pub(crate) fn at(&mut self, recorded: UnixTime) {
+        self.time = recorded.max(self.last_time());
+        self.now = self.time;
+    }
+
+    /// Goes by the clock again, which said `now`.
+    pub(crate) fn by_clock(&mut self, time: UnixTime, now: UnixTime) {
+        self.time = time.max(self.last_time());
+        self.now = now;
+    }
+
+    fn last_time(&self) -> UnixTime {
+        self.records.last().map_or(self.last, |record| record.time)
     }
 
     pub(crate) fn next_index(&self) -> u64 {

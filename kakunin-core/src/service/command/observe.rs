@@ -61,12 +61,12 @@ impl Batch {
     pub(crate) fn take(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
         let known = self.events.iter().filter_map(|event| draft.agent_of(&event.serial));
         let mut before = self.whole.then(|| draft.mark(known));
+        let (time, now) = (draft.time, draft.now);
         let mut times = self.times.unwrap_or_default().into_iter();
         let mut each = Vec::with_capacity(self.events.len());
         for (index, event) in self.events.into_iter().enumerate() {
             if let Some(recorded) = times.next() {
-                draft.time = recorded.max(draft.time);
-                draft.now = draft.time;
+                draft.at(recorded);
             }
             let observed = draft.observe(self.reporter, event);
             match observed {
@@ -78,6 +78,8 @@ impl Batch {
                 observed => each.push(observed),
             }
         }
+        // Who decides next in this draft goes by the clock.
+        draft.by_clock(time, now);
         Ok(each)
     }
 }

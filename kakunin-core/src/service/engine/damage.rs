@@ -79,6 +79,9 @@ fn describe(log: &LogId, kind: Kind, key: &[u8]) -> String {
         }
         (LogId::System, Kind::Agent, _) => format!("the row of tenant {}", text.escape_default()),
         (LogId::System, ..) => format!("the row {} of the deployment", text.escape_default()),
-        _ => format!("row {kind:?} {} of log {log}", hex_encode(key)),
+        _ => {
+            let kind = format!("{kind:?}").to_lowercase();
+            format!("the row {} of kind `{kind}` of log {log}", hex_encode(key))
+        }
     }
 }

@@ -65,7 +65,8 @@ impl Sequencer {
             place: &inner.place,
             bound: &inner.bound,
         };
-        Draft::new(rules, &tenant.tokens, &self.projection, self.ledger.size(), (time, inner.now()))
+        let after = (self.ledger.size(), self.ledger.last_time());
+        Draft::new(rules, &tenant.tokens, &self.projection, after, (time, inner.now()))
     }
 
     /// Appends what was decided, and makes it the state.
