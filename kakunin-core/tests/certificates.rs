@@ -344,3 +344,30 @@ fn a_stop_does_not_wait_for_its_receipt() {
     assert!(block_on(w.kakunin.find(&serial)).unwrap().receipt.is_some());
     assert_eq!((block_on(w.kakunin.tend()).unwrap().left, w.signed()), (0, 1));
 }
+
+#[test]
+fn a_stop_without_a_certificate_has_its_receipt_although_the_agent_is_reinstated_before() {
+    for again in [false, true] {
+        let w = world();
+        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+        let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
+        w.receipts.cut.store(true, Ordering::SeqCst);
+        let halt = || block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+        let first = halt();
+        assert_eq!(first.serial, None);
+        block_on(w.kakunin.reinstate(&w.acme, &agent, "a drill".to_owned().try_into().unwrap())).unwrap();
+        let stops = if again { vec![halt(), first] } else { vec![first] };
+        assert_eq!(block_on(w.kakunin.tend()).unwrap().left, stops.len());
+        let w = w.reopened();
+        w.receipts.cut.store(false, Ordering::SeqCst);
+        w.clock.set(NOW.plus(5 * MINUTE));
+        assert_eq!((block_on(w.kakunin.tend()).unwrap().left, w.signed()), (0, stops.len()));
+        assert!(w.rows(Kind::Plan).is_empty());
+        let records = block_on(w.kakunin.records(&w.acme, None, 9, |r| r.name() == "agent.halt_receipt"));
+        assert_eq!(records.unwrap().items.len(), stops.len(), "each on record");
+        // A stop that never was has none, whatever happened before.
+        let forged = kakunin_core::revoke::Halt { at: NOW.plus(1), ..first };
+        let refused = block_on(w.kakunin.halt_receipt(&w.acme, &agent, &forged)).unwrap_err();
+        assert_eq!((refused.code(), w.signed()), ("not_found", stops.len()));
+    }
+}

@@ -444,3 +444,45 @@ fn a_grace_is_no_longer_than_either_certificate() {
     block_on(w.kakunin.tend()).unwrap();
     assert_eq!(w.reason(&first), Some(Reason::Superseded));
 }
+
+/// The log is ahead then, and nothing may happen for hours that moves it on (ADR 20).
+#[test]
+fn a_clock_that_was_put_right_makes_a_grace_twice_as_long_at_the_most() {
+    let right = NOW.plus(3 * DAY);
+    for (wrong_by, renewed_before, restarts) in [
+        (2 * HOUR, false, false),
+        (2 * HOUR, false, true),
+        (2 * HOUR, true, false),
+        (2 * HOUR, true, true),
+        (GRACE / 2, true, false),
+        (GRACE / 2, true, true),
+    ] {
+        let what = format!("ahead by {wrong_by}, renewed before {renewed_before}, restarts {restarts}");
+        let w = world();
+        let first = w.enrol(&w.token(&w.agent()), 0).unwrap().facts.serial;
+        w.clock.set(right.plus(wrong_by));
+        let renew = |w: &World| w.renew_own(&first, 0, 2).unwrap().facts.serial;
+        let second = if renewed_before {
+            renew(&w)
+        } else {
+            // It puts the log ahead.
+            w.agent();
+            w.clock.set(right);
+            renew(&w)
+        };
+        w.clock.set(right);
+        let w = if restarts { w.reopened() } else { w };
+        block_on(w.kakunin.tend()).unwrap();
+        // What was in time is not cut short, but by what is not of this clock.
+        assert_eq!(w.reason(&first).is_some(), renewed_before && wrong_by > GRACE, "{what}");
+        w.clock.set(right.plus(GRACE - 1));
+        block_on(w.kakunin.tend()).unwrap();
+        assert_eq!(w.reason(&first).is_some(), renewed_before && wrong_by > GRACE, "{what}");
+        let w = if restarts { w.reopened() } else { w };
+        w.clock.set(right.plus(2 * GRACE));
+        block_on(w.kakunin.tend()).unwrap();
+        assert_eq!((w.reason(&first), w.reason(&second)), (Some(Reason::Superseded), None), "{what}");
+        // The answer that was lost is given all the same.
+        assert_eq!(renew(&w), second, "{what}");
+    }
+}

@@ -21,8 +21,10 @@ impl Inner {
         loop {
             let due = {
                 let sequencer = self.settled(tenant).await?;
-                let now = sequencer.ledger.time(self.now());
-                let due = sequencer.projection.graces.iter().take_while(|(until, _)| *until <= now);
+                let (graces, now) = (&sequencer.projection.graces, self.now());
+                let over = |(until, _): &&(UnixTime, AgentId)| self.is_over(*until, now);
+                let ended = graces.iter().take_while(over);
+                let due = ended.chain(graces.iter().rev().take_while(over));
                 due.take(AT_ONCE).map(|(_, agent)| *agent).collect::<Vec<_>>()
             };
             if due.is_empty() {
@@ -34,20 +36,26 @@ impl Inner {
             .await?;
         }
     }
+
+    /// Whether a grace that is to last until then is over by the clock: also if it is further away than a grace put
+    /// there by this clock, set back by no more than a grace. So none is more than twice as long (ADR 20).
+    fn is_over(&self, until: UnixTime, now: UnixTime) -> bool {
+        until <= now || until.since(now) > self.policy.renewal_grace.saturating_mul(2)
+    }
 }
 
 impl Draft<'_> {
-    /// Until when the certificate that is replaced stands beside the new one: `None` if not at all. By the log's time,
-    /// which a clock that was wrong makes twice as long at the most (ADR 20).
+    /// Until when the certificate that is replaced stands beside the new one, by the clock: `None` if not at all.
     pub(super) fn grace(&self, old: &Issued, new: &Issued) -> Option<UnixTime> {
-        let until = self.time.plus(self.inner.policy.renewal_grace).min(old.not_after).min(new.not_after);
-        (until > self.time).then_some(until)
+        let until = self.now.plus(self.inner.policy.renewal_grace).min(old.not_after).min(new.not_after);
+        (until > self.now).then_some(until)
     }
 
     /// Supersedes the certificate before the agent's newest, if its time has come.
     pub(super) fn end_due_grace(&mut self, agent: &AgentId) -> Result<(), StoreError> {
         let former = self.agent(agent).and_then(|entry| entry.row.former);
-        if former.is_some_and(|former| former.until <= self.time) { self.end_grace(agent) } else { Ok(()) }
+        let over = former.is_some_and(|former| self.inner.is_over(former.until, self.now));
+        if over { self.end_grace(agent) } else { Ok(()) }
     }
 
     /// Supersedes the certificate before the agent's newest, if it stands.

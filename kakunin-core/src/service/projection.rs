@@ -533,7 +533,7 @@ pub(super) fn receipt_task(agent: AgentId, halt: Halt) -> Result<Change, StoreEr
 }
 
 /// By the stop: its receipt takes the task away.
-fn receipt_key(halt: &HaltId) -> Vec<u8> {
+pub(super) fn receipt_key(halt: &HaltId) -> Vec<u8> {
     halt.as_bytes().to_vec()
 }
 

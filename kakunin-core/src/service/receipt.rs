@@ -3,11 +3,14 @@
 use base64ct::{Base64, Encoding};
 
 use super::error::Error;
+use super::projection::{KeyTask, receipt_key};
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::id::{AgentId, TenantId};
 use crate::log::record::Control;
+use crate::log::sink::LogId;
 use crate::revoke::{Halt, Receipt};
+use crate::state::Kind;
 
 impl Kakunin {
     /// The receipt of a stop: see [`Halt::receipt_text`]. The CA signs when it is first asked for, and not again. If it
@@ -68,7 +71,23 @@ impl Inner {
         let of_agent = row.halt.filter(|first| first == halt).map(|_| row.receipt.clone());
         let certificate = halt.serial.and_then(|serial| projection.certificates.get(&serial));
         let of_certificate = certificate.filter(|c| c.halt.as_ref() == Some(halt)).map(|c| c.receipt.clone());
-        // Nothing is signed of a stop that is not on record.
-        of_agent.or(of_certificate).ok_or(Error::NotFound("halt"))
+        let known = of_agent.or(of_certificate);
+        drop(sequencer);
+        match known {
+            Some(kept) => Ok(kept),
+            None if self.owes_receipt(tenant, agent, halt).await? => Ok(None),
+            // Nothing is signed of a stop that is not on record.
+            None => Err(Error::NotFound("halt")),
+        }
+    }
+
+    /// Whether it is still to be signed: of a stop that took no certificate away the task is all that is left once the
+    /// agent is reinstated.
+    async fn owes_receipt(&self, tenant: &Tenant, agent: &AgentId, halt: &Halt) -> Result<bool, Error> {
+        let (log, key) = (LogId::Tenant(tenant.id.clone()), receipt_key(&halt.id));
+        let Some(row) = self.parts.state.get(&log, Kind::Plan, &key).await? else { return Ok(false) };
+        let task = self.opened_one(&log, Kind::Plan, &key, &row);
+        let task = task.and_then(|task| serde_json::from_slice::<KeyTask>(&task).ok());
+        Ok(task.is_some_and(|task| task.agent == *agent && task.halt == Some(*halt)))
     }
 }

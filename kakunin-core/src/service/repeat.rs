@@ -14,7 +14,7 @@ use crate::time::MINUTE;
 use crate::x509::certificate::CertificateView;
 use crate::x509::csr::Proven;
 
-/// For how long the same request for a certificate gets the same answer, in milliseconds of the log's time.
+/// For how long the same request for a certificate gets the same answer, in milliseconds by the clock.
 pub const REPEATABLE: u64 = 10 * MINUTE;
 
 /// Whether this refusal is what a request gets that was fulfilled before.
@@ -33,7 +33,7 @@ impl Inner {
     ) -> Result<Option<Certificate>, Error> {
         let found = {
             let sequencer = self.settled(&order.tenant).await?;
-            let (projection, now) = (&sequencer.projection, sequencer.ledger.time(self.now()));
+            let (projection, now) = (&sequencer.projection, self.now());
             projection.agents.get(&order.agent).and_then(|entry| {
                 let newest = projection.certificates.get(&entry.row.agent.certificate?)?;
                 let fresh = now.since(newest.issued_at?) <= REPEATABLE && now <= newest.facts.not_after;
