@@ -10,12 +10,14 @@ use super::{Inner, Kakunin};
 use crate::error::StoreError;
 use crate::feed::{Frame, FrameEntry, MAX_ENTRIES, Snapshot, Standing};
 use crate::id::IssuerId;
+use crate::issue::IssueError;
 use crate::key::Signer;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::cosignature::{self, CosignerKey};
 use crate::log::merkle::Frontier;
 use crate::log::sink::{Entry, LogId};
 use crate::time::{SECOND, UnixTime};
+use crate::x509::ca::AssembleError;
 
 /// How old a snapshot may be: what it lacks is on the feed.
 const SNAPSHOT_AGE: u64 = 5 * SECOND;
@@ -74,7 +76,11 @@ impl FeedKey {
     /// The signature line over a text.
     async fn cosign(&self, text: &str, time: UnixTime) -> Result<String, Error> {
         let signature = self.signer.sign(&cosignature::message(text, time)).await?;
-        Ok(self.key.signature_line(time, signature.as_bytes()))
+        let line = self.key.signature_line(time, signature.as_bytes());
+        if !self.signer.is_in_process() {
+            self.key.open(&format!("{text}\n{line}")).map_err(|_| IssueError::from(AssembleError))?;
+        }
+        Ok(line)
     }
 }
 

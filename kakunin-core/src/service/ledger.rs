@@ -6,6 +6,7 @@ use super::error::Error;
 use super::seal::{Rows, SealKey};
 use crate::error::StoreError;
 use crate::id::Entropy;
+use crate::issue::IssueError;
 use crate::key::Signer;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::merkle::{Frontier, leaf_hash};
@@ -14,6 +15,7 @@ use crate::log::record::Record;
 use crate::log::sink::{Append, AuditSink, Head, LogId};
 use crate::revoke::RevocationChange;
 use crate::time::UnixTime;
+use crate::x509::ca::AssembleError;
 
 /// One log as its sequencer knows it.
 #[derive(Debug)]
@@ -123,11 +125,16 @@ impl Ledger {
             root: next.frontier.root(),
         };
         let signature = self.signer.sign(text.to_text().as_bytes()).await?;
+        let checkpoint = text.to_note(&self.key, signature.as_bytes());
+        // Once it is written, everything after it leans on it (ADR 9).
+        if !self.signer.is_in_process() {
+            self.key.open(&checkpoint).map_err(|_| IssueError::from(AssembleError))?;
+        }
         let indices = self.size()..;
         Ok(Append {
             log: self.log.clone(),
             expected: self.head.clone(),
-            checkpoint: text.to_note(&self.key, signature.as_bytes()),
+            checkpoint,
             next,
             entries,
             changes: Vec::new(),

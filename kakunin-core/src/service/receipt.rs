@@ -7,10 +7,12 @@ use super::projection::{KeyTask, receipt_key};
 use super::tenant::Tenant;
 use super::{Inner, Kakunin};
 use crate::id::{AgentId, TenantId};
+use crate::issue::IssueError;
 use crate::log::record::Control;
 use crate::log::sink::LogId;
 use crate::revoke::{Halt, Receipt};
 use crate::state::Kind;
+use crate::x509::ca::AssembleError;
 
 impl Kakunin {
     /// The receipt of a stop: see [`Halt::receipt_text`]. The CA signs when it is first asked for, and not again. If it
@@ -43,7 +45,10 @@ impl Inner {
             return Ok(kept);
         }
         let ca = self.cas.current();
-        let signature = ca.signer.sign(halt.receipt_text(agent).as_bytes()).await?;
+        let text = halt.receipt_text(agent);
+        let signature = ca.signer.sign(text.as_bytes()).await?;
+        let checked = ca.issuer.key().verify(text.as_bytes(), signature.as_bytes());
+        checked.map_err(|_| IssueError::from(AssembleError))?;
         let receipt = Receipt {
             issuer: ca.issuer.id(),
             algorithm: ca.issuer.algorithm(),
