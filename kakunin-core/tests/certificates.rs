@@ -8,30 +8,25 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::fmt;
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use common::{Hand, Keys, MODEL, NOW, P256, config, deployment, parts, reopened};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::error::StoreError;
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
-use kakunin_core::key::{
-    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
-};
+use kakunin_core::key::{KeyRef, SignError, Signer};
 use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::{Config, Kakunin, KeySource, MAX_CERTIFICATES_LISTED, Parts};
+use kakunin_core::service::{Kakunin, MAX_CERTIFICATES_LISTED, Parts};
 use kakunin_core::state::{Change, Kind};
-use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{MINUTE, ManualClock, UnixTime};
+use kakunin_core::time::{MINUTE, ManualClock};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 /// A sink that counts what is written through it.
 #[derive(Debug)]
@@ -70,71 +65,17 @@ struct Receipts {
     signed: AtomicUsize,
 }
 
-struct Keys(LocalKeys, Arc<Receipts>);
-
-struct Key(Arc<dyn Signer>, Arc<Receipts>);
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys")
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key")
-    }
-}
-
-#[async_trait]
-impl Signer for Key {
-    fn algorithm(&self) -> KeyAlgorithm {
-        self.0.algorithm()
-    }
-
-    fn public_key(&self) -> &Spki {
-        self.0.public_key()
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+impl Hand for Receipts {
+    fn sign<'m>(&self, _: &dyn Signer, message: &'m [u8]) -> Result<&'m [u8], SignError> {
         // A receipt begins with an agent's identifier.
-        if message
-            .get(..36)
-            .is_some_and(|id| std::str::from_utf8(id).is_ok_and(|id| id.parse::<AgentId>().is_ok()))
-        {
-            if self.1.cut.load(Ordering::SeqCst) {
+        let id = message.get(..36).and_then(|id| std::str::from_utf8(id).ok());
+        if id.is_some_and(|id| id.parse::<AgentId>().is_ok()) {
+            if self.cut.load(Ordering::SeqCst) {
                 return Err(SignError::unavailable("sign", KeyRef::new("ca"), "timeout"));
             }
-            self.1.signed.fetch_add(1, Ordering::SeqCst);
+            self.signed.fetch_add(1, Ordering::SeqCst);
         }
-        self.0.sign(message).await
-    }
-}
-
-#[async_trait]
-impl KeyProvider for Keys {
-    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
-        self.0.generate(planned, algorithm).await
-    }
-
-    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        Ok(Arc::new(Key(self.0.open(key).await?, self.1.clone())))
-    }
-
-    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.disable(key).await
-    }
-
-    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.enable(key).await
-    }
-
-    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.retire(key).await
-    }
-
-    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
-        self.0.list().await
+        Ok(message)
     }
 }
 
@@ -147,22 +88,12 @@ struct World {
     acme: TenantId,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
     let receipts = Arc::new(Receipts::default());
-    let keys = Arc::new(Keys(LocalKeys::ephemeral(), receipts.clone()));
-    let mut parts = Parts::new(MemoryStore::new(), keys);
+    let (mut parts, clock) = parts(Keys(LocalKeys::ephemeral(), receipts.clone()));
     let written = Arc::new(Counting(parts.sink.clone(), AtomicUsize::new(0)));
-    (parts.clock, parts.sink) = (clock.clone(), written.clone());
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    parts.sink = written.clone();
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, receipts, written, acme }
 }
 
@@ -180,9 +111,7 @@ impl World {
     }
 
     fn reopened(self) -> Self {
-        let kakunin = block_on(Kakunin::open(config(), self.parts.clone())).unwrap();
-        block_on(kakunin.load()).unwrap();
-        Self { kakunin, ..self }
+        Self { kakunin: reopened(config(), &self.parts), ..self }
     }
 
     fn log(&self) -> LogId {

@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::sync::Arc;
 
+use common::{MODEL, NOW, config, deployment, parts, reopened};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::event::{Attribution, Event, Outcome};
 use kakunin_core::id::{AgentId, Serial, TenantId};
@@ -14,14 +17,11 @@ use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{
     Config, Error, EventStatus, Kakunin, KeySource, NotificationKind, Parts, REPEATABLE,
 };
-use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{DAY, HOUR, MINUTE, ManualClock, UnixTime};
+use kakunin_core::time::{DAY, HOUR, MINUTE, ManualClock};
 use kakunin_core::x509::csr::{Proven, RequestToSign};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
 const GRACE: u64 = Config::RENEWAL_GRACE;
 
 struct World {
@@ -39,23 +39,15 @@ fn world() -> World {
 
 /// RSA takes two appends for a certificate, P-256 in this process one.
 fn world_of(issuing: KeyAlgorithm, grace: u64) -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, issuing);
-    config.renewal_grace = grace;
-    let kakunin = block_on(Kakunin::open(config.clone(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (parts, clock) = parts(LocalKeys::ephemeral());
+    let config = Config { ca_algorithms: (KeyAlgorithm::P256, issuing), renewal_grace: grace, ..config() };
+    let (kakunin, acme) = deployment(config.clone(), &parts);
     World { kakunin, config, parts, clock, acme, keys: LocalKeys::ephemeral() }
 }
 
 impl World {
     fn reopened(self) -> Self {
-        let kakunin = block_on(Kakunin::open(self.config.clone(), self.parts.clone())).unwrap();
-        block_on(kakunin.load()).unwrap();
-        Self { kakunin, ..self }
+        Self { kakunin: reopened(self.config.clone(), &self.parts), ..self }
     }
 
     fn agent(&self) -> AgentId {

@@ -3,27 +3,22 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fmt;
+mod common;
+
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
+use common::{Hand, Keys, MODEL, NOW, config, deployment, parts};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::id::{AgentId, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
-use kakunin_core::key::{
-    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
-};
+use kakunin_core::key::{KeyAlgorithm, SignError, Signer};
 use kakunin_core::log::checkpoint::Checkpoint;
 use kakunin_core::log::note::VerifierKey;
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts};
-use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{MINUTE, ManualClock, UnixTime};
+use kakunin_core::service::{Error, Kakunin, KeySource, Parts};
+use kakunin_core::time::{MINUTE, ManualClock};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
 
 /// What is signed, by how it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,64 +44,12 @@ fn kind(message: &[u8]) -> Kind {
 }
 
 /// What it is wrong about now.
-type Misled = Arc<Mutex<Option<Kind>>>;
+type Misled = Mutex<Option<Kind>>;
 
-struct Keys(LocalKeys, Misled);
-
-struct Key(Arc<dyn Signer>, Misled);
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys")
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key")
-    }
-}
-
-#[async_trait]
-impl Signer for Key {
-    fn algorithm(&self) -> KeyAlgorithm {
-        self.0.algorithm()
-    }
-
-    fn public_key(&self) -> &Spki {
-        self.0.public_key()
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        let misled = *self.1.lock().unwrap() == Some(kind(message));
-        self.0.sign(if misled { b"something else" } else { message }).await
-    }
-}
-
-#[async_trait]
-impl KeyProvider for Keys {
-    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
-        self.0.generate(planned, algorithm).await
-    }
-
-    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        Ok(Arc::new(Key(self.0.open(key).await?, self.1.clone())))
-    }
-
-    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.disable(key).await
-    }
-
-    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.enable(key).await
-    }
-
-    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.retire(key).await
-    }
-
-    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
-        self.0.list().await
+impl Hand for Misled {
+    fn sign<'m>(&self, _: &dyn Signer, message: &'m [u8]) -> Result<&'m [u8], SignError> {
+        let misled = *self.lock().unwrap() == Some(kind(message));
+        Ok(if misled { b"something else" } else { message })
     }
 }
 
@@ -114,24 +57,14 @@ struct World {
     kakunin: Kakunin,
     parts: Parts,
     clock: Arc<ManualClock>,
-    misled: Misled,
+    misled: Arc<Misled>,
     acme: TenantId,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
-    let (clock, misled) = (Arc::new(ManualClock::at(NOW)), Misled::default());
-    let keys = Arc::new(Keys(LocalKeys::ephemeral(), misled.clone()));
-    let mut parts = Parts::new(MemoryStore::new(), keys);
-    parts.clock = clock.clone();
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let misled = Arc::new(Misled::default());
+    let (parts, clock) = parts(Keys(LocalKeys::ephemeral(), misled.clone()));
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, misled, acme }
 }
 
