@@ -8,31 +8,26 @@
     reason = "a test that cannot go on has failed"
 )]
 
-use std::fmt;
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use common::{Hand, Keys, MODEL, NOW, P256, config, deployment, parts, reopened};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::error::StoreError;
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
-use kakunin_core::key::{
-    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
-};
+use kakunin_core::key::{KeyRef, SignError, Signer};
 use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::{Config, Kakunin, KeySource, MAX_CERTIFICATES_LISTED, Parts};
-use kakunin_core::store::MemoryStore;
+use kakunin_core::service::{Kakunin, MAX_CERTIFICATES_LISTED, Parts};
 use kakunin_core::store::audit::{Append, AuditSink, Head};
 use kakunin_core::store::state::{Change, Kind};
-use kakunin_core::time::{MINUTE, ManualClock, UnixTime};
+use kakunin_core::time::{MINUTE, ManualClock};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 /// A sink that counts what is written through it.
 #[derive(Debug)]
@@ -71,75 +66,17 @@ struct Receipts {
     signed: AtomicUsize,
 }
 
-struct Keys(LocalKeys, Arc<Receipts>);
-
-struct Key(Arc<dyn Signer>, Arc<Receipts>);
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys")
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key")
-    }
-}
-
-#[async_trait]
-impl Signer for Key {
-    fn algorithm(&self) -> KeyAlgorithm {
-        self.0.algorithm()
-    }
-
-    fn public_key(&self) -> &Spki {
-        self.0.public_key()
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+impl Hand for Receipts {
+    fn sign<'m>(&self, _: &dyn Signer, message: &'m [u8]) -> Result<&'m [u8], SignError> {
         // A receipt begins with an agent's identifier.
-        if message
-            .get(..36)
-            .is_some_and(|id| std::str::from_utf8(id).is_ok_and(|id| id.parse::<AgentId>().is_ok()))
-        {
-            if self.1.cut.load(Ordering::SeqCst) {
+        let id = message.get(..36).and_then(|id| std::str::from_utf8(id).ok());
+        if id.is_some_and(|id| id.parse::<AgentId>().is_ok()) {
+            if self.cut.load(Ordering::SeqCst) {
                 return Err(SignError::unavailable("sign", KeyRef::new("ca"), "timeout"));
             }
-            self.1.signed.fetch_add(1, Ordering::SeqCst);
+            self.signed.fetch_add(1, Ordering::SeqCst);
         }
-        self.0.sign(message).await
-    }
-}
-
-#[async_trait]
-impl KeyProvider for Keys {
-    fn is_near(&self) -> bool {
-        true
-    }
-
-    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
-        self.0.generate(planned, algorithm).await
-    }
-
-    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        Ok(Arc::new(Key(self.0.open(key).await?, self.1.clone())))
-    }
-
-    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.disable(key).await
-    }
-
-    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.enable(key).await
-    }
-
-    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.retire(key).await
-    }
-
-    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
-        self.0.list().await
+        Ok(message)
     }
 }
 
@@ -152,22 +89,12 @@ struct World {
     acme: TenantId,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
     let receipts = Arc::new(Receipts::default());
-    let keys = Arc::new(Keys(LocalKeys::ephemeral(), receipts.clone()));
-    let mut parts = Parts::new(MemoryStore::new(), keys);
+    let (mut parts, clock) = parts(Keys(LocalKeys::ephemeral(), receipts.clone()));
     let written = Arc::new(Counting(parts.sink.clone(), AtomicUsize::new(0)));
-    (parts.clock, parts.sink) = (clock.clone(), written.clone());
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    parts.sink = written.clone();
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, receipts, written, acme }
 }
 
@@ -185,9 +112,7 @@ impl World {
     }
 
     fn reopened(self) -> Self {
-        let kakunin = block_on(Kakunin::open(config(), self.parts.clone())).unwrap();
-        block_on(kakunin.load()).unwrap();
-        Self { kakunin, ..self }
+        Self { kakunin: reopened(config(), &self.parts), ..self }
     }
 
     fn log(&self) -> LogId {
@@ -348,4 +273,31 @@ fn a_stop_does_not_wait_for_its_receipt() {
     assert_eq!((block_on(w.kakunin.tend()).unwrap().left, w.signed()), (0, 1));
     assert!(block_on(w.kakunin.find(&serial)).unwrap().receipt.is_some());
     assert_eq!((block_on(w.kakunin.tend()).unwrap().left, w.signed()), (0, 1));
+}
+
+#[test]
+fn a_stop_without_a_certificate_has_its_receipt_although_the_agent_is_reinstated_before() {
+    for again in [false, true] {
+        let w = world();
+        let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+        let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
+        w.receipts.cut.store(true, Ordering::SeqCst);
+        let halt = || block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+        let first = halt();
+        assert_eq!(first.serial, None);
+        block_on(w.kakunin.reinstate(&w.acme, &agent, "a drill".to_owned().try_into().unwrap())).unwrap();
+        let stops = if again { vec![halt(), first] } else { vec![first] };
+        assert_eq!(block_on(w.kakunin.tend()).unwrap().left, stops.len());
+        let w = w.reopened();
+        w.receipts.cut.store(false, Ordering::SeqCst);
+        w.clock.set(NOW.plus(5 * MINUTE));
+        assert_eq!((block_on(w.kakunin.tend()).unwrap().left, w.signed()), (0, stops.len()));
+        assert!(w.rows(Kind::Plan).is_empty());
+        let records = block_on(w.kakunin.records(&w.acme, None, 9, |r| r.name() == "agent.halt_receipt"));
+        assert_eq!(records.unwrap().items.len(), stops.len(), "each on record");
+        // A stop that never was has none, whatever happened before.
+        let forged = kakunin_core::revoke::Halt { at: NOW.plus(1), ..first };
+        let refused = block_on(w.kakunin.halt_receipt(&w.acme, &agent, &forged)).unwrap_err();
+        assert_eq!((refused.code(), w.signed()), ("not_found", stops.len()));
+    }
 }

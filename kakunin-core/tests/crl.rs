@@ -3,23 +3,24 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use common::{Hand, Keys, MODEL, NOW, P256, config, deployment, parts, reopened};
 use kakunin_core::agent::NewAgent;
 use kakunin_core::error::StoreError;
 use kakunin_core::id::{IssuerId, Serial, SerialNumber, TenantId};
 use kakunin_core::issue::Profile;
-use kakunin_core::key::{
-    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
-};
+use kakunin_core::key::{KeyAlgorithm, KeyRef, SignError, Signer};
 use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::{Cause, Revocation, RevocationChange};
-use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts, Reader, Regression};
+use kakunin_core::service::{Error, Kakunin, Parts, Reader, Regression};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::{Append, AuditSink, Head};
 use kakunin_core::store::revocations::RevocationStore;
@@ -28,10 +29,6 @@ use kakunin_core::time::{HOUR, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::crl::{CrlRefused, CrlView};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 /// A store that forgets a revocation, and counts appends.
 #[derive(Debug, Default)]
@@ -97,60 +94,17 @@ impl AuditSink for Faulty {
     }
 }
 
-/// Software keys that can be cut off from signing what a CA signs.
-#[derive(Debug)]
-struct Keys(LocalKeys, Arc<AtomicBool>);
+/// Whether keys are cut off from signing what a CA signs.
+#[derive(Default)]
+struct Cut(AtomicBool);
 
-#[derive(Debug)]
-struct Cut(Arc<dyn Signer>, Arc<AtomicBool>);
-
-#[async_trait]
-impl Signer for Cut {
-    fn algorithm(&self) -> KeyAlgorithm {
-        self.0.algorithm()
-    }
-
-    fn public_key(&self) -> &Spki {
-        self.0.public_key()
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+impl Hand for Cut {
+    fn sign<'m>(&self, key: &dyn Signer, message: &'m [u8]) -> Result<&'m [u8], SignError> {
         // Logs are signed with Ed25519, and go on.
-        if self.1.load(Ordering::Relaxed) && self.0.algorithm() == KeyAlgorithm::P256 {
+        if self.0.load(Ordering::Relaxed) && key.algorithm() == KeyAlgorithm::P256 {
             return Err(SignError::unavailable("sign", KeyRef::new("ca"), "timeout"));
         }
-        self.0.sign(message).await
-    }
-}
-
-#[async_trait]
-impl KeyProvider for Keys {
-    fn is_near(&self) -> bool {
-        true
-    }
-
-    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
-        self.0.generate(planned, algorithm).await
-    }
-
-    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        Ok(Arc::new(Cut(self.0.open(key).await?, self.1.clone())))
-    }
-
-    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.disable(key).await
-    }
-
-    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.enable(key).await
-    }
-
-    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.0.retire(key).await
-    }
-
-    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
-        self.0.list().await
+        Ok(message)
     }
 }
 
@@ -159,26 +113,17 @@ struct World {
     parts: Parts,
     clock: Arc<ManualClock>,
     store: Arc<Faulty>,
-    cut: Arc<AtomicBool>,
+    cut: Arc<Cut>,
     acme: TenantId,
     /// Number and thisUpdate of the last CRL that was read, by shard.
     seen: Mutex<HashMap<Option<u16>, (u64, UnixTime)>>,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
-    let (clock, store) = (Arc::new(ManualClock::at(NOW)), Arc::new(Faulty::default()));
-    let cut = Arc::new(AtomicBool::new(false));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(Keys(LocalKeys::ephemeral(), cut.clone())));
-    (parts.clock, parts.sink, parts.revocations) = (clock.clone(), store.clone(), store.clone());
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (store, cut) = (Arc::new(Faulty::default()), Arc::new(Cut::default()));
+    let (mut parts, clock) = parts(Keys(LocalKeys::ephemeral(), cut.clone()));
+    (parts.sink, parts.revocations) = (store.clone(), store.clone());
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, store, cut, acme, seen: Mutex::default() }
 }
 
@@ -197,8 +142,7 @@ impl World {
     }
 
     fn restart(&mut self) {
-        self.kakunin = block_on(Kakunin::open(config(), self.parts.clone())).unwrap();
-        block_on(self.kakunin.load()).unwrap();
+        self.kakunin = reopened(config(), &self.parts);
     }
 
     /// Number and serials of a CRL, as a relying party reads it.
@@ -461,7 +405,7 @@ fn a_store_from_before_the_last_crl_is_caught() {
 fn a_signer_that_is_down_is_asked_again_until_it_signs_also_after_a_restart() {
     let mut w = world();
     let (serial, shard) = w.issue(Profile::Standard);
-    w.cut.store(true, Ordering::Relaxed);
+    w.cut.0.store(true, Ordering::Relaxed);
     w.revoke(&serial);
     let attempt = |w: &World| block_on(w.kakunin.publish_due());
     let down = attempt(&w);
@@ -471,7 +415,7 @@ fn a_signer_that_is_down_is_asked_again_until_it_signs_also_after_a_restart() {
     );
     w.restart();
     assert_eq!(attempt(&w).left, 1, "it is still to be published");
-    w.cut.store(false, Ordering::Relaxed);
+    w.cut.0.store(false, Ordering::Relaxed);
     assert_eq!(attempt(&w).left, 1, "it waits a second");
     w.clock.set(NOW.plus(SECOND));
     assert_eq!(attempt(&w), Default::default());

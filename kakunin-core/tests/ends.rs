@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::{MODEL, NOW, P256, config, deployment, parts, reopened};
 use kakunin_core::agent::NewAgent;
 use kakunin_core::feed::Visibility;
 use kakunin_core::id::{AgentId, Serial, TenantId};
@@ -15,10 +18,7 @@ use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId};
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{CaRole, Stage};
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::service::{
-    Config, Error, Kakunin, KeySource, NotificationKind, OfflineRoot, Parts, Reader,
-};
-use kakunin_core::store::MemoryStore;
+use kakunin_core::service::{Config, Error, Kakunin, NotificationKind, OfflineRoot, Parts, Reader};
 use kakunin_core::store::state::{Change, Kind};
 use kakunin_core::time::{DAY, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::ca::{CaError, SignCaError, sign_issuing, sign_root};
@@ -27,9 +27,6 @@ use kakunin_core::x509::pem;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 const YEAR: u64 = 365 * DAY;
 
 struct World {
@@ -39,20 +36,10 @@ struct World {
     acme: TenantId,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world_of(offline: impl FnOnce(&Parts) -> Option<OfflineRoot>) -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
+    let (parts, clock) = parts(LocalKeys::ephemeral());
     let begun = Config { offline: offline(&parts), ..config() };
-    let kakunin = block_on(Kakunin::open(begun, parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (kakunin, acme) = deployment(begun, &parts);
     World { kakunin, parts, clock, acme }
 }
 
@@ -64,8 +51,7 @@ impl World {
     /// The same at another time, as a process that starts then finds it.
     fn reopened_at(&mut self, now: UnixTime) {
         self.clock.set(now);
-        self.kakunin = block_on(Kakunin::open(config(), self.parts.clone())).unwrap();
-        block_on(self.kakunin.load()).unwrap();
+        self.kakunin = reopened(config(), &self.parts);
     }
 
     fn register(&self) -> AgentId {

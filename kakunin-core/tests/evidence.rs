@@ -7,9 +7,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::{MODEL, NOW, P256, deployment, parts};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::event::{Event, Outcome, StreamSeq};
 use kakunin_core::id::{AgentId, Serial, TenantId};
@@ -26,11 +29,8 @@ use kakunin_core::x509::csr::{Proven, RequestToSign};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
 /// When an agent may renew a standard certificate by itself.
 const DUE: u64 = 37 * DAY;
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 struct World {
     kakunin: Kakunin,
@@ -40,21 +40,14 @@ struct World {
     keys: LocalKeys,
 }
 
+/// What is superseded is so at once; two that stand are in `lost_answers.rs`.
 fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    // What is superseded is so at once; two that stand are in `lost_answers.rs`.
-    config.renewal_grace = 0;
-    config
+    Config { renewal_grace: 0, ..common::config() }
 }
 
 fn world() -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (parts, clock) = parts(LocalKeys::ephemeral());
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, acme, keys: LocalKeys::ephemeral() }
 }
 

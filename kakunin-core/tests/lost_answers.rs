@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::sync::Arc;
 
+use common::{MODEL, NOW, config, deployment, parts, reopened};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::event::{Attribution, Event, Outcome};
 use kakunin_core::id::{AgentId, Serial, TenantId};
@@ -14,14 +17,11 @@ use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{
     Config, Error, EventStatus, Kakunin, KeySource, NotificationKind, Parts, REPEATABLE,
 };
-use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{DAY, HOUR, MINUTE, ManualClock, UnixTime};
+use kakunin_core::time::{DAY, HOUR, MINUTE, ManualClock};
 use kakunin_core::x509::csr::{Proven, RequestToSign};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
 const GRACE: u64 = Config::RENEWAL_GRACE;
 
 struct World {
@@ -39,23 +39,15 @@ fn world() -> World {
 
 /// RSA takes two appends for a certificate, P-256 in this process one.
 fn world_of(issuing: KeyAlgorithm, grace: u64) -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, issuing);
-    config.renewal_grace = grace;
-    let kakunin = block_on(Kakunin::open(config.clone(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (parts, clock) = parts(LocalKeys::ephemeral());
+    let config = Config { ca_algorithms: (KeyAlgorithm::P256, issuing), renewal_grace: grace, ..config() };
+    let (kakunin, acme) = deployment(config.clone(), &parts);
     World { kakunin, config, parts, clock, acme, keys: LocalKeys::ephemeral() }
 }
 
 impl World {
     fn reopened(self) -> Self {
-        let kakunin = block_on(Kakunin::open(self.config.clone(), self.parts.clone())).unwrap();
-        block_on(kakunin.load()).unwrap();
-        Self { kakunin, ..self }
+        Self { kakunin: reopened(self.config.clone(), &self.parts), ..self }
     }
 
     fn agent(&self) -> AgentId {
@@ -443,4 +435,46 @@ fn a_grace_is_no_longer_than_either_certificate() {
     w.clock.set(short.not_after);
     block_on(w.kakunin.tend()).unwrap();
     assert_eq!(w.reason(&first), Some(Reason::Superseded));
+}
+
+/// The log is ahead then, and nothing may happen for hours that moves it on (ADR 20).
+#[test]
+fn a_clock_that_was_put_right_makes_a_grace_twice_as_long_at_the_most() {
+    let right = NOW.plus(3 * DAY);
+    for (wrong_by, renewed_before, restarts) in [
+        (2 * HOUR, false, false),
+        (2 * HOUR, false, true),
+        (2 * HOUR, true, false),
+        (2 * HOUR, true, true),
+        (GRACE / 2, true, false),
+        (GRACE / 2, true, true),
+    ] {
+        let what = format!("ahead by {wrong_by}, renewed before {renewed_before}, restarts {restarts}");
+        let w = world();
+        let first = w.enrol(&w.token(&w.agent()), 0).unwrap().facts.serial;
+        w.clock.set(right.plus(wrong_by));
+        let renew = |w: &World| w.renew_own(&first, 0, 2).unwrap().facts.serial;
+        let second = if renewed_before {
+            renew(&w)
+        } else {
+            // It puts the log ahead.
+            w.agent();
+            w.clock.set(right);
+            renew(&w)
+        };
+        w.clock.set(right);
+        let w = if restarts { w.reopened() } else { w };
+        block_on(w.kakunin.tend()).unwrap();
+        // What was in time is not cut short, but by what is not of this clock.
+        assert_eq!(w.reason(&first).is_some(), renewed_before && wrong_by > GRACE, "{what}");
+        w.clock.set(right.plus(GRACE - 1));
+        block_on(w.kakunin.tend()).unwrap();
+        assert_eq!(w.reason(&first).is_some(), renewed_before && wrong_by > GRACE, "{what}");
+        let w = if restarts { w.reopened() } else { w };
+        w.clock.set(right.plus(2 * GRACE));
+        block_on(w.kakunin.tend()).unwrap();
+        assert_eq!((w.reason(&first), w.reason(&second)), (Some(Reason::Superseded), None), "{what}");
+        // The answer that was lost is given all the same.
+        assert_eq!(renew(&w), second, "{what}");
+    }
 }

@@ -7,34 +7,30 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod common;
+
 use std::sync::{Arc, Mutex};
 
 use base64ct::{Base64, Encoding};
+use common::{Hand, Keys, MODEL, NOW, P256, config, deployment, parts};
 use kakunin_core::access::Role;
 use kakunin_core::agent::{AgentState, Document, NewAgent};
 use kakunin_core::crypto::PublicKey;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
-use kakunin_core::key::{
-    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
-};
+use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, SignError, Signer, Spki};
 use kakunin_core::log::record::Body;
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::scope::ScopeSet;
-use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, NotificationKind, Parts};
-use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{DAY, HOUR, ManualClock, UnixTime};
+use kakunin_core::service::{EventStatus, Kakunin, KeySource, NotificationKind, Parts};
+use kakunin_core::time::{DAY, HOUR, ManualClock};
 use kakunin_core::x509::certificate::CertificateView;
 use kakunin_core::x509::csr::RequestToSign;
 use kakunin_core::x509::name::NameParts;
 use kakunin_core::x509::oid;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 struct World {
     kakunin: Kakunin,
@@ -43,19 +39,9 @@ struct World {
     acme: TenantId,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (parts, clock) = parts(LocalKeys::ephemeral());
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, acme }
 }
 
@@ -195,66 +181,55 @@ fn an_agent_without_a_certificate_can_be_halted_too() {
     assert_eq!((halt.serial, w.state(&agent)), (None, AgentState::Suspended));
 }
 
-/// Software keys, and something that happens while one is made.
+/// Something that happens once, while a key is made, or while it signs a certificate.
+#[derive(Default)]
 struct Meanwhile {
-    keys: LocalKeys,
-    happens: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    made: Happens,
+    signed: Happens,
+    keys_are_here: bool,
 }
 
-impl std::fmt::Debug for Meanwhile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Meanwhile")
+type Happens = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+fn let_happen(when: &Happens, what: impl FnOnce() + Send + 'static) {
+    *when.lock().unwrap() = Some(Box::new(what));
+}
+
+fn happen(when: &Happens) {
+    let what = when.lock().unwrap().take();
+    if let Some(what) = what {
+        what();
     }
 }
 
-impl Meanwhile {
-    fn let_happen(&self, what: impl FnOnce() + Send + 'static) {
-        *self.happens.lock().unwrap() = Some(Box::new(what));
-    }
-}
-
-#[async_trait::async_trait]
-impl KeyProvider for Meanwhile {
-    fn is_near(&self) -> bool {
-        true
+impl Hand for Meanwhile {
+    fn is_here(&self) -> bool {
+        self.keys_are_here
     }
 
-    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
-        let happens = self.happens.lock().unwrap().take();
-        if let Some(happens) = happens {
-            happens();
+    fn generate(&self) {
+        happen(&self.made);
+    }
+
+    fn sign<'m>(&self, _: &dyn Signer, message: &'m [u8]) -> Result<&'m [u8], SignError> {
+        // Checkpoints are signed under the sequencer; only a certificate, which is DER, is signed outside.
+        if message.first() == Some(&0x30) {
+            happen(&self.signed);
         }
-        self.keys.generate(planned, algorithm).await
+        Ok(message)
     }
+}
 
-    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        self.keys.open(key).await
-    }
-
-    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.keys.disable(key).await
-    }
-
-    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.keys.enable(key).await
-    }
-
-    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.keys.retire(key).await
-    }
-
-    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
-        self.keys.list().await
-    }
+fn deployment_meanwhile(keys_are_here: bool) -> (Kakunin, Parts, TenantId, Arc<Meanwhile>) {
+    let meanwhile = Arc::new(Meanwhile { keys_are_here, ..Meanwhile::default() });
+    let (parts, _) = parts(Keys(LocalKeys::ephemeral(), meanwhile.clone()));
+    let (kakunin, acme) = deployment(config(), &parts);
+    (kakunin, parts, acme, meanwhile)
 }
 
 #[test]
 fn a_halt_while_a_certificate_is_made_is_not_undone_by_it() {
-    let keys = Arc::new(Meanwhile { keys: LocalKeys::ephemeral(), happens: Mutex::new(None) });
-    let parts = Parts::new(MemoryStore::new(), keys.clone());
-    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
-    let acme: TenantId = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (kakunin, Parts { keys, .. }, acme, meanwhile) = deployment_meanwhile(true);
     let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
     let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
     let certify = || block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256));
@@ -264,14 +239,14 @@ fn a_halt_while_a_certificate_is_made_is_not_undone_by_it() {
         let (kakunin, acme) = (kakunin.clone(), acme.clone());
         move || _ = block_on(kakunin.halt(&acme, &agent, Cause::RegulatoryOrder, None)).unwrap()
     };
-    keys.let_happen(halt());
+    let_happen(&meanwhile.made, halt());
     assert_eq!(certify().unwrap_err().code(), "agent_state");
     assert_eq!((state(), block_on(keys.list()).unwrap().len()), (AgentState::Suspended, held));
     assert_eq!(certify().unwrap_err().code(), "agent_suspended", "ordered after the halt, too");
     reinstate(&kakunin, &acme, &agent);
     let issued = certify().unwrap();
     assert_eq!(state(), AgentState::Active);
-    keys.let_happen(halt());
+    let_happen(&meanwhile.made, halt());
     let renewed = block_on(kakunin.renew(&acme, &agent, &MODEL.parse().unwrap(), Profile::Standard, P256));
     assert_eq!((renewed.unwrap_err().code(), state()), ("agent_state", AgentState::Suspended));
     let reason = kakunin.revocations().reason(&kakunin.issuer().id(), &issued.facts.serial).unwrap();
@@ -283,10 +258,7 @@ fn a_halt_while_a_certificate_is_made_is_not_undone_by_it() {
 #[test]
 fn a_change_while_a_certificate_is_made_is_in_it_whole_or_not_at_all() {
     // The model of the certificate is the attested one, and the document kept is the one it pins.
-    let keys = Arc::new(Meanwhile { keys: LocalKeys::ephemeral(), happens: Mutex::new(None) });
-    let kakunin = block_on(Kakunin::open(config(), Parts::new(MemoryStore::new(), keys.clone()))).unwrap();
-    let acme: TenantId = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (kakunin, _, acme, meanwhile) = deployment_meanwhile(true);
     let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
     let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
     block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap();
@@ -303,7 +275,7 @@ fn a_change_while_a_certificate_is_made_is_in_it_whole_or_not_at_all() {
     };
     let other = MODEL.replace('e', "f");
     let model = other.parse().unwrap();
-    keys.let_happen(change(Box::new(move |spec| spec.model_hash = model)));
+    let_happen(&meanwhile.made, change(Box::new(move |spec| spec.model_hash = model)));
     assert_eq!(renew(MODEL).unwrap_err().code(), "attestation_mismatch");
     assert!(renew(&other).is_ok(), "nothing is left in the way");
 }
@@ -311,100 +283,24 @@ fn a_change_while_a_certificate_is_made_is_in_it_whole_or_not_at_all() {
 #[test]
 fn the_document_that_is_kept_is_the_one_that_is_pinned() {
     // The issuing CA's key is slow, and the constraints change while it signs.
-    let keys = Arc::new(Slow { keys: LocalKeys::ephemeral(), happens: Arc::default() });
-    let kakunin = block_on(Kakunin::open(config(), Parts::new(MemoryStore::new(), keys.clone()))).unwrap();
-    let acme: TenantId = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (kakunin, _, acme, meanwhile) = deployment_meanwhile(false);
     let document = |text: &str| Document::try_from(text.to_owned()).unwrap();
     let mut spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
     spec.constraints = Some(document("{\"daily_limit_usd\":1}"));
     let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
     let (changing, tenant, later) = (kakunin.clone(), acme.clone(), document("{\"daily_limit_usd\":2}"));
-    *keys.happens.lock().unwrap() = Some(Box::new(move || {
+    let_happen(&meanwhile.signed, move || {
         block_on(changing.update(&tenant, &agent, |spec| {
             spec.constraints = Some(later);
             Ok(())
         }))
         .unwrap();
-    }));
+    });
     let issued = block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap();
     let found = block_on(kakunin.find(&issued.facts.serial)).unwrap();
     let view = CertificateView::parse(&found.der, &oid::Arc::default()).unwrap();
     let pinned = view.extensions.agent.to_owned().unwrap().constraints;
     assert_eq!(found.constraints.map(|document| document.sha256()), pinned);
-}
-
-/// Software keys whose P-256 signatures of certificates take long enough for something to happen.
-struct Slow {
-    keys: LocalKeys,
-    happens: Happens,
-}
-
-type Happens = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
-
-struct SlowSigner(Arc<dyn Signer>, Happens);
-
-impl std::fmt::Debug for Slow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slow")
-    }
-}
-
-impl std::fmt::Debug for SlowSigner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SlowSigner")
-    }
-}
-
-#[async_trait::async_trait]
-impl Signer for SlowSigner {
-    fn algorithm(&self) -> KeyAlgorithm {
-        self.0.algorithm()
-    }
-
-    fn public_key(&self) -> &Spki {
-        self.0.public_key()
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        // Checkpoints are signed under the sequencer; only a certificate, which is DER, is signed outside.
-        let happens = if message.first() == Some(&0x30) { self.1.lock().unwrap().take() } else { None };
-        if let Some(happens) = happens {
-            happens();
-        }
-        self.0.sign(message).await
-    }
-}
-
-#[async_trait::async_trait]
-impl KeyProvider for Slow {
-    fn is_near(&self) -> bool {
-        true
-    }
-
-    async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
-        self.keys.generate(planned, algorithm).await
-    }
-
-    async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        Ok(Arc::new(SlowSigner(self.keys.open(key).await?, self.happens.clone())))
-    }
-
-    async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.keys.disable(key).await
-    }
-
-    async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.keys.enable(key).await
-    }
-
-    async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.keys.retire(key).await
-    }
-
-    async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
-        self.keys.list().await
-    }
 }
 
 #[test]

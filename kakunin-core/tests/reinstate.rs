@@ -8,9 +8,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod common;
+
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use common::{MODEL, NOW, P256, config, deployment, parts, reopened};
 use kakunin_core::agent::{Agent, AgentState, NewAgent, Note};
 use kakunin_core::event::Event;
 use kakunin_core::grant::{KeyGrant, Principal};
@@ -23,17 +26,13 @@ use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::Cause;
 use kakunin_core::risk::Band;
-use kakunin_core::service::{Config, Error, EventStatus, Kakunin, KeySource, Parts, Tended};
+use kakunin_core::service::{Error, EventStatus, Kakunin, KeySource, Parts, Tended};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::state::{Change, Kind};
-use kakunin_core::time::{HOUR, MINUTE, ManualClock, UnixTime};
+use kakunin_core::time::{HOUR, MINUTE, ManualClock};
 use kakunin_core::x509::csr::RequestToSign;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 type Happens = Mutex<Option<Box<dyn FnOnce() + Send>>>;
 
@@ -147,21 +146,10 @@ struct World {
     own: LocalKeys,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
     let meanwhile = Arc::new(Meanwhile::default());
-    let keys = Arc::new(Keys(LocalKeys::ephemeral(), meanwhile.clone()));
-    let mut parts = Parts::new(MemoryStore::new(), keys);
-    parts.clock = clock.clone();
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (parts, clock) = parts(Keys(LocalKeys::ephemeral(), meanwhile.clone()));
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, meanwhile, acme, own: LocalKeys::ephemeral() }
 }
 
@@ -264,9 +252,7 @@ impl World {
     }
 
     fn reopened(self) -> Self {
-        let kakunin = block_on(Kakunin::open(config(), self.parts.clone())).unwrap();
-        block_on(kakunin.load()).unwrap();
-        Self { kakunin, ..self }
+        Self { kakunin: reopened(config(), &self.parts), ..self }
     }
 
     /// Without its state: what the log alone says.

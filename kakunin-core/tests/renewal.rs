@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::sync::Arc;
 
+use common::{MODEL, NOW, config, deployment, parts};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::event::{Attribution, Event, Outcome};
 use kakunin_core::id::{AgentId, Serial, TenantId};
@@ -14,14 +17,10 @@ use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::risk::Band;
 use kakunin_core::scope::{Scope, ScopeSet};
 use kakunin_core::service::{Config, Error, Kakunin, KeySource, NotificationKind, Parts, SELF_RENEWALS};
-use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{DAY, HOUR, MINUTE, ManualClock, UnixTime};
+use kakunin_core::time::{DAY, HOUR, MINUTE, ManualClock};
 use kakunin_core::x509::csr::{Proven, RequestToSign};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
 
 struct World {
     kakunin: Kakunin,
@@ -32,19 +31,9 @@ struct World {
     keys: LocalKeys,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (parts, clock) = parts(LocalKeys::ephemeral());
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, acme, keys: LocalKeys::ephemeral() }
 }
 

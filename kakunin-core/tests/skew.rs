@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use common::{MODEL, NOW, P256, config, deployment, parts};
 use kakunin_core::agent::NewAgent;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::{AgentId, TenantId};
@@ -13,17 +16,12 @@ use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Signer};
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::service::{Config, Kakunin, KeySource, Parts};
-use kakunin_core::store::MemoryStore;
+use kakunin_core::service::{Kakunin, KeySource, Parts};
 use kakunin_core::time::{HOUR, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::csr::{Proven, RequestToSign};
 use kakunin_core::x509::pem;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 struct World {
     kakunin: Kakunin,
@@ -32,19 +30,9 @@ struct World {
     acme: TenantId,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (parts, clock) = parts(LocalKeys::ephemeral());
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, acme }
 }
 

@@ -25,6 +25,7 @@ use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::log::checkpoint::Checkpoint;
 use kakunin_core::log::merkle::{Frontier, leaf_hash};
 use kakunin_core::log::note::VerifierKey;
+use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, Kakunin, KeySource, Parts};
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_kms::local::{KdfCost, LocalKeys, Secret};
@@ -156,6 +157,35 @@ fn leaves_that_were_cut_off_are_missed_when_they_are_read() {
     }
     assert_eq!(block_on(kakunin.entries(&acme, 0, 3)).unwrap().len(), 3, "what is there is read");
     assert!(block_on(kakunin.entries(&acme, u64::try_from(size).unwrap(), 9)).unwrap().is_empty());
+}
+
+/// The deployment itself knows nothing better; whoever kept a checkpoint does, at once and ever after.
+#[test]
+fn an_older_copy_of_the_file_is_noticed_against_a_checkpoint_that_was_kept_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let (keys, file, copy) = (dir.path().join("keys"), dir.path().join("k.db"), dir.path().join("copy"));
+    let (kakunin, acme) = open(dir.path(), &keys);
+    let serial = certified(&kakunin, &acme);
+    drop(kakunin);
+    std::fs::copy(&file, &copy).unwrap();
+    let (kakunin, acme) = open(dir.path(), &keys);
+    block_on(kakunin.revoke(&acme, &serial, Cause::KeyCompromise)).unwrap();
+    let key = VerifierKey::parse(&block_on(kakunin.log_verifier(&acme)).unwrap()).unwrap();
+    let kept = Checkpoint::open(&block_on(kakunin.checkpoint(&acme)).unwrap().unwrap(), &key).unwrap();
+    drop(kakunin);
+    std::fs::copy(&copy, &file).unwrap();
+    let (kakunin, acme) = open(dir.path(), &keys);
+    let reason = kakunin.revocations().reason(&kakunin.issuer().id(), &serial).unwrap();
+    assert_eq!((reason, kakunin.damage().count), (None, 0), "it goes on from there, and finds nothing wrong");
+    assert!(checked_size(&kakunin, &acme) < kept.size);
+    while checked_size(&kakunin, &acme) < kept.size {
+        block_on(kakunin.observe(&acme, event(serial))).unwrap();
+    }
+    let mut frontier = Frontier::default();
+    let entries = block_on(kakunin.entries(&acme, 0, usize::try_from(kept.size).unwrap())).unwrap();
+    entries.iter().for_each(|e| frontier.push(leaf_hash(&e.leaf)));
+    assert_eq!(frontier.size(), kept.size);
+    assert_ne!(frontier.root(), kept.root, "what grew from it is another log");
 }
 
 /// Secrets of somebody's own under identifiers that are on record, a stream that was never reported, an order to

@@ -3,25 +3,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use common::{MODEL, NOW, P256, config, deployment, reopened};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::event::{Attribution, Event, Outcome};
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer};
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::service::{Config, Kakunin, KeySource, NotificationKind, Parts, Tended};
+use kakunin_core::service::{Kakunin, NotificationKind, Parts, Tended};
 use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{DAY, ManualClock, SECOND, UnixTime};
+use kakunin_core::time::{DAY, ManualClock, SECOND};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
-
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 /// Software keys whose administration can be cut off: for every key, or for some.
 #[derive(Debug)]
@@ -88,12 +87,6 @@ struct World {
     acme: TenantId,
 }
 
-fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 fn world() -> World {
     let clock = Arc::new(ManualClock::at(NOW));
     let keys = Arc::new(Cut {
@@ -104,9 +97,7 @@ fn world() -> World {
     });
     let mut parts = Parts::new(MemoryStore::new(), keys.clone());
     parts.clock = clock.clone();
-    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-    let acme = "acme".parse().unwrap();
-    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let (kakunin, acme) = deployment(config(), &parts);
     World { kakunin, parts, clock, keys, acme }
 }
 
@@ -141,9 +132,7 @@ impl World {
     }
 
     fn reopened(self) -> Self {
-        let kakunin = block_on(Kakunin::open(config(), self.parts.clone())).unwrap();
-        block_on(kakunin.load()).unwrap();
-        Self { kakunin, ..self }
+        Self { kakunin: reopened(config(), &self.parts), ..self }
     }
 }
 

@@ -10,17 +10,17 @@ use crate::service::state::certificates::{CertificateState, Certificates, Standi
 use crate::time::UnixTime;
 
 impl Draft<'_> {
-    /// Until when the certificate that is replaced stands beside the new one: `None` if not at all. By the log's time,
-    /// which a clock that was wrong makes twice as long at the most (ADR 20).
+    /// Until when the certificate that is replaced stands beside the new one, by the clock: `None` if not at all.
     pub(crate) fn grace(&self, old: &Issued, new: &Issued) -> Option<UnixTime> {
-        let until = self.time.plus(self.rules.policy.renewal_grace).min(old.not_after).min(new.not_after);
-        (until > self.time).then_some(until)
+        let until = self.now.plus(self.rules.policy.renewal_grace).min(old.not_after).min(new.not_after);
+        (until > self.now).then_some(until)
     }
 
     /// Supersedes the certificate before the agent's newest, if its time has come.
     pub(crate) fn end_due_grace(&mut self, agent: &AgentId) -> Result<(), StoreError> {
         let former = self.agent(agent).and_then(|entry| entry.row.former);
-        if former.is_some_and(|former| former.until <= self.time) { self.end_grace(agent) } else { Ok(()) }
+        let over = former.is_some_and(|former| self.rules.policy.grace_is_over(former.until, self.now));
+        if over { self.end_grace(agent) } else { Ok(()) }
     }
 
     /// Supersedes the certificate before the agent's newest, if it stands.

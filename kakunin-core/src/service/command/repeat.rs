@@ -8,7 +8,7 @@ use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::CertificateState;
 use crate::time::MINUTE;
 
-/// For how long the same request for a certificate gets the same answer, in milliseconds of the log's time.
+/// For how long the same request for a certificate gets the same answer, in milliseconds by the clock.
 pub const REPEATABLE: u64 = 10 * MINUTE;
 
 /// Whether this refusal is what a request gets that was fulfilled before.

@@ -1,8 +1,10 @@
 //! Graces that are over.
 
+use crate::id::AgentId;
 use crate::service::engine::inner::Inner;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
+use crate::time::UnixTime;
 
 /// Graces that end in one append.
 const AT_ONCE: usize = 256;
@@ -13,8 +15,10 @@ impl Inner {
         loop {
             let due = {
                 let sequencer = self.settled(tenant).await?;
-                let now = sequencer.ledger.time(self.now());
-                let due = sequencer.projection.graces.iter().take_while(|(until, _)| *until <= now);
+                let (graces, now) = (&sequencer.projection.graces, self.now());
+                let over = |(until, _): &&(UnixTime, AgentId)| self.policy.grace_is_over(*until, now);
+                let ended = graces.iter().take_while(over);
+                let due = ended.chain(graces.iter().rev().take_while(over));
                 due.take(AT_ONCE).map(|(_, agent)| *agent).collect::<Vec<_>>()
             };
             if due.is_empty() {

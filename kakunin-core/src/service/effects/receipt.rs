@@ -4,11 +4,17 @@ use base64ct::{Base64, Encoding};
 
 use super::running::{Kakunin, Running};
 use crate::id::{AgentId, TenantId};
+use crate::issue::IssueError;
+use crate::log::entry::LogId;
 use crate::log::record::Control;
 use crate::revoke::{Halt, Receipt};
+use crate::service::engine::cas::ended;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::certificates::Certificates;
+use crate::service::state::key_task::{KeyTask, receipt_key};
+use crate::store::state::Kind;
+use crate::x509::ca::AssembleError;
 
 impl Kakunin {
     /// The receipt of a stop: see [`Halt::receipt_text`]. The CA signs when it is first asked for, and not again. If it
@@ -40,8 +46,13 @@ impl Running {
         if let Some(kept) = self.kept_receipt(tenant, agent, halt).await? {
             return Ok(kept);
         }
-        let ca = self.cas.current();
-        let signature = ca.signer.sign(halt.receipt_text(agent).as_bytes()).await?;
+        // The tenant's own, whose relying parties know it; one that has ended signs nothing any more.
+        let own = self.cas.own(&tenant.id).filter(|own| !ended(&own.issuer, self.now()));
+        let ca = own.unwrap_or_else(|| self.cas.current());
+        let text = halt.receipt_text(agent);
+        let signature = ca.signer.sign(text.as_bytes()).await?;
+        let checked = ca.issuer.key().verify(text.as_bytes(), signature.as_bytes());
+        checked.map_err(|_| IssueError::from(AssembleError))?;
         let receipt = Receipt {
             issuer: ca.issuer.id(),
             algorithm: ca.issuer.algorithm(),
@@ -68,7 +79,23 @@ impl Running {
         let of_agent = row.halt.filter(|first| first == halt).map(|_| row.receipt.clone());
         let certificate = halt.serial.and_then(|serial| projection.certificates.get(&serial));
         let of_certificate = certificate.filter(|c| c.halt.as_ref() == Some(halt)).map(|c| c.receipt.clone());
-        // Nothing is signed of a stop that is not on record.
-        of_agent.or(of_certificate).ok_or(Error::NotFound("halt"))
+        let known = of_agent.or(of_certificate);
+        drop(sequencer);
+        match known {
+            Some(kept) => Ok(kept),
+            None if self.owes_receipt(tenant, agent, halt).await? => Ok(None),
+            // Nothing is signed of a stop that is not on record.
+            None => Err(Error::NotFound("halt")),
+        }
+    }
+
+    /// Whether it is still to be signed: of a stop that took no certificate away the task is all that is left once the
+    /// agent is reinstated.
+    async fn owes_receipt(&self, tenant: &Tenant, agent: &AgentId, halt: &Halt) -> Result<bool, Error> {
+        let (log, key) = (LogId::Tenant(tenant.id.clone()), receipt_key(&halt.id));
+        let Some(row) = self.parts.state.get(&log, Kind::Plan, &key).await? else { return Ok(false) };
+        let task = self.opened_one(&log, Kind::Plan, &key, &row);
+        let task = task.and_then(|task| serde_json::from_slice::<KeyTask>(&task).ok());
+        Ok(task.is_some_and(|task| task.agent == *agent && task.halt == Some(*halt)))
     }
 }

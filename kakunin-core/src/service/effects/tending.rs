@@ -130,7 +130,11 @@ impl Running {
             KeyAction::Ungrant => keys.ungrant(&task.key).await.or_else(cannot_sign),
             KeyAction::Receipt => {
                 let Some(halt) = &task.halt else { return Ok(()) };
-                return self.receipt(tenant, &task.agent, halt).await.map(|_| ());
+                return match self.receipt(tenant, &task.agent, halt).await {
+                    // Signed since it was looked for.
+                    Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+                    Err(error) => Err(error),
+                };
             }
             KeyAction::Enable => keys.enable(&task.key).await.or_else(cannot_sign),
             KeyAction::Retire => {

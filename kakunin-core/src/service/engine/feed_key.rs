@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::issue::IssueError;
 use crate::key::Signer;
 use crate::log::cosignature::{self, CosignerKey};
 use crate::service::error::Error;
 use crate::time::UnixTime;
+use crate::x509::ca::AssembleError;
 
 /// The feed key: its word about revocation logs is what followers believe.
 #[derive(Debug)]
@@ -30,6 +32,10 @@ impl FeedKey {
     /// The signature line over a text.
     pub(crate) async fn cosign(&self, text: &str, time: UnixTime) -> Result<String, Error> {
         let signature = self.signer.sign(&cosignature::message(text, time)).await?;
-        Ok(self.key.signature_line(time, signature.as_bytes()))
+        let line = self.key.signature_line(time, signature.as_bytes());
+        if !self.signer.is_in_process() {
+            self.key.open(&format!("{text}\n{line}")).map_err(|_| IssueError::from(AssembleError))?;
+        }
+        Ok(line)
     }
 }

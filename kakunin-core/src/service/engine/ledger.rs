@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::seal::{Rows, SealKey};
 use crate::error::StoreError;
 use crate::id::Entropy;
+use crate::issue::IssueError;
 use crate::key::Signer;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::LogId;
@@ -15,6 +16,7 @@ use crate::revoke::RevocationChange;
 use crate::service::error::Error;
 use crate::store::audit::{Append, AuditSink, Head};
 use crate::time::UnixTime;
+use crate::x509::ca::AssembleError;
 
 /// One log as its sequencer knows it.
 #[derive(Debug)]
@@ -124,11 +126,16 @@ impl Ledger {
             root: next.frontier.root(),
         };
         let signature = self.signer.sign(text.to_text().as_bytes()).await?;
+        let checkpoint = text.to_note(&self.key, signature.as_bytes());
+        // Once it is written, everything after it leans on it (ADR 9).
+        if !self.signer.is_in_process() {
+            self.key.open(&checkpoint).map_err(|_| IssueError::from(AssembleError))?;
+        }
         let indices = self.size()..;
         Ok(Append {
             log: self.log.clone(),
             expected: self.head.clone(),
-            checkpoint: text.to_note(&self.key, signature.as_bytes()),
+            checkpoint,
             next,
             entries,
             changes: Vec::new(),

@@ -25,7 +25,7 @@ impl Running {
     ) -> Result<Option<Certificate>, Error> {
         let found = {
             let sequencer = self.settled(tenant).await?;
-            let (projection, now) = (&sequencer.projection, sequencer.ledger.time(self.now()));
+            let (projection, now) = (&sequencer.projection, self.now());
             projection.agents.get(&order.agent).and_then(|entry| {
                 let newest = projection.certificates.get(&entry.row.agent.certificate?)?;
                 let fresh = now.since(newest.issued_at?) <= REPEATABLE && now <= newest.facts.not_after;

@@ -1,6 +1,7 @@
 //! What decides over scores and renewals.
 
 use crate::risk::{Prior, Thresholds};
+use crate::time::UnixTime;
 
 /// What decides over scores and renewals.
 #[derive(Debug)]
@@ -9,4 +10,12 @@ pub(crate) struct Policy {
     pub(crate) prior: Prior,
     /// How long a renewed certificate stands beside the one that replaces it.
     pub(crate) renewal_grace: u64,
+}
+
+impl Policy {
+    /// Whether a grace that is to last until then is over by the clock: also if it is further away than a grace put
+    /// there by this clock, set back by no more than a grace. So none is more than twice as long (ADR 20).
+    pub(crate) fn grace_is_over(&self, until: UnixTime, now: UnixTime) -> bool {
+        until <= now || until.since(now) > self.renewal_grace.saturating_mul(2)
+    }
 }
