@@ -9,10 +9,11 @@ use super::genesis::{self, created};
 use super::system::CaRow;
 use super::{Config, Inner, Kakunin};
 use crate::feed::Visibility;
-use crate::id::{Serial, TenantId};
-use crate::issue::Profile;
+use crate::id::{IssuerId, Serial, TenantId};
+use crate::issue::{IssueError, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, Signer, Spki};
 use crate::log::record::CaRole;
+use crate::revoke::Reason;
 use crate::time::UnixTime;
 use crate::x509::ca::{CaError, Issuer, sign_issuing, sign_root};
 use crate::x509::csr::RequestToSign;
@@ -75,6 +76,20 @@ impl Kakunin {
             }
         };
         cas.all().into_iter().map(authority).collect()
+    }
+
+    /// Those that issue now and that their root has revoked: the CRL of a root that is kept offline says so, once it is
+    /// installed. They issue nothing more, and nobody accepts what they issued.
+    #[must_use]
+    pub fn revoked_authorities(&self) -> Vec<Authority> {
+        let revoked = |ca: &Authority| self.inner.revoked_above(&ca.root, &ca.issuer).is_some();
+        self.authorities().into_iter().filter(|ca| ca.current && revoked(ca)).collect()
+    }
+
+    /// Why an issuing CA is on the CRL of its root, if it is: nothing that it issued is valid.
+    #[must_use]
+    pub fn authority_revoked(&self, issuer: &IssuerId) -> Option<Reason> {
+        self.inner.cas.get(issuer).and_then(|ca| self.inner.revoked_above(&ca.root, &ca.issuer))
     }
 
     /// How many issuing CAs there have been: whoever keeps a copy of [`Kakunin::authorities`] makes it anew when this
@@ -165,6 +180,7 @@ impl Kakunin {
         let (key, signer) = self.next_key().await?;
         let (root, issuer) = signed.checked(signer.public_key(), self.inner.now())?;
         bound_to(&issuer, tenant, &self.inner.place.arc)?;
+        self.inner.is_not_revoked(&root, &issuer)?;
         let known = self.inner.cas.roots().iter().any(|known| known.issuer.as_der() == root.as_der());
         let root = Root { issuer: Arc::new(root), key: None };
         self.install(Some(root).filter(|_| !known), key, issuer, tenant).await
@@ -217,6 +233,27 @@ impl Kakunin {
         let issuer = ca.issuer.clone();
         inner.cas.add(Arc::new(ca));
         Ok(issuer)
+    }
+}
+
+impl Inner {
+    /// The one that issues for this tenant now.
+    ///
+    /// # Errors
+    /// As [`Cas::of`](cas::Cas::of); [`Error::Issue`] if its root has revoked it.
+    pub(super) fn issuing_for(&self, tenant: &TenantId) -> Result<Arc<cas::Ca>, Error> {
+        let ca = self.cas.of(tenant, self.now())?;
+        self.is_not_revoked(&ca.root, &ca.issuer)?;
+        Ok(ca)
+    }
+
+    /// That the root's CRL, if there is one here, does not name this authority, revoked or held.
+    pub(super) fn is_not_revoked(&self, root: &Issuer, issuer: &Issuer) -> Result<(), IssueError> {
+        self.revoked_above(root, issuer).map_or(Ok(()), |_| Err(IssueError::IssuerRevoked(issuer.id())))
+    }
+
+    fn revoked_above(&self, root: &Issuer, issuer: &Issuer) -> Option<Reason> {
+        self.live.reason(&root.id(), &issuer.serial_number()?).ok().flatten()
     }
 }
 

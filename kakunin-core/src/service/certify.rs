@@ -231,9 +231,9 @@ impl Inner {
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
         // Before a key is made for it.
-        self.cas.of(&order.tenant.id, self.now())?;
+        self.issuing_for(&order.tenant.id)?;
         let (request, binding) = match source {
-            KeySource::Provider(algorithm) => return self.with_new_key(order, algorithm).await,
+            KeySource::Provider(algorithm) => return self.with_key_of_ours(order, algorithm).await,
             KeySource::Request(request) => (Proven::read(request)?, None),
             KeySource::Bound(request, signature) => (Proven::read(request)?, Some(signature)),
         };
@@ -264,6 +264,20 @@ impl Inner {
             None => None,
         };
         self.issue(order, Key::Theirs(binding), &request.key).await
+    }
+
+    /// With a key that the provider makes; or made, if this was asked before and the answer lost.
+    async fn with_key_of_ours(
+        &self,
+        order: &Arc<Order>,
+        algorithm: KeyAlgorithm,
+    ) -> Result<Certificate, Error> {
+        match self.with_new_key(order, algorithm).await {
+            Err(refused) if repeat::may_follow(&refused) => {
+                self.made_before(order, algorithm).await?.ok_or(refused)
+            }
+            issued => issued,
+        }
     }
 
     async fn with_new_key(&self, order: &Arc<Order>, algorithm: KeyAlgorithm) -> Result<Certificate, Error> {
@@ -307,7 +321,7 @@ impl Inner {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &order.tenant.id);
-        let ca = self.cas.of(&order.tenant.id, self.now())?;
+        let ca = self.issuing_for(&order.tenant.id)?;
         let held = key.held();
         let making = Making { order: order.clone(), ca: ca.clone(), serial, key, spki: spki.clone() };
         let begin = move |draft: &mut Draft<'_>| making.begin(draft);

@@ -77,7 +77,7 @@ use std::sync::atomic::AtomicBool;
 pub use authority::Authority;
 pub use certificates::MAX_CERTIFICATES_LISTED;
 pub use certify::KeySource;
-pub use crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, Regression};
+pub use crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, Regression, RootCrlEnding};
 pub use damage::Damage;
 pub use deployment::{Config, OfflineRoot, Parts};
 pub use draft::{EventStatus, Observed};

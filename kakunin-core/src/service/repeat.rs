@@ -6,10 +6,13 @@ use super::certificates::{CertificateState, Certificates, Standing};
 use super::certify::Order;
 use super::error::Error;
 use super::projection::AgentEntry;
+use super::renewal::longest;
+use super::tenant::Tenant;
 use crate::agent::AgentState;
 use crate::error::StoreError;
 use crate::id::Serial;
 use crate::issue::Certificate;
+use crate::key::{KeyAlgorithm, Spki};
 use crate::time::MINUTE;
 use crate::x509::certificate::CertificateView;
 use crate::x509::csr::Proven;
@@ -31,29 +34,67 @@ impl Inner {
         request: &Proven,
         binding: Option<&[u8]>,
     ) -> Result<Option<Certificate>, Error> {
-        let found = {
-            let sequencer = self.settled(&order.tenant).await?;
-            let (projection, now) = (&sequencer.projection, sequencer.ledger.time(self.now()));
-            projection.agents.get(&order.agent).and_then(|entry| {
-                let newest = projection.certificates.get(&entry.row.agent.certificate?)?;
-                let fresh = now.since(newest.issued_at?) <= REPEATABLE && now <= newest.facts.not_after;
-                let stands = entry.row.agent.state == AgentState::Active && newest.standing == Standing::Good;
-                let same = newest.key_id == Some(request.key.key_id()) && order.was(entry, newest);
-                (fresh && stands && same).then_some((newest.facts, newest.profile, newest.replaces))
-            })
+        let theirs = |newest: &CertificateState| newest.key_id == Some(request.key.key_id());
+        let Some(newest) = self.given_before(order, |_, newest| theirs(newest)).await? else {
+            return Ok(None);
         };
-        let Some((facts, profile, replaces)) = found else { return Ok(None) };
-        if let Some(replaces) = replaces {
+        if let Some(replaces) = newest.replaces {
             let old = self.replaced(&order.tenant, replaces, false).await?;
             if old.binding(request, binding).is_err() {
                 return Ok(None);
             }
         }
-        let der = self.stored_certificate(&order.tenant, &facts.serial).await?;
-        let view = CertificateView::parse(&der, &self.place.arc)
-            .map_err(|_| StoreError::Corrupt("a stored certificate does not parse".into()))?;
-        let same = view.spki == request.key.as_der();
-        Ok(same.then_some(Certificate { facts, der, profile, key: None }))
+        let (given, spki) = self.once_more(&order.tenant, newest).await?;
+        Ok((spki == request.key).then_some(given))
+    }
+
+    /// The same for a key that the provider made: what tells the request is for whom, how long, which algorithm, and in place
+    /// of which certificate.
+    pub(super) async fn made_before(
+        &self,
+        order: &Order,
+        algorithm: KeyAlgorithm,
+    ) -> Result<Option<Certificate>, Error> {
+        let same = |entry: &AgentEntry, newest: &CertificateState| {
+            let profile = match &order.renews {
+                Some(_) => order.profile.min(longest(entry.row.band)),
+                None => order.profile,
+            };
+            let replaces = order.renews.as_ref().map(|(_, old)| old.serial);
+            newest.key.is_some() && newest.profile == profile && newest.replaces == replaces
+        };
+        let Some(newest) = self.given_before(order, same).await? else { return Ok(None) };
+        let (given, spki) = self.once_more(&order.tenant, newest).await?;
+        Ok((spki.algorithm() == algorithm).then_some(given))
+    }
+
+    /// An agent's newest certificate, if it was given lately for this order, and its agent may still have it.
+    async fn given_before(
+        &self,
+        order: &Order,
+        same: impl Fn(&AgentEntry, &CertificateState) -> bool,
+    ) -> Result<Option<CertificateState>, Error> {
+        let sequencer = self.settled(&order.tenant).await?;
+        let (projection, now) = (&sequencer.projection, sequencer.ledger.time(self.now()));
+        Ok(projection.agents.get(&order.agent).and_then(|entry| {
+            let newest = projection.certificates.get(&entry.row.agent.certificate?)?;
+            let fresh = now.since(newest.issued_at?) <= REPEATABLE && now <= newest.facts.not_after;
+            let stands = entry.row.agent.state == AgentState::Active && newest.standing == Standing::Good;
+            (fresh && stands && order.was(entry, newest) && same(entry, newest)).then(|| newest.clone())
+        }))
+    }
+
+    async fn once_more(
+        &self,
+        tenant: &Tenant,
+        given: CertificateState,
+    ) -> Result<(Certificate, Spki), Error> {
+        let CertificateState { facts, profile, key, .. } = given;
+        let der = self.stored_certificate(tenant, &facts.serial).await?;
+        let corrupt = || StoreError::Corrupt("a stored certificate does not parse".into());
+        let view = CertificateView::parse(&der, &self.place.arc).map_err(|_| corrupt())?;
+        let spki = Spki::from_der(view.spki).map_err(|_| corrupt())?;
+        Ok((Certificate { facts, der, profile, key }, spki))
     }
 }
 

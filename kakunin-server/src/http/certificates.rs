@@ -82,6 +82,10 @@ pub(crate) struct RenewBody {
     /// certificate.
     #[schema(max_length = 16384)]
     csr: Option<String>,
+    /// The certificate that is renewed; the agent's newest if not given. With it, the same request gets the same
+    /// certificate for ten minutes also where the server makes the key.
+    #[schema(pattern = "^[0-9A-F]{32}$")]
+    serial_number: Option<String>,
     /// With `csr`: base64 of a signature with the key of the certificate that is renewed, over
     /// `kakunin-key-binding:<its serial number>:<SHA-256 of the request's DER, lower-case hex>`.
     #[schema(max_length = 1024)]
@@ -113,8 +117,7 @@ fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'
     }
 }
 
-/// Gives an agent a certificate. Send `{}` for the defaults. The same request with `csr` gets the same certificate for
-/// ten minutes. A suspended agent is given none before it is reinstated.
+/// Gives an agent a certificate. Send `{}` for the defaults. The same request gets the same certificate for ten minutes. A suspended agent is given none before it is reinstated.
 #[utoipa::path(
     operation_id = "certifyAgent",
     post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = CertifyBody,
@@ -144,7 +147,7 @@ pub(crate) fn binding(text: &str) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Replaces the certificate of an active agent: the old one is superseded when the new one is first used, or after
-/// five minutes. The same request with `csr` gets the same certificate for ten minutes. In the medium band the profile is at most `elevated`, above it `high-risk`. Whoever asks attests the model and
+/// five minutes. The same request with `csr` or `serial_number` gets the same certificate for ten minutes. In the medium band the profile is at most `elevated`, above it `high-risk`. Whoever asks attests the model and
 /// approves the registered scope.
 #[utoipa::path(
     operation_id = "renewCertificate",
@@ -173,8 +176,19 @@ pub(crate) async fn renew(
         (source, None) => source,
     };
     let profile = body.profile.unwrap_or_default().into();
-    let renewed = caller.kakunin(&app).renew(caller.tenant(), &id, &attested, profile, source).await?;
-    issued(&app, caller.tenant(), &renewed)
+    let (kakunin, tenant) = (caller.kakunin(&app), caller.tenant());
+    let renewed = match body.serial_number.as_deref().map(serial_of).transpose()? {
+        None => kakunin.renew(tenant, &id, &attested, profile, source).await?,
+        Some(serial) => {
+            // Of this agent, or there is none.
+            let (entry, _) = kakunin.certificate_entry(tenant, &serial).await?;
+            if entry.facts.agent != id {
+                return Err(ApiError::not_found("certificate"));
+            }
+            kakunin.renew_certificate(tenant, &serial, &attested, profile, source).await?
+        }
+    };
+    issued(&app, tenant, &renewed)
 }
 
 /// What whoever asked for a certificate gets.

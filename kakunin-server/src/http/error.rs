@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::json::CODING;
+
 /// Why a request was not done.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
@@ -216,6 +218,9 @@ impl ApiError {
             let challenge = self.challenge.unwrap_or(if self.gateway { SIGNATURE } else { BEARER });
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
+        if self.code == CODING {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
@@ -264,7 +269,9 @@ impl From<ServiceError> for ApiError {
             let sentence = match &error {
                 // Nothing but an operator helps, and whoever waits should know.
                 ServiceError::Issue(
-                    ended @ (IssueError::IssuerExpired(_) | IssueError::IssuerNotYetValid(_)),
+                    ended @ (IssueError::IssuerExpired(_)
+                    | IssueError::IssuerNotYetValid(_)
+                    | IssueError::IssuerRevoked(_)),
                 ) => ended.to_string(),
                 _ => "the server cannot do this now; its log says why".to_owned(),
             };

@@ -7,7 +7,7 @@
 //! | `mark.rs` | number and thisUpdate, which grow together |
 //! | `publisher.rs` | signs, records, serves; when something changed, and before the end |
 //! | `published.rs` | a CRL as it was published, also across restarts |
-//! | `roots.rs` | CRLs of roots, made here or brought from where the root is kept |
+//! | `roots.rs`, `root_ends.rs` | CRLs of roots, made here or brought from where the root is kept, and until when they are valid |
 
 mod draft;
 mod follow;
@@ -16,6 +16,7 @@ mod index;
 mod mark;
 mod published;
 mod publisher;
+mod root_ends;
 mod roots;
 
 pub use guard::Regression;
@@ -23,4 +24,5 @@ pub(super) use mark::{MARKS, Mark, mark_row};
 pub use published::{FULL_CRL_AGE, PublishedCrl};
 pub(super) use publisher::Publisher;
 pub use publisher::{Publishing, RefusedCrl};
+pub use root_ends::RootCrlEnding;
 pub(super) use roots::RootCrls;

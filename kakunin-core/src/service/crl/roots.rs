@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::guard::goes_forward;
 use super::mark::Mark;
 use super::published::{PublishedCrl, key};
+use super::root_ends::Known;
 use crate::id::IssuerId;
 use crate::key::KeyRef;
 use crate::log::sink::LogId;
@@ -26,7 +27,11 @@ const ROOT_CRL_VALIDITY: u64 = 7 * DAY;
 
 /// The newest CRLs of roots.
 #[derive(Debug, Default)]
-pub(in crate::service) struct RootCrls(async_lock::Mutex<HashMap<IssuerId, Arc<PublishedCrl>>>);
+pub(in crate::service) struct RootCrls {
+    newest: async_lock::Mutex<HashMap<IssuerId, Arc<PublishedCrl>>>,
+    /// Of what is read without waiting.
+    pub(super) known: std::sync::Mutex<Known>,
+}
 
 impl Kakunin {
     /// Every CRL that a relying party of this deployment needs who checks whole chains: the full one of each
@@ -77,7 +82,7 @@ impl Kakunin {
         let (id, at) = (root.issuer.id(), view.this_update.plus(BACKDATE));
         let mark = Mark { number: view.number, this_update: view.this_update };
         let crl = published(&der, mark, at, view.next_update);
-        let mut crls = inner.root_crls.0.lock().await;
+        let mut crls = inner.root_crls.newest.lock().await;
         if let Some(last) = inner.last_of_root(&mut crls, &id).await? {
             goes_forward(&last, crl.mark(), 0)?;
         }
@@ -92,7 +97,7 @@ impl Inner {
         let roots = self.cas.roots();
         let root = roots.into_iter().find(|root| root.issuer.id() == *id);
         let Root { issuer, key } = root.ok_or(Error::NotFound("CA"))?;
-        let mut crls = self.root_crls.0.lock().await;
+        let mut crls = self.root_crls.newest.lock().await;
         let last = self.last_of_root(&mut crls, id).await?;
         let now = self.now();
         let Some(key) = key else {
@@ -110,7 +115,7 @@ impl Inner {
 
     /// Has verifiers in this process know what the last CRL of each root says of the authorities below it.
     pub(in crate::service) async fn load_root_crls(&self) -> Result<(), Error> {
-        let mut crls = self.root_crls.0.lock().await;
+        let mut crls = self.root_crls.newest.lock().await;
         for root in self.cas.roots() {
             let id = root.issuer.id();
             match self.last_of_root(&mut crls, &id).await? {
@@ -145,6 +150,7 @@ impl Inner {
             return Ok(None);
         };
         let Some(crl) = self.published_row(id, None, &row_key, &row).await? else { return Ok(None) };
+        self.root_crls.learn_end(*id, &crl);
         let crl = Arc::new(crl);
         crls.insert(*id, crl.clone());
         Ok(Some(crl))
@@ -177,6 +183,7 @@ impl Inner {
     ) -> Result<Arc<PublishedCrl>, Error> {
         self.record_crls([(id, None, &crl)].into_iter()).await?;
         self.learn(id, &crl);
+        self.root_crls.learn_end(id, &crl);
         let crl = Arc::new(crl);
         crls.insert(id, crl.clone());
         Ok(crl)
