@@ -34,7 +34,7 @@ pub(crate) struct AuditQuery {
     affected_id: Option<String>,
     /// Only those from this time on.
     #[param(
-        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
+        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
     )]
     since: Option<String>,
     /// How many at most.
@@ -117,7 +117,12 @@ pub(crate) async fn log(
         |_| ApiError::bad_request("affected_id_malformed", "`affected_id` is a UUID in lower case");
     let agent: Option<AgentId> = query.affected_id.map(|id| id.parse()).transpose().map_err(malformed)?;
     let since = query.since.as_deref().map(|text| {
-        let malformed = || ApiError::bad_request("since_malformed", "`since` is RFC 3339, in UTC with `Z`");
+        let malformed = || {
+            ApiError::bad_request(
+                "since_malformed",
+                "`since` is RFC 3339, with `Z` or the distance from UTC; a `+` is written `%2B` there",
+            )
+        };
         UnixTime::from_rfc3339(text).ok_or_else(malformed)
     });
     let since = since.transpose()?;

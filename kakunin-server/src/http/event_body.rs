@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::json::Free;
-use super::schema::ActionText;
+use super::schema::{ActionText, EventNameText, ShortNameText};
 use super::subjects::Subjects;
 
 /// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
@@ -49,22 +49,22 @@ pub(crate) struct EventBody {
     stream: Option<StreamBody>,
     /// The reporter's own identifier: reported twice within a day, it is recorded once.
     #[serde(alias = "eventId", alias = "event_id")]
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<EventNameText>)]
     client_id: Option<String>,
     #[serde(alias = "sessionId", alias = "session")]
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<EventNameText>)]
     session_id: Option<String>,
     /// Correlation with other records, such as a trace id; a `chainId` is one.
     #[serde(alias = "chainId", alias = "chain_id")]
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<ShortNameText>)]
     correlation: Option<String>,
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<ShortNameText>)]
     tool: Option<String>,
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<ShortNameText>)]
     subject: Option<String>,
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<EventNameText>)]
     target: Option<String>,
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<EventNameText>)]
     counterparty: Option<String>,
     #[serde(default, deserialize_with = "super::json::object::optional")]
     #[schema(inline)]
@@ -72,7 +72,7 @@ pub(crate) struct EventBody {
     /// When it happened, by the reporter's clock.
     #[serde(alias = "occurredAt")]
     #[schema(
-        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$"
+        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
     )]
     occurred_at: Option<String>,
     /// Anything else, at most 16 kB of I-JSON (RFC 7493): times in nanoseconds are strings. `amount_usd` counts as an
@@ -312,7 +312,12 @@ fn short(what: &'static str, text: Option<String>) -> Result<Option<ShortName>, 
 
 fn time(text: &str) -> Result<UnixTime, ApiError> {
     UnixTime::from_rfc3339(text)
-        .ok_or_else(|| ApiError::unprocessable("time_invalid", "`occurred_at` is RFC 3339, in UTC with `Z`"))
+        .ok_or_else(|| {
+            ApiError::unprocessable(
+                "time_invalid",
+                "`occurred_at` is RFC 3339, with `Z` or the distance from UTC, such as `+01:00`",
+            )
+        })
         .map_err(|error| error.about("occurred_at"))
 }
 

@@ -3,6 +3,7 @@
 use axum::extract::{FromRequestParts, MatchedPath, Query, Request};
 use axum::http::Method;
 use axum::http::request::Parts;
+use kakunin_core::text::hidden;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -58,8 +59,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(params)| Self(params)).map_err(|rejection| {
-            let text: String = rejection.body_text().chars().take(200).collect();
-            ApiError::bad_request("query_invalid", text.to_lowercase())
+            let text = rejection.body_text();
+            let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            // As it was sent: a value that differs by its case alone is seen to.
+            let why: String =
+                why.chars().take(200).map(|c| if hidden(c).is_some() { '?' } else { c }).collect();
+            ApiError::bad_request("query_invalid", format!("the query is not understood: {why}"))
         })
     }
 }
