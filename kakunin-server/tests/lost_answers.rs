@@ -213,8 +213,13 @@ async fn a_renewal_that_names_its_certificate_is_answered_twice_though_the_serve
     let of = |agent: &str, step: &str| format!("/api/v1/agents/{agent}/{step}");
     let asked = json!({ "key_algorithm": "p256" });
     let first = w.post(&of(&agent, "certify"), &asked).await;
-    assert_eq!(issued(&w.post(&of(&agent, "certify"), &asked).await), issued(&first));
+    // Whoever lost the answer is told which certificate there is, and fetches it.
     let serial = first.text("serial_number");
+    let again = w.post(&of(&agent, "certify"), &asked).await;
+    assert_eq!((again.status.as_u16(), code(&again)), (409, "exists".to_owned()));
+    assert_eq!(again.json()["data"], json!({ "certificate_id": serial }));
+    let fetched = w.get(&format!("/api/v1/certificates/{serial}")).await;
+    assert_eq!(fetched.text("certificate_pem"), first.text("certificate_pem"));
     let renewal = json!({ "model_hash": MODEL, "key_algorithm": "p256", "serial_number": serial });
     let renewed = w.post(&of(&agent, "renew"), &renewal).await;
     assert_eq!(issued(&w.post(&of(&agent, "renew"), &renewal).await), issued(&renewed));

@@ -266,14 +266,14 @@ impl Inner {
         self.issue(order, Key::Theirs(binding), &request.key).await
     }
 
-    /// With a key that the provider makes; or made, if this was asked before and the answer lost.
+    /// With a key that the provider makes; or made, if this renewal was asked for before and the answer lost.
     async fn with_key_of_ours(
         &self,
         order: &Arc<Order>,
         algorithm: KeyAlgorithm,
     ) -> Result<Certificate, Error> {
         match self.with_new_key(order, algorithm).await {
-            Err(refused) if repeat::may_follow(&refused) => {
+            Err(refused) if order.renews.is_some() && repeat::may_follow(&refused) => {
                 self.made_before(order, algorithm).await?.ok_or(refused)
             }
             issued => issued,
@@ -393,7 +393,9 @@ impl Order {
             }
             (false, AgentState::Suspended) => return Err(Error::Suspended(self.agent)),
             (false, _) if draft.standing(entry).is_some() => {
-                return Err(Error::Exists("the agent has a certificate; revoke it, or renew it"));
+                return Err(Error::Exists(
+                    "the agent has a certificate; fetch it, `GET /api/v1/certificates/{serial number}`, or renew it",
+                ));
             }
             (false, _) => {}
         }

@@ -48,20 +48,17 @@ impl Inner {
         Ok((spki == request.key).then_some(given))
     }
 
-    /// The same for a key that the provider made: what tells the request is for whom, how long, which algorithm, and in place
-    /// of which certificate.
+    /// The same for a renewal with a key that the provider made: what tells it is the certificate that it renews, for how
+    /// long, and with which algorithm.
     pub(super) async fn made_before(
         &self,
         order: &Order,
         algorithm: KeyAlgorithm,
     ) -> Result<Option<Certificate>, Error> {
+        let Some((_, old)) = &order.renews else { return Ok(None) };
         let same = |entry: &AgentEntry, newest: &CertificateState| {
-            let profile = match &order.renews {
-                Some(_) => order.profile.min(longest(entry.row.band)),
-                None => order.profile,
-            };
-            let replaces = order.renews.as_ref().map(|(_, old)| old.serial);
-            newest.key.is_some() && newest.profile == profile && newest.replaces == replaces
+            let profile = order.profile.min(longest(entry.row.band));
+            newest.key.is_some() && newest.profile == profile && newest.replaces == Some(old.serial)
         };
         let Some(newest) = self.given_before(order, same).await? else { return Ok(None) };
         let (given, spki) = self.once_more(&order.tenant, newest).await?;

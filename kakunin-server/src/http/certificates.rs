@@ -5,13 +5,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
-use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::revoke::{Cause, Revocation, Said};
 use kakunin_core::service::{CertificateEntry, Error as ServiceError, KeySource};
 use kakunin_core::x509::pem;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::agent_body::{CertificateBody, text_of};
@@ -117,7 +118,8 @@ fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'
     }
 }
 
-/// Gives an agent a certificate. Send `{}` for the defaults. The same request gets the same certificate for ten minutes. A suspended agent is given none before it is reinstated.
+/// Gives an agent a certificate. Send `{}` for the defaults. The same request with `csr` gets the same certificate for
+/// ten minutes; where the server makes the key, 409 says which certificate there is (`data.certificate_id`). A suspended agent is given none before it is reinstated.
 #[utoipa::path(
     operation_id = "certifyAgent",
     post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = CertifyBody,
@@ -136,8 +138,26 @@ pub(crate) async fn certify(
     let id = agent_id(&id)?;
     let source = source(body.csr.as_deref(), body.key_algorithm)?;
     let profile = body.profile.unwrap_or_default().into();
-    let certificate = caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await?;
-    issued(&app, caller.tenant(), &certificate)
+    match caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await {
+        Ok(certificate) => issued(&app, caller.tenant(), &certificate),
+        Err(error @ ServiceError::Exists(_)) => Err(existing(&app, caller.tenant(), &id, error).await),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The refusal of a second certificate, with which one there is: the answer that gave it may have been lost.
+async fn existing(app: &App, tenant: &TenantId, id: &AgentId, error: ServiceError) -> ApiError {
+    let newest = app.kakunin.agent(tenant, id).await.ok().and_then(|agent| agent.certificate);
+    let entry = match newest {
+        Some(serial) => app.kakunin.certificate_entry(tenant, &serial).await.ok(),
+        None => None,
+    };
+    // Not one from before, while another is being issued.
+    let stands = |entry: &CertificateEntry| entry.revocation.is_none() && app.now() <= entry.facts.not_after;
+    match newest.filter(|_| entry.is_some_and(|(entry, _)| stands(&entry))) {
+        Some(serial) => ApiError::from(error).because_of(json!({ "certificate_id": serial.to_string() })),
+        None => error.into(),
+    }
 }
 
 /// A signature as it is sent.

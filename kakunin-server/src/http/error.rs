@@ -32,6 +32,8 @@ pub(crate) struct ApiError {
     field: Option<&'static str>,
     /// Of many things that were sent, what is said of each.
     results: Option<Arc<Value>>,
+    /// What there is already, where that is why it was refused.
+    data: Option<Arc<Value>>,
 }
 
 /// Each 401 says how to show who asks (RFC 9110, 11.6.1): with an API key; as an agent, by the signature that `tag` names or
@@ -60,6 +62,10 @@ pub(crate) struct ErrorBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     results: Option<Value>,
+    /// What there is already: `certificate_id` where an agent has a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    data: Option<Value>,
 }
 
 /// RFC 9457, for callers that ask for `application/problem+json`.
@@ -76,8 +82,8 @@ struct Problem<'a> {
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Self {
         let (sentence, retry_after, challenge) = (sentence.into(), None, None);
-        let (field, results) = (None, None);
-        Self { status, code, sentence, retry_after, challenge, gateway: false, field, results }
+        let (field, results, data) = (None, None, None);
+        Self { status, code, sentence, retry_after, challenge, gateway: false, field, results, data }
     }
 
     pub(crate) fn bad_request(code: &'static str, sentence: impl Into<String>) -> Self {
@@ -145,6 +151,11 @@ impl ApiError {
         Self { sentence, results: Some(Arc::new(results)), ..self }
     }
 
+    /// The same refusal, because of what there is already.
+    pub(crate) fn because_of(self, data: Value) -> Self {
+        Self { data: Some(Arc::new(data)), ..self }
+    }
+
     /// Whether it is this server that cannot do it, whatever is sent.
     pub(crate) fn is_ours(&self) -> bool {
         self.status.is_server_error()
@@ -207,6 +218,7 @@ impl ApiError {
                 request_id: request_id.to_owned(),
                 field: self.field.map(str::to_owned),
                 results: self.results.as_deref().cloned(),
+                data: self.data.as_deref().cloned(),
             };
             ("application/json", serde_json::to_vec(&body))
         };
