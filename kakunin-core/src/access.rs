@@ -12,9 +12,11 @@ use crate::brand::{JOIN_TOKEN_PREFIX, KEY_PREFIX};
 pub use crate::id::{ApiKeyId, JoinTokenId};
 use crate::id::{Entropy, EntropyError, TenantId, hex_decode, hex_encode};
 use crate::issue::Profile;
-use crate::time::UnixTime;
+use crate::time::{MINUTE, UnixTime};
 
 const SECRET_LEN: usize = 32;
+/// By how much a clock that is kept right may be set back.
+const STEP: u64 = MINUTE;
 /// What follows the prefix in keys of this deployment. The other spelling is read as well.
 const LIVE: &str = "live_";
 const TEST: &str = "test_";
@@ -57,10 +59,11 @@ pub struct ApiKeyFacts {
 }
 
 impl ApiKeyFacts {
-    /// Whether it is accepted at `now`.
+    /// Whether it is accepted at `now`. One with an end that is not made yet was made by a clock that was ahead, and would
+    /// live too long: it is refused until then.
     #[must_use]
     pub fn valid_at(&self, now: UnixTime) -> bool {
-        self.expires_at.is_none_or(|end| now <= end)
+        self.expires_at.is_none_or(|end| now <= end && self.created_at <= now.plus(STEP))
     }
 }
 

@@ -96,6 +96,12 @@ pub enum IssueError {
          ended: `kakunin ca rotate`"
     )]
     IssuerNotYetValid(UnixTime),
+    /// Whoever keeps the root offline has taken the issuer's certificate back.
+    #[error(
+        "the issuing certificate authority {0} is on its root's CRL, and nobody accepts what it issues; replace it: stop the \
+         server, then `kakunin ca rotate`, or under an offline root `ca request`, `ca sign-issuing` there, and `ca install`"
+    )]
+    IssuerRevoked(IssuerId),
     /// Our own lint found a fault; nothing was signed.
     #[error(transparent)]
     Lint(#[from] LintError),
@@ -123,6 +129,7 @@ impl IssueError {
         match self {
             Self::IssuerExpired(_) => "issuer_expired",
             Self::IssuerNotYetValid(_) => "issuer_not_yet_valid",
+            Self::IssuerRevoked(_) => "issuer_revoked",
             Self::Lint(e) => e.code(),
             Self::Assemble(_) => "signature_foreign",
         }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// A character that a name or a remark cannot have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its character {at} is U+{code:04X}, {why}; take it out", code = u32::from(*.character))]
+#[error("its character {at} is U+{code:04X}, {why}; {}", self.remedy(), code = u32::from(*.character))]
 pub struct TextError {
     /// Which character.
     pub character: char,
@@ -17,6 +17,12 @@ pub struct TextError {
     pub at: usize,
     /// What is wrong with it.
     pub why: &'static str,
+}
+
+impl TextError {
+    fn remedy(&self) -> &'static str {
+        if self.why == DECOMPOSED { "send the name in that form" } else { "take it out" }
+    }
 }
 
 /// Checks a name: one line, nothing in it that is not seen, no space but single ones between words.
@@ -107,7 +113,7 @@ mod composed {
     use unicode_normalization::char::is_combining_mark;
     use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-    use super::TextError;
+    use super::{DECOMPOSED, TextError};
 
     /// Most marks on one letter (UTS #39, 5.4).
     const MAX_MARKS: usize = 4;
@@ -130,13 +136,11 @@ mod composed {
         }
         let differs = (1..).zip(text.chars().zip(text.nfc())).find(|(_, (is, composed))| is != composed);
         match differs {
-            Some((at, (character, _))) => {
-                Err(TextError { character, at, why: "not in its composed form (NFC)" })
-            }
+            Some((at, (character, _))) => Err(TextError { character, at, why: DECOMPOSED }),
             // Composing only shortens a text at its end if it changed nothing before.
             None if text.nfc().count() != text.chars().count() => {
                 let (at, character) = (1..).zip(text.chars()).last().unwrap_or((1, ' '));
-                Err(TextError { character, at, why: "not in its composed form (NFC)" })
+                Err(TextError { character, at, why: DECOMPOSED })
             }
             None => Ok(()),
         }
@@ -152,6 +156,7 @@ mod composed {
     }
 }
 
+const DECOMPOSED: &str = "not in its composed form (NFC)";
 const CONTROL: &str = "a control character";
 const FORMAT: &str = "a format character, which is not seen";
 const BIDI: &str = "a direction control, which makes text read otherwise than it stands";

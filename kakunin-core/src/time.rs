@@ -114,10 +114,10 @@ impl UnixTime {
         Self(self.0 - self.0 % SECOND)
     }
 
-    /// Reads RFC 3339 in UTC, `2026-11-23T08:00:00.123Z` or with `+00:00`; finer than milliseconds is cut.
+    /// Reads RFC 3339, `2026-11-23T08:00:00.123Z` or with the distance from UTC, `+01:00`; finer than milliseconds is cut.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        let local = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?;
+        let (local, zone) = zone(text)?;
         let (whole, fraction) = local.split_once('.').unwrap_or((local, "0"));
         let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let shape = whole.bytes().enumerate().all(|(i, b)| match i {
@@ -139,7 +139,12 @@ impl UnixTime {
             second: number(17, 19)?,
         };
         let millis = format!("{fraction:0<3}").get(..3)?.parse::<u64>().ok()?;
-        civil.to_time().map(|time| time.plus(millis))
+        let local = civil.to_time()?.plus(millis);
+        // Before 1970 and after 9999 there is none.
+        match zone {
+            Zone::East(distance) => (local.millis() >= distance).then(|| local.minus(distance)),
+            Zone::West(distance) => Some(local.plus(distance)).filter(|time| time.civil().year <= 9_999),
+        }
     }
 
     /// Calendar date and time of day in UTC; of what lies behind [`UnixTime::MAX_X509`], that.
@@ -155,6 +160,31 @@ impl UnixTime {
             minute: at.minute().into(),
             second: at.second().into(),
         }
+    }
+}
+
+/// By how many milliseconds a local time is ahead of UTC, or behind it.
+enum Zone {
+    East(u64),
+    West(u64),
+}
+
+/// A time without its zone, and that (RFC 3339, 5.6).
+fn zone(text: &str) -> Option<(&str, Zone)> {
+    if let Some(local) = text.strip_suffix('Z') {
+        return Some((local, Zone::East(0)));
+    }
+    let (local, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let (&sign, distance) = zone.as_bytes().split_first()?;
+    let &[h1, h2, b':', m1, m2] = distance else { return None };
+    let digit = |octet: u8| octet.is_ascii_digit().then(|| u64::from(octet - b'0'));
+    let (hours, minutes) = (digit(h1)? * 10 + digit(h2)?, digit(m1)? * 10 + digit(m2)?);
+    let distance = (hours * HOUR) + (minutes * MINUTE);
+    match sign {
+        _ if hours > 23 || minutes > 59 => None,
+        b'+' => Some((local, Zone::East(distance))),
+        b'-' => Some((local, Zone::West(distance))),
+        _ => None,
     }
 }
 
@@ -212,6 +242,12 @@ mod tests {
             assert_eq!(read(good).as_deref(), Some(good));
         }
         assert_eq!(read("2026-11-23T08:00:00+00:00").as_deref(), Some("2026-11-23T08:00:00.000Z"));
+        // The same moment, by clocks elsewhere.
+        for zoned in
+            ["2026-11-23T09:30:00.25+01:30", "2026-11-22T20:00:00.25-12:00", "2026-11-23T08:00:00.25-00:00"]
+        {
+            assert_eq!(read(zoned).as_deref(), Some("2026-11-23T08:00:00.250Z"), "{zoned}");
+        }
         assert_eq!(read("2026-11-23T08:00:00.5Z").as_deref(), Some("2026-11-23T08:00:00.500Z"));
         for bad in [
             "",
@@ -221,7 +257,13 @@ mod tests {
             "2026-11-23T24:00:00Z",
             "2026-11-23t08:00:00z",
             "2026-11-23T08:00:00.Z",
-            "2026-11-23T08:00:00+01:00",
+            "2026-11-23T08:00:00+1:00",
+            "2026-11-23T08:00:00+0100",
+            "2026-11-23T08:00:00+24:00",
+            "2026-11-23T08:00:00 01:00",
+            "2026-11-23T08:00:00\u{2212}01:00",
+            "1970-01-01T00:59:59+01:00",
+            "9999-12-31T23:59:59-00:01",
             "2026-11-23T08:00:0\u{e9}Z",
             "+026-11-23T08:00:00Z",
         ] {

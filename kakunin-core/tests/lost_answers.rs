@@ -422,6 +422,58 @@ fn the_provider_s_key_of_the_old_certificate_ends_with_it() {
 }
 
 #[test]
+fn a_request_for_a_key_of_the_provider_s_is_told_by_what_it_renews() {
+    for issuing in [KeyAlgorithm::P256, KeyAlgorithm::Rsa2048] {
+        let mut w = world_of(issuing, GRACE);
+        let agent = w.agent();
+        let (p256, ed25519) =
+            (KeySource::Provider(KeyAlgorithm::P256), KeySource::Provider(KeyAlgorithm::Ed25519));
+        let certify =
+            |w: &World, profile, source| block_on(w.kakunin.certify(&w.acme, &agent, profile, source));
+        let first = certify(&w, Profile::Elevated, p256).unwrap();
+        // Nothing tells one such request from another; whoever asks again fetches what there is.
+        assert_eq!(code(certify(&w, Profile::Elevated, p256)), "exists");
+        let first = first.facts.serial;
+        let renew = |w: &World, serial: &Serial, profile, source| {
+            let model = MODEL.parse().unwrap();
+            block_on(w.kakunin.renew_certificate(&w.acme, serial, &model, profile, source))
+        };
+        let renewed = renew(&w, &first, Profile::Standard, p256).unwrap();
+        let size = w.size();
+        w = w.reopened();
+        assert_eq!(renew(&w, &first, Profile::Standard, p256).unwrap(), renewed);
+        assert_eq!(code(renew(&w, &first, Profile::Elevated, p256)), "agent_state");
+        assert_eq!(code(renew(&w, &first, Profile::Standard, ed25519)), "agent_state");
+        assert!(w.size() == size && w.reason(&first).is_none(), "the old one stands");
+        // Who names the new one asks for another; and what came before the last is no answer.
+        let third = renew(&w, &renewed.facts.serial, Profile::Standard, p256).unwrap();
+        assert_ne!(third, renewed);
+        assert_eq!(code(renew(&w, &first, Profile::Standard, p256)), "agent_state");
+        block_on(w.kakunin.revoke(&w.acme, &third.facts.serial, Cause::KeyCompromise)).unwrap();
+        assert_eq!(code(renew(&w, &renewed.facts.serial, Profile::Standard, p256)), "agent_state");
+        assert_eq!(code(certify(&w, Profile::Elevated, p256)), "agent_suspended");
+    }
+}
+
+#[test]
+fn who_lost_an_answer_meets_no_limit_that_ends_the_grace() {
+    let w = world();
+    let (agent, first, second) = w.renewed();
+    // Whatever is asked with the old certificate: the same, another key, the key before.
+    for with in [2, 3, 0] {
+        for _ in 0..10 {
+            let again = w.renew_own(&first, 0, with);
+            assert!(again.is_ok() == (with == 2), "{again:?}");
+            assert!(again.is_ok_and(|again| again.facts.serial == second) || with != 2);
+        }
+    }
+    assert_eq!((w.reason(&first), w.state(&agent)), (None, AgentState::Active));
+    // Who asks too early with the new one has it.
+    assert_eq!(code(w.renew_own(&second, 2, 4)), "self_renewal_limited");
+    assert_eq!(w.reason(&first), Some(Reason::Superseded));
+}
+
+#[test]
 fn a_grace_is_no_longer_than_either_certificate() {
     let w = world_of(KeyAlgorithm::P256, DAY);
     let agent = w.agent();

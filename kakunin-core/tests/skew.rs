@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{MODEL, NOW, P256, config, deployment, parts};
+use kakunin_core::access::{ApiKey, Role};
 use kakunin_core::agent::NewAgent;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::{AgentId, TenantId};
@@ -17,7 +18,7 @@ use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Signer};
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{Kakunin, KeySource, Parts};
-use kakunin_core::time::{HOUR, MINUTE, ManualClock, SECOND, UnixTime};
+use kakunin_core::time::{Clock, HOUR, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_core::x509::csr::{Proven, RequestToSign};
 use kakunin_core::x509::pem;
 use kakunin_kms::local::LocalKeys;
@@ -192,6 +193,37 @@ fn after_a_clock_that_was_ahead_was_put_right_what_is_promised_goes_by_the_clock
     let records = block_on(w.kakunin.records(&w.acme, None, 1, |_| true)).unwrap().items;
     assert_eq!(records.first().unwrap().record.time, NOW.plus(5 * HOUR));
     assert_eq!(w.kakunin.log_ahead(), 0);
+}
+
+#[test]
+fn a_key_with_an_end_that_a_clock_made_ahead_lives_no_longer_than_was_said() {
+    let w = world();
+    let make = |life: Option<u64>| {
+        let end = life.map(|life| w.clock.now().plus(life));
+        let made = w.kakunin.create_api_key(&w.acme, Role::Operator, "one".parse().unwrap(), end);
+        let (facts, key) = block_on(made).unwrap();
+        (facts.id, key)
+    };
+    w.clock.set(NOW.plus(2 * HOUR));
+    let ((id, ends), (_, stays)) = (make(Some(HOUR)), make(None));
+    let opens = |kakunin: &Kakunin, key: &ApiKey| kakunin.authenticate(key.reveal()).is_some();
+    assert!(opens(&w.kakunin, &ends) && opens(&w.kakunin, &stays));
+    // A clock that is kept right may step back a little.
+    w.clock.set(NOW.plus(2 * HOUR).minus(MINUTE));
+    assert!(opens(&w.kakunin, &ends));
+    w.clock.set(NOW);
+    let reopened = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    for kakunin in [&w.kakunin, &reopened] {
+        assert!(!opens(kakunin, &ends) && kakunin.api_key(&id).is_none());
+        assert!(opens(kakunin, &stays), "it was to live for ever");
+    }
+    // It opens for as long as was said, and no longer.
+    w.clock.set(NOW.plus(2 * HOUR));
+    assert!(opens(&w.kakunin, &ends));
+    w.clock.set(NOW.plus(3 * HOUR).plus(SECOND));
+    assert!(!opens(&w.kakunin, &ends) && opens(&w.kakunin, &stays));
+    let (_, right) = make(Some(HOUR));
+    assert!(opens(&w.kakunin, &right));
 }
 
 #[test]

@@ -129,7 +129,7 @@ pub enum CaCommandError {
 /// # Errors
 /// [`CaCommandError`]; if there is a root already, it stays.
 pub async fn init(options: &RootOptions, public_url: Option<&str>) -> Result<String, CaCommandError> {
-    let published = public_url.map(Published::parse).transpose()?;
+    let published = public_url.map(Published::for_new).transpose()?;
     let (certificate, key_ref) = (options.folder.join(ROOT_FILE), options.folder.join(KEY_FILE));
     if certificate.exists() || key_ref.exists() {
         return Err(CaCommandError::Exists(certificate));
@@ -222,11 +222,12 @@ pub async fn install_crl(options: &ServeOptions, file: &Path) -> Result<String, 
     Ok(format!("CRL of root {root}"))
 }
 
-/// The request for the next issuing CA of a deployment, or the first of one that is yet to be made: PEM.
+/// The request for the next issuing CA of a deployment, or the first of one that is yet to be made: PEM; and whether it is
+/// the first.
 ///
 /// # Errors
 /// [`CaCommandError`].
-pub async fn request(options: &ServeOptions) -> Result<String, CaCommandError> {
+pub async fn request(options: &ServeOptions) -> Result<(String, bool), CaCommandError> {
     let parts = wire::parts(options).await?;
     let made = Kakunin::made_as(&parts).await?.is_some();
     let config = wire::config(options, options.listen, &parts).await?;
@@ -235,7 +236,7 @@ pub async fn request(options: &ServeOptions) -> Result<String, CaCommandError> {
     } else {
         Kakunin::request_first_issuing(&config, &parts).await?
     };
-    Ok(pem::encode(pem::CERTIFICATE_REQUEST, &request))
+    Ok((pem::encode(pem::CERTIFICATE_REQUEST, &request), !made))
 }
 
 /// Installs what a root signed for [`request`]: an issuing CA, then the root, PEM in one file. Makes the

@@ -4,7 +4,7 @@ mod arguments;
 mod config;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -82,7 +82,12 @@ fn certificate_authority(command: Ca) -> ExitCode {
             in_runtime(ca::sign(&root.into(), &request, binding))
         }
         Ca::Request(serve) => match serve.options() {
-            Ok((options, _)) => in_runtime(ca::request(&options)),
+            Ok((options, _)) => in_runtime(ca::request(&options)).map(|(request, first)| {
+                if first {
+                    say_that_it_is_the_first(&options.data);
+                }
+                request
+            }),
             Err(error) => return ended(Err(error)),
         },
         Ca::Install { serve, chain, tenant } => match serve.options() {
@@ -103,6 +108,14 @@ fn certificate_authority(command: Ca) -> ExitCode {
         Ok(text) => print(text.trim_end()),
         Err(error) => ended(Err(error)),
     }
+}
+
+// Whoever meant another folder notices before the root has signed.
+fn say_that_it_is_the_first(data: &Path) {
+    let data = data.display();
+    eprintln!(
+        "kakunin: {data} holds no deployment yet: this request is for the first issuing CA of a new one"
+    );
 }
 
 fn watch_canaries(options: &arguments::Monitor) -> ExitCode {

@@ -142,6 +142,11 @@ fn a_root_stays_offline_from_the_first_day_to_the_next_issuing_ca() {
     assert!(refused(&[&["ca", "init"], &root_options[..]].concat()).contains("a root is made once"));
     assert!(refused(&["ca", "sign-issuing", "--root", &root, "x"]).contains("cannot use"));
     for round in ["2", "3"] {
+        let told = kakunin(&["ca", "request", "--data", &data]).output().unwrap().stderr;
+        let first = format!(
+            "kakunin: {data} holds no deployment yet: this request is for the first issuing CA of a new one\n"
+        );
+        assert_eq!(String::from_utf8(told).unwrap(), if round == "2" { first } else { String::new() });
         std::fs::write(at("request"), said(&["ca", "request", "--data", &data])).unwrap();
         run("openssl", &["req", "-in", "request", "-noout", "-verify"], folder.path());
         let signed = said(&[&["ca", "sign-issuing"], &root_options[..], &[&at("request")]].concat());

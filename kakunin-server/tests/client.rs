@@ -28,6 +28,12 @@ async def main():
         assert (agent.status.value, agent.metadata["team"]) == ("suspended", "a"), agent
         certificate = await k.agents.certify(agent.id)
         assert certificate.status.value == "active" and "BEGIN CERTIFICATE" in certificate.pem
+        # The answer was lost, and the client asks again.
+        try:
+            await k.agents.certify(agent.id)
+            raise SystemExit("two certificates")
+        except ConflictError as refused:
+            assert "fetch it" in str(refused), refused
         assert (await k.agents.get(agent.id)).status.value == "active"
         for n in range(3):
             await k.agents.create(name=f"other-{n}", model="m", version="1", model_hash=MODEL)
@@ -43,8 +49,12 @@ async def main():
         assert [e.id for e in events] == [event.id]
         found, _ = await k.events.list(action_type="transaction_initiated", limit=10)
         assert [e.id for e in found] == [event.id]
+        # The same moment by a clock in another zone, and a name in another script.
+        zoned = await k.events.create(agent_id=agent.id, action_type="data_access", chain_id="連鎖-1",
+            occurred_at="2026-11-23T09:00:00+01:00")
+        assert zoned.occurred_at == event.occurred_at, zoned
         risk = await k.agents.risk(agent.id)
-        assert risk.event_count == 1 and risk.window_days == 30 and risk.drift.drift_score is None
+        assert risk.event_count == 2 and risk.window_days == 30 and risk.drift.drift_score is None
         signed = await k.agents.sign(agent.id, payload={"b": 1, "a": "x"})
         ask = dict(agent_id=agent.id, signature=signed.signature, certificate_serial=signed.certificate_serial)
         assert (await k.verify.message(payload={"a": "x", "b": 1}, **ask)).valid
@@ -54,6 +64,13 @@ async def main():
         assert receipt.certificate_serial == certificate.serial_number and receipt.signature
         assert (await k.verify.certificate(certificate.serial_number))["status"] == "revoked"
         assert not (await k.verify.message(payload={"a": "x", "b": 1}, **ask)).valid
+        for call in [k.chains.create(name="c"), k.chains.get("c"), k.chains.list(), k.chains.close("c"),
+                k.verify.chain("c"), k.reports.create(agent_id=agent.id), k.reports.get("r")]:
+            try:
+                await call
+                raise SystemExit("what is not offered was answered")
+            except NotFoundError as refused:
+                assert str(refused).startswith("this server "), refused
         for expected, call in [(UnprocessableError, k.events.create(agent_id=agent.id, action_type="api_call")),
                 (NotFoundError, k.agents.get("00000000-0000-7000-8000-000000000000")),
                 (ConflictError, k.agents.sign(agent.id, payload={}))]:

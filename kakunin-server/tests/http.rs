@@ -542,6 +542,60 @@ async fn a_body_that_is_no_json_is_told_what_was_given() {
     }
 }
 
+#[tokio::test]
+async fn a_body_that_is_packed_is_refused_as_such() {
+    let w = world().await;
+    let key = std::fs::read_to_string(w.folder.path().join("data/admin.key")).unwrap();
+    let (key, host) = (key.trim_end(), w.url.rsplit('/').next().unwrap());
+    let head = |coding: &str, body: &str| {
+        format!(
+            "POST /api/v1/tenants HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\ncontent-type: \
+             application/json\r\n{coding}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for coding in ["content-encoding: gzip\r\n", "content-encoding: identity, br\r\n"] {
+        let answer = raw(&w, &head(coding, "xxxx")).await;
+        assert_eq!(status(&answer), "415", "{answer}");
+        assert!(
+            answer.contains("content_encoding") && answer.contains("accept-encoding: identity"),
+            "{answer}"
+        );
+    }
+    for coding in ["", "content-encoding: identity\r\n", "Content-Encoding: IDENTITY\r\n"] {
+        let answer = raw(&w, &head(coding, "{\"id\":\"acme\"}")).await;
+        assert_eq!(status(&answer), "201", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_not_understood_is_shown_as_it_was_sent() {
+    let w = world().await;
+    for (query, shown) in
+        [("status=ACTIVE", "`ACTIVE`"), ("limit=abc", "limit"), ("limit=1&limit=2", "limit")]
+    {
+        let answer = get(&w.admin, &format!("/api/v1/agents?{query}"), &[]).await;
+        let said = answer.json()["error"].as_str().unwrap().to_owned();
+        assert_eq!((answer.status.as_u16(), code(&answer)), (400, "query_invalid".to_owned()), "{query}");
+        assert!(said.starts_with("the query is not understood: ") && said.contains(shown), "{said}");
+    }
+}
+
+#[test]
+fn names_in_the_description_are_of_any_script() {
+    let schemas = &kakunin_server::http::openapi()["components"]["schemas"];
+    for (schema, most) in [("EventNameText", 256), ("ShortNameText", 64)] {
+        let pattern = schemas[schema]["pattern"].as_str().unwrap();
+        assert!(pattern.ends_with(&format!("{{1,{most}}}$")), "{pattern}");
+    }
+    let event = schemas["EventBody"].to_string();
+    assert!(!event.contains("[ -~]"), "names that are not ASCII are accepted: {event}");
+    for name in ["client_id", "session_id", "correlation", "tool", "subject", "target", "counterparty"] {
+        let member = schemas["EventBody"]["properties"][name].to_string();
+        assert!(member.contains("NameText"), "{name}: {member}");
+    }
+}
+
 #[test]
 fn dates_in_the_description_know_leap_days() {
     let description = kakunin_server::http::openapi();

@@ -205,3 +205,29 @@ async fn a_certificate_is_given_to_its_tenant_and_its_agent_and_to_nobody_else()
 async fn model_of(w: &World, agent: &Agent) -> String {
     w.admin.get(&format!("/api/v1/agents/{}", agent.id)).await.unwrap().text("model_hash")
 }
+
+#[tokio::test]
+async fn a_renewal_that_names_its_certificate_is_answered_twice_though_the_server_makes_the_key() {
+    let w = Rig::new().await;
+    let (agent, other) = (registered(&w).await, registered(&w).await);
+    let of = |agent: &str, step: &str| format!("/api/v1/agents/{agent}/{step}");
+    let asked = json!({ "key_algorithm": "p256" });
+    let first = w.post(&of(&agent, "certify"), &asked).await;
+    // Whoever lost the answer is told which certificate there is, and fetches it.
+    let serial = first.text("serial_number");
+    let again = w.post(&of(&agent, "certify"), &asked).await;
+    assert_eq!((again.status.as_u16(), code(&again)), (409, "exists".to_owned()));
+    assert_eq!(again.json()["data"], json!({ "certificate_id": serial }));
+    let fetched = w.get(&format!("/api/v1/certificates/{serial}")).await;
+    assert_eq!(fetched.text("certificate_pem"), first.text("certificate_pem"));
+    let renewal = json!({ "model_hash": MODEL, "key_algorithm": "p256", "serial_number": serial });
+    let renewed = w.post(&of(&agent, "renew"), &renewal).await;
+    assert_eq!(issued(&w.post(&of(&agent, "renew"), &renewal).await), issued(&renewed));
+    assert_ne!(renewed.text("serial_number"), serial);
+    assert_eq!(w.get(&format!("/api/v1/verify/{serial}")).await.text("status"), "active");
+    // A certificate of another agent's is none of this one's, and one that is none is none.
+    assert_eq!(w.post(&of(&other, "renew"), &renewal).await.status, 404);
+    let mut none = renewal.clone();
+    none["serial_number"] = json!("4A1B2C3D4E5F60718293A4B5C6D7E8F9");
+    assert_eq!(w.post(&of(&agent, "renew"), &none).await.status, 404);
+}

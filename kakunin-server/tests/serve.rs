@@ -352,5 +352,31 @@ fn an_address_that_nobody_can_reach_is_not_written_into_certificates() {
         let said = refused(&[&open[..], &["127.0.0.1:0", "--public-url", bad]].concat());
         assert!(said.contains(bad) && said.contains("--public-url") && !said.contains("another"), "{said}");
     }
+    for (bad, why) in [
+        ("http://0.0.0.0:8080", "nobody can reach"),
+        ("https://[::]", "nobody can reach"),
+        ("https://ca.example:0", "is not http(s)://host"),
+        ("https://256.0.0.1", "is not http(s)://host"),
+    ] {
+        let said = refused(&[&open[..], &["127.0.0.1:0", "--public-url", bad]].concat());
+        assert!(said.contains(bad) && said.contains(why), "{said}");
+    }
     assert!(!Path::new(&data).join("admin.key").exists(), "nothing was made");
+}
+
+#[test]
+fn two_deployments_that_have_names_are_not_of_one_trust_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = start(&data, &["--ca-algorithm", "p256", "--public-url", "https://Kakunin.Example:8443/ca"]);
+    assert!(server.said.contains("trust domain kakunin.example,"), "{}", server.said);
+    drop(server);
+    // It stays, wherever it is reached later.
+    let again = start(&data, &[]);
+    assert!(again.said.contains("trust domain kakunin.example,"), "{}", again.said);
+    let local = start(&folder.path().join("local"), &["--ca-algorithm", "p256"]);
+    assert!(local.said.contains("trust domain agents.localhost,"), "{}", local.said);
+    let named =
+        ["--ca-algorithm", "p256", "--public-url", "https://a.example", "--trust-domain", "b.example"];
+    assert!(start(&folder.path().join("named"), &named).said.contains("trust domain b.example,"));
 }

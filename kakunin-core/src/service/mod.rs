@@ -25,7 +25,7 @@ pub use command::enrol::MAX_JOIN_TOKEN_LIFE;
 pub use command::observe::{EventStatus, Observed};
 pub use command::repeat::REPEATABLE;
 pub use deployment::config::{Config, OfflineRoot};
-pub use effects::crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl};
+pub use effects::crl::{FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, RootCrlEnding};
 pub use effects::ending::Ending;
 pub use effects::feed::FeedPage;
 pub use effects::running::Kakunin;

@@ -2,7 +2,7 @@
 
 use crate::brand::PRODUCT;
 use crate::crypto::PublicKey;
-use crate::id::{IssuerId, Serial, TenantId};
+use crate::id::{IssuerId, Serial, SerialNumber, TenantId};
 use crate::key::{KeyAlgorithm, SignError, Signature, Signer, Spki};
 use crate::time::{DAY, MINUTE, UnixTime};
 use crate::x509::certificate::CertificateView;
@@ -41,6 +41,7 @@ pub struct Issuer {
     key: PublicKey,
     not_before: UnixTime,
     not_after: UnixTime,
+    serial_number: Option<SerialNumber>,
     issued_by: Option<IssuerId>,
     subject_key_id: Vec<u8>,
     signs_crls: bool,
@@ -50,22 +51,41 @@ impl Issuer {
     /// Takes a CA certificate: one of this deployment, or of an authority above it.
     ///
     /// # Errors
-    /// [`CaError::NotACa`] if it is none, its key is not of the algorithms known here, or a critical extension is
+    /// [`CaError::NoName`]; [`CaError::NotACa`] if it is none, its key is not of the algorithms known here, or a critical extension is
     /// not understood.
     pub fn from_der(der: Vec<u8>) -> Result<Self, CaError> {
         let view = CertificateView::parse(&der, &Arc::default()).map_err(|_| CaError::NotACa)?;
         let spki = Spki::from_der(view.spki).map_err(|_| CaError::NotACa)?;
         let x = &view.extensions;
-        if !matches!(x.basic_constraints, Some((true, _))) || x.unknown_critical || view.subject == EMPTY_NAME
-        {
+        if !matches!(x.basic_constraints, Some((true, _))) || x.unknown_critical {
             return Err(CaError::NotACa);
+        }
+        // RFC 5280, 4.1.2.6.
+        if view.subject == EMPTY_NAME {
+            return Err(CaError::NoName);
         }
         let signs_crls = x.key_usage.is_none_or(|(_, bits)| bits & CRL_SIGN != 0);
         let subject_key_id = x.subject_key_id.unwrap_or(spki.key_id().as_bytes()).to_vec();
         let key = PublicKey::parse(&spki).map_err(|_| CaError::NotACa)?;
         let (name, not_before, not_after) = (view.subject.to_vec(), view.not_before, view.not_after);
-        let issued_by = view.issuer_id();
-        Ok(Self { name, key, not_before, not_after, issued_by, subject_key_id, signs_crls, der })
+        let (serial_number, issued_by) = (view.serial_number(), view.issuer_id());
+        Ok(Self {
+            name,
+            key,
+            not_before,
+            not_after,
+            serial_number,
+            issued_by,
+            subject_key_id,
+            signs_crls,
+            der,
+        })
+    }
+
+    /// The serial number of its certificate, if it is one that RFC 5280 knows.
+    #[must_use]
+    pub const fn serial_number(&self) -> Option<SerialNumber> {
+        self.serial_number
     }
 
     /// Whose signature is on its certificate; `None` if it names nobody, as a root.
@@ -184,6 +204,12 @@ pub enum CaError {
     /// Not a CA certificate of this profile.
     #[error("this is not a certificate of a certificate authority of this deployment")]
     NotACa,
+    /// Nobody could name it as an issuer: the request has no subject, so whoever signs it gives one.
+    #[error(
+        "the certificate of the certificate authority has an empty subject, which RFC 5280 forbids; give it a name where \
+         it is signed, such as `-subj '/CN=Example Issuing CA'`"
+    )]
+    NoName,
     /// Its certificate binds it to another tenant.
     #[error("the certificate binds this authority to the tenant {0}; install it for that one")]
     OtherTenant(TenantId),

@@ -34,7 +34,7 @@ pub(crate) struct AuditQuery {
     affected_id: Option<String>,
     /// Only those from this time on.
     #[param(
-        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?Z$"
+        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
     )]
     since: Option<String>,
     /// How many at most.
@@ -121,7 +121,7 @@ pub(crate) async fn log(
         let malformed = || {
             let given = shown(text);
             let sentence =
-                format!("`since` is `{given}`: write RFC 3339 in UTC, such as 2026-11-23T08:00:00Z");
+                format!("`since` is `{given}`: write RFC 3339, such as 2026-11-23T08:00:00Z; a `+` is written `%2B` there");
             ApiError::bad_request("since_malformed", sentence)
         };
         UnixTime::from_rfc3339(text).ok_or_else(malformed)

@@ -43,6 +43,7 @@ pub(crate) struct VerifyBody {
     #[schema(value_type = Option<Object>)]
     pub(crate) financial_scope: Option<Box<RawValue>>,
     pub(crate) revoked_at: Option<String>,
+    /// `issuer_revoked` if its issuing CA is on its root's CRL.
     pub(crate) revocation_reason: Option<String>,
     pub(crate) halt_receipt: Option<HaltReceipt>,
     pub(crate) agent: VerifiedAgentBody,

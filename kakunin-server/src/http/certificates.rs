@@ -5,13 +5,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
-use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::revoke::{Cause, Revocation, Said};
 use kakunin_core::service::{CertificateEntry, Error as ServiceError, KeySource};
 use kakunin_core::x509::pem;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::agent_body::{CertificateBody, text_of};
@@ -82,6 +83,10 @@ pub(crate) struct RenewBody {
     /// certificate.
     #[schema(max_length = 16384)]
     csr: Option<String>,
+    /// The certificate that is renewed; the agent's newest if not given. With it, the same request gets the same
+    /// certificate for ten minutes also where the server makes the key.
+    #[schema(pattern = "^[0-9A-F]{32}$")]
+    serial_number: Option<String>,
     /// With `csr`: base64 of a signature with the key of the certificate that is renewed, over
     /// `kakunin-key-binding:<its serial number>:<SHA-256 of the request's DER, lower-case hex>`.
     #[schema(max_length = 1024)]
@@ -114,7 +119,8 @@ fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'
 }
 
 /// Gives an agent a certificate; without a body by the defaults. The same request with `csr` gets the same certificate for
-/// ten minutes. A suspended agent is given none before it is reinstated.
+/// ten minutes; where the server makes the key, 409 says which certificate there is (`data.certificate_id`). A suspended agent is
+/// given none before it is reinstated.
 #[utoipa::path(
     operation_id = "certifyAgent",
     post, path = "/api/v1/agents/{id}/certify", tag = "certificates", request_body = Option<CertifyBody>,
@@ -133,8 +139,26 @@ pub(crate) async fn certify(
     let id = agent_id(&id)?;
     let source = source(body.csr.as_deref(), body.key_algorithm)?;
     let profile = body.profile.unwrap_or_default().into();
-    let certificate = caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await?;
-    issued(&app, caller.tenant(), &certificate)
+    match caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await {
+        Ok(certificate) => issued(&app, caller.tenant(), &certificate),
+        Err(error @ ServiceError::Exists(_)) => Err(existing(&app, caller.tenant(), &id, error).await),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The refusal of a second certificate, with which one there is: the answer that gave it may have been lost.
+async fn existing(app: &App, tenant: &TenantId, id: &AgentId, error: ServiceError) -> ApiError {
+    let newest = app.kakunin.agent(tenant, id).await.ok().and_then(|agent| agent.certificate);
+    let entry = match newest {
+        Some(serial) => app.kakunin.certificate_entry(tenant, &serial).await.ok(),
+        None => None,
+    };
+    // Not one from before, while another is being issued.
+    let stands = |entry: &CertificateEntry| entry.revocation.is_none() && app.now() <= entry.facts.not_after;
+    match newest.filter(|_| entry.is_some_and(|(entry, _)| stands(&entry))) {
+        Some(serial) => ApiError::from(error).because_of(json!({ "certificate_id": serial.to_string() })),
+        None => error.into(),
+    }
 }
 
 /// A signature as it is sent.
@@ -144,7 +168,7 @@ pub(crate) fn binding(text: &str) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Replaces the certificate of an active agent: the old one is superseded when the new one is first used, or after
-/// five minutes. The same request with `csr` gets the same certificate for ten minutes. In the medium band the profile is at most `elevated`, above it `high-risk`. Whoever asks attests the model and
+/// five minutes. The same request with `csr` or `serial_number` gets the same certificate for ten minutes. In the medium band the profile is at most `elevated`, above it `high-risk`. Whoever asks attests the model and
 /// approves the registered scope.
 #[utoipa::path(
     operation_id = "renewCertificate",
@@ -173,8 +197,19 @@ pub(crate) async fn renew(
         (source, None) => source,
     };
     let profile = body.profile.unwrap_or_default().into();
-    let renewed = caller.kakunin(&app).renew(caller.tenant(), &id, &attested, profile, source).await?;
-    issued(&app, caller.tenant(), &renewed)
+    let (kakunin, tenant) = (caller.kakunin(&app), caller.tenant());
+    let renewed = match body.serial_number.as_deref().map(serial_of).transpose()? {
+        None => kakunin.renew(tenant, &id, &attested, profile, source).await?,
+        Some(serial) => {
+            // Of this agent, or there is none.
+            let (entry, _) = kakunin.certificate_entry(tenant, &serial).await?;
+            if entry.facts.agent != id {
+                return Err(ApiError::not_found("certificate"));
+            }
+            kakunin.renew_certificate(tenant, &serial, &attested, profile, source).await?
+        }
+    };
+    issued(&app, tenant, &renewed)
 }
 
 /// What whoever asked for a certificate gets.

@@ -16,6 +16,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::json::CODING;
+
 /// Why a request was not done.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
@@ -31,6 +33,8 @@ pub(crate) struct ApiError {
     field: Option<Cow<'static, str>>,
     /// Of many things that were sent, what is said of each.
     results: Option<Arc<Value>>,
+    /// What there is already, where that is why it was refused.
+    data: Option<Arc<Value>>,
 }
 
 /// Each 401 says how to show who asks (RFC 9110, 11.6.1): with an API key; as an agent, by the signature that `tag` names or
@@ -59,6 +63,10 @@ pub(crate) struct ErrorBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     results: Option<Value>,
+    /// What there is already: `certificate_id` where an agent has a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    data: Option<Value>,
 }
 
 /// RFC 9457, for callers that ask for `application/problem+json`.
@@ -75,8 +83,8 @@ struct Problem<'a> {
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Self {
         let (sentence, retry_after, challenge) = (sentence.into(), None, None);
-        let (field, results) = (None, None);
-        Self { status, code, sentence, retry_after, challenge, gateway: false, field, results }
+        let (field, results, data) = (None, None, None);
+        Self { status, code, sentence, retry_after, challenge, gateway: false, field, results, data }
     }
 
     pub(crate) fn bad_request(code: &'static str, sentence: impl Into<String>) -> Self {
@@ -152,6 +160,11 @@ impl ApiError {
         Self { sentence, results: Some(Arc::new(results)), ..self }
     }
 
+    /// The same refusal, because of what there is already.
+    pub(crate) fn because_of(self, data: Value) -> Self {
+        Self { data: Some(Arc::new(data)), ..self }
+    }
+
     /// Whether it is this server that cannot do it, whatever is sent.
     pub(crate) fn is_ours(&self) -> bool {
         self.status.is_server_error()
@@ -214,6 +227,7 @@ impl ApiError {
                 request_id: request_id.to_owned(),
                 field: self.field().map(str::to_owned),
                 results: self.results.as_deref().cloned(),
+                data: self.data.as_deref().cloned(),
             };
             ("application/json", serde_json::to_vec(&body))
         };
@@ -224,6 +238,9 @@ impl ApiError {
         if self.is_unauthorized() {
             let challenge = self.challenge.unwrap_or(if self.gateway { SIGNATURE } else { BEARER });
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.code == CODING {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -273,7 +290,9 @@ impl From<ServiceError> for ApiError {
             let sentence = match &error {
                 // Nothing but an operator helps, and whoever waits should know.
                 ServiceError::Issue(
-                    ended @ (IssueError::IssuerExpired(_) | IssueError::IssuerNotYetValid(_)),
+                    ended @ (IssueError::IssuerExpired(_)
+                    | IssueError::IssuerNotYetValid(_)
+                    | IssueError::IssuerRevoked(_)),
                 ) => ended.to_string(),
                 _ => "the server cannot do this now; its log says why".to_owned(),
             };

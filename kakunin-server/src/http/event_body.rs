@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::json::{self, Free};
-use super::schema::ActionText;
+use super::schema::{ActionText, EventNameText, ShortNameText};
 use super::subjects::Subjects;
 
 /// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
@@ -50,22 +50,22 @@ pub(crate) struct EventBody {
     stream: Option<StreamBody>,
     /// The reporter's own identifier: reported twice within a day, it is recorded once.
     #[serde(alias = "eventId", alias = "event_id")]
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<EventNameText>)]
     client_id: Option<String>,
     #[serde(alias = "sessionId", alias = "session")]
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<EventNameText>)]
     session_id: Option<String>,
     /// Correlation with other records, such as a trace id; a `chainId` is one.
     #[serde(alias = "chainId", alias = "chain_id")]
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<ShortNameText>)]
     correlation: Option<String>,
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<ShortNameText>)]
     tool: Option<String>,
-    #[schema(min_length = 1, max_length = 64, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<ShortNameText>)]
     subject: Option<String>,
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<EventNameText>)]
     target: Option<String>,
-    #[schema(min_length = 1, max_length = 256, pattern = r"^[ -~]+$")]
+    #[schema(value_type = Option<EventNameText>)]
     counterparty: Option<String>,
     #[serde(default, deserialize_with = "super::json::object::optional")]
     #[schema(inline)]
@@ -73,7 +73,7 @@ pub(crate) struct EventBody {
     /// When it happened, by the reporter's clock.
     #[serde(alias = "occurredAt")]
     #[schema(
-        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|\+00:00)$"
+        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
     )]
     occurred_at: Option<String>,
     /// Anything else, at most 16 kB of I-JSON (RFC 7493): times in nanoseconds are strings. `amount_usd` counts as an
@@ -359,7 +359,7 @@ fn short(what: &'static str, text: Option<String>) -> Result<Option<ShortName>, 
 fn time(text: &str) -> Result<UnixTime, ApiError> {
     let invalid = || {
         let sentence = format!(
-            "`occurred_at` is `{}`: write RFC 3339 in UTC, such as 2026-11-23T08:00:00Z",
+            "`occurred_at` is `{}`: write RFC 3339, such as 2026-11-23T08:00:00Z or with +01:00",
             shown(text)
         );
         ApiError::unprocessable("time_invalid", sentence).about("occurred_at")

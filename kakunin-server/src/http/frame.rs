@@ -24,12 +24,14 @@ pub(crate) async fn frame(request: Request, next: Next) -> Response {
     let gateway = is_gateway(&request);
     let told = tracing::enabled!(tracing::Level::DEBUG)
         .then(|| (request.method().clone(), request.uri().path().to_owned(), Instant::now()));
+    let elsewhere = not_offered(request.uri().path());
     let mut response = in_time(request, next).await;
     if let Some((method, path, began)) = told {
         let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());
         tracing::debug!(request_id = id.as_str(), %method, path, status, micros, "request");
     }
-    let refused = response.extensions_mut().remove::<ApiError>().or_else(|| routers_own(&response));
+    let refused =
+        response.extensions_mut().remove::<ApiError>().or_else(|| routers_own(&response, elsewhere));
     if let Some(error) = refused {
         let error = if gateway { error.at_gateway() } else { error };
         let allow = response.headers_mut().remove(header::ALLOW);
@@ -53,13 +55,14 @@ pub(crate) fn refused(error: &ApiError) -> Response {
 }
 
 // Routes and methods that do not exist, bodies that are too long: axum answers those with plain text.
-fn routers_own(response: &Response) -> Option<ApiError> {
+fn routers_own(response: &Response, elsewhere: Option<&'static str>) -> Option<ApiError> {
     let status = response.status();
     let ours = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
     if ours || !(status.is_client_error() || status.is_server_error()) {
         return None;
     }
     let (code, sentence) = match status {
+        StatusCode::NOT_FOUND if elsewhere.is_some() => ("not_offered", elsewhere.unwrap_or_default()),
         StatusCode::NOT_FOUND => ("not_found", "no such resource; see /api/v1/openapi.json"),
         StatusCode::METHOD_NOT_ALLOWED => {
             ("method_not_allowed", "not by this method; see the `Allow` header")
@@ -69,6 +72,25 @@ fn routers_own(response: &Response) -> Option<ApiError> {
         _ => ("refused", "the request is refused"),
     };
     Some(ApiError::new(status, code, sentence))
+}
+
+/// What clients of this kind ask for and no server of this one has, so that they do not take it for an object that is
+/// not there.
+fn not_offered(path: &str) -> Option<&'static str> {
+    let rest = path.strip_prefix("/api/v1/")?;
+    let of =
+        |name: &str| rest.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if of("chains") || of("verify/chain") {
+        Some(
+            "this server keeps no decision chains; the `chainId` of an event is on record as its `correlation`",
+        )
+    } else if of("reports") {
+        Some(
+            "this server writes no reports; what happened is in /api/v1/audit-log and /api/v1/agents/{id}/risk",
+        )
+    } else {
+        None
+    }
 }
 
 fn is_gateway(request: &Request) -> bool {

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::log::record::{CaRole, Stage};
-use kakunin_core::service::{Ending, Tended};
+use kakunin_core::service::{Ending, RootCrlEnding, Tended};
 use kakunin_core::time::{MINUTE, SECOND};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -29,16 +29,19 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Readiness.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign or ends soon, a
-    /// CRL cannot be published, or the log's time is ahead of the clock, or since somebody else wrote to the store:
+    /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign, ends soon or was
+    /// revoked by its root, a
+    /// CRL cannot be published or that of a root ends soon, or the log's time is ahead of the clock, or since somebody else wrote to the store:
     /// certificates are verified and refused all the same.
     status: &'static str,
     version: &'static str,
-    /// Whether the CA signs: it is valid now, and its key can be used.
+    /// Whether the CA signs: it is valid now, its root has not revoked it, and its key can be used.
     signing: bool,
     /// Authorities in use that end within 30 days, or within a thirtieth of their life if that is shorter, or have
     /// ended: those that issue, and the roots above them.
     authorities_ending: usize,
+    /// Issuing CAs in use that their root's CRL names: they issue nothing, and nobody accepts what they issued.
+    authorities_revoked: usize,
     /// When the first authority in use ends.
     #[schema(format = DateTime)]
     authority_ends: Option<String>,
@@ -52,6 +55,9 @@ pub(crate) struct Readiness {
     crls_left: usize,
     /// Issuing CAs whose last attempt to publish failed.
     crls_failing: usize,
+    /// CRLs of roots in use that cannot be made, or, under an offline root, end soon or have ended: who checks whole
+    /// chains refuses every agent then.
+    root_crls_ending: usize,
     /// CRLs that are not published because they would take back what the last one said.
     crls_refused: usize,
     /// What was found in the store, since the start, that this server did not write; its log names it.
@@ -70,24 +76,34 @@ fn readiness(app: &App) -> Response {
     let log_ahead_seconds = app.kakunin.log_ahead() / SECOND;
     let damage_found = app.kakunin.damage().count;
     let published = crls.failing.is_empty() && crls.refused.is_empty();
+    let authorities_revoked = app.kakunin.revoked_authorities().len();
+    let root_crls_ending = root_crls_ending(app);
+    let trusted = urgent == 0 && authorities_revoked == 0 && root_crls_ending == 0;
     let told = failing == 0 && damage_found == 0;
-    let well = told && signing && published && urgent == 0 && log_ahead_seconds == 0;
+    let well = told && signing && published && trusted && log_ahead_seconds == 0;
     let body = Readiness {
         status: if well { "ok" } else { "degraded" },
         version: VERSION,
         signing,
         authorities_ending: urgent,
+        authorities_revoked,
         authority_ends: endings.first().map(|first| first.not_after.to_string()),
         log_ahead_seconds,
         key_tasks_left: left,
         key_tasks_failing: failing,
         crls_left: crls.left,
         crls_failing: crls.failing.len(),
+        root_crls_ending,
         crls_refused: crls.refused.len(),
         damage_found,
         possession_share_full: share_is_full(app),
     };
     axum::Json(body).into_response()
+}
+
+fn root_crls_ending(app: &App) -> usize {
+    let bad = |crl: &RootCrlEnding| crl.failing || crl.stage >= Stage::Urgent;
+    app.kakunin.root_crl_endings().iter().filter(|crl| bad(crl)).count()
 }
 
 fn share_is_full(app: &App) -> bool {
@@ -108,12 +124,22 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
     let damage = usize::try_from(app.kakunin.damage().count).unwrap_or(usize::MAX);
     let nonces = app.gateway.nonces.figures();
     let gauges = [
+        (
+            "authorities_revoked",
+            "Issuing CAs in use that their root has revoked.",
+            app.kakunin.revoked_authorities().len(),
+        ),
         ("key_tasks_left", "Keys that are yet to be disabled, enabled or deleted.", left),
         ("key_tasks_failing", "Tenants whose last attempt to do so failed.", failing),
         ("crls_left", "CRLs that lack a revocation.", crls.left),
         ("crls_failing", "Issuing CAs whose last attempt to publish failed.", crls.failing.len()),
         ("crls_refused", "CRLs that would take back what the last one said.", crls.refused.len()),
         ("damage_found", "What was found in the store that this server did not write.", damage),
+        (
+            "root_crls_ending",
+            "CRLs of roots in use that cannot be made, or end soon.",
+            root_crls_ending(&app),
+        ),
         ("nonces_held", "Nonces of signed requests that may still come again.", nonces.held),
         (
             "log_ahead_seconds",

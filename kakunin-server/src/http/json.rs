@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::ijson::{self, IJsonError};
 use kakunin_core::shape::{self, Fault};
@@ -17,6 +17,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+
+/// The code of a refused content coding; its answer says which are taken (RFC 9110, 12.5.3).
+pub(crate) const CODING: &str = "content_encoding";
 
 /// A body of JSON.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -65,6 +68,7 @@ impl<S: Send + Sync> FromRequest<S> for Nothing {
         #[serde(deny_unknown_fields)]
         struct NoMembers {}
 
+        check_coding(request.headers())?;
         let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
         if body.is_empty() { Ok(Self) } else { parse(&body).map(|NoMembers {}| Self) }
     }
@@ -75,10 +79,20 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
-        return Ok(());
+        return check_coding(headers);
     }
     let sentence = "send `content-type: application/json`";
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", sentence))
+}
+
+/// Refuses a body that would have to be unpacked.
+fn check_coding(headers: &HeaderMap) -> Result<(), ApiError> {
+    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        return Ok(());
+    }
+    let sentence = "bodies are taken as they are; send it without `content-encoding`";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODING, sentence))
 }
 
 /// Why the connection gives no more of a body.

@@ -29,3 +29,14 @@ pub(crate) struct ModelHashText(String);
 #[derive(ToSchema)]
 #[schema(value_type = String, pattern = r"^(?=.{3,128}$)[a-z][a-z0-9_-]{0,31}:[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})*$")]
 pub(crate) struct ActionText(String);
+
+/// A name in an event, in whatever script: 1 to 256 octets of UTF-8, which may be fewer characters; no control characters
+/// but line breaks and tabs, nothing that hides text or moves it elsewhere. No pattern says all of that.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]{1,256}$")]
+pub(crate) struct EventNameText(String);
+
+/// A name that stands in the record itself: the same with 1 to 64 octets of UTF-8.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]{1,64}$")]
+pub(crate) struct ShortNameText(String);

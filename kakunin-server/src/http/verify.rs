@@ -8,7 +8,7 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use kakunin_core::error::StoreError;
 use kakunin_core::id::Serial;
-use kakunin_core::revoke::Cause;
+use kakunin_core::revoke::Reason;
 use kakunin_core::service::{CertificateStatus, Error as ServiceError};
 use kakunin_core::time::{SECOND, UnixTime};
 use kakunin_core::x509::certificate::CertificateView;
@@ -101,8 +101,11 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
     let subject = NameParts::read(view.subject).map_err(|_| corrupt())?;
     let issuer = view.issuer_id().ok_or_else(corrupt)?;
     let expired = now > view.not_after;
-    let word = match &status.revocation {
-        Some(revocation) if revocation.cause == Cause::Hold => "suspended",
+    // Nothing that a revoked authority issued is valid, whatever is on record of it.
+    let above = app.kakunin.authority_revoked(&issuer);
+    let own = status.revocation.map(|revocation| revocation.cause.reason());
+    let word = match own.into_iter().chain(above).max_by_key(|reason| *reason != Reason::CertificateHold) {
+        Some(Reason::CertificateHold) => "suspended",
         Some(_) => "revoked",
         None if expired => "expired",
         None => "active",
@@ -131,7 +134,10 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
         model_hash: agent.model_hash.clone(),
         financial_scope: agent.financial_scope.clone(),
         revoked_at: status.revocation.map(|r| r.at.to_string()),
-        revocation_reason: status.revocation.map(|r| text_of(&r.cause)),
+        revocation_reason: match status.revocation {
+            Some(revocation) => Some(text_of(&revocation.cause)),
+            None => above.map(|_| "issuer_revoked".to_owned()),
+        },
         halt_receipt,
         agent,
     };
@@ -140,8 +146,7 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
     let until = if expired { now.plus(MAX_AGE) } else { now.plus(MAX_AGE).min(view.not_after.plus(1)) };
     let tag = tag_of(&json);
     let tags = (tag.clone(), format!("{}-html\"", tag.trim_end_matches('"')));
-    let reason = status.revocation.map(|r| r.cause.reason());
-    Ok(Card { body, json: json.into(), tags, issuer, reason, until })
+    Ok(Card { body, json: json.into(), tags, issuer, reason: own, until })
 }
 
 fn agent_body(

@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use kakunin_core::id::IssuerId;
 use kakunin_core::log::record::{CaRole, Stage};
-use kakunin_core::service::Kakunin;
-use kakunin_core::time::{DAY, SECOND};
+use kakunin_core::service::{Kakunin, RootCrlEnding};
+use kakunin_core::time::{Clock, DAY, SECOND, SystemClock};
 
 use crate::http::chain;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// Warns of authorities that end, once a day and whenever one is nearer than before, and of a log whose time is ahead of
+/// Warns of authorities that end, once a day and whenever one is nearer than before, of those that their root has revoked,
+/// of CRLs of roots that end or cannot be made, and of a log whose time is ahead of
 /// the clock, once when it begins and again when it grew; for as long as the server runs.
 pub(super) async fn warn(kakunin: Kakunin) {
     let (mut told, mut untold, mut ahead) = (Vec::new(), false, 0);
+    let (mut revoked, mut crls) = (Vec::new(), Vec::new());
     loop {
         let news = of_ends(&kakunin, &mut told);
         if (news || untold) && !told.is_empty() {
@@ -26,6 +28,9 @@ pub(super) async fn warn(kakunin: Kakunin) {
             }
         }
         ahead = of_lead(&kakunin, ahead);
+        of_revoked(&kakunin, &mut revoked);
+        kakunin.tend_root_crls().await;
+        of_root_crls(&kakunin, &mut crls);
         tokio::time::sleep(EVERY).await;
     }
 }
@@ -58,6 +63,45 @@ fn of_ends(kakunin: &Kakunin, told: &mut Vec<Told>) -> bool {
     let news = *told != now;
     *told = now;
     news
+}
+
+fn of_revoked(kakunin: &Kakunin, told: &mut Vec<IssuerId>) {
+    let revoked = kakunin.revoked_authorities();
+    for ca in revoked.iter().filter(|ca| !told.contains(&ca.issuer.id())) {
+        let tenant = ca.tenant.as_ref().map_or("all without their own", |tenant| tenant.as_str());
+        tracing::error!(
+            issuer = %ca.issuer.id(), tenant,
+            "an issuing CA is on its root's CRL: nothing is issued under it, and nobody accepts what was; stop the server and replace it (kakunin ca rotate, or request and install)"
+        );
+    }
+    *told = revoked.iter().map(|ca| ca.issuer.id()).collect();
+}
+
+fn of_root_crls(kakunin: &Kakunin, told: &mut Vec<(RootCrlEnding, u64)>) {
+    let now = kakunin.root_crl_endings().into_iter().map(|crl| {
+        let days = crl.next_update.map_or(0, |end| end.since(SystemClock.now()) / DAY);
+        (crl, if crl.stage > Stage::Far { days } else { 0 })
+    });
+    let now: Vec<_> = now.collect();
+    for (crl, days) in now.iter().filter(|now| !told.contains(now)) {
+        let root = crl.root;
+        match (crl.next_update, crl.stage) {
+            _ if crl.failing => tracing::error!(
+                %root, "the CRL of a root cannot be made: its key is gone, or does not sign; who checks whole chains refuses every agent once the last one ends"
+            ),
+            (None, _) if crl.offline => tracing::warn!(
+                %root, "there is no CRL of the offline root here, and certificates below it say that there is: who checks whole chains refuses them (kakunin ca sign-crl there, ca install-crl here)"
+            ),
+            (Some(ends), Stage::Ended) => tracing::error!(
+                %root, %ends, "the CRL of the offline root has ended: who checks whole chains refuses every agent; install the next one (kakunin ca sign-crl there, ca install-crl here)"
+            ),
+            (Some(ends), Stage::Near | Stage::Urgent) => tracing::warn!(
+                %root, %ends, days, "the CRL of the offline root ends soon; install the next one before (kakunin ca sign-crl there, ca install-crl here)"
+            ),
+            _ => {}
+        }
+    }
+    *told = now;
 }
 
 fn of_lead(kakunin: &Kakunin, last: u64) -> u64 {

@@ -14,6 +14,7 @@ use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::SystemClock;
+use kakunin_core::x509::published::Published;
 use kakunin_kms::local::{LocalKeys, Secret};
 use kakunin_kms::private;
 
@@ -131,7 +132,12 @@ pub(crate) async fn config(
         None if address.ip().is_unspecified() && options.public_url.is_none() => {
             return Err(ServeError::NoPublicUrl(address));
         }
-        None => (DEFAULT_TRUST_DOMAIN.to_owned(), format!("{scheme}://{address}")),
+        None => {
+            let url = options.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+            let published = Published::for_new(&url)?;
+            // Both stand in every certificate for ever: two deployments that are somewhere are not of one trust domain.
+            (published.host_name().unwrap_or_else(|| DEFAULT_TRUST_DOMAIN.to_owned()), url)
+        }
     };
     let config = Config::new(options.trust_domain.as_deref().unwrap_or(&trust_domain))?;
     let root = match options.ca_algorithm {

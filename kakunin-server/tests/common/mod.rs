@@ -60,7 +60,11 @@ impl Rig {
         let clock = Arc::new(ManualClock::at(UnixTime::from_secs(1_795_420_800)));
         let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
         parts.clock = clock.clone();
-        let kakunin = Kakunin::open(Config::new("agents.example").unwrap(), parts).await.unwrap();
+        Self::over(Config::new("agents.example").unwrap(), parts, clock).await
+    }
+
+    pub async fn over(config: Config, parts: Parts, clock: Arc<ManualClock>) -> Self {
+        let kakunin = Kakunin::open(config, parts).await.unwrap();
         let tenant: TenantId = "default".parse().unwrap();
         kakunin.create_tenant(&tenant).await.unwrap();
         let label = "test".parse().unwrap();

@@ -230,7 +230,9 @@ impl Order {
             }
             (false, AgentState::Suspended) => return Err(Error::Suspended(self.agent)),
             (false, _) if draft.standing(entry).is_some() => {
-                return Err(Error::Exists("the agent has a certificate; revoke it, or renew it"));
+                return Err(Error::Exists(
+                    "the agent has a certificate; fetch it, `GET /api/v1/certificates/{serial number}`, or renew it",
+                ));
             }
             (false, _) => {}
         }

@@ -7,6 +7,7 @@ pub(crate) mod commit;
 pub(crate) mod damage;
 pub(crate) mod feed_key;
 pub(crate) mod inner;
+pub(crate) mod issuing;
 pub(crate) mod job;
 pub(crate) mod lead;
 pub(crate) mod ledger;

@@ -101,6 +101,7 @@ impl Kakunin {
         let (key, signer) = self.next_key().await?;
         let (root, issuer) = signed.checked(signer.public_key(), self.inner.now())?;
         bound_to(&issuer, tenant, &self.inner.place.arc)?;
+        self.inner.is_not_revoked(&root, &issuer)?;
         let known = self.inner.cas.roots().iter().any(|known| known.issuer.as_der() == root.as_der());
         let root = Root { issuer: Arc::new(root), key: None };
         self.install(Some(root).filter(|_| !known), key, issuer, tenant).await

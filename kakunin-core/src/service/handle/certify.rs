@@ -64,9 +64,9 @@ impl Running {
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
         // Before a key is made for it.
-        self.cas.of(&tenant.id, self.now())?;
+        self.issuing_for(&tenant.id)?;
         let (request, binding) = match source {
-            KeySource::Provider(algorithm) => return self.with_new_key(tenant, order, algorithm).await,
+            KeySource::Provider(algorithm) => return self.with_key_of_ours(tenant, order, algorithm).await,
             KeySource::Request(request) => (Proven::read(request)?, None),
             KeySource::Bound(request, signature) => (Proven::read(request)?, Some(signature)),
         };
@@ -98,6 +98,21 @@ impl Running {
             None => None,
         };
         self.issue(tenant, order, Key::Theirs(binding), &request.key).await
+    }
+
+    /// With a key that the provider makes; or made, if this renewal was asked for before and the answer lost.
+    async fn with_key_of_ours(
+        &self,
+        tenant: &Tenant,
+        order: &Arc<Order>,
+        algorithm: KeyAlgorithm,
+    ) -> Result<Certificate, Error> {
+        match self.with_new_key(tenant, order, algorithm).await {
+            Err(refused) if order.renews.is_some() && repeat::may_follow(&refused) => {
+                self.made_before(tenant, order, algorithm).await?.ok_or(refused)
+            }
+            issued => issued,
+        }
     }
 
     async fn with_new_key(
@@ -152,7 +167,7 @@ impl Running {
         let serial = Serial::generate(&*self.parts.entropy)?;
         // Before it exists, so that a certificate is found from the moment it is in the log.
         self.serials.remember(serial, &tenant.id);
-        let ca = self.cas.of(&tenant.id, self.now())?;
+        let ca = self.issuing_for(&tenant.id)?;
         let held = key.held();
         let (issuer, signer) = (ca.issuer.clone(), ca.signer.clone());
         let making = Making { order: order.clone(), issuer, signer, serial, key, spki: spki.clone() };

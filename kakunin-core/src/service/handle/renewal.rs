@@ -13,6 +13,7 @@ use crate::service::command::renewal::Replaced;
 use crate::service::effects::running::{Kakunin, Running};
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
+use crate::service::state::certificates::Certificates;
 use crate::x509::extensions::ModelHash;
 
 impl Kakunin {
@@ -43,15 +44,44 @@ impl Kakunin {
             let serial = certificate.filter(|_| state == AgentState::Active);
             serial.ok_or(AgentError::State { state, step: "renew its certificate" })?
         };
-        let old = inner.replaced(&tenant, serial, true).await?;
-        let order = Order {
-            agent: *agent,
-            profile,
-            by: self.by.clone(),
-            renews: Some((*attested, Arc::new(old))),
-            join: None,
+        self.renew_in_place_of(tenant, (*agent, serial), attested, profile, source).await
+    }
+
+    /// As [`Kakunin::renew`], for whoever says which certificate is replaced: so the same request can be told although the
+    /// provider makes the key, and is answered with the same certificate for [`REPEATABLE`](crate::service::REPEATABLE).
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such certificate; [`Error::Agent`] if it is not the agent's newest; else as
+    /// [`Kakunin::renew`].
+    pub async fn renew_certificate(
+        &self,
+        tenant: &TenantId,
+        serial: &Serial,
+        attested: &ModelHash,
+        profile: Profile,
+        source: KeySource<'_>,
+    ) -> Result<Certificate, Error> {
+        let tenant = self.inner.tenant(tenant).await?;
+        let agent = {
+            let sequencer = self.inner.settled(&tenant).await?;
+            let certificate = sequencer.projection.certificates.get(serial);
+            certificate.ok_or(Error::NotFound("certificate"))?.facts.agent
         };
-        inner.renew(&tenant, order, source).await
+        self.renew_in_place_of(tenant, (agent, *serial), attested, profile, source).await
+    }
+
+    async fn renew_in_place_of(
+        &self,
+        tenant: Arc<Tenant>,
+        (agent, serial): (AgentId, Serial),
+        attested: &ModelHash,
+        profile: Profile,
+        source: KeySource<'_>,
+    ) -> Result<Certificate, Error> {
+        let old = self.inner.replaced(&tenant, serial, true).await?;
+        let renews = Some((*attested, Arc::new(old)));
+        let order = Order { agent, profile, by: self.by.clone(), renews, join: None };
+        self.inner.renew(&tenant, order, source).await
     }
 }
 

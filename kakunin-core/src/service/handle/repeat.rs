@@ -4,12 +4,15 @@
 use crate::agent::AgentState;
 use crate::error::StoreError;
 use crate::issue::Certificate;
+use crate::key::{KeyAlgorithm, Spki};
 use crate::service::command::certify::Order;
+use crate::service::command::renewal::longest;
 use crate::service::command::repeat::REPEATABLE;
 use crate::service::effects::running::Running;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
-use crate::service::state::certificates::{Certificates, Standing};
+use crate::service::state::agent::AgentEntry;
+use crate::service::state::certificates::{CertificateState, Certificates, Standing};
 use crate::x509::certificate::CertificateView;
 use crate::x509::csr::Proven;
 
@@ -23,29 +26,66 @@ impl Running {
         request: &Proven,
         binding: Option<&[u8]>,
     ) -> Result<Option<Certificate>, Error> {
-        let found = {
-            let sequencer = self.settled(tenant).await?;
-            let (projection, now) = (&sequencer.projection, self.now());
-            projection.agents.get(&order.agent).and_then(|entry| {
-                let newest = projection.certificates.get(&entry.row.agent.certificate?)?;
-                let fresh = now.since(newest.issued_at?) <= REPEATABLE && now <= newest.facts.not_after;
-                let stands = entry.row.agent.state == AgentState::Active && newest.standing == Standing::Good;
-                let same = newest.key_id == Some(request.key.key_id()) && order.was(entry, newest);
-                (fresh && stands && same).then_some((newest.facts, newest.profile, newest.replaces))
-            })
+        let theirs = |newest: &CertificateState| newest.key_id == Some(request.key.key_id());
+        let Some(newest) = self.given_before(tenant, order, |_, newest| theirs(newest)).await? else {
+            return Ok(None);
         };
-        let Some((facts, profile, replaces)) = found else { return Ok(None) };
-        if let Some(replaces) = replaces {
+        if let Some(replaces) = newest.replaces {
             let old = self.replaced(tenant, replaces, false).await?;
             if old.binding(request, binding).is_err() {
                 return Ok(None);
             }
         }
+        let (given, spki) = self.once_more(tenant, newest).await?;
+        Ok((spki == request.key).then_some(given))
+    }
+
+    /// The same for a renewal with a key that the provider made: what tells it is the certificate that it renews, for how
+    /// long, and with which algorithm.
+    pub(crate) async fn made_before(
+        &self,
+        tenant: &Tenant,
+        order: &Order,
+        algorithm: KeyAlgorithm,
+    ) -> Result<Option<Certificate>, Error> {
+        let Some((_, old)) = &order.renews else { return Ok(None) };
+        let same = |entry: &AgentEntry, newest: &CertificateState| {
+            let profile = order.profile.min(longest(entry.row.band));
+            newest.key.is_some() && newest.profile == profile && newest.replaces == Some(old.serial)
+        };
+        let Some(newest) = self.given_before(tenant, order, same).await? else { return Ok(None) };
+        let (given, spki) = self.once_more(tenant, newest).await?;
+        Ok((spki.algorithm() == algorithm).then_some(given))
+    }
+
+    /// An agent's newest certificate, if it was given lately for this order, and its agent may still have it.
+    async fn given_before(
+        &self,
+        tenant: &Tenant,
+        order: &Order,
+        same: impl Fn(&AgentEntry, &CertificateState) -> bool,
+    ) -> Result<Option<CertificateState>, Error> {
+        let sequencer = self.settled(tenant).await?;
+        let (projection, now) = (&sequencer.projection, self.now());
+        Ok(projection.agents.get(&order.agent).and_then(|entry| {
+            let newest = projection.certificates.get(&entry.row.agent.certificate?)?;
+            let fresh = now.since(newest.issued_at?) <= REPEATABLE && now <= newest.facts.not_after;
+            let stands = entry.row.agent.state == AgentState::Active && newest.standing == Standing::Good;
+            (fresh && stands && order.was(entry, newest) && same(entry, newest)).then(|| newest.clone())
+        }))
+    }
+
+    async fn once_more(
+        &self,
+        tenant: &Tenant,
+        given: CertificateState,
+    ) -> Result<(Certificate, Spki), Error> {
+        let CertificateState { facts, profile, key, .. } = given;
         let der = self.stored_certificate(tenant, &facts.serial).await?;
-        let view = CertificateView::parse(&der, &self.place.arc)
-            .map_err(|_| StoreError::Corrupt("a stored certificate does not parse".into()))?;
-        let same = view.spki == request.key.as_der();
-        Ok(same.then_some(Certificate { facts, der, profile, key: None }))
+        let corrupt = || StoreError::Corrupt("a stored certificate does not parse".into());
+        let view = CertificateView::parse(&der, &self.place.arc).map_err(|_| corrupt())?;
+        let spki = Spki::from_der(view.spki).map_err(|_| corrupt())?;
+        Ok((Certificate { facts, der, profile, key }, spki))
     }
 
     /// Whether a call for the same key was dropped before it came to its end: the turn is this one's, so nobody is at it.

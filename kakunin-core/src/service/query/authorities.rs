@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::feed::Visibility;
-use crate::id::TenantId;
+use crate::id::{IssuerId, TenantId};
+use crate::revoke::Reason;
 use crate::service::effects::running::Kakunin;
 use crate::service::engine::cas;
 use crate::x509::ca::Issuer;
@@ -64,6 +65,20 @@ impl Kakunin {
             }
         };
         cas.all().into_iter().map(authority).collect()
+    }
+
+    /// Those that issue now and that their root has revoked: the CRL of a root that is kept offline says so, once it is
+    /// installed. They issue nothing more, and nobody accepts what they issued.
+    #[must_use]
+    pub fn revoked_authorities(&self) -> Vec<Authority> {
+        let revoked = |ca: &Authority| self.inner.revoked_above(&ca.root, &ca.issuer).is_some();
+        self.authorities().into_iter().filter(|ca| ca.current && revoked(ca)).collect()
+    }
+
+    /// Why an issuing CA is on the CRL of its root, if it is: nothing that it issued is valid.
+    #[must_use]
+    pub fn authority_revoked(&self, issuer: &IssuerId) -> Option<Reason> {
+        self.inner.cas.get(issuer).and_then(|ca| self.inner.revoked_above(&ca.root, &ca.issuer))
     }
 
     /// How many issuing CAs there have been: whoever keeps a copy of [`Kakunin::authorities`] makes it anew when this

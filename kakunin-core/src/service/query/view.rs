@@ -58,10 +58,11 @@ impl Kakunin {
     /// CRL is made; everything else goes on.
     ///
     /// # Errors
-    /// [`Error::Issue`] if it has ended; what the key provider says.
+    /// [`Error::Issue`] if it has ended, or its root has revoked it; what the key provider says.
     pub async fn check_signing(&self) -> Result<(), Error> {
         let ca = self.inner.cas.current();
         may_issue(&ca.issuer, self.inner.now())?;
+        self.inner.is_not_revoked(&ca.root, &ca.issuer)?;
         ca.signer.sign(b"kakunin: are you there?").await?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The CRLs of one issuing CA, as far as they are published, and how publishing goes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::index::Index;
@@ -139,4 +139,29 @@ impl Publisher {
 
 /// The newest CRLs of roots.
 #[derive(Debug, Default)]
-pub(crate) struct RootCrls(pub(super) async_lock::Mutex<HashMap<IssuerId, Arc<PublishedCrl>>>);
+pub(crate) struct RootCrls {
+    pub(super) newest: async_lock::Mutex<HashMap<IssuerId, Arc<PublishedCrl>>>,
+    /// Of what is read without waiting.
+    pub(super) windows: Mutex<Windows>,
+}
+
+/// What is known of the CRLs of roots without waiting for a key.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    pub(super) of: HashMap<IssuerId, (UnixTime, UnixTime)>,
+    pub(super) failing: HashSet<IssuerId>,
+}
+
+impl RootCrls {
+    pub(super) fn windows(&self) -> MutexGuard<'_, Windows> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn learn_end(&self, root: IssuerId, crl: &PublishedCrl) {
+        self.windows().of.insert(root, (crl.this_update, crl.next_update));
+    }
+
+    pub(super) fn knows(&self, root: &IssuerId) -> bool {
+        self.windows().of.contains_key(root)
+    }
+}

@@ -7,7 +7,7 @@
 //! | `kept.rs` | what is published of one issuing CA, and how that goes |
 //! | `publisher.rs` | signs, records, serves; when something changed, and before the end |
 //! | `published.rs` | a CRL as it was published, also across restarts |
-//! | `roots.rs` | CRLs of roots, made here or brought from where the root is kept |
+//! | `roots.rs`, `root_ends.rs` | CRLs of roots, made here or brought from where the root is kept, and until when they are valid |
 
 mod draft;
 mod follow;
@@ -16,8 +16,10 @@ mod index;
 mod kept;
 mod published;
 mod publisher;
+mod root_ends;
 mod roots;
 
 pub(super) use kept::{Publisher, RootCrls};
 pub use kept::{Publishing, RefusedCrl};
 pub use published::{FULL_CRL_AGE, PublishedCrl};
+pub use root_ends::RootCrlEnding;

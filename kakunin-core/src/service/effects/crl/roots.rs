@@ -73,7 +73,7 @@ impl Kakunin {
         let (id, at) = (root.issuer.id(), view.this_update.plus(BACKDATE));
         let mark = Mark { number: view.number, this_update: view.this_update };
         let crl = published(&der, mark, at, view.next_update);
-        let mut crls = inner.root_crls.0.lock().await;
+        let mut crls = inner.root_crls.newest.lock().await;
         if let Some(last) = inner.last_of_root(&mut crls, &id).await? {
             goes_forward(&last, crl.mark(), 0)?;
         }
@@ -88,7 +88,7 @@ impl Running {
         let roots = self.cas.roots();
         let root = roots.into_iter().find(|root| root.issuer.id() == *id);
         let Root { issuer, key } = root.ok_or(Error::NotFound("CA"))?;
-        let mut crls = self.root_crls.0.lock().await;
+        let mut crls = self.root_crls.newest.lock().await;
         let last = self.last_of_root(&mut crls, id).await?;
         let now = self.now();
         let Some(key) = key else {
@@ -106,7 +106,7 @@ impl Running {
 
     /// Has verifiers in this process know what the last CRL of each root says of the authorities below it.
     pub(crate) async fn load_root_crls(&self) -> Result<(), Error> {
-        let mut crls = self.root_crls.0.lock().await;
+        let mut crls = self.root_crls.newest.lock().await;
         for root in self.cas.roots() {
             let id = root.issuer.id();
             match self.last_of_root(&mut crls, &id).await? {
@@ -141,6 +141,7 @@ impl Running {
             return Ok(None);
         };
         let Some(crl) = self.published_row(id, None, &row_key, &row).await? else { return Ok(None) };
+        self.root_crls.learn_end(*id, &crl);
         let crl = Arc::new(crl);
         crls.insert(*id, crl.clone());
         Ok(Some(crl))
@@ -173,6 +174,7 @@ impl Running {
     ) -> Result<Arc<PublishedCrl>, Error> {
         self.record_crls([(id, None, &crl)].into_iter()).await?;
         self.learn(id, &crl);
+        self.root_crls.learn_end(id, &crl);
         let crl = Arc::new(crl);
         crls.insert(id, crl.clone());
         Ok(crl)
