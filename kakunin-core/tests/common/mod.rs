@@ -110,6 +110,10 @@ impl<H: Hand> Signer for Key<H> {
 
 #[async_trait]
 impl<H: Hand> KeyProvider for Keys<H> {
+    fn is_near(&self) -> bool {
+        true
+    }
+
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         self.1.generate();
         self.0.generate(planned, algorithm).await
