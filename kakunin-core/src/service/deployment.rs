@@ -17,6 +17,7 @@ use super::ledger::{self, Ledger};
 use super::seal::SealKey;
 use super::status::Serials;
 use super::system;
+use super::telling::{Nobody, RecordListener};
 use super::tenant::Tenant;
 use super::turns::Turns;
 use super::{Inner, Kakunin, Policy};
@@ -111,6 +112,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Gives randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Is told what was recorded; nobody unless it is set.
+    pub listener: Arc<dyn RecordListener>,
 }
 
 impl Parts {
@@ -127,6 +130,7 @@ impl Parts {
             model: Arc::new(Weighted::default()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
+            listener: Arc::new(Nobody),
         }
     }
 }

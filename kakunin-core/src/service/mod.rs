@@ -19,6 +19,7 @@
 //! | `draft.rs`, `projection.rs`, `folding.rs`, `dedup.rs` | decisions before they are durable, and the state after |
 //! | `sequence.rs` | one caller decides for all that wait, in one append |
 //! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
+//! | `telling.rs` | who is told what was recorded, for the log of a process |
 //! | `seal.rs`, `sealing.rs`, `damage.rs` | who writes the store by other means is noticed: seals, looking again while running, what was found |
 //! | `tenant.rs` | the sequencer of a tenant: snapshot, replay |
 
@@ -63,6 +64,7 @@ mod signing;
 mod status;
 mod system;
 mod tally;
+mod telling;
 mod tenant;
 mod tending;
 mod turns;
@@ -93,6 +95,7 @@ pub use repeat::REPEATABLE;
 pub use signing::Signed;
 pub use status::CertificateStatus;
 pub use tally::{Adverse, DayTally, KindTally};
+pub use telling::RecordListener;
 pub use tending::Tended;
 pub use usage::{Refusal, Refusals};
 pub use visibility::Reader;

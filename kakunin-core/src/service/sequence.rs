@@ -13,9 +13,11 @@ use futures_channel::oneshot;
 use super::Inner;
 use super::draft::Draft;
 use super::error::Error;
+use super::telling::Made;
 use super::tenant::{Sequencer, Tenant};
 use crate::error::StoreError;
 use crate::event::ShortName;
+use crate::log::sink::LogId;
 use crate::state::Kind;
 
 /// Records that go into one append, over all callers that wait.
@@ -34,15 +36,18 @@ pub(super) struct Job {
 trait Work: Send {
     /// Takes the decision into the draft.
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error>;
-    /// Tells the caller how it ended.
-    fn answer(self: Box<Self>, outcome: Result<(), Error>);
+    /// Tells the caller how it ended, with what was recorded. Gives that back if the caller is gone.
+    fn answer(self: Box<Self>, outcome: Result<(), Error>) -> Made;
 }
+
+/// What a caller is answered.
+type Answer<T> = Result<(T, Made), Error>;
 
 struct Decision<F, T> {
     by: Option<ShortName>,
     decision: Option<F>,
-    value: Option<T>,
-    caller: oneshot::Sender<Result<T, Error>>,
+    value: Option<(T, Made)>,
+    caller: oneshot::Sender<Answer<T>>,
 }
 
 impl<F, T: Send> Work for Decision<F, T>
@@ -53,19 +58,24 @@ where
         // If its caller is gone nothing of it was written, and nothing will be.
         if let Some(decision) = self.decision.take().filter(|_| !self.caller.is_canceled()) {
             draft.asked_by(self.by.take());
-            self.value = Some(decision(draft)?);
+            let before = draft.records.len();
+            let value = decision(draft)?;
+            self.value = Some((value, draft.made_since(before)));
         }
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Error>) {
+    fn answer(self: Box<Self>, outcome: Result<(), Error>) -> Made {
         let result = match (outcome, self.value) {
             (Ok(()), Some(value)) => Ok(value),
             (Err(error), _) => Err(error),
-            (Ok(()), None) => return,
+            (Ok(()), None) => return Made::new(),
         };
         // The receiver is gone only if its caller is.
-        let _ = self.caller.send(result);
+        match self.caller.send(result) {
+            Err(Ok((_, made))) => made,
+            _ => Made::new(),
+        }
     }
 }
 
@@ -99,15 +109,20 @@ impl Inner {
         let (caller, answered) = oneshot::channel();
         let work = Decision { by, decision: Some(decision), value: None, caller };
         tenant.enqueue(Job { records, work: Box::new(work) });
-        self.answered(tenant, answered).await
+        let (value, made) = self.answered(tenant, answered).await?;
+        self.told(tenant, &made);
+        Ok(value)
+    }
+
+    fn told(&self, tenant: &Tenant, made: &Made) {
+        if !made.is_empty() {
+            let log = LogId::Tenant(tenant.id.clone());
+            made.iter().for_each(|(index, record)| self.parts.listener.recorded(&log, *index, record));
+        }
     }
 
     /// Waits for an answer, or for the sequencer, to decide for everybody who waits.
-    async fn answered<T>(
-        &self,
-        tenant: &Tenant,
-        mut answered: oneshot::Receiver<Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn answered<T>(&self, tenant: &Tenant, mut answered: oneshot::Receiver<Answer<T>>) -> Answer<T> {
         loop {
             let mut turn = pin!(tenant.sequencer.lock());
             let next = poll_fn(|cx| match Pin::new(&mut answered).poll(cx) {
@@ -128,7 +143,8 @@ impl Inner {
         let mut jobs = tenant.take_jobs(MAX_BATCH);
         let mut error = self.sequence_all(tenant, sequencer, &mut jobs).await.err();
         for job in jobs {
-            job.work.answer(error.as_mut().map_or(Ok(()), |error| Err(again(error))));
+            let alone = job.work.answer(error.as_mut().map_or(Ok(()), |error| Err(again(error))));
+            self.told(tenant, &alone);
         }
     }
 
