@@ -1,7 +1,7 @@
 //! Variables that look like the server's, and are not.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 
 use clap::CommandFactory;
 
@@ -41,7 +41,7 @@ fn known() -> BTreeSet<String> {
 }
 
 /// Kubernetes tells each container of every service: those of one that is called `kakunin` begin like ours.
-fn is_of_a_service(name: &str, value: &OsString) -> bool {
+fn is_of_a_service(name: &str, value: &OsStr) -> bool {
     let value = value.to_string_lossy();
     let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     let is_port = name.split("_PORT_").nth(1).is_some_and(|rest| {
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(near("KAKUNIN_TRUSTED_PROXIES").as_deref(), Some("KAKUNIN_TRUSTED_PROXY"));
         assert_eq!(near("KAKUNIN_PUBLICURL").as_deref(), Some("KAKUNIN_PUBLIC_URL"));
         assert_eq!((near("KAKUNIN_BENCH_ROUNDS"), near("KAKUNIN_")), (None, None));
-        let service = |name: &str, value: &str| is_of_a_service(name, &value.into());
+        let service = |name: &str, value: &str| is_of_a_service(name, value.as_ref());
         for name in
             ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTPS", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"]
         {

@@ -87,7 +87,7 @@ fn sighup_reads_the_configuration_again() {
     for (text, says) in [
         ("trusted-proxy = []\nport = 1\n", "unknown field `port`"),
         ("trusted-proxy = [\"10.0.0.0/99\"]\n", "10.0.0.0/8"),
-        ("trusted-proxy = [\ntls", "line 3"),
+        ("trusted-proxy = [\ntls", "unclosed array"),
         ("trusted-proxy = []\nlisten = \"0.0.0.0:1\"\n", "duplicate key"),
         ("trusted-proxy = []\npublic-url = \"ca.example\"\n", "--public-url"),
     ] {
@@ -147,6 +147,10 @@ fn sighup_takes_another_pair_or_leaves_the_old_one() {
     let line = server.said_with("the configuration was read again", |f| f["changed"] != "nothing");
     assert_eq!(line["fields"]["changed"], "tls-cert, client-certificates");
     assert!(is("two", &two[0]) && !is("one", &one[0]));
+    // Who shows a certificate of somebody else's is told of, like who shows a key.
+    let stranger = ["-k", "--cert", &one[0], "--key", &one[1], &format!("{}/healthz", server.url)];
+    assert_ne!(curl(&stranger).0, "200");
+    server.said_with("authentication failed", |fields| fields["code"] == "client_certificate_invalid");
     // Half of one and half of the other is none.
     write([&one[0], &two[1]], "trusted-proxy = [\"127.0.0.1\"]\n");
     server.signal("HUP");

@@ -39,7 +39,7 @@ pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) 
     if let Some(error) = refused {
         let error = if gateway { error.at_gateway() } else { error };
         if error.is_about_who_asks() {
-            FAILURES.count(address, error.code(), id.as_str());
+            FAILURES.count(address, error.code(), Some(id.as_str()));
         }
         let allow = response.headers_mut().remove(header::ALLOW);
         response = error.render(id.as_str(), problem);

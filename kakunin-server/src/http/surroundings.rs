@@ -36,11 +36,14 @@ impl Pair {
     pub(crate) fn standing(&self, now: UnixTime) -> Standing {
         let left = self.not_after.since(now);
         let soon = (self.not_after.since(self.not_before) / 6).min(14 * DAY);
-        match () {
-            () if now > self.not_after => Standing::Expired,
-            () if now < self.not_before => Standing::NotYetValid,
-            () if left < soon => Standing::Ending,
-            () => Standing::Good,
+        if now > self.not_after {
+            Standing::Expired
+        } else if now < self.not_before {
+            Standing::NotYetValid
+        } else if left < soon {
+            Standing::Ending
+        } else {
+            Standing::Good
         }
     }
 }

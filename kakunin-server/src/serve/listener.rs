@@ -28,8 +28,8 @@ use super::options::{Patience, ServeOptions};
 use super::patient::Patient;
 use super::tls::{LOOK, Reloading};
 use crate::http::{
-    ApiError, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, CONNECTIONS_SILENT, ForAll, GatewayProxy,
-    Network, Peer, Share, Tally, check_host, client_address, finished, network_of, refused,
+    ApiError, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, CONNECTIONS_SILENT, FAILURES, ForAll,
+    GatewayProxy, Network, Peer, Share, Tally, check_host, client_address, finished, network_of, refused,
 };
 
 /// Connections at once; more wait to be accepted.
@@ -246,7 +246,12 @@ impl Connection {
                 let chain = certificates.map(|all| all.iter().map(|c| c.as_ref().to_vec()).collect());
                 self.speak(stream, chain, (patience, activity), stop).await;
             }
-            Err(error) => tracing::debug!(%error, address = %self.address, "a TLS handshake failed"),
+            Err(error) => {
+                if is_about_who_connects(&error) {
+                    FAILURES.count(self.address.ip(), "client_certificate_invalid", None);
+                }
+                tracing::debug!(%error, address = %self.address, "a TLS handshake failed");
+            }
         }
     }
 
@@ -333,6 +338,12 @@ impl Listening {
         }
         Ok(response.map(|body| Delivery::new(body, busy, share)))
     }
+}
+
+/// Whether a handshake failed for the certificate that a client showed.
+fn is_about_who_connects(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn crowded(busy: Busy) -> Response<Delivery> {

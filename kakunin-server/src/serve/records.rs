@@ -33,7 +33,7 @@ struct Line<'r> {
 }
 
 /// A line with what all have in common.
-macro_rules! line {
+macro_rules! tell {
     ($level:ident, $line:expr, $($rest:tt)+) => {{
         let Line { log, index, record, request_id } = $line;
         let tenant = tracing::field::display(log);
@@ -49,32 +49,32 @@ impl Line<'_> {
         match control {
             Control::CertificateIssued { facts, renewal, .. } => {
                 let (expires, renewal) = (facts.not_after, renewal.is_some());
-                line!(info, self, %expires, renewal, "certificate issued");
+                tell!(info, self, %expires, renewal, "certificate issued");
             }
             Control::CertificateRevoked { revocation, evidence, .. } => {
                 self.revoked(revocation.cause, evidence.as_ref())
             }
             Control::CertificateHeld { hold, .. } => {
-                line!(warn, self, cause = word(&hold.cause), "certificate held");
+                tell!(warn, self, cause = word(&hold.cause), "certificate held");
             }
-            Control::CertificateReleased { .. } => line!(info, self, "certificate released"),
+            Control::CertificateReleased { .. } => tell!(info, self, "certificate released"),
             Control::BandChanged { from, to, evidence } => self.moved(*from, *to, evidence),
             Control::AgentHalted { halt, .. } => {
-                line!(warn, self, cause = word(&halt.cause), "agent halted");
+                tell!(warn, self, cause = word(&halt.cause), "agent halted");
             }
-            Control::AgentReinstated { .. } => line!(warn, self, "agent reinstated"),
-            Control::AgentRetired => line!(info, self, "agent retired"),
+            Control::AgentReinstated { .. } => tell!(warn, self, "agent reinstated"),
+            Control::AgentRetired => tell!(info, self, "agent retired"),
             Control::PossessionMissing => {
-                line!(warn, self, "somebody shows an agent's certificate without its key");
+                tell!(warn, self, "somebody shows an agent's certificate without its key");
             }
-            Control::SelfRenewalRefused => line!(warn, self, "agent renews itself too often"),
+            Control::SelfRenewalRefused => tell!(warn, self, "agent renews itself too often"),
             Control::ApiKeyCreated(facts) => {
                 let (key, role) = (facts.id.to_string(), word(&facts.role));
-                line!(info, self, key, role, of = %facts.tenant, "API key made");
+                tell!(info, self, key, role, of = %facts.tenant, "API key made");
             }
-            Control::ApiKeyRevoked { id } => line!(info, self, key = %id, "API key revoked"),
+            Control::ApiKeyRevoked { id } => tell!(info, self, key = %id, "API key revoked"),
             Control::VisibilityChanged { tenant, visibility } => {
-                line!(info, self, of = %tenant, visibility = word(visibility), "visibility of revocations changed");
+                tell!(info, self, of = %tenant, visibility = word(visibility), "visibility of revocations changed");
             }
             _ => {}
         }
@@ -85,18 +85,18 @@ impl Line<'_> {
         let score = evidence.map(score);
         match cause {
             Cause::Superseded | Cause::Retired => {
-                line!(info, self, cause = word(&cause), "certificate revoked");
+                tell!(info, self, cause = word(&cause), "certificate revoked");
             }
-            _ => line!(warn, self, cause = word(&cause), score, "certificate revoked"),
+            _ => tell!(warn, self, cause = word(&cause), score, "certificate revoked"),
         }
     }
 
     fn moved(&self, from: Band, to: Band, evidence: &Evidence) {
         let (score, was, is) = (score(evidence), word(&from), word(&to));
         if to >= Band::Warning && to > from {
-            line!(warn, self, from = was, to = is, score, "risk band changed");
+            tell!(warn, self, from = was, to = is, score, "risk band changed");
         } else {
-            line!(info, self, from = was, to = is, score, "risk band changed");
+            tell!(info, self, from = was, to = is, score, "risk band changed");
         }
     }
 }

@@ -37,6 +37,9 @@ impl Reloads {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let (old, app) = &*now;
         new.check()?;
+        for path in new.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]) {
+            kakunin_kms::private::given(path)?;
+        }
         let (mut done, mut options) = (compare(old, new), new.clone());
         options.keep_what_is_fixed(old);
         let pair = match (&self.listening.tls, &options.tls) {
