@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn a_pair_ends_soon_by_its_life() {
         let at = |days: u64| UnixTime::from_secs(days * 86_400);
-        let pair = |life| Pair { not_before: at(100), not_after: at(100 + life), names_us: true };
-        let standing = |life, day: u64| pair(life).standing(at(100 + day));
+        let pair = |life: u64| Pair { not_before: at(100), not_after: at(100 + life), names_us: true };
+        let standing = |life: u64, day: u64| pair(life).standing(at(100 + day));
         assert_eq!(pair(90).standing(at(99)), Standing::NotYetValid);
         assert_eq!([0, 75, 77, 90, 91].map(|day| standing(90, day)), {
             use Standing::{Ending, Expired, Good};
