@@ -16,10 +16,10 @@ use kakunin_server::http::{
     ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
     GatewayProxy, Network,
 };
+use kakunin_server::logging::Level;
 use kakunin_server::serve::{DEFAULT_CONNECTIONS_PER_ADDRESS, Listen, Patience, ServeOptions, Tls};
 use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
-use tracing::Level;
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
@@ -120,6 +120,7 @@ pub(crate) struct Serve {
 }
 
 /// What is logged, and in which form.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Logging {
     pub(crate) level: Level,
     pub(crate) json: bool,
@@ -184,10 +185,29 @@ fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is not a whole number from 1 on: write one, such as 100"))
 }
 
+/// Whether the arguments, or the variable, ask for a log in JSON, where clap does not understand them.
+pub(crate) fn asks_for_json() -> bool {
+    let falsey = ["", "0", "n", "no", "f", "false", "off"];
+    let variable = std::env::var("KAKUNIN_LOG_JSON").unwrap_or_default().to_lowercase();
+    std::env::args_os().any(|argument| argument == "--log-json") || !falsey.contains(&&*variable)
+}
+
 impl Serve {
+    /// Whether a log in JSON is asked for, also by a file that is refused.
+    pub(crate) fn wants_json(&self) -> bool {
+        let says_so = |line: &str| {
+            let line = line.split('#').next().unwrap_or_default();
+            line.split_whitespace().collect::<String>() == "log-json=true"
+        };
+        let file = || self.config.as_deref().and_then(|path| std::fs::read_to_string(path).ok());
+        self.log_json || file().is_some_and(|text| text.lines().any(says_so))
+    }
+
     /// The options, and how to log.
     pub(crate) fn options(self) -> Result<(ServeOptions, Logging), ConfigError> {
         let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
+        // With a PIN in it, it is a secret itself.
+        let secrets = file.keys.as_ref().filter(|keys| keys.contains("pin-value")).and(self.config.clone());
         let all = self.over(file);
         if let Some(gateway) = GatewayProxy::ambiguous(&all.gateway) {
             return Err(ConfigError::Gateways(gateway.to_string()));
@@ -234,6 +254,7 @@ impl Serve {
             renewal_grace: all
                 .renewal_grace
                 .map_or(Duration::from_millis(Config::RENEWAL_GRACE), |s| Duration::from_secs(s.into())),
+            secrets: secrets.into_iter().collect(),
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
             ..ServeOptions::new(
@@ -242,10 +263,10 @@ impl Serve {
             )
         };
         let level = match all.log_level.as_deref() {
-            Some("error") => Level::ERROR,
-            Some("warn") => Level::WARN,
-            Some("info") | None => Level::INFO,
-            Some("debug") => Level::DEBUG,
+            Some("error") => Level::Error,
+            Some("warn") => Level::Warn,
+            Some("info") | None => Level::Info,
+            Some("debug") => Level::Debug,
             Some(other) => return Err(ConfigError::LogLevel(other.to_owned())),
         };
         Ok((options, Logging { level, json: all.log_json }))

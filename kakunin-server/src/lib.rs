@@ -5,6 +5,7 @@ pub mod ca;
 pub mod crl_sync;
 pub mod demo;
 pub mod http;
+pub mod logging;
 pub mod monitor;
 mod pem_file;
 pub mod process;

@@ -2,32 +2,32 @@
 
 mod arguments;
 mod config;
+mod environment;
+mod running;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use arguments::{Arguments, Ca, Command};
 use clap::Parser;
-use config::Logging;
 use kakunin_core::time::{Clock, SystemClock};
-use kakunin_server::serve::{ServeError, ServeOptions, Server, make_admin_key, stop_on_signals};
-use kakunin_server::{ca, crl_sync, demo, http, monitor, process, replay};
+use kakunin_server::logging::Level;
+use kakunin_server::serve::make_admin_key;
+use kakunin_server::{ca, crl_sync, demo, http, logging, monitor, process, replay};
 
 fn main() -> ExitCode {
     if let Err(error) = process::without_core_dumps() {
-        eprintln!("kakunin: core dumps cannot be turned off: {error}");
+        logging::complain(&format!("core dumps cannot be turned off: {error}"));
         return ExitCode::FAILURE;
     }
-    match Arguments::parse().command {
-        Command::Serve(serve) => match serve.options() {
-            Ok((options, logging)) => {
-                log_to_stderr(&logging);
-                ended(in_runtime(run(options)))
-            }
-            Err(error) => ended(Err(error)),
-        },
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misunderstood(&error),
+    };
+    match arguments.command {
+        Command::Serve(serve) => running::run(*serve),
         Command::Ca(command) => certificate_authority(command),
         Command::AdminKey(serve) => match serve.options() {
             Ok((options, _)) => match in_runtime(make_admin_key(&options)) {
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
         Command::CrlSync(options) => {
-            log_to_stderr(&Logging { level: tracing::Level::INFO, json: false });
+            let _log = logging::start(Level::Info, false);
             ended(in_runtime(crl_sync::run(&options.into())))
         }
         Command::Monitor(options) => watch_canaries(&options),
@@ -47,31 +47,19 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(options: ServeOptions) -> Result<(), ServeError> {
-    let mut stop = stop_on_signals()?;
-    // Opening a deployment waits for its keys, which may be far away.
-    let server = tokio::select! {
-        server = Server::bind(&options) => server?,
-        _ = stop.changed() => return Ok(()),
-    };
-    let url = server.url()?;
-    let deployment = server.deployment();
-    if deployment.admin_key.is_some() {
-        // Not the key: what is printed ends in journals.
-        print(&format!(
-            "kakunin: new deployment; its admin key is in {}",
-            deployment.admin_key_file.display()
-        ));
+/// What clap has to say: help, or what is wrong with the arguments.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        return print(text.trim_end());
     }
-    if !deployment.kakunin.has_admin_key() {
-        let data = options.data.display();
-        print(&format!(
-            "kakunin: no admin key stands; with the server stopped, `kakunin admin-key --data {data}` makes one"
-        ));
+    if config::asks_for_json() {
+        let _log = logging::start(Level::Error, true);
+        logging::complain(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    } else {
+        logging::show(&text);
     }
-    let (domain, tenant) = (&deployment.kakunin.place().trust_domain, &deployment.tenant);
-    print(&format!("kakunin: ready at {url}, trust domain {domain}, first tenant {tenant}"));
-    server.serve(stop).await
+    ExitCode::from(2)
 }
 
 fn certificate_authority(command: Ca) -> ExitCode {
@@ -113,9 +101,9 @@ fn certificate_authority(command: Ca) -> ExitCode {
 // Whoever meant another folder notices before the root has signed.
 fn say_that_it_is_the_first(data: &Path) {
     let data = data.display();
-    eprintln!(
-        "kakunin: {data} holds no deployment yet: this request is for the first issuing CA of a new one"
-    );
+    logging::complain(&format!(
+        "{data} holds no deployment yet: this request is for the first issuing CA of a new one"
+    ));
 }
 
 fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
@@ -155,7 +143,12 @@ fn in_runtime<T, E: From<std::io::Error>>(work: impl Future<Output = Result<T, E
 
 fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
-    // One line, with its causes where the error does not name them itself.
+    logging::complain(&chain(&error));
+    ExitCode::FAILURE
+}
+
+/// One line, with its causes where the error does not name them itself.
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -165,20 +158,7 @@ fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
         }
         source = cause.source();
     }
-    eprintln!("kakunin: {text}");
-    ExitCode::FAILURE
-}
-
-fn log_to_stderr(logging: &Logging) {
-    let builder = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(logging.level)
-        .with_target(false);
-    if logging.json {
-        builder.json().init();
-    } else {
-        builder.with_ansi(std::io::stderr().is_terminal()).init();
-    }
+    text
 }
 
 /// Prints to a pipe that may be closed already.

@@ -33,6 +33,7 @@ counters! {
     BODIES_CROWDED: "bodies_refused_total", "Bodies refused: their address, or all together, held too much memory.";
     LISTINGS_REFUSED: "listings_refused_total", "Lists and searches refused because others of the tenant were under way.";
     ANONYMOUS_REFUSED: "anonymous_refused_total", "Requests without an account beyond what one address may ask.";
+    AUTHENTICATIONS_FAILED: "authentications_failed_total", "Requests that did not show who asks, or showed an identity that is gone.";
     CERTIFICATES_UNREADABLE: "gateway_certificates_unreadable_total", "Requests of gateways whose certificate is not in the form and field that is configured.";
 }
 

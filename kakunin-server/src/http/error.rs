@@ -17,6 +17,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::json::CODING;
+use super::request_id::{RequestId, current};
 
 /// Why a request was not done.
 #[derive(Clone, Debug)]
@@ -110,6 +111,12 @@ impl ApiError {
 
     pub(crate) fn is_unauthorized(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED
+    }
+
+    /// Whether nobody showed who asks, or somebody whose identity is gone.
+    pub(crate) fn is_about_who_asks(&self) -> bool {
+        let gone = ["agent_revoked", "agent_inactive", "agent_expired", "cert_not_found"];
+        self.is_unauthorized() || self.gateway && gone.contains(&self.code)
     }
 
     pub(crate) fn role(needed: Role) -> Self {
@@ -285,7 +292,9 @@ impl From<ServiceError> for ApiError {
         let code = error.code();
         if status.is_server_error() {
             // Details are the operator's, not the caller's.
-            tracing::error!(code, error = %chain(&error), "a request could not be done");
+            let request_id = current();
+            let request_id = request_id.as_ref().map(RequestId::as_str);
+            tracing::error!(request_id, code, error = %chain(&error), "a request could not be done");
             let retry_after = Some(5);
             let sentence = match &error {
                 // Nothing but an operator helps, and whoever waits should know.

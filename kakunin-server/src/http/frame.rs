@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::app::App;
 use super::error::ApiError;
+use super::failures::FAILURES;
 use super::page::takes_its_query;
+use super::peer::client_address;
 use super::preference::wants_problem;
 use super::request_id::RequestId;
 
@@ -18,14 +21,17 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Names the request, bounds its time, and renders refusals, also those of the router itself. One layer for
 /// all of it, because each costs allocations on the fast path.
-pub(crate) async fn frame(request: Request, next: Next) -> Response {
+pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = RequestId::new();
+    let (parts, body) = request.into_parts();
+    let address = client_address(&parts, &app.options.trusted_proxies);
+    let request = Request::from_parts(parts, body);
     let problem = wants_problem(request.headers());
     let gateway = is_gateway(&request);
     let told = tracing::enabled!(tracing::Level::DEBUG)
         .then(|| (request.method().clone(), request.uri().path().to_owned(), Instant::now()));
     let elsewhere = not_offered(request.uri().path());
-    let mut response = in_time(request, next).await;
+    let mut response = id.answering(in_time(request, next, &id)).await;
     if let Some((method, path, began)) = told {
         let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());
         tracing::debug!(request_id = id.as_str(), %method, path, status, micros, "request");
@@ -34,6 +40,9 @@ pub(crate) async fn frame(request: Request, next: Next) -> Response {
         response.extensions_mut().remove::<ApiError>().or_else(|| routers_own(&response, elsewhere));
     if let Some(error) = refused {
         let error = if gateway { error.at_gateway() } else { error };
+        if error.is_about_who_asks() {
+            FAILURES.count(address, error.code(), Some(id.as_str()));
+        }
         let allow = response.headers_mut().remove(header::ALLOW);
         response = error.render(id.as_str(), problem);
         if let Some(allow) = allow {
@@ -133,7 +142,7 @@ pub(crate) fn finished(asked: &Method, mut response: Response) -> Response {
     response
 }
 
-async fn in_time(request: Request, next: Next) -> Response {
+async fn in_time(request: Request, next: Next, id: &RequestId) -> Response {
     // Of the server as a whole.
     if request.method() == Method::OPTIONS && request.uri().path() == "*" {
         return (StatusCode::NO_CONTENT, [(header::ALLOW, ANY_METHOD)]).into_response();
@@ -155,7 +164,7 @@ async fn in_time(request: Request, next: Next) -> Response {
     let answered = if reads {
         tokio::time::timeout(TIMEOUT, answer).await
     } else {
-        let answer = tokio::spawn(answer);
+        let answer = tokio::spawn(id.answering(answer));
         tokio::time::timeout(TIMEOUT, async { answer.await.unwrap_or_else(|_| failed()) }).await
     };
     match answered {

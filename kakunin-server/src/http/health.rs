@@ -15,6 +15,8 @@ use super::anonymous;
 use super::app::App;
 use super::counts;
 use super::error::ErrorBody;
+use super::surroundings::Standing;
+use crate::logging;
 
 /// Health.
 #[derive(Serialize, ToSchema)]
@@ -30,9 +32,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
     /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign, ends soon or was
-    /// revoked by its root, a
-    /// CRL cannot be published or that of a root ends soon, or the log's time is ahead of the clock, or since somebody else wrote to the store:
-    /// certificates are verified and refused all the same.
+    /// revoked by its root, a CRL cannot be published or that of a root ends soon, the log's time is ahead of the clock,
+    /// the TLS certificate ends soon or is not valid, or the server cannot write its log, or since somebody else wrote to
+    /// the store: certificates are verified and refused all the same.
     status: &'static str,
     version: &'static str,
     /// Whether the CA signs: it is valid now, its root has not revoked it, and its key can be used.
@@ -65,6 +67,13 @@ pub(crate) struct Readiness {
     /// Whether within the last minute signed requests were refused because an agent or its tenant made too many. Others
     /// are served.
     possession_share_full: bool,
+    /// When the TLS certificate of this server ends, or the first of those that it is sent with.
+    #[schema(format = DateTime)]
+    tls_ends: Option<String>,
+    /// `good`, `ending` (less than two weeks and a sixth of its life are left), `not_yet_valid` or `expired`.
+    tls_status: Option<&'static str>,
+    /// Whether the server's own log is written: the last line was neither lost nor left out.
+    log_written: bool,
 }
 
 fn readiness(app: &App) -> Response {
@@ -80,7 +89,11 @@ fn readiness(app: &App) -> Response {
     let root_crls_ending = root_crls_ending(app);
     let trusted = urgent == 0 && authorities_revoked == 0 && root_crls_ending == 0;
     let told = failing == 0 && damage_found == 0;
-    let well = told && signing && published && trusted && log_ahead_seconds == 0;
+    let pair = app.surroundings.pair();
+    let standing = pair.map(|pair| pair.standing(app.now()));
+    let log_written = logging::is_written();
+    let around = log_written && standing.is_none_or(|standing| standing == Standing::Good);
+    let well = told && signing && published && trusted && log_ahead_seconds == 0 && around;
     let body = Readiness {
         status: if well { "ok" } else { "degraded" },
         version: VERSION,
@@ -97,6 +110,14 @@ fn readiness(app: &App) -> Response {
         crls_refused: crls.refused.len(),
         damage_found,
         possession_share_full: share_is_full(app),
+        tls_ends: pair.map(|pair| pair.not_after.to_string()),
+        tls_status: standing.map(|standing| match standing {
+            Standing::Good => "good",
+            Standing::Ending => "ending",
+            Standing::NotYetValid => "not_yet_valid",
+            Standing::Expired => "expired",
+        }),
+        log_written,
     };
     axum::Json(body).into_response()
 }
@@ -147,6 +168,11 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
             usize::try_from(app.kakunin.log_ahead() / SECOND).unwrap_or(usize::MAX),
         ),
         (
+            "files_exposed",
+            "Files with secrets of this server that others can read.",
+            app.surroundings.exposed(),
+        ),
+        (
             "possession_share_full",
             "Whether an agent or tenant made too many signed requests within a minute.",
             usize::from(share_is_full(&app)),
@@ -160,8 +186,33 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
          # TYPE kakunin_possession_refused_total counter\nkakunin_possession_refused_total {}\n",
         nonces.refused
     );
-    let text: String = gauges.map(gauge).concat() + &ends(&app) + &refused + &counts::render();
+    let lost = format!(
+        "# HELP kakunin_log_lines_lost_total Lines of the log that could not be written, or were not read in time.\n\
+         # TYPE kakunin_log_lines_lost_total counter\nkakunin_log_lines_lost_total {}\n",
+        logging::lines_lost()
+    );
+    let text: String =
+        [gauges.map(gauge).concat(), ends(&app), tls(&app), refused, lost, counts::render()].concat();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// How the TLS pair stands, if there is one.
+fn tls(app: &App) -> String {
+    let Some(pair) = app.surroundings.pair() else { return String::new() };
+    let names_us = usize::from(pair.names_us);
+    format!(
+        "# HELP kakunin_tls_expires_seconds Seconds until the TLS certificate ends; negative afterwards.\n\
+         # TYPE kakunin_tls_expires_seconds gauge\nkakunin_tls_expires_seconds {}\n\
+         # HELP kakunin_tls_names_public_url Whether the TLS certificate is for the host of the public URL.\n\
+         # TYPE kakunin_tls_names_public_url gauge\nkakunin_tls_names_public_url {names_us}\n",
+        left(app.now(), pair.not_after)
+    )
+}
+
+/// Seconds until then, or since then with a minus.
+fn left(now: UnixTime, end: UnixTime) -> String {
+    let sign = if now > end { "-" } else { "" };
+    format!("{sign}{}", now.millis().abs_diff(end.millis()) / SECOND)
 }
 
 /// When the authorities in use end.
@@ -172,9 +223,8 @@ fn ends(app: &App) -> String {
             CaRole::Root => "root",
             CaRole::Issuing => "issuing",
         };
-        let sign = if now > *not_after { "-" } else { "" };
-        let seconds = now.millis().abs_diff(not_after.millis()) / SECOND;
-        format!("kakunin_ca_expires_seconds{{issuer=\"{issuer}\",role=\"{role}\"}} {sign}{seconds}\n")
+        let seconds = left(now, *not_after);
+        format!("kakunin_ca_expires_seconds{{issuer=\"{issuer}\",role=\"{role}\"}} {seconds}\n")
     };
     let all: String = app.kakunin.endings().iter().map(one).collect();
     format!(

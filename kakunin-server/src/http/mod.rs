@@ -15,7 +15,8 @@
 //! | `app.rs`, `options.rs` | what handlers share; how the API behaves |
 //! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
-//! | `counts.rs` | what was refused or cut |
+//! | `counts.rs`, `failures.rs` | what was refused or cut; who did not show who they are |
+//! | `surroundings.rs` | the TLS pair, files and log of whoever serves it |
 //! | `frame.rs`, `host.rs`, `preference.rs`, `validator.rs` | what every answer has in common; `Host`, `Accept`, entity tags |
 //! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
@@ -38,6 +39,7 @@ mod error;
 mod event_batch;
 mod event_body;
 mod events;
+mod failures;
 mod feed;
 mod frame;
 mod gateway;
@@ -69,6 +71,7 @@ mod schema;
 mod shared;
 mod streams;
 mod subjects;
+mod surroundings;
 mod tally;
 mod validator;
 mod verify;
@@ -83,15 +86,20 @@ pub use peer::{Network, NetworkError};
 pub use router::{router, router_until};
 pub use verify::MAX_AGE as VERIFY_MAX_AGE;
 
+pub(crate) use app::App;
 pub(crate) use counts::{
     BODIES_CROWDED, BODIES_NOT_SENT, BODIES_NOT_TAKEN, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED,
     CONNECTIONS_SILENT,
 };
 pub(crate) use error::{ApiError, chain};
+pub(crate) use failures::FAILURES;
 pub(crate) use frame::{finished, refused};
 pub(crate) use host::check as check_host;
 pub(crate) use json::BodyError;
 pub(crate) use limits::network_of;
 pub(crate) use peer::{Peer, client_address};
+pub(crate) use request_id::{RequestId, current as current_request};
+pub(crate) use router::routes;
 pub(crate) use shared::ForAll;
+pub(crate) use surroundings::{Pair, Standing};
 pub(crate) use tally::{Share, Tally};

@@ -13,7 +13,7 @@ const RETRY_AFTER: u64 = 30;
 
 /// Who takes a place.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Holder {
+pub(crate) enum Holder {
     /// An address, or the network that has one.
     Address(IpAddr),
     /// A tenant, whose key was shown.

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, delete, get, post};
 use kakunin_core::service::Kakunin;
@@ -50,7 +50,11 @@ pub fn router_until(
     options: ApiOptions,
     ended: watch::Receiver<bool>,
 ) -> Result<Router, kakunin_verify::SetupError> {
-    let app = App::new(kakunin, clock, options, ended)?;
+    Ok(routes(App::new(kakunin, clock, options, ended)?))
+}
+
+/// The routes of an API.
+pub(crate) fn routes(app: App) -> Router {
     let anonymous = || DefaultBodyLimit::max(MAX_ANONYMOUS_BODY);
     let api = Router::new()
         .route("/agents", get(agents::list).post(agents::create))
@@ -94,15 +98,14 @@ pub fn router_until(
         .route("/ca/{file}", get(pki::certificate))
         .route("/spiffe/bundle", get(pki::bundle))
         .route("/openapi.json", get(description));
-    let router = Router::new()
+    Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(from_fn(frame))
-        .with_state(app);
-    Ok(router)
+        .layer(from_fn_with_state(app.clone(), frame))
+        .with_state(app)
 }
 
 async fn description(_: anonymous::File, headers: HeaderMap) -> Result<Response, ApiError> {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -24,12 +24,12 @@ use tower::ServiceExt;
 use super::activity::{Activity, Busy};
 use super::arriving::{Arriving, Held};
 use super::delivery::{Delivery, Streams};
-use super::options::Patience;
+use super::options::{Patience, ServeOptions};
 use super::patient::Patient;
 use super::tls::{LOOK, Reloading};
 use crate::http::{
-    ApiError, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, CONNECTIONS_SILENT, ForAll, Network, Peer,
-    Share, Tally, check_host, client_address, finished, network_of, refused,
+    ApiError, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, CONNECTIONS_SILENT, FAILURES, ForAll,
+    GatewayProxy, Network, Peer, Share, Tally, check_host, client_address, finished, network_of, refused,
 };
 
 /// Connections at once; more wait to be accepted.
@@ -61,20 +61,25 @@ const SMALL: u64 = 4 * 1024;
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Listening {
-    pub(super) router: Router,
+    settings: RwLock<Arc<Settings>>,
     pub(super) tls: Option<Reloading>,
-    pub(super) patience: Patience,
-    /// Connections of one address.
-    pub(super) per_address: usize,
-    /// Proxies, whose word about addresses is taken.
-    pub(super) proxies: Vec<Network>,
-    /// These and gateways: many others are behind their addresses.
-    pub(super) known: Vec<Network>,
-    pub(super) held: Held,
+    held: Held,
 }
 
-pub(super) async fn serve(listener: TcpListener, listening: Listening, mut stop: watch::Receiver<bool>) {
-    let listening = Arc::new(listening);
+/// What changes with the configuration.
+#[derive(Debug)]
+pub(super) struct Settings {
+    router: Router,
+    patience: Patience,
+    /// Connections of one address.
+    per_address: usize,
+    /// Proxies, whose word about addresses is taken.
+    proxies: Vec<Network>,
+    /// These and gateways: many others are behind their addresses.
+    known: Vec<Network>,
+}
+
+pub(super) async fn serve(listener: TcpListener, listening: Arc<Listening>, mut stop: watch::Receiver<bool>) {
     let watcher = tokio::spawn(look_again(listening.clone()));
     let room = Arc::new(Semaphore::new(most_connections()));
     let (places, mut connections) = (Tally::default(), JoinSet::new());
@@ -86,8 +91,9 @@ pub(super) async fn serve(listener: TcpListener, listening: Listening, mut stop:
             Some(_) = connections.join_next() => continue,
         };
         let Some((stream, address, permit)) = accepted else { continue };
-        let known = listening.is_known(address.ip());
-        let place = if known { None } else { place(listening.per_address, &places, address.ip()) };
+        let settings = listening.settings();
+        let known = settings.is_known(address.ip());
+        let place = if known { None } else { place(settings.per_address, &places, address.ip()) };
         if place.is_none() && !known {
             continue;
         }
@@ -179,6 +185,32 @@ async fn look_again(listening: Arc<Listening>) {
 }
 
 impl Listening {
+    pub(super) fn new(settings: Settings, tls: Option<Reloading>) -> Self {
+        Self { settings: RwLock::new(Arc::new(settings)), tls, held: Held::default() }
+    }
+
+    pub(super) fn set(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Settings {
+    pub(super) fn of(options: &ServeOptions, router: Router) -> Self {
+        let api = &options.api;
+        let gateways = api.gateways.iter().map(GatewayProxy::network);
+        Self {
+            router,
+            patience: options.patience,
+            per_address: options.connections_per_address,
+            proxies: api.trusted_proxies.clone(),
+            known: api.trusted_proxies.iter().copied().chain(gateways).collect(),
+        }
+    }
+
     fn is_known(&self, address: IpAddr) -> bool {
         self.known.iter().any(|network| network.contains(address))
     }
@@ -193,11 +225,11 @@ impl Connection {
     async fn serve(self, stream: TcpStream, mut stop: watch::Receiver<bool>) {
         // Small answers go out at once; a socket that refuses is slower, and works.
         let _ = stream.set_nodelay(true);
-        let patience = self.listening.patience;
+        let patience = self.listening.settings().patience;
         let activity = Arc::new(Activity::new(patience));
         let stream = Patient::new(stream, patience.stall, activity.clone());
         let Some(tls) = &self.listening.tls else {
-            return self.speak(stream, None, activity, stop).await;
+            return self.speak(stream, None, (patience, activity), stop).await;
         };
         let acceptor = tokio_rustls::TlsAcceptor::from(tls.config());
         let shaken = tokio::select! {
@@ -212,9 +244,14 @@ impl Connection {
             Ok(stream) => {
                 let certificates = stream.get_ref().1.peer_certificates();
                 let chain = certificates.map(|all| all.iter().map(|c| c.as_ref().to_vec()).collect());
-                self.speak(stream, chain, activity, stop).await;
+                self.speak(stream, chain, (patience, activity), stop).await;
             }
-            Err(error) => tracing::debug!(%error, address = %self.address, "a TLS handshake failed"),
+            Err(error) => {
+                if is_about_who_connects(&error) {
+                    FAILURES.count(self.address.ip(), "client_certificate_invalid", None);
+                }
+                tracing::debug!(%error, address = %self.address, "a TLS handshake failed");
+            }
         }
     }
 
@@ -222,7 +259,7 @@ impl Connection {
         &self,
         stream: S,
         certificates: Option<Arc<[Vec<u8>]>>,
-        activity: Arc<Activity>,
+        (patience, activity): (Patience, Arc<Activity>),
         mut stop: watch::Receiver<bool>,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -230,7 +267,7 @@ impl Connection {
         let peer = Peer { address: self.address, certificates };
         let listening = &self.listening;
         let service = service_fn(|request| listening.clone().answer(request, peer.clone(), activity.clone()));
-        let builder = builder(listening.patience);
+        let builder = builder(patience);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
@@ -272,9 +309,10 @@ impl Listening {
             return Ok(refused(&refusal).map(|body| Delivery::new(body, busy, None)));
         }
         parts.extensions.insert(peer);
-        let client = client_address(&parts, &self.proxies);
+        let settings = self.settings();
+        let client = client_address(&parts, &settings.proxies);
         // What a proxy or gateway asks for itself is for many.
-        let client = (!self.is_known(client)).then(|| network_of(client));
+        let client = (!settings.is_known(client)).then(|| network_of(client));
         let body = if body.is_end_stream() {
             Body::empty()
         } else {
@@ -282,10 +320,10 @@ impl Listening {
             if !arriving.grow(head_len(&parts.headers)) {
                 return Ok(crowded(busy));
             }
-            Body::new(Arriving::new(body, self.patience.stall, arriving))
+            Body::new(Arriving::new(body, settings.patience.stall, arriving))
         };
         let method = parts.method.clone();
-        let response = match self.router.clone().oneshot(Request::from_parts(parts, body)).await {
+        let response = match settings.router.clone().oneshot(Request::from_parts(parts, body)).await {
             Ok(response) => finished(&method, response),
             Err(never) => match never {},
         };
@@ -300,6 +338,12 @@ impl Listening {
         }
         Ok(response.map(|body| Delivery::new(body, busy, share)))
     }
+}
+
+/// Whether a handshake failed for the certificate that a client showed.
+fn is_about_who_connects(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 fn crowded(busy: Busy) -> Response<Delivery> {

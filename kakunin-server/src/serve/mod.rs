@@ -7,22 +7,29 @@
 //! | `listen.rs`, `listener.rs` | where; connections: accepted, limited, ended |
 //! | `activity.rs`, `pace.rs` | when one has done nothing for too long; how long the other side may take |
 //! | `patient.rs`, `arriving.rs`, `delivery.rs` | connections that are not read; bodies that do not come, or are not taken |
-//! | `warnings.rs` | what is told before it is too late: ends of CAs, a log that is ahead of the clock |
+//! | `warnings.rs` | what is told before it is too late: ends of CAs, a log that is ahead of the clock, and what follows |
+//! | `pair.rs`, `exposed.rs` | how long a TLS pair is good, and for whom; secrets that others can read |
+//! | `records.rs` | what happens to agents, as lines of the log |
 //! | `tls.rs` | TLS, reloaded when its files change; client certificates |
+//! | `reload.rs` | another configuration while it runs |
 
 mod activity;
 mod arriving;
 mod delivery;
+mod exposed;
 mod listen;
 mod listener;
 mod options;
 mod pace;
+mod pair;
 mod patient;
+mod records;
+mod reload;
 mod tls;
 mod warnings;
 pub(crate) mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kakunin_core::service::{Kakunin, Publishing};
@@ -31,6 +38,7 @@ use tokio::sync::watch;
 
 pub use listen::{Listen, ListenError};
 pub use options::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeError, ServeOptions, Tls};
+pub use reload::{Reloaded, Reloads};
 pub use wire::{Deployment, make_admin_key};
 
 use crate::http::{self, chain};
@@ -39,7 +47,7 @@ use crate::http::{self, chain};
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    listening: listener::Listening,
+    reloads: Reloads,
     deployment: Deployment,
     /// Ends the streams.
     ending: watch::Sender<bool>,
@@ -57,6 +65,8 @@ impl Server {
             .await
             .map_err(|source| ServeError::Listen { address: options.listen, source })?;
         let address = listener.local_addr().map_err(ServeError::Io)?;
+        // No deployment is made by a start that is refused.
+        options.tls.as_ref().map(tls::check).transpose()?;
         let deployment = wire::open(options, address).await?;
         let tls = match &options.tls {
             Some(files) => {
@@ -72,19 +82,18 @@ impl Server {
         let api = http::ApiOptions { new_deployment: deployment.new, ..options.api.clone() };
         let public_url = &kakunin.place().public_url;
         tracing::info!("{}", options.believed(public_url));
-        let router = http::router_until(kakunin.clone(), clock, api, ended)?;
-        let (api, held) = (&options.api, arriving::Held::default());
-        let gateways = api.gateways.iter().map(http::GatewayProxy::network);
-        let listening = listener::Listening {
-            router,
-            tls,
-            patience: options.patience,
-            per_address: options.connections_per_address,
-            proxies: api.trusted_proxies.clone(),
-            known: api.trusted_proxies.iter().copied().chain(gateways).collect(),
-            held,
-        };
-        Ok(Self { listener, listening, deployment, ending })
+        let app = http::App::new(kakunin, clock, api, ended)?;
+        let settings = listener::Settings::of(options, http::routes(app.clone()));
+        let listening = Arc::new(listener::Listening::new(settings, tls));
+        let watch = Arc::new(warnings::Watch::new(listening.clone(), &app, exposed::watched(options)));
+        let reloads = Reloads { listening, watch, now: Arc::new(Mutex::new((options.clone(), app))) };
+        Ok(Self { listener, reloads, deployment, ending })
+    }
+
+    /// Gives it other options while it runs.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// The deployment.
@@ -98,7 +107,7 @@ impl Server {
     /// # Errors
     /// If the system does not say at which address.
     pub fn url(&self) -> Result<String, ServeError> {
-        let scheme = if self.listening.tls.is_some() { "https" } else { "http" };
+        let scheme = if self.reloads.listening.tls.is_some() { "https" } else { "http" };
         Ok(format!("{scheme}://{}", self.listener.local_addr().map_err(ServeError::Io)?))
     }
 
@@ -108,17 +117,20 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if the histories could not be stored; nothing acknowledged is lost.
     pub async fn serve(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
-        let Self { listener, listening, deployment, ending } = self;
+        let Self { listener, reloads, deployment, ending } = self;
         let tending = tokio::spawn(tend(deployment.kakunin.clone()));
         let publishing = tokio::spawn(publish(deployment.kakunin.clone()));
         let warning = tokio::spawn(warnings::warn(deployment.kakunin.clone()));
+        let watching = tokio::spawn(reloads.watch.clone().look_for_ever());
         let ending = tokio::spawn(end_streams(stop.clone(), ending));
-        listener::serve(listener, listening, stop).await;
+        listener::serve(listener, reloads.listening, stop).await;
         ending.abort();
         // What they leave undone is stored, and done after the next start.
         tending.abort();
         publishing.abort();
         warning.abort();
+        watching.abort();
+        http::FAILURES.tell(true);
         match tokio::time::timeout(listener::GRACE, deployment.kakunin.snapshot()).await {
             Ok(stored) => stored?,
             Err(_) => {

@@ -41,6 +41,8 @@ pub struct ServeOptions {
     pub connections_per_address: usize,
     /// How long a renewed certificate stands beside the one that replaces it, unless that is used before.
     pub renewal_grace: Duration,
+    /// Further files that nobody else should read.
+    pub secrets: Vec<PathBuf>,
     /// Serve others than this machine over plain HTTP.
     pub insecure_plain_http: bool,
     /// Serve others than this machine with CA keys in software.
@@ -150,6 +152,9 @@ pub enum ServeError {
     /// The deployment's certificates make no verifier.
     #[error(transparent)]
     Verifier(#[from] kakunin_verify::SetupError),
+    /// The names under which agents reach the server cannot be used.
+    #[error("--authority: {0}")]
+    Authority(#[from] kakunin_verify::possession::AuthorityError),
     /// The TLS files cannot be used.
     #[error("cannot use the TLS files: {0}")]
     Tls(String),
@@ -175,9 +180,29 @@ impl ServeOptions {
             patience: Patience::default(),
             connections_per_address: DEFAULT_CONNECTIONS_PER_ADDRESS,
             renewal_grace: Duration::from_millis(Config::RENEWAL_GRACE),
+            secrets: Vec::new(),
             insecure_plain_http: false,
             insecure_software_keys: false,
         }
+    }
+
+    /// Takes from options in force what cannot change while they are.
+    pub(super) fn keep_what_is_fixed(&mut self, old: &Self) {
+        self.data.clone_from(&old.data);
+        self.listen = old.listen;
+        self.public_url.clone_from(&old.public_url);
+        self.trust_domain.clone_from(&old.trust_domain);
+        self.keys.clone_from(&old.keys);
+        self.ca_algorithm = old.ca_algorithm;
+        self.key_file.clone_from(&old.key_file);
+        if self.tls.is_some() != old.tls.is_some() {
+            self.tls.clone_from(&old.tls);
+        }
+        self.renewal_grace = old.renewal_grace;
+        self.api.feed_subscribers = old.api.feed_subscribers;
+        self.api.feed_subscribers_per_address = old.api.feed_subscribers_per_address;
+        self.insecure_plain_http = old.insecure_plain_http;
+        self.insecure_software_keys = old.insecure_software_keys;
     }
 
     /// Whether the keys of certificate authorities and agents are in software.

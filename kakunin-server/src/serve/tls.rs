@@ -20,9 +20,24 @@ pub(super) const LOOK: Duration = Duration::from_secs(5);
 /// The configuration in force, and what it was read from.
 #[derive(Debug)]
 pub(super) struct Reloading {
-    files: Tls,
     authorities: Vec<Vec<u8>>,
-    current: RwLock<(Arc<ServerConfig>, Stamp)>,
+    current: RwLock<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    files: Tls,
+    loaded: Loaded,
+    /// Of what was looked at last, also if it could not be used.
+    stamp: Stamp,
+}
+
+/// Files that can be used.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    config: Arc<ServerConfig>,
+    chain: Vec<CertificateDer<'static>>,
+    stamp: Stamp,
 }
 
 /// SHA-256 of certificate and key file, unless they could not be read. Times of files do not say whether they changed: they
@@ -33,33 +48,58 @@ impl Reloading {
     /// Reads the files. Client certificates must come from one of `authorities`, so that an agent may present its
     /// leaf alone.
     pub(super) fn load(files: &Tls, authorities: Vec<Vec<u8>>) -> Result<Self, ServeError> {
-        let content = content(files)?;
-        let config = configured(files, &content, &authorities)?;
-        let current = RwLock::new((config, content.map(|octets| Some(Sha256::digest(octets).into()))));
-        Ok(Self { files: files.clone(), authorities, current })
+        let loaded = load(files, &authorities)?;
+        let current = Current { files: files.clone(), stamp: loaded.stamp, loaded };
+        Ok(Self { authorities, current: RwLock::new(current) })
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).loaded.config.clone()
+    }
+
+    /// The chain that is sent, leaf first.
+    pub(super) fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).loaded.chain.clone()
+    }
+
+    /// Reads these files, and puts nothing in force.
+    pub(super) fn load_again(&self, files: &Tls) -> Result<Loaded, ServeError> {
+        load(files, &self.authorities)
+    }
+
+    /// Puts what was read from these files in force; whether it is another pair.
+    pub(super) fn put(&self, files: &Tls, loaded: Loaded) -> bool {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = current.loaded.stamp != loaded.stamp;
+        *current = Current { files: files.clone(), stamp: loaded.stamp, loaded };
+        is_other
     }
 
     /// Reads the files again, and takes them if they changed; connections from now on see it. Files that cannot be used,
     /// or are not of one pair because one was not written yet, leave the old configuration in force.
     pub(super) fn look(&self) {
-        let content = content(&self.files);
+        let (files, seen) = {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            (current.files.clone(), current.stamp)
+        };
+        let content = content(&files);
         let stamp = match &content {
             Ok(content) => content.each_ref().map(|octets| Some(Sha256::digest(octets).into())),
             Err(_) => [None; 2],
         };
-        if self.current.read().unwrap_or_else(PoisonError::into_inner).1 == stamp {
+        if seen == stamp {
             return;
         }
-        let read = content.and_then(|content| configured(&self.files, &content, &self.authorities));
+        let read = content.and_then(|content| configured(&files, &content, &self.authorities));
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        current.1 = stamp;
+        // Other files meanwhile.
+        if current.stamp != seen {
+            return;
+        }
+        current.stamp = stamp;
         match read {
-            Ok(config) => {
-                current.0 = config;
+            Ok((config, chain)) => {
+                current.loaded = Loaded { config, chain, stamp };
                 tracing::info!("the TLS certificate was read again");
             }
             Err(error) => {
@@ -67,6 +107,17 @@ impl Reloading {
             }
         }
     }
+}
+
+/// Reads the files as far as can be done before there is a deployment.
+pub(super) fn check(files: &Tls) -> Result<(), ServeError> {
+    configured(&Tls { client_certificates: false, ..files.clone() }, &content(files)?, &[]).map(drop)
+}
+
+fn load(files: &Tls, authorities: &[Vec<u8>]) -> Result<Loaded, ServeError> {
+    let content = content(files)?;
+    let (config, chain) = configured(files, &content, authorities)?;
+    Ok(Loaded { config, chain, stamp: content.map(|octets| Some(Sha256::digest(octets).into())) })
 }
 
 /// What both files have in them now: what is looked at is what is used.
@@ -108,7 +159,7 @@ fn configured(
     files: &Tls,
     [certificate, key]: &[Zeroizing<Vec<u8>>; 2],
     authorities: &[Vec<u8>],
-) -> Result<Arc<ServerConfig>, ServeError> {
+) -> Result<(Arc<ServerConfig>, Vec<CertificateDer<'static>>), ServeError> {
     let chain = pem_file::certificates(&files.certificate, certificate)
         .map_err(|why| unusable(CERTIFICATE, &files.certificate, &why))?;
     let key = pem_file::private_key(&files.key, key).map_err(|why| unusable(KEY, &files.key, &why))?;
@@ -131,9 +182,9 @@ fn configured(
     } else {
         builder.with_no_client_auth()
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(tls)?;
+    let mut config = builder.with_single_cert(chain.clone(), key).map_err(tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), chain))
 }
 
 impl Tls {

@@ -1,5 +1,8 @@
 //! What an operator is told before it is too late.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kakunin_core::id::IssuerId;
@@ -7,7 +10,10 @@ use kakunin_core::log::record::{CaRole, Stage};
 use kakunin_core::service::{Kakunin, RootCrlEnding};
 use kakunin_core::time::{Clock, DAY, SECOND, SystemClock};
 
-use crate::http::chain;
+use super::listener::Listening;
+use super::tls::LOOK;
+use super::{exposed, pair};
+use crate::http::{App, FAILURES, chain};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(30);
@@ -31,6 +37,7 @@ pub(super) async fn warn(kakunin: Kakunin) {
         of_revoked(&kakunin, &mut revoked);
         kakunin.tend_root_crls().await;
         of_root_crls(&kakunin, &mut crls);
+        FAILURES.tell(false);
         tokio::time::sleep(EVERY).await;
     }
 }
@@ -123,4 +130,53 @@ fn of_lead(kakunin: &Kakunin, last: u64) -> u64 {
         _ => {}
     }
     ahead
+}
+
+/// Looks after the TLS pair, and files that others can read.
+#[derive(Debug)]
+pub(super) struct Watch {
+    listening: Arc<Listening>,
+    /// Any of those that there are, with what they share.
+    app: App,
+    watched: Mutex<Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    files: Vec<(PathBuf, u32)>,
+    exposed: BTreeSet<PathBuf>,
+    pair: pair::Told,
+}
+
+impl Watch {
+    /// Looks for the first time, too.
+    pub(super) fn new(listening: Arc<Listening>, app: &App, files: Vec<(PathBuf, u32)>) -> Self {
+        let watched = Mutex::new(Watched { files, exposed: BTreeSet::new(), pair: None });
+        let watch = Self { listening, app: app.clone(), watched };
+        watch.look();
+        watch
+    }
+
+    pub(super) fn set_files(&self, files: Vec<(PathBuf, u32)>) {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner).files = files;
+    }
+
+    pub(super) fn look(&self) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Watched { files, exposed, pair } = &mut *watched;
+        let (public_url, seen) = (&self.app.kakunin.place().public_url, &self.app.surroundings);
+        let host = pair::host_of(public_url);
+        let tls = self.listening.tls.as_ref();
+        let now = tls.and_then(|tls| pair::pair_of(&tls.chain(), host.as_deref()));
+        seen.set_pair(now);
+        pair::warn(now, self.app.now(), public_url, pair);
+        seen.set_exposed(exposed::warn(files, exposed));
+    }
+
+    pub(super) async fn look_for_ever(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            self.look();
+        }
+    }
 }

@@ -19,15 +19,17 @@ use kakunin_kms::local::{LocalKeys, Secret};
 use kakunin_kms::private;
 
 use super::options::{ServeError, ServeOptions};
+use super::records::Lines;
 
 /// The tenant of the first key.
 const FIRST_TENANT: &str = "default";
 const DEFAULT_TRUST_DOMAIN: &str = "agents.localhost";
 const ADMIN_KEY_FILE: &str = "admin.key";
+const SECRET_FILE: &str = "key.secret";
 const DATABASE: &str = "kakunin.db";
 /// What lies in the folder beside the keys.
 const OURS: [&str; 6] =
-    [DATABASE, "kakunin.db-wal", "kakunin.db-shm", "kakunin.db.lock", "key.secret", ADMIN_KEY_FILE];
+    [DATABASE, "kakunin.db-wal", "kakunin.db-shm", "kakunin.db.lock", SECRET_FILE, ADMIN_KEY_FILE];
 
 /// A deployment that is open.
 #[derive(Debug)]
@@ -89,7 +91,7 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
         _ => local.clone(),
     };
     let store = SqliteStore::open(folder.join(DATABASE))?;
-    Ok(Parts { log_keys: local, ..Parts::new(store, keys) })
+    Ok(Parts { log_keys: local, listener: Arc::new(Lines), ..Parts::new(store, keys) })
 }
 
 /// The same, of a deployment that is there: commands that change one make none.
@@ -155,8 +157,7 @@ pub(crate) async fn config(
 /// What the software keys are encrypted with. Made on the first start; a key beside what it encrypts keeps
 /// nobody out who can read the folder, so production names another place.
 fn secret(options: &ServeOptions, keys: &Path) -> Result<Secret, ServeError> {
-    let named = options.keys.as_ref().and_then(|url| url.key_file()).map(Path::to_owned);
-    let path = named.or(options.key_file.clone()).unwrap_or_else(|| options.data.join("key.secret"));
+    let path = secret_file(options);
     if !path.exists() {
         if keys.exists() {
             return Err(ServeError::KeyFileMissing(path));
@@ -166,6 +167,16 @@ fn secret(options: &ServeOptions, keys: &Path) -> Result<Secret, ServeError> {
         write_private(&path, &hex_encode(&octets))?;
     }
     Ok(Secret::from_key_file(&path)?)
+}
+
+fn secret_file(options: &ServeOptions) -> PathBuf {
+    let named = options.keys.as_ref().and_then(|url| url.key_file()).map(Path::to_owned);
+    named.or(options.key_file.clone()).unwrap_or_else(|| options.data.join(SECRET_FILE))
+}
+
+/// Files with what opens everything else.
+pub(super) fn secrets(options: &ServeOptions) -> [PathBuf; 2] {
+    [secret_file(options), options.data.join(ADMIN_KEY_FILE)]
 }
 
 /// Makes the first key, if there never was one: who revoked the last one meant it.

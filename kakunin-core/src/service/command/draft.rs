@@ -133,8 +133,13 @@ impl<'p> Draft<'p> {
     }
 
     pub(crate) fn next_index(&self) -> u64 {
+        self.next_index_after(self.records.len())
+    }
+
+    /// Index of the record that follows the first so many of this draft.
+    pub(crate) fn next_index_after(&self, records: usize) -> u64 {
         // A draft holds a few thousand records at the most.
-        self.first_index + u64::try_from(self.records.len()).unwrap_or(u64::MAX)
+        self.first_index + u64::try_from(records).unwrap_or(u64::MAX)
     }
 
     /// Adds a record that is not an event; and if it takes trust away, what it takes with it.

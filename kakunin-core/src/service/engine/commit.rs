@@ -11,6 +11,7 @@ use super::tenant::{Sequencer, Tenant};
 use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::id::IssuerId;
+use crate::log::entry::LogId;
 use crate::log::record::{Control, Record};
 use crate::revoke::RevocationChange;
 use crate::service::error::Error;
@@ -149,10 +150,12 @@ impl Inner {
         by: Option<ShortName>,
     ) -> Result<(), Error> {
         let record = Record::control(system.time(self.now()), None, None, control).asked_by(by);
-        let changes = [system::changes(system.size(), &record)?, beside].concat();
-        if self.append(system, &[record], changes, &[]).await? {
+        let index = system.size();
+        let changes = [system::changes(index, &record)?, beside].concat();
+        if self.append(system, std::slice::from_ref(&record), changes, &[]).await? {
             system.settled();
         }
+        self.parts.listener.recorded(&LogId::System, index, &record);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use futures_channel::oneshot;
 
+use super::telling::Made;
 use crate::event::ShortName;
 use crate::service::command::draft::Draft;
 use crate::service::error::Error;
@@ -14,18 +15,21 @@ pub(crate) struct Job {
     pub(super) work: Box<dyn Work>,
 }
 
-pub(super) trait Work: Send {
+pub(crate) trait Work: Send {
     /// Takes the decision into the draft.
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error>;
-    /// Tells the caller how it ended.
-    fn answer(self: Box<Self>, outcome: Result<(), Error>);
+    /// Tells the caller how it ended, with what was recorded. Gives that back if the caller is gone.
+    fn answer(self: Box<Self>, outcome: Result<(), Error>) -> Made;
 }
 
-pub(super) struct Decision<F, T> {
-    pub(super) by: Option<ShortName>,
-    pub(super) decision: Option<F>,
-    pub(super) value: Option<T>,
-    pub(super) caller: oneshot::Sender<Result<T, Error>>,
+/// What a caller is answered.
+pub(crate) type Answer<T> = Result<(T, Made), Error>;
+
+pub(crate) struct Decision<F, T> {
+    pub(crate) by: Option<ShortName>,
+    pub(crate) decision: Option<F>,
+    pub(crate) value: Option<(T, Made)>,
+    pub(crate) caller: oneshot::Sender<Answer<T>>,
 }
 
 impl<F, T: Send> Work for Decision<F, T>
@@ -36,19 +40,24 @@ where
         // If its caller is gone nothing of it was written, and nothing will be.
         if let Some(decision) = self.decision.take().filter(|_| !self.caller.is_canceled()) {
             draft.asked_by(self.by.take());
-            self.value = Some(decision(draft)?);
+            let before = draft.records.len();
+            let value = decision(draft)?;
+            self.value = Some((value, draft.made_since(before)));
         }
         Ok(())
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), Error>) {
+    fn answer(self: Box<Self>, outcome: Result<(), Error>) -> Made {
         let result = match (outcome, self.value) {
             (Ok(()), Some(value)) => Ok(value),
             (Err(error), _) => Err(error),
-            (Ok(()), None) => return,
+            (Ok(()), None) => return Made::new(),
         };
         // The receiver is gone only if its caller is.
-        let _ = self.caller.send(result);
+        match self.caller.send(result) {
+            Err(Ok((_, made))) => made,
+            _ => Made::new(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod secret;
 pub(crate) mod sequence;
 pub(crate) mod sequencer;
 pub(crate) mod system;
+pub(crate) mod telling;
 pub(crate) mod tenant;
 pub(crate) mod turns;
 pub(crate) mod vault;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::telling::{Nobody, RecordListener};
 use crate::id::{Entropy, SystemEntropy};
 use crate::key::KeyProvider;
 use crate::risk::{RiskModel, Weighted};
@@ -31,6 +32,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Gives randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Is told what was recorded; nobody unless it is set.
+    pub listener: Arc<dyn RecordListener>,
 }
 
 impl Parts {
@@ -47,6 +50,7 @@ impl Parts {
             model: Arc::new(Weighted::default()),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
+            listener: Arc::new(Nobody),
         }
     }
 }

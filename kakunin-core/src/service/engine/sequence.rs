@@ -9,10 +9,12 @@ use std::task::Poll;
 use futures_channel::oneshot;
 
 use super::inner::Inner;
-use super::job::{Decision, Job};
+use super::job::{Answer, Decision, Job};
+use super::telling::Made;
 use super::tenant::{Sequencer, Tenant};
 use crate::error::StoreError;
 use crate::event::ShortName;
+use crate::log::entry::LogId;
 use crate::service::command::draft::Draft;
 use crate::service::error::Error;
 use crate::store::state::Kind;
@@ -48,15 +50,20 @@ impl Inner {
         let (caller, answered) = oneshot::channel();
         let work = Decision { by, decision: Some(decision), value: None, caller };
         tenant.enqueue(Job { records, work: Box::new(work) });
-        self.answered(tenant, answered).await
+        let (value, made) = self.answered(tenant, answered).await?;
+        self.told(tenant, &made);
+        Ok(value)
+    }
+
+    fn told(&self, tenant: &Tenant, made: &Made) {
+        if !made.is_empty() {
+            let log = LogId::Tenant(tenant.id.clone());
+            made.iter().for_each(|(index, record)| self.parts.listener.recorded(&log, *index, record));
+        }
     }
 
     /// Waits for an answer, or for the sequencer, to decide for everybody who waits.
-    async fn answered<T>(
-        &self,
-        tenant: &Tenant,
-        mut answered: oneshot::Receiver<Result<T, Error>>,
-    ) -> Result<T, Error> {
+    async fn answered<T>(&self, tenant: &Tenant, mut answered: oneshot::Receiver<Answer<T>>) -> Answer<T> {
         loop {
             let mut turn = pin!(tenant.sequencer.lock());
             let next = poll_fn(|cx| match Pin::new(&mut answered).poll(cx) {
@@ -77,7 +84,8 @@ impl Inner {
         let mut jobs = tenant.take_jobs(MAX_BATCH);
         let mut error = self.sequence_all(tenant, sequencer, &mut jobs).await.err();
         for job in jobs {
-            job.work.answer(error.as_mut().map_or(Ok(()), |error| Err(again(error))));
+            let alone = job.work.answer(error.as_mut().map_or(Ok(()), |error| Err(again(error))));
+            self.told(tenant, &alone);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the check needs beside the deployment.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use kakunin_core::id::Serial;
 use kakunin_core::service::Kakunin;
@@ -18,17 +18,17 @@ const MOST_NONCES: usize = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Gateway {
     /// With how many issuing CAs it was made.
-    verifier: RwLock<(u32, Verifier)>,
-    pub(crate) nonces: Nonces,
+    verifier: Arc<RwLock<(u32, Verifier)>>,
+    pub(crate) nonces: Arc<Nonces>,
     /// Under which names agents reach this server.
     pub(super) us: Authorities,
     /// The day on which the owner of a serial number was told that somebody else uses it.
-    pub(super) alerted: Cache<Serial, u64>,
+    pub(super) alerted: Arc<Cache<Serial, u64>>,
 }
 
 impl Gateway {
     pub(crate) fn new(kakunin: &Kakunin, options: &ApiOptions, now: UnixTime) -> Result<Self, SetupError> {
-        let verifier = RwLock::new(verifier(kakunin, now)?);
+        let verifier = Arc::new(RwLock::new(verifier(kakunin, now)?));
         let rate = usize::try_from(options.key_rate.get()).unwrap_or(usize::MAX);
         let capacity = Nonces::capacity_for(rate).clamp(Nonces::DEFAULT_CAPACITY, MOST_NONCES);
         // Signatures have seconds. Where nobody served before, nothing was used up before in this one.
@@ -37,8 +37,19 @@ impl Gateway {
             tracing::error!(%error, "no signed request is accepted: see --authority");
             Authorities::none()
         });
-        let nonces = Nonces::new(capacity, since);
-        Ok(Self { verifier, nonces, us, alerted: Cache::new(16_384) })
+        let nonces = Arc::new(Nonces::new(capacity, since));
+        Ok(Self { verifier, nonces, us, alerted: Arc::new(Cache::new(16_384)) })
+    }
+
+    /// The same under the names of these options. It remembers as many signed requests as before: what was used up
+    /// stays so.
+    pub(crate) fn reconfigured(
+        &self,
+        kakunin: &Kakunin,
+        options: &ApiOptions,
+    ) -> Result<Self, AuthorityError> {
+        let (verifier, nonces, alerted) = (self.verifier.clone(), self.nonces.clone(), self.alerted.clone());
+        Ok(Self { verifier, nonces, us: names(kakunin, options)?, alerted })
     }
 
     /// One that knows every authority of the deployment, also those that were made since the last call.

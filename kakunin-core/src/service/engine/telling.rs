@@ -1,0 +1,38 @@
+//! Who is told what was recorded, for the log of a process: beside the log, and never part of it.
+
+use core::fmt::Debug;
+
+use crate::log::entry::LogId;
+use crate::log::record::{Body, Record};
+use crate::service::command::draft::Draft;
+
+/// Is told of records that are not events.
+///
+/// *Atomicity, durability*: each is durable before it is told; what a crash cuts off is never told, and nothing is told again
+/// when it is replayed. *Concurrency*: called by whoever asked for the record, in its own task and before it is answered, by
+/// many at once, so it must not wait. *Idempotence*: once for each record of this process.
+pub trait RecordListener: Debug + Send + Sync {
+    /// A record has its place in a log.
+    fn recorded(&self, log: &LogId, index: u64, record: &Record);
+}
+
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nobody;
+
+impl RecordListener for Nobody {
+    fn recorded(&self, _: &LogId, _: u64, _: &Record) {}
+}
+
+/// What one decision recorded, events apart.
+pub(crate) type Made = Vec<(u64, Record)>;
+
+impl Draft<'_> {
+    /// What was drafted since there were so many records, events apart.
+    pub(crate) fn made_since(&self, records: usize) -> Made {
+        let indices = self.next_index_after(records)..;
+        let new = indices.zip(self.records.iter().skip(records));
+        let control = |(_, record): &(u64, &Record)| matches!(record.body, Body::Control(_));
+        new.filter(control).map(|(index, record)| (index, record.clone())).collect()
+    }
+}

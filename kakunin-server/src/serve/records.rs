@@ -1,0 +1,114 @@
+//! What happens to agents, as lines of the log.
+
+use kakunin_core::log::entry::LogId;
+use kakunin_core::log::record::Body;
+use kakunin_core::log::record::{Control, Evidence, Record};
+use kakunin_core::revoke::Cause;
+use kakunin_core::risk::Band;
+use kakunin_core::service::RecordListener;
+use serde::Serialize;
+
+use crate::http::{RequestId, current_request};
+
+/// Writes a line for each record that says what became of an agent, or of who may call. There is one for each that was decided,
+/// whoever or whatever decided it; each stands in the audit log, too, so that they come no faster than that grows.
+#[derive(Debug)]
+pub(super) struct Lines;
+
+impl RecordListener for Lines {
+    fn recorded(&self, log: &LogId, index: u64, record: &Record) {
+        if let Body::Control(control) = &record.body {
+            let request = current_request();
+            Line { log, index, record, request_id: request.as_ref().map(RequestId::as_str) }.write(control);
+        }
+    }
+}
+
+struct Line<'r> {
+    log: &'r LogId,
+    index: u64,
+    record: &'r Record,
+    /// The request that it was recorded for, if one was.
+    request_id: Option<&'r str>,
+}
+
+/// A line with what all have in common.
+macro_rules! tell {
+    ($level:ident, $line:expr, $($rest:tt)+) => {{
+        let Line { log, index, record, request_id } = $line;
+        let tenant = tracing::field::display(log);
+        let agent = record.agent.map(tracing::field::display);
+        let serial = record.serial.map(tracing::field::display);
+        let by = record.by.as_ref().map(|by| by.as_str());
+        tracing::$level!(tenant, agent, serial, by, request_id, index, $($rest)+)
+    }};
+}
+
+impl Line<'_> {
+    fn write(&self, control: &Control) {
+        match control {
+            Control::CertificateIssued { facts, renewal, .. } => {
+                let (expires, renewal) = (facts.not_after, renewal.is_some());
+                tell!(info, self, %expires, renewal, "certificate issued");
+            }
+            Control::CertificateRevoked { revocation, evidence, .. } => {
+                self.revoked(revocation.cause, evidence.as_ref())
+            }
+            Control::CertificateHeld { hold, .. } => {
+                tell!(warn, self, cause = word(&hold.cause), "certificate held");
+            }
+            Control::CertificateReleased { .. } => tell!(info, self, "certificate released"),
+            Control::BandChanged { from, to, evidence } => self.moved(*from, *to, evidence),
+            Control::AgentHalted { halt, .. } => {
+                tell!(warn, self, cause = word(&halt.cause), "agent halted");
+            }
+            Control::AgentReinstated { .. } => tell!(warn, self, "agent reinstated"),
+            Control::AgentRetired => tell!(info, self, "agent retired"),
+            Control::PossessionMissing => {
+                tell!(warn, self, "somebody shows an agent's certificate without its key");
+            }
+            Control::SelfRenewalRefused => tell!(warn, self, "agent renews itself too often"),
+            Control::ApiKeyCreated(facts) => {
+                let (key, role) = (facts.id.to_string(), word(&facts.role));
+                tell!(info, self, key, role, of = %facts.tenant, "API key made");
+            }
+            Control::ApiKeyRevoked { id } => tell!(info, self, key = %id, "API key revoked"),
+            Control::VisibilityChanged { tenant, visibility } => {
+                tell!(info, self, of = %tenant, visibility = word(visibility), "visibility of revocations changed");
+            }
+            _ => {}
+        }
+    }
+
+    /// What nobody asked for, or what nobody likes to see, is a warning.
+    fn revoked(&self, cause: Cause, evidence: Option<&Evidence>) {
+        let score = evidence.map(score);
+        match cause {
+            Cause::Superseded | Cause::Retired => {
+                tell!(info, self, cause = word(&cause), "certificate revoked");
+            }
+            _ => tell!(warn, self, cause = word(&cause), score, "certificate revoked"),
+        }
+    }
+
+    fn moved(&self, from: Band, to: Band, evidence: &Evidence) {
+        let (score, was, is) = (score(evidence), word(&from), word(&to));
+        if to >= Band::Warning && to > from {
+            tell!(warn, self, from = was, to = is, score, "risk band changed");
+        } else {
+            tell!(info, self, from = was, to = is, score, "risk band changed");
+        }
+    }
+}
+
+fn score(evidence: &Evidence) -> f64 {
+    f64::from(evidence.score.millionths()) / 1e6
+}
+
+/// A value by the name that the API has for it.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
