@@ -210,7 +210,7 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Suspended`] if it was halted, revoked
-    /// or held: see [`Kakunin::reinstate`]; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
+    /// or held: see [`Kakunin::reinstate`]; or if it never had one, and an agent of its name was; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
     pub async fn certify(
         &self,
         tenant: &TenantId,
@@ -381,13 +381,20 @@ impl Order {
             (false, _) if draft.standing(entry).is_some() => {
                 return Err(Error::Exists("the agent has a certificate; revoke it, or renew it"));
             }
-            (false, _) => {}
+            (false, _) => self.may_begin(draft, entry)?,
         }
         self.attested(entry)?;
         if entry.row.plan.is_some() {
             return Err(Error::Exists("a certificate for this agent is being issued"));
         }
         Ok(entry)
+    }
+
+    /// That a first certificate puts nobody in the place of a suspended agent of the same name. Whoever has a token
+    /// hears nothing of other agents.
+    fn may_begin(&self, draft: &Draft<'_>, entry: &AgentEntry) -> Result<(), Error> {
+        let begins = draft.may_begin(entry);
+        if self.join.is_some() { begins.map_err(|_| Error::JoinToken) } else { begins }
     }
 
     fn attested(&self, entry: &AgentEntry) -> Result<(), AgentError> {
@@ -406,6 +413,7 @@ impl Order {
     fn unchanged<'d>(&self, draft: &'d Draft<'_>, stood: Stood) -> Result<&'d AgentEntry, Error> {
         let entry = known(draft, &self.agent)?;
         if Stood::of(entry) == stood {
+            self.may_begin(draft, entry)?;
             return Ok(entry);
         }
         let state = entry.row.agent.state;

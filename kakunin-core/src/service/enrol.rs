@@ -68,7 +68,7 @@ impl Kakunin {
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
                 match entry.row.agent.state {
-                    AgentState::Pending | AgentState::Active => {}
+                    AgentState::Pending | AgentState::Active => draft.may_begin(entry)?,
                     AgentState::Suspended => return Err(Error::Suspended(agent)),
                     state @ AgentState::Retired => {
                         return Err(AgentError::State { state, step: "be given a join token" }.into());

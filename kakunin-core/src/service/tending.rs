@@ -3,6 +3,7 @@
 //! A decision takes effect without it: whoever asks for a certificate's standing gets the new answer, and
 //! the key's own refusal follows when the provider can be reached.
 
+use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -25,7 +26,12 @@ const PATIENCE: u32 = 3;
 const AT_ONCE: usize = 16;
 
 /// How the work of one tenant goes. Held while it is done, so that tasks of one key keep their order.
-pub(super) type Attempts = Backoff;
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    backoff: Backoff,
+    /// Rows of tasks that failed. They wait for the next attempt; what was decided since does not.
+    stuck: HashSet<Vec<u8>>,
+}
 
 /// What is left to tell the key provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +59,7 @@ impl Kakunin {
             let mut attempts = tenant.attempts.lock().await;
             let left = self.inner.attempt(&tenant, &mut attempts, usize::MAX).await?;
             tended.left += left;
-            tended.failing += usize::from(left > 0 && attempts.failures() > 0);
+            tended.failing += usize::from(left > 0 && attempts.backoff.failures() > 0);
             ended = ended.and(graces);
         }
         *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner) = tended;
@@ -103,7 +109,8 @@ impl Inner {
                 self.opened(&log, Kind::Plan, rows).await?
             }
         };
-        if tasks.is_empty() || !attempts.is_due(self.now()) {
+        let due = attempts.backoff.is_due(self.now());
+        if tasks.iter().all(|(row, _)| !due && attempts.stuck.contains(row)) {
             return Ok(tasks.len());
         }
         let more = usize::from(tasks.len() == most);
@@ -111,23 +118,40 @@ impl Inner {
         for (row, value) in tasks {
             let task: KeyTask = serde_json::from_slice(&value)
                 .map_err(|_| StoreError::Corrupt("a key task does not decode".into()))?;
-            // Tasks of one key are done in their order; those of others need not wait for it.
-            let waits = stuck.iter().any(|(_, before)| before.key == task.key);
-            if waits || self.perform(tenant, &task).await.is_err() {
+            let rests = !due && attempts.stuck.contains(&row);
+            // Nothing is enabled before all that was decided of the key is done. What takes its use away waits for
+            // nothing, nor do tasks of other keys.
+            let waits =
+                task.task == KeyAction::Enable && stuck.iter().any(|(_, other)| other.key == task.key);
+            if rests || waits || self.perform(tenant, &task).await.is_err() {
                 stuck.push((row, task));
                 continue;
             }
-            self.parts.state.put(&log, &[Change { kind: Kind::Plan, key: row, value: None }]).await?;
+            let mut done = vec![row];
+            stuck.retain(|(row, before)| {
+                let moot = before.key == task.key && ends(task.task, before.task);
+                if moot {
+                    done.push(row.clone());
+                }
+                !moot
+            });
+            attempts.stuck.retain(|row| !done.contains(row));
+            let gone = |key| Change { kind: Kind::Plan, key, value: None };
+            let gone: Vec<_> = done.into_iter().map(gone).collect();
+            self.parts.state.put(&log, &gone).await?;
         }
         let left = stuck.len();
         if left == 0 {
-            attempts.succeeded();
+            *attempts = Attempts::default();
             return Ok(more);
         }
-        attempts.failed(self.now());
-        if attempts.failures() >= PATIENCE {
-            for (row, task) in stuck {
-                self.tell(tenant, &log, row, task).await?;
+        attempts.stuck.extend(stuck.iter().map(|(row, _)| row.clone()));
+        if due {
+            attempts.backoff.failed(self.now());
+            if attempts.backoff.failures() >= PATIENCE {
+                for (row, task) in stuck {
+                    self.tell(tenant, &log, row, task).await?;
+                }
             }
         }
         Ok(left + more)
@@ -144,8 +168,10 @@ impl Inner {
             }
             KeyAction::Enable => keys.enable(&task.key).await.or_else(cannot_sign),
             KeyAction::Retire => {
-                // At once, and then for good.
-                keys.disable(&task.key).await.or_else(cannot_sign)?;
+                // At once, and then for good; for good in any case, if it cannot be disabled.
+                if !task.told {
+                    keys.disable(&task.key).await.or_else(cannot_sign)?;
+                }
                 keys.retire(&task.key).await.or_else(cannot_sign)
             }
             KeyAction::Sweep => {
@@ -181,6 +207,16 @@ impl KeyTask {
     /// A key that may have been made by a call that never returned.
     pub(super) fn sweep(planned: &PlannedKeyId) -> (KeyRef, KeyAction) {
         (KeyRef::new(planned.as_str()), KeyAction::Sweep)
+    }
+}
+
+/// Whether a task that is done leaves nothing to do of one of the same key that was decided before: it must not be
+/// enabled after it was disabled, and of a key that is gone nothing is left.
+const fn ends(done: KeyAction, before: KeyAction) -> bool {
+    match done {
+        KeyAction::Disable => matches!(before, KeyAction::Enable),
+        KeyAction::Retire => true,
+        _ => false,
     }
 }
 
