@@ -191,7 +191,9 @@ impl Kakunin {
         let inner = &self.inner;
         let mut system = inner.system.lock().await;
         inner.settle_system(&mut system).await?;
-        if !inner.api_keys.read(|all| all.contains_key(id)) {
+        // What is on record, and not what is in memory: it may be refused already, and its record have failed.
+        let row = system::named(system::API_KEY, id);
+        if inner.parts.state.get(&LogId::System, Kind::Certificate, &row).await?.is_none() {
             return Err(Error::NotFound("API key"));
         }
         // Refused first, recorded then: who is told of an error has a key that does not work, and tries again.

@@ -235,7 +235,8 @@ pub(super) async fn scan(
     }
 }
 
-fn named(what: &str, id: &ApiKeyId) -> Vec<u8> {
+/// The row of an API key.
+pub(super) fn named(what: &str, id: &ApiKeyId) -> Vec<u8> {
     format!("{what}{id}").into_bytes()
 }
 
