@@ -13,6 +13,7 @@
 mod activity;
 mod arriving;
 mod delivery;
+mod lingering;
 mod listen;
 mod listener;
 mod options;
