@@ -374,6 +374,7 @@ async fn a_gateway_that_passes_on_what_can_be_read_in_more_than_one_way_gets_no_
         "//vault",
         "/pay;/../vault",
         "/pay\\..\\vault",
+        "/pay?_method=DELETE",
     ] {
         let answer = asked("POST", target, None).await;
         assert_eq!((answer.status.as_u16(), code(&answer)), (403, "target_ambiguous".to_owned()), "{target}");
