@@ -11,6 +11,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+use kakunin_core::access::{ApiKeyId, Role};
 use kakunin_core::agent::{Agent, AgentState, NewAgent, Note};
 use kakunin_core::event::Event;
 use kakunin_core::grant::{KeyGrant, Principal};
@@ -531,6 +532,35 @@ fn a_signature_that_was_asked_for_before_is_not_given_after() {
         assert_eq!(code(sign(b"0 pay 7")), "agent_state", "{taking:?}");
         assert_eq!(sign(b"0 pay 7").is_ok(), then);
     }
+}
+
+/// Whoever got hold of an operator's key made tokens while it worked.
+#[test]
+fn a_token_ends_with_the_api_key_that_it_was_made_with() {
+    let w = world();
+    let label = || "desk".parse().unwrap();
+    let made = block_on(w.kakunin.create_api_key(&w.acme, Role::Operator, label(), None)).unwrap().0;
+    let other = block_on(w.kakunin.create_api_key(&w.acme, Role::Operator, label(), None)).unwrap().0;
+    let token = |with: &ApiKeyId, name: &str| {
+        let kakunin = w.kakunin.acting_as(format!("key:{with}").try_into().unwrap());
+        let agent = block_on(kakunin.register(&w.acme, spec(name))).unwrap().id;
+        let token = kakunin.create_join_token(&w.acme, &agent, Profile::Standard, 10 * MINUTE);
+        block_on(token).unwrap().1.reveal().to_owned()
+    };
+    let (used, spare, others) = (token(&made.id, "a"), token(&made.id, "b"), token(&other.id, "c"));
+    let unknown = token(&ApiKeyId::from_bytes([7; 16]), "d");
+    let enrol = |kakunin: &Kakunin, token: &str, n| block_on(kakunin.enrol(token, &w.request(n)));
+    assert!(enrol(&w.kakunin, &used, 1).is_ok());
+    block_on(w.kakunin.revoke_api_key(&made.id)).unwrap();
+    let again = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    block_on(again.load()).unwrap();
+    for kakunin in [&w.kakunin, &again] {
+        assert_eq!(code(enrol(kakunin, &spare, 2)), "join_token_invalid");
+    }
+    assert!(
+        enrol(&again, &others, 3).is_ok() && enrol(&again, &unknown, 4).is_ok(),
+        "whoever made them stands"
+    );
 }
 
 /// Another agent that was registered under the same name before is as good as a new one.

@@ -366,7 +366,9 @@ impl Order {
         let again = entry.row.redeemed.filter(|old| old.key_id == key).map(|old| old.facts);
         let redeems = |id| {
             let token = entry.row.join.or(again).filter(|token| token.id == id && trusted);
-            token.is_some_and(|token| redeemable(&token, draft.now))
+            token.is_some_and(|token| {
+                redeemable(&token, draft.now) && token.key.is_none_or(|key| draft.inner.has_key(&key))
+            })
         };
         if !self.join.is_none_or(redeems) {
             return Err(Error::JoinToken);

@@ -40,7 +40,7 @@ struct Row {
 
 impl Kakunin {
     /// Makes a token with which an agent's process gets the agent's certificate, once, within `life`
-    /// milliseconds. A token made before for the same agent is void. Its text is in the answer and nowhere
+    /// milliseconds. A token made before for the same agent is void; and this one once the API key is revoked that it is made with. Its text is in the answer and nowhere
     /// else.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Kakunin {
         let row = Row { sha256: hex_encode(hash.as_bytes()), tenant: tenant.id.clone(), agent: *agent };
         // The vault before the record that names it: what is on record works.
         inner.parts.state.put(&LogId::System, &[set(Kind::Vault, row_key(&id), &row)?]).await?;
-        let agent = *agent;
+        let (agent, key) = (*agent, inner.key_of(self.by.as_ref()));
         let decided = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
@@ -76,7 +76,8 @@ impl Kakunin {
                 }
                 let void = entry.row.join.map(|old| old.id);
                 let commitment = Some(KeyCommitment::new(id.as_bytes(), &hash));
-                let facts = JoinTokenFacts { id, profile, expires_at: draft.now.plus(life), commitment };
+                let expires_at = draft.now.plus(life);
+                let facts = JoinTokenFacts { id, profile, expires_at, commitment, key };
                 draft.push(agent, None, Control::JoinTokenCreated(facts))?;
                 Ok((facts, void))
             })

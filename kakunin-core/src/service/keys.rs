@@ -7,10 +7,11 @@ use super::damage::Damages;
 use super::deployment::Parts;
 use super::error::Error;
 use super::projection::set;
-use super::{Kakunin, system};
+use super::{Inner, Kakunin, system};
 use crate::access::{ApiKey, ApiKeyFacts, ApiKeyId, KeyCommitment, KeyHash, Role};
 use crate::agent::Label;
 use crate::error::StoreError;
+use crate::event::ShortName;
 use crate::id::{TenantId, hex_decode, hex_encode};
 use crate::log::record::Control;
 use crate::log::sink::LogId;
@@ -201,6 +202,19 @@ impl Kakunin {
         let gone = Change { kind: Kind::Vault, key: row_key(id), value: None };
         let revoked = Control::ApiKeyRevoked { id: *id };
         inner.append_system_with(&mut system, revoked, vec![gone], self.by.clone()).await
+    }
+}
+
+impl Inner {
+    /// The API key that somebody acts with, if it is one, as the server names it.
+    pub(super) fn key_of(&self, by: Option<&ShortName>) -> Option<ApiKeyId> {
+        let id = by?.as_str().strip_prefix("key:")?.parse().ok()?;
+        self.has_key(&id).then_some(id)
+    }
+
+    /// Whether a key was not revoked; it may have expired.
+    pub(super) fn has_key(&self, id: &ApiKeyId) -> bool {
+        self.api_keys.read(|all| all.contains_key(id))
     }
 }
 
