@@ -121,6 +121,9 @@ pub struct JoinTokenFacts {
     /// What commits to its hash; `None` in records of before there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commitment: Option<KeyCommitment>,
+    /// The API key that it was made with, if it was one: when that is revoked the token opens nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<ApiKeyId>,
 }
 
 /// A join token as an agent's process presents it, once. Wiped when dropped, and never shown but by

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use async_trait::async_trait;
+use kakunin_core::access::Role;
 use kakunin_core::agent::{Agent, AgentState, NewAgent};
 use kakunin_core::error::StoreError;
 use kakunin_core::event::{Event, Outcome, StreamSeq};
@@ -344,6 +345,52 @@ fn callers_whose_writer_went_away_are_answered() {
     late.1.store(UP, Ordering::Relaxed);
     assert!(block_on(waiting).is_ok());
     assert_eq!(block_on(kakunin.observe(&acme, event())).unwrap().status, EventStatus::Scored);
+}
+
+/// A sink that refuses to write, while it is told to.
+#[derive(Debug)]
+struct Refusing(Arc<MemoryStore>, AtomicBool);
+
+#[async_trait]
+impl AuditSink for Refusing {
+    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
+        match self.1.load(Ordering::Relaxed) {
+            true => Err(StoreError::Full),
+            false => self.0.append(appends).await,
+        }
+    }
+    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
+        self.0.head(log).await
+    }
+    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.0.read(log, from, limit).await
+    }
+    async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
+        self.0.logs().await
+    }
+}
+
+/// A key whose revocation could not be recorded is refused, and stays so once it was asked for again.
+#[test]
+fn a_revocation_of_a_key_that_was_not_recorded_is_recorded_when_it_is_asked_for_again() {
+    let (mut parts, _) = parts();
+    let store = Arc::new(MemoryStore::new());
+    let refusing = Arc::new(Refusing(store.clone(), AtomicBool::new(false)));
+    (parts.sink, parts.state, parts.revocations) = (refusing.clone(), store.clone(), store);
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let (acme, label) = (acme(), "desk".parse().unwrap());
+    let (facts, key) = block_on(kakunin.create_api_key(&acme, Role::Operator, label, None)).unwrap();
+    let works = |kakunin: &Kakunin| kakunin.authenticate(key.reveal()).is_some();
+    let revoke = || block_on(kakunin.revoke_api_key(&facts.id));
+    refusing.1.store(true, Ordering::Relaxed);
+    assert_eq!((revoke().unwrap_err().code(), works(&kakunin)), ("storage_full", false));
+    assert_eq!((revoke().unwrap_err().code(), works(&kakunin)), ("storage_full", false));
+    refusing.1.store(false, Ordering::Relaxed);
+    revoke().unwrap();
+    assert_eq!(revoke().unwrap_err().code(), "not_found");
+    let again = block_on(Kakunin::open(config(), parts)).unwrap();
+    assert!(!works(&again), "a restart brings it not back");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use common::{MODEL, NOW, P256, config, deployment, parts, reopened};
+use kakunin_core::access::{ApiKeyId, Role};
 use kakunin_core::agent::{Agent, AgentState, NewAgent, Note};
 use kakunin_core::event::Event;
 use kakunin_core::grant::{KeyGrant, Principal};
@@ -41,6 +42,8 @@ type Happens = Mutex<Option<Box<dyn FnOnce() + Send>>>;
 struct Meanwhile {
     happens: Happens,
     granted: Mutex<Vec<KeyRef>>,
+    /// Whether the answers of grants are lost.
+    lost: Mutex<bool>,
 }
 
 struct Keys(LocalKeys, Arc<Meanwhile>);
@@ -83,11 +86,13 @@ impl Signer for Slow {
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        // Only a certificate, which is DER, is signed without the sequencer.
+        let signature = self.0.sign(message).await;
+        // A certificate, which is DER, is signed without the sequencer; and a message that begins like one. Before the
+        // answer is there.
         if message.first() == Some(&0x30) {
             self.1.goes_on();
         }
-        self.0.sign(message).await
+        signature
     }
 }
 
@@ -124,6 +129,9 @@ impl KeyProvider for Keys {
     async fn grant(&self, key: &KeyRef, _: &Principal) -> Result<KeyGrant, SignError> {
         self.1.goes_on();
         self.1.granted.lock().unwrap().push(key.clone());
+        if *self.1.lost.lock().unwrap() {
+            return Err(SignError::unavailable("grant", key, "timeout"));
+        }
         Ok(KeyGrant { id: "1".to_owned(), token: "t".to_owned() })
     }
 
@@ -481,9 +489,106 @@ fn grants_end_with_trust_and_come_not_back_with_a_release() {
         block_on(kakunin.release(&acme, &serial)).unwrap();
     });
     assert_eq!((code(grant()), granted()), ("agent_state", 0));
+    // The same, and the provider's answer is lost.
+    *w.meanwhile.lost.lock().unwrap() = true;
+    let (kakunin, acme) = (w.kakunin.clone(), w.acme.clone());
+    w.meanwhile.let_happen(move || {
+        block_on(kakunin.hold(&acme, &serial)).unwrap();
+        block_on(kakunin.release(&acme, &serial)).unwrap();
+    });
+    assert!(grant().is_err() && granted() == 0);
+    assert!(grant().is_err() && granted() == 1, "it may have been made, and nothing took trust away");
+    *w.meanwhile.lost.lock().unwrap() = false;
     grant().unwrap();
     block_on(w.kakunin.halt(&w.acme, &agent, Cause::RegulatoryOrder, None)).unwrap();
     assert_eq!(granted(), 0);
+}
+
+#[test]
+fn a_signature_that_was_asked_for_before_is_not_given_after() {
+    for (taking, then) in [(Taking::Halt, false), (Taking::Hold, false), (Taking::Hold, true)] {
+        let w = Arc::new(world());
+        let (agent, certificate) = w.agent("one");
+        let serial = certificate.facts.serial;
+        let sign = |message: &[u8]| block_on(w.kakunin.sign(&w.acme, &agent, message));
+        assert!(sign(b"0 pay 7").is_ok());
+        let other = w.clone();
+        w.meanwhile.let_happen(move || {
+            other.take(taking, &agent, &serial);
+            if then {
+                block_on(other.kakunin.release(&other.acme, &serial)).unwrap();
+            }
+        });
+        assert_eq!(code(sign(b"0 pay 7")), "agent_state", "{taking:?}");
+        assert_eq!(sign(b"0 pay 7").is_ok(), then);
+    }
+}
+
+/// Whoever got hold of an operator's key made tokens while it worked.
+#[test]
+fn a_token_ends_with_the_api_key_that_it_was_made_with() {
+    let w = world();
+    let label = || "desk".parse().unwrap();
+    let made = block_on(w.kakunin.create_api_key(&w.acme, Role::Operator, label(), None)).unwrap().0;
+    let other = block_on(w.kakunin.create_api_key(&w.acme, Role::Operator, label(), None)).unwrap().0;
+    let token = |with: &ApiKeyId, name: &str| {
+        let kakunin = w.kakunin.acting_as(format!("key:{with}").try_into().unwrap());
+        let agent = block_on(kakunin.register(&w.acme, spec(name))).unwrap().id;
+        let token = kakunin.create_join_token(&w.acme, &agent, Profile::Standard, 10 * MINUTE);
+        block_on(token).unwrap().1.reveal().to_owned()
+    };
+    let (used, spare, others) = (token(&made.id, "a"), token(&made.id, "b"), token(&other.id, "c"));
+    let unknown = token(&ApiKeyId::from_bytes([7; 16]), "d");
+    let enrol = |kakunin: &Kakunin, token: &str, n| block_on(kakunin.enrol(token, &w.request(n)));
+    assert!(enrol(&w.kakunin, &used, 1).is_ok());
+    block_on(w.kakunin.revoke_api_key(&made.id)).unwrap();
+    let again = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+    block_on(again.load()).unwrap();
+    for kakunin in [&w.kakunin, &again] {
+        assert_eq!(code(enrol(kakunin, &spare, 2)), "join_token_invalid");
+    }
+    assert!(
+        enrol(&again, &others, 3).is_ok() && enrol(&again, &unknown, 4).is_ok(),
+        "whoever made them stands"
+    );
+}
+
+/// Another agent that was registered under the same name before is as good as a new one.
+#[test]
+fn a_spare_agent_is_not_trusted_in_place_of_a_suspended_one_of_its_name() {
+    for taking in TAKINGS.into_iter().filter(|taking| *taking != Taking::Retire) {
+        let w = world();
+        let (agent, certificate) = w.agent("one");
+        let (colleague, _) = w.agent("one");
+        let spare = block_on(w.kakunin.register(&w.acme, spec("one"))).unwrap().id;
+        let token = w.join(&spare).unwrap();
+        w.take(taking, &agent, &certificate.facts.serial);
+        let w = w.reopened();
+        assert_eq!(code(w.certify(&spare)), "agent_suspended", "{taking:?}");
+        assert_eq!(code(w.join(&spare)), "agent_suspended", "{taking:?}");
+        assert_eq!(code(w.enrol(&token)), "join_token_invalid", "{taking:?}");
+        assert_eq!(w.state(&spare), AgentState::Pending, "{taking:?}");
+        // Who was trusted under that name before goes on.
+        let model = MODEL.parse().unwrap();
+        block_on(w.kakunin.renew(&w.acme, &colleague, &model, Profile::Standard, P256)).unwrap();
+        block_on(w.kakunin.halt(&w.acme, &colleague, Cause::RegulatoryOrder, None)).unwrap();
+        w.reinstate(&colleague).unwrap();
+        assert!(w.certify(&colleague).is_ok(), "{taking:?}: by name, and on record");
+        match taking {
+            Taking::Hold => block_on(w.kakunin.release(&w.acme, &certificate.facts.serial)).unwrap(),
+            _ => _ = w.reinstate(&agent).unwrap(),
+        }
+        assert!(w.enrol(&token).is_ok(), "{taking:?}");
+    }
+    // While its certificate is made.
+    let w = world();
+    let (agent, _) = w.agent("one");
+    let spare = block_on(w.kakunin.register(&w.acme, spec("one"))).unwrap().id;
+    let (kakunin, acme) = (w.kakunin.clone(), w.acme.clone());
+    w.meanwhile.let_happen(move || {
+        block_on(kakunin.halt(&acme, &agent, Cause::RegulatoryOrder, None)).unwrap();
+    });
+    assert_eq!((code(w.certify(&spare)), w.state(&spare)), ("agent_suspended", AgentState::Pending));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use common::{MODEL, NOW, P256, config, deployment, reopened};
 use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::event::{Attribution, Event, Outcome};
+use kakunin_core::grant::{KeyGrant, Principal};
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer};
@@ -28,6 +29,8 @@ struct Cut {
     keys: LocalKeys,
     all: Mutex<bool>,
     some: Mutex<BTreeSet<KeyRef>>,
+    /// What this deployment has no right to, of any key.
+    forbidden: Mutex<BTreeSet<&'static str>>,
     calls: Mutex<usize>,
 }
 
@@ -38,6 +41,14 @@ impl Cut {
             return Err(SignError::unavailable("disable", key, "timeout"));
         }
         Ok(())
+    }
+
+    fn may(&self, what: &'static str, key: &KeyRef) -> Result<(), SignError> {
+        self.off(key)?;
+        match self.forbidden.lock().unwrap().contains(what) {
+            true => Err(SignError::unavailable(what, key, "AccessDeniedException")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -59,18 +70,30 @@ impl KeyProvider for Cut {
     }
 
     async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.off(key)?;
+        self.may("disable", key)?;
         self.keys.disable(key).await
     }
 
     async fn enable(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.off(key)?;
+        self.may("enable", key)?;
         self.keys.enable(key).await
     }
 
     async fn retire(&self, key: &KeyRef) -> Result<(), SignError> {
-        self.off(key)?;
+        self.may("retire", key)?;
         self.keys.retire(key).await
+    }
+
+    fn grants(&self) -> bool {
+        true
+    }
+
+    async fn grant(&self, _: &KeyRef, _: &Principal) -> Result<KeyGrant, SignError> {
+        Ok(KeyGrant { id: "1".to_owned(), token: "t".to_owned() })
+    }
+
+    async fn ungrant(&self, key: &KeyRef) -> Result<(), SignError> {
+        self.may("ungrant", key)
     }
 
     async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
@@ -93,6 +116,7 @@ fn world() -> World {
         keys: LocalKeys::ephemeral(),
         all: Mutex::default(),
         some: Mutex::default(),
+        forbidden: Mutex::default(),
         calls: Mutex::default(),
     });
     let mut parts = Parts::new(MemoryStore::new(), keys.clone());
@@ -236,4 +260,70 @@ fn whoever_revokes_one_does_not_wait_for_the_keys_of_all_others() {
     let signs =
         |key| block_on(w.parts.keys.open(key)).is_ok_and(|signer| block_on(signer.sign(b"m")).is_ok());
     assert!(!agents.iter().any(|(_, _, key)| signs(key)));
+}
+
+/// A key that is to be used no more does not wait until something else that was decided of it can be done.
+#[test]
+fn a_halt_takes_the_key_whatever_else_the_provider_refuses() {
+    for forbidden in ["ungrant", "disable", "enable"] {
+        let w = world();
+        let (agent, serial, key) = w.agent();
+        let role = Principal::try_from("arn:aws:iam::111122223333:role/desk-7".to_owned()).unwrap();
+        block_on(w.kakunin.grant_key(&w.acme, &agent, &role)).unwrap();
+        if forbidden == "enable" {
+            block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+        }
+        w.keys.forbidden.lock().unwrap().insert(forbidden);
+        if forbidden == "enable" {
+            block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
+            assert_eq!(w.tend(SECOND), (1, 1));
+        }
+        block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+        for after in [2, 5, 20, 90, 200] {
+            w.tend(after * SECOND);
+        }
+        let held = block_on(w.keys.keys.list()).unwrap();
+        assert!(!w.signs(&key) && held.iter().all(|held| held.key != key), "{forbidden}");
+        // Of a key that is gone nothing else is left to do.
+        assert_eq!(w.tend(DAY), (0, 0), "{forbidden}");
+    }
+}
+
+#[test]
+fn what_is_held_again_is_not_enabled_by_the_release_before() {
+    let w = world();
+    let (agent, serial, key) = w.agent();
+    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+    w.keys.forbidden.lock().unwrap().insert("enable");
+    block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+    w.tend(SECOND);
+    w.keys.forbidden.lock().unwrap().clear();
+    assert_eq!(w.tend(DAY), (0, 0));
+    assert!(!w.signs(&key));
+    // Nor is it enabled while somebody whose grant was to end could use it.
+    block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
+    assert!(w.signs(&key));
+    let role = Principal::try_from("arn:aws:iam::111122223333:role/desk-7".to_owned()).unwrap();
+    block_on(w.kakunin.grant_key(&w.acme, &agent, &role)).unwrap();
+    w.keys.forbidden.lock().unwrap().insert("ungrant");
+    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
+    assert_eq!(w.tend(2 * DAY).0, 2, "the grant, and then the key");
+    assert!(!w.signs(&key));
+}
+
+#[test]
+fn a_key_that_is_stuck_does_not_put_off_those_of_other_agents() {
+    let w = world();
+    let ((_, stuck, stuck_key), (_, other, other_key)) = (w.agent(), w.agent());
+    w.keys.some.lock().unwrap().insert(stuck_key);
+    block_on(w.kakunin.revoke(&w.acme, &stuck, Cause::OperatorInitiated)).unwrap();
+    // By now a minute lies between two attempts.
+    for minute in 1..20 {
+        assert_eq!(w.tend(minute * 60 * SECOND), (1, 1));
+    }
+    block_on(w.kakunin.revoke(&w.acme, &other, Cause::KillSwitchActivated)).unwrap();
+    w.tend(19 * 60 * SECOND + 1);
+    assert!(!w.signs(&other_key));
 }

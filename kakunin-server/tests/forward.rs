@@ -291,6 +291,16 @@ async fn a_client_that_asks_for_another_method_beside_is_refused() {
         let answer = auth(&w, &[&fields[..], &[(name, "DELETE")]].concat()).await;
         assert_eq!(refused(&answer), (403, "target_ambiguous".to_owned()), "{name}");
     }
+    for name in ["x-original-uri", "x-forwarded-uri", "x-original-url"] {
+        for target in
+            ["/pay?_method=DELETE", "/pay?a=1&_METHOD=PUT", "https://pay.example/pay?%5fmethod=DELETE"]
+        {
+            let answer = auth(&w, &[&fields[..], &[(name, target)]].concat()).await;
+            assert_eq!(refused(&answer), (403, "target_ambiguous".to_owned()), "{name}: {target}");
+        }
+    }
+    let behind = ask(&w, Method::POST, &format!("{AUTH}/pay?_method=DELETE"), &fields).await;
+    assert_eq!(refused(&behind).1, "target_ambiguous");
     // Two, of which each is read by somebody.
     let two = [("x-original-uri", "/pay"), ("x-original-uri", "/pay/../vault")];
     assert_eq!(refused(&auth(&w, &[&fields[..], &two].concat()).await).1, "target_ambiguous");

@@ -199,6 +199,30 @@ async fn what_was_signed_is_what_is_checked() {
     assert_eq!(code(&agent.ask("no action", "t", "s").await.unwrap()), "action_malformed");
 }
 
+/// What a gateway makes an action of is often the agent's choice, such as the name of a tool.
+#[tokio::test]
+async fn an_action_that_is_none_is_refused_on_record_and_counts() {
+    let w = world().await;
+    let agent = w.agent("one", &["read:mail"]).await;
+    let hostile = ["call:../../vault", "call:*", "call:", "", "call:tool x", "call:\u{202e}", "CALL:x"];
+    let asked = |n: usize| hostile[n % hostile.len()].to_owned() + &"x".repeat(n / hostile.len() * 400);
+    let mut codes = Vec::new();
+    for n in 0..40 {
+        codes.push(code(&agent.ask(&asked(n), "t", "s").await.unwrap()));
+        if codes.last().is_some_and(|code| code == "agent_revoked") {
+            break;
+        }
+    }
+    let refused = codes.iter().filter(|code| *code == "action_malformed").count();
+    assert!((8..20).contains(&refused) && refused + 1 == codes.len(), "{codes:?}");
+    let events = w.admin.get("/api/v1/events?limit=100").await.unwrap();
+    let events = events.json()["data"].as_array().unwrap().clone();
+    assert!(
+        events.iter().filter(|e| e["action"] == "call:malformed" && e["outcome"] == "denied").count()
+            >= refused
+    );
+}
+
 /// Certificates as RFC 9440 has them, in the field of each form.
 fn spoofed(agent: &Agent) -> Vec<(&'static str, String)> {
     let der = [agent.certificate_der()];
@@ -350,6 +374,7 @@ async fn a_gateway_that_passes_on_what_can_be_read_in_more_than_one_way_gets_no_
         "//vault",
         "/pay;/../vault",
         "/pay\\..\\vault",
+        "/pay?_method=DELETE",
     ] {
         let answer = asked("POST", target, None).await;
         assert_eq!((answer.status.as_u16(), code(&answer)), (403, "target_ambiguous".to_owned()), "{target}");

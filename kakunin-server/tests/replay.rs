@@ -184,3 +184,29 @@ fn a_log_that_is_kept_is_not_begun_twice_with_other_keys() {
     let text = String::from_utf8(again.stderr).unwrap();
     assert!(!again.status.success() && text.contains("provider of this deployment"), "{text}");
 }
+
+/// As for a deployment: others could plant a link, and have another file written through it.
+#[test]
+fn a_log_is_not_kept_where_others_can_write_nor_written_through_a_link() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let dir = trace(GOOD.as_bytes());
+    let (file, data, other) =
+        (dir.path().join("events.jsonl.gz"), dir.path().join("data"), dir.path().join("other"));
+    let arguments = [file.to_str().unwrap(), "--key", "p256", "--data", data.to_str().unwrap()];
+    let refused = |why: &str| {
+        let out = replay(&arguments);
+        let text = String::from_utf8(out.stderr).unwrap();
+        assert!(!out.status.success() && text.contains(why), "{text}");
+        assert!(!other.exists());
+    };
+    std::fs::create_dir(&data).unwrap();
+    for name in ["replay.db", "replay.db-wal", "replay.db.lock"] {
+        symlink(&other, data.join(name)).unwrap();
+        refused("must be a file of its own");
+        std::fs::remove_file(data.join(name)).unwrap();
+    }
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o777)).unwrap();
+    refused("others can write");
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(replay(&arguments).status.success());
+}

@@ -168,3 +168,63 @@ async fn a_program_that_starts_again_is_told_whose_name_it_asks_for() {
     assert_eq!(named("name=desk+7").await.json()["data"][0]["status"], "suspended");
     assert_eq!(registered(&w, "desk 70").await.status, 201, "another name");
 }
+
+/// Whoever gives the order may hang up, or shut its side, as soon as it is sent: it was given.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_is_carried_out_although_its_sender_hung_up_or_shut_its_side() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let w = world().await;
+    let key = std::fs::read_to_string(w.folder.path().join("data/admin.key")).unwrap();
+    let orders = [
+        ("POST", "agents/ID/halt", "{}", "suspended"),
+        ("POST", "certificates/SERIAL/hold", "{}", "suspended"),
+        ("POST", "certificates/SERIAL/revoke", "{\"reason\":\"key_compromise\"}", "suspended"),
+        ("PATCH", "agents/ID", "{\"status\":\"suspended\"}", "suspended"),
+        ("DELETE", "agents/ID", "", "retired"),
+    ];
+    for (n, (method, path, body, expected)) in orders.into_iter().enumerate() {
+        for shut in [false, true] {
+            let (id, serial) = certified(&w, &format!("one-{n}-{shut}")).await;
+            let path = path.replace("ID", &id).replace("SERIAL", &serial);
+            let length = body.len();
+            let request = format!(
+                "{method} /api/v1/{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
+                 content-length: {length}\r\n\r\n{body}",
+                key.trim()
+            );
+            // All at once, and the end with it.
+            let address = w.url.strip_prefix("http://").unwrap().to_owned();
+            let answer = tokio::task::spawn_blocking(move || {
+                use std::io::{Read, Write};
+                let mut stream = std::net::TcpStream::connect(address).unwrap();
+                stream.write_all(request.as_bytes()).unwrap();
+                let mut answer = String::new();
+                if shut {
+                    stream.shutdown(std::net::Shutdown::Write).unwrap();
+                    stream.read_to_string(&mut answer).unwrap();
+                }
+                answer
+            });
+            let answer = answer.await.unwrap();
+            assert!(!shut || answer.starts_with("HTTP/1.1 200 "), "{method} {path}: {answer:?}");
+            let mut state = String::new();
+            for _ in 0..100 {
+                state = w.admin.get(&format!("/api/v1/agents/{id}")).await.unwrap().text("status");
+                if state == expected {
+                    break;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            assert_eq!(state, expected, "{method} {path}, shut: {shut}");
+        }
+    }
+    // Whoever has its answer and hangs up is let go at once.
+    let mut idle = tokio::net::TcpStream::connect(w.url.strip_prefix("http://").unwrap()).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut piece = vec![0; 4_096];
+    assert!(idle.read(&mut piece).await.unwrap() > 0);
+    let began = std::time::Instant::now();
+    idle.shutdown().await.unwrap();
+    assert_eq!(idle.read(&mut piece).await.unwrap(), 0);
+    assert!(began.elapsed() < std::time::Duration::from_millis(700), "{:?}", began.elapsed());
+}

@@ -61,6 +61,19 @@ pub fn path(target: &str) -> Result<&str, Denied> {
     Ok(path)
 }
 
+/// As [`path`], of a target whose query names no other method: frameworks that read `_method` in forms find it there too,
+/// and serve something else than the request line says.
+///
+/// # Errors
+/// [`Code::TargetAmbiguous`], with what is wrong.
+pub fn plain_target(target: &str) -> Result<&str, Denied> {
+    let path = path(target)?;
+    if target.get(path.len()..).is_some_and(names_method) {
+        return Err(ambiguous("`_method` in the query"));
+    }
+    Ok(path)
+}
+
 /// Whether `method` is one that everybody writes the same: 1 to 16 letters A to Z.
 #[must_use]
 pub fn is_plain_method(method: &str) -> bool {
@@ -224,12 +237,9 @@ impl Routes {
     /// [`Code::TargetAmbiguous`] if method or path can be read in more than one way, by letter case too;
     /// [`Code::ActionMalformed`] if no rule names an action.
     pub fn action(&self, method: &str, target: &str) -> Result<&Action, Denied> {
-        let path = path(target)?;
+        let path = plain_target(target)?;
         if !is_plain_method(method) {
             return Err(ambiguous("a method that is not of capital letters"));
-        }
-        if target.get(path.len()..).is_some_and(names_method) {
-            return Err(ambiguous("`_method` in the query"));
         }
         let asked: Vec<&str> = segments(path).collect();
         let longest = self.0.iter().filter_map(|rule| rule.holds(&asked)).max();
@@ -277,7 +287,7 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 /// Whether a request asks for one thing only, whoever reads it.
 ///
 /// # Errors
-/// [`Code::TargetAmbiguous`] for its path, its method, or one of [`OVERRIDE_HEADERS`].
+/// [`Code::TargetAmbiguous`] for its path, its method, `_method` in its query, or one of [`OVERRIDE_HEADERS`].
 #[cfg(feature = "tower")]
 pub fn plain(request: &http::request::Parts) -> Result<(), Denied> {
     if let Some(name) = OVERRIDE_HEADERS.iter().find(|name| request.headers.contains_key(**name)) {
@@ -286,5 +296,5 @@ pub fn plain(request: &http::request::Parts) -> Result<(), Denied> {
     if !is_plain_method(request.method.as_str()) {
         return Err(ambiguous("a method that is not of capital letters"));
     }
-    path(request.uri.path_and_query().map_or("/", |target| target.as_str())).map(drop)
+    plain_target(request.uri.path_and_query().map_or("/", |target| target.as_str())).map(drop)
 }

@@ -104,6 +104,12 @@ fn nothing_is_asked_for_beside_the_request_line() {
     // It is not asked about these.
     assert_eq!(ask("POST", "/pay/../vault", None), "target_ambiguous");
     assert_eq!(ask("POST", "/elsewhere", None), "action_malformed");
+    for query in
+        ["_method=DELETE", "a=1&_method=DELETE", "_METHOD=PUT", "%5fmethod=PUT", "a;_method", "_%6dethod=PUT"]
+    {
+        assert_eq!(ask("POST", &format!("/pay?{query}"), None), "target_ambiguous", "{query}");
+    }
+    assert_eq!(ask("POST", "/pay?method=DELETE&x_method=1&q=_method", None), "allowed");
 }
 
 /// Whatever is put together from what attacks are made of: what is mapped has one reading.

@@ -13,7 +13,7 @@ use super::parts;
 use super::subjects::Subjects;
 
 /// What an action counts as that does not follow the grammar.
-const MALFORMED: &str = "call:malformed";
+pub(crate) const MALFORMED: &str = "call:malformed";
 
 /// An event that can be recorded.
 pub(crate) struct Taken {

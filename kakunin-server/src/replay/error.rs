@@ -65,4 +65,7 @@ pub enum ReplayError {
     /// A folder could not be made.
     #[error("cannot make a folder for the log: {0}")]
     Folder(#[source] std::io::Error),
+    /// Somebody else could have the log written elsewhere, or change it.
+    #[error(transparent)]
+    NotPrivate(#[from] kakunin_kms::private::NotPrivate),
 }

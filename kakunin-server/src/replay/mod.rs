@@ -21,6 +21,7 @@ use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notificatio
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::{DAY, ManualClock, UnixTime};
 use kakunin_kms::local::LocalKeys;
+use kakunin_kms::private;
 use kakunin_verify::{TrustAnchor, Verifier};
 
 pub use error::ReplayError;
@@ -31,6 +32,9 @@ use trace::{Call, TracedAgent, Truth};
 
 /// A Monday, 00:00 UTC: day 0 of every trace.
 const BASE: UnixTime = UnixTime::from_secs(1_767_571_200);
+const DATABASE: &str = "replay.db";
+/// It, and what SQLite and the lock keep beside it.
+const FILES: [&str; 4] = [DATABASE, "replay.db-wal", "replay.db-shm", "replay.db.lock"];
 /// Events sent to the service at once.
 const BATCH: usize = 1_000;
 
@@ -68,9 +72,12 @@ pub fn run(events: &Path, options: &Options) -> Result<Report, ReplayError> {
     let folder = tempfile::tempdir().map_err(ReplayError::Folder)?;
     let folder = options.data.as_deref().unwrap_or(folder.path());
     std::fs::create_dir_all(folder).map_err(ReplayError::Folder)?;
+    private::folder(folder)?;
+    for name in FILES {
+        private::file(&folder.join(name))?;
+    }
     let clock = Arc::new(ManualClock::at(BASE));
-    let mut parts =
-        Parts::new(SqliteStore::open(folder.join("replay.db"))?, Arc::new(LocalKeys::ephemeral()));
+    let mut parts = Parts::new(SqliteStore::open(folder.join(DATABASE))?, Arc::new(LocalKeys::ephemeral()));
     parts.clock = clock.clone();
     let model = parts.model.id().0;
     let kakunin = pollster::block_on(Kakunin::open(Config::new("replay.example")?, parts))?;

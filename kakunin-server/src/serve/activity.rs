@@ -26,12 +26,21 @@ struct State {
     begun: bool,
     /// Whether what comes between requests need not be one's head.
     multiplexed: bool,
+    /// Whether something came since all requests were answered.
+    asked: bool,
 }
 
 impl Activity {
     /// It was accepted just now.
     pub(super) fn new(patience: Patience) -> Self {
-        let state = State { idle: Instant::now(), head: None, busy: 0, begun: false, multiplexed: false };
+        let state = State {
+            idle: Instant::now(),
+            head: None,
+            busy: 0,
+            begun: false,
+            multiplexed: false,
+            asked: false,
+        };
         Self { patience, state: Mutex::new(state) }
     }
 
@@ -45,6 +54,16 @@ impl Activity {
         if state.busy == 0 && state.begun && !state.multiplexed && state.head.is_none() {
             state.head = Some(Instant::now());
         }
+    }
+
+    /// Something came of a request, or of what is under way.
+    pub(super) fn asked(&self) {
+        self.lock().asked = true;
+    }
+
+    /// Whether all that came is answered.
+    pub(super) fn is_answered(&self) -> bool {
+        !self.lock().asked
     }
 
     /// A request is under way until what this gives is dropped.
@@ -100,7 +119,7 @@ impl Drop for Busy {
         let mut state = self.0.lock();
         state.busy = state.busy.saturating_sub(1);
         if state.busy == 0 {
-            state.idle = Instant::now();
+            (state.idle, state.asked) = (Instant::now(), false);
         }
     }
 }

@@ -24,6 +24,7 @@ use tower::ServiceExt;
 use super::activity::{Activity, Busy};
 use super::arriving::{Arriving, Held};
 use super::delivery::{Delivery, Streams};
+use super::lingering::Lingering;
 use super::options::{Patience, ServeOptions};
 use super::patient::Patient;
 use super::tls::{LOOK, Reloading};
@@ -267,7 +268,7 @@ impl Connection {
         let peer = Peer { address: self.address, certificates };
         let listening = &self.listening;
         let service = service_fn(|request| listening.clone().answer(request, peer.clone(), activity.clone()));
-        let builder = builder(patience);
+        let (builder, stream) = (builder(patience), Lingering::new(stream, activity.clone()));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),

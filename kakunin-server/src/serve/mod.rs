@@ -17,6 +17,7 @@ mod activity;
 mod arriving;
 mod delivery;
 mod exposed;
+mod lingering;
 mod listen;
 mod listener;
 mod options;

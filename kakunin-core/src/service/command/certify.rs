@@ -217,7 +217,9 @@ impl Order {
         let again = entry.row.redeemed.filter(|old| old.key_id == key).map(|old| old.facts);
         let redeems = |id| {
             let token = entry.row.join.or(again).filter(|token| token.id == id && trusted);
-            token.is_some_and(|token| redeemable(&token, draft.now))
+            token.is_some_and(|token| {
+                redeemable(&token, draft.now) && token.key.is_none_or(|key| draft.rules.api_keys.has(&key))
+            })
         };
         if !self.join.is_none_or(redeems) {
             return Err(Error::JoinToken);
@@ -234,13 +236,20 @@ impl Order {
                     "the agent has a certificate; fetch it, `GET /api/v1/certificates/{serial number}`, or renew it",
                 ));
             }
-            (false, _) => {}
+            (false, _) => self.may_begin(draft, entry)?,
         }
         self.attested(entry)?;
         if entry.row.plan.is_some() {
             return Err(Error::Exists("a certificate for this agent is being issued"));
         }
         Ok(entry)
+    }
+
+    /// That a first certificate puts nobody in the place of a suspended agent of the same name. Whoever has a token
+    /// hears nothing of other agents.
+    fn may_begin(&self, draft: &Draft<'_>, entry: &AgentEntry) -> Result<(), Error> {
+        let begins = draft.may_begin(entry);
+        if self.join.is_some() { begins.map_err(|_| Error::JoinToken) } else { begins }
     }
 
     fn attested(&self, entry: &AgentEntry) -> Result<(), AgentError> {
@@ -259,6 +268,7 @@ impl Order {
     fn unchanged<'d>(&self, draft: &'d Draft<'_>, stood: Stood) -> Result<&'d AgentEntry, Error> {
         let entry = known(draft, &self.agent)?;
         if Stood::of(entry) == stood {
+            self.may_begin(draft, entry)?;
             return Ok(entry);
         }
         let state = entry.row.agent.state;

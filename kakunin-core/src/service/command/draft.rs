@@ -15,6 +15,7 @@ use crate::revoke::{Revocation, RevocationChange, Said};
 use crate::risk::RiskModel;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
+use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::apply;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::certificates::{CertificateState, Certificates, Drafted};
@@ -31,6 +32,7 @@ pub(crate) struct Rules<'p> {
     pub(crate) model: &'p dyn RiskModel,
     pub(crate) place: &'p Place,
     pub(crate) bound: &'p BoundKeys,
+    pub(crate) api_keys: &'p ApiKeys,
 }
 
 /// Records in the making.

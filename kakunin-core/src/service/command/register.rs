@@ -5,6 +5,7 @@ use crate::agent::{Agent, Label};
 use crate::id::AgentId;
 use crate::log::record::Control;
 use crate::service::error::Error;
+use crate::service::state::agent::AgentEntry;
 use crate::service::state::names::Class;
 
 impl Draft<'_> {
@@ -21,6 +22,14 @@ impl Draft<'_> {
     /// That no agent of that name is suspended: a program that starts again must not find itself trusted anew.
     pub(crate) fn may_be_named(&self, name: &Label) -> Result<(), Error> {
         self.named(name, Class::Suspended).map_or(Ok(()), |agent| Err(Error::Suspended(agent.id)))
+    }
+
+    /// The same of an agent that was registered before, and has never been trusted: a spare one would be as good as
+    /// a new one. Who was trusted under that name goes on, and whom somebody reinstated.
+    pub(crate) fn may_begin(&self, entry: &AgentEntry) -> Result<(), Error> {
+        let row = &entry.row;
+        let is_new = row.agent.certificate.is_none() && row.reinstated == 0;
+        if is_new { self.may_be_named(&row.agent.spec.name) } else { Ok(()) }
     }
 }
 

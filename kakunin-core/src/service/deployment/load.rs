@@ -12,7 +12,6 @@ use crate::log::entry::LogId;
 use crate::log::record::Control;
 use crate::revoke::LiveRevocations;
 use crate::risk::Prior;
-use crate::service::engine::api_keys::ApiKeys;
 use crate::service::engine::cas::Cas;
 use crate::service::engine::damage::Damages;
 use crate::service::engine::feed_key::FeedKey;
@@ -22,8 +21,8 @@ use crate::service::engine::ledger::Ledger;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::seal::SealKey;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
-use crate::service::engine::system;
 use crate::service::engine::turns::Turns;
+use crate::service::engine::{api_keys, system};
 use crate::service::error::Error;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::policy::Policy;
@@ -97,7 +96,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         serials: Serials::default(),
         bound: BoundKeys::default(),
         turns: Turns::default(),
-        api_keys: ApiKeys::load(&parts, &damages, sealed.is_some()).await?,
+        api_keys: api_keys::load(&parts, &damages, sealed.is_some()).await?,
         damages,
         parts,
     };

@@ -12,10 +12,9 @@ use crate::log::entry::{Entry, LogId};
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::record::Control;
-use crate::service::engine::api_keys::ApiKeys;
 use crate::service::engine::secret::commitment_of;
 use crate::service::engine::tenant::Tenant;
-use crate::service::engine::{seal, system};
+use crate::service::engine::{api_keys, seal, system};
 use crate::service::error::Error;
 use crate::store::state::{Change, Kind};
 use crate::time::HOUR;
@@ -91,7 +90,7 @@ impl Running {
             let mut system = self.system.lock().await;
             system.unsettled();
             self.settle_system(&mut system).await?;
-            ApiKeys::load(&self.parts, &self.damages, self.is_sealed()).await?;
+            api_keys::load(&self.parts, &self.damages, self.is_sealed()).await?;
         }
         for ca in self.cas.all() {
             if self.revocations_agree(&ca, ca.growth.size()).await? {

@@ -13,7 +13,7 @@ use crate::key::{PlannedKeyId, SignError};
 use crate::log::entry::LogId;
 use crate::log::record::{Control, KeyAction};
 use crate::service::command::draft::known;
-use crate::service::engine::backoff::Backoff;
+use crate::service::engine::backoff::Attempts;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::key_task::KeyTask;
@@ -43,7 +43,7 @@ impl Kakunin {
             let mut attempts = tenant.attempts.lock().await;
             let left = self.inner.attempt(&tenant, &mut attempts, usize::MAX).await?;
             tended.left += left;
-            tended.failing += usize::from(left > 0 && attempts.failures() > 0);
+            tended.failing += usize::from(left > 0 && attempts.backoff.failures() > 0);
             ended = ended.and(graces);
         }
         *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner) = tended;
@@ -73,7 +73,7 @@ impl Running {
     }
 
     /// Works off the oldest of what is stored, and says whether all of it is done.
-    async fn attempt(&self, tenant: &Tenant, attempts: &mut Backoff, most: usize) -> Result<usize, Error> {
+    async fn attempt(&self, tenant: &Tenant, attempts: &mut Attempts, most: usize) -> Result<usize, Error> {
         // Before it is looked for: what is added meanwhile says so again.
         tenant.has_tasks.store(false, Ordering::Release);
         let left = self.work_off(tenant, attempts, most).await;
@@ -84,7 +84,7 @@ impl Running {
     }
 
     /// Works it off if it is time, and says how much is left, or 1 if there may be more.
-    async fn work_off(&self, tenant: &Tenant, attempts: &mut Backoff, most: usize) -> Result<usize, Error> {
+    async fn work_off(&self, tenant: &Tenant, attempts: &mut Attempts, most: usize) -> Result<usize, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let tasks = match most {
             usize::MAX => self.scan(&log, Kind::Plan).await?,
@@ -93,7 +93,8 @@ impl Running {
                 self.opened(&log, Kind::Plan, rows).await?
             }
         };
-        if tasks.is_empty() || !attempts.is_due(self.now()) {
+        let due = attempts.backoff.is_due(self.now());
+        if tasks.iter().all(|(row, _)| !due && attempts.stuck.contains(row)) {
             return Ok(tasks.len());
         }
         let more = usize::from(tasks.len() == most);
@@ -101,23 +102,40 @@ impl Running {
         for (row, value) in tasks {
             let task: KeyTask = serde_json::from_slice(&value)
                 .map_err(|_| StoreError::Corrupt("a key task does not decode".into()))?;
-            // Tasks of one key are done in their order; those of others need not wait for it.
-            let waits = stuck.iter().any(|(_, before)| before.key == task.key);
-            if waits || self.perform(tenant, &task).await.is_err() {
+            let rests = !due && attempts.stuck.contains(&row);
+            // Nothing is enabled before all that was decided of the key is done. What takes its use away waits for
+            // nothing, nor do tasks of other keys.
+            let waits =
+                task.task == KeyAction::Enable && stuck.iter().any(|(_, other)| other.key == task.key);
+            if rests || waits || self.perform(tenant, &task).await.is_err() {
                 stuck.push((row, task));
                 continue;
             }
-            self.parts.state.put(&log, &[Change { kind: Kind::Plan, key: row, value: None }]).await?;
+            let mut done = vec![row];
+            stuck.retain(|(row, before)| {
+                let moot = before.key == task.key && ends(task.task, before.task);
+                if moot {
+                    done.push(row.clone());
+                }
+                !moot
+            });
+            attempts.stuck.retain(|row| !done.contains(row));
+            let gone = |key| Change { kind: Kind::Plan, key, value: None };
+            let gone: Vec<_> = done.into_iter().map(gone).collect();
+            self.parts.state.put(&log, &gone).await?;
         }
         let left = stuck.len();
         if left == 0 {
-            attempts.succeeded();
+            *attempts = Attempts::default();
             return Ok(more);
         }
-        attempts.failed(self.now());
-        if attempts.failures() >= PATIENCE {
-            for (row, task) in stuck {
-                self.tell(tenant, &log, row, task).await?;
+        attempts.stuck.extend(stuck.iter().map(|(row, _)| row.clone()));
+        if due {
+            attempts.backoff.failed(self.now());
+            if attempts.backoff.failures() >= PATIENCE {
+                for (row, task) in stuck {
+                    self.tell(tenant, &log, row, task).await?;
+                }
             }
         }
         Ok(left + more)
@@ -138,8 +156,10 @@ impl Running {
             }
             KeyAction::Enable => keys.enable(&task.key).await.or_else(cannot_sign),
             KeyAction::Retire => {
-                // At once, and then for good.
-                keys.disable(&task.key).await.or_else(cannot_sign)?;
+                // At once, and then for good; for good in any case, if it cannot be disabled.
+                if !task.told {
+                    keys.disable(&task.key).await.or_else(cannot_sign)?;
+                }
                 keys.retire(&task.key).await.or_else(cannot_sign)
             }
             KeyAction::Sweep => {
@@ -168,6 +188,16 @@ impl Running {
         let told = KeyTask { told: true, ..task };
         let change = self.seal_key.tagged(log, set(Kind::Plan, row, &told)?);
         Ok(self.parts.state.put(log, &[change]).await?)
+    }
+}
+
+/// Whether a task that is done leaves nothing to do of one of the same key that was decided before: it must not be
+/// enabled after it was disabled, and of a key that is gone nothing is left.
+const fn ends(done: KeyAction, before: KeyAction) -> bool {
+    match done {
+        KeyAction::Disable => matches!(before, KeyAction::Enable),
+        KeyAction::Retire => true,
+        _ => false,
     }
 }
 

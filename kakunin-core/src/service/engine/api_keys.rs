@@ -1,7 +1,7 @@
-//! Keys of the API that are not revoked. Hashes are in the vault, facts in the system log.
+//! Reading the keys of the API from vault and log.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use super::damage::Damages;
 use super::parts::Parts;
@@ -10,8 +10,8 @@ use crate::access::{ApiKeyFacts, ApiKeyId, KeyCommitment, KeyHash};
 use crate::error::StoreError;
 use crate::id::hex_decode;
 use crate::log::entry::LogId;
-use crate::log::record::Control;
 use crate::service::error::Error;
+use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::system;
 use crate::store::state::{Change, Kind};
 
@@ -28,75 +28,49 @@ pub(crate) struct Row {
     pub(crate) facts: ApiKeyFacts,
 }
 
-/// Keys that are not revoked.
-#[derive(Debug, Default)]
-pub(crate) struct ApiKeys(pub(crate) RwLock<HashMap<ApiKeyId, (KeyHash, Arc<ApiKeyFacts>)>>);
-
-impl ApiKeys {
-    /// The keys that the log says there are, with the hashes that it commits to. What else the vault has is
-    /// taken away.
-    pub(crate) async fn load(parts: &Parts, damages: &Damages, sealed: bool) -> Result<Self, Error> {
-        let corrupt = |_| StoreError::Corrupt("the record of an API key does not decode".into());
-        let mut committed: HashMap<ApiKeyId, KeyCommitment> = HashMap::new();
-        for (key, value) in rows_with_keys(parts, system::API_KEY_COMMITMENT).await? {
-            if let Some(id) = id_of(system::API_KEY_COMMITMENT, &key) {
-                committed.insert(id, serde_json::from_slice(&value).map_err(corrupt)?);
-            }
+/// The keys that the log says there are, with the hashes that it commits to. What else the vault has is
+/// taken away.
+pub(crate) async fn load(parts: &Parts, damages: &Damages, sealed: bool) -> Result<ApiKeys, Error> {
+    let corrupt = |_| StoreError::Corrupt("the record of an API key does not decode".into());
+    let mut committed: HashMap<ApiKeyId, KeyCommitment> = HashMap::new();
+    for (key, value) in rows_with_keys(parts, system::API_KEY_COMMITMENT).await? {
+        if let Some(id) = id_of(system::API_KEY_COMMITMENT, &key) {
+            committed.insert(id, serde_json::from_slice(&value).map_err(corrupt)?);
         }
-        let mut standing: HashMap<ApiKeyId, ApiKeyFacts> = HashMap::new();
-        for row in rows(parts, system::API_KEY).await? {
-            let facts: ApiKeyFacts = serde_json::from_slice(&row).map_err(corrupt)?;
-            standing.insert(facts.id, facts);
-        }
-        let mut all = HashMap::new();
-        // The vault is shared; of its rows, those of keys follow their prefix.
-        let rows = parts.state.scan(&LogId::System, Kind::Vault, Some(PREFIX.as_bytes()), MAX_ROWS).await?;
-        for (key, value) in rows.into_iter().take_while(|(key, _)| key.starts_with(PREFIX.as_bytes())) {
-            let known = id_of(PREFIX, &key).and_then(|id| standing.get(&id));
-            let Some(facts) = known else {
-                let name = String::from_utf8_lossy(&key).escape_default().to_string();
-                damages.note(format!(
-                    "{name} in the vault is of no key on record; it is refused, and was removed"
-                ));
-                parts.state.put(&LogId::System, &[Change { kind: Kind::Vault, key, value: None }]).await?;
-                continue;
-            };
-            let hash = stored_hash(&value);
-            let commitment = facts.commitment.or_else(|| committed.get(&facts.id).copied());
-            let fits = |hash: &KeyHash| match commitment {
-                Some(commitment) => commitment == KeyCommitment::new(facts.id.as_bytes(), hash),
-                // Of before commitments were on record; after the first start since then there are none.
-                None => !sealed,
-            };
-            match hash.filter(fits) {
-                Some(hash) => _ = all.insert(facts.id, (hash, Arc::new(facts.clone()))),
-                None => damages.note(format!(
-                    "the hash of API key {} was changed by somebody else; the key is refused: revoke it, and make another",
-                    facts.id
-                )),
-            }
-        }
-        Ok(Self(RwLock::new(all)))
     }
-
-    /// What is to be put on record of keys whose record does not commit to their hash.
-    pub(crate) fn to_commit(&self) -> Vec<Control> {
-        let commit = |id: &ApiKeyId, hash: &KeyHash| {
-            let commitment = KeyCommitment::new(id.as_bytes(), hash);
-            Control::ApiKeyCommitted { id: *id, commitment }
+    let mut standing: HashMap<ApiKeyId, ApiKeyFacts> = HashMap::new();
+    for row in rows(parts, system::API_KEY).await? {
+        let facts: ApiKeyFacts = serde_json::from_slice(&row).map_err(corrupt)?;
+        standing.insert(facts.id, facts);
+    }
+    let mut all = HashMap::new();
+    // The vault is shared; of its rows, those of keys follow their prefix.
+    let rows = parts.state.scan(&LogId::System, Kind::Vault, Some(PREFIX.as_bytes()), MAX_ROWS).await?;
+    for (key, value) in rows.into_iter().take_while(|(key, _)| key.starts_with(PREFIX.as_bytes())) {
+        let known = id_of(PREFIX, &key).and_then(|id| standing.get(&id));
+        let Some(facts) = known else {
+            let name = String::from_utf8_lossy(&key).escape_default().to_string();
+            damages
+                .note(format!("{name} in the vault is of no key on record; it is refused, and was removed"));
+            parts.state.put(&LogId::System, &[Change { kind: Kind::Vault, key, value: None }]).await?;
+            continue;
         };
-        self.read(|all| {
-            let old = all.iter().filter(|(_, (_, facts))| facts.commitment.is_none());
-            old.map(|(id, (hash, _))| commit(id, hash)).collect()
-        })
+        let hash = stored_hash(&value);
+        let commitment = facts.commitment.or_else(|| committed.get(&facts.id).copied());
+        let fits = |hash: &KeyHash| match commitment {
+            Some(commitment) => commitment == KeyCommitment::new(facts.id.as_bytes(), hash),
+            // Of before commitments were on record; after the first start since then there are none.
+            None => !sealed,
+        };
+        match hash.filter(fits) {
+            Some(hash) => _ = all.insert(facts.id, (hash, Arc::new(facts.clone()))),
+            None => damages.note(format!(
+                "the hash of API key {} was changed by somebody else; the key is refused: revoke it, and make another",
+                facts.id
+            )),
+        }
     }
-
-    pub(crate) fn read<T>(
-        &self,
-        read: impl FnOnce(&HashMap<ApiKeyId, (KeyHash, Arc<ApiKeyFacts>)>) -> T,
-    ) -> T {
-        read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
+    Ok(ApiKeys(RwLock::new(all)))
 }
 
 fn stored_hash(value: &[u8]) -> Option<KeyHash> {

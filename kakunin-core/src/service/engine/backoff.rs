@@ -1,5 +1,7 @@
 //! When to try again what failed.
 
+use std::collections::HashSet;
+
 use crate::time::{SECOND, UnixTime};
 
 /// The longest wait between two attempts, in milliseconds.
@@ -32,6 +34,14 @@ impl Backoff {
     pub(crate) fn succeeded(&mut self) {
         *self = Self::default();
     }
+}
+
+/// How the work of one tenant goes. Held while it is done, so that tasks of one key keep their order.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    pub(crate) backoff: Backoff,
+    /// Rows of tasks that failed. They wait for the next attempt; what was decided since does not.
+    pub(crate) stuck: HashSet<Vec<u8>>,
 }
 
 #[cfg(test)]

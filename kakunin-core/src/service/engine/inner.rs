@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::api_keys::ApiKeys;
 use super::cas::Cas;
 use super::damage::Damages;
 use super::lead::Lead;
@@ -22,6 +21,7 @@ use crate::log::entry::LogId;
 use crate::log::note::VerifierKey;
 use crate::revoke::LiveRevocations;
 use crate::service::error::Error;
+use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::policy::Policy;
 use crate::service::state::serials::Serials;

@@ -64,6 +64,7 @@ impl Sequencer {
             model: &*inner.parts.model,
             place: &inner.place,
             bound: &inner.bound,
+            api_keys: &inner.api_keys,
         };
         let after = (self.ledger.size(), self.ledger.last_time());
         Draft::new(rules, &tenant.tokens, &self.projection, after, (time, inner.now()))

@@ -42,7 +42,7 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Suspended`] if it was halted, revoked
-    /// or held: see [`Kakunin::reinstate`]; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
+    /// or held: see [`Kakunin::reinstate`]; or if it never had one, and an agent of its name was; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
     pub async fn certify(
         &self,
         tenant: &TenantId,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::certify::KeySource;
+use super::keys::key_of;
 use crate::access::{JoinToken, JoinTokenFacts, JoinTokenId, KeyCommitment, KeyHash};
 use crate::agent::{AgentError, AgentState};
 use crate::error::StoreError;
@@ -27,7 +28,7 @@ use crate::x509::extensions::ModelHash;
 
 impl Kakunin {
     /// Makes a token with which an agent's process gets the agent's certificate, once, within `life`
-    /// milliseconds. A token made before for the same agent is void. Its text is in the answer and nowhere
+    /// milliseconds. A token made before for the same agent is void; and this one once the API key is revoked that it is made with. Its text is in the answer and nowhere
     /// else.
     ///
     /// # Errors
@@ -50,12 +51,12 @@ impl Kakunin {
         let row = Row { sha256: hex_encode(hash.as_bytes()), tenant: tenant.id.clone(), agent: *agent };
         // The vault before the record that names it: what is on record works.
         inner.parts.state.put(&LogId::System, &[set(Kind::Vault, row_key(&id), &row)?]).await?;
-        let agent = *agent;
+        let (agent, key) = (*agent, key_of(&inner.api_keys, self.by.as_ref()));
         let decided = inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
                 match entry.row.agent.state {
-                    AgentState::Pending | AgentState::Active => {}
+                    AgentState::Pending | AgentState::Active => draft.may_begin(entry)?,
                     AgentState::Suspended => return Err(Error::Suspended(agent)),
                     state @ AgentState::Retired => {
                         return Err(AgentError::State { state, step: "be given a join token" }.into());
@@ -63,7 +64,8 @@ impl Kakunin {
                 }
                 let void = entry.row.join.map(|old| old.id);
                 let commitment = Some(KeyCommitment::new(id.as_bytes(), &hash));
-                let facts = JoinTokenFacts { id, profile, expires_at: draft.now.plus(life), commitment };
+                let expires_at = draft.now.plus(life);
+                let facts = JoinTokenFacts { id, profile, expires_at, commitment, key };
                 draft.push(agent, None, Control::JoinTokenCreated(facts))?;
                 Ok((facts, void))
             })

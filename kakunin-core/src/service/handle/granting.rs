@@ -45,8 +45,8 @@ impl Kakunin {
                 Ok((key, serial, void_before))
             })
             .await?;
-        let grant = inner.parts.keys.grant(&key, principal).await?;
-        // Whoever took trust away meanwhile may have ended the grants before there was this one.
+        let grant = inner.parts.keys.grant(&key, principal).await;
+        // Whoever took trust away meanwhile may have ended the grants before there was this one; also if its answer was lost.
         let granted = key.clone();
         let stands = inner
             .decide(&tenant, self.by.clone(), move |draft| {
@@ -61,6 +61,6 @@ impl Kakunin {
             .await?;
         inner.run_key_tasks(&tenant).await;
         stands?;
-        Ok((key, grant))
+        Ok((key, grant?))
     }
 }

@@ -5,12 +5,14 @@ use std::sync::{Arc, PoisonError};
 
 use crate::access::{ApiKey, ApiKeyFacts, ApiKeyId, KeyCommitment, KeyHash, Role};
 use crate::agent::Label;
+use crate::event::ShortName;
 use crate::id::{TenantId, hex_encode};
 use crate::log::entry::LogId;
 use crate::log::record::Control;
 use crate::service::effects::running::Kakunin;
 use crate::service::engine::api_keys::{MAX_KEYS, Row, row_key};
 use crate::service::error::Error;
+use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::rows::set;
 use crate::service::state::system;
 use crate::store::state::{Change, Kind};
@@ -109,7 +111,9 @@ impl Kakunin {
         let inner = &self.inner;
         let mut system = inner.system.lock().await;
         inner.settle_system(&mut system).await?;
-        if !inner.api_keys.read(|all| all.contains_key(id)) {
+        // What is on record, and not what is in memory: it may be refused already, and its record have failed.
+        let row = system::named(system::API_KEY, id);
+        if inner.parts.state.get(&LogId::System, Kind::Certificate, &row).await?.is_none() {
             return Err(Error::NotFound("API key"));
         }
         // Refused first, recorded then: who is told of an error has a key that does not work, and tries again.
@@ -118,4 +122,10 @@ impl Kakunin {
         let revoked = Control::ApiKeyRevoked { id: *id };
         inner.append_system_with(&mut system, revoked, vec![gone], self.by.clone()).await
     }
+}
+
+/// The API key that somebody acts with, if it is one, as the server names it.
+pub(super) fn key_of(keys: &ApiKeys, by: Option<&ShortName>) -> Option<ApiKeyId> {
+    let id = by?.as_str().strip_prefix("key:")?.parse().ok()?;
+    keys.has(&id).then_some(id)
 }

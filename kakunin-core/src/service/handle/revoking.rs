@@ -131,7 +131,7 @@ impl Kakunin {
                     return Err(AgentError::State { state, step: "have its certificate held" }.into());
                 }
                 let good = beside.iter().filter(|other| other.standing == Standing::Good);
-                let others = good.map(|other| other.facts.revocation(Cause::Hold, draft.time));
+                let others = good.map(|other| other.facts.revocation(Cause::Hold, draft.now));
                 for hold in [hold].into_iter().chain(others.collect::<Vec<_>>()) {
                     draft.revocations.push(RevocationChange::Revoked(hold));
                     let held = Control::CertificateHeld { hold, said: said.clone() };

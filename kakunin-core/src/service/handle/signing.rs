@@ -36,7 +36,7 @@ impl Kakunin {
     pub async fn sign(&self, tenant: &TenantId, agent: &AgentId, message: &[u8]) -> Result<Signed, Error> {
         use sha2::{Digest, Sha256};
         let sha256: [u8; 32] = Sha256::digest(message).into();
-        let (serial, key) = {
+        let (serial, key, void_before) = {
             let tenant = self.inner.tenant(tenant).await?;
             let sequencer = self.inner.settled(&tenant).await?;
             let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
@@ -45,7 +45,8 @@ impl Kakunin {
             let certificate = standing
                 .filter(|c| c.standing == Standing::Good)
                 .ok_or(AgentError::State { state, step: "sign without a valid certificate" })?;
-            (certificate.facts.serial, certificate.key.clone().ok_or(Error::KeyElsewhere)?)
+            let key = certificate.key.clone().ok_or(Error::KeyElsewhere)?;
+            (certificate.facts.serial, key, entry.row.void_before)
         };
         let action: Action = "sign:message".parse().map_err(AgentError::from)?;
         let mut event = Event::new(serial, action, Outcome::Ok);
@@ -58,6 +59,17 @@ impl Kakunin {
         }
         let signer = self.inner.parts.keys.open(&key).await?;
         let signature = signer.sign(message).await?;
+        // A provider may take seconds: whoever took trust away meanwhile was answered that nothing more comes.
+        let tenant = self.inner.tenant(tenant).await?;
+        let sequencer = self.inner.settled(&tenant).await?;
+        let row = sequencer.projection.agents.get(agent).map(|entry| &entry.row);
+        if let Some(row) = row.filter(|row| row.void_before != void_before) {
+            return Err(AgentError::State {
+                state: row.agent.state,
+                step: "be given what was signed before",
+            }
+            .into());
+        }
         Ok(Signed { serial, algorithm: signer.algorithm(), signature, sha256, at: self.inner.now() })
     }
 }

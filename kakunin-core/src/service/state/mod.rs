@@ -1,6 +1,7 @@
 //! What logs amount to: a file for each projection, its rows, and how a record changes them.
 
 pub(crate) mod agent;
+pub(crate) mod api_keys;
 pub(crate) mod apply;
 pub(crate) mod bound;
 pub(crate) mod certificates;

@@ -68,7 +68,8 @@ pub(crate) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
     })
 }
 
-fn named(what: &str, id: &ApiKeyId) -> Vec<u8> {
+/// The row of an API key.
+pub(crate) fn named(what: &str, id: &ApiKeyId) -> Vec<u8> {
     format!("{what}{id}").into_bytes()
 }
 

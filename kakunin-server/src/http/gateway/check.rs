@@ -28,6 +28,7 @@ use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::json::{self, Data};
 use crate::http::peer::{Peer, client_address};
+use crate::http::salvage::MALFORMED;
 use crate::http::schema::ActionText;
 
 /// What is asked. The agent shows itself by its TLS client certificate, or by `x-kakunin-certificate` with
@@ -349,9 +350,11 @@ fn header_map(headers: &serde_json::Value) -> Result<HeaderMap, ApiError> {
     Ok(map)
 }
 
-// The agent chose these names, or could have: one that does not fit keeps no decision from being recorded.
+// The agent chose these names, or could have: one that does not fit keeps no decision from being recorded. Nor does the
+// action, which a gateway makes of the name of a tool, or of a path: one that is none is refused, and counts.
 fn event(who: &Identified, body: &CheckBody) -> Option<Event> {
-    let mut event = Event::new(*who.agent.serial(), body.action.parse::<Action>().ok()?, Outcome::Ok);
+    let action = body.action.parse::<Action>().or_else(|_| MALFORMED.parse()).ok()?;
+    let mut event = Event::new(*who.agent.serial(), action, Outcome::Ok);
     event.attribution = who.attribution;
     event.tool = body.tool.as_deref().and_then(ShortName::lossy);
     event.correlation = body.correlation.as_deref().and_then(ShortName::lossy);

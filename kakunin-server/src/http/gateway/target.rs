@@ -5,7 +5,7 @@ use axum::extract::OriginalUri;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use kakunin_verify::Denied;
-use kakunin_verify::target::{OVERRIDE_HEADERS, ambiguous, is_plain_method, path};
+use kakunin_verify::target::{OVERRIDE_HEADERS, ambiguous, is_plain_method, plain_target};
 
 use super::asked::AskedRequest;
 
@@ -21,9 +21,9 @@ pub(super) fn forwarded(parts: &Parts) -> Result<(), Denied> {
     let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
     let asked = uri.path_and_query().map_or("/", |target| target.as_str());
     if let Some((_, behind)) = asked.split_once(ASKED).filter(|(_, behind)| behind.starts_with('/')) {
-        path(behind)?;
+        plain_target(behind)?;
     }
-    each(&parts.headers, &TARGETS, |target| path(origin_form(target)).map(drop))?;
+    each(&parts.headers, &TARGETS, |target| plain_target(origin_form(target)).map(drop))?;
     method(parts.method.as_str())?;
     each(&parts.headers, &METHODS, method)?;
     // Of these, gateways use one to say what was asked for.
@@ -36,7 +36,7 @@ pub(super) fn forwarded(parts: &Parts) -> Result<(), Denied> {
 
 /// The same of a request in a body.
 pub(super) fn passed_on(request: &AskedRequest, headers: &HeaderMap) -> Result<(), Denied> {
-    path(&request.target)?;
+    plain_target(&request.target)?;
     method(&request.method)?;
     match OVERRIDE_HEADERS.iter().find(|name| headers.contains_key(**name)) {
         Some(name) => Err(ambiguous(name)),
