@@ -20,7 +20,7 @@ use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
-use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
+use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId, Room};
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, Kakunin, KeySource, MAX_CERTIFICATES_LISTED, Parts};
 use kakunin_core::state::{Change, Kind};
@@ -39,6 +39,10 @@ struct Counting(Arc<dyn AuditSink>, AtomicUsize);
 
 #[async_trait]
 impl AuditSink for Counting {
+    async fn room(&self) -> Room {
+        self.0.room().await
+    }
+
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         let value = |change: &Change| change.key.len() + change.value.as_ref().map_or(0, Vec::len);
         for append in &appends {

@@ -17,7 +17,7 @@ use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
 use kakunin_core::log::record::{Body, Control, Record};
-use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
+use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId, Room};
 use kakunin_core::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
 use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts, Reader, Regression};
 use kakunin_core::state::{Change, Kind, StateStore};
@@ -77,6 +77,10 @@ impl RevocationStore for Faulty {
 
 #[async_trait]
 impl AuditSink for Faulty {
+    async fn room(&self) -> Room {
+        self.store.room().await
+    }
+
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         self.appends.fetch_add(1, Ordering::Relaxed);
         self.store.append(appends).await
@@ -441,6 +445,7 @@ fn a_store_from_before_the_last_crl_is_caught() {
         checkpoint: checkpoint.unwrap(),
         changes: Vec::new(),
         revocations: Vec::new(),
+        reserved: false,
     };
     block_on(shorter.append(vec![append])).unwrap();
     let parts = Parts { sink: shorter.clone(), revocations: shorter, ..w.parts.clone() };

@@ -335,7 +335,7 @@ impl Inner {
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
     /// Says whether there was anything.
     pub(super) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<bool, Error> {
-        let planned = self.decide(tenant, None, move |draft| abandon(draft, agent)).await?;
+        let planned = self.decide_reserved(tenant, None, move |draft| abandon(draft, agent)).await?;
         self.run_key_tasks(tenant).await;
         Ok(planned)
     }

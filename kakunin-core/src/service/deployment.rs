@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::bound::BoundKeys;
 use super::cas::Cas;
-use super::crl::RootCrls;
+use super::crl::{RootCrls, Unwritten};
 use super::damage::Damages;
 use super::error::Error;
 use super::feed::FeedKey;
@@ -29,7 +29,7 @@ use crate::key::{KeyAlgorithm, KeyProvider};
 use crate::log::cosignature::CosignerKey;
 use crate::log::note::VerifierKey;
 use crate::log::record::Control;
-use crate::log::sink::{AuditSink, LogId};
+use crate::log::sink::{AuditSink, LogId, Room};
 use crate::revoke::{LiveRevocations, RevocationStore, Said};
 use crate::risk::{Prior, RiskModel, Thresholds, Weighted};
 use crate::state::StateStore;
@@ -182,6 +182,12 @@ impl Kakunin {
         Ok(())
     }
 
+    /// How much room the store has. While there is none, what takes trust away goes on all the same, if room was set aside
+    /// for that; events are recorded if they take an identity away, and everything else is refused as `storage_full`.
+    pub async fn room(&self) -> Room {
+        self.inner.parts.sink.room().await
+    }
+
     /// Whether the CA can issue now: it is valid, and its key signs. Without it nothing is issued, and with no key no
     /// CRL is made; everything else goes on.
     ///
@@ -283,7 +289,11 @@ impl Inner {
             planned.map(|(id, _)| *id).collect()
         };
         for agent in cut_off {
-            self.abandon(tenant, agent).await?;
+            match self.abandon(tenant, agent).await {
+                // The next start, or whoever certifies the agent, does it: nobody else has to wait for room.
+                Err(Error::Store(StoreError::Full)) => break,
+                abandoned => abandoned?,
+            };
         }
         // Neither a store that is full nor a provider that is down must keep the tenant from being served: both are
         // tried again, by whoever tends.
@@ -370,6 +380,7 @@ async fn load(config: Config, parts: Parts) -> Result<Inner, Error> {
         api_keys: ApiKeys::load(&parts, &damages, sealed.is_some()).await?,
         damages,
         root_crls: RootCrls::default(),
+        unwritten: Unwritten::default(),
         publishing: std::sync::Mutex::default(),
         tended: std::sync::Mutex::default(),
         parts,

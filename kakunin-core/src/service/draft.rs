@@ -40,10 +40,13 @@ pub enum EventStatus {
 /// The answer to one event. It is given after the record is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Observed {
-    /// Index in the tenant's log, unless it is a duplicate.
+    /// Index in the tenant's log; of a duplicate, that of the event that was recorded, or `None` if its number is so old
+    /// that it is not known any more which event had it.
     pub index: Option<u64>,
     /// What became of it.
     pub status: EventStatus,
+    /// When it was recorded, by the log's time; of a duplicate, when it was seen to be one.
+    pub at: UnixTime,
     /// The agent's score after it.
     pub score: Score,
     /// The agent's band after it.
@@ -63,6 +66,8 @@ pub(super) struct Draft<'p> {
     /// The clock's: what others hold against theirs goes by it.
     pub(super) now: UnixTime,
     by: Option<ShortName>,
+    /// Whether there is room for nothing but what takes trust away.
+    pub(super) scarce: bool,
     pub(super) agents: HashMap<AgentId, AgentEntry>,
     pub(super) certificates: Drafted<'p>,
     /// Agents whose name or class changed.
@@ -92,6 +97,7 @@ impl<'p> Draft<'p> {
             time,
             now: inner.now(),
             by: None,
+            scarce: false,
             agents: HashMap::new(),
             certificates: Drafted::over(&base.certificates),
             names: Names::default(),
@@ -237,12 +243,18 @@ impl<'p> Draft<'p> {
         self.end_due_grace(&agent)?;
         let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
-        let number = event.stream.map(|at| entry.seen.has_number(self.time, reporter, at)).transpose()?;
-        let again =
-            number == Some(true) || client_id.is_some_and(|id| entry.seen.has_id(self.time, reporter, id));
+        let number = event.stream.map(|at| entry.seen.number(self.time, reporter, at)).transpose()?.flatten();
+        let id = client_id.and_then(|id| entry.seen.id(self.time, reporter, id));
         let (score, band) = (entry.score, entry.row.band);
-        if again {
-            return Ok(Observed { index: None, status: EventStatus::Duplicate, score, band, revoked: false });
+        for (taken, reused) in [(id, Error::IdReused), (number, Error::NumberReused)] {
+            if taken.flatten().is_some_and(|first| !first.is_of(&event)) {
+                return Err(reused);
+            }
+        }
+        if id.or(number).is_some() {
+            let index = id.flatten().or(number.flatten()).map(|first| first.index);
+            let (status, at) = (EventStatus::Duplicate, self.time);
+            return Ok(Observed { index, status, at, score, band, revoked: false });
         }
         let facts = tokens.facts(&event);
         let accepted =
@@ -264,7 +276,8 @@ impl<'p> Draft<'p> {
             body: Body::Event(Box::new(act), Some(Box::new(event))),
         };
         self.add(agent, record)?;
-        let mut observed = Observed { index: Some(index), status, score, band, revoked: false };
+        let mut observed =
+            Observed { index: Some(index), status, at: self.time, score, band, revoked: false };
         if let Some(assessment) = assessment {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;

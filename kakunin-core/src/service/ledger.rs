@@ -132,6 +132,7 @@ impl Ledger {
             entries,
             changes: Vec::new(),
             revocations: indices.zip(revocations.iter().copied()).collect(),
+            reserved: false,
         })
     }
 

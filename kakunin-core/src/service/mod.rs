@@ -16,7 +16,7 @@
 //! | `visibility.rs` | who may read what was revoked |
 //! | `reading.rs`, `roster.rs` | the log as its owner reads it; which agents there are |
 //! | `keys.rs` | who may call the API |
-//! | `draft.rs`, `projection.rs`, `folding.rs`, `dedup.rs` | decisions before they are durable, and the state after |
+//! | `draft.rs`, `projection.rs`, `folding.rs`, `dedup/` | decisions before they are durable, and the state after |
 //! | `sequence.rs` | one caller decides for all that wait, in one append |
 //! | `commit.rs`, `ledger.rs` | the append, and everything else brought level with it |
 //! | `seal.rs`, `sealing.rs`, `damage.rs` | who writes the store by other means is noticed: seals, looking again while running, what was found |
@@ -148,6 +148,7 @@ struct Inner {
     turns: turns::Turns,
     api_keys: keys::ApiKeys,
     root_crls: crl::RootCrls,
+    unwritten: crl::Unwritten,
     lead: lead::Lead,
     publishing: std::sync::Mutex<Publishing>,
     tended: std::sync::Mutex<Tended>,

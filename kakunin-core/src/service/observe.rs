@@ -1,9 +1,11 @@
 //! Taking events in.
 
 use super::dedup::Reporter;
-use super::draft::{Draft, Observed};
+use super::draft::{Draft, EventStatus, Observed};
 use super::error::Error;
+use super::sequence::Need;
 use super::{Kakunin, MAX_EVENTS};
+use crate::error::StoreError;
 use crate::event::Event;
 use crate::id::TenantId;
 use crate::time::UnixTime;
@@ -36,7 +38,8 @@ impl Kakunin {
     /// nothing but itself. On return the others are on disk, with their places in the log.
     ///
     /// Of one event: [`Error::NotFound`] if its serial is not of this tenant's, [`Error::TooManyStreams`],
-    /// [`Error::StreamJump`].
+    /// [`Error::StreamJump`], [`Error::IdReused`], [`Error::NumberReused`]; `storage_full` if there is room for nothing
+    /// but what takes an identity away, and this does not.
     ///
     /// # Errors
     /// [`Error::TooManyEvents`], and what the store says; nothing of these events was recorded then.
@@ -92,7 +95,10 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
         let batch = Batch { reporter, events, times, whole };
-        let observed = inner.decide_many(&tenant, None, count, move |draft| batch.take(draft)).await?;
+        let observed = {
+            let need = (count, Need::Events);
+            inner.decide_many(&tenant, None, need, move |draft| batch.take(draft)).await?
+        };
         if observed.iter().flatten().any(|o| o.revoked) {
             // What fails stays in the store and is tried again with the next decision or start.
             inner.run_key_tasks(&tenant).await;
@@ -104,6 +110,9 @@ impl Kakunin {
 impl Batch {
     /// Takes one caller's events into the draft.
     fn take(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+        if draft.scarce {
+            return self.take_what_takes(draft);
+        }
         let known = self.events.iter().filter_map(|event| draft.agent_of(&event.serial));
         let mut before = self.whole.then(|| draft.mark(known));
         let mut times = self.times.unwrap_or_default().into_iter();
@@ -122,6 +131,28 @@ impl Batch {
                 }
                 observed => each.push(observed),
             }
+        }
+        Ok(each)
+    }
+
+    /// Where there is room for nothing else: events that take an identity away, each by itself.
+    fn take_what_takes(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+        let mut each = Vec::with_capacity(self.events.len());
+        for event in self.events {
+            if self.whole {
+                each.push(Err(StoreError::Full.into()));
+                continue;
+            }
+            let before = draft.mark(draft.agent_of(&event.serial).into_iter());
+            let observed = draft.observe(self.reporter, event);
+            each.push(match observed {
+                Err(Error::Store(error)) => return Err(error.into()),
+                Ok(seen) if !seen.revoked && seen.status != EventStatus::Duplicate => {
+                    draft.back_to(before);
+                    Err(StoreError::Full.into())
+                }
+                observed => observed,
+            });
         }
         Ok(each)
     }

@@ -25,9 +25,21 @@ const RECORDS: usize = 4;
 
 const OUTCOME_UNKNOWN: &str = "the call that was writing this was dropped; see whether it was done, or send it again with its stream number";
 
+/// What a decision may use where there is no room left (ADR 21).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: it is refused.
+    Ordinary,
+    /// It takes in events, of which those are recorded that take an identity away: see [`Draft::scarce`].
+    Events,
+    /// It takes trust away: what is set aside for that.
+    Reserved,
+}
+
 /// One caller's decision.
 pub(super) struct Job {
     records: usize,
+    need: Need,
     work: Box<dyn Work>,
 }
 
@@ -85,7 +97,17 @@ impl Inner {
         by: Option<ShortName>,
         decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.decide_many(tenant, by, RECORDS, decision).await
+        self.decide_many(tenant, by, (RECORDS, Need::Ordinary), decision).await
+    }
+
+    /// As [`Inner::decide`], for what takes trust away: also where there is no room left for anything else.
+    pub(super) async fn decide_reserved<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        by: Option<ShortName>,
+        decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.decide_many(tenant, by, (RECORDS, Need::Reserved), decision).await
     }
 
     /// As [`Inner::decide`], with about so many records.
@@ -93,12 +115,12 @@ impl Inner {
         &self,
         tenant: &Tenant,
         by: Option<ShortName>,
-        records: usize,
+        (records, need): (usize, Need),
         decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (caller, answered) = oneshot::channel();
         let work = Decision { by, decision: Some(decision), value: None, caller };
-        tenant.enqueue(Job { records, work: Box::new(work) });
+        tenant.enqueue(Job { records, need, work: Box::new(work) });
         self.answered(tenant, answered).await
     }
 
@@ -140,9 +162,18 @@ impl Inner {
         jobs: &mut Vec<Job>,
     ) -> Result<(), Error> {
         sequencer.settle(self).await?;
+        let full = self.parts.sink.room().await.full;
         let mut draft = sequencer.draft(self, tenant);
+        draft.scarce = full;
+        // Where there is no room, nothing else gets into the draft.
+        let reserved = full || jobs.iter().all(|job| job.need == Need::Reserved);
+        let events = jobs.iter().all(|job| job.need == Need::Events);
         let mut failure = None;
         for mut job in std::mem::take(jobs) {
+            if full && job.need == Need::Ordinary {
+                job.work.answer(Err(StoreError::Full.into()));
+                continue;
+            }
             let before = draft.position();
             let decided = if failure.is_none() { job.work.decide(&mut draft) } else { Ok(()) };
             match decided {
@@ -160,6 +191,7 @@ impl Inner {
             return Err(error);
         }
         let mut decided = draft.decided()?;
+        decided.reserved = reserved || events && decided.is_small_and_takes();
         let voided = std::mem::take(&mut decided.voided);
         let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
         let done = sequencer.commit(self, decided).await;
@@ -179,10 +211,19 @@ impl Tenant {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
     }
 
-    /// Jobs that were waiting, up to about `limit` records; their order is kept.
+    /// Jobs that were waiting, up to about `limit` records; their order is kept, but that those come first, and alone,
+    /// that take trust away: no other one is written into what is set aside for them.
     fn take_jobs(&self, limit: usize) -> Vec<Job> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut records = 0;
+        if queue.iter().any(|job| job.need == Need::Reserved) {
+            let take = |job: &mut Job| {
+                let fits = job.need == Need::Reserved && (records == 0 || records + job.records <= limit);
+                records += if fits { job.records } else { 0 };
+                fits
+            };
+            return queue.extract_if(.., take).collect();
+        }
         let fits = queue.iter().take_while(|job| {
             let first = records == 0;
             records += job.records;

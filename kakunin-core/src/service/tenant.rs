@@ -78,6 +78,18 @@ pub(super) struct Decided {
     pub(super) changes: Vec<Change>,
     pub(super) revocations: Vec<RevocationChange>,
     pub(super) voided: Vec<JoinTokenId>,
+    /// Whether it may be written where there is no room for anything else.
+    pub(super) reserved: bool,
+}
+
+/// Most records of an append that may use what is set aside because of one that takes trust away.
+const FEW: usize = 16;
+
+impl Decided {
+    /// Whether it takes trust away, and little else is recorded with that.
+    pub(super) const fn is_small_and_takes(&self) -> bool {
+        !self.revocations.is_empty() && self.records.len() <= FEW
+    }
 }
 
 impl Tenant {
@@ -122,8 +134,15 @@ impl Sequencer {
         if decided.records.is_empty() {
             return Ok(());
         }
-        let level =
-            inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
+        let level = inner
+            .append(
+                &mut self.ledger,
+                &decided.records,
+                decided.changes,
+                &decided.revocations,
+                decided.reserved,
+            )
+            .await?;
         let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
         let known = &self.projection.agents;
         let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
@@ -146,7 +165,7 @@ impl Sequencer {
     pub(super) async fn note(&mut self, inner: &Inner, control: Control) -> Result<(), Error> {
         let record = Record::control(self.ledger.time(inner.now()), None, None, control);
         let changes = ending::changes(&record, self.ledger.size())?;
-        if inner.append(&mut self.ledger, &[record], changes, &[]).await? {
+        if inner.append(&mut self.ledger, &[record], changes, &[], false).await? {
             self.ledger.settled();
         }
         Ok(())
@@ -372,11 +391,21 @@ impl Draft<'_> {
             agents: self.agents,
             certificates: self.certificates.changed,
             records: self.records,
-            changes: self.changes,
+            changes: last_of_each(self.changes),
             revocations: self.revocations,
             voided: self.voided,
+            reserved: false,
         })
     }
+}
+
+/// Of rows that change with each event, as that of a stream does, the last is written.
+fn last_of_each(changes: Vec<Change>) -> Vec<Change> {
+    let mut known = HashSet::with_capacity(changes.len());
+    let last = changes.into_iter().rev().filter(|change| known.insert((change.kind, change.key.clone())));
+    let mut last: Vec<_> = last.collect();
+    last.reverse();
+    last
 }
 
 /// Up to which record what is stored has come.

@@ -127,7 +127,11 @@ impl Inner {
         attempts.failed(self.now());
         if attempts.failures() >= PATIENCE {
             for (row, task) in stuck {
-                self.tell(tenant, &log, row, task).await?;
+                match self.tell(tenant, &log, row, task).await {
+                    // Later, when there is room.
+                    Err(Error::Store(StoreError::Full)) => break,
+                    told => told?,
+                }
             }
         }
         Ok(left + more)

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
-use crate::log::sink::{Append, AuditSink, Entry, Head, LogId};
+use crate::log::sink::{Append, AuditSink, Entry, Head, LogId, Room};
 use crate::revoke::{Cause, Revocation, RevocationChange, RevocationStore};
 use crate::state::{Change, Kind, StateStore, Touched};
 
@@ -114,6 +114,10 @@ impl Revocations {
 
 #[async_trait]
 impl AuditSink for MemoryStore {
+    async fn room(&self) -> Room {
+        Room::default()
+    }
+
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         let mut tables = self.tables();
         tables.check(&appends)?;

@@ -12,7 +12,7 @@ use kakunin_core::id::{IssuerId, Serial};
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
-use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId};
+use kakunin_core::log::sink::{Append, AuditSink, Entry, Head, LogId, Room};
 use kakunin_core::revoke::{Revocation, RevocationChange, RevocationStore};
 use kakunin_core::service::Parts;
 use kakunin_core::state::{Change, Kind, StateStore, Touched};
@@ -74,6 +74,9 @@ struct Fused<T: ?Sized>(Arc<T>, Arc<Fuse>);
 
 #[async_trait]
 impl AuditSink for Fused<dyn AuditSink> {
+    async fn room(&self) -> Room {
+        self.0.room().await
+    }
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         self.1.around("append", self.0.append(appends)).await
     }

@@ -33,6 +33,7 @@ counters! {
     BODIES_CROWDED: "bodies_refused_total", "Bodies refused: their address, or all together, held too much memory.";
     LISTINGS_REFUSED: "listings_refused_total", "Lists and searches refused because others of the tenant were under way.";
     ANONYMOUS_REFUSED: "anonymous_refused_total", "Requests without an account beyond what one address may ask.";
+    STORAGE_REFUSED: "storage_refused_total", "Requests, and events of batches, refused because the store has no room left.";
     CERTIFICATES_UNREADABLE: "gateway_certificates_unreadable_total", "Requests of gateways whose certificate is not in the form and field that is configured.";
 }
 

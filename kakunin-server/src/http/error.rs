@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::counts;
+
 /// Why a request was not done.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
@@ -242,6 +244,8 @@ impl From<ServiceError> for ApiError {
             | ServiceError::Csr(CsrError::Duplicate)
             | ServiceError::KeyElsewhere
             | ServiceError::SharedIssuer
+            | ServiceError::IdReused
+            | ServiceError::NumberReused
             | ServiceError::NotGrantable
             | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
             ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
@@ -257,6 +261,13 @@ impl From<ServiceError> for ApiError {
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         let code = error.code();
+        if let ServiceError::Store(StoreError::Full) = &error {
+            // The log says once that there is no room, and not of each request.
+            counts::STORAGE_REFUSED.count();
+            let sentence = "there is no room left in the store, and nothing of this was recorded; whoever runs the server \
+                makes room, then send it again";
+            return Self { retry_after: Some(5), ..Self::new(status, code, sentence) };
+        }
         if status.is_server_error() {
             // Details are the operator's, not the caller's.
             tracing::error!(code, error = %chain(&error), "a request could not be done");
@@ -274,7 +285,10 @@ impl From<ServiceError> for ApiError {
             return Self { challenge: Some(JOIN_TOKEN), ..Self::new(status, code, error.to_string()) };
         }
         let field = match &error {
-            ServiceError::TooManyStreams | ServiceError::StreamJump => Some("stream"),
+            ServiceError::TooManyStreams | ServiceError::StreamJump | ServiceError::NumberReused => {
+                Some("stream")
+            }
+            ServiceError::IdReused => Some("client_id"),
             _ => None,
         };
         let retry_after = match &error {

@@ -49,9 +49,12 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
     /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign or ends soon, a
-    /// CRL cannot be published, or the log's time is ahead of the clock, or since somebody else wrote to the store:
-    /// certificates are verified and refused all the same.
+    /// CRL cannot be published, the store has no room left, or the log's time is ahead of the clock, or since somebody else
+    /// wrote to the store: certificates are verified and refused all the same.
     status: &'static str,
+    /// Why it is degraded, as codes that stay: `key_tasks_failing`, `signing`, `authority_ending`, `crls_failing`,
+    /// `crls_refused`, `log_ahead`, `damage_found`, `storage_full`.
+    reasons: Vec<&'static str>,
     version: &'static str,
     /// Whether the CA signs: it is valid now, and its key can be used.
     signing: bool,
@@ -75,12 +78,16 @@ pub(crate) struct Readiness {
     crls_refused: usize,
     /// What was found in the store, since the start, that this server did not write; its log names it.
     damage_found: u64,
+    /// Whether the store has no room left: identities are taken away as before, and nothing else is recorded.
+    storage_full: bool,
+    /// Octets that are set aside in the store for that.
+    storage_reserve: u64,
     /// Whether within the last minute signed requests were refused because an agent or its tenant made too many. Others
     /// are served.
     possession_share_full: bool,
 }
 
-fn readiness(app: &App) -> Response {
+async fn readiness(app: &App) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
     let signing = app.ready.signing.load(Ordering::Relaxed);
@@ -88,11 +95,23 @@ fn readiness(app: &App) -> Response {
     let urgent = endings.iter().filter(|ending| ending.stage >= Stage::Urgent).count();
     let log_ahead_seconds = app.kakunin.log_ahead() / SECOND;
     let damage_found = app.kakunin.damage().count;
-    let published = crls.failing.is_empty() && crls.refused.is_empty();
-    let told = failing == 0 && damage_found == 0;
-    let well = told && signing && published && urgent == 0 && log_ahead_seconds == 0;
+    let room = app.kakunin.room().await;
+    let reasons: Vec<_> = [
+        (failing > 0, "key_tasks_failing"),
+        (!signing, "signing"),
+        (urgent > 0, "authority_ending"),
+        (!crls.failing.is_empty(), "crls_failing"),
+        (!crls.refused.is_empty(), "crls_refused"),
+        (log_ahead_seconds > 0, "log_ahead"),
+        (damage_found > 0, "damage_found"),
+        (room.full, "storage_full"),
+    ]
+    .into_iter()
+    .filter_map(|(is, reason)| is.then_some(reason))
+    .collect();
     let body = Readiness {
-        status: if well { "ok" } else { "degraded" },
+        status: if reasons.is_empty() { "ok" } else { "degraded" },
+        reasons,
         version: VERSION,
         signing,
         authorities_ending: urgent,
@@ -104,6 +123,8 @@ fn readiness(app: &App) -> Response {
         crls_failing: crls.failing.len(),
         crls_refused: crls.refused.len(),
         damage_found,
+        storage_full: room.full,
+        storage_reserve: room.reserve,
         possession_share_full: share_is_full(app),
     };
     axum::Json(body).into_response()
@@ -126,6 +147,7 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
     let crls = app.kakunin.publishing();
     let damage = usize::try_from(app.kakunin.damage().count).unwrap_or(usize::MAX);
     let nonces = app.gateway.nonces.figures();
+    let room = app.kakunin.room().await;
     let gauges = [
         ("key_tasks_left", "Keys that are yet to be disabled, enabled or deleted.", left),
         ("key_tasks_failing", "Tenants whose last attempt to do so failed.", failing),
@@ -133,6 +155,12 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
         ("crls_failing", "Issuing CAs whose last attempt to publish failed.", crls.failing.len()),
         ("crls_refused", "CRLs that would take back what the last one said.", crls.refused.len()),
         ("damage_found", "What was found in the store that this server did not write.", damage),
+        ("storage_full", "Whether the store has no room left.", usize::from(room.full)),
+        (
+            "storage_reserve_bytes",
+            "Room set aside in the store for what takes identities away.",
+            usize::try_from(room.reserve).unwrap_or(usize::MAX),
+        ),
         ("nonces_held", "Nonces of signed requests that may still come again.", nonces.held),
         (
             "log_ahead_seconds",
@@ -198,7 +226,7 @@ pub(crate) async fn live() -> Response {
 pub(crate) async fn ready(State(app): State<App>, _: anonymous::Health) -> Response {
     // Asking keys to sign costs; strangers may ask, and within a second they get the same answer.
     if app.ready.lately(app.now()) {
-        return readiness(&app);
+        return readiness(&app).await;
     }
     match app.kakunin.check().await {
         Ok(()) => {
@@ -207,7 +235,7 @@ pub(crate) async fn ready(State(app): State<App>, _: anonymous::Health) -> Respo
                 tracing::warn!(error = %super::chain(error), "the CA cannot sign");
             }
             app.ready.confirmed(app.now(), signing.is_ok());
-            readiness(&app)
+            readiness(&app).await
         }
         Err(error) => {
             let mut refusal = super::error::ApiError::from(error).into_response();

@@ -25,8 +25,15 @@ const DEFAULT_TRUST_DOMAIN: &str = "agents.localhost";
 const ADMIN_KEY_FILE: &str = "admin.key";
 const DATABASE: &str = "kakunin.db";
 /// What lies in the folder beside the keys.
-const OURS: [&str; 6] =
-    [DATABASE, "kakunin.db-wal", "kakunin.db-shm", "kakunin.db.lock", "key.secret", ADMIN_KEY_FILE];
+const OURS: [&str; 7] = [
+    DATABASE,
+    "kakunin.db.reserve",
+    "kakunin.db-wal",
+    "kakunin.db-shm",
+    "kakunin.db.lock",
+    "key.secret",
+    ADMIN_KEY_FILE,
+];
 
 /// A deployment that is open.
 #[derive(Debug)]

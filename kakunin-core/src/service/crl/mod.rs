@@ -17,6 +17,7 @@ mod mark;
 mod published;
 mod publisher;
 mod roots;
+mod unwritten;
 
 pub use guard::Regression;
 pub(super) use mark::{MARKS, Mark, mark_row};
@@ -24,3 +25,4 @@ pub use published::{FULL_CRL_AGE, PublishedCrl};
 pub(super) use publisher::Publisher;
 pub use publisher::{Publishing, RefusedCrl};
 pub(super) use roots::RootCrls;
+pub(super) use unwritten::Unwritten;
