@@ -76,7 +76,7 @@ pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ShapeError> {
 }
 
 fn no_word(path: &str, value: &Value) -> String {
-    let pointer = format!("/{}", path.replace('.', "/").replace('[', "/").replace(']', ""));
+    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
     let found = match value.pointer(&pointer) {
         Some(Value::Number(number)) => format!("the number {number}"),
         Some(Value::Bool(truth)) => truth.to_string(),

@@ -23,7 +23,7 @@ use kakunin_core::key::{KeyRef, SignError, Signer};
 use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Kakunin, MAX_CERTIFICATES_LISTED, Parts};
-use kakunin_core::store::audit::{Append, AuditSink, Head};
+use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 use kakunin_core::store::state::{Change, Kind};
 use kakunin_core::time::{MINUTE, ManualClock};
 use kakunin_kms::local::LocalKeys;
@@ -35,6 +35,10 @@ struct Counting(Arc<dyn AuditSink>, AtomicUsize);
 
 #[async_trait]
 impl AuditSink for Counting {
+    async fn room(&self) -> Room {
+        self.0.room().await
+    }
+
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         let value = |change: &Change| change.key.len() + change.value.as_ref().map_or(0, Vec::len);
         for append in &appends {

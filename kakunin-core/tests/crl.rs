@@ -22,7 +22,7 @@ use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::{Cause, Revocation, RevocationChange};
 use kakunin_core::service::{Error, Kakunin, Parts, Reader, Regression};
 use kakunin_core::store::MemoryStore;
-use kakunin_core::store::audit::{Append, AuditSink, Head};
+use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 use kakunin_core::store::revocations::RevocationStore;
 use kakunin_core::store::state::{Change, Kind, StateStore};
 use kakunin_core::time::{HOUR, MINUTE, ManualClock, SECOND, UnixTime};
@@ -76,6 +76,10 @@ impl RevocationStore for Faulty {
 
 #[async_trait]
 impl AuditSink for Faulty {
+    async fn room(&self) -> Room {
+        self.store.room().await
+    }
+
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         self.appends.fetch_add(1, Ordering::Relaxed);
         self.store.append(appends).await
@@ -391,6 +395,7 @@ fn a_store_from_before_the_last_crl_is_caught() {
         checkpoint: checkpoint.unwrap(),
         changes: Vec::new(),
         revocations: Vec::new(),
+        reserved: false,
     };
     block_on(shorter.append(vec![append])).unwrap();
     let parts = Parts { sink: shorter.clone(), revocations: shorter, ..w.parts.clone() };

@@ -23,7 +23,7 @@ use kakunin_core::key::{
 use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::store::audit::{Append, AuditSink, Head};
+use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 
 use kakunin_core::risk::Score;
 use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts, Risk};
@@ -106,7 +106,11 @@ fn lost_state_is_rebuilt_from_the_log_bit_for_bit() {
     let before = look(&kakunin, &agents);
     assert_eq!(before.0[2].0.state, AgentState::Suspended, "the life had a revocation in it");
     assert!(before.0[2].2.is_some() && before.0[3].2 == Some(Reason::CertificateHold));
+    assert_known(&kakunin, agents[0].1);
     drop(kakunin);
+    let restarted = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    assert_known(&restarted, agents[0].1);
+    drop(restarted);
     // A new, empty store for both projections; the vault is backed up apart, as documented.
     let empty = Arc::new(MemoryStore::new());
     let secret = block_on(parts.state.get(&LogId::System, Kind::Vault, b"secret")).unwrap();
@@ -115,10 +119,23 @@ fn lost_state_is_rebuilt_from_the_log_bit_for_bit() {
     let rebuilt = Parts { state: empty.clone(), revocations: empty, ..parts };
     let kakunin = block_on(Kakunin::open(config(), rebuilt)).unwrap();
     assert_eq!(look(&kakunin, &agents), before);
-    let mut again = Event::new(agents[0].1, "read:a".parse().unwrap(), Outcome::Ok);
+    assert_known(&kakunin, agents[0].1);
+}
+
+/// What was recorded once stays recorded once, and what it was for stays known.
+fn assert_known(kakunin: &Kakunin, serial: Serial) {
+    let mut again = Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
     again.stream = Some(StreamSeq { stream: 1, seq: 119 });
+    again.target = Some("t2".to_owned().try_into().unwrap());
+    let seen = block_on(kakunin.observe(&acme(), again.clone())).unwrap();
+    assert!(seen.status == EventStatus::Duplicate && seen.index.is_some(), "{seen:?}");
+    again.target = Some("another".to_owned().try_into().unwrap());
+    let refused = block_on(kakunin.observe(&acme(), again.clone())).unwrap_err();
+    assert_eq!(refused.code(), "stream_number_reused");
+    // Nothing is known any more of what a number was for that is far below the highest.
+    again.stream = Some(StreamSeq { stream: 1, seq: 50 });
     let seen = block_on(kakunin.observe(&acme(), again)).unwrap();
-    assert_eq!(seen.status, EventStatus::Duplicate, "what was recorded once stays recorded once");
+    assert_eq!((seen.status, seen.index), (EventStatus::Duplicate, None));
 }
 
 /// The score after each event, as the log has it, of one life in a deployment of its own.
@@ -273,6 +290,9 @@ struct Mute(Arc<MemoryStore>, AtomicBool);
 
 #[async_trait]
 impl AuditSink for Mute {
+    async fn room(&self) -> Room {
+        self.0.room().await
+    }
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         self.0.append(appends).await?;
         if self.1.load(Ordering::Relaxed) {
@@ -358,6 +378,9 @@ impl AuditSink for Refusing {
             true => Err(StoreError::Full),
             false => self.0.append(appends).await,
         }
+    }
+    async fn room(&self) -> Room {
+        self.0.room().await
     }
     async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
         self.0.head(log).await

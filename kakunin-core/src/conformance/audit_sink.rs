@@ -48,7 +48,7 @@ pub fn append(log: LogId, head: &Head, leaves: &[&[u8]]) -> Append {
         .collect();
     let checkpoint = format!("checkpoint of {log} at {}\n", next.frontier.size());
     let (changes, revocations) = (Vec::new(), Vec::new());
-    Append { log, expected: head.clone(), next, entries, checkpoint, changes, revocations }
+    Append { log, expected: head.clone(), next, entries, checkpoint, changes, revocations, reserved: false }
 }
 
 async fn grow(sink: &dyn AuditSink, log: &LogId, leaves: &[&[u8]]) -> Append {

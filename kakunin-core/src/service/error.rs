@@ -79,6 +79,18 @@ pub enum Error {
         max = MAX_JUMP
     )]
     StreamJump,
+    /// The reporter's own identifier of an event, used again for another one.
+    #[error(
+        "this `client_id` is on record with another event; give each event an identifier of its own, and send one again \
+         as it was"
+    )]
+    IdReused,
+    /// A number of a stream, used again for another event.
+    #[error(
+        "this number of its stream is on record with another event; go on from the highest, and send an event again as \
+         it was"
+    )]
+    NumberReused,
     /// One of the events that were to be recorded all or none; none was.
     #[error("event {index} is refused, and none was recorded: {error}")]
     OneOfMany {
@@ -195,6 +207,8 @@ impl Error {
             Self::TooManyEvents(_) => "too_many_events",
             Self::TooManyStreams => "too_many_streams",
             Self::StreamJump => "stream_jump",
+            Self::IdReused => "client_id_reused",
+            Self::NumberReused => "stream_number_reused",
             Self::OneOfMany { error, .. } => error.code(),
             Self::Record(RecordError::Leaf(_)) => "event_too_large",
             Self::Record(_) | Self::Entropy(_) => "internal",

@@ -38,6 +38,17 @@ pub struct Append {
     pub changes: Vec<Change>,
     /// Changes of the revocation projection, with their indices; only in revocation logs.
     pub revocations: Vec<(u64, RevocationChange)>,
+    /// Whether it takes trust away, or tells of that: then it may use what is set aside for when there is no room.
+    pub reserved: bool,
+}
+
+/// How much room there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Whether there is none: nothing is appended but what may use what is set aside.
+    pub full: bool,
+    /// Octets that are set aside, in a store that does that.
+    pub reserve: u64,
 }
 
 /// Keeps logs.
@@ -72,6 +83,10 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn logs(&self) -> Result<Vec<LogId>, StoreError>;
+
+    /// How much room there is, as far as that is known: asked for before each decision, so it costs next to nothing while
+    /// there is enough, and looks again while there is not.
+    async fn room(&self) -> Room;
 }
 
 impl Append {

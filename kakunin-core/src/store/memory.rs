@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::log::entry::{Entry, LogId};
 use crate::revoke::{Cause, Revocation, RevocationChange};
-use crate::store::audit::{Append, AuditSink, Head};
+use crate::store::audit::{Append, AuditSink, Head, Room};
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, Touched};
 
@@ -116,6 +116,10 @@ impl Revocations {
 
 #[async_trait]
 impl AuditSink for MemoryStore {
+    async fn room(&self) -> Room {
+        Room::default()
+    }
+
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         let mut tables = self.tables();
         tables.check(&appends)?;

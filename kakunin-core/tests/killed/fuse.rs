@@ -15,7 +15,7 @@ use kakunin_core::key::{
 use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::revoke::{Revocation, RevocationChange};
 use kakunin_core::service::Parts;
-use kakunin_core::store::audit::{Append, AuditSink, Head};
+use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 use kakunin_core::store::revocations::RevocationStore;
 use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
 
@@ -76,6 +76,9 @@ struct Fused<T: ?Sized>(Arc<T>, Arc<Fuse>);
 
 #[async_trait]
 impl AuditSink for Fused<dyn AuditSink> {
+    async fn room(&self) -> Room {
+        self.0.room().await
+    }
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         self.1.around("append", self.0.append(appends)).await
     }

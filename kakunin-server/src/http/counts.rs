@@ -34,6 +34,7 @@ counters! {
     LISTINGS_REFUSED: "listings_refused_total", "Lists and searches refused because others of the tenant were under way.";
     ANONYMOUS_REFUSED: "anonymous_refused_total", "Requests without an account beyond what one address may ask.";
     AUTHENTICATIONS_FAILED: "authentications_failed_total", "Requests that did not show who asks, or showed an identity that is gone.";
+    STORAGE_REFUSED: "storage_refused_total", "Requests, and events of batches, refused because the store has no room left.";
     CERTIFICATES_UNREADABLE: "gateway_certificates_unreadable_total", "Requests of gateways whose certificate is not in the form and field that is configured.";
 }
 

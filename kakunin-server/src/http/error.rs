@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::json::CODING;
+use super::counts;
 use super::request_id::{RequestId, current};
 
 /// Why a request was not done.
@@ -44,6 +44,9 @@ const BEARER: &str = "Bearer realm=\"kakunin\"";
 const BEARER_INVALID: &str = "Bearer realm=\"kakunin\", error=\"invalid_token\"";
 const SIGNATURE: &str = "Signature tag=\"kakunin-request\"";
 const JOIN_TOKEN: &str = "JoinToken realm=\"kakunin\"";
+
+/// The code of a refused content coding; its answer says which are taken (RFC 9110, 12.5.3).
+pub(crate) const CODING: &str = "content_encoding";
 
 /// A refusal.
 #[derive(Serialize, ToSchema)]
@@ -275,6 +278,8 @@ impl From<ServiceError> for ApiError {
             | ServiceError::Csr(CsrError::Duplicate)
             | ServiceError::KeyElsewhere
             | ServiceError::SharedIssuer
+            | ServiceError::IdReused
+            | ServiceError::NumberReused
             | ServiceError::NotGrantable
             | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
             ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
@@ -290,6 +295,13 @@ impl From<ServiceError> for ApiError {
             _ => StatusCode::SERVICE_UNAVAILABLE,
         };
         let code = error.code();
+        if let ServiceError::Store(StoreError::Full) = &error {
+            // The log says once that there is no room, and not of each request.
+            counts::STORAGE_REFUSED.count();
+            let sentence = "there is no room left in the store, and nothing of this was recorded; whoever runs the server \
+                makes room, then send it again";
+            return Self { retry_after: Some(5), ..Self::new(status, code, sentence) };
+        }
         if status.is_server_error() {
             // Details are the operator's, not the caller's.
             let request_id = current();
@@ -311,7 +323,10 @@ impl From<ServiceError> for ApiError {
             return Self { challenge: Some(JOIN_TOKEN), ..Self::new(status, code, error.to_string()) };
         }
         let field = match &error {
-            ServiceError::TooManyStreams | ServiceError::StreamJump => Some("stream".into()),
+            ServiceError::TooManyStreams | ServiceError::StreamJump | ServiceError::NumberReused => {
+                Some("stream".into())
+            }
+            ServiceError::IdReused => Some("client_id".into()),
             _ => None,
         };
         let retry_after = match &error {

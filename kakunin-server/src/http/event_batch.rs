@@ -120,6 +120,8 @@ async fn answer(
             Ok((taken, seen)) => {
                 altered |= taken.altered.is_some();
                 let body = ObservedBody::new(app, taken, &seen, Vec::new()).numbered(index);
+                let body =
+                    body.with_what_was_recorded(app, caller.tenant(), &taken.reported.event, &seen).await?;
                 (ResultBody::Recorded(Box::new(body)), None)
             }
             Err(error) => (ResultBody::Refused(RefusedBody::new(index, Some(&error))), Some(error)),

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::event::{Event, Name, ShortName};
-use kakunin_core::id::AgentId;
+use kakunin_core::id::{AgentId, TenantId};
 use kakunin_core::log::leaf::Act;
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::risk::{Family, Score, Thresholds};
@@ -28,7 +28,8 @@ use super::subjects::Subjects;
 /// What became of an event. It is on disk, with its place in the log.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ObservedBody {
-    /// Its index in the tenant's log; null for a duplicate.
+    /// Its index in the tenant's log; of a duplicate, that of the event that was recorded, or null if the number of its
+    /// stream is so old that it is not known any more which event had it.
     event_id: Option<String>,
     /// The same, as others call it.
     id: Option<String>,
@@ -87,7 +88,7 @@ impl ObservedBody {
             risk_score: number(observed.score),
             action_type: text_of(&event.kind),
             factors,
-            occurred_at: event.occurred_at.unwrap_or(app.now()).to_string(),
+            occurred_at: event.occurred_at.unwrap_or(observed.at).to_string(),
             revoked: observed.revoked,
             revocation_check_queued: observed.revoked,
             index: None,
@@ -95,6 +96,30 @@ impl ObservedBody {
             code: altered.map(|error| error.code().to_owned()),
             error: altered.map(|error| error.sentence().to_owned()),
         }
+    }
+
+    /// The same, of a duplicate: with what was recorded, where that may be another than what came now.
+    pub(crate) async fn with_what_was_recorded(
+        self,
+        app: &App,
+        tenant: &TenantId,
+        event: &Event,
+        observed: &Observed,
+    ) -> Result<Self, ApiError> {
+        let differs = event.unnamed || event.occurred_at.is_none();
+        let Some(index) = observed.index.filter(|_| differs && observed.status == EventStatus::Duplicate)
+        else {
+            return Ok(self);
+        };
+        let page = app.kakunin.records(tenant, Some(index.saturating_add(1)), 1, |_| true).await?;
+        let Some(Recorded { record, .. }) = page.items.into_iter().find(|item| item.index == index) else {
+            return Ok(self);
+        };
+        Ok(Self {
+            certificate_serial: record.serial.map_or(self.certificate_serial, |serial| serial.to_string()),
+            occurred_at: event.occurred_at.unwrap_or(record.time).to_string(),
+            ..self
+        })
     }
 
     /// The same, as one of many.
@@ -110,7 +135,9 @@ impl ObservedBody {
     post, path = "/api/v1/events", tag = "events", request_body = EventBody,
     responses(
         (status = 201, description = "Recorded; 200 for a duplicate.", body = Data<ObservedBody>),
-        (status = 200, description = "Recorded before.", body = Data<ObservedBody>),
+        (status = 200, description = "Recorded before: what was recorded.", body = Data<ObservedBody>),
+        (status = 409, description = "`client_id_reused`, `stream_number_reused`: that is on record with another event.",
+            body = ErrorBody),
         (status = "4XX", description = "Refused; 422 with `agent_not_active` if it was recorded, and the agent's certificate does not stand.",
             body = ErrorBody),
     ),
@@ -130,7 +157,9 @@ pub(crate) async fn create(
     let factors = factors(&app, &caller, &taken.reported.agent).await?;
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Data { data: ObservedBody::new(&app, &taken, &observed, factors) }).into_response())
+    let body = ObservedBody::new(&app, &taken, &observed, factors);
+    let data = body.with_what_was_recorded(&app, caller.tenant(), &taken.reported.event, &observed).await?;
+    Ok((status, Data { data }).into_response())
 }
 
 async fn factors(app: &App, caller: &Caller, agent: &AgentId) -> Result<Vec<String>, ApiError> {

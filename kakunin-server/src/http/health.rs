@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::log::record::{CaRole, Stage};
 use kakunin_core::service::{Ending, RootCrlEnding, Tended};
-use kakunin_core::time::{MINUTE, SECOND};
+use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,11 +31,16 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Readiness.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Readiness {
-    /// `ok`, or `degraded` while the key provider cannot be told what was decided, the CA cannot sign, ends soon or was
-    /// revoked by its root, a CRL cannot be published or that of a root ends soon, the log's time is ahead of the clock,
-    /// the TLS certificate ends soon or is not valid, or the server cannot write its log, or since somebody else wrote to
-    /// the store: certificates are verified and refused all the same.
+    /// `ok`, or `degraded` while there are `reasons`, or since somebody else wrote to the store: certificates are verified and
+    /// refused all the same.
     status: &'static str,
+    /// Why it is degraded, as codes that stay: the key provider cannot be told what was decided (`key_tasks_failing`), the CA
+    /// cannot sign (`signing`), ends soon (`authority_ending`) or was revoked by its root (`authority_revoked`), a CRL
+    /// cannot be published (`crls_failing`, `crls_refused`) or that of a root ends soon (`root_crls_ending`), the log's
+    /// time is ahead of the clock (`log_ahead`), somebody else wrote to the store (`damage_found`), the store has no room
+    /// left (`storage_full`), the TLS certificate ends soon or is not valid (`tls_certificate`), or the server cannot
+    /// write its log (`log_not_written`).
+    reasons: Vec<&'static str>,
     version: &'static str,
     /// Whether the CA signs: it is valid now, its root has not revoked it, and its key can be used.
     signing: bool,
@@ -64,6 +69,10 @@ pub(crate) struct Readiness {
     crls_refused: usize,
     /// What was found in the store, since the start, that this server did not write; its log names it.
     damage_found: u64,
+    /// Whether the store has no room left: identities are taken away as before, and nothing else is recorded.
+    storage_full: bool,
+    /// Octets that are set aside in the store for that.
+    storage_reserve: u64,
     /// Whether within the last minute signed requests were refused because an agent or its tenant made too many. Others
     /// are served.
     possession_share_full: bool,
@@ -76,7 +85,7 @@ pub(crate) struct Readiness {
     log_written: bool,
 }
 
-fn readiness(app: &App) -> Response {
+async fn readiness(app: &App) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
     let signing = app.ready.signing.load(Ordering::Relaxed);
@@ -84,18 +93,32 @@ fn readiness(app: &App) -> Response {
     let urgent = endings.iter().filter(|ending| ending.stage >= Stage::Urgent).count();
     let log_ahead_seconds = app.kakunin.log_ahead() / SECOND;
     let damage_found = app.kakunin.damage().count;
-    let published = crls.failing.is_empty() && crls.refused.is_empty();
     let authorities_revoked = app.kakunin.revoked_authorities().len();
     let root_crls_ending = root_crls_ending(app);
-    let trusted = urgent == 0 && authorities_revoked == 0 && root_crls_ending == 0;
-    let told = failing == 0 && damage_found == 0;
     let pair = app.surroundings.pair();
     let standing = pair.map(|pair| pair.standing(app.now()));
     let log_written = logging::is_written();
-    let around = log_written && standing.is_none_or(|standing| standing == Standing::Good);
-    let well = told && signing && published && trusted && log_ahead_seconds == 0 && around;
+    let room = app.kakunin.room().await;
+    let reasons: Vec<_> = [
+        (failing > 0, "key_tasks_failing"),
+        (!signing, "signing"),
+        (urgent > 0, "authority_ending"),
+        (authorities_revoked > 0, "authority_revoked"),
+        (!crls.failing.is_empty(), "crls_failing"),
+        (!crls.refused.is_empty(), "crls_refused"),
+        (root_crls_ending > 0, "root_crls_ending"),
+        (log_ahead_seconds > 0, "log_ahead"),
+        (damage_found > 0, "damage_found"),
+        (room.full, "storage_full"),
+        (standing.is_some_and(|standing| standing != Standing::Good), "tls_certificate"),
+        (!log_written, "log_not_written"),
+    ]
+    .into_iter()
+    .filter_map(|(is, reason)| is.then_some(reason))
+    .collect();
     let body = Readiness {
-        status: if well { "ok" } else { "degraded" },
+        status: if reasons.is_empty() { "ok" } else { "degraded" },
+        reasons,
         version: VERSION,
         signing,
         authorities_ending: urgent,
@@ -109,6 +132,8 @@ fn readiness(app: &App) -> Response {
         root_crls_ending,
         crls_refused: crls.refused.len(),
         damage_found,
+        storage_full: room.full,
+        storage_reserve: room.reserve,
         possession_share_full: share_is_full(app),
         tls_ends: pair.map(|pair| pair.not_after.to_string()),
         tls_status: standing.map(|standing| match standing {
@@ -144,6 +169,7 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
     let crls = app.kakunin.publishing();
     let damage = usize::try_from(app.kakunin.damage().count).unwrap_or(usize::MAX);
     let nonces = app.gateway.nonces.figures();
+    let room = app.kakunin.room().await;
     let gauges = [
         (
             "authorities_revoked",
@@ -160,6 +186,12 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
             "root_crls_ending",
             "CRLs of roots in use that cannot be made, or end soon.",
             root_crls_ending(&app),
+        ),
+        ("storage_full", "Whether the store has no room left.", usize::from(room.full)),
+        (
+            "storage_reserve_bytes",
+            "Room set aside in the store for what takes identities away.",
+            usize::try_from(room.reserve).unwrap_or(usize::MAX),
         ),
         ("nonces_held", "Nonces of signed requests that may still come again.", nonces.held),
         (
@@ -255,7 +287,7 @@ pub(crate) async fn live() -> Response {
 pub(crate) async fn ready(State(app): State<App>, _: anonymous::Health) -> Response {
     // Asking keys to sign costs; strangers may ask, and within a second they get the same answer.
     if app.ready.lately(app.now()) {
-        return readiness(&app);
+        return readiness(&app).await;
     }
     match app.kakunin.check().await {
         Ok(()) => {
@@ -264,7 +296,7 @@ pub(crate) async fn ready(State(app): State<App>, _: anonymous::Health) -> Respo
                 tracing::warn!(error = %super::chain(error), "the CA cannot sign");
             }
             app.ready.confirmed(app.now(), signing.is_ok());
-            readiness(&app)
+            readiness(&app).await
         }
         Err(error) => {
             let mut refusal = super::error::ApiError::from(error).into_response();

@@ -16,10 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::error::ApiError;
-
-/// The code of a refused content coding; its answer says which are taken (RFC 9110, 12.5.3).
-pub(crate) const CODING: &str = "content_encoding";
+use super::error::{ApiError, CODING};
 
 /// A body of JSON.
 pub(crate) struct Json<T>(pub(crate) T);

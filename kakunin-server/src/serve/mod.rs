@@ -33,7 +33,9 @@ pub(crate) mod wire;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kakunin_core::service::{Kakunin, Publishing};
+use kakunin_core::error::StoreError;
+use kakunin_core::service::{Error, Kakunin, Publishing};
+use kakunin_core::store::audit::Room;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -133,6 +135,9 @@ impl Server {
         watching.abort();
         http::FAILURES.tell(true);
         match tokio::time::timeout(listener::GRACE, deployment.kakunin.snapshot()).await {
+            Ok(Err(Error::Store(StoreError::Full))) => {
+                tracing::warn!("there is no room for the risk histories; the next start replays more");
+            }
             Ok(stored) => stored?,
             Err(_) => {
                 tracing::warn!("the risk histories were not stored in time; the next start replays more")
@@ -151,9 +156,10 @@ async fn end_streams(mut stop: watch::Receiver<bool>, ending: watch::Sender<bool
 
 /// Tells the key provider what it has yet to be told, for as long as the server runs.
 async fn tend(kakunin: Kakunin) {
-    let (mut failing, mut named) = (0, 0);
+    let (mut failing, mut named, mut room) = (0, 0, Room::default());
     loop {
         let tended = kakunin.tend().await;
+        room = warnings::of_room(&kakunin, room).await;
         for what in kakunin.damage().named.iter().skip(named) {
             tracing::error!(%what, "the store was changed by somebody else");
             named += 1;
@@ -167,7 +173,8 @@ async fn tend(kakunin: Kakunin) {
                     "key tasks that the provider has yet to do"
                 );
             }
-            Ok(_) => {}
+            // It is said once that there is no room.
+            Ok(_) | Err(Error::Store(StoreError::Full)) => {}
             Err(error) => tracing::error!(error = %chain(&error), "key tasks could not be read"),
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

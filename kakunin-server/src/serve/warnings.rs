@@ -8,6 +8,7 @@ use std::time::Duration;
 use kakunin_core::id::IssuerId;
 use kakunin_core::log::record::{CaRole, Stage};
 use kakunin_core::service::{Kakunin, RootCrlEnding};
+use kakunin_core::store::audit::Room;
 use kakunin_core::time::{Clock, DAY, SECOND, SystemClock};
 
 use super::listener::Listening;
@@ -109,6 +110,25 @@ fn of_root_crls(kakunin: &Kakunin, told: &mut Vec<(RootCrlEnding, u64)>) {
         }
     }
     *told = now;
+}
+
+/// Says once that there is no room left, and once that there is some again.
+pub(super) async fn of_room(kakunin: &Kakunin, last: Room) -> Room {
+    let room = kakunin.room().await;
+    match (last.full, room.full) {
+        (false, true) => tracing::error!(
+            code = "storage_full",
+            reserve = room.reserve,
+            "no space left for the database: certificates are verified, revoked, halted and held, and nothing else is recorded; free space on its volume"
+        ),
+        (true, false) => tracing::info!(reserve = room.reserve, "there is space for the database again"),
+        (true, true) if room.reserve == 0 && last.reserve > 0 => tracing::error!(
+            code = "storage_full",
+            "the space that was set aside for revocations is used up: they are not recorded any more; free space on the database's volume"
+        ),
+        _ => {}
+    }
+    room
 }
 
 fn of_lead(kakunin: &Kakunin, last: u64) -> u64 {

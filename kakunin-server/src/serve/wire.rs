@@ -28,8 +28,15 @@ const ADMIN_KEY_FILE: &str = "admin.key";
 const SECRET_FILE: &str = "key.secret";
 const DATABASE: &str = "kakunin.db";
 /// What lies in the folder beside the keys.
-const OURS: [&str; 6] =
-    [DATABASE, "kakunin.db-wal", "kakunin.db-shm", "kakunin.db.lock", SECRET_FILE, ADMIN_KEY_FILE];
+const OURS: [&str; 7] = [
+    DATABASE,
+    "kakunin.db.reserve",
+    "kakunin.db-wal",
+    "kakunin.db-shm",
+    "kakunin.db.lock",
+    SECRET_FILE,
+    ADMIN_KEY_FILE,
+];
 
 /// A deployment that is open.
 #[derive(Debug)]

@@ -48,6 +48,8 @@ pub(crate) struct Draft<'p> {
     /// The clock's: what others hold against theirs goes by it.
     pub(crate) now: UnixTime,
     by: Option<ShortName>,
+    /// Whether there is room for nothing but what takes trust away.
+    pub(crate) scarce: bool,
     pub(crate) agents: HashMap<AgentId, AgentEntry>,
     pub(crate) certificates: Drafted<'p>,
     /// Agents whose name or class changed.
@@ -78,6 +80,7 @@ impl<'p> Draft<'p> {
             time,
             now,
             by: None,
+            scarce: false,
             agents: HashMap::new(),
             certificates: Drafted::over(&base.certificates),
             names: Names::default(),
@@ -298,6 +301,18 @@ pub(crate) struct Decided {
     pub(crate) changes: Vec<Change>,
     pub(crate) revocations: Vec<RevocationChange>,
     pub(crate) voided: Vec<JoinTokenId>,
+    /// Whether it may be written where there is no room for anything else.
+    pub(crate) reserved: bool,
+}
+
+/// Most records of an append that may use what is set aside because of one that takes trust away.
+const FEW: usize = 16;
+
+impl Decided {
+    /// Whether it takes trust away, and little else is recorded with that.
+    pub(crate) const fn is_small_and_takes(&self) -> bool {
+        !self.revocations.is_empty() && self.records.len() <= FEW
+    }
 }
 
 impl Draft<'_> {
@@ -309,11 +324,21 @@ impl Draft<'_> {
             agents: self.agents,
             certificates: self.certificates.changed,
             records: self.records,
-            changes: self.changes,
+            changes: last_of_each(self.changes),
             revocations: self.revocations,
             voided: self.voided,
+            reserved: false,
         })
     }
+}
+
+/// Of rows that change with each event, as that of a stream does, the last is written.
+fn last_of_each(changes: Vec<Change>) -> Vec<Change> {
+    let mut known = HashSet::with_capacity(changes.len());
+    let last = changes.into_iter().rev().filter(|change| known.insert((change.kind, change.key.clone())));
+    let mut last: Vec<_> = last.collect();
+    last.reverse();
+    last
 }
 
 /// The agent, as it will be after the draft so far.

@@ -4,6 +4,7 @@ pub(crate) mod certify;
 pub(crate) mod draft;
 pub(crate) mod enrol;
 pub(crate) mod grace;
+pub(crate) mod need;
 pub(crate) mod observe;
 pub(crate) mod register;
 pub(crate) mod renewal;

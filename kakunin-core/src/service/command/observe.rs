@@ -31,10 +31,13 @@ pub enum EventStatus {
 /// The answer to one event. It is given after the record is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Observed {
-    /// Index in the tenant's log, unless it is a duplicate.
+    /// Index in the tenant's log; of a duplicate, that of the event that was recorded, or `None` if its number is so old
+    /// that it is not known any more which event had it.
     pub index: Option<u64>,
     /// What became of it.
     pub status: EventStatus,
+    /// When it was recorded, by the log's time; of a duplicate, when it was seen to be one.
+    pub at: UnixTime,
     /// The agent's score after it.
     pub score: Score,
     /// The agent's band after it.
@@ -59,6 +62,9 @@ pub(crate) struct Batch {
 impl Batch {
     /// Takes one caller's events into the draft.
     pub(crate) fn take(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+        if draft.scarce {
+            return self.take_what_takes(draft);
+        }
         let known = self.events.iter().filter_map(|event| draft.agent_of(&event.serial));
         let mut before = self.whole.then(|| draft.mark(known));
         let (time, now) = (draft.time, draft.now);
@@ -82,6 +88,28 @@ impl Batch {
         draft.by_clock(time, now);
         Ok(each)
     }
+
+    /// Where there is room for nothing else: events that take an identity away, each by itself.
+    fn take_what_takes(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+        let mut each = Vec::with_capacity(self.events.len());
+        for event in self.events {
+            if self.whole {
+                each.push(Err(StoreError::Full.into()));
+                continue;
+            }
+            let before = draft.mark(draft.agent_of(&event.serial).into_iter());
+            let observed = draft.observe(self.reporter, event);
+            each.push(match observed {
+                Err(Error::Store(error)) => return Err(error.into()),
+                Ok(seen) if !seen.revoked && seen.status != EventStatus::Duplicate => {
+                    draft.back_to(before);
+                    Err(StoreError::Full.into())
+                }
+                observed => observed,
+            });
+        }
+        Ok(each)
+    }
 }
 
 impl Draft<'_> {
@@ -94,12 +122,18 @@ impl Draft<'_> {
         self.end_due_grace(&agent)?;
         let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
-        let number = event.stream.map(|at| entry.seen.has_number(self.time, reporter, at)).transpose()?;
-        let again =
-            number == Some(true) || client_id.is_some_and(|id| entry.seen.has_id(self.time, reporter, id));
+        let number = event.stream.map(|at| entry.seen.number(self.time, reporter, at)).transpose()?.flatten();
+        let id = client_id.and_then(|id| entry.seen.id(self.time, reporter, id));
         let (score, band) = (entry.score, entry.row.band);
-        if again {
-            return Ok(Observed { index: None, status: EventStatus::Duplicate, score, band, revoked: false });
+        for (taken, reused) in [(id, Error::IdReused), (number, Error::NumberReused)] {
+            if taken.flatten().is_some_and(|first| !first.is_of(&event)) {
+                return Err(reused);
+            }
+        }
+        if id.or(number).is_some() {
+            let index = id.flatten().or(number.flatten()).map(|first| first.index);
+            let (status, at) = (EventStatus::Duplicate, self.time);
+            return Ok(Observed { index, status, at, score, band, revoked: false });
         }
         let facts = tokens.facts(&event);
         let accepted =
@@ -121,7 +155,8 @@ impl Draft<'_> {
             body: Body::Event(Box::new(act), Some(Box::new(event))),
         };
         self.add(agent, record)?;
-        let mut observed = Observed { index: Some(index), status, score, band, revoked: false };
+        let mut observed =
+            Observed { index: Some(index), status, at: self.time, score, band, revoked: false };
         if let Some(assessment) = assessment {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;

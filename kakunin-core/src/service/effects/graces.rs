@@ -24,7 +24,7 @@ impl Inner {
             if due.is_empty() {
                 return Ok(());
             }
-            self.decide(tenant, None, move |draft| {
+            self.decide_reserved(tenant, None, move |draft| {
                 due.iter().try_for_each(|agent| Ok(draft.end_due_grace(agent)?))
             })
             .await?;

@@ -59,7 +59,7 @@ impl Running {
             signature: Base64::encode_string(signature.as_bytes()),
         };
         let (agent, halt, signed) = (*agent, *halt, receipt.clone());
-        self.decide(tenant, None, move |draft| {
+        self.decide_reserved(tenant, None, move |draft| {
             let record = Control::HaltReceipt { halt: halt.id, receipt: signed };
             Ok(draft.push(agent, halt.serial, record)?)
         })

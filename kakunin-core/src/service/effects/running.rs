@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checking::Checking;
 use super::cosigned::Feed;
-use super::crl::{Publisher, Publishing, RootCrls};
+use super::crl::{Publisher, Publishing, RootCrls, Unwritten};
 use super::tended::Tended;
 use crate::event::ShortName;
 use crate::id::IssuerId;
@@ -32,6 +32,7 @@ pub(crate) struct Running {
     pub(crate) feed_key: FeedKey,
     followed: Mutex<HashMap<IssuerId, Arc<Followed>>>,
     pub(crate) root_crls: RootCrls,
+    pub(crate) unwritten: Unwritten,
     pub(crate) publishing: Mutex<Publishing>,
     pub(crate) tended: Mutex<Tended>,
     pub(crate) checking: async_lock::Mutex<Checking>,
@@ -70,6 +71,7 @@ impl Running {
             feed_key,
             followed: Mutex::default(),
             root_crls: RootCrls::default(),
+            unwritten: Unwritten::default(),
             publishing: Mutex::default(),
             tended: Mutex::default(),
             checking: async_lock::Mutex::default(),

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::running::{Kakunin, Running};
+use crate::error::StoreError;
 use crate::id::{AgentId, TenantId};
 use crate::service::command::certify::abandon;
 use crate::service::engine::tenant::Tenant;
@@ -49,7 +50,11 @@ impl Running {
             planned.map(|(id, _)| *id).collect()
         };
         for agent in cut_off {
-            self.abandon(tenant, agent).await?;
+            match self.abandon(tenant, agent).await {
+                // The next start, or whoever certifies the agent, does it: nobody else has to wait for room.
+                Err(Error::Store(StoreError::Full)) => break,
+                abandoned => abandoned?,
+            };
         }
         // Neither a store that is full nor a provider that is down must keep the tenant from being served: both are
         // tried again, by whoever tends.
@@ -65,7 +70,7 @@ impl Running {
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
     /// Says whether there was anything.
     pub(crate) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<bool, Error> {
-        let planned = self.decide(tenant, None, move |draft| abandon(draft, agent)).await?;
+        let planned = self.decide_reserved(tenant, None, move |draft| abandon(draft, agent)).await?;
         self.run_key_tasks(tenant).await;
         Ok(planned)
     }

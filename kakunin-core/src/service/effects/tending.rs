@@ -134,7 +134,11 @@ impl Running {
             attempts.backoff.failed(self.now());
             if attempts.backoff.failures() >= PATIENCE {
                 for (row, task) in stuck {
-                    self.tell(tenant, &log, row, task).await?;
+                    match self.tell(tenant, &log, row, task).await {
+                        // Later, when there is room.
+                        Err(Error::Store(StoreError::Full)) => break,
+                        told => told?,
+                    }
                 }
             }
         }

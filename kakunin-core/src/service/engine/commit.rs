@@ -37,6 +37,8 @@ impl Inner {
     /// Appends to a tenant's log and, with revocations, to the issuer's in the same transaction; then
     /// brings the projections level, and tells the verifiers of this process.
     ///
+    /// If it is `reserved` it may use what is set aside for when there is no room.
+    ///
     /// `ledger` stays unsettled: its caller settles it once what it keeps in memory is level too.
     /// `Ok(false)` means that the records are durable and the projection is not; it is when reloaded.
     pub(crate) async fn append(
@@ -45,9 +47,11 @@ impl Inner {
         records: &[Record],
         changes: Vec<Change>,
         revocations: &[RevocationChange],
+        reserved: bool,
     ) -> Result<bool, Error> {
         let entropy = &*self.parts.entropy;
         let mut tenant_append = ledger.prepare(records, &[], entropy).await?;
+        tenant_append.reserved = reserved;
         let mut sealing = ledger.rows.seal(changes, &tenant_append.next.frontier);
         let changes = std::mem::take(&mut sealing.changes);
         tenant_append.changes.clone_from(&changes);
@@ -149,10 +153,12 @@ impl Inner {
         beside: Vec<Change>,
         by: Option<ShortName>,
     ) -> Result<(), Error> {
+        // A key that is revoked opens nothing any more.
+        let reserved = matches!(control, Control::ApiKeyRevoked { .. });
         let record = Record::control(system.time(self.now()), None, None, control).asked_by(by);
         let index = system.size();
         let changes = [system::changes(index, &record)?, beside].concat();
-        if self.append(system, std::slice::from_ref(&record), changes, &[]).await? {
+        if self.append(system, std::slice::from_ref(&record), changes, &[], reserved).await? {
             system.settled();
         }
         self.parts.listener.recorded(&LogId::System, index, &record);

@@ -7,11 +7,13 @@ use futures_channel::oneshot;
 use super::telling::Made;
 use crate::event::ShortName;
 use crate::service::command::draft::Draft;
+use crate::service::command::need::Need;
 use crate::service::error::Error;
 
 /// One caller's decision.
 pub(crate) struct Job {
     pub(super) records: usize,
+    pub(super) need: Need,
     pub(super) work: Box<dyn Work>,
 }
 

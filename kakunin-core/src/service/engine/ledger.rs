@@ -140,6 +140,7 @@ impl Ledger {
             entries,
             changes: Vec::new(),
             revocations: indices.zip(revocations.iter().copied()).collect(),
+            reserved: false,
         })
     }
 

@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::log::entry::LogId;
 use crate::service::command::draft::Draft;
+use crate::service::command::need::Need;
 use crate::service::error::Error;
 use crate::store::state::Kind;
 
@@ -36,7 +37,17 @@ impl Inner {
         by: Option<ShortName>,
         decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.decide_many(tenant, by, RECORDS, decision).await
+        self.decide_many(tenant, by, (RECORDS, Need::Ordinary), decision).await
+    }
+
+    /// As [`Inner::decide`], for what takes trust away: also where there is no room left for anything else.
+    pub(crate) async fn decide_reserved<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        by: Option<ShortName>,
+        decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.decide_many(tenant, by, (RECORDS, Need::Reserved), decision).await
     }
 
     /// As [`Inner::decide`], with about so many records.
@@ -44,12 +55,12 @@ impl Inner {
         &self,
         tenant: &Tenant,
         by: Option<ShortName>,
-        records: usize,
+        (records, need): (usize, Need),
         decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (caller, answered) = oneshot::channel();
         let work = Decision { by, decision: Some(decision), value: None, caller };
-        tenant.enqueue(Job { records, work: Box::new(work) });
+        tenant.enqueue(Job { records, need, work: Box::new(work) });
         let (value, made) = self.answered(tenant, answered).await?;
         self.told(tenant, &made);
         Ok(value)
@@ -97,9 +108,18 @@ impl Inner {
         jobs: &mut Vec<Job>,
     ) -> Result<(), Error> {
         sequencer.settle(self).await?;
+        let full = self.parts.sink.room().await.full;
         let mut draft = sequencer.draft(self, tenant);
+        draft.scarce = full;
+        // Where there is no room, nothing else gets into the draft.
+        let reserved = full || jobs.iter().all(|job| job.need == Need::Reserved);
+        let events = jobs.iter().all(|job| job.need == Need::Events);
         let mut failure = None;
         for mut job in std::mem::take(jobs) {
+            if full && job.need == Need::Ordinary {
+                job.work.answer(Err(StoreError::Full.into()));
+                continue;
+            }
             let before = draft.position();
             let decided = if failure.is_none() { job.work.decide(&mut draft) } else { Ok(()) };
             match decided {
@@ -117,6 +137,7 @@ impl Inner {
             return Err(error);
         }
         let mut decided = draft.decided()?;
+        decided.reserved = reserved || events && decided.is_small_and_takes();
         let voided = std::mem::take(&mut decided.voided);
         let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
         let done = sequencer.commit(self, decided).await;

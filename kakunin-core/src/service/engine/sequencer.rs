@@ -75,8 +75,15 @@ impl Sequencer {
         if decided.records.is_empty() {
             return Ok(());
         }
-        let level =
-            inner.append(&mut self.ledger, &decided.records, decided.changes, &decided.revocations).await?;
+        let level = inner
+            .append(
+                &mut self.ledger,
+                &decided.records,
+                decided.changes,
+                &decided.revocations,
+                decided.reserved,
+            )
+            .await?;
         let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
         let known = &self.projection.agents;
         let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
@@ -99,7 +106,7 @@ impl Sequencer {
     pub(crate) async fn note(&mut self, inner: &Inner, control: Control) -> Result<(), Error> {
         let record = Record::control(self.ledger.time(inner.now()), None, None, control);
         let changes = notices::changes(&record, self.ledger.size())?;
-        if inner.append(&mut self.ledger, &[record], changes, &[]).await? {
+        if inner.append(&mut self.ledger, &[record], changes, &[], false).await? {
             self.ledger.settled();
         }
         Ok(())

@@ -8,6 +8,7 @@ use super::job::Job;
 use super::ledger::Ledger;
 use crate::event::TokenKey;
 use crate::id::TenantId;
+use crate::service::command::need::Need;
 use crate::service::state::projection::Projection;
 use crate::service::state::roster::Roster;
 use crate::time::UnixTime;
@@ -44,10 +45,19 @@ impl Tenant {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
     }
 
-    /// Jobs that were waiting, up to about `limit` records; their order is kept.
+    /// Jobs that were waiting, up to about `limit` records; their order is kept, but that those come first, and alone,
+    /// that take trust away: no other one is written into what is set aside for them.
     pub(super) fn take_jobs(&self, limit: usize) -> Vec<Job> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut records = 0;
+        if queue.iter().any(|job| job.need == Need::Reserved) {
+            let take = |job: &mut Job| {
+                let fits = job.need == Need::Reserved && (records == 0 || records + job.records <= limit);
+                records += if fits { job.records } else { 0 };
+                fits
+            };
+            return queue.extract_if(.., take).collect();
+        }
         let fits = queue.iter().take_while(|job| {
             let first = records == 0;
             records += job.records;

@@ -49,7 +49,7 @@ impl Kakunin {
         // Whoever took trust away meanwhile may have ended the grants before there was this one; also if its answer was lost.
         let granted = key.clone();
         let stands = inner
-            .decide(&tenant, self.by.clone(), move |draft| {
+            .decide_reserved(&tenant, self.by.clone(), move |draft| {
                 let row = &known(draft, &agent)?.row;
                 if row.void_before == void_before {
                     return Ok(Ok(()));

@@ -93,7 +93,7 @@ impl Kakunin {
         let (inner, agent, said) = (&self.inner, *agent, self.said.clone());
         let tenant = inner.tenant(tenant).await?;
         inner
-            .decide(&tenant, self.by.clone(), move |draft| {
+            .decide_reserved(&tenant, self.by.clone(), move |draft| {
                 let time = draft.now;
                 let entry = known(draft, &agent)?;
                 if entry.row.agent.state == AgentState::Retired {

@@ -2,6 +2,7 @@
 
 use crate::event::Event;
 use crate::id::TenantId;
+use crate::service::command::need::Need;
 use crate::service::command::observe::{Batch, Each, Observed};
 use crate::service::effects::running::Kakunin;
 use crate::service::error::Error;
@@ -23,7 +24,8 @@ impl Kakunin {
     /// nothing but itself. On return the others are on disk, with their places in the log.
     ///
     /// Of one event: [`Error::NotFound`] if its serial is not of this tenant's, [`Error::TooManyStreams`],
-    /// [`Error::StreamJump`].
+    /// [`Error::StreamJump`], [`Error::IdReused`], [`Error::NumberReused`]; `storage_full` if there is room for nothing
+    /// but what takes an identity away, and this does not.
     ///
     /// # Errors
     /// [`Error::TooManyEvents`], and what the store says; nothing of these events was recorded then.
@@ -79,7 +81,10 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
         let batch = Batch { reporter, events, times, whole };
-        let observed = inner.decide_many(&tenant, None, count, move |draft| batch.take(draft)).await?;
+        let observed = {
+            let need = (count, Need::Events);
+            inner.decide_many(&tenant, None, need, move |draft| batch.take(draft)).await?
+        };
         if observed.iter().flatten().any(|o| o.revoked) {
             // What fails stays in the store and is tried again with the next decision or start.
             inner.run_key_tasks(&tenant).await;

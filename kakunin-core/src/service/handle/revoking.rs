@@ -26,7 +26,7 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         let (serial, said) = (*serial, self.said.clone());
         let revoked = inner
-            .decide(&tenant, self.by.clone(), move |draft| {
+            .decide_reserved(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
                 if let Standing::Revoked(first) = certificate.standing {
                     return Ok(first);
@@ -60,7 +60,7 @@ impl Kakunin {
         let (agent, reason) = (*agent, self.said.reason.clone());
         let said = Said { reason, note: note.or_else(|| self.said.note.clone()) };
         let halted = inner
-            .decide(&tenant, self.by.clone(), move |draft| {
+            .decide_reserved(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
                 let state = entry.row.agent.state;
                 if let Some(first) = entry.row.halt.filter(|_| state == AgentState::Suspended) {
@@ -115,7 +115,7 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         let (serial, said) = (*serial, self.said.clone());
         let held = inner
-            .decide(&tenant, self.by.clone(), move |draft| {
+            .decide_reserved(&tenant, self.by.clone(), move |draft| {
                 let certificate = certificate(draft, &serial)?;
                 match certificate.standing {
                     Standing::Held(first) => return Ok(first),

@@ -10,6 +10,7 @@ use crate::risk::Thresholds;
 use crate::service::effects::running::Kakunin;
 use crate::service::engine::damage::Damage;
 use crate::service::error::Error;
+use crate::store::audit::Room;
 
 impl Kakunin {
     /// The revocations of this deployment as verifiers of this process see them: always current.
@@ -52,6 +53,12 @@ impl Kakunin {
         inner.parts.sink.head(&LogId::System).await?;
         inner.log_signer.sign(b"kakunin: are you there?").await?;
         Ok(())
+    }
+
+    /// How much room the store has. While there is none, what takes trust away goes on all the same, if room was set aside
+    /// for that; events are recorded if they take an identity away, and everything else is refused as `storage_full`.
+    pub async fn room(&self) -> Room {
+        self.inner.parts.sink.room().await
     }
 
     /// Whether the CA can issue now: it is valid, and its key signs. Without it nothing is issued, and with no key no

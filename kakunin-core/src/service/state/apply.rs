@@ -28,9 +28,10 @@ pub(crate) fn apply(
     changes: &mut Vec<Change>,
 ) -> Result<bool, StoreError> {
     let control = match &record.body {
-        Body::Event(act, _) => {
+        Body::Event(act, event) => {
             if let Some(entry) = entry {
-                entry.seen.remember(&entry.row.agent.id, record.time, act, changes);
+                let recorded = (index, &**act, event.as_deref());
+                entry.seen.remember(&entry.row.agent.id, record.time, recorded, changes);
             }
             return Ok(false);
         }

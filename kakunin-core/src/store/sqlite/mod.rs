@@ -7,6 +7,7 @@
 mod error;
 mod levels;
 mod readers;
+mod reserve;
 mod rows;
 mod schema;
 mod writer;
@@ -14,6 +15,7 @@ mod writer;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -23,11 +25,12 @@ use crate::id::{IssuerId, Serial};
 use crate::lock::{self, LockError};
 use crate::log::entry::{Entry, LogId};
 use crate::revoke::{Revocation, RevocationChange};
-use crate::store::audit::{Append, AuditSink, Head};
+use crate::store::audit::{Append, AuditSink, Head, Room};
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, Touched};
 use levels::Levels;
 use readers::Readers;
+use reserve::Reserve;
 use writer::{Work, Writer};
 
 /// A store in one file.
@@ -39,12 +42,14 @@ pub struct SqliteStore {
     writer: Writer,
     state: Levels<LogId>,
     revocations: Levels<IssuerId>,
+    room: Arc<Mutex<Room>>,
     /// Held until the store is dropped.
     _lock: File,
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it, and sets room aside beside it (ADR 21). On a full disk it is opened all the same, if
+    /// room was set aside before.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] if the file is not ours, of a later format, or in use by another process;
@@ -52,11 +57,14 @@ impl SqliteStore {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         let lock = lock(&path)?;
-        let connection = schema::open_writer(&path)?;
-        let readers = Readers::open(&path)?;
-        let writer = Writer::start(path.clone(), connection)?;
+        let mut reserve = Reserve::beside(&path);
+        let connection = within(&mut reserve, || schema::open_writer(&path))?;
+        let readers = within(&mut reserve, || Readers::open(&path))?;
+        reserve.look();
+        let room = reserve.shared();
+        let writer = Writer::start(path.clone(), connection, reserve)?;
         let (state, revocations) = (Levels::default(), Levels::default());
-        Ok(Self { path, writer, readers, state, revocations, _lock: lock })
+        Ok(Self { path, writer, readers, state, revocations, room, _lock: lock })
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -92,6 +100,15 @@ impl AuditSink for SqliteStore {
 
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
         Self::read(self, rows::logs)
+    }
+
+    async fn room(&self) -> Room {
+        let known = || *self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().full {
+            // Whoever writes looks again; if it has ended, there is none.
+            let _ = self.writer.call(Work::Look).await;
+        }
+        known()
     }
 }
 
@@ -180,6 +197,17 @@ impl RevocationStore for SqliteStore {
         self.writer.call(Work::Replace(*issuer, applied, standing.to_vec())).await?;
         self.revocations.raise(issuer, applied);
         Ok(())
+    }
+}
+
+/// Opens something; while there is no room for that, within what is set aside.
+fn within<T>(reserve: &mut Reserve, open: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    loop {
+        match open() {
+            Err(StoreError::Full | StoreError::Unavailable(_))
+                if reserve.is_out() && reserve.give_up_some() => {}
+            opened => return opened,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one thread that writes. Whatever waits for it goes into one transaction, each call under its own
-//! savepoint, and every caller is answered after COMMIT, before the WAL is copied into the file.
+//! savepoint, and every caller is answered after COMMIT, before the WAL is copied into the file. Where there is no room,
+//! what takes trust away is written into what is set aside for it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -9,7 +10,8 @@ use std::thread::JoinHandle;
 use futures_channel::oneshot;
 use rusqlite::Connection;
 
-use super::error::store_error;
+use super::error::{may_be_full, store_error};
+use super::reserve::Reserve;
 use super::{rows, schema};
 use crate::error::StoreError;
 use crate::id::IssuerId;
@@ -24,6 +26,10 @@ const MAX_GROUP: usize = 4_096;
 /// Pages of WAL that are worth copying: 8 MB. The heads of many logs are written again and again, so a
 /// later copy is a smaller one.
 const CHECKPOINT_PAGES: i64 = 2_000;
+/// And where there is little room.
+const FEW_PAGES: i64 = 16;
+/// Octets of a page.
+const PAGE: u64 = 4_096;
 
 /// One call.
 #[derive(Debug)]
@@ -47,6 +53,17 @@ impl Work {
             Self::Look => 0,
         }
     }
+
+    /// Whether it may use what is set aside: it takes trust away, or takes rows away that are done with, or writes
+    /// nothing.
+    fn is_reserved(&self) -> bool {
+        match self {
+            Self::Append(appends) => appends.iter().any(|append| append.reserved),
+            Self::Put(_, changes) => changes.iter().all(|change| change.value.is_none()),
+            Self::Look => true,
+            Self::Apply(..) | Self::Revocations(..) | Self::Replace(..) => false,
+        }
+    }
 }
 
 type Answer = oneshot::Sender<Result<(), StoreError>>;
@@ -60,13 +77,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, connection: Connection) -> Result<Self, StoreError> {
+    pub(super) fn start(path: PathBuf, connection: Connection, reserve: Reserve) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
         let touched = Arc::new(Mutex::default());
         let guard = Guard { version: schema::data_version(&connection)?, touched: touched.clone() };
         let thread = std::thread::Builder::new().name("kakunin-sqlite".into());
-        let thread =
-            thread.spawn(move || serve(&path, connection, guard, &queue)).map_err(StoreError::unavailable)?;
+        let thread = thread
+            .spawn(move || serve(&path, connection, (guard, reserve), &queue))
+            .map_err(StoreError::unavailable)?;
         Ok(Self { jobs: Some(jobs), touched, thread: Some(thread) })
     }
 
@@ -118,10 +136,18 @@ impl Drop for Writer {
     }
 }
 
-fn serve(path: &Path, mut connection: Connection, mut guard: Guard, queue: &Receiver<(Work, Answer)>) {
+fn serve(
+    path: &Path,
+    mut connection: Connection,
+    (mut guard, mut reserve): (Guard, Reserve),
+    queue: &Receiver<(Work, Answer)>,
+) {
     while let Ok(first) = queue.recv() {
         let group = group(first, queue);
-        let results = commit(&connection, &mut guard, group.iter().map(|(work, _)| work));
+        let works: Vec<_> = group.iter().map(|(work, _)| work).collect();
+        let results = write(&connection, &mut guard, &mut reserve, &works);
+        // So that a flood of what is refused takes nothing of what is set aside.
+        let takes = works.iter().any(|work| matches!(work, Work::Append(_)) && work.is_reserved());
         for ((_, answer), result) in group.into_iter().zip(results) {
             // A caller that went away does not need its answer.
             let _ = answer.send(result);
@@ -135,11 +161,63 @@ fn serve(path: &Path, mut connection: Connection, mut guard: Guard, queue: &Rece
             // Its numbers are others; its opening looked at the schema.
             guard.version = schema::data_version(&connection).unwrap_or(-1);
         }
-        if wal_pages(&connection) >= CHECKPOINT_PAGES {
-            // If it fails nothing is lost: the WAL stays, and the next group tries again.
-            let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        }
+        copy(&connection, &mut reserve, takes);
     }
+}
+
+/// Copies the WAL into the file if that is worth it, or before there is no room to do so: it is written from its
+/// beginning then. If it fails nothing is lost: the WAL stays, and the next group tries again.
+fn copy(connection: &Connection, reserve: &mut Reserve, takes: bool) {
+    let pages = wal_pages(connection);
+    let octets = u64::try_from(pages).unwrap_or_default().saturating_mul(PAGE);
+    if pages < CHECKPOINT_PAGES && (pages < FEW_PAGES || !reserve.is_little_beside(octets)) {
+        return;
+    }
+    let checkpoint =
+        || connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(store_error);
+    // Where the WAL can be written from its beginning, what takes trust away needs little more room.
+    while matches!(checkpoint(), Err(StoreError::Full))
+        && takes
+        && reserve.is_full()
+        && reserve.give_up_some()
+    {}
+}
+
+/// Commits what there is room for. Once there is none, that is what takes trust away, until there is enough again.
+fn write(
+    connection: &Connection,
+    guard: &mut Guard,
+    reserve: &mut Reserve,
+    group: &[&Work],
+) -> Vec<Result<(), StoreError>> {
+    if reserve.is_full() || group.iter().any(|work| matches!(work, Work::Look)) {
+        reserve.look();
+    }
+    let mut results = match reserve.is_full() {
+        false => commit(connection, guard, reserve, group),
+        true => group.iter().map(|_| Err(StoreError::Full)).collect(),
+    };
+    let is_full = |result: &Result<(), StoreError>| matches!(result, Err(StoreError::Full));
+    if !results.iter().any(is_full) {
+        return results;
+    }
+    reserve.ran_out();
+    let (again, places): (Vec<&Work>, Vec<_>) = group
+        .iter()
+        .zip(&mut results)
+        .filter_map(|(work, result)| (work.is_reserved() && is_full(result)).then_some((*work, result)))
+        .unzip();
+    if again.is_empty() {
+        return results;
+    }
+    let written = loop {
+        let written = commit(connection, guard, reserve, &again);
+        if !written.iter().any(is_full) || !reserve.give_up_some() {
+            break written;
+        }
+    };
+    places.into_iter().zip(written).for_each(|(place, result)| *place = result);
+    results
 }
 
 /// A call, and those that wait behind it.
@@ -162,15 +240,16 @@ fn wal_pages(connection: &Connection) -> i64 {
     statement.and_then(|mut s| s.query_row([], pages)).unwrap_or_default()
 }
 
-fn commit<'w>(
+fn commit(
     connection: &Connection,
     guard: &mut Guard,
-    group: impl Iterator<Item = &'w Work>,
+    reserve: &mut Reserve,
+    group: &[&Work],
 ) -> Vec<Result<(), StoreError>> {
-    let group: Vec<_> = group.collect();
-    try_commit(connection, guard, &group).unwrap_or_else(|error| {
+    try_commit(connection, guard, group).unwrap_or_else(|error| {
         // Whatever was begun is undone; if SQLite did it already, this changes nothing.
         let _ = connection.execute_batch("ROLLBACK");
+        let error = if may_be_full(&error) && reserve.is_out() { StoreError::Full } else { error };
         group.iter().map(|_| Err(again(&error))).collect()
     })
 }
@@ -208,7 +287,9 @@ fn try_commit(
             Ok(()) => execute(connection, "RELEASE call")?,
             // Out of space or worse: SQLite may have ended the transaction, so nobody's call stands.
             Err(_) if connection.is_autocommit() => return result.map(|()| results),
-            Err(StoreError::Full) => return result.map(|()| results),
+            Err(error) if matches!(error, StoreError::Full) || may_be_full(error) => {
+                return result.map(|()| results);
+            }
             Err(_) => connection.execute_batch("ROLLBACK TO call; RELEASE call").map_err(store_error)?,
         }
         results.push(result);

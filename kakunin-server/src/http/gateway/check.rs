@@ -4,6 +4,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, OriginalUri, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use kakunin_core::error::StoreError;
 use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
 use kakunin_core::id::Serial;
 use kakunin_core::revoke::Reason;
@@ -25,6 +26,7 @@ use super::target;
 use crate::http::agent_body::text_of;
 use crate::http::app::App;
 use crate::http::auth::Caller;
+use crate::http::counts::STORAGE_REFUSED;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::json::{self, Data};
 use crate::http::peer::{Peer, client_address};
@@ -310,6 +312,8 @@ impl Asked {
             Ok(_) => app.gateway.alerted.insert(*serial, today),
             // A serial number that no certificate has is nobody's.
             Err(kakunin_core::service::Error::NotFound(_)) => {}
+            // Whoever asks is refused all the same.
+            Err(kakunin_core::service::Error::Store(StoreError::Full)) => _ = STORAGE_REFUSED.count(),
             Err(error) => return Err(ApiError::from(error).at_gateway()),
         }
         Ok(())

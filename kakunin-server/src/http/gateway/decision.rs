@@ -1,12 +1,14 @@
 //! What every form of the check shares: the decision, and its record.
 
+use kakunin_core::error::StoreError;
 use kakunin_core::event::{Attribution, Event, Outcome, ShortName};
-use kakunin_core::service::{EventStatus, Kakunin};
+use kakunin_core::service::{Error, EventStatus, Kakunin};
 use kakunin_verify::denied::Code;
 use kakunin_verify::{Denied, VerifiedAgent};
 
 use super::refusal::refusal;
 use crate::http::app::App;
+use crate::http::counts::STORAGE_REFUSED;
 use crate::http::error::ApiError;
 
 /// Who asks, and whether it was shown.
@@ -63,7 +65,14 @@ async fn record(
         event.out_of_scope = !who.agent.scope().permits(&event.action);
         event.occurred_at = is_gone(denied.kind()).then(|| app.now());
     }
-    let observed = who.reporter.observe(who.agent.tenant(), event).await;
+    let observed = match who.reporter.observe(who.agent.tenant(), event).await {
+        // It is refused all the same, and the server's log and metrics say that there is no room.
+        Err(Error::Store(StoreError::Full)) if denied.is_some() => {
+            STORAGE_REFUSED.count();
+            return Ok(None);
+        }
+        observed => observed,
+    };
     let observed = observed.map_err(|error| ApiError::from(error).at_gateway())?;
     if denied.is_none() && (observed.revoked || observed.status == EventStatus::NotAccepted) {
         who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;

@@ -165,3 +165,19 @@ impl RootCrls {
         self.windows().of.contains_key(root)
     }
 }
+
+/// The newest CRL of each coverage that is served, and not wholly on record.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten(pub(super) Mutex<HashMap<Coverage, ToRecord>>);
+
+type Coverage = (IssuerId, Option<u16>);
+
+/// A CRL that is to be on record.
+#[derive(Clone, Debug)]
+pub(super) struct ToRecord {
+    pub(super) issuer: IssuerId,
+    pub(super) shard: Option<u16>,
+    pub(super) crl: Arc<PublishedCrl>,
+    /// Whether it tells of what was revoked since the last one.
+    pub(super) tells: bool,
+}

@@ -6,6 +6,7 @@
 //! | `draft.rs`, `guard.rs` | the next CRL, and what it may not take back |
 //! | `kept.rs` | what is published of one issuing CA, and how that goes |
 //! | `publisher.rs` | signs, records, serves; when something changed, and before the end |
+//! | `unwritten.rs` | puts them on record; where there is no room, later |
 //! | `published.rs` | a CRL as it was published, also across restarts |
 //! | `roots.rs`, `root_ends.rs` | CRLs of roots, made here or brought from where the root is kept, and until when they are valid |
 
@@ -18,8 +19,9 @@ mod published;
 mod publisher;
 mod root_ends;
 mod roots;
+mod unwritten;
 
-pub(super) use kept::{Publisher, RootCrls};
+pub(super) use kept::{Publisher, RootCrls, Unwritten};
 pub use kept::{Publishing, RefusedCrl};
 pub use published::{FULL_CRL_AGE, PublishedCrl};
 pub use root_ends::RootCrlEnding;

@@ -2,25 +2,20 @@
 
 use std::sync::{Arc, PoisonError};
 
-use sha2::{Digest, Sha256};
-
 use super::draft::Draft;
 use super::follow::followed_key;
 use super::guard::keeps_entries;
 use super::index::Index;
-use super::kept::{Publishing, RefusedCrl};
+use super::kept::{Publishing, RefusedCrl, ToRecord};
 use super::published::PublishedCrl;
+use super::unwritten::MAX_BATCH;
 use crate::error::StoreError;
-use crate::id::{IssuerId, hex_encode};
+use crate::id::IssuerId;
 use crate::log::entry::LogId;
-use crate::log::record::{Control, Record};
 use crate::service::effects::running::{Followed, Kakunin, Running};
 use crate::service::error::Error;
-use crate::service::state::crl_mark::{Mark, mark_key, mark_row};
+use crate::service::state::crl_mark::{Mark, mark_key};
 use crate::store::state::{Change, Kind};
-
-/// Most CRLs that are recorded in one append: each lies beside its record.
-const MAX_BATCH: usize = 128;
 
 impl Kakunin {
     /// A CRL of an issuing CA, one shard or the full one, or the one of a root, as it stands: made when
@@ -69,6 +64,8 @@ impl Kakunin {
     /// issuing CA waits 1 s, then twice as long, at most a minute. Says what is left.
     pub async fn publish_due(&self) -> Publishing {
         let mut publishing = Publishing::default();
+        // What fails is tried again with the next call.
+        let _ = self.inner.record_unwritten().await;
         for ca in self.inner.cas.all() {
             let ca = self.inner.followed(ca);
             self.inner.publish_due(&ca, &mut publishing).await;
@@ -125,7 +122,11 @@ impl Running {
             }
         }
         if complete && !remembered && ca.crls.known().refused.is_empty() {
-            self.remember(ca, cursor).await?;
+            match self.remember(ca, cursor).await {
+                // Without it a start follows more of the log, and no less.
+                Err(Error::Store(StoreError::Full)) => {}
+                remembered => remembered?,
+            }
         }
         Ok(())
     }
@@ -212,36 +213,18 @@ impl Running {
             return Ok(());
         }
         let issuer = ca.issuer.id();
-        self.record_crls(made.iter().map(|(shard, crl)| (issuer, *shard, &**crl))).await?;
+        let lacking =
+            ca.crls.index.lock().await.as_ref().map(|index| index.dirty().clone()).unwrap_or_default();
+        let crls = made.iter().map(|(shard, crl)| {
+            let tells = shard.is_some_and(|shard| lacking.contains(&shard));
+            ToRecord { issuer, shard: *shard, crl: crl.clone(), tells }
+        });
+        self.record_crls(crls.collect()).await?;
         let mut index = ca.crls.index.lock().await;
         if let Some(index) = index.as_mut() {
             for (shard, crl) in made {
                 served(ca, index, shard, crl);
             }
-        }
-        Ok(())
-    }
-
-    /// Puts CRLs on record, each with the row that keeps it.
-    pub(super) async fn record_crls(
-        &self,
-        crls: impl Iterator<Item = (IssuerId, Option<u16>, &PublishedCrl)>,
-    ) -> Result<(), Error> {
-        let mut system = self.system.lock().await;
-        self.settle_system(&mut system).await?;
-        let time = system.time(self.now());
-        let (mut records, mut rows) = (Vec::new(), Vec::new());
-        for (issuer, shard, crl) in crls {
-            let sha256 = hex_encode(&Sha256::digest(&crl.der));
-            let Mark { number, this_update } = crl.mark();
-            let (this_update, entries) = (Some(this_update), crl.entries);
-            let published = Control::CrlPublished { issuer, shard, number, this_update, entries, sha256 };
-            records.push(Record::control(time, None, None, published));
-            rows.push(crl.row(&issuer, shard));
-            rows.push(mark_row(&issuer, shard, crl.mark()));
-        }
-        if self.append(&mut system, &records, rows, &[]).await? {
-            system.settled();
         }
         Ok(())
     }

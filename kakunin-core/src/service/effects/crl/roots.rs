@@ -6,7 +6,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::guard::goes_forward;
+use super::kept::ToRecord;
 use super::published::{PublishedCrl, key};
+use super::unwritten::Much;
 use crate::id::IssuerId;
 use crate::key::KeyRef;
 use crate::log::entry::LogId;
@@ -77,7 +79,12 @@ impl Kakunin {
         if let Some(last) = inner.last_of_root(&mut crls, &id).await? {
             goes_forward(&last, crl.mark(), 0)?;
         }
-        inner.keep_root_crl(&mut crls, id, crl).await?;
+        // It may take trust away, and whoever brought it is told if it is not kept.
+        let crl = Arc::new(crl);
+        let brought = ToRecord { issuer: id, shard: None, crl: crl.clone(), tells: true };
+        let mut system = inner.system.lock().await;
+        inner.write_crls(&mut system, &[brought], Much::AllReserved).await?;
+        inner.serve_root_crl(&mut crls, id, crl);
         Ok(id)
     }
 }
@@ -172,12 +179,21 @@ impl Running {
         id: IssuerId,
         crl: PublishedCrl,
     ) -> Result<Arc<PublishedCrl>, Error> {
-        self.record_crls([(id, None, &crl)].into_iter()).await?;
+        let crl = Arc::new(crl);
+        self.record_crls(vec![ToRecord { issuer: id, shard: None, crl: crl.clone(), tells: false }]).await?;
+        self.serve_root_crl(crls, id, crl.clone());
+        Ok(crl)
+    }
+
+    fn serve_root_crl(
+        &self,
+        crls: &mut HashMap<IssuerId, Arc<PublishedCrl>>,
+        id: IssuerId,
+        crl: Arc<PublishedCrl>,
+    ) {
         self.learn(id, &crl);
         self.root_crls.learn_end(id, &crl);
-        let crl = Arc::new(crl);
-        crls.insert(id, crl.clone());
-        Ok(crl)
+        crls.insert(id, crl);
     }
 }
 
