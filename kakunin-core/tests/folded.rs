@@ -246,7 +246,8 @@ fn folded_is_lived(seed: u64) -> BTreeMap<&'static str, u64> {
     let (agents, serials, keys) = (Vec::new(), Vec::new(), Vec::new());
     let mut life = Life { kakunin, clock, now: NOW, chance, tenants, agents, serials, keys, done };
     (0..ORDERS).for_each(|_| life.order());
-    // What is left to be done is done, and histories are as they are now.
+    // What is left to be done is done, and histories are as they are now, also of a tenant that nothing happened to.
+    block_on(life.kakunin.load()).unwrap();
     block_on(life.kakunin.tend()).unwrap();
     block_on(life.kakunin.snapshot()).unwrap();
     let logs: Vec<_> =

@@ -47,7 +47,7 @@ fn each_rule_for_authorities_is_enforced_loaded_or_met() {
             spoil(&mut spec);
             let der = spec.sign(&world.root.key);
             let loaded = world.builder().issuer(der.clone()).backend(backend).build(NOW);
-            let error = loaded.err().expect("it is refused");
+            let error = loaded.expect_err("it is refused");
             assert_eq!(error.code(), "issuer_invalid", "{what}, loaded");
             let said = error.to_string();
             assert!(!said.contains('{') && !said.contains("UnixTime"), "{said}");
