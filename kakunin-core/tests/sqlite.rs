@@ -243,7 +243,7 @@ fn what_somebody_wrote_into_the_vault_and_beside_the_log_opens_and_does_nothing(
     block_on(kakunin.tend()).unwrap();
     block_on(kakunin.check_signing()).unwrap();
     let found = kakunin.damage();
-    for what in ["the hash of API key", "join token", "row Dedup", "row Plan"] {
+    for what in ["the hash of API key", "join token", "of kind `dedup`", "of kind `plan`"] {
         assert!(found.named.iter().any(|named| named.contains(what)), "{what}: {found:?}");
     }
     drop(kakunin);
