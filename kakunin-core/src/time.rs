@@ -143,7 +143,9 @@ impl UnixTime {
         // Before 1970 and after 9999 there is none.
         match zone {
             Zone::East(distance) => (local.millis() >= distance).then(|| local.minus(distance)),
-            Zone::West(distance) => Some(local.plus(distance)).filter(|time| time.whole_secs() <= Self::MAX_X509),
+            Zone::West(distance) => {
+                Some(local.plus(distance)).filter(|time| time.whole_secs() <= Self::MAX_X509)
+            }
         }
     }
 

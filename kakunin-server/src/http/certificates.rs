@@ -22,7 +22,7 @@ use super::auth::{Caller, Operator};
 use super::error::{ApiError, ErrorBody};
 use super::gateway::check::agent_itself;
 use super::json::{Data, Json, Nothing, Optional};
-use super::reason::{RawReason, Reason, to_revoke};
+use super::reason::{RawReason, Reason, given, to_revoke};
 use super::schema::{ModelHashText, NoteText};
 
 /// How long it lives.
@@ -282,6 +282,7 @@ pub(crate) async fn get(
 pub(crate) struct RevokeBody {
     /// `certificateHold` suspends the certificate, as `hold` does; each other revokes it for good.
     /// `operator_initiated` if not given.
+    #[serde(default, deserialize_with = "given")]
     #[schema(schema_with = to_revoke, required = false)]
     reason: Option<RawReason>,
     /// A sentence for whoever reads the record.

@@ -3,7 +3,7 @@
 use kakunin_core::agent::Note;
 use kakunin_core::reason::{ReasonError, cause};
 use kakunin_core::revoke::{Cause, Said};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
@@ -43,6 +43,11 @@ pub(crate) struct Reason {
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct RawReason(Free);
+
+/// A reason that is there: `null` is none that is understood, and whoever sends none leaves the member out.
+pub(crate) fn given<'de, D: Deserializer<'de>>(member: D) -> Result<Option<RawReason>, D::Error> {
+    RawReason::deserialize(member).map(Some)
+}
 
 impl RawReason {
     /// The text, or the digits of the number.

@@ -132,7 +132,7 @@ impl Making {
         let redeemed = order.join.filter(|_| entry.row.join.is_some());
         // Before anything is recorded: a decision that refuses leaves nothing behind.
         let signature = sign_at_once(&prepared, &issuer, &*signer)?;
-        rules.bound.claim(spki.key_id(), agent)?;
+        draft.claim(spki.key_id(), agent)?;
         if let Some(id) = redeemed {
             draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
         }

@@ -4,11 +4,12 @@
 //! in memory knows of it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::access::JoinTokenFacts;
 use crate::error::StoreError;
 use crate::event::{ShortName, TokenKey};
-use crate::id::{AgentId, JoinTokenId, Serial};
+use crate::id::{AgentId, IssuerId, JoinTokenId, Serial};
 use crate::issue::Place;
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::{Revocation, RevocationChange, Said};
@@ -17,13 +18,14 @@ use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::apply;
-use crate::service::state::bound::BoundKeys;
+use crate::service::state::bound::{BoundKeys, Claim};
 use crate::service::state::certificates::{CertificateState, Certificates, Drafted};
 use crate::service::state::names::{self, Names};
 use crate::service::state::policy::Policy;
 use crate::service::state::projection::Projection;
 use crate::store::state::Change;
 use crate::time::UnixTime;
+use crate::x509::csr::CsrError;
 
 /// What decisions go by beside the state.
 #[derive(Clone, Copy)]
@@ -31,7 +33,7 @@ pub(crate) struct Rules<'p> {
     pub(crate) policy: &'p Policy,
     pub(crate) model: &'p dyn RiskModel,
     pub(crate) place: &'p Place,
-    pub(crate) bound: &'p BoundKeys,
+    pub(crate) bound: &'p Arc<BoundKeys>,
     pub(crate) api_keys: &'p ApiKeys,
 }
 
@@ -61,6 +63,8 @@ pub(crate) struct Draft<'p> {
     pub(crate) revocations: Vec<RevocationChange>,
     /// Join tokens that open nothing from now on.
     pub(crate) voided: Vec<JoinTokenId>,
+    /// Keys that become agents' with this.
+    claims: Vec<Claim>,
 }
 
 impl<'p> Draft<'p> {
@@ -89,6 +93,7 @@ impl<'p> Draft<'p> {
             rows: HashSet::new(),
             revocations: Vec::new(),
             voided: Vec::new(),
+            claims: Vec::new(),
         }
     }
 
@@ -100,6 +105,12 @@ impl<'p> Draft<'p> {
     /// An agent as it will be after the draft so far.
     pub(crate) fn agent(&self, id: &AgentId) -> Option<&AgentEntry> {
         self.agents.get(id).or_else(|| self.base.agents.get(id))
+    }
+
+    /// Makes a key an agent's with what is drafted.
+    pub(crate) fn claim(&mut self, key: IssuerId, agent: AgentId) -> Result<(), CsrError> {
+        self.claims.push(self.rules.bound.claim(key, agent)?);
+        Ok(())
     }
 
     pub(crate) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
@@ -301,6 +312,7 @@ pub(crate) struct Decided {
     pub(crate) changes: Vec<Change>,
     pub(crate) revocations: Vec<RevocationChange>,
     pub(crate) voided: Vec<JoinTokenId>,
+    pub(crate) claims: Vec<Claim>,
     /// Whether it may be written where there is no room for anything else.
     pub(crate) reserved: bool,
 }
@@ -327,6 +339,7 @@ impl Draft<'_> {
             changes: last_of_each(self.changes),
             revocations: self.revocations,
             voided: self.voided,
+            claims: self.claims,
             reserved: false,
         })
     }

@@ -14,6 +14,7 @@ use crate::log::record::{Control, Record};
 use crate::service::command::draft::{Decided, Draft, Rules};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
+use crate::service::state::bound::Claim;
 use crate::service::state::certificates::Certificates;
 use crate::service::state::notices;
 use crate::service::state::projection::Projection;
@@ -36,6 +37,7 @@ impl Tenant {
             roster: Arc::default(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
+            claims: Vec::new(),
         };
         sequencer.reload(inner).await?;
         Ok(Self {
@@ -54,7 +56,12 @@ impl Tenant {
 impl Sequencer {
     /// Makes sure that memory is what the store has, after a call that failed or was cancelled.
     pub(crate) async fn settle(&mut self, inner: &Inner) -> Result<(), Error> {
-        if self.ledger.is_stale() { self.reload(inner).await } else { Ok(()) }
+        if self.ledger.is_stale() {
+            self.reload(inner).await?;
+        }
+        // What was written is known now.
+        self.claims.clear();
+        Ok(())
     }
 
     pub(crate) fn draft<'d>(&'d self, inner: &'d Inner, tenant: &'d Tenant) -> Draft<'d> {
@@ -75,7 +82,8 @@ impl Sequencer {
         if decided.records.is_empty() {
             return Ok(());
         }
-        let level = inner
+        self.claims = decided.claims;
+        let appended = inner
             .append(
                 &mut self.ledger,
                 &decided.records,
@@ -83,7 +91,13 @@ impl Sequencer {
                 &decided.revocations,
                 decided.reserved,
             )
-            .await?;
+            .await;
+        if appended.is_err() && !self.ledger.is_stale() {
+            // Certain: nothing was written.
+            self.claims.clear();
+        }
+        let level = appended?;
+        self.claims.drain(..).for_each(Claim::recorded);
         let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
         let known = &self.projection.agents;
         let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
