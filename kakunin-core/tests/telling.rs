@@ -14,7 +14,9 @@ use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::{Config, Kakunin, KeySource, Parts, RecordListener};
+use kakunin_core::risk::ModelId;
+use kakunin_core::risk::weighted::{Weighted, Weights};
+use kakunin_core::service::{Config, Kakunin, KeySource, Parts, RecordListener, ScoresDiffer};
 use kakunin_core::store::MemoryStore;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
@@ -90,4 +92,46 @@ fn each_record_is_told_once_by_whoever_asked_for_it_and_none_again() {
     let again = block_on(Kakunin::open(config, parts)).unwrap();
     block_on(again.load()).unwrap();
     assert!(heard.0.lock().unwrap().is_empty());
+}
+
+/// What was said of scores.
+#[derive(Debug, Default)]
+struct Scores(Mutex<Vec<(LogId, ScoresDiffer)>>);
+
+impl RecordListener for Scores {
+    fn recorded(&self, _: &LogId, _: u64, _: &Record) {}
+
+    fn scores_differ(&self, log: &LogId, differing: &ScoresDiffer) {
+        self.0.lock().unwrap().push((log.clone(), *differing));
+    }
+}
+
+#[test]
+fn scores_that_come_out_otherwise_than_they_are_on_record_are_told_of() {
+    let (said, keys) = (Arc::new(Scores::default()), Arc::new(LocalKeys::ephemeral()));
+    let parts = Parts { listener: said.clone(), ..Parts::new(MemoryStore::new(), keys) };
+    let mut config = Config::new("agents.example").unwrap();
+    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    let acme: TenantId = "acme".parse().unwrap();
+    let open = |config: &Config| block_on(Kakunin::open(config.clone(), parts.clone())).unwrap();
+    let kakunin = open(&config);
+    block_on(kakunin.create_tenant(&acme)).unwrap();
+    let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+    let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
+    let serial = block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap().facts.serial;
+    let first = block_on(kakunin.entries(&acme, 0, 100)).unwrap().len();
+    let refused = |_| Event::refused(serial, "delete:backups".parse().unwrap());
+    block_on(kakunin.observe_all(&acme, (0..3).map(refused).collect())).unwrap();
+    drop(kakunin);
+    block_on(open(&config).load()).unwrap();
+    assert!(said.0.lock().unwrap().is_empty(), "by the same model they are the same");
+    let model =
+        Arc::new(Weighted::with_weights(ModelId("stern".into()), Weights { out_of_scope: 1, ..Weights::V1 }));
+    let other = Parts { model, ..parts.clone() };
+    block_on(block_on(Kakunin::open(config, other)).unwrap().load()).unwrap();
+    let said = said.0.lock().unwrap();
+    let [(log, differing)] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!((log, differing.count), (&LogId::Tenant(acme), 3));
+    assert_eq!(differing.first, u64::try_from(first).unwrap());
+    assert_ne!(differing.recorded, differing.folded);
 }

@@ -85,7 +85,7 @@ fn sighup_reads_the_configuration_again() {
     assert_eq!(server.get("/api/v1/ca").1["data"]["public_url"], json!(server.url));
     // One that is refused changes nothing: not even what is right in it.
     for (text, says) in [
-        ("trusted-proxy = []\nport = 1\n", "unknown field `port`"),
+        ("trusted-proxy = []\nport = 1\n", "`port` is not known here"),
         ("trusted-proxy = [\"10.0.0.0/99\"]\n", "10.0.0.0/8"),
         ("trusted-proxy = [\ntls", "unclosed array"),
         ("trusted-proxy = []\nlisten = \"0.0.0.0:1\"\n", "duplicate key"),

@@ -33,7 +33,7 @@ pub use effects::tended::Tended;
 pub use effects::visibility::Reader;
 pub use engine::damage::Damage;
 pub use engine::parts::Parts;
-pub use engine::telling::RecordListener;
+pub use engine::telling::{RecordListener, ScoresDiffer};
 pub use error::{Error, Regression};
 pub use handle::certify::KeySource;
 pub use handle::signing::Signed;

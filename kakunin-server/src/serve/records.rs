@@ -5,7 +5,7 @@ use kakunin_core::log::record::Body;
 use kakunin_core::log::record::{Control, Evidence, Record};
 use kakunin_core::revoke::Cause;
 use kakunin_core::risk::Band;
-use kakunin_core::service::RecordListener;
+use kakunin_core::service::{RecordListener, ScoresDiffer};
 use serde::Serialize;
 
 use crate::http::{RequestId, current_request};
@@ -21,6 +21,14 @@ impl RecordListener for Lines {
             let request = current_request();
             Line { log, index, record, request_id: request.as_ref().map(RequestId::as_str) }.write(control);
         }
+    }
+
+    fn scores_differ(&self, log: &LogId, differing: &ScoresDiffer) {
+        let ScoresDiffer { count, first, recorded, folded } = differing;
+        tracing::warn!(
+            tenant = %log, count, first, %recorded, %folded,
+            "scores on record are not those that come out now: the risk model or its prior is another one since; decisions stand, and those to come go by the new scores"
+        );
     }
 }
 

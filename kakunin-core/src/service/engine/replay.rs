@@ -7,6 +7,7 @@ use super::inner::Inner;
 use super::ledger::Ledger;
 use super::seal::{self, Rows, SealKey};
 use super::system;
+use super::telling::ScoresDiffer;
 use super::tenant::Sequencer;
 use crate::error::StoreError;
 use crate::id::AgentId;
@@ -160,6 +161,7 @@ impl Sequencer {
     /// Applies and folds the records above `frontier` that the state and the histories lack.
     async fn replay(&mut self, inner: &Inner, mut frontier: Frontier, reach: &Reach) -> Result<(), Error> {
         let log = self.ledger.log().clone();
+        let mut differing = None;
         while frontier.size() < self.ledger.size() {
             let entries = inner.parts.sink.read(&log, frontier.size(), REPLAY_STEP).await?;
             if entries.is_empty() {
@@ -170,7 +172,8 @@ impl Sequencer {
                 let (record, index) = (Record::open(entry)?, frontier.size());
                 let mut follows = Vec::new();
                 let due = (index >= reach.sealed, index >= reach.folded);
-                self.replay_one(inner, &record, index, due, (&mut follows, &mut rows))?;
+                let scores = self.replay_one(inner, &record, index, due, (&mut follows, &mut rows))?;
+                scores.into_iter().for_each(|two| ScoresDiffer::note(&mut differing, index, two));
                 // What the key provider was to be told before is there still, or done.
                 changes.extend(follows.into_iter().filter(|c| c.kind != Kind::Plan || index >= reach.stored));
                 frontier.push(leaf_hash(&entry.leaf));
@@ -185,9 +188,13 @@ impl Sequencer {
                 self.ledger.rows.take(sealing);
             }
         }
+        if let Some(differing) = differing {
+            inner.parts.listener.scores_differ(&log, &differing);
+        }
         Ok(())
     }
 
+    /// Gives the score on record and the one that came out, where these are two.
     fn replay_one(
         &mut self,
         inner: &Inner,
@@ -195,12 +202,12 @@ impl Sequencer {
         index: u64,
         (apply, fold): (bool, bool),
         (changes, rows): (&mut Vec<Change>, &mut HashSet<AgentId>),
-    ) -> Result<(), Error> {
+    ) -> Result<Option<(Score, Score)>, Error> {
         let Some(agent) = record.agent else {
             if apply {
                 changes.extend(notices::changes(record, index)?);
             }
-            return Ok(());
+            return Ok(None);
         };
         let projection = &mut self.projection;
         let mut entry = projection.agents.remove(&agent);
@@ -209,16 +216,17 @@ impl Sequencer {
         if apply && apply::apply(&mut entry, &mut projection.certificates, index, record, changes)? {
             rows.insert(agent);
         }
+        let mut scores = None;
         if let Some(mut entry) = entry {
             if fold {
-                folding::fold(&mut entry, index, record, &*inner.parts.model, &inner.policy);
+                scores = folding::fold(&mut entry, index, record, &*inner.parts.model, &inner.policy);
             }
             if is_control {
                 projection.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
             }
             projection.agents.insert(agent, entry);
         }
-        Ok(())
+        Ok(scores)
     }
 }
 

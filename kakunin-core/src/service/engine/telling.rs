@@ -4,9 +4,10 @@ use core::fmt::Debug;
 
 use crate::log::entry::LogId;
 use crate::log::record::{Body, Record};
+use crate::risk::Score;
 use crate::service::command::draft::Draft;
 
-/// Is told of records that are not events.
+/// Is told of records that are not events, and of scores that changed.
 ///
 /// *Atomicity, durability*: each is durable before it is told; what a crash cuts off is never told, and nothing is told again
 /// when it is replayed. *Concurrency*: called by whoever asked for the record, in its own task and before it is answered, by
@@ -14,6 +15,32 @@ use crate::service::command::draft::Draft;
 pub trait RecordListener: Debug + Send + Sync {
     /// A record has its place in a log.
     fn recorded(&self, log: &LogId, index: u64, record: &Record);
+
+    /// Scores of a tenant's log, folded again at a start, are not those of its records: they were computed by another risk
+    /// model, or with another prior. Decisions made by them stand; those to come go by the folded ones.
+    fn scores_differ(&self, log: &LogId, differing: &ScoresDiffer) {
+        let _ = (log, differing);
+    }
+}
+
+/// Scores that came out otherwise than they are on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScoresDiffer {
+    /// How many.
+    pub count: u64,
+    /// Index of the first such record.
+    pub first: u64,
+    /// The score that it has.
+    pub recorded: Score,
+    /// The score by the model and the prior of this start.
+    pub folded: Score,
+}
+
+impl ScoresDiffer {
+    /// Counts one.
+    pub(super) fn note(known: &mut Option<Self>, index: u64, (recorded, folded): (Score, Score)) {
+        known.get_or_insert(Self { count: 0, first: index, recorded, folded }).count += 1;
+    }
 }
 
 /// Listens to nothing.

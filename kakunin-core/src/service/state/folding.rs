@@ -43,18 +43,21 @@ impl AgentEntry {
     }
 }
 
-/// Folds one record into the agent's risk history, as it was folded when it was decided.
+/// Folds one record into the agent's risk history, as it was folded when it was decided. Gives the score on record and
+/// the one that came out, where these are two.
 pub(crate) fn fold(
     entry: &mut AgentEntry,
     index: u64,
     record: &Record,
     model: &dyn RiskModel,
     policy: &Policy,
-) {
+) -> Option<(Score, Score)> {
     match &record.body {
-        Body::Event(act, _) if act.score.is_some() => {
+        Body::Event(act, _) => {
+            let recorded = act.score?;
             let assessment = model.assess(&entry.history, &policy.prior, record.time, &act.facts);
             entry.record((index, record.time), act, &assessment, &policy.thresholds);
+            return (recorded != assessment.score).then_some((recorded, assessment.score));
         }
         Body::Control(control) => match &**control {
             Control::CertificateIssued { reinstates, renewal, .. } => {
@@ -63,8 +66,8 @@ pub(crate) fn fold(
             Control::AgentReinstated { .. } => entry.forgive(),
             _ => {}
         },
-        Body::Event(..) => {}
     }
+    None
 }
 
 /// An agent's score and band now; they fall while nothing happens.
