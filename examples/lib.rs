@@ -1,1 +1,1 @@
-//! Examples are the files beside this one; `cargo run --release --example embedded` runs the first.
+//! Examples are the files beside this one; `cargo run --release --example embedded` runs one of them.
