@@ -6,9 +6,9 @@ use rsa::{pkcs1v15, pss};
 use sha2::{Sha256, Sha384, Sha512};
 use signature::Verifier;
 use signature::hazmat::PrehashVerifier;
-use spki::DecodePublicKey;
 
 use super::BadSignature;
+use super::portable::{p256_key, rsa_key};
 use crate::key::Spki;
 
 /// A hash function.
@@ -36,7 +36,7 @@ impl Scheme {
         match self {
             Self::Ecdsa(digest) => ecdsa_verify(digest, spki, message, signature),
             Self::Pkcs1(digest) => {
-                let key = rsa_key(spki)?;
+                let key = rsa_key(spki).ok_or(BadSignature)?;
                 let signature = pkcs1v15::Signature::try_from(signature).map_err(|_| BadSignature)?;
                 match digest {
                     Digest::Sha256 => pkcs1v15::VerifyingKey::<Sha256>::new(key).verify(message, &signature),
@@ -48,10 +48,6 @@ impl Scheme {
             Self::Pss { digest, salt_len } => pss_verify(digest, salt_len, spki, message, signature),
         }
     }
-}
-
-fn rsa_key(spki: &Spki) -> Result<rsa::PublicKey, BadSignature> {
-    rsa::PublicKey::from_public_key_der(spki.as_der()).map_err(|_| BadSignature)
 }
 
 fn pss_verify(
@@ -66,7 +62,7 @@ fn pss_verify(
     if salt_len > room {
         return Err(BadSignature);
     }
-    let key = rsa_key(spki)?;
+    let key = rsa_key(spki).ok_or(BadSignature)?;
     let signature = pss::Signature::try_from(signature).map_err(|_| BadSignature)?;
     match digest {
         Digest::Sha256 => {
@@ -84,7 +80,7 @@ fn pss_verify(
 
 fn ecdsa_verify(digest: Digest, spki: &Spki, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
     use sha2::Digest as _;
-    let key = ecdsa::VerifyingKey::from_public_key_der(spki.as_der()).map_err(|_| BadSignature)?;
+    let key = p256_key(spki).ok_or(BadSignature)?;
     let signature = ecdsa::DerSignature::try_from(signature).map_err(|_| BadSignature)?;
     let hash = match digest {
         Digest::Sha256 => Sha256::digest(message).to_vec(),
