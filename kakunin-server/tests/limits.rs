@@ -54,8 +54,8 @@ Certificates and requests 16 KiB | kakunin-core/src/x509/csr/mod.rs | MAX_REQUES
 32 extensions | kakunin-core/src/x509/certificate.rs | MAX_EXTENSIONS: usize = 32
 chains of 8 | kakunin-verify/src/verifier.rs | MAX_CHAIN: usize = 8
 leaves 512 octets | kakunin-core/src/log/leaf.rs | MAX_LEAF_LEN: usize = 512
-events 32 KiB | kakunin-core/src/event/mod.rs | MAX_EVENT_LEN: usize = 32 * 1024
-details 16 KiB | kakunin-core/src/event/mod.rs | MAX_DETAILS_LEN: usize = 16 * 1024
+events 32 KiB | kakunin-core/src/event/report.rs | MAX_EVENT_LEN: usize = 32 * 1024
+details 16 KiB | kakunin-core/src/event/names.rs | MAX_DETAILS_LEN: usize = 16 * 1024
 1,000 events a call | kakunin-core/src/service/mod.rs | MAX_EVENTS: usize = 1_000
 256 streams a reporter and agent | kakunin-core/src/service/dedup.rs | MAX_STREAMS: usize = 256
 4,096 streams | kakunin-core/src/service/dedup.rs | MAX_ALL_STREAMS: usize = 4_096
