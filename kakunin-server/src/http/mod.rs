@@ -6,6 +6,7 @@
 //! | `agents.rs`, `certificates.rs`, `orders.rs`, `halt_receipt.rs`, `agent_body.rs` | agents and their certificates |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `event_members.rs`, `event_words.rs` | members of an event, one by one; a vendor's words for acts |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `card.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
@@ -38,6 +39,8 @@ mod enrol;
 mod error;
 mod event_batch;
 mod event_body;
+mod event_members;
+mod event_words;
 mod events;
 mod failures;
 mod feed;
