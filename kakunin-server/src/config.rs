@@ -212,15 +212,7 @@ impl Serve {
         if let Some(gateway) = GatewayProxy::ambiguous(&all.gateway) {
             return Err(ConfigError::Gateways(gateway.to_string()));
         }
-        let tls = match (all.tls_cert, all.tls_key) {
-            (Some(certificate), Some(key)) => {
-                Some(Tls { client_certificates: all.client_certificates, ..Tls::new(certificate, key) })
-            }
-            (None, None) if all.client_certificates => return Err(ConfigError::NoTls),
-            (None, None) => None,
-            (Some(_), None) => return Err(ConfigError::HalfTls("--tls-key")),
-            (None, Some(_)) => return Err(ConfigError::HalfTls("--tls-cert")),
-        };
+        let tls = tls_of(all.tls_cert, all.tls_key, all.client_certificates)?;
         let options = ServeOptions {
             public_url: all.public_url,
             trust_domain: all.trust_domain,
@@ -262,13 +254,7 @@ impl Serve {
                 all.listen.map_or(DEFAULT_LISTEN, |listen| listen.0),
             )
         };
-        let level = match all.log_level.as_deref() {
-            Some("error") => Level::Error,
-            Some("warn") => Level::Warn,
-            Some("info") | None => Level::Info,
-            Some("debug") => Level::Debug,
-            Some(other) => return Err(ConfigError::LogLevel(other.to_owned())),
-        };
+        let level = level_of(all.log_level.as_deref())?;
         Ok((options, Logging { level, json: all.log_json }))
     }
 
@@ -308,6 +294,28 @@ impl Serve {
             insecure_plain_http: self.insecure_plain_http || file.insecure_plain_http,
             insecure_software_keys: self.insecure_software_keys || file.insecure_software_keys,
         }
+    }
+}
+
+fn tls_of(cert: Option<PathBuf>, key: Option<PathBuf>, clients: bool) -> Result<Option<Tls>, ConfigError> {
+    match (cert, key) {
+        (Some(certificate), Some(key)) => {
+            Ok(Some(Tls { client_certificates: clients, ..Tls::new(certificate, key) }))
+        }
+        (None, None) if clients => Err(ConfigError::NoTls),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(ConfigError::HalfTls("--tls-key")),
+        (None, Some(_)) => Err(ConfigError::HalfTls("--tls-cert")),
+    }
+}
+
+fn level_of(text: Option<&str>) -> Result<Level, ConfigError> {
+    match text {
+        Some("error") => Ok(Level::Error),
+        Some("warn") => Ok(Level::Warn),
+        Some("info") | None => Ok(Level::Info),
+        Some("debug") => Ok(Level::Debug),
+        Some(other) => Err(ConfigError::LogLevel(other.to_owned())),
     }
 }
 

@@ -22,9 +22,9 @@ more than 5 s after the switch | kakunin-server/src/http/streams.rs | HEARTBEAT:
 4,096 records a second while it runs | kakunin-core/src/service/effects/sealing.rs | STEP: u64 = 4_096
 HTTP bodies 2 MiB | kakunin-server/src/http/router.rs | MAX_BODY: usize = 2 * 1024 * 1024
 of strangers 128 KiB | kakunin-server/src/http/router.rs | MAX_ANONYMOUS_BODY: usize = 128 * 1024
-heads 64 KiB | kakunin-server/src/serve/listener.rs | MAX_HEAD: usize = 64 * 1024
-over HTTP/2 32 KiB | kakunin-server/src/serve/listener.rs | MAX_HEADER_LIST: u32 = 32 * 1024
-and 32 streams | kakunin-server/src/serve/listener.rs | MAX_STREAMS: u32 = 32
+heads 64 KiB | kakunin-server/src/serve/connection.rs | MAX_HEAD: usize = 64 * 1024
+over HTTP/2 32 KiB | kakunin-server/src/serve/connection.rs | MAX_HEADER_LIST: u32 = 32 * 1024
+and 32 streams | kakunin-server/src/serve/connection.rs | MAX_STREAMS: u32 = 32
 10 s from accept to a head | kakunin-server/src/serve/options.rs | head: seconds(10)
 75 s between requests | kakunin-server/src/serve/options.rs | idle: seconds(75)
 20 s beyond 64 KiB/s | kakunin-server/src/serve/options.rs | stall: seconds(20)
@@ -54,8 +54,8 @@ Certificates and requests 16 KiB | kakunin-core/src/x509/csr/mod.rs | MAX_REQUES
 32 extensions | kakunin-core/src/x509/certificate.rs | MAX_EXTENSIONS: usize = 32
 chains of 8 | kakunin-verify/src/checker.rs | MAX_CHAIN: usize = 8
 leaves 512 octets | kakunin-core/src/log/leaf.rs | MAX_LEAF_LEN: usize = 512
-events 32 KiB | kakunin-core/src/event/mod.rs | MAX_EVENT_LEN: usize = 32 * 1024
-details 16 KiB | kakunin-core/src/event/mod.rs | MAX_DETAILS_LEN: usize = 16 * 1024
+events 32 KiB | kakunin-core/src/event/report.rs | MAX_EVENT_LEN: usize = 32 * 1024
+details 16 KiB | kakunin-core/src/event/names.rs | MAX_DETAILS_LEN: usize = 16 * 1024
 1,000 events a call | kakunin-core/src/service/limits.rs | MAX_EVENTS: usize = 1_000
 256 streams a reporter and agent | kakunin-core/src/service/limits.rs | MAX_STREAMS: usize = 256
 4,096 streams | kakunin-core/src/service/state/dedup/seen.rs | MAX_ALL_STREAMS: usize = 4_096

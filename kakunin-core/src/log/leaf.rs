@@ -237,11 +237,7 @@ fn read(octets: &[u8]) -> Result<Leaf, LeafError> {
         (true, None) => return Err(LeafError::Malformed),
         (false, _) => None,
     };
-    let stream = match next(&mut d, 12)? {
-        true if d.array()? == Some(2) => Some((d.u64()?, d.u64()?)),
-        true => return Err(LeafError::Malformed),
-        false => None,
-    };
+    let stream = if next(&mut d, 12)? { Some(place_in_stream(&mut d)?) } else { None };
     let client_id = if next(&mut d, 13)? { Some(d.u64()?) } else { None };
     let commitment = if next(&mut d, 14)? { Some(exact(d.bytes()?)?) } else { None };
     let reporter = if next(&mut d, 15)? { Some(d.u64()?) } else { None };
@@ -263,6 +259,10 @@ fn read(octets: &[u8]) -> Result<Leaf, LeafError> {
     };
     // Parts of an act without the whole are caught by the comparison in `decode`.
     Ok(Leaf { kind, time, agent, serial, act, commitment })
+}
+
+fn place_in_stream(d: &mut Decoder<'_>) -> Result<(u64, u64), LeafError> {
+    if d.array()? == Some(2) { Ok((d.u64()?, d.u64()?)) } else { Err(LeafError::Malformed) }
 }
 
 struct Keys<'k> {

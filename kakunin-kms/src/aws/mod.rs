@@ -6,7 +6,9 @@
 //! | `calls.rs` | quota, retries, breaker around each call |
 //! | `pace.rs`, `breaker.rs` | the quota and the breaker themselves |
 //! | `client.rs`, `provider.rs` | the client, and the contract of key providers |
-//! | `keys.rs`, `reference.rs` | what a key is there: tags, alias, states; what is kept of it |
+//! | `keys.rs`, `reference.rs` | what a key is there, and its states; what is kept of it |
+//! | `generate.rs`, `inventory.rs` | making one once; finding it by its alias or its tags |
+//! | `grants.rs` | workloads that sign with it by themselves |
 //! | `signer.rs` | one key that signs |
 //!
 //! Each call runs on the Tokio runtime that [`AwsKeys`] was made in, to its end, whoever awaits it and on
@@ -17,6 +19,9 @@ mod breaker;
 mod calls;
 mod client;
 mod config;
+mod generate;
+mod grants;
+mod inventory;
 mod keys;
 mod pace;
 mod provider;

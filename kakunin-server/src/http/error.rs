@@ -270,30 +270,7 @@ impl IntoResponse for ApiError {
 
 impl From<ServiceError> for ApiError {
     fn from(error: ServiceError) -> Self {
-        let status = match &error {
-            ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
-            ServiceError::SelfRenewal { .. } => StatusCode::TOO_MANY_REQUESTS,
-            ServiceError::Exists(_)
-            | ServiceError::Suspended(_)
-            | ServiceError::Csr(CsrError::Duplicate)
-            | ServiceError::KeyElsewhere
-            | ServiceError::SharedIssuer
-            | ServiceError::IdReused
-            | ServiceError::NumberReused
-            | ServiceError::NotGrantable
-            | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
-            ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
-            ServiceError::Agent(_)
-            | ServiceError::JoinTokenLife
-            | ServiceError::Csr(_)
-            | ServiceError::TooManyEvents(_)
-            | ServiceError::TooManyStreams
-            | ServiceError::StreamJump
-            | ServiceError::OneOfMany { .. }
-            | ServiceError::Record(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            ServiceError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
-        };
+        let status = status_of(&error);
         let code = error.code();
         if let ServiceError::Store(StoreError::Full) = &error {
             // The log says once that there is no room, and not of each request.
@@ -334,6 +311,33 @@ impl From<ServiceError> for ApiError {
             _ => None,
         };
         Self { field, retry_after, ..Self::new(status, code, error.to_string()) }
+    }
+}
+
+const fn status_of(error: &ServiceError) -> StatusCode {
+    match error {
+        ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
+        ServiceError::SelfRenewal { .. } => StatusCode::TOO_MANY_REQUESTS,
+        ServiceError::Exists(_)
+        | ServiceError::Suspended(_)
+        | ServiceError::Csr(CsrError::Duplicate)
+        | ServiceError::KeyElsewhere
+        | ServiceError::SharedIssuer
+        | ServiceError::IdReused
+        | ServiceError::NumberReused
+        | ServiceError::NotGrantable
+        | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
+        ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
+        ServiceError::Agent(_)
+        | ServiceError::JoinTokenLife
+        | ServiceError::Csr(_)
+        | ServiceError::TooManyEvents(_)
+        | ServiceError::TooManyStreams
+        | ServiceError::StreamJump
+        | ServiceError::OneOfMany { .. }
+        | ServiceError::Record(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        ServiceError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -1,17 +1,13 @@
 //! Events as they are reported: by certificate or by agent, as an action or in a vendor's vocabulary.
 
-use axum::http::StatusCode;
-use kakunin_core::agent::AgentError;
-use kakunin_core::event::{Amount, Details, Event, EventKind, Name, Outcome, ShortName, StreamSeq};
+use kakunin_core::event::{Amount, Details, Event, Outcome, StreamSeq};
 use kakunin_core::id::{AgentId, Serial};
-use kakunin_core::scope::Action;
-use kakunin_core::text::{check_prose, visible};
-use kakunin_core::time::UnixTime;
 use serde::Deserialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use super::event_members::{action, dollars, name, no_such, short, shown, time, unfit};
+use super::event_words::{is_word, meaning, no_word};
 use super::json::{self, Free};
 use super::schema::{ActionText, EventNameText, ShortNameText};
 use super::subjects::Subjects;
@@ -114,45 +110,6 @@ struct AmountBody {
     /// ISO 4217.
     #[schema(pattern = "^[A-Z]{3}$")]
     currency: String,
-}
-
-/// What one word of the vendor's vocabulary means: kind, outcome, flags, and the action if none is given.
-struct Meaning {
-    kind: EventKind,
-    outcome: Outcome,
-    out_of_scope: bool,
-    auth_failure: bool,
-    action: &'static str,
-}
-
-const fn meaning(word: &str) -> Meaning {
-    const fn plain(kind: EventKind, action: &'static str) -> Meaning {
-        Meaning { kind, outcome: Outcome::Ok, out_of_scope: false, auth_failure: false, action }
-    }
-    const fn failed(kind: EventKind, action: &'static str) -> Meaning {
-        Meaning { kind, outcome: Outcome::Denied, out_of_scope: false, auth_failure: true, action }
-    }
-    match word.as_bytes() {
-        b"api_call" => plain(EventKind::ApiCall, "call:api"),
-        b"data_access" => plain(EventKind::DataAccess, "read:data"),
-        b"data_mutation" => plain(EventKind::DataMutation, "write:data"),
-        b"transaction_initiated" | b"transaction" => plain(EventKind::Transaction, "write:transactions"),
-        b"transaction_anomaly" => Meaning {
-            outcome: Outcome::Denied,
-            out_of_scope: true,
-            ..plain(EventKind::Transaction, "write:transactions")
-        },
-        b"authentication_attempt" | b"authentication" => plain(EventKind::Authentication, "auth:session"),
-        b"authentication_failure" => failed(EventKind::Authentication, "auth:session"),
-        b"unauthorized_access_attempt" => Meaning {
-            outcome: Outcome::Denied,
-            out_of_scope: true,
-            ..plain(EventKind::ApiCall, "call:unauthorized")
-        },
-        b"message_signed" => plain(EventKind::MessageSigned, "sign:message"),
-        b"message_verification_failed" => failed(EventKind::MessageVerificationFailed, "sign:message"),
-        _ => plain(EventKind::Other, "call:other"),
-    }
 }
 
 /// An event, and what its reporter says of it.
@@ -299,115 +256,5 @@ impl EventBody {
             None => None,
         };
         Ok(())
-    }
-}
-
-/// Whether this is a word of the vocabulary, known or not.
-pub(crate) fn is_word(text: &str) -> bool {
-    (1..=40).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// What is said of an `action_type` that is none.
-pub(crate) fn no_word(text: &str) -> String {
-    let given = shown(text);
-    format!(
-        "`action_type` is `{given}`: write a word of 1 to 40 letters a-z, digits and _, such as `api_call`"
-    )
-}
-
-fn action(text: &str) -> Result<Action, ApiError> {
-    text.parse().map_err(|error| ApiError::from(AgentError::from(error)).about("action"))
-}
-
-fn name(what: &'static str, text: Option<String>) -> Result<Option<Name>, ApiError> {
-    seen(what, text.as_deref())?;
-    let invalid = unfit("name_invalid", what, text.as_ref().map_or(0, String::len));
-    text.map(|text| Name::try_from(text).map_err(invalid)).transpose()
-}
-
-/// A member with a text that does not fit.
-fn unfit(code: &'static str, what: &'static str, length: usize) -> impl Fn(&str) -> ApiError {
-    move |why| ApiError::unprocessable(code, format!("`{what}` has {length} bytes: {why}")).about(what)
-}
-
-/// A member that names somebody or something of others, or of nobody: that is all the same.
-fn no_such(what: &str, field: &'static str, text: &str, instead: &str) -> ApiError {
-    let sentence = format!("`{field}`: no such {what}, `{}`; send {instead}", shown(text));
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", sentence).about(field)
-}
-
-/// The beginning of a text that somebody sent, as it can be shown.
-pub(crate) fn shown(text: &str) -> String {
-    visible(&text.chars().take(64).collect::<String>()).into_owned()
-}
-
-// What people read in lists: it may be long and odd, but not other than it looks.
-fn seen(what: &'static str, text: Option<&str>) -> Result<(), ApiError> {
-    let invalid = |error| ApiError::unprocessable("name_invalid", format!("`{what}`: {error}")).about(what);
-    text.map_or(Ok(()), check_prose).map_err(invalid)
-}
-
-/// A name that stands in the leaf.
-fn short(what: &'static str, text: Option<String>) -> Result<Option<ShortName>, ApiError> {
-    seen(what, text.as_deref())?;
-    let invalid = unfit("name_invalid", what, text.as_ref().map_or(0, String::len));
-    text.map(|text| ShortName::try_from(text).map_err(invalid)).transpose()
-}
-
-fn time(text: &str) -> Result<UnixTime, ApiError> {
-    let invalid = || {
-        let sentence = format!(
-            "`occurred_at` is `{}`: write RFC 3339, such as 2026-11-23T08:00:00Z or with +01:00",
-            shown(text)
-        );
-        ApiError::unprocessable("time_invalid", sentence).about("occurred_at")
-    };
-    UnixTime::from_rfc3339(text).ok_or_else(invalid)
-}
-
-// Dollars with at most two decimals that a double holds exactly; anything else is no amount.
-fn dollars(details: &Value) -> Option<Amount> {
-    let currency = "USD".to_owned().try_into().ok()?;
-    let text = details.get("amount_usd")?.to_string();
-    let (whole, cents) = text.split_once('.').unwrap_or((&text, "0"));
-    let cents: u64 = format!("{cents:0<2}").get(..2)?.parse().ok()?;
-    let minor = whole.parse::<u64>().ok()?.checked_mul(100)?.checked_add(cents)?;
-    Some(Amount { minor, currency })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dollars_become_cents() {
-        let minor = |json: &str| dollars(&serde_json::from_str(json).unwrap()).map(|a| a.minor);
-        assert_eq!(minor(r#"{"amount_usd":12}"#), Some(1_200));
-        assert_eq!(minor(r#"{"amount_usd":12.5}"#), Some(1_250));
-        assert_eq!(minor(r#"{"amount_usd":0.07}"#), Some(7));
-        for none in [r#"{"amount_usd":-1}"#, r#"{"amount_usd":"12"}"#, r#"{"amount_usd":1e300}"#, "{}", "[]"]
-        {
-            assert_eq!(minor(none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn every_meaning_has_an_action_of_the_grammar() {
-        for word in [
-            "api_call",
-            "data_access",
-            "authentication_failure",
-            "transaction_anomaly",
-            "x",
-            "message_signed",
-        ] {
-            assert!(meaning(word).action.parse::<Action>().is_ok());
-        }
-        assert!(
-            meaning("unauthorized_access_attempt").out_of_scope
-                && meaning("authentication_failure").auth_failure
-        );
     }
 }

@@ -136,15 +136,19 @@ async fn readiness(app: &App) -> Response {
         storage_reserve: room.reserve,
         possession_share_full: share_is_full(app),
         tls_ends: pair.map(|pair| pair.not_after.to_string()),
-        tls_status: standing.map(|standing| match standing {
-            Standing::Good => "good",
-            Standing::Ending => "ending",
-            Standing::NotYetValid => "not_yet_valid",
-            Standing::Expired => "expired",
-        }),
+        tls_status: standing.map(word_for),
         log_written,
     };
     axum::Json(body).into_response()
+}
+
+const fn word_for(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Good => "good",
+        Standing::Ending => "ending",
+        Standing::NotYetValid => "not_yet_valid",
+        Standing::Expired => "expired",
+    }
 }
 
 fn root_crls_ending(app: &App) -> usize {
@@ -213,19 +217,28 @@ pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Res
     let gauge = |(name, help, value): (&str, &str, usize)| {
         format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} gauge\nkakunin_{name} {value}\n")
     };
-    let refused = format!(
-        "# HELP kakunin_possession_refused_total Signed requests that were refused because a share was full.\n\
-         # TYPE kakunin_possession_refused_total counter\nkakunin_possession_refused_total {}\n",
-        nonces.refused
-    );
-    let lost = format!(
-        "# HELP kakunin_log_lines_lost_total Lines of the log that could not be written, or were not read in time.\n\
-         # TYPE kakunin_log_lines_lost_total counter\nkakunin_log_lines_lost_total {}\n",
-        logging::lines_lost()
-    );
     let text: String =
-        [gauges.map(gauge).concat(), ends(&app), tls(&app), refused, lost, counts::render()].concat();
+        [gauges.map(gauge).concat(), ends(&app), tls(&app), counters(nonces.refused), counts::render()]
+            .concat();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+fn counters(possession_refused: u64) -> String {
+    let refused = counter(
+        "possession_refused_total",
+        "Signed requests that were refused because a share was full.",
+        possession_refused,
+    );
+    let lost = counter(
+        "log_lines_lost_total",
+        "Lines of the log that could not be written, or were not read in time.",
+        logging::lines_lost(),
+    );
+    refused + &lost
+}
+
+fn counter(name: &str, help: &str, value: u64) -> String {
+    format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} counter\nkakunin_{name} {value}\n")
 }
 
 /// How the TLS pair stands, if there is one.

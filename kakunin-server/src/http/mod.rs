@@ -3,9 +3,11 @@
 //! | file | does |
 //! |---|---|
 //! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
-//! | `agents.rs`, `certificates.rs`, `orders.rs`, `halt_receipt.rs`, `agent_body.rs` | agents and their certificates |
+//! | `agents.rs`, `orders.rs`, `halt_receipt.rs`, `agent_body.rs` | agents |
+//! | `certificates.rs`, `certify.rs`, `revoke.rs` | their certificates: shown, given and renewed, taken away |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `event_members.rs`, `event_words.rs` | members of an event, one by one; a vendor's words for acts |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `card.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
@@ -31,6 +33,7 @@ mod auth;
 mod caller;
 mod card;
 mod certificates;
+mod certify;
 mod counts;
 mod crl;
 mod dialect;
@@ -38,6 +41,8 @@ mod enrol;
 mod error;
 mod event_batch;
 mod event_body;
+mod event_members;
+mod event_words;
 mod events;
 mod failures;
 mod feed;
@@ -63,6 +68,7 @@ mod preference;
 mod ready;
 mod reason;
 mod request_id;
+mod revoke;
 mod risk;
 mod risk_summary;
 mod router;

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    access, agents, audit, certificates, crl, enrol, event_batch, events, feed, gateway, health, message,
-    orders, pki, risk, verify,
+    access, agents, audit, certificates, certify, crl, enrol, event_batch, events, feed, gateway, health,
+    message, orders, pki, revoke, risk, verify,
 };
 
 #[derive(OpenApi)]
@@ -18,8 +18,8 @@ use super::{
     paths(
         agents::create, agents::list, agents::get, agents::patch, agents::retire,
         enrol::create_token, enrol::grant, enrol::enrol, enrol::renew,
-        certificates::get, certificates::certify, certificates::renew, orders::halt, orders::reinstate, orders::sign,
-        certificates::revoke, certificates::hold, certificates::release,
+        certificates::get, certify::certify, certify::renew, orders::halt, orders::reinstate, orders::sign,
+        revoke::revoke, revoke::hold, revoke::release,
         events::create, event_batch::batch, events::list, risk::risk, risk::notifications,
         gateway::check::check, gateway::forward::authorize, audit::log,
         access::create_tenant, access::get_tenant, access::patch_tenant, access::create_key, access::list_keys, access::revoke_key,

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
-use super::event_body::{is_word, shown};
+use super::event_members::shown;
+use super::event_words::is_word;
 
 const DEFAULT_LIMIT: u16 = 20;
 const MAX_LIMIT: u16 = 100;

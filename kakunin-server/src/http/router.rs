@@ -19,8 +19,8 @@ use super::frame::frame;
 use super::options::ApiOptions;
 use super::validator::{tag_of, validated};
 use super::{
-    access, agents, anonymous, audit, certificates, crl, enrol, event_batch, events, feed, gateway, health,
-    message, openapi, orders, pki, risk, shared, verify,
+    access, agents, anonymous, audit, certificates, certify, crl, enrol, event_batch, events, feed, gateway,
+    health, message, openapi, orders, pki, revoke, risk, shared, verify,
 };
 
 /// Most octets of a body; a batch of 1,000 events of 2 kB fits.
@@ -59,8 +59,8 @@ pub(crate) fn routes(app: App) -> Router {
     let api = Router::new()
         .route("/agents", get(agents::list).post(agents::create))
         .route("/agents/{id}", get(agents::get).patch(agents::patch).delete(agents::retire))
-        .route("/agents/{id}/certify", post(certificates::certify))
-        .route("/agents/{id}/renew", post(certificates::renew))
+        .route("/agents/{id}/certify", post(certify::certify))
+        .route("/agents/{id}/renew", post(certify::renew))
         .route("/agents/{id}/join-tokens", post(enrol::create_token))
         .route("/agents/{id}/grants", post(enrol::grant))
         .route("/enroll", post(enrol::enrol).layer(anonymous()))
@@ -70,9 +70,9 @@ pub(crate) fn routes(app: App) -> Router {
         .route("/agents/{id}/sign", post(orders::sign))
         .route("/agents/{id}/risk", get(risk::risk))
         .route("/certificates/{id}", get(certificates::get))
-        .route("/certificates/{id}/revoke", post(certificates::revoke))
-        .route("/certificates/{id}/hold", post(certificates::hold))
-        .route("/certificates/{id}/release", post(certificates::release))
+        .route("/certificates/{id}/revoke", post(revoke::revoke))
+        .route("/certificates/{id}/hold", post(revoke::hold))
+        .route("/certificates/{id}/release", post(revoke::release))
         .route("/events", get(events::list).post(events::create))
         .route("/events/batch", post(event_batch::batch))
         .route("/notifications", get(risk::notifications))

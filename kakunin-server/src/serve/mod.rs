@@ -5,6 +5,7 @@
 //! | `options.rs` | what may be configured, and what is refused |
 //! | `wire.rs` | the one place that names concrete backends |
 //! | `listen.rs`, `listener.rs` | where; connections: accepted, limited, ended |
+//! | `connection.rs`, `listening.rs` | one of them; what all share, and how requests are answered |
 //! | `activity.rs`, `pace.rs` | when one has done nothing for too long; how long the other side may take |
 //! | `patient.rs`, `arriving.rs`, `delivery.rs` | connections that are not read; bodies that do not come, or are not taken |
 //! | `warnings.rs` | what is told before it is too late: ends of CAs, a log that is ahead of the clock, and what follows |
@@ -15,11 +16,13 @@
 
 mod activity;
 mod arriving;
+mod connection;
 mod delivery;
 mod exposed;
 mod lingering;
 mod listen;
 mod listener;
+mod listening;
 mod options;
 mod pace;
 mod pair;
@@ -86,8 +89,8 @@ impl Server {
         let public_url = &kakunin.place().public_url;
         tracing::info!("{}", options.believed(public_url));
         let app = http::App::new(kakunin, clock, api, ended)?;
-        let settings = listener::Settings::of(options, http::routes(app.clone()));
-        let listening = Arc::new(listener::Listening::new(settings, tls));
+        let settings = listening::Settings::of(options, http::routes(app.clone()));
+        let listening = Arc::new(listening::Listening::new(settings, tls));
         let watch = Arc::new(warnings::Watch::new(listening.clone(), &app, exposed::watched(options)));
         let reloads = Reloads { listening, watch, now: Arc::new(Mutex::new((options.clone(), app))) };
         Ok(Self { listener, reloads, deployment, ending })

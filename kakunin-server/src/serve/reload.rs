@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exposed;
-use super::listener::{Listening, Settings};
+use super::listening::{Listening, Settings};
 use super::options::{ServeError, ServeOptions};
 use super::warnings::Watch;
 use crate::http::{self, App};

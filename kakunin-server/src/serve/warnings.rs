@@ -11,7 +11,7 @@ use kakunin_core::service::{Kakunin, RootCrlEnding};
 use kakunin_core::store::audit::Room;
 use kakunin_core::time::{Clock, DAY, SECOND, SystemClock};
 
-use super::listener::Listening;
+use super::listening::Listening;
 use super::tls::LOOK;
 use super::{exposed, pair};
 use crate::http::{App, FAILURES, chain};

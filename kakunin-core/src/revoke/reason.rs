@@ -1,0 +1,113 @@
+//! Reason codes, and the causes that each of them stands for.
+
+/// Reason codes of RFC 5280, 5.3.1; 7 is unused, and 0 is written by leaving the extension out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reason {
+    /// 0
+    Unspecified,
+    /// 1: the key leaked.
+    KeyCompromise,
+    /// 2: the issuer's key leaked.
+    CaCompromise,
+    /// 3
+    AffiliationChanged,
+    /// 4: replaced by a newer certificate.
+    Superseded,
+    /// 5: the agent was retired.
+    CessationOfOperation,
+    /// 6: suspended, and may be released.
+    CertificateHold,
+    /// 9: taken away for its behaviour, by an operator's stop or by a regulator.
+    PrivilegeWithdrawn,
+}
+
+impl Reason {
+    /// The CRLReason code.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::CaCompromise => 2,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+            Self::CertificateHold => 6,
+            Self::PrivilegeWithdrawn => 9,
+        }
+    }
+
+    /// The reason with this code; `None` for one that RFC 5280 does not have, or that only deltas do.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Unspecified,
+            1 => Self::KeyCompromise,
+            2 => Self::CaCompromise,
+            3 => Self::AffiliationChanged,
+            4 => Self::Superseded,
+            5 => Self::CessationOfOperation,
+            6 => Self::CertificateHold,
+            9 => Self::PrivilegeWithdrawn,
+            _ => return None,
+        })
+    }
+}
+
+/// Who or what took the identity away; each maps to one [`Reason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// The risk score crossed the threshold.
+    RiskThresholdExceeded,
+    /// Somebody pulled the kill switch.
+    KillSwitchActivated,
+    /// A regulator ordered it.
+    RegulatoryOrder,
+    /// The operator decided it.
+    OperatorInitiated,
+    /// The key leaked.
+    KeyCompromise,
+    /// A newer certificate took its place.
+    Superseded,
+    /// The agent was retired.
+    Retired,
+    /// Issuance was cut off before the certificate was recorded; the serial is refused for ever.
+    Abandoned,
+    /// The identity is suspended, and may be released.
+    Hold,
+    /// Whoever ordered it gave no reason.
+    Unspecified,
+    /// The issuer's key leaked.
+    CaCompromise,
+    /// The agent is another organization's now.
+    AffiliationChanged,
+    /// The agent is not needed any more.
+    CessationOfOperation,
+    /// It may not do any more what the certificate says.
+    PrivilegeWithdrawn,
+}
+
+impl Cause {
+    /// The reason code that relying parties see.
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::RiskThresholdExceeded
+            | Self::KillSwitchActivated
+            | Self::RegulatoryOrder
+            | Self::PrivilegeWithdrawn => Reason::PrivilegeWithdrawn,
+            Self::OperatorInitiated | Self::Retired | Self::Abandoned | Self::CessationOfOperation => {
+                Reason::CessationOfOperation
+            }
+            Self::Unspecified => Reason::Unspecified,
+            Self::CaCompromise => Reason::CaCompromise,
+            Self::AffiliationChanged => Reason::AffiliationChanged,
+            Self::KeyCompromise => Reason::KeyCompromise,
+            Self::Superseded => Reason::Superseded,
+            Self::Hold => Reason::CertificateHold,
+        }
+    }
+}

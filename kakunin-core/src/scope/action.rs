@@ -1,0 +1,110 @@
+//! One concrete action.
+
+use core::fmt;
+use core::str::FromStr;
+
+use super::parsed::{Scope, ScopeError};
+
+/// One concrete action: a scope without a wildcard.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Action(pub(super) Scope);
+
+impl Action {
+    /// Parses a concrete action.
+    ///
+    /// # Errors
+    /// As [`Scope::parse`], and [`ScopeError::NotConcrete`] for a wildcard.
+    pub fn parse(text: &str) -> Result<Self, ScopeError> {
+        let scope = Scope::parse(text)?;
+        if scope.as_str().contains('*') { Err(ScopeError::NotConcrete(scope)) } else { Ok(Self(scope)) }
+    }
+
+    /// The text of this action.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The verb.
+    #[must_use]
+    pub fn verb(&self) -> &str {
+        self.0.verb()
+    }
+
+    /// The resource.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        self.0.resource()
+    }
+}
+
+impl FromStr for Action {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for Action {
+    type Error = ScopeError;
+
+    fn try_from(text: String) -> Result<Self, ScopeError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Action> for String {
+    fn from(action: Action) -> Self {
+        action.0.into()
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_the_grammar_does_not_have() {
+        let long = format!("read:{}", "a".repeat(124));
+        for bad in [
+            "",
+            ":",
+            "read",
+            "read:",
+            ":a",
+            "Read:a",
+            "read:A",
+            "read:a b",
+            "read:a//b",
+            "read:/a",
+            "read:a/",
+            "read:..",
+            "read:.a",
+            "read:a*",
+            "read:*a",
+            "read:*/a",
+            "read:a/*/b",
+            "read:a/**",
+            "r*:a",
+            "1read:a",
+            "read:a:b",
+            "read:\u{e9}",
+            "read:a\0",
+            "read:-a",
+            &long,
+        ] {
+            assert!(Scope::parse(bad).is_err(), "{bad}");
+        }
+        assert!(Action::parse("read:*").is_err() && Action::parse("*:a").is_err());
+        let error = Scope::parse("read:a//b").unwrap_err().to_string();
+        assert!(error.contains("at byte 7"), "{error}");
+    }
+}

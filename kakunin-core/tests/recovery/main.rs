@@ -1,0 +1,14 @@
+//! The log says what happened: state that is lost, late or half written comes back from it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod callers;
+mod issuance;
+mod projection;
+mod rebuilt;
+mod world;

@@ -1,0 +1,146 @@
+//! A deployment, a life in it, what can be seen of both, and a store that is behind.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use async_trait::async_trait;
+use kakunin_core::agent::{Agent, NewAgent};
+use kakunin_core::error::StoreError;
+use kakunin_core::event::{Event, Outcome, StreamSeq};
+use kakunin_core::id::{AgentId, Serial, TenantId};
+use kakunin_core::issue::Profile;
+use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::log::entry::LogId;
+use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts, Risk};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::time::{ManualClock, UnixTime};
+use kakunin_kms::local::LocalKeys;
+use pollster::block_on;
+
+pub(crate) const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+
+pub(crate) const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
+
+pub(crate) fn config() -> Config {
+    let mut config = Config::new("agents.example").unwrap();
+    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    config
+}
+
+pub(crate) fn parts() -> (Parts, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    parts.clock = clock.clone();
+    (parts, clock)
+}
+
+pub(crate) fn acme() -> TenantId {
+    "acme".parse().unwrap()
+}
+
+pub(crate) fn agent(kakunin: &Kakunin, name: &str) -> (AgentId, Serial) {
+    let agent = block_on(kakunin.register(&acme(), NewAgent::new(name, MODEL, ["read:a"]).unwrap())).unwrap();
+    let certificate = block_on(kakunin.certify(&acme(), &agent.id, Profile::Standard, P256)).unwrap();
+    (agent.id, certificate.facts.serial)
+}
+
+/// Some life: one agent works, one wanders, one is revoked, one is held.
+pub(crate) fn live(kakunin: &Kakunin, clock: &ManualClock) -> Vec<(AgentId, Serial)> {
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let agents: Vec<_> = ["works", "wanders", "revoked", "held"].map(|name| agent(kakunin, name)).into();
+    for n in 0..120_u64 {
+        clock.set(NOW.plus(n * 7_000));
+        for (i, (_, serial)) in agents.iter().enumerate() {
+            let mut event = if i == 2 || (i == 1 && n % 50 == 7) {
+                Event::refused(*serial, "delete:a".parse().unwrap())
+            } else {
+                Event::new(*serial, "read:a".parse().unwrap(), Outcome::Ok)
+            };
+            event.stream = Some(StreamSeq { stream: 1, seq: n });
+            event.target = Some(format!("t{}", n % 9).parse().unwrap());
+            block_on(kakunin.observe(&acme(), event)).unwrap();
+        }
+    }
+    block_on(kakunin.hold(&acme(), &agents[3].1)).unwrap();
+    let mut halted = agent(kakunin, "halted");
+    let renewed =
+        block_on(kakunin.renew(&acme(), &halted.0, &MODEL.parse().unwrap(), Profile::HighRisk, P256));
+    halted.1 = renewed.unwrap().facts.serial;
+    block_on(kakunin.halt(&acme(), &halted.0, Cause::RegulatoryOrder, None)).unwrap();
+    block_on(kakunin.suspect_impersonation(&agents[0].1)).unwrap();
+    agents.into_iter().chain([halted]).collect()
+}
+
+pub(crate) type Seen = (Vec<(Agent, Risk, Option<Reason>)>, Vec<(u64, Notification)>);
+
+pub(crate) fn look(kakunin: &Kakunin, agents: &[(AgentId, Serial)]) -> Seen {
+    let of = |(id, serial): &(AgentId, Serial)| {
+        let agent = block_on(kakunin.agent(&acme(), id)).unwrap();
+        let reason = kakunin.revocations().reason(&kakunin.issuer().id(), serial).unwrap();
+        (agent, block_on(kakunin.risk(&acme(), id)).unwrap(), reason)
+    };
+    (agents.iter().map(of).collect(), block_on(kakunin.notifications(&acme(), None, 1_000)).unwrap())
+}
+
+/// What was recorded once stays recorded once, and what it was for stays known.
+pub(crate) fn assert_known(kakunin: &Kakunin, serial: Serial) {
+    let mut again = Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
+    again.stream = Some(StreamSeq { stream: 1, seq: 119 });
+    again.target = Some("t2".to_owned().try_into().unwrap());
+    let seen = block_on(kakunin.observe(&acme(), again.clone())).unwrap();
+    assert!(seen.status == EventStatus::Duplicate && seen.index.is_some(), "{seen:?}");
+    again.target = Some("another".to_owned().try_into().unwrap());
+    let refused = block_on(kakunin.observe(&acme(), again.clone())).unwrap_err();
+    assert_eq!(refused.code(), "stream_number_reused");
+    // Nothing is known any more of what a number was for that is far below the highest.
+    again.stream = Some(StreamSeq { stream: 1, seq: 50 });
+    let seen = block_on(kakunin.observe(&acme(), again)).unwrap();
+    assert_eq!((seen.status, seen.index), (EventStatus::Duplicate, None));
+}
+
+/// State whose `apply` fails or never returns while it is told to, as after a crash between append and
+/// projection.
+#[derive(Debug)]
+pub(crate) struct Late(pub(crate) Arc<MemoryStore>, pub(crate) AtomicU8);
+
+pub(crate) const UP: u8 = 0;
+
+pub(crate) const DOWN: u8 = 1;
+
+pub(crate) const SILENT: u8 = 2;
+
+#[async_trait]
+impl StateStore for Late {
+    async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError> {
+        match self.1.load(Ordering::Relaxed) {
+            UP => StateStore::apply(&*self.0, log, index, changes).await,
+            DOWN => Err(StoreError::unavailable("down")),
+            _ => std::future::pending().await,
+        }
+    }
+    async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
+        StateStore::applied(&*self.0, log).await
+    }
+    async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
+        self.0.put(log, changes).await
+    }
+    async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(log, kind, key).await
+    }
+    async fn scan(
+        &self,
+        log: &LogId,
+        kind: Kind,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        self.0.scan(log, kind, after, limit).await
+    }
+    async fn touched(&self) -> Result<Touched, StoreError> {
+        self.0.touched().await
+    }
+}
