@@ -17,7 +17,7 @@ test: setup
 	cargo test --workspace --all-features
 	@echo "== tests: portable algorithms"
 	cargo test -p kakunin-core -p kakunin-verify
-	@echo "== the example of the README"
+	@echo "== the longer example"
 	cargo run --release --example embedded
 	@echo "== the demo: the story over the public API"
 	cargo run --release -p kakunin-server -- demo

@@ -84,7 +84,7 @@ impl Kakunin {
 
     /// Gives the agent of a join token its certificate, for the key of a PKCS#10 request in DER or PEM. Of
     /// several calls with one token those for one key succeed, with one certificate: whoever redeemed it may send the
-    /// same again while the token would live if nothing came of it, and for [`REPEATABLE`](super::REPEATABLE) if the
+    /// same again while the token would live if nothing came of it, and for [`REPEATABLE`](crate::service::REPEATABLE) if the
     /// answer was lost. To every other key it is used up, also if signing fails.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Kakunin {
     /// Renews a certificate at the word of its own key: see [`Kakunin::renew`] and [`KeySource::Bound`].
     /// The profile stays, or becomes shorter with the agent's band. The agent attests its model; its scope
     /// is the registered one, and is not on record as approved anew. The same request gets the same answer. Not before a tenth of the certificate's life, and
-    /// [`SELF_RENEWALS`](super::SELF_RENEWALS) times an hour at the most: its owner is told once a day of more.
+    /// [`SELF_RENEWALS`](crate::service::SELF_RENEWALS) times an hour at the most: its owner is told once a day of more.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::SelfRenewal`]; else as [`Kakunin::renew`].
