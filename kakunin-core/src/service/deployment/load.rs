@@ -43,17 +43,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     else {
         return Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into());
     };
-    for (what, found, wanted) in [
-        ("trust domain", trust_domain.as_str(), config.trust_domain.as_str()),
-        ("public URL", public_url.as_str(), config.public_url.as_str()),
-        ("extension arc", arc.as_str(), config.arc.as_str()),
-    ] {
-        if found != wanted {
-            return Err(Error::Deployment(format!(
-                "its {what} is `{found}`, the configuration says `{wanted}`"
-            )));
-        }
-    }
+    agrees(&config, [trust_domain.as_str(), public_url.as_str(), arc.as_str()])?;
     let host = genesis::host_of(&public_url)?;
     let log_signer = parts.log_keys.open(&log_key).await?;
     let seal_key = SealKey::derive(&*log_signer).await?;
@@ -67,14 +57,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     let feed_key = FeedKey::new(&feed_verifier, feed_signer)?;
     let cas = Cas::load(&parts, &host, &log_signer, &seal_key).await?;
     let arc = Oids::parse(&arc).map_err(|e| Error::Deployment(e.to_string()))?;
-    let token_secret = TokenSecret(genesis::vault_seed(&parts, parts.clock.now()).await?);
-    let sealed = system::sealed(&parts).await?;
-    if sealed.as_ref().is_some_and(|sealed| *sealed != commitment_of(&token_secret)) {
-        return Err(StoreError::Corrupt(
-            "the vault's secret is not the one that is on record; restore that row from a backup".into(),
-        )
-        .into());
-    }
+    let (token_secret, sealed) = secret(&parts).await?;
     let inner = Inner {
         policy: Policy {
             thresholds: config.thresholds,
@@ -86,7 +69,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         cas,
         log_signer,
         seal_key,
-        sealed: AtomicBool::new(sealed.is_some()),
+        sealed: AtomicBool::new(sealed),
         token_secret,
         lead: Lead::new(system.last_time()),
         system: async_lock::Mutex::new(system),
@@ -95,11 +78,38 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         serials: Serials::default(),
         bound: Arc::default(),
         turns: Turns::default(),
-        api_keys: api_keys::load(&parts, &damages, sealed.is_some()).await?,
+        api_keys: api_keys::load(&parts, &damages, sealed).await?,
         damages,
         parts,
     };
     let tenants = system::tenants(&inner.parts).await?;
     inner.tenants.write().await.extend(tenants.into_iter().map(|id| (id, None)));
     Ok((inner, feed_key))
+}
+
+/// Whether trust domain, public URL and arc, as they are on record, are those of the configuration.
+fn agrees(config: &Config, recorded: [&str; 3]) -> Result<(), Error> {
+    let wanted = [
+        ("trust domain", config.trust_domain.as_str()),
+        ("public URL", config.public_url.as_str()),
+        ("extension arc", config.arc.as_str()),
+    ];
+    let mut both = recorded.into_iter().zip(wanted);
+    let other = both.find(|(found, (_, wanted))| found != wanted);
+    other.map_or(Ok(()), |(found, (what, wanted))| {
+        Err(Error::Deployment(format!("its {what} is `{found}`, the configuration says `{wanted}`")))
+    })
+}
+
+/// The secret of the vault, and whether its commitment is on record.
+async fn secret(parts: &Parts) -> Result<(TokenSecret, bool), Error> {
+    let secret = TokenSecret(genesis::vault_seed(parts, parts.clock.now()).await?);
+    let sealed = system::sealed(parts).await?;
+    if sealed.as_ref().is_some_and(|sealed| *sealed != commitment_of(&secret)) {
+        return Err(StoreError::Corrupt(
+            "the vault's secret is not the one that is on record; restore that row from a backup".into(),
+        )
+        .into());
+    }
+    Ok((secret, sealed.is_some()))
 }
