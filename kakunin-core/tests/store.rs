@@ -1,5 +1,5 @@
 //! The stores of this crate, each through the suites that any store must pass; then SQLite's own promises,
-//! without the service above it. `tests/sqlite.rs` attacks the same file from above.
+//! without the service above it. `tests/sqlite` attacks the same file from above.
 
 #![cfg(all(feature = "sqlite", feature = "conformance"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
