@@ -1,0 +1,68 @@
+//! What an agent does, its score, and what that takes away.
+
+use kakunin_core::agent::AgentState;
+use kakunin_core::event::{Attribution, Event, Outcome};
+use kakunin_core::key::KeyProvider;
+use kakunin_core::log::record::{Body, Control};
+use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::service::{EventStatus, NotificationKind};
+use pollster::block_on;
+
+use crate::world::world;
+
+#[test]
+fn an_agent_that_is_only_refused_loses_its_identity_and_the_others_keep_theirs() {
+    let w = world();
+    let (led_astray, serial) = w.agent("one");
+    let (honest, other) = w.agent("two");
+    let refusals = w.refuse_until_revoked(serial);
+    assert!(refusals < 60, "{refusals}");
+    assert_eq!((w.state(&led_astray), w.state(&honest)), (AgentState::Suspended, AgentState::Active));
+    assert_eq!((w.reason(&serial), w.reason(&other)), (Some(Reason::PrivilegeWithdrawn), None));
+    let late = block_on(w.kakunin.observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok))).unwrap();
+    assert_eq!((late.status, late.revoked), (EventStatus::NotAccepted, false));
+    let inbox = block_on(w.kakunin.notifications(&w.acme, None, 100)).unwrap();
+    let kinds: Vec<_> = inbox.iter().map(|(_, n)| n.kind).collect();
+    assert_eq!(kinds.first(), Some(&NotificationKind::AgentRevoked), "{kinds:?}");
+    assert!(inbox.iter().all(|(_, n)| n.agent == led_astray && n.evidence.is_some()));
+    assert_eq!(block_on(w.keys.list()).unwrap().len(), 5, "log, feed, root, issuing, and the honest agent's");
+}
+
+#[test]
+fn the_revocation_stands_in_the_log_with_the_event_that_caused_it() {
+    let w = world();
+    let (_, serial) = w.agent("one");
+    w.refuse_until_revoked(serial);
+    let records = w.records();
+    let at = records.iter().position(
+        |r| matches!(&r.body, Body::Control(c) if matches!(**c, Control::CertificateRevoked { .. })),
+    );
+    let at = at.unwrap();
+    let Body::Control(control) = &records[at].body else { unreachable!() };
+    let Control::CertificateRevoked { revocation, evidence: Some(evidence), .. } = &**control else {
+        panic!("{control:?}")
+    };
+    assert_eq!((revocation.serial, revocation.cause), (serial, Cause::RiskThresholdExceeded));
+    let event = usize::try_from(evidence.event).unwrap();
+    assert_eq!(event, at - 2, "event, band, revocation: one append");
+    let Body::Event(act, _) = &records[event].body else { panic!() };
+    assert_eq!(act.score, Some(evidence.score));
+    assert!(evidence.score >= evidence.threshold && !evidence.families.is_empty());
+    assert!(records.windows(2).all(|w| w[0].time <= w[1].time), "log time never goes back");
+}
+
+#[test]
+fn an_asserted_event_is_recorded_and_moves_no_score() {
+    let w = world();
+    let (agent, serial) = w.agent("one");
+    let before = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap();
+    for n in 0..500 {
+        let mut event = Event::refused(serial, "delete:backups".parse().unwrap());
+        event.attribution = Attribution::Asserted;
+        event.target = Some(format!("t{n}").parse().unwrap());
+        let seen = block_on(w.kakunin.observe(&w.acme, event)).unwrap();
+        assert_eq!(seen.status, EventStatus::Unattributed);
+    }
+    assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap(), before);
+    assert_eq!(w.reason(&serial), None);
+}
