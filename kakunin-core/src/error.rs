@@ -1,10 +1,12 @@
 //! The error every storage seam shares, sorted by who must act.
 
+use std::sync::Arc;
+
 /// A source error of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What went wrong in a store.
-#[derive(Debug, thiserror::Error)]
+/// What went wrong in a store. One failure may answer many callers, so that it can be cloned, with its source.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Nothing is stored under that name. The caller asked for something that is not there.
@@ -18,7 +20,7 @@ pub enum StoreError {
     Full,
     /// The store cannot be reached now. The caller retries later.
     #[error("the store is not available; retry later")]
-    Unavailable(#[source] BoxError),
+    Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// What is stored is not what was written. The operator restores or investigates; nothing is served.
     #[error("the store is damaged ({0}); stop, keep a copy, and compare it with a checkpoint held elsewhere")]
     Corrupt(String),
@@ -43,6 +45,6 @@ impl StoreError {
 
     /// Wraps an error of a client library or of the operating system.
     pub fn unavailable(source: impl Into<BoxError>) -> Self {
-        Self::Unavailable(source.into())
+        Self::Unavailable(source.into().into())
     }
 }

@@ -152,13 +152,11 @@ impl Inner {
     }
 }
 
-// One failure answers many callers: the first gets it with its source, the others its text.
+// One failure answers many callers: of one that is not the store's the first gets it with its source, the others its text.
 fn again(error: &mut Error) -> Error {
     let copy = match &*error {
-        Error::Store(StoreError::Full) => Error::Store(StoreError::Full),
-        Error::Store(StoreError::Conflict) => Error::Store(StoreError::Conflict),
-        Error::Store(StoreError::Corrupt(what)) => Error::Store(StoreError::Corrupt(what.clone())),
-        other => Error::Store(StoreError::unavailable(other.to_string())),
+        Error::Store(error) => error.clone(),
+        other => StoreError::unavailable(other.to_string()),
     };
-    core::mem::replace(error, copy)
+    core::mem::replace(error, copy.into())
 }

@@ -250,20 +250,8 @@ fn commit(
         // Whatever was begun is undone; if SQLite did it already, this changes nothing.
         let _ = connection.execute_batch("ROLLBACK");
         let error = if may_be_full(&error) && reserve.is_out() { StoreError::Full } else { error };
-        group.iter().map(|_| Err(again(&error))).collect()
+        group.iter().map(|_| Err(error.clone())).collect()
     })
-}
-
-/// The same error, for one more caller.
-fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Full => StoreError::Full,
-        StoreError::Conflict => StoreError::Conflict,
-        StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
-        StoreError::Foreign(what) => StoreError::Foreign(what.clone()),
-        StoreError::Unavailable(source) => StoreError::unavailable(source.to_string()),
-        other => StoreError::unavailable(other.to_string()),
-    }
 }
 
 /// The results of each call, if the transaction was committed.
