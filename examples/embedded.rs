@@ -8,12 +8,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use kakunin_kms::kakunin_core::agent::NewAgent;
-use kakunin_kms::kakunin_core::event::{Event, Outcome};
-use kakunin_kms::kakunin_core::issue::Profile;
-use kakunin_kms::kakunin_core::service::{Config, Kakunin, KeySource, Parts};
-use kakunin_kms::kakunin_core::store::MemoryStore;
-use kakunin_kms::kakunin_core::time::{Clock, SystemClock};
+use kakunin_kms::kakunin_core::prelude::*;
 use kakunin_kms::local::LocalKeys;
 use kakunin_verify::{TrustAnchor, Verifier};
 

@@ -2,12 +2,7 @@
 
 use std::{error::Error, sync::Arc};
 
-use kakunin_kms::kakunin_core::agent::NewAgent;
-use kakunin_kms::kakunin_core::event::Event;
-use kakunin_kms::kakunin_core::issue::Profile;
-use kakunin_kms::kakunin_core::service::{Config, Kakunin, KeySource, Parts};
-use kakunin_kms::kakunin_core::store::MemoryStore;
-use kakunin_kms::kakunin_core::time::{Clock, SystemClock};
+use kakunin_kms::kakunin_core::prelude::*;
 use kakunin_kms::local::LocalKeys;
 use kakunin_verify::{TrustAnchor, Verifier};
 

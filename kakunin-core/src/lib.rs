@@ -27,6 +27,8 @@ pub mod access;
 #[cfg(feature = "service")]
 pub mod issue;
 #[cfg(feature = "service")]
+pub mod prelude;
+#[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "service")]
 pub mod shape;
