@@ -305,3 +305,44 @@ fn after_a_clock_that_was_two_hours_ahead_was_put_right() {
     drop(server);
     assert!(log_off(&data, "+0").contains("ahead of the clock"), "no warning");
 }
+
+#[test]
+fn a_ca_that_begins_later_is_left_out_until_then_and_can_be_replaced() {
+    for made_ahead in ["its issuing CA", "all of it"] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let text = data.display().to_string();
+        if made_ahead == "all of it" {
+            drop(start_off(&data, "+3h"));
+        } else {
+            drop(start(&data, &["--ca-algorithm", "p256"]));
+            said_off("+3h", &["ca", "rotate", "--data", &text]);
+        }
+        let server = start(&data, &[]);
+        let api = Api::new(&server, &data);
+        let ready = api.get("/readyz");
+        assert_eq!((&ready["status"], &ready["signing"]), (&json!("degraded"), &json!(false)), "{ready}");
+        let agent = api.agent("one");
+        let (status, refused) = api.certify(&agent);
+        assert_eq!((status.as_str(), &refused["code"]), ("503", &json!("issuer_not_yet_valid")), "{refused}");
+        let reason = json!({ "reason": "kill_switch_activated" });
+        let halted = api.post(&format!("/api/v1/agents/{agent}/halt"), &reason);
+        assert!(halted.0.starts_with('2'), "{made_ahead}: {halted:?}");
+        drop(server);
+        assert!(log_off(&data, "+0s").contains("cannot be relied on now"), "{made_ahead}: no word of it");
+        said_off("+0s", &["ca", "rotate", "--data", &text]);
+        let server = start(&data, &[]);
+        let api = Api::new(&server, &data);
+        let ready = api.get("/readyz");
+        assert_eq!(ready["signing"], true, "{made_ahead}: {ready}");
+        let (status, issued) = api.certify(&api.agent("two"));
+        assert_eq!(status, "201", "{made_ahead}: {issued}");
+        let issued = with_roots(&api, issued["data"].clone());
+        assert!(accepted(&issued, &seconds_from_now(0)), "{made_ahead}");
+        drop(server);
+        // And once it has begun.
+        let server = start_off(&data, "+4h");
+        let api = Api::new(&server, &data);
+        assert_eq!(api.get("/readyz")["signing"], true, "{made_ahead}");
+    }
+}

@@ -64,7 +64,20 @@ pub fn document() -> Value {
     set(headers, "propertyNames", json!({ "pattern": "^[a-z0-9!#$%&'*+.^_`|~-]{1,100}$" }));
     set(headers, "additionalProperties", json!({ "type": "string", "pattern": "^[ -~]*$" }));
     set(headers, "maxProperties", 64.into());
+    let paths = document.pointer_mut("/paths").and_then(Value::as_object_mut);
+    let operations = paths.into_iter().flat_map(|paths| paths.values_mut().filter_map(Value::as_object_mut));
+    operations.flat_map(|all| all.values_mut()).for_each(optional);
     document
+}
+
+/// A body that may be left out is one that may not be there; `null` is none.
+fn optional(operation: &mut Value) {
+    let Some(schema) = operation.pointer_mut("/requestBody/content/application~1json/schema") else { return };
+    let object = match schema.get("oneOf").and_then(Value::as_array).map(Vec::as_slice) {
+        Some([null, object]) if *null == json!({ "type": "null" }) => object.clone(),
+        _ => return,
+    };
+    *schema = object;
 }
 
 fn link(operation: &str, parameter: &str, value: &str) -> Value {

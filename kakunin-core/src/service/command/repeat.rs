@@ -2,6 +2,7 @@
 //! by which token, in place of what.
 
 use super::certify::Order;
+use crate::error::StoreError;
 use crate::id::Serial;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
@@ -13,7 +14,15 @@ pub const REPEATABLE: u64 = 10 * MINUTE;
 
 /// Whether this refusal is what a request gets that was fulfilled before.
 pub(crate) const fn may_follow(refused: &Error) -> bool {
-    matches!(refused, Error::Agent(_) | Error::Exists(_) | Error::Csr(_) | Error::JoinToken)
+    // To answer once more nothing is recorded, so that it needs no room.
+    matches!(
+        refused,
+        Error::Agent(_)
+            | Error::Exists(_)
+            | Error::Csr(_)
+            | Error::JoinToken
+            | Error::Store(StoreError::Full)
+    )
 }
 
 impl Order {

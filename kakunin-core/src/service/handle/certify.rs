@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::StoreError;
 use crate::id::{AgentId, Serial, TenantId, uuid_v7};
 use crate::issue::{Certificate, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
@@ -79,7 +80,8 @@ impl Running {
         if let Some(certificate) = self.answered_before(tenant, order, &request, binding).await? {
             return Ok(certificate);
         }
-        if !self.was_cut_off(tenant, order, &request).await? {
+        let full = matches!(refused, Error::Store(StoreError::Full));
+        if full || !self.was_cut_off(tenant, order, &request).await? {
             return Err(refused);
         }
         self.abandon(tenant, order.agent).await?;
