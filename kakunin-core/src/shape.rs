@@ -174,6 +174,8 @@ fn about(path: &str, message: &str) -> (String, String) {
 fn as_found(found: &str) -> String {
     let bare = |prefix: &str| found.strip_prefix(prefix).map(|rest| rest.trim_matches('`'));
     if let Some(number) = bare("integer ").or_else(|| bare("floating point ")) {
+        // Of what fits into no type that it could be, some parsers name the type that they tried.
+        let number = number.split('`').next().unwrap_or(number);
         return format!("the number {number}");
     }
     if let Some(truth) = bare("boolean ") {
@@ -195,6 +197,7 @@ fn as_wanted(expected: &str) -> String {
         "u32" => "a whole number from 0 to 4294967295",
         "u16" => "a whole number from 0 to 65535",
         "u8" => "a whole number from 0 to 255",
+        "a nonzero u32" | "a nonzero u64" | "a nonzero usize" => "a whole number from 1 on",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" | "a JSON number" => "a number",
         "a boolean" => "true or false",
@@ -218,6 +221,7 @@ mod tests {
     struct Read {
         name: String,
         count: Option<u32>,
+        some: Option<core::num::NonZeroU32>,
         on: Option<bool>,
         colour: Option<Colour>,
         #[serde(default)]
@@ -284,8 +288,9 @@ mod tests {
             (
                 r#"{"nam":"a"}"#,
                 "nam",
-                "`nam` is not known here: leave it out, or write one of `name`, `count`, `on`, `colour`, `inner`",
+                "`nam` is not known here: leave it out, or write one of `name`, `count`, `some`, `on`, `colour`, `inner`",
             ),
+            (r#"{"name":"a","some":0}"#, "some", "`some` is the number 0: write a whole number from 1 on"),
             ("7", "", "it is the number 7: write an object"),
         ] {
             let error = read::<Read>(json.as_bytes()).unwrap_err();
@@ -295,6 +300,13 @@ mod tests {
                 (Fault::Shape, path.split(['.', '[']).next().filter(|p| !p.is_empty()))
             );
         }
+    }
+
+    #[test]
+    fn a_number_that_fits_nowhere_is_shown_without_the_type_that_was_tried() {
+        let (_, why) =
+            sentence("rate", "invalid type: integer `99999999999999999999` as i128, expected a nonzero u32");
+        assert_eq!(why, "`rate` is the number 99999999999999999999: write a whole number from 1 on");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! That a public key belongs to one agent, and to nobody while nothing of it is on record.
+//! That a public key belongs to one agent, and to nobody while nothing of it is on record; and that what was given for it
+//! is given again, also where there is no room.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
@@ -28,6 +29,8 @@ const FULL: u8 = 1;
 const GONE: u8 = 2;
 /// It is written, and nobody knows.
 const LOST: u8 = 3;
+/// It is known beforehand that nothing can be written.
+const SCARCE: u8 = 4;
 
 /// A store that writes or not, as it is told to.
 #[derive(Debug)]
@@ -45,7 +48,10 @@ impl AuditSink for Odd {
         }
     }
     async fn room(&self) -> Room {
-        self.0.room().await
+        match self.1.load(Ordering::Relaxed) {
+            SCARCE => Room { full: true, reserve: 0 },
+            _ => self.0.room().await,
+        }
     }
     async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
         self.0.head(log).await
@@ -137,4 +143,18 @@ fn a_key_that_was_recorded_though_nobody_heard_of_it_is_its_agents() {
     // To whom it belongs it answers, with what was made.
     w.certify(&one, &request).unwrap();
     assert_eq!(w.certify(&other, &request).unwrap_err().code(), "key_in_use");
+}
+
+#[test]
+fn the_same_request_gets_the_same_answer_where_there_is_no_room() {
+    let w = world();
+    let (one, two) = (w.agent("acme", "one"), w.agent("acme", "two"));
+    let (request, other) = (w.request(), w.request());
+    let given = w.certify(&one, &request).unwrap();
+    w.does(SCARCE);
+    assert_eq!(w.certify(&one, &request).unwrap().der, given.der);
+    assert_eq!(w.certify(&one, &other).unwrap_err().code(), "storage_full");
+    assert_eq!(w.certify(&two, &request).unwrap_err().code(), "storage_full");
+    w.does(WELL);
+    assert_eq!(w.certify(&two, &request).unwrap_err().code(), "key_in_use");
 }

@@ -18,6 +18,9 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, CODING};
 
+/// Most octets of a body; a batch of 1,000 events of 2 kB fits.
+pub(crate) const MAX_BODY: usize = 2 * 1024 * 1024;
+
 /// A body of JSON.
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -33,7 +36,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         check_type(request.headers())?;
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        let body = read(request, state).await?;
         parse(&body).map(Self)
     }
 }
@@ -46,7 +49,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Optional<
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let typed = check_type(request.headers());
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        let body = read(request, state).await?;
         if body.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -66,7 +69,7 @@ impl<S: Send + Sync> FromRequest<S> for Nothing {
         struct NoMembers {}
 
         check_coding(request.headers())?;
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))?;
+        let body = read(request, state).await?;
         if body.is_empty() { Ok(Self) } else { parse(&body).map(|NoMembers {}| Self) }
     }
 }
@@ -90,6 +93,19 @@ fn check_coding(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let sentence = "bodies are taken as they are; send it without `content-encoding`";
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, CODING, sentence))
+}
+
+/// The octets of a body; what says that it is too long is not waited for.
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > MAX_BODY) {
+        return Err(too_large());
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too long; send less at once")
 }
 
 /// Why the connection gives no more of a body.
@@ -119,7 +135,7 @@ pub(crate) fn unreadable(rejection: &BytesRejection) -> ApiError {
         None => {}
     }
     if status == StatusCode::PAYLOAD_TOO_LARGE {
-        ApiError::new(status, "body_too_large", "the body is too long; send less at once")
+        too_large()
     } else {
         ApiError::bad_request("body_unreadable", "the body ended early; send it again")
     }

@@ -71,6 +71,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 
 /// What is wrong with a query, from what its parser says of it: `member: why`.
 fn wrong(query: &str, said: &str) -> String {
+    // A name that is not one stands before what is said of it, too.
+    let said = said.find("unknown field `").and_then(|at| said.get(at..)).unwrap_or(said);
     let (member, why) = said.split_once(": ").filter(|(member, _)| is_word(member)).unwrap_or(("", said));
     let given = query.split('&').find_map(|pair| pair.strip_prefix(member)?.strip_prefix('='));
     let given = shown(given.unwrap_or_default());

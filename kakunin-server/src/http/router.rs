@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::app::App;
 use super::error::ApiError;
 use super::frame::frame;
+use super::json::MAX_BODY;
 use super::options::ApiOptions;
 use super::validator::{tag_of, validated};
 use super::{
@@ -23,8 +24,6 @@ use super::{
     health, message, openapi, orders, pki, revoke, risk, shared, verify,
 };
 
-/// Most octets of a body; a batch of 1,000 events of 2 kB fits.
-const MAX_BODY: usize = 2 * 1024 * 1024;
 /// Most octets of a body from who shows no account: a message to verify, a request for a certificate, one to check.
 const MAX_ANONYMOUS_BODY: usize = 128 * 1024;
 

@@ -212,12 +212,32 @@ async fn a_body_that_is_packed_is_refused_as_such() {
 #[tokio::test]
 async fn a_parameter_that_is_not_understood_is_shown_as_it_was_sent() {
     let w = world().await;
-    for (query, shown) in
-        [("status=ACTIVE", "`ACTIVE`"), ("limit=abc", "limit"), ("limit=1&limit=2", "limit")]
-    {
+    for (query, shown) in [
+        ("status=ACTIVE", "`ACTIVE`"),
+        ("limit=abc", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("%00=1", "not known here"),
+        ("a%60b=1", "not known here"),
+        ("%E2%80%AE=1", "not known here"),
+    ] {
         let answer = get(&w.admin, &format!("/api/v1/agents?{query}"), &[]).await;
         let said = answer.json()["error"].as_str().unwrap().to_owned();
         assert_eq!((answer.status.as_u16(), code(&answer)), (400, "query_invalid".to_owned()), "{query}");
-        assert!(said.contains(shown), "{said}");
+        assert!(said.contains(shown) && !said.contains("unknown field"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_long_is_not_waited_for() {
+    let w = world().await;
+    let key = std::fs::read_to_string(w.folder.path().join("data/admin.key")).unwrap();
+    let (key, host) = (key.trim_end(), w.url.rsplit('/').next().unwrap());
+    for expects in ["", "expect: 100-continue\r\n"] {
+        let head = format!(
+            "POST /api/v1/tenants HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\ncontent-type: \
+             application/json\r\n{expects}content-length: 9999999999\r\n\r\n"
+        );
+        let answer = raw(&w, &head).await;
+        assert!(status(&answer) == "413" && answer.contains("body_too_large"), "{answer}");
     }
 }
