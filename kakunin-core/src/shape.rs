@@ -90,6 +90,8 @@ fn no_word(path: &str, value: &Value) -> String {
 fn in_words(message: &str) -> &str {
     match message {
         "expected value" | "expected ident" => "a value is expected here, a text in quotes",
+        "recursion limit exceeded" => "it is nested too deep; 127 levels are read",
+        "invalid unicode code point" => "an escape stands for no character",
         "key must be a string" => "the name of a member stands in quotes",
         "lone leading surrogate in hex escape" => "half of a surrogate pair; write whole characters",
         other => other,
@@ -320,6 +322,9 @@ mod tests {
             let error = read::<Read>(json.as_bytes()).unwrap_err();
             assert_eq!((error.fault, error.why.as_str()), (fault, why), "{json}");
         }
+        let deep = format!("{{\"a\":{}", "[".repeat(200));
+        let deep = read::<Value>(deep.as_bytes()).unwrap_err();
+        assert_eq!(deep.why, "it is not JSON: it is nested too deep; 127 levels are read");
         let hostile = read::<Read>("{\"a\u{202e}b\":1}".as_bytes()).unwrap_err();
         assert!(hostile.why.contains("a?b"), "{hostile}");
     }
