@@ -27,7 +27,9 @@ pub enum Why {
     #[error("the member comes twice; send it once")]
     Duplicate,
     /// A number that a double does not hold to the digit. Its beginning is shown.
-    #[error("not every reader keeps the number {0} to the digit (RFC 7493); send one up to 9007199254740991, or a text where one is taken")]
+    #[error(
+        "not every reader keeps the number {0} to the digit (RFC 7493); send one up to 9007199254740991, or a text where one is taken"
+    )]
     Number(String),
     /// Half of a surrogate pair.
     #[error("the text holds half of a surrogate pair (RFC 7493); send whole characters")]

@@ -76,6 +76,10 @@ fn routers_own(response: &Response, elsewhere: Option<&'static str>) -> Option<A
         StatusCode::METHOD_NOT_ALLOWED => {
             ("method_not_allowed", "not by this method; see the `Allow` header")
         }
+        StatusCode::BAD_REQUEST => (
+            "path_malformed",
+            "a part of the path is no text in UTF-8, or not what stands there in /api/v1/openapi.json",
+        ),
         StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too long; send less at once"),
         StatusCode::REQUEST_TIMEOUT => ("timeout", "the request took too long; send it again"),
         _ => ("refused", "the request is refused"),
