@@ -89,7 +89,7 @@ impl FinancialScope {
         let text = serde_json_canonicalizer::to_string(self).map_err(|_| {
             ApiError::unprocessable("financial_scope_invalid", "`financial_scope` does not encode")
         })?;
-        Ok(Document::try_from(text)?)
+        Document::try_from(text).map_err(of("financial_scope"))
     }
 }
 
@@ -122,7 +122,7 @@ impl Metadata {
         let rest = if members.is_empty() {
             None
         } else {
-            Some(Document::try_from(Free(Value::Object(members)).canonical()?)?)
+            Some(Document::try_from(Free(Value::Object(members)).canonical()?).map_err(of("metadata"))?)
         };
         Ok((organization, scope, rest))
     }
@@ -168,6 +168,11 @@ pub(crate) fn scope_set(scope: Vec<ScopeText>) -> Result<ScopeSet, AgentError> {
     Ok(ScopeSet::parse(scope.into_iter().map(|ScopeText(text)| text))?)
 }
 
+/// The refusal of a member.
+fn of(field: &'static str) -> impl Fn(AgentError) -> ApiError {
+    move |error| ApiError::from(error).about(field)
+}
+
 impl NewAgentBody {
     pub(crate) fn into_spec(self) -> Result<NewAgent, ApiError> {
         let (organization, permitted, metadata) = match self.metadata {
@@ -175,20 +180,26 @@ impl NewAgentBody {
             None => (None, None, None),
         };
         let scope = self.scope.or(permitted).unwrap_or_default();
-        let base = NewAgent::new(&self.name, &self.model_hash, [""; 0])?;
-        let label = |text: Option<String>| text.map(|t| t.parse()).transpose();
+        let named = |error: AgentError| {
+            let field = if matches!(error, AgentError::ModelHash(_)) { "model_hash" } else { "name" };
+            of(field)(error)
+        };
+        let base = NewAgent::new(&self.name, &self.model_hash, [""; 0]).map_err(named)?;
+        let label = |field, text: Option<String>| text.map(|t| t.parse().map_err(of(field))).transpose();
         Ok(NewAgent {
-            fleet: label(self.fleet)?,
-            organization: label(self.organization.or(organization))?,
+            fleet: label("fleet", self.fleet)?,
+            organization: label("organization", self.organization.or(organization))?,
             environment: match self.environment {
-                Some(environment) => environment.parse().map_err(AgentError::from)?,
+                Some(environment) => {
+                    environment.parse().map_err(|error| of("environment")(AgentError::from(error)))?
+                }
                 None => base.environment,
             },
-            scope: scope_set(scope)?,
+            scope: scope_set(scope).map_err(of("scope"))?,
             constraints: self.financial_scope.map(|scope| scope.document()).transpose()?,
-            model: label(self.model)?,
-            version: label(self.version)?,
-            description: self.description.map(TryInto::try_into).transpose()?,
+            model: label("model", self.model)?,
+            version: label("version", self.version)?,
+            description: self.description.map(TryInto::try_into).transpose().map_err(of("description"))?,
             metadata,
             ..base
         })

@@ -304,6 +304,8 @@ impl From<ServiceError> for ApiError {
                 Some("stream".into())
             }
             ServiceError::IdReused => Some("client_id".into()),
+            ServiceError::JoinTokenLife => Some("expires_in".into()),
+            ServiceError::Agent(AgentError::Attestation) => Some("model_hash".into()),
             _ => None,
         };
         let retry_after = match &error {

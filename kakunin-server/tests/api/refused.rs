@@ -216,3 +216,34 @@ async fn refusals_speak_rfc_9457_when_asked_and_requests_have_names() {
         assert_eq!(w.admin.without_key().get(path).await.unwrap().json()["status"], "ok");
     }
 }
+
+#[tokio::test]
+async fn a_refused_registration_names_the_member() {
+    let w = world().await;
+    let good = json!({ "name": "one", "model_hash": MODEL, "scope": ["read:mail"] });
+    for (member, value) in [
+        ("name", json!(" ")),
+        ("model_hash", json!("sha256:7")),
+        ("scope", json!(["Read Mail"])),
+        ("environment", json!("pro duction")),
+        ("fleet", json!("")),
+        ("model", json!("\u{202e}")),
+        ("version", json!("a\nb")),
+        ("description", json!("")),
+        ("metadata", json!({ "long": "x".repeat(5_000) })),
+    ] {
+        let mut body = good.clone();
+        body[member] = value;
+        let refused = w.admin.post("/api/v1/agents", &body).await.unwrap();
+        assert_eq!(
+            (refused.status.as_u16(), &refused.json()["field"]),
+            (422, &json!(member)),
+            "{}",
+            refused.json()
+        );
+    }
+    let id = w.admin.post("/api/v1/agents", &good).await.unwrap().text("id");
+    let refused =
+        w.admin.post(&format!("/api/v1/agents/{id}/join-tokens"), &json!({ "expires_in": 86_400 })).await;
+    assert_eq!(refused.unwrap().json()["field"], "expires_in");
+}
