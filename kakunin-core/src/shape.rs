@@ -6,6 +6,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 use serde_json::error::Category;
 
+use crate::ijson;
 use crate::text::hidden;
 
 /// Most characters that an error shows.
@@ -32,7 +33,7 @@ pub struct ShapeError {
 pub enum Fault {
     /// It ends too early, or is empty.
     Cut,
-    /// It is not JSON.
+    /// It is not JSON, or none that is read.
     Syntax,
     /// It is JSON of another shape.
     Shape,
@@ -51,6 +52,10 @@ impl ShapeError {
 /// # Errors
 /// [`ShapeError`].
 pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ShapeError> {
+    // To keep the way to each member costs; it is looked for where something is wrong.
+    if let Ok(value) = serde_json::from_slice(json) {
+        return Ok(value);
+    }
     let mut reader = serde_json::Deserializer::from_slice(json);
     let read = located(&mut reader)
         .and_then(|value| reader.end().map(|()| value).map_err(|error| (String::new(), error)));
@@ -64,11 +69,11 @@ pub fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ShapeError> {
                 (Fault::Cut, whole("it is empty: write an object"))
             }
             Category::Eof => (Fault::Cut, whole("it ends in the middle of its JSON: write all of it")),
-            Category::Data => (Fault::Shape, sentence(&path, message)),
+            Category::Data => (Fault::Shape, about(&path, message)),
             // A word is expected, and something else stands there: the parser takes that for bad JSON.
             _ => match serde_json::from_slice::<Value>(json) {
                 Ok(value) => (Fault::Shape, (path.clone(), no_word(&path, &value))),
-                Err(_) => (Fault::Syntax, whole(&format!("it is not JSON: {}", in_words(message)))),
+                Err(_) => (Fault::Syntax, whole(&unread(json, in_words(message)))),
             },
         };
         ShapeError { fault, path: shown(&path), why: shown(&why), line, column }
@@ -85,6 +90,13 @@ fn no_word(path: &str, value: &Value) -> String {
         _ => "no word".to_owned(),
     };
     format!("`{path}` is {found}: write one of its words, in quotes")
+}
+
+/// Some of what is JSON is not read all the same: a number out of range, or what is nested too deep.
+fn unread(json: &[u8], why: &str) -> String {
+    let is_json =
+        str::from_utf8(json).is_ok_and(|text| ijson::check(text).map_or_else(|e| e.is_json(), |()| true));
+    if is_json { format!("it is not read: {why}") } else { format!("it is not JSON: {why}") }
 }
 
 fn in_words(message: &str) -> &str {
@@ -325,6 +337,8 @@ mod tests {
         let deep = format!("{{\"a\":{}", "[".repeat(200));
         let deep = read::<Value>(deep.as_bytes()).unwrap_err();
         assert_eq!(deep.why, "it is not JSON: it is nested too deep; 127 levels are read");
+        let large = read::<Value>(b"{\"a\":1e999}").unwrap_err();
+        assert_eq!(large.why, "it is not read: number out of range");
         let hostile = read::<Read>("{\"a\u{202e}b\":1}".as_bytes()).unwrap_err();
         assert!(hostile.why.contains("a?b"), "{hostile}");
     }

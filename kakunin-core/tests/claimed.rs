@@ -3,86 +3,36 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
-use std::sync::atomic::{AtomicU8, Ordering};
+mod common;
+
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
+use common::sink::{Does, Sink};
+use common::{MODEL, config, parts};
 use kakunin_core::agent::NewAgent;
-use kakunin_core::error::StoreError;
 use kakunin_core::id::{AgentId, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId};
-use kakunin_core::log::entry::{Entry, LogId};
-use kakunin_core::service::{Config, Error, Kakunin, KeySource, Parts};
-use kakunin_core::store::MemoryStore;
-use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
+use kakunin_core::service::{Error, Kakunin, KeySource};
 use kakunin_core::x509::csr::RequestToSign;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-const WELL: u8 = 0;
-/// Nothing is written, and that is known.
-const FULL: u8 = 1;
-/// Nothing is written, and nobody knows.
-const GONE: u8 = 2;
-/// It is written, and nobody knows.
-const LOST: u8 = 3;
-/// It is known beforehand that nothing can be written.
-const SCARCE: u8 = 4;
-
-/// A store that writes or not, as it is told to.
-#[derive(Debug)]
-struct Odd(Arc<MemoryStore>, AtomicU8);
-
-#[async_trait]
-impl AuditSink for Odd {
-    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
-        let gone = || StoreError::unavailable("the connection was lost");
-        match self.1.load(Ordering::Relaxed) {
-            FULL => Err(StoreError::Full),
-            GONE => Err(gone()),
-            LOST => self.0.append(appends).await.and(Err(gone())),
-            _ => self.0.append(appends).await,
-        }
-    }
-    async fn room(&self) -> Room {
-        match self.1.load(Ordering::Relaxed) {
-            SCARCE => Room { full: true, reserve: 0 },
-            _ => self.0.room().await,
-        }
-    }
-    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
-        self.0.head(log).await
-    }
-    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.read(log, from, limit).await
-    }
-    async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
-        self.0.logs().await
-    }
-}
-
 struct World {
     kakunin: Kakunin,
-    store: Arc<Odd>,
+    sink: Arc<Sink>,
     own: LocalKeys,
     made: Mutex<u8>,
 }
 
 fn world() -> World {
-    let memory = Arc::new(MemoryStore::new());
-    let store = Arc::new(Odd(memory.clone(), AtomicU8::new(WELL)));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    (parts.sink, parts.state, parts.revocations) = (store.clone(), memory.clone(), memory);
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    let kakunin = block_on(Kakunin::open(config, parts)).unwrap();
+    let (mut parts, _) = parts(LocalKeys::ephemeral());
+    let sink = Sink::beneath(&mut parts);
+    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
     for tenant in ["acme", "bolt"] {
         block_on(kakunin.create_tenant(&tenant.parse().unwrap())).unwrap();
     }
-    World { kakunin, store, own: LocalKeys::ephemeral(), made: Mutex::default() }
+    World { kakunin, sink, own: LocalKeys::ephemeral(), made: Mutex::default() }
 }
 
 impl World {
@@ -108,22 +58,19 @@ impl World {
         let source = KeySource::Request(request);
         block_on(self.kakunin.certify(tenant, agent, Profile::Standard, source))
     }
-
-    fn does(&self, what: u8) {
-        self.store.1.store(what, Ordering::Relaxed);
-    }
 }
 
 #[test]
 fn a_key_of_which_nothing_could_be_recorded_belongs_to_nobody() {
     let w = world();
     let (one, two, other) = (w.agent("acme", "one"), w.agent("acme", "two"), w.agent("bolt", "other"));
-    for (failure, code) in [(FULL, "storage_full"), (GONE, "storage_unavailable")] {
+    for (failure, code, next) in
+        [(Does::Full, "storage_full", &other), (Does::Gone, "storage_unavailable", &two)]
+    {
         let request = w.request();
-        w.does(failure);
+        w.sink.does(failure);
         assert_eq!(w.certify(&one, &request).unwrap_err().code(), code);
-        w.does(WELL);
-        let next = if failure == FULL { &other } else { &two };
+        w.sink.does(Does::Well);
         w.certify(next, &request).unwrap();
         assert_eq!(w.certify(&one, &request).unwrap_err().code(), "key_in_use");
     }
@@ -134,9 +81,9 @@ fn a_key_that_was_recorded_though_nobody_heard_of_it_is_its_agents() {
     let w = world();
     let (one, two, other) = (w.agent("acme", "one"), w.agent("acme", "two"), w.agent("bolt", "other"));
     let request = w.request();
-    w.does(LOST);
+    w.sink.does(Does::Lost);
     assert_eq!(w.certify(&one, &request).unwrap_err().code(), "storage_unavailable");
-    w.does(WELL);
+    w.sink.does(Does::Well);
     for next in [&other, &two] {
         assert_eq!(w.certify(next, &request).unwrap_err().code(), "key_in_use");
     }
@@ -151,10 +98,10 @@ fn the_same_request_gets_the_same_answer_where_there_is_no_room() {
     let (one, two) = (w.agent("acme", "one"), w.agent("acme", "two"));
     let (request, other) = (w.request(), w.request());
     let given = w.certify(&one, &request).unwrap();
-    w.does(SCARCE);
+    w.sink.does(Does::Scarce);
     assert_eq!(w.certify(&one, &request).unwrap().der, given.der);
     assert_eq!(w.certify(&one, &other).unwrap_err().code(), "storage_full");
     assert_eq!(w.certify(&two, &request).unwrap_err().code(), "storage_full");
-    w.does(WELL);
+    w.sink.does(Does::Well);
     assert_eq!(w.certify(&two, &request).unwrap_err().code(), "key_in_use");
 }

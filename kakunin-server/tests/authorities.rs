@@ -99,15 +99,16 @@ async fn what_a_revoked_authority_issued_is_valid_nowhere_and_it_issues_nothing_
     let p256 = json!({ "key_algorithm": "p256" });
     let issued = w.rig.post(&w.agent("one").await, &p256).await;
     let page = format!("/api/v1/verify/{}", issued.text("serial_number"));
-    let members = ["status", "signing", "authorities_revoked"];
-    assert_eq!(w.ready(&members).await, [json!("ok"), json!(true), json!(0)]);
+    let members = ["status", "reasons", "signing", "authorities_revoked"];
+    assert_eq!(w.ready(&members).await, [json!("ok"), json!([]), json!(true), json!(0)]);
     for (cause, status) in [(Cause::Hold, "suspended"), (Cause::KeyCompromise, "revoked")] {
         w.install(365, Some(cause)).await;
         let refused = w.rig.post(&w.agent(status).await, &p256).await;
         assert_eq!((refused.status.as_u16(), code(&refused)), (503, "issuer_revoked".to_owned()));
         let said = refused.json()["error"].as_str().unwrap().to_owned();
         assert!(said.contains("its root's CRL") && said.contains("ca install"), "{said}");
-        assert_eq!(w.ready(&members).await, [json!("degraded"), json!(false), json!(1)]);
+        let reasons = json!(["signing", "authority_revoked"]);
+        assert_eq!(w.ready(&members).await, [json!("degraded"), reasons, json!(false), json!(1)]);
         assert_eq!(w.metric("kakunin_authorities_revoked").await, "1");
         // As others may have kept it.
         w.rig.clock.set(w.rig.clock.now().plus(5 * SECOND));
@@ -120,14 +121,15 @@ async fn what_a_revoked_authority_issued_is_valid_nowhere_and_it_issues_nothing_
 #[tokio::test]
 async fn the_end_of_an_offline_root_s_crl_is_told_of() {
     let mut w = Below::new().await;
-    let members = ["status", "root_crls_ending"];
-    assert_eq!(w.ready(&members).await, [json!("ok"), json!(0)], "nobody has to have one");
+    let members = ["status", "reasons", "root_crls_ending"];
+    assert_eq!(w.ready(&members).await, [json!("ok"), json!([]), json!(0)], "nobody has to have one");
     let end = w.install(365, None).await;
     for (days, expected) in [(40, ("ok", 0)), (20, ("degraded", 1)), (0, ("degraded", 1))] {
         w.rig.clock.set(end.minus(days * DAY));
-        assert_eq!(w.ready(&members).await, [json!(expected.0), json!(expected.1)], "{days}");
+        let reasons = if expected.1 == 0 { json!([]) } else { json!(["root_crls_ending"]) };
+        assert_eq!(w.ready(&members).await, [json!(expected.0), reasons, json!(expected.1)], "{days}");
         assert_eq!(w.metric("kakunin_root_crls_ending").await, expected.1.to_string());
     }
     w.install(365, None).await;
-    assert_eq!(w.ready(&members).await, [json!("ok"), json!(0)]);
+    assert_eq!(w.ready(&members).await, [json!("ok"), json!([]), json!(0)]);
 }

@@ -155,7 +155,7 @@ fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
     let api = Api::new(&server, &data);
     let ready = api.get("/readyz");
     assert_eq!((&ready["status"], &ready["signing"]), (&json!("degraded"), &json!(true)), "{ready}");
-    assert_eq!(ready["authorities_ending"], 1);
+    assert_eq!((&ready["authorities_ending"], &ready["reasons"]), (&json!(1), &json!(["authority_ending"])));
     let left = api.metric("kakunin_ca_expires_seconds{");
     assert!(left.len() == 2 && (0.0..=86_400.0).contains(&left[0]) && left[1] > 1e8, "{left:?}");
     assert_eq!(api.certify(&api.agent("two")).0, "201");
@@ -283,7 +283,7 @@ fn after_a_clock_that_was_two_hours_ahead_was_put_right() {
     };
     let about_two_hours = |seconds: f64| (7_000.0..=7_200.0).contains(&seconds);
     assert!(about_two_hours(ready["log_ahead_seconds"].as_f64().unwrap()), "{ready}");
-    assert_eq!(ready["signing"], true);
+    assert_eq!((&ready["signing"], &ready["reasons"]), (&json!(true), &json!(["log_ahead"])));
     assert!(about_two_hours(api.metric("kakunin_log_ahead_seconds")[0]));
     let (status, issued) = api.certify(&one);
     assert_eq!(status, "201", "{issued}");
@@ -322,6 +322,7 @@ fn a_ca_that_begins_later_is_left_out_until_then_and_can_be_replaced() {
         let api = Api::new(&server, &data);
         let ready = api.get("/readyz");
         assert_eq!((&ready["status"], &ready["signing"]), (&json!("degraded"), &json!(false)), "{ready}");
+        assert!(ready["reasons"].as_array().unwrap().contains(&json!("signing")), "{ready}");
         let agent = api.agent("one");
         let (status, refused) = api.certify(&agent);
         assert_eq!((status.as_str(), &refused["code"]), ("503", &json!("issuer_not_yet_valid")), "{refused}");

@@ -56,6 +56,7 @@ fn a_log_that_cannot_be_written_costs_no_answer() {
         assert!(figure(&metrics, "kakunin_log_lines_lost_total") > 3.0, "{what}: {metrics}");
         let ready = server.get("/readyz").1;
         assert_eq!((&ready["log_written"], &ready["status"]), (&json!(false), &json!("degraded")), "{what}");
+        assert_eq!(ready["reasons"], json!(["log_not_written"]), "{what}");
         assert!(server.end().success(), "{what}");
     }
     // Nothing at all in its place.

@@ -210,6 +210,7 @@ fn a_tls_pair_that_clients_refuse_is_warned_of() {
         let ready = server.get("/readyz").1;
         assert_eq!((&ready["tls_status"], ready["tls_ends"].is_string()), (&json!(status), true), "{ready}");
         assert_eq!(ready["status"] == "ok", status == "good", "{ready}");
+        assert_eq!(ready["reasons"] == json!(["tls_certificate"]), status != "good", "{ready}");
         let metrics = server.get("/metrics").1;
         let left = figure(&metrics, "kakunin_tls_expires_seconds");
         assert_eq!(left < 0.0, status == "expired", "{left}");

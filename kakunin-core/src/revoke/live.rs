@@ -58,28 +58,8 @@ pub struct UnknownIssuer;
 #[cfg(test)]
 mod tests {
     use super::super::reason::Cause;
-    use super::super::record::Revocation;
+    use super::super::set::tests::{revoked, serial};
     use super::*;
-    use crate::id::{AgentId, Serial};
-    use crate::time::UnixTime;
-
-    fn serial(n: u64) -> Serial {
-        let mut bytes = [0x40; 16];
-        bytes[8..].copy_from_slice(&n.to_be_bytes());
-        Serial::from_bytes(bytes).unwrap()
-    }
-
-    fn revoked(n: u64, cause: Cause) -> RevocationChange {
-        RevocationChange::Revoked(Revocation {
-            issuer: IssuerId::from_bytes([1; 20]),
-            serial: serial(n),
-            agent: AgentId::from_bytes([2; 16]),
-            at: UnixTime::default(),
-            cause,
-            expires: UnixTime::default(),
-            shard: 0,
-        })
-    }
 
     #[test]
     fn an_unknown_issuer_is_an_error_not_an_absence() {

@@ -91,6 +91,11 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Whether it takes trust away, and with it what is under way for the agent.
+    pub(crate) const fn takes_trust(self) -> bool {
+        !matches!(self, Self::Abandoned | Self::Superseded)
+    }
+
     /// The reason code that relying parties see.
     #[must_use]
     pub const fn reason(self) -> Reason {

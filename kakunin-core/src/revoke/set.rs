@@ -103,14 +103,14 @@ impl fmt::Debug for RevokedSet {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::reason::Cause;
     use super::super::record::Revocation;
     use super::*;
     use crate::id::{AgentId, IssuerId, Serial};
     use crate::time::UnixTime;
 
-    fn serial(n: u64) -> Serial {
+    pub(in crate::revoke) fn serial(n: u64) -> Serial {
         let mut bytes = [0x40; 16];
         bytes[8..].copy_from_slice(&n.to_be_bytes());
         Serial::from_bytes(bytes).unwrap()
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!((buckets.len(), tags.len()), (4_096, 128));
     }
 
-    fn revoked(n: u64, cause: Cause) -> RevocationChange {
+    pub(in crate::revoke) fn revoked(n: u64, cause: Cause) -> RevocationChange {
         RevocationChange::Revoked(Revocation {
             issuer: IssuerId::from_bytes([1; 20]),
             serial: serial(n),

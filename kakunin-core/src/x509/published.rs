@@ -117,7 +117,9 @@ fn is_host_name(name: &str) -> bool {
 /// What ends in a number is an address, or is read as one by browsers.
 fn ends_in_a_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or_default();
-    last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x")
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    last.bytes().all(|b| b.is_ascii_digit())
+        || hex.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]
@@ -133,6 +135,7 @@ mod tests {
             "https://[2001:db8::1]",
             "https://[::1]:8443/a/b",
             "https://a_b-c.example:1",
+            "http://0xlabs",
             "https://KAKUNIN.example",
             "http://4f2a9c",
         ] {
@@ -149,9 +152,16 @@ mod tests {
         ] {
             assert!(matches!(Published::for_new(bad), Err(PublishedError::Form(_))), "{bad}");
         }
-        for bad in
-            ["http://a..b", "http://-a", "http://256.1.1.1", "http://1.2.3", "http://[10.0.0.1]", "http://a."]
-        {
+        for bad in [
+            "http://0X7f000001",
+            "http://1.0X1",
+            "http://a..b",
+            "http://-a",
+            "http://256.1.1.1",
+            "http://1.2.3",
+            "http://[10.0.0.1]",
+            "http://a.",
+        ] {
             assert!(matches!(Published::for_new(bad), Err(PublishedError::Form(_))), "{bad}");
         }
         for nowhere in ["http://0.0.0.0:8080", "https://[::]", "https://[0:0::0]:1/x"] {

@@ -8,18 +8,15 @@ use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId, Signer};
 use kakunin_core::revoke::Reason;
-use kakunin_core::service::{Config, Kakunin, KeySource, OfflineRoot, Parts, Reader};
-use kakunin_core::store::MemoryStore;
-use kakunin_core::time::{ManualClock, UnixTime};
+use kakunin_core::service::{Kakunin, KeySource, OfflineRoot, Parts, Reader};
+use kakunin_core::time::ManualClock;
 use kakunin_core::x509::ca::{Issuer, sign_issuing, sign_root};
 use kakunin_core::x509::csr::Proven;
 use kakunin_core::x509::{oid, pem};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
-pub(crate) const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+pub(crate) use crate::common::{MODEL, NOW, config};
 
 pub(crate) struct World {
     pub(crate) kakunin: Kakunin,
@@ -29,17 +26,8 @@ pub(crate) struct World {
     pub(crate) other: TenantId,
 }
 
-pub(crate) fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
-
 pub(crate) fn parts() -> (Parts, Arc<ManualClock>) {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
-    (parts, clock)
+    crate::common::parts(LocalKeys::ephemeral())
 }
 
 pub(crate) fn world() -> World {

@@ -8,6 +8,8 @@
     reason = "each test binary uses its own part of this"
 )]
 
+pub mod sink;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -65,6 +67,11 @@ pub trait Hand: Send + Sync + 'static {
     /// What is signed in place of the message, or why nothing is.
     fn sign<'m>(&self, key: &dyn Signer, message: &'m [u8]) -> Result<&'m [u8], SignError>;
 
+    /// Whether this signature never comes.
+    fn hangs(&self, _: &dyn Signer) -> bool {
+        false
+    }
+
     /// Whether they are in this process, as [`Signer::is_in_process`] says it.
     fn is_here(&self) -> bool {
         false
@@ -104,6 +111,9 @@ impl<H: Hand> Signer for Key<H> {
 
     async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         let message = self.1.sign(&*self.0, message)?;
+        if self.1.hangs(&*self.0) {
+            std::future::pending::<()>().await;
+        }
         self.0.sign(message).await
     }
 }

@@ -1,20 +1,19 @@
 //! Calls that end before they are answered, and writers that do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use async_trait::async_trait;
 use kakunin_core::access::Role;
 use kakunin_core::agent::AgentState;
-use kakunin_core::error::StoreError;
 use kakunin_core::event::{Event, Outcome};
-use kakunin_core::log::entry::{Entry, LogId};
+use kakunin_core::log::entry::LogId;
+use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{EventStatus, Kakunin};
 use kakunin_core::store::MemoryStore;
-use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 use pollster::block_on;
 
+use crate::common::sink::{Does, Sink};
 use crate::world::{Late, SILENT, UP, acme, agent, config, parts};
 
 /// A caller that goes away between append and projection, as when its connection breaks.
@@ -43,53 +42,24 @@ fn a_call_that_is_dropped_after_its_append_leaves_nothing_behind_the_log() {
     assert_eq!(again.cause, Cause::KeyCompromise, "what is in the log is known");
 }
 
-/// A sink that writes and never says so, while it is told to.
-#[derive(Debug)]
-struct Mute(Arc<MemoryStore>, AtomicBool);
-
-#[async_trait]
-impl AuditSink for Mute {
-    async fn room(&self) -> Room {
-        self.0.room().await
-    }
-    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
-        self.0.append(appends).await?;
-        if self.1.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-        Ok(())
-    }
-    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
-        self.0.head(log).await
-    }
-    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.read(log, from, limit).await
-    }
-    async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
-        self.0.logs().await
-    }
-}
-
 /// A caller that goes away while its revocation is being written: verifiers of this process refuse the
 /// certificate from the moment it was decided, and what follows agrees with the log.
 #[test]
 fn a_revocation_whose_caller_went_away_is_in_force() {
     let (mut parts, _) = parts();
-    let store = Arc::new(MemoryStore::new());
-    let mute = Arc::new(Mute(store.clone(), AtomicBool::new(false)));
-    (parts.sink, parts.state, parts.revocations) = (mute.clone(), store.clone(), store);
+    let sink = Sink::beneath(&mut parts);
     let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
     block_on(kakunin.create_tenant(&acme())).unwrap();
     let ((id, serial), (_, other)) = (agent(&kakunin, "one"), agent(&kakunin, "two"));
     let reason = |serial| kakunin.revocations().reason(&kakunin.issuer().id(), serial).unwrap();
-    mute.1.store(true, Ordering::Relaxed);
+    sink.does(Does::Silent);
     {
         let acme = acme();
         let mut revoke = std::pin::pin!(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(revoke.as_mut().poll(&mut context).is_pending());
     }
-    mute.1.store(false, Ordering::Relaxed);
+    sink.does(Does::Well);
     assert_eq!(reason(&serial), Some(Reason::KeyCompromise));
     block_on(kakunin.revoke(&acme(), &other, Cause::Retired)).unwrap();
     assert_eq!(
@@ -126,51 +96,57 @@ fn callers_whose_writer_went_away_are_answered() {
     assert_eq!(block_on(kakunin.observe(&acme, event())).unwrap().status, EventStatus::Scored);
 }
 
-/// A sink that refuses to write, while it is told to.
-#[derive(Debug)]
-struct Refusing(Arc<MemoryStore>, AtomicBool);
-
-#[async_trait]
-impl AuditSink for Refusing {
-    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
-        match self.1.load(Ordering::Relaxed) {
-            true => Err(StoreError::Full),
-            false => self.0.append(appends).await,
-        }
-    }
-    async fn room(&self) -> Room {
-        self.0.room().await
-    }
-    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
-        self.0.head(log).await
-    }
-    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.read(log, from, limit).await
-    }
-    async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
-        self.0.logs().await
-    }
-}
-
 /// A key whose revocation could not be recorded is refused, and stays so once it was asked for again.
 #[test]
 fn a_revocation_of_a_key_that_was_not_recorded_is_recorded_when_it_is_asked_for_again() {
     let (mut parts, _) = parts();
-    let store = Arc::new(MemoryStore::new());
-    let refusing = Arc::new(Refusing(store.clone(), AtomicBool::new(false)));
-    (parts.sink, parts.state, parts.revocations) = (refusing.clone(), store.clone(), store);
+    let sink = Sink::beneath(&mut parts);
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     block_on(kakunin.create_tenant(&acme())).unwrap();
     let (acme, label) = (acme(), "desk".parse().unwrap());
     let (facts, key) = block_on(kakunin.create_api_key(&acme, Role::Operator, label, None)).unwrap();
     let works = |kakunin: &Kakunin| kakunin.authenticate(key.reveal()).is_some();
     let revoke = || block_on(kakunin.revoke_api_key(&facts.id));
-    refusing.1.store(true, Ordering::Relaxed);
+    sink.does(Does::Full);
     assert_eq!((revoke().unwrap_err().code(), works(&kakunin)), ("storage_full", false));
     assert_eq!((revoke().unwrap_err().code(), works(&kakunin)), ("storage_full", false));
-    refusing.1.store(false, Ordering::Relaxed);
+    sink.does(Does::Well);
     revoke().unwrap();
     assert_eq!(revoke().unwrap_err().code(), "not_found");
     let again = block_on(Kakunin::open(config(), parts)).unwrap();
     assert!(!works(&again), "a restart brings it not back");
+}
+
+/// What was decided by a caller that went away is on a CRL that nobody asks for, too.
+#[test]
+fn a_revocation_whose_caller_went_away_is_published() {
+    let (mut parts, _) = parts();
+    let sink = Sink::beneath(&mut parts);
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let (_, serial) = agent(&kakunin, "one");
+    block_on(kakunin.publish_due());
+    let published = || {
+        let system = block_on(parts.sink.read(&LogId::System, 0, 1_000)).unwrap();
+        let records = system.iter().map(|entry| Record::open(entry).unwrap().body);
+        let entries = |body| match body {
+            Body::Control(control) => match *control {
+                Control::CrlPublished { entries, .. } => entries,
+                _ => 0,
+            },
+            Body::Event(..) => 0,
+        };
+        records.map(entries).sum::<u64>()
+    };
+    assert_eq!(published(), 0);
+    sink.does(Does::Silent);
+    {
+        let acme = acme();
+        let mut revoke = std::pin::pin!(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(revoke.as_mut().poll(&mut context).is_pending());
+    }
+    sink.does(Does::Well);
+    let left = block_on(kakunin.publish_due());
+    assert_eq!((published(), left.left), (1, 0), "{left:?}");
 }

@@ -7,6 +7,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod callers;
 mod issuance;
 mod projection;

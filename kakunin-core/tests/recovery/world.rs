@@ -9,33 +9,19 @@ use kakunin_core::error::StoreError;
 use kakunin_core::event::{Event, Outcome, StreamSeq};
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::Profile;
-use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::log::entry::LogId;
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::service::{Config, EventStatus, Kakunin, KeySource, Notification, Parts, Risk};
+use kakunin_core::service::{EventStatus, Kakunin, Notification, Parts, Risk};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
-use kakunin_core::time::{ManualClock, UnixTime};
+use kakunin_core::time::ManualClock;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
-pub(crate) const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-
-pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
-
-pub(crate) const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
-
-pub(crate) fn config() -> Config {
-    let mut config = Config::new("agents.example").unwrap();
-    config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
-    config
-}
+pub(crate) use crate::common::{MODEL, NOW, P256, config};
 
 pub(crate) fn parts() -> (Parts, Arc<ManualClock>) {
-    let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
-    parts.clock = clock.clone();
-    (parts, clock)
+    crate::common::parts(LocalKeys::ephemeral())
 }
 
 pub(crate) fn acme() -> TenantId {

@@ -4,14 +4,14 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::access::{ApiKeyFacts, Role};
-use kakunin_core::agent::{AgentError, Label};
+use kakunin_core::agent::AgentError;
 use kakunin_core::feed::Visibility;
 use kakunin_core::id::TenantId;
 use kakunin_core::time::{DAY, SECOND};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::text_of;
+use super::agent_body::{label, text_of};
 use super::app::App;
 use super::auth::{Admin, Caller, Operator, Reader};
 use super::error::{ApiError, ErrorBody};
@@ -209,7 +209,7 @@ pub(crate) async fn create_key(
     Json(body): Json<NewKeyBody>,
 ) -> Result<Response, ApiError> {
     let tenant = tenant_of(&caller, body.tenant.as_deref())?;
-    let label: Label = body.label.parse()?;
+    let label = label("label", body.label)?;
     let role = match body.role {
         RoleName::Reader => Role::Reader,
         RoleName::Reporter => Role::Reporter,
@@ -222,7 +222,7 @@ pub(crate) async fn create_key(
             "`expires_in` is {seconds}: write 1 to {} seconds, which is 10 years",
             10 * 365 * DAY / SECOND
         );
-        return Err(ApiError::unprocessable("expires_in_invalid", sentence));
+        return Err(ApiError::unprocessable("expires_in_invalid", sentence).about("expires_in"));
     }
     let expires = body.expires_in.map(|seconds| app.now().plus(seconds * SECOND));
     let (facts, key) = caller.kakunin(&app).create_api_key(&tenant, role, label, expires).await?;

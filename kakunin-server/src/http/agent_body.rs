@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kakunin_core::agent::{Agent, AgentError, Document, NewAgent};
+use kakunin_core::agent::{Agent, AgentError, Document, Label, NewAgent};
 use kakunin_core::id::TenantId;
 use kakunin_core::revoke::Cause;
 use kakunin_core::scope::ScopeSet;
@@ -84,7 +84,7 @@ impl FinancialScope {
             && self.max_leverage_ratio.is_none_or(|n| n <= 1_000);
         if !good {
             let sentence = "a name in `financial_scope` has other characters than A-Z a-z 0-9 . _ : / -, or a number is too large";
-            return Err(ApiError::unprocessable("financial_scope_invalid", sentence));
+            return Err(ApiError::unprocessable("financial_scope_invalid", sentence).about("financial_scope"));
         }
         let text = serde_json_canonicalizer::to_string(self).map_err(|_| {
             ApiError::unprocessable("financial_scope_invalid", "`financial_scope` does not encode")
@@ -117,7 +117,7 @@ impl Metadata {
         let scope = members.remove("permitted_actions").map(serde_json::from_value).transpose();
         let (Ok(organization), Ok(scope)) = (organization, scope) else {
             let sentence = "`operator_org` is a text, `permitted_actions` a list of texts";
-            return Err(ApiError::unprocessable("metadata_invalid", sentence));
+            return Err(ApiError::unprocessable("metadata_invalid", sentence).about("metadata"));
         };
         let rest = if members.is_empty() {
             None
@@ -169,8 +169,13 @@ pub(crate) fn scope_set(scope: Vec<ScopeText>) -> Result<ScopeSet, AgentError> {
 }
 
 /// The refusal of a member.
-fn of(field: &'static str) -> impl Fn(AgentError) -> ApiError {
+pub(crate) fn of(field: &'static str) -> impl Fn(AgentError) -> ApiError {
     move |error| ApiError::from(error).about(field)
+}
+
+/// The label that a member holds.
+pub(crate) fn label(field: &'static str, text: String) -> Result<Label, ApiError> {
+    text.parse().map_err(of(field))
 }
 
 impl NewAgentBody {
@@ -185,7 +190,7 @@ impl NewAgentBody {
             of(field)(error)
         };
         let base = NewAgent::new(&self.name, &self.model_hash, [""; 0]).map_err(named)?;
-        let label = |field, text: Option<String>| text.map(|t| t.parse().map_err(of(field))).transpose();
+        let label = |field, text: Option<String>| text.map(|text| label(field, text)).transpose();
         Ok(NewAgent {
             fleet: label("fleet", self.fleet)?,
             organization: label("organization", self.organization.or(organization))?,

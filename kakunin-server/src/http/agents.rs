@@ -3,13 +3,16 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::agent::{Agent, AgentError, AgentState, Label, NewAgent};
+use kakunin_core::agent::{Agent, AgentError, AgentState, Label, NewAgent, Note};
 use kakunin_core::id::AgentId;
 use kakunin_core::service::Kakunin;
+use kakunin_core::x509::extensions::ModelHash;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agent_body::{AgentBody, CertificateBody, FinancialScope, Metadata, NewAgentBody};
+use super::agent_body::{
+    AgentBody, CertificateBody, FinancialScope, Metadata, NewAgentBody, label, of, scope_set,
+};
 use super::app::App;
 use super::auth::{Operator, Reader};
 use super::dialect::Dialect;
@@ -254,33 +257,25 @@ pub(crate) async fn patch(
         Some(None) => Some(None),
         None => None,
     };
-    let scope = change.scope.or(permitted);
+    let scope = change.scope.or(permitted).map(scope_set).transpose().map_err(of("scope"))?;
+    let of_label = |field, text: Option<String>| text.map(|text| label(field, text)).transpose();
+    let or_none = |field, text: Option<Option<String>>| text.map(|text| of_label(field, text)).transpose();
+    let (name, organization) = (of_label("name", change.name)?, of_label("organization", organization)?);
+    let (model, version) = (or_none("model", change.model)?, or_none("version", change.version)?);
+    let hash = change.model_hash.map(|hash| hash.parse().map_err(AgentError::from)).transpose();
+    let hash: Option<ModelHash> = hash.map_err(of("model_hash"))?;
+    let description = change.description.map(|text| text.map(Note::try_from).transpose()).transpose();
+    let description = description.map_err(of("description"))?;
     let kakunin = caller.kakunin(&app);
     let changed = kakunin.update(caller.tenant(), &id, move |spec: &mut NewAgent| {
-        if let Some(name) = change.name {
-            spec.name = name.parse()?;
-        }
-        if let Some(hash) = change.model_hash {
-            spec.model_hash = hash.parse()?;
-        }
-        if let Some(model) = change.model {
-            spec.model = model.map(|m| m.parse()).transpose()?;
-        }
-        if let Some(version) = change.version {
-            spec.version = version.map(|v| v.parse()).transpose()?;
-        }
-        if let Some(description) = change.description {
-            spec.description = description.map(TryInto::try_into).transpose()?;
-        }
-        if let Some(scope) = scope {
-            spec.scope = super::agent_body::scope_set(scope)?;
-        }
-        if let Some(constraints) = constraints {
-            spec.constraints = constraints;
-        }
-        if let Some(organization) = organization {
-            spec.organization = Some(organization.parse()?);
-        }
+        name.into_iter().for_each(|name| spec.name = name);
+        hash.into_iter().for_each(|hash| spec.model_hash = hash);
+        model.into_iter().for_each(|model| spec.model = model);
+        version.into_iter().for_each(|version| spec.version = version);
+        description.into_iter().for_each(|description| spec.description = description);
+        scope.into_iter().for_each(|scope| spec.scope = scope);
+        constraints.into_iter().for_each(|constraints| spec.constraints = constraints);
+        organization.into_iter().for_each(|organization| spec.organization = Some(organization));
         if metadata.is_some() {
             spec.metadata = metadata;
         }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::app::App;
 use super::error::ApiError;
 use super::failures::FAILURES;
+use super::json::too_large;
 use super::page::takes_its_query;
 use super::peer::client_address;
 use super::preference::wants_problem;
@@ -80,7 +81,7 @@ fn routers_own(response: &Response, elsewhere: Option<&'static str>) -> Option<A
             "path_malformed",
             "a part of the path is no text in UTF-8, or not what stands there in /api/v1/openapi.json",
         ),
-        StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the body is too long; send less at once"),
+        StatusCode::PAYLOAD_TOO_LARGE => return Some(too_large()),
         StatusCode::REQUEST_TIMEOUT => ("timeout", "the request took too long; send it again"),
         _ => ("refused", "the request is refused"),
     };

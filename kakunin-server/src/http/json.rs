@@ -96,7 +96,7 @@ fn check_coding(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// The octets of a body; what says that it is too long is not waited for.
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > MAX_BODY) {
         return Err(too_large());
@@ -104,7 +104,7 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiE
     Bytes::from_request(request, state).await.map_err(|rejection| unreadable(&rejection))
 }
 
-fn too_large() -> ApiError {
+pub(crate) fn too_large() -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too long; send less at once")
 }
 
@@ -120,7 +120,7 @@ pub(crate) enum BodyError {
 }
 
 /// Why a body could not be read.
-pub(crate) fn unreadable(rejection: &BytesRejection) -> ApiError {
+fn unreadable(rejection: &BytesRejection) -> ApiError {
     let status = rejection.status();
     let first: &dyn std::error::Error = rejection;
     let mut causes = std::iter::successors(Some(first), |cause| cause.source());

@@ -19,8 +19,7 @@ impl<S: Send + Sync> FromRequest<S> for Content {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         json::check_type(request.headers())?;
-        let body = Bytes::from_request(request, state).await;
-        body.map(Self).map_err(|rejection| json::unreadable(&rejection))
+        json::read(request, state).await.map(Self)
     }
 }
 

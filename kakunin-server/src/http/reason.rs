@@ -60,7 +60,7 @@ impl RawReason {
         let length = text.chars().count();
         if !(1..=500).contains(&length) {
             let sentence = format!("`reason` has {length} characters: write 1 to 500");
-            return Err(ApiError::unprocessable("reason_invalid", sentence));
+            return Err(ApiError::unprocessable("reason_invalid", sentence).about("reason"));
         }
         Ok(Note::try_from(text)?)
     }
@@ -95,5 +95,5 @@ impl Reason {
 }
 
 pub(crate) fn invalid(error: ReasonError) -> ApiError {
-    ApiError::unprocessable(error.code(), format!("`reason`: {error}"))
+    ApiError::unprocessable(error.code(), format!("`reason`: {error}")).about("reason")
 }

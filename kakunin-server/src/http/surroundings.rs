@@ -1,4 +1,5 @@
-//! What `readyz` and `/metrics` say of what is around the API: its TLS pair, files, and log.
+//! What is around the API: its TLS pair, of which `readyz` and `/metrics` tell, and files that others can read, of which
+//! `/metrics` does.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};

@@ -243,6 +243,21 @@ async fn a_refused_registration_names_the_member() {
         );
     }
     let id = w.admin.post("/api/v1/agents", &good).await.unwrap().text("id");
+    for (member, value) in [
+        ("name", json!(" ")),
+        ("model_hash", json!("sha256:7")),
+        ("scope", json!(["Read Mail"])),
+        ("model", json!("\u{202e}")),
+        ("version", json!("a\nb")),
+        ("description", json!("")),
+        ("metadata", json!({ "long": "x".repeat(5_000) })),
+    ] {
+        let body = serde_json::to_vec(&json!({ member: value })).unwrap();
+        let (path, json_body) = (format!("/api/v1/agents/{id}"), [("content-type", "application/json")]);
+        let refused = w.admin.send(Method::PATCH, &path, &json_body, body).await.unwrap();
+        let (status, body) = (refused.status.as_u16(), refused.json());
+        assert_eq!((status, &body["field"]), (422, &json!(member)), "{body}");
+    }
     let refused =
         w.admin.post(&format!("/api/v1/agents/{id}/join-tokens"), &json!({ "expires_in": 86_400 })).await;
     assert_eq!(refused.unwrap().json()["field"], "expires_in");

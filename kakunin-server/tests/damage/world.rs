@@ -116,7 +116,9 @@ impl World {
             std::thread::sleep(Duration::from_millis(100));
         }
         let url = self.server.as_ref().unwrap().url.clone();
-        assert_eq!(curl(&[&format!("{url}/readyz")]).1["status"], "degraded", "{what}");
+        let ready = curl(&[&format!("{url}/readyz")]).1;
+        assert_eq!(ready["status"], "degraded", "{what}");
+        assert!(ready["reasons"].as_array().unwrap().contains(&"damage_found".into()), "{what}: {ready}");
         let metrics = curl(&[&format!("{url}/metrics")]).1;
         let counted = metrics.as_str().unwrap().lines().find(|l| l.starts_with("kakunin_damage_found "));
         assert!(counted.is_some_and(|line| !line.ends_with(" 0")), "{what}: {counted:?}");

@@ -233,11 +233,13 @@ async fn a_body_that_says_it_is_too_long_is_not_waited_for() {
     let key = std::fs::read_to_string(w.folder.path().join("data/admin.key")).unwrap();
     let (key, host) = (key.trim_end(), w.url.rsplit('/').next().unwrap());
     for expects in ["", "expect: 100-continue\r\n"] {
-        let head = format!(
-            "POST /api/v1/tenants HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\ncontent-type: \
+        for path in ["tenants", "events", "events/batch", "gateway/check"] {
+            let head = format!(
+                "POST /api/v1/{path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\ncontent-type: \
              application/json\r\n{expects}content-length: 9999999999\r\n\r\n"
-        );
-        let answer = raw(&w, &head).await;
-        assert!(status(&answer) == "413" && answer.contains("body_too_large"), "{answer}");
+            );
+            let answer = raw(&w, &head).await;
+            assert!(status(&answer) == "413" && answer.contains("body_too_large"), "{path}: {answer}");
+        }
     }
 }

@@ -74,7 +74,11 @@ fn with_a_kms_that_fails_revocation_holds_and_is_told_later() {
     let standing = w.get(&verify).1;
     assert_eq!(standing["data"]["revocation_reason"], "risk_threshold_exceeded", "{standing}");
     w.until("/readyz", |ready| {
-        ready["status"] == "degraded" && ready["signing"] == false && ready["key_tasks_left"] != 0
+        let reasons = &ready["reasons"];
+        let told = |code: &str| reasons.as_array().is_some_and(|all| all.contains(&json!(code)));
+        ready["status"] == "degraded"
+            && ready["key_tasks_left"] != 0
+            && ["signing", "key_tasks_failing", "crls_failing"].into_iter().all(told)
     });
     w.until("/api/v1/notifications?limit=100", |inbox| {
         inbox.to_string().contains("Key provider cannot be reached")

@@ -176,7 +176,7 @@ impl<'p> Draft<'p> {
         if row.void_before != self.next_index() {
             return Ok(());
         }
-        let two = [row.agent.certificate, row.former.map(|former| former.serial)].into_iter().flatten();
+        let two = row.two().into_iter().flatten();
         let granted = two.filter_map(|serial| self.certificate(&serial)).filter(|c| c.granted);
         let granted: Vec<_> = granted.filter_map(|c| Some((c.facts.serial, c.key.clone()?))).collect();
         if let Some(JoinTokenFacts { id, .. }) = row.join {
@@ -254,10 +254,7 @@ impl<'p> Draft<'p> {
         let agents: HashSet<_> = agents.collect();
         let agents: Vec<_> = agents.into_iter().map(|id| (id, self.agents.get(&id).cloned())).collect();
         // An event takes nothing away but the newest one, and the one that stands beside it.
-        let two = |(id, _): &(AgentId, _)| {
-            let row = self.agent(id).map(|entry| &entry.row);
-            row.map(|row| [row.agent.certificate, row.former.map(|former| former.serial)])
-        };
+        let two = |(id, _): &(AgentId, _)| self.agent(id).map(|entry| entry.row.two());
         let drafted = |serial| (serial, self.certificates.changed.get(&serial).cloned());
         Mark {
             records: self.records.len(),

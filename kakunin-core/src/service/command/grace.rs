@@ -3,7 +3,7 @@
 
 use super::draft::Draft;
 use crate::error::StoreError;
-use crate::id::{AgentId, Serial};
+use crate::id::AgentId;
 use crate::issue::Issued;
 use crate::revoke::{Cause, Revocation};
 use crate::service::state::certificates::{CertificateState, Certificates, Standing};
@@ -38,7 +38,7 @@ impl Draft<'_> {
         let Some(row) = self.agent(&certificate.facts.agent).map(|entry| &entry.row) else {
             return Vec::new();
         };
-        let two: [Option<Serial>; 2] = [row.agent.certificate, row.former.map(|former| former.serial)];
+        let two = row.two();
         let others = two.into_iter().flatten().filter(|other| *other != serial);
         if !two.contains(&Some(serial)) {
             return Vec::new();

@@ -9,8 +9,9 @@ use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::Cause;
 use crate::risk::{Assessment, Band, Score};
 use crate::service::error::Error;
+use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{self, Reckoning};
-use crate::service::state::dedup::Reporter;
+use crate::service::state::dedup::{Fingerprint, Reporter};
 use crate::time::UnixTime;
 
 /// What became of an event.
@@ -62,8 +63,8 @@ pub(crate) struct Batch {
 impl Batch {
     /// Takes one caller's events into the draft.
     pub(crate) fn take(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
-        if draft.scarce {
-            return self.take_what_takes(draft);
+        if draft.scarce && self.whole {
+            return Ok(self.events.iter().map(|_| Err(StoreError::Full.into())).collect());
         }
         let known = self.events.iter().filter_map(|event| draft.agent_of(&event.serial));
         let mut before = self.whole.then(|| draft.mark(known));
@@ -76,6 +77,10 @@ impl Batch {
             }
             let observed = draft.observe(self.reporter, event);
             match observed {
+                // It takes nothing away, and the next one may.
+                Err(Error::Store(StoreError::Full)) if draft.scarce => {
+                    each.push(Err(StoreError::Full.into()))
+                }
                 Err(Error::Store(error)) => return Err(error.into()),
                 Err(error) if self.whole => {
                     before.take().into_iter().for_each(|mark| draft.back_to(mark));
@@ -86,28 +91,6 @@ impl Batch {
         }
         // Who decides next in this draft goes by the clock.
         draft.by_clock(time, now);
-        Ok(each)
-    }
-
-    /// Where there is room for nothing else: events that take an identity away, each by itself.
-    fn take_what_takes(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
-        let mut each = Vec::with_capacity(self.events.len());
-        for event in self.events {
-            if self.whole {
-                each.push(Err(StoreError::Full.into()));
-                continue;
-            }
-            let before = draft.mark(draft.agent_of(&event.serial).into_iter());
-            let observed = draft.observe(self.reporter, event);
-            each.push(match observed {
-                Err(Error::Store(error)) => return Err(error.into()),
-                Ok(seen) if !seen.revoked && seen.status != EventStatus::Duplicate => {
-                    draft.back_to(before);
-                    Err(StoreError::Full.into())
-                }
-                observed => observed,
-            });
-        }
         Ok(each)
     }
 }
@@ -125,8 +108,9 @@ impl Draft<'_> {
         let number = event.stream.map(|at| entry.seen.number(self.time, reporter, at)).transpose()?.flatten();
         let id = client_id.and_then(|id| entry.seen.id(self.time, reporter, id));
         let (score, band) = (entry.score, entry.row.band);
+        let print = id.flatten().or(number.flatten()).map(|_| Fingerprint::of(&event));
         for (taken, reused) in [(id, Error::IdReused), (number, Error::NumberReused)] {
-            if taken.flatten().is_some_and(|first| !first.is_of(&event)) {
+            if taken.flatten().zip(print).is_some_and(|(first, print)| !first.is_of(&print, event.unnamed)) {
                 return Err(reused);
             }
         }
@@ -145,6 +129,9 @@ impl Draft<'_> {
             (true, None) => EventStatus::Unattributed,
             (false, _) => EventStatus::NotAccepted,
         };
+        if self.scarce && !self.takes(entry, assessment.as_ref()) {
+            return Err(StoreError::Full.into());
+        }
         let (index, serial, named) = (self.next_index(), event.serial, !event.unnamed);
         let act = act(&event, facts, (client_id, reporter), assessment.as_ref().map(|a| a.score));
         let record = Record {
@@ -172,6 +159,13 @@ impl Draft<'_> {
             }
         }
         Ok(observed)
+    }
+
+    /// Whether an event that is so assessed takes its agent's identity away.
+    fn takes(&self, entry: &AgentEntry, assessment: Option<&Assessment>) -> bool {
+        let thresholds = &self.rules.policy.thresholds;
+        assessment.is_some_and(|assessment| thresholds.band(assessment.score) == Band::Revoke)
+            && certificates::present(&self.certificates, entry).is_some()
     }
 
     fn act_on(

@@ -12,10 +12,36 @@ use crate::store::state::Kind;
 use crate::time::{DAY, UnixTime};
 use crate::x509::ca::Issuer;
 
-/// An authority in use is told of from so long before its end, or from when a tenth of its life is left if that is later.
-const TOLD: (u64, u64) = (90 * DAY, 10);
-/// It is urgent from so long before, or from when a thirtieth is left.
-const URGENT: (u64, u64) = (30 * DAY, 30);
+/// An authority in use is told of from 90 days before its end, or from when a tenth of its life is left if that is later;
+/// it is urgent from 30 days before, or from when a thirtieth is left.
+const OF_AUTHORITIES: Notice = Notice { told: (90 * DAY, 10), urgent: (30 * DAY, 30) };
+
+/// From when an end is told of, and from when it is urgent: so long before it, or when this part of the whole is left, if
+/// that is later.
+pub(super) struct Notice {
+    pub(super) told: (u64, u64),
+    pub(super) urgent: (u64, u64),
+}
+
+impl Notice {
+    /// How near the end is of what is valid from one time to the other, if it has not `ended`.
+    pub(super) const fn stage(&self, (from, end): (UnixTime, UnixTime), now: UnixTime, ended: bool) -> Stage {
+        let (left, whole) = (end.since(now), end.since(from));
+        if ended {
+            Stage::Ended
+        } else if within(left, whole, self.urgent) {
+            Stage::Urgent
+        } else if within(left, whole, self.told) {
+            Stage::Near
+        } else {
+            Stage::Far
+        }
+    }
+}
+
+const fn within(left: u64, whole: u64, (longest, part): (u64, u64)) -> bool {
+    left < longest && left < whole / part
+}
 
 /// When an authority that is in use ends. One that was replaced is not in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,17 +117,7 @@ impl Running {
 }
 
 fn ending(ca: &Issuer, role: CaRole, tenant: Option<TenantId>, now: UnixTime) -> Ending {
-    let (not_after, life) = (ca.not_after(), ca.not_after().since(ca.not_before()));
-    let left = not_after.since(now);
-    let within = |(longest, part): (u64, u64)| left < longest.min(life / part);
-    let stage = if ended(ca, now) {
-        Stage::Ended
-    } else if within(URGENT) {
-        Stage::Urgent
-    } else if within(TOLD) {
-        Stage::Near
-    } else {
-        Stage::Far
-    };
-    Ending { issuer: ca.id(), role, tenant, not_after, left, stage }
+    let (from, not_after) = (ca.not_before(), ca.not_after());
+    let stage = OF_AUTHORITIES.stage((from, not_after), now, ended(ca, now));
+    Ending { issuer: ca.id(), role, tenant, not_after, left: not_after.since(now), stage }
 }

@@ -90,8 +90,11 @@ impl Inner {
         let mut appends = vec![(ledger, tenant_append)];
         appends.extend(logs.iter_mut().map(|(log, copied)| (&mut **log, copied.clone())));
         if let Err(error) = self.write(&mut appends).await {
-            for (ca, _) in &groups {
-                self.load_live(ca).await?;
+            for ((ca, _), (log, _)) in groups.iter().zip(&mut logs) {
+                // Why nothing was written is what the caller hears; whoever comes next loads again.
+                if self.load_live(ca).await.is_err() {
+                    log.unsettled();
+                }
             }
             return Err(error);
         }

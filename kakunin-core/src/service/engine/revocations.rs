@@ -37,16 +37,9 @@ impl Inner {
 
     /// Makes the live set what the store has.
     pub(crate) async fn load_live(&self, ca: &Ca) -> Result<(), Error> {
-        let issuer = ca.issuer.id();
-        let mut entries = Vec::new();
-        let mut cursor = 0;
-        loop {
-            let more = self.parts.revocations.after(&issuer, cursor, 65_536).await?;
-            let Some((last, _)) = more.last() else { break };
-            cursor = last + 1;
-            entries.extend(more.into_iter().map(|(_, r)| (r.serial, r.cause.reason())));
-        }
-        self.live.replace(issuer, &RevokedSet::from_entries(entries));
+        let standing = self.stored_revocations(ca).await?;
+        let entries = standing.iter().map(|(_, revocation)| (revocation.serial, revocation.cause.reason()));
+        self.live.replace(ca.issuer.id(), &RevokedSet::from_entries(entries));
         Ok(())
     }
 

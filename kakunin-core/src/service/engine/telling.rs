@@ -10,8 +10,9 @@ use crate::service::command::draft::Draft;
 /// Is told of records that are not events, and of scores that changed.
 ///
 /// *Atomicity, durability*: each is durable before it is told; what a crash cuts off is never told, and nothing is told again
-/// when it is replayed. *Concurrency*: called by whoever asked for the record, in its own task and before it is answered, by
-/// many at once, so it must not wait. *Idempotence*: once for each record of this process.
+/// when it is replayed; nor may be what a call recorded that was dropped. *Concurrency*: called in the task of whoever asked for
+/// the record, before it is answered, or of whoever wrote it if that one is gone; by many at once, so it must not wait.
+/// *Idempotence*: at most once for each record of this process.
 pub trait RecordListener: Debug + Send + Sync {
     /// A record has its place in a log.
     fn recorded(&self, log: &LogId, index: u64, record: &Record);

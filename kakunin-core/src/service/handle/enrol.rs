@@ -169,7 +169,11 @@ impl Kakunin {
         };
         let renewed = inner.renew(&tenant, order, KeySource::Bound(request, binding)).await;
         if let Err(Error::SelfRenewal { .. }) = &renewed {
-            inner.tell_of_refused_renewal(&tenant, agent).await?;
+            match inner.tell_of_refused_renewal(&tenant, agent).await {
+                // Its owner is told when there is room again.
+                Err(Error::Store(StoreError::Full)) => {}
+                told => told?,
+            }
         }
         Ok((tenant.id.clone(), renewed?))
     }

@@ -95,6 +95,11 @@ pub(crate) struct Plan {
 }
 
 impl AgentRow {
+    /// Its newest certificate, and the one that may stand beside it after a renewal.
+    pub(crate) fn two(&self) -> [Option<Serial>; 2] {
+        [self.agent.certificate, self.former.map(|former| former.serial)]
+    }
+
     pub(crate) fn decode(octets: &[u8]) -> Result<Self, StoreError> {
         serde_json::from_slice(octets)
             .map_err(|_| StoreError::Corrupt("an agent's row does not decode".into()))

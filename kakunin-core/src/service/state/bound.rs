@@ -25,6 +25,7 @@ struct Bound {
 pub(crate) struct Claim {
     keys: Arc<BoundKeys>,
     key: IssuerId,
+    agent: AgentId,
 }
 
 impl BoundKeys {
@@ -36,14 +37,18 @@ impl BoundKeys {
             return Err(CsrError::Duplicate);
         }
         bound.claims += 1;
-        Ok(Claim { keys: self.clone(), key })
+        Ok(Claim { keys: self.clone(), key, agent })
     }
 
     /// Keys that are on record.
     pub(crate) fn remember(&self, keys: impl IntoIterator<Item = (IssuerId, AgentId)>) {
         let mut all = self.all();
         for (key, agent) in keys {
-            all.entry(key).or_insert(Bound { agent, recorded: true, claims: 0 }).recorded = true;
+            // What is on record stands above what is claimed.
+            let bound = all.entry(key).or_insert(Bound { agent, recorded: true, claims: 0 });
+            if !bound.recorded {
+                (bound.agent, bound.recorded) = (agent, true);
+            }
         }
     }
 
@@ -55,7 +60,7 @@ impl BoundKeys {
 impl Claim {
     /// It is on record.
     pub(crate) fn recorded(self) {
-        self.keys.all().entry(self.key).and_modify(|bound| bound.recorded = true);
+        self.keys.remember([(self.key, self.agent)]);
     }
 }
 
@@ -69,5 +74,28 @@ impl Drop for Claim {
                 bound.remove();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_stands_above_a_claim() {
+        let keys = Arc::new(BoundKeys::default());
+        let (key, of) = (IssuerId::from_bytes([1; 20]), |n| AgentId::from_bytes([n; 16]));
+        let claim = keys.claim(key, of(1)).unwrap();
+        // Another tenant is loaded meanwhile, and the log says whose it is.
+        keys.remember([(key, of(2))]);
+        assert!(keys.claim(key, of(1)).is_err());
+        claim.recorded();
+        assert!(keys.claim(key, of(2)).is_ok() && keys.claim(key, of(1)).is_err());
+        let other = IssuerId::from_bytes([2; 20]);
+        let (first, second) = (keys.claim(other, of(1)).unwrap(), keys.claim(other, of(1)).unwrap());
+        drop(first);
+        assert!(keys.claim(other, of(2)).is_err(), "one claim is left");
+        drop(second);
+        assert!(keys.claim(other, of(2)).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! The check by which whoever asks names the action in a body: an agent itself, or a gateway with an API key.
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, OriginalUri, Request, State};
+use axum::extract::{OriginalUri, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use kakunin_core::error::StoreError;
@@ -132,7 +132,7 @@ struct Raw {
 
 async fn read(request: Request<Body>) -> Result<json::Json<Raw>, ApiError> {
     json::check_type(request.headers())?;
-    let bytes = Bytes::from_request(request, &()).await.map_err(|rejection| json::unreadable(&rejection))?;
+    let bytes = json::read(request, &()).await?;
     let body = json::parse(&bytes)?;
     Ok(json::Json(Raw { bytes, body }))
 }

@@ -59,6 +59,7 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
     };
     count(app, &who.agent)?;
     let action = one(&parts.headers, ACTION_HEADER)?.unwrap_or_default();
+    // The gateway's configuration names it, and not the agent: one that is none is the operator's fault, and on no record.
     let event = action.parse::<Action>().ok().map(|action| {
         let event = Event::new(*who.agent.serial(), action, Outcome::Ok);
         Event { attribution: who.attribution, ..event }

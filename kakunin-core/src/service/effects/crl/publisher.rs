@@ -105,6 +105,10 @@ impl Running {
 
     /// Publishes what is due of one issuing CA, and remembers how far that is.
     async fn catch_up(&self, ca: &Followed) -> Result<(), Error> {
+        // A call that was dropped while it wrote may have left a revocation that nobody was told of.
+        if let Some(mut log) = ca.log.try_lock() {
+            self.settle_revocations(ca, &mut log).await?;
+        }
         let mut index = ca.crls.index.lock().await;
         if index.as_ref().is_none_or(|index| index.cursor < ca.growth.size()) {
             self.level_index(ca, &mut index).await?;

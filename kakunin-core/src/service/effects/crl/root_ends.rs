@@ -4,14 +4,13 @@ use std::collections::HashSet;
 
 use crate::id::IssuerId;
 use crate::log::record::Stage;
+use crate::service::effects::ending::Notice;
 use crate::service::effects::running::{Kakunin, Running};
 use crate::time::{DAY, UnixTime};
 
-/// The CRL of a root that is kept offline is told of from so long before its end, or from when a quarter of its time is
-/// left if that is later.
-const TOLD: (u64, u64) = (90 * DAY, 4);
-/// It is urgent from so long before, or from when a tenth is left.
-const URGENT: (u64, u64) = (30 * DAY, 10);
+/// The CRL of a root that is kept offline is told of from 90 days before its end, or from when a quarter of its time is
+/// left if that is later; it is urgent from 30 days before, or from when a tenth is left.
+const OF_OFFLINE_CRLS: Notice = Notice { told: (90 * DAY, 4), urgent: (30 * DAY, 10) };
 
 /// How the newest CRL of a root in use stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,9 @@ impl Kakunin {
         let known = inner.root_crls.windows();
         let one = |(root, offline): (IssuerId, bool)| {
             let window = known.of.get(&root).copied();
-            let stage = window.filter(|_| offline).map_or(Stage::Far, |window| stage(window, now));
+            let stage = window
+                .filter(|_| offline)
+                .map_or(Stage::Far, |window| OF_OFFLINE_CRLS.stage(window, now, window.1 <= now));
             let failing = known.failing.contains(&root);
             RootCrlEnding { root, next_update: window.map(|(_, end)| end), stage, failing, offline }
         };
@@ -80,19 +81,5 @@ impl Running {
             return true;
         }
         self.root_crl(id).await.is_ok_and(|crl| crl.fresh(self.now()))
-    }
-}
-
-fn stage((from, end): (UnixTime, UnixTime), now: UnixTime) -> Stage {
-    let left = end.since(now);
-    let within = |(longest, part): (u64, u64)| left < longest.min(end.since(from) / part);
-    if left == 0 {
-        Stage::Ended
-    } else if within(URGENT) {
-        Stage::Urgent
-    } else if within(TOLD) {
-        Stage::Near
-    } else {
-        Stage::Far
     }
 }

@@ -99,7 +99,7 @@ impl<C: Certificates> Step<'_, C> {
         let standing = (Standing::Revoked(*revocation), said.clone(), KeyAction::Retire);
         self.stand(&revocation.serial, standing)?;
         let told = former || self.row.halt.is_some_and(|halt| halt.serial == Some(revocation.serial));
-        if !told && !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded) {
+        if !told && revocation.cause.takes_trust() {
             let item = Item::about(self.record, self.index).revoked(revocation.cause, evidence.cloned());
             self.changes.push(item.change()?);
         }

@@ -5,7 +5,6 @@ use super::step::Step;
 use crate::agent::AgentState;
 use crate::error::StoreError;
 use crate::log::record::{Body, Control, Record};
-use crate::revoke::Cause;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::Certificates;
 use crate::store::state::Change;
@@ -54,9 +53,7 @@ pub(crate) fn apply(
 const fn distrusts(control: &Control) -> bool {
     match control {
         Control::AgentHalted { .. } | Control::AgentRetired | Control::CertificateHeld { .. } => true,
-        Control::CertificateRevoked { revocation, .. } => {
-            !matches!(revocation.cause, Cause::Abandoned | Cause::Superseded)
-        }
+        Control::CertificateRevoked { revocation, .. } => revocation.cause.takes_trust(),
         _ => false,
     }
 }
@@ -112,7 +109,7 @@ mod tests {
     use crate::agent::{Agent, NewAgent};
     use crate::id::{AgentId, HaltId, IssuerId, Serial};
     use crate::issue::Issued;
-    use crate::revoke::{Halt, Said};
+    use crate::revoke::{Cause, Halt, Said};
     use crate::risk::Band;
     use crate::service::state::certificates::{Issuances, Standing};
     use crate::time::{DAY, UnixTime};

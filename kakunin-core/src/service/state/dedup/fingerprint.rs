@@ -16,7 +16,7 @@ pub(super) const LEN: usize = SAID + FOUND;
 
 /// Two parts, since a report that names its agent alone leaves some to be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+pub(crate) struct Fingerprint {
     /// Of what was reported.
     said: [u8; SAID],
     /// Of the certificate, and whether that allows the action.
@@ -44,7 +44,7 @@ struct Said<'e> {
 }
 
 impl Fingerprint {
-    pub(super) fn of(event: &Event) -> Self {
+    pub(crate) fn of(event: &Event) -> Self {
         let Event {
             serial,
             action,
@@ -92,11 +92,10 @@ impl Fingerprint {
         Self { said: first(&said), found: first(&found) }
     }
 
-    /// Whether it is of this event. Of one that named its agent alone, the certificate may be another one by now, and so
-    /// what was outside of its scope.
-    pub(super) fn is_of(&self, event: &Event) -> bool {
-        let other = Self::of(event);
-        self.said == other.said && (event.unnamed || self.found == other.found)
+    /// Whether it is of the same event. Of one that named its agent alone, the certificate may be another one by now, and
+    /// so what was outside of its scope.
+    pub(super) fn is(&self, other: &Self, unnamed: bool) -> bool {
+        self.said == other.said && (unnamed || self.found == other.found)
     }
 
     pub(super) fn encode(&self) -> [u8; LEN] {
@@ -132,10 +131,11 @@ mod tests {
         event.amount = Some(Amount { minor: 1, currency: "EUR".to_owned().try_into().unwrap() });
         let print = Fingerprint::of(&event);
         let stored: Event = serde_json::from_slice(&serde_json::to_vec(&event).unwrap()).unwrap();
-        assert!(print.is_of(&stored));
+        let is_of = |other: &Event| print.is(&Fingerprint::of(other), other.unnamed);
+        assert!(is_of(&stored));
         assert_eq!(Fingerprint::decode(&print.encode()), Some(print));
         let renewed = Event { serial: serial(2), out_of_scope: true, ..event.clone() };
-        assert!(!print.is_of(&renewed) && print.is_of(&Event { unnamed: true, ..renewed.clone() }));
-        assert!(!print.is_of(&Event { unnamed: true, auth_failure: true, ..renewed }));
+        assert!(!is_of(&renewed) && is_of(&Event { unnamed: true, ..renewed.clone() }));
+        assert!(!is_of(&Event { unnamed: true, auth_failure: true, ..renewed }));
     }
 }

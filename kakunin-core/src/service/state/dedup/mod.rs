@@ -6,5 +6,6 @@ mod numbers;
 mod row;
 mod seen;
 
+pub(crate) use fingerprint::Fingerprint;
 pub(crate) use row::{Reporter, Row};
 pub(crate) use seen::Seen;

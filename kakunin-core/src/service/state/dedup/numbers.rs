@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use super::fingerprint::{self, Fingerprint};
-use crate::event::Event;
 use crate::service::limits::MAX_JUMP;
 use crate::time::{DAY, UnixTime};
 
@@ -43,9 +42,9 @@ pub(super) struct Numbers {
 impl Trace {
     pub(super) const LEN: usize = 8 + fingerprint::LEN;
 
-    /// Whether it is of this event.
-    pub(crate) fn is_of(&self, event: &Event) -> bool {
-        self.print.is_of(event)
+    /// Whether it is of the event with this print, which named its agent alone or not.
+    pub(crate) fn is_of(&self, print: &Fingerprint, unnamed: bool) -> bool {
+        self.print.is(print, unnamed)
     }
 
     pub(super) fn encode(&self) -> [u8; Self::LEN] {

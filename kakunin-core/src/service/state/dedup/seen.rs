@@ -324,6 +324,6 @@ mod tests {
         }
         seen.add_id(NOW, None, 5, trace(7));
         assert_eq!(seen.id(NOW, None, 5).unwrap().unwrap().index, 7);
-        assert!(seen.id(NOW, None, 5).unwrap().unwrap().is_of(&event));
+        assert!(seen.id(NOW, None, 5).unwrap().unwrap().is_of(&Fingerprint::of(&event), false));
     }
 }

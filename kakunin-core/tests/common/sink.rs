@@ -1,0 +1,81 @@
+//! A store's sink that writes, or does not, as a test tells it.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use kakunin_core::error::StoreError;
+use kakunin_core::log::entry::{Entry, LogId};
+use kakunin_core::service::Parts;
+use kakunin_core::store::MemoryStore;
+use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
+
+/// What a sink does with the next append.
+#[derive(Clone, Copy, Debug)]
+pub enum Does {
+    /// It writes.
+    Well,
+    /// Nothing is written, and that is known.
+    Full,
+    /// Nothing is written, and nobody knows.
+    Gone,
+    /// It is written, and nobody knows.
+    Lost,
+    /// It is written, and nobody is ever told.
+    Silent,
+    /// It is known beforehand that nothing can be written.
+    Scarce,
+}
+
+/// A sink in a hand.
+#[derive(Debug)]
+pub struct Sink(Arc<MemoryStore>, Mutex<Does>);
+
+impl Sink {
+    /// Over a store of its own, in place of that of `parts`.
+    pub fn beneath(parts: &mut Parts) -> Arc<Self> {
+        let store = Arc::new(MemoryStore::new());
+        let sink = Arc::new(Self(store.clone(), Mutex::new(Does::Well)));
+        (parts.sink, parts.state, parts.revocations) = (sink.clone(), store.clone(), store);
+        sink
+    }
+
+    pub fn does(&self, what: Does) {
+        *self.1.lock().unwrap() = what;
+    }
+
+    fn now(&self) -> Does {
+        *self.1.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl AuditSink for Sink {
+    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
+        let gone = || StoreError::unavailable("the connection was lost");
+        match self.now() {
+            Does::Well => self.0.append(appends).await,
+            Does::Full | Does::Scarce => Err(StoreError::Full),
+            Does::Gone => Err(gone()),
+            Does::Lost => self.0.append(appends).await.and(Err(gone())),
+            Does::Silent => {
+                self.0.append(appends).await?;
+                std::future::pending().await
+            }
+        }
+    }
+    async fn room(&self) -> Room {
+        match self.now() {
+            Does::Scarce => Room { full: true, reserve: 0 },
+            _ => self.0.room().await,
+        }
+    }
+    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
+        self.0.head(log).await
+    }
+    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.0.read(log, from, limit).await
+    }
+    async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
+        self.0.logs().await
+    }
+}
