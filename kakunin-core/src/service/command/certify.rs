@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::decide::{Command, Need};
 use super::draft::{Draft, known};
 use super::enrol::redeemable;
 use super::renewal::{Replaced, longest};
@@ -11,7 +12,7 @@ use crate::agent::{AgentError, AgentState, Document};
 use crate::event::ShortName;
 use crate::id::{AgentId, HaltId, IssuerId, Serial};
 use crate::issue::{self, Certificate, Issued, Prepared, Profile};
-use crate::key::{KeyAlgorithm, KeyRef, SignError, Signature, Signer, Spki};
+use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki};
 use crate::log::record::{Control, KeyBinding, Renewal};
 use crate::revoke::Cause;
 use crate::service::error::Error;
@@ -97,9 +98,31 @@ pub(crate) enum Begun {
     Planned(Box<(Planned, Prepared)>),
 }
 
-impl Making {
-    /// Puts the plan on record; and the certificate with it, if its signature takes no longer than that (ADR 10).
-    pub(crate) fn begin(self, draft: &mut Draft<'_>) -> Result<Begun, Error> {
+/// Puts it on record that a key is to be made for an order. The answer: how the agent stood.
+pub(crate) struct PlanKey {
+    pub(crate) order: Arc<Order>,
+    pub(crate) planned: PlannedKeyId,
+    pub(crate) algorithm: KeyAlgorithm,
+}
+
+impl Command for PlanKey {
+    const NEED: Need = Need::Ordinary;
+    type Answer = Stood;
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Stood, Error> {
+        let Self { order, planned, algorithm } = self;
+        let stood = Stood::of(order.check(draft, None)?);
+        draft.push(order.agent, None, Control::KeyPlanned { planned, algorithm })?;
+        Ok(stood)
+    }
+}
+
+/// Puts the plan on record; and the certificate with it, if its signature takes no longer than that (ADR 10).
+impl Command for Making {
+    const NEED: Need = Need::Ordinary;
+    type Answer = Begun;
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Begun, Error> {
         let Self { order, issuer, signer, serial, key, spki } = self;
         let (rules, agent) = (draft.rules, order.agent);
         // With a key of the provider, it was checked when that was planned.
@@ -142,31 +165,36 @@ impl Making {
         let Some(signature) = signature else {
             return Ok(Begun::Planned(Box::new((planned, prepared))));
         };
-        let certificate = prepared.assemble_unchecked(&signature);
-        planned.conclude(&order, draft, &certificate)?;
-        Ok(Begun::Issued(certificate))
+        let signed = prepared.assemble_unchecked(&signature);
+        Ok(Begun::Issued(Conclude { order, planned, signed }.decide(draft)?))
     }
 }
 
-impl Planned {
-    /// Puts the signed certificate on record, if the agent still stands as it did.
-    pub(crate) fn conclude(
-        self,
-        order: &Order,
-        draft: &mut Draft<'_>,
-        signed: &Certificate,
-    ) -> Result<(), Error> {
-        let entry = order.unchanged(draft, self.stood)?;
+/// Puts the signed certificate on record, if the agent still stands as it did.
+pub(crate) struct Conclude {
+    pub(crate) order: Arc<Order>,
+    pub(crate) planned: Planned,
+    pub(crate) signed: Certificate,
+}
+
+impl Command for Conclude {
+    const NEED: Need = Need::Ordinary;
+    type Answer = Certificate;
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Certificate, Error> {
+        let Self { order, planned, signed } = self;
+        let entry = order.unchanged(draft, planned.stood)?;
         // Also what was refused while it was signed: an approval empties the list.
-        let renewal = self.renewal.map(|renewal| entry.usage.seen_in(renewal));
+        let renewal = planned.renewal.map(|renewal| entry.usage.seen_in(renewal));
         let issued = |renewal| Control::CertificateIssued {
             facts: signed.facts,
             certificate: pem::encode(pem::CERTIFICATE, &signed.der),
             reinstates: false,
-            constraints: self.constraints,
+            constraints: planned.constraints,
             renewal,
         };
-        order.conclude(draft, signed.facts, renewal, issued)
+        order.conclude(draft, signed.facts, renewal, issued)?;
+        Ok(signed)
     }
 }
 
@@ -186,21 +214,6 @@ fn sign_at_once(
         // It waits for something all the same: then nobody waits with it.
         Poll::Pending => Ok(None),
     }
-}
-
-/// Records that what was planned for an agent is given up.
-pub(crate) fn abandon(draft: &mut Draft<'_>, agent: AgentId) -> Result<bool, Error> {
-    let Some(plan) = known(draft, &agent)?.row.plan.clone() else {
-        return Ok(false);
-    };
-    if let Some((facts, _)) = plan.facts {
-        let revocation = facts.revocation(Cause::Abandoned, draft.now);
-        draft.revoke(revocation, None)?;
-    }
-    if let Some(planned) = &plan.planned {
-        draft.push(agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
-    }
-    Ok(true)
 }
 
 impl Order {

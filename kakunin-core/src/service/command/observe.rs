@@ -1,5 +1,6 @@
 //! Taking events in: recorded once, scored, and acted upon.
 
+use super::decide::{Command, Need};
 use super::draft::Draft;
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, Facts, Outcome, ShortName};
@@ -60,9 +61,16 @@ pub(crate) struct Batch {
     pub(crate) whole: bool,
 }
 
-impl Batch {
-    /// Takes one caller's events into the draft.
-    pub(crate) fn take(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+/// Takes one caller's events into the draft.
+impl Command for Batch {
+    const NEED: Need = Need::Events;
+    type Answer = Each;
+
+    fn records(&self) -> usize {
+        self.events.len()
+    }
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
         if draft.scarce && self.whole {
             return Ok(self.events.iter().map(|_| Err(StoreError::Full.into())).collect());
         }
