@@ -137,8 +137,7 @@ impl Kakunin {
     pub async fn snapshot(&self) -> Result<(), Error> {
         let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
         for tenant in tenants {
-            let mut sequencer = self.inner.settled(&tenant).await?;
-            sequencer.snapshot(&self.inner).await?;
+            self.inner.snapshot(&tenant).await?;
         }
         Ok(())
     }
