@@ -9,3 +9,4 @@ pub(crate) mod observe;
 pub(crate) mod register;
 pub(crate) mod renewal;
 pub(crate) mod repeat;
+pub(crate) mod system;
