@@ -121,9 +121,9 @@ impl Cas {
     pub(crate) fn ready(&self, ca: Arc<Ca>) {
         self.change(|open| {
             let id = ca.issuer.id();
-            // There is one of each: its revocation log has one sequencer.
+            // One that is in use stays: its revocation log has one sequencer.
             if !open.by_id.contains_key(&id) {
-                open.ready.entry(id).or_insert(ca);
+                open.ready.insert(id, ca);
             }
         });
     }
@@ -140,7 +140,10 @@ impl Cas {
                 let mut missing = Vec::new();
                 for ca in &on_record.issuing {
                     let id = ca.issuer.id();
-                    match open.by_id.remove(&id).or_else(|| next.ready.remove(&id)) {
+                    // One that could not be recorded had another certificate for the same key.
+                    let same = |ready: &Arc<Ca>| ready.issuer.as_der() == ca.issuer.as_der();
+                    let ready = |next: &mut Open| next.ready.remove(&id).filter(same);
+                    match open.by_id.remove(&id).or_else(|| ready(&mut next)) {
                         Some(ca) => next.add(ca),
                         None if ended(&ca.issuer, now) && !on_record.is_current(ca) => {
                             next.ended.insert(id);

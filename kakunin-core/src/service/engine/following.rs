@@ -12,7 +12,10 @@ impl Inner {
     /// Applies what somebody else recorded who shares the store, and opens what follows from it. What cannot be opened
     /// is tried again with the next call.
     pub(crate) async fn follow_system(&self) -> Result<(), Error> {
-        self.settle_system(&mut *self.system.lock().await).await?;
+        // Whoever has it reads on before they decide, and may wait for the store.
+        let Some(mut system) = self.system.try_lock() else { return Ok(()) };
+        self.settle_system(&mut system).await?;
+        drop(system);
         let keys = self.look_up_api_keys().await.map_err(Error::from);
         keys.and(self.open_authorities().await)
     }

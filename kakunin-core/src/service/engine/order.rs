@@ -92,6 +92,11 @@ impl Inner {
         Ok(first)
     }
 
+    /// Reads what is on record by now, for who prepares an order by it.
+    pub(crate) async fn read_on(&self) -> Result<(), Error> {
+        self.settle_system(&mut *self.system.lock().await).await
+    }
+
     /// Makes sure that what is known of the system log is what the store has: after a call that failed or was dropped,
     /// and after what somebody else appended.
     pub(crate) async fn settle_system(&self, system: &mut Ledger) -> Result<(), Error> {

@@ -38,6 +38,7 @@ impl Kakunin {
     /// # Errors
     /// What the key provider says.
     pub async fn request_issuing(&self) -> Result<Vec<u8>, Error> {
+        self.inner.read_on().await?;
         request(&*self.next_key().await?.1, &self.inner.published()?).await
     }
 
@@ -49,6 +50,7 @@ impl Kakunin {
     /// # Errors
     /// [`Error::RootOffline`]; [`Error::NotFound`] if there is no such tenant; what the parts say.
     pub async fn rotate_issuing(&self, tenant: Option<&TenantId>) -> Result<Arc<Issuer>, Error> {
+        self.inner.read_on().await?;
         let parts = &self.inner.parts;
         let now = parts.clock.now();
         let published = self.inner.published()?;
@@ -93,6 +95,7 @@ impl Kakunin {
         tenant: Option<&TenantId>,
         signed: &OfflineRoot,
     ) -> Result<Arc<Issuer>, Error> {
+        self.inner.read_on().await?;
         let (key, signer) = self.next_key().await?;
         let (root, issuer) = signed.checked(signer.public_key(), self.inner.now())?;
         bound_to(&issuer, tenant, &self.inner.place.arc)?;

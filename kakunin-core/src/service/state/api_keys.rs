@@ -45,9 +45,8 @@ impl ApiKeys {
 
     /// A key and its hash, unless it was revoked; it may have expired.
     pub(crate) fn get(&self, id: &ApiKeyId) -> Option<(KeyHash, Arc<ApiKeyFacts>)> {
-        let facts = self.known.read(|state| state.keys.get(id).cloned())?;
-        let hash = self.hash(id)?;
-        (!self.known.refuses(id)).then_some((hash, facts))
+        let facts = self.known.key(id)?;
+        Some((self.hash(id)?, facts))
     }
 
     /// Whether a key was not revoked; it may have expired.
@@ -57,8 +56,7 @@ impl ApiKeys {
 
     /// In no order.
     pub(crate) fn all(&self) -> Vec<Arc<ApiKeyFacts>> {
-        let all: Vec<_> = self.known.read(|state| state.keys.all().cloned().collect());
-        all.into_iter().filter(|facts| self.has(&facts.id)).collect()
+        self.known.keys(|id| self.hash(id).is_some())
     }
 
     /// What commits to the hash of each key whose own record does not.

@@ -1,12 +1,13 @@
 //! What the system log amounts to, for all who ask, and what is refused ahead of it.
 
 use std::collections::HashSet;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::fold::SystemState;
+use crate::access::{ApiKeyFacts, ApiKeyId};
 use crate::error::StoreError;
 use crate::feed::Visibility;
-use crate::id::{ApiKeyId, TenantId};
+use crate::id::TenantId;
 use crate::log::record::Record;
 
 /// What is taken away from the moment it is ordered: whoever is told of an error has what does not work, and tries
@@ -82,8 +83,22 @@ impl Known {
         })
     }
 
-    /// Whether a key is refused although it may be on record.
-    pub(crate) fn refuses(&self, id: &ApiKeyId) -> bool {
-        self.look(|inside| inside.closed.contains(&Closed::Key(*id)))
+    /// A key that is not revoked; it may have expired.
+    pub(crate) fn key(&self, id: &ApiKeyId) -> Option<Arc<ApiKeyFacts>> {
+        self.look(|inside| inside.state.keys.get(id).filter(|_| inside.accepts(id)).cloned())
+    }
+
+    /// Those of the keys that are not revoked which `wanted` says.
+    pub(crate) fn keys(&self, wanted: impl Fn(&ApiKeyId) -> bool) -> Vec<Arc<ApiKeyFacts>> {
+        self.look(|inside| {
+            let standing = inside.state.keys.all().filter(|facts| inside.accepts(&facts.id));
+            standing.filter(|facts| wanted(&facts.id)).cloned().collect()
+        })
+    }
+}
+
+impl Inside {
+    fn accepts(&self, id: &ApiKeyId) -> bool {
+        self.closed.is_empty() || !self.closed.contains(&Closed::Key(*id))
     }
 }
