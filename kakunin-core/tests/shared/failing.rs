@@ -17,7 +17,7 @@ use pollster::block_on;
 
 use crate::common::sink::{Does, Sink};
 use crate::common::{self, config};
-use crate::world::{follow, issuer_of_next, key, world_over};
+use crate::world::{World, follow, issuer_of_next, key, world_over};
 
 /// Keys that another has too, and that cannot be opened while they are shut.
 #[derive(Debug)]
@@ -156,10 +156,11 @@ fn what_failed_to_be_closed_stays_closed_here_until_it_is_asked_for_again() {
     w.agree();
 }
 
-/// A sink before which somebody else writes first, once.
+/// A sink before which somebody else writes first, once; or from which somebody else's record is read.
 struct Beaten {
     store: Arc<MemoryStore>,
     quicker: Mutex<Option<(Kakunin, TenantId)>>,
+    forged: AtomicBool,
 }
 
 impl std::fmt::Debug for Beaten {
@@ -184,6 +185,8 @@ impl AuditSink for Beaten {
         self.store.head(log).await
     }
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        // The record of a tenant that was made before.
+        let from = if self.forged.load(Ordering::Relaxed) { from.saturating_sub(1) } else { from };
         self.store.read(log, from, limit).await
     }
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
@@ -191,14 +194,35 @@ impl AuditSink for Beaten {
     }
 }
 
-#[test]
-fn who_is_beaten_to_the_log_decides_anew() {
+/// A world whose one sees it through such a sink.
+fn beaten() -> (World, Arc<Beaten>) {
     let (mut parts, clock) = common::parts(LocalKeys::ephemeral());
     let store = Arc::new(MemoryStore::new());
     (parts.sink, parts.state, parts.revocations) = (store.clone(), store.clone(), store.clone());
     let mut w = world_over(parts, clock);
-    let beaten = Arc::new(Beaten { store, quicker: Mutex::default() });
+    let beaten = Arc::new(Beaten { store, quicker: Mutex::default(), forged: AtomicBool::default() });
     w.one = block_on(Kakunin::open(config(), Parts { sink: beaten.clone(), ..w.parts.clone() })).unwrap();
+    (w, beaten)
+}
+
+#[test]
+fn what_the_log_key_did_not_sign_is_not_followed() {
+    let (w, beaten) = beaten();
+    block_on(w.other.create_tenant(&"bolt".parse().unwrap())).unwrap();
+    beaten.forged.store(true, Ordering::Relaxed);
+    let refused = block_on(w.one.tend()).unwrap_err();
+    assert_eq!(refused.code(), "storage_corrupt", "{refused}");
+    assert!(refused.to_string().contains("not the ones that its checkpoint signed"), "{refused}");
+    assert_eq!(block_on(w.one.tenants()), [w.acme.clone()], "nothing of it counts");
+    beaten.forged.store(false, Ordering::Relaxed);
+    follow(&w.one);
+    assert_eq!(block_on(w.one.tenants()).len(), 2);
+    w.agree();
+}
+
+#[test]
+fn who_is_beaten_to_the_log_decides_anew() {
+    let (w, beaten) = beaten();
     let beat = |name: &str| {
         let tenant: TenantId = name.parse().unwrap();
         *beaten.quicker.lock().unwrap() = Some((w.other.clone(), tenant.clone()));

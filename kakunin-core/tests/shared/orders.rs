@@ -7,7 +7,7 @@ use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::{KeyAlgorithm, KeyProvider as _, PlannedKeyId};
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::service::{Error, OfflineRoot, Reader};
+use kakunin_core::service::{Error, Kakunin, OfflineRoot, Reader};
 use kakunin_core::time::DAY;
 use kakunin_core::x509::ca::{CaError, sign_issuing, sign_root};
 use kakunin_core::x509::csr::Proven;
@@ -121,4 +121,30 @@ fn verifiers_of_both_know_what_a_ca_revoked_that_one_made() {
     follow(&w.other);
     assert_eq!(w.other.revocations().reason(&own, &leaf.serial).unwrap(), Some(Reason::KeyCompromise));
     w.agree();
+}
+
+#[test]
+fn both_at_once_get_everything_done() {
+    let w = world();
+    let at_once = |kakunin: &Kakunin, side: usize| {
+        for n in 0..40 {
+            // Every other one is what the other side makes, too.
+            let name = if n % 2 == 0 { format!("both{n}") } else { format!("side{side}-{n}") };
+            let tenant: TenantId = name.parse().unwrap();
+            block_on(kakunin.create_tenant(&tenant)).unwrap();
+            let (facts, text) = key(kakunin, &tenant);
+            if n % 3 == 0 {
+                block_on(kakunin.revoke_api_key(&facts.id)).unwrap();
+            }
+            assert_eq!(kakunin.authenticate(text.reveal()).is_some(), n % 3 != 0);
+            block_on(kakunin.tend()).unwrap();
+        }
+    };
+    std::thread::scope(|threads| {
+        threads.spawn(|| at_once(&w.one, 1));
+        threads.spawn(|| at_once(&w.other, 2));
+    });
+    assert_eq!((w.records("tenant.created"), w.records("api_key.created")), (1 + 20 + 40, 80));
+    w.agree();
+    assert_eq!(w.one.api_keys(None).len(), 80 - 28);
 }

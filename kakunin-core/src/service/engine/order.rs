@@ -13,8 +13,8 @@ use crate::service::error::Error;
 use crate::service::state::system::rows;
 use crate::store::state::Change;
 
-/// How often an order is decided anew, because somebody else was quicker.
-const ATTEMPTS: usize = 8;
+/// How often an order is decided anew, because somebody else was quicker: each time they got on.
+const ATTEMPTS: usize = 64;
 
 impl Inner {
     /// Decides on what is on record, makes it durable, with the changes `beside` it, and applies it.
