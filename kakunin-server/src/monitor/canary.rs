@@ -61,6 +61,9 @@ impl Api {
             return Err(MonitorError::NoKey(path.clone()));
         }
         let base = options.url.trim_end_matches('/').to_owned();
+        if !http.client(&base, None)?.is_confidential() {
+            return Err(MonitorError::PlainKey);
+        }
         Ok(Self { http, base, bearer: format!("Bearer {key}") })
     }
 

@@ -52,6 +52,11 @@ impl Http {
         &self.named
     }
 
+    /// For what is at `url`.
+    pub(super) fn client(&self, url: &str, shown: Option<Shown>) -> Result<HttpClient, MonitorError> {
+        HttpClient::new(url, &self.tls, shown, &BOUNDS).map_err(|error| failed(url, error))
+    }
+
     pub(super) async fn send(
         &self,
         url: &str,
@@ -60,22 +65,24 @@ impl Http {
         body: Vec<u8>,
         shown: Option<Shown>,
     ) -> Result<Answer, MonitorError> {
-        let failed = |error| match error {
-            HttpError::Unreachable(why) => MonitorError::Unreachable(url.to_owned(), why),
-            HttpError::TooSlow => {
-                MonitorError::Unreachable(url.to_owned(), "no answer within 5 s".to_owned())
-            }
-            other => MonitorError::Http(url.to_owned(), other.to_string()),
-        };
         let unusable = |error: &dyn std::fmt::Display| MonitorError::Http(url.to_owned(), error.to_string());
         let mut head = HeaderMap::new();
         for (name, value) in fields {
             let name = HeaderName::try_from(*name).map_err(|error| unusable(&error))?;
             head.append(name, HeaderValue::try_from(*value).map_err(|error| unusable(&error))?);
         }
-        let client = HttpClient::new(url, &self.tls, shown, &BOUNDS).map_err(failed)?;
-        let answer = client.send(method, "", head, body).await.map_err(failed)?;
+        let failed = |error| failed(url, error);
+        let answer = self.client(url, shown)?.send(method, "", head, body).await.map_err(failed)?;
         let status = answer.status().as_u16();
         Ok(Answer { status, body: answer.whole().await.map_err(failed)? })
+    }
+}
+
+/// Nobody who answers in time is nobody who refuses.
+fn failed(url: &str, error: HttpError) -> MonitorError {
+    match error {
+        HttpError::Unreachable(why) => MonitorError::Unreachable(url.to_owned(), why),
+        HttpError::TooSlow => MonitorError::Unreachable(url.to_owned(), "no answer within 5 s".to_owned()),
+        other => MonitorError::Http(url.to_owned(), other.to_string()),
     }
 }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use kakunin_verify::feed::http::{Bounds, HttpClient, HttpError, Tls};
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
 
 use crate::peers::{SHORT, client, get, sending, serving, whole};
+use crate::secured::any_certificate;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -70,9 +72,8 @@ async fn a_silent_peer_is_left() {
     // Nobody takes the connection up: it stands, and TLS does not.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
-    let certificate = rustls::pki_types::CertificateDer::from(crate::secured::any_certificate());
     let patient = Bounds { silence: SOON, ..SHORT };
-    let tls = Tls::trusting([certificate]).unwrap();
+    let tls = Tls::trusting([CertificateDer::from(any_certificate())]).unwrap();
     let began = Instant::now();
     let refused = get(&HttpClient::new(&url, &tls, None, &patient).unwrap()).await.unwrap_err();
     assert_eq!(refused, HttpError::Unreachable("no connection in time".to_owned()));
@@ -107,6 +108,13 @@ async fn what_is_cut_off_is_no_answer() {
         let error = whole(&at_once(cut), &SHORT).await.unwrap_err();
         assert!(matches!(&error, HttpError::Broken(why) if !why.is_empty()), "{cut:?}: {error:?}");
     }
+    // So is a handshake that somebody ends: there was somebody.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let tls = Tls::trusting([CertificateDer::from(any_certificate())]).unwrap();
+    let error = get(&HttpClient::new(&url, &tls, None, &SHORT).unwrap()).await.unwrap_err();
+    assert!(matches!(error, HttpError::Broken(_)), "{error:?}");
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = whole(&format!("http://{closed}"), &SHORT).await.unwrap_err();
     assert!(matches!(&error, HttpError::Unreachable(why) if why.contains("refused")), "{error:?}");

@@ -169,6 +169,14 @@ fn no_proxy_is_asked_for_this_machine_which_alone_is_shown_a_key_in_the_clear() 
     let (done, said) =
         run(&["monitor", "--url", &server.url, "--key-file", &key, "--bound", "5"], &environment);
     assert!(done, "{said}");
+    let elsewhere = "http://ca.example";
+    for arguments in [
+        &["monitor", "--url", elsewhere, "--key-file", &key][..],
+        &["crl-sync", "--once", "--url", elsewhere, "--out", &out, "--ca", &chain, "--key-file", &key],
+    ] {
+        let (done, said) = run(arguments, &environment);
+        assert!(!done && said.contains("--key-file takes") && said.contains("https"), "{said}");
+    }
     assert!(seen.try_recv().is_err());
 }
 
