@@ -11,6 +11,7 @@
 #[path = "../binary/mod.rs"]
 mod binary;
 mod bounded;
+mod followed;
 mod peers;
 mod proxied;
 mod redirected;

@@ -2,15 +2,12 @@
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kakunin_core::id::IssuerId;
-use kakunin_core::log::cosignature::CosignerKey;
 use kakunin_server::{crl_sync, demo};
-use kakunin_verify::RevocationHandle;
-use kakunin_verify::feed::FeedClient;
 
 use crate::binary::{curl, refused, start};
+use crate::followed::{feed_key, first_error};
 use crate::peers::{SHORT, client, get, serving};
 
 /// A server that leads to another with this status, and what comes to the other.
@@ -34,9 +31,7 @@ async fn no_redirect_is_followed_by_anybody() {
     let server = start(&at("data"), &[]);
     let chain = curl(&[&format!("{}/api/v1/ca/chain", server.url)]).1;
     std::fs::write(at("chain.pem"), chain.as_str().unwrap()).unwrap();
-    let authorities = curl(&[&format!("{}/api/v1/ca", server.url)]).1["data"].clone();
-    let feed_key = authorities["feed_verifier"].as_str().unwrap();
-    assert!(CosignerKey::parse(feed_key).is_ok());
+    let feed_key = &feed_key();
     for status in [301, 302, 303, 307, 308] {
         let (url, seen) = leading(status);
         let answer = get(&client(&url, &SHORT)).await.unwrap();
@@ -56,17 +51,7 @@ async fn no_redirect_is_followed_by_anybody() {
         };
         let said = crl_sync::run(&options).await.unwrap_err().to_string();
         assert!(said.contains(&format!("answers {status}")), "{said}");
-        let issuer = IssuerId::from_bytes([7; 20]);
-        let client = FeedClient::new(&url, feed_key, RevocationHandle::default()).unwrap();
-        let following = client.issuer(issuer).api_key("kak_live_x").start().unwrap();
-        let began = Instant::now();
-        let (code, why) = loop {
-            if let Some(error) = following.status(&issuer).unwrap().last_error {
-                break error;
-            }
-            assert!(began.elapsed() < Duration::from_secs(10));
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
+        let ((code, why), _) = first_error(&url, feed_key).await;
         assert_eq!((code, why), ("feed_refused", format!("the feed answered {status}")));
         let key = at("data/admin.key").display().to_string();
         let said = refused(&["monitor", "--url", &url, "--key-file", &key]);
