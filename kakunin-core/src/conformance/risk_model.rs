@@ -47,7 +47,7 @@ fn live(model: &dyn RiskModel, mut each: impl FnMut(&History, UnixTime, &Facts, 
     let (mut history, prior) = (History::default(), Prior::default());
     for (at, facts) in life() {
         let assessment = model.assess(&history, &prior, at, &facts);
-        history.record(at, &facts, &assessment);
+        history.record(model, at, &facts, &assessment);
         each(&history, at, &facts, assessment.score);
     }
 }

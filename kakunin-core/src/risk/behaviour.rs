@@ -37,7 +37,7 @@ impl Agent {
         let at = UnixTime::from_millis(self.now);
         let before = self.model.current(&self.history, at);
         let assessment = self.model.assess(&self.history, &self.prior, at, &facts);
-        self.history.record(at, &facts, &assessment);
+        self.history.record(&self.model, at, &facts, &assessment);
         assert!(assessment.score >= before, "an event never lowers a score");
         assert_eq!(
             self.model.current(&self.history, at),

@@ -1,18 +1,22 @@
 //! What is remembered of an agent: a rolling window of evidence, and its habits.
 
-use super::Assessment;
 use super::codec::{Reader, Writer};
 use super::fixed::to_u32;
 use super::habits::Habits;
 use super::window::{Day, Window};
+use super::{Assessment, RiskModel};
 use crate::event::Facts;
 use crate::time::UnixTime;
 
+/// Most octets that a model keeps of an agent beside its history.
+pub const MAX_KEPT_LEN: usize = 4_096;
 /// Most octets of an encoded history.
-pub const MAX_HISTORY_LEN: usize = 8_192;
+pub const MAX_HISTORY_LEN: usize = 8_192 + 2 + MAX_KEPT_LEN;
 
 /// Version of the encoding.
 const VERSION: u8 = 1;
+/// With what a model keeps at its end, and its length before that.
+const WITH_KEPT: u8 = 2;
 /// Surprise, in millionths of a bit, from which an event is no ground for trust.
 const SUSPICIOUS: u64 = 300_000;
 /// Score, in millionths, from which nothing is trusted that an agent does.
@@ -25,11 +29,16 @@ const UNTRUSTED: u32 = 300_000;
 pub struct History {
     window: Window,
     habits: Habits,
+    kept: Vec<u8>,
 }
 
 impl History {
-    /// Takes an assessed event in. Time does not go back: an earlier `at` counts as the last one.
-    pub fn record(&mut self, at: UnixTime, facts: &Facts, assessment: &Assessment) {
+    /// Takes an event in that `model` assessed. Time does not go back: an earlier `at` counts as the last one.
+    pub fn record(&mut self, model: &dyn RiskModel, at: UnixTime, facts: &Facts, assessment: &Assessment) {
+        let kept = model.keep(self, at, facts, assessment);
+        if kept.len() <= MAX_KEPT_LEN {
+            self.kept = kept;
+        }
         let surprise: u64 = assessment.surprise.iter().copied().map(u64::from).sum();
         let suspicious = surprise >= SUSPICIOUS || assessment.score.millionths() >= UNTRUSTED;
         let window = self.window.at(at);
@@ -39,6 +48,12 @@ impl History {
         self.window = window;
         self.window.add(facts, &assessment.surprise);
         self.habits.learn(to_u32(self.window.day()), facts, suspicious);
+    }
+
+    /// What the model keeps of the agent beside this: as [`RiskModel::keep`] gave it after the last event.
+    #[must_use]
+    pub fn kept(&self) -> &[u8] {
+        &self.kept
     }
 
     /// The days of the window up to `at` on which something happened, oldest first.
@@ -61,9 +76,14 @@ impl History {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
-        out.u8(VERSION);
+        out.u8(if self.kept.is_empty() { VERSION } else { WITH_KEPT });
         self.window.encode(&mut out);
         self.habits.encode(&mut out);
+        if !self.kept.is_empty() {
+            // At most MAX_KEPT_LEN.
+            out.u16(u16::try_from(self.kept.len()).unwrap_or(u16::MAX));
+            out.0.extend_from_slice(&self.kept);
+        }
         out.0
     }
 
@@ -71,13 +91,27 @@ impl History {
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut bytes = Reader(bytes);
-        if bytes.u8()? != VERSION {
+        let version = bytes.u8()?;
+        if version != VERSION && version != WITH_KEPT {
             return None;
         }
         let window = Window::decode(&mut bytes)?;
         let habits = Habits::decode(&mut bytes, to_u32(window.day()))?;
+        let kept = match version {
+            WITH_KEPT => bytes.kept()?,
+            _ => Vec::new(),
+        };
         bytes.end()?;
-        Some(Self { window, habits })
+        Some(Self { window, habits, kept })
+    }
+}
+
+impl Reader<'_> {
+    fn kept(&mut self) -> Option<Vec<u8>> {
+        let len = usize::from(self.u16()?);
+        let (kept, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        (1..=MAX_KEPT_LEN).contains(&len).then(|| kept.to_vec())
     }
 }
 
@@ -105,7 +139,7 @@ mod tests {
             };
             let at = UnixTime::from_millis(1_767_571_200_000 + i * DAY / 5);
             let assessment = model.assess(&history, &Prior::default(), at, &facts);
-            history.record(at, &facts, &assessment);
+            history.record(&model, at, &facts, &assessment);
         }
         history
     }

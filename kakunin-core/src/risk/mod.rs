@@ -19,7 +19,7 @@ use core::fmt;
 use crate::event::Facts;
 use crate::time::UnixTime;
 
-pub use history::History;
+pub use history::{History, MAX_KEPT_LEN};
 pub use prior::Prior;
 pub use weighted::Weighted;
 pub use window::Day;
@@ -203,6 +203,12 @@ pub trait RiskModel: fmt::Debug + Send + Sync {
     /// The score and its reasons after an event at `at` with these facts. `history` does not hold the
     /// event yet; its caller folds it in with [`History::record`].
     fn assess(&self, history: &History, prior: &Prior, at: UnixTime, facts: &Facts) -> Assessment;
+
+    /// What this model keeps of the agent beside the history, now that it assessed this event: octets of its own making,
+    /// at most [`MAX_KEPT_LEN`], or none; of more, what was kept before stays. It finds them in [`History::kept`] with
+    /// the next event, also after a restart. Those of another model, or of another version of it, are there as well: so
+    /// they say at their beginning whose they are.
+    fn keep(&self, history: &History, at: UnixTime, facts: &Facts, assessment: &Assessment) -> Vec<u8>;
 
     /// The score at `at` if nothing more happened.
     fn current(&self, history: &History, at: UnixTime) -> Score;

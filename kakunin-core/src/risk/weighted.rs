@@ -127,6 +127,10 @@ impl RiskModel for Weighted {
         Assessment { score, evidence, surprise }
     }
 
+    fn keep(&self, _: &History, _: UnixTime, _: &Facts, _: &Assessment) -> Vec<u8> {
+        Vec::new()
+    }
+
     fn current(&self, history: &History, at: UnixTime) -> Score {
         self.weights.combine(&history.window_at(at)).0
     }

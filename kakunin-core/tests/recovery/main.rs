@@ -12,6 +12,7 @@ mod common;
 
 mod callers;
 mod issuance;
+mod model;
 mod projection;
 mod rebuilt;
 mod snapshots;

@@ -156,7 +156,7 @@ impl Draft<'_> {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
             if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
-                entry.record((index, time), act, &assessment, &policy.thresholds);
+                entry.record((index, time), act, &assessment, (model, policy));
             }
             (observed.score, observed.evidence) = (assessment.score, assessment.evidence);
             self.act_on(agent, index, &assessment, &mut observed)?;

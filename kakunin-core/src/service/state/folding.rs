@@ -8,7 +8,7 @@ use super::tally::Tally;
 use super::usage::Usage;
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Record, Renewal};
-use crate::risk::{Assessment, Band, RiskModel, Score, Thresholds};
+use crate::risk::{Assessment, Band, RiskModel, Score};
 use crate::time::UnixTime;
 
 impl AgentEntry {
@@ -18,11 +18,11 @@ impl AgentEntry {
         place: (u64, UnixTime),
         act: &Act,
         assessment: &Assessment,
-        thresholds: &Thresholds,
+        (model, policy): (&dyn RiskModel, &Policy),
     ) {
         let at = place.1;
-        Tally::note(&mut self.tally, place, act, assessment.score, thresholds);
-        Arc::make_mut(&mut self.history).record(at, &act.facts, assessment);
+        Tally::note(&mut self.tally, place, act, assessment.score, &policy.thresholds);
+        Arc::make_mut(&mut self.history).record(model, at, &act.facts, assessment);
         Usage::note(&mut self.usage, at, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
@@ -57,7 +57,7 @@ pub(crate) fn fold(
         Body::Event(act, _) => {
             let recorded = act.score?;
             let assessment = model.assess(&entry.history, &policy.prior, record.time, &act.facts);
-            entry.record((index, record.time), act, &assessment, &policy.thresholds);
+            entry.record((index, record.time), act, &assessment, (model, policy));
             return (recorded != assessment.score).then_some((recorded, assessment.score));
         }
         Body::Control(control) => match &**control {
