@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::error::StoreError;
-use crate::id::{IssuerId, Serial};
+use crate::id::{AgentId, IssuerId, Serial};
 use crate::log::entry::{Entry, LogId};
 use crate::revoke::{Cause, Revocation, RevocationChange};
 use crate::store::audit::{Append, AuditSink, Head, Room};
+use crate::store::bound::Binding;
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, Touched};
 
@@ -23,6 +24,7 @@ struct Tables {
     state: BTreeMap<(LogId, Kind, Vec<u8>), Vec<u8>>,
     applied: HashMap<LogId, u64>,
     revocations: HashMap<IssuerId, Revocations>,
+    keys: HashMap<IssuerId, AgentId>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +67,18 @@ impl Tables {
             let grown = next.frontier.size().checked_sub(expected.frontier.size());
             if entries.is_empty() || grown != u64::try_from(entries.len()).ok() {
                 return Err(StoreError::unavailable("an append whose entries do not lead to its head"));
+            }
+        }
+        self.check_keys(appends)
+    }
+
+    /// Whether no key is another agent's, here or in the same call.
+    fn check_keys(&self, appends: &[Append]) -> Result<(), StoreError> {
+        let mut named = HashMap::new();
+        for Binding { key, agent } in appends.iter().flat_map(|append| append.bindings.iter().copied()) {
+            let holder = self.keys.get(&key).copied().unwrap_or(*named.entry(key).or_insert(agent));
+            if holder != agent {
+                return Err(StoreError::KeyTaken { key, agent: holder });
             }
         }
         Ok(())
@@ -125,6 +139,7 @@ impl AuditSink for MemoryStore {
         tables.check(&appends)?;
         for append in appends {
             let size = append.next.frontier.size();
+            tables.keys.extend(append.bindings.iter().map(|bound| (bound.key, bound.agent)));
             tables.apply_state(&append.log, size, &append.changes);
             if let LogId::Revocations(issuer) = &append.log {
                 let revocations = tables.revocations.entry(*issuer).or_default();

@@ -6,6 +6,8 @@
 //! | [`revocations::RevocationStore`] | revocations, a projection of them |
 //! | [`state::StateStore`] | the other projections, and what lies beside the logs |
 //!
+//! `bound.rs` says which agent each public key belongs to; sinks keep it beside the logs.
+//!
 //! | store | feature | durable |
 //! |---|---|---|
 //! | [`memory::MemoryStore`] | `service` | no: tests, and hosts that want no history |
@@ -14,6 +16,7 @@
 //! Each passes the suites of `kakunin_core::conformance`.
 
 pub mod audit;
+pub mod bound;
 pub mod memory;
 pub mod revocations;
 #[cfg(feature = "sqlite")]

@@ -99,22 +99,22 @@ pub(crate) enum Begun {
 
 impl Making {
     /// Puts the plan on record; and the certificate with it, if its signature takes no longer than that (ADR 10).
-    pub(crate) fn begin(self, draft: &mut Draft<'_>) -> Result<Begun, Error> {
-        let Self { order, issuer, signer, serial, key, spki } = self;
-        let (rules, agent) = (draft.rules, order.agent);
+    pub(crate) fn begin(&self, draft: &mut Draft<'_>) -> Result<Begun, Error> {
+        let Self { order, issuer, signer, spki, .. } = self;
+        let (rules, agent, serial) = (draft.rules, order.agent, self.serial);
         // With a key of the provider, it was checked when that was planned.
-        let (entry, key, binding) = match key {
+        let (entry, key, binding) = match &self.key {
             Key::Made(key, stood) => {
-                let entry = order.unchanged(draft, stood)?;
+                let entry = order.unchanged(draft, *stood)?;
                 order.attested(entry)?;
-                (entry, Some(key), None)
+                (entry, Some(key.clone()), None)
             }
             Key::Theirs(binding) => {
                 let entry = order.check(draft, Some(spki.key_id()))?;
                 if draft.certificates.has_key(&spki.key_id()) {
                     return Err(CsrError::Duplicate.into());
                 }
-                (entry, None, binding)
+                (entry, None, binding.clone())
             }
         };
         if let Some((_, old)) = &order.renews {
@@ -125,14 +125,14 @@ impl Making {
         let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
         let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
         let prepared =
-            issue::prepare(&issuer, rules.place, &entry.row.agent, &spki, profile, serial, draft.now)?;
+            issue::prepare(issuer, rules.place, &entry.row.agent, spki, profile, serial, draft.now)?;
         let facts = *prepared.facts();
         let constraints = entry.row.agent.spec.constraints.clone();
         // Once, also if what it was redeemed for was cut off.
         let redeemed = order.join.filter(|_| entry.row.join.is_some());
         // Before anything is recorded: a decision that refuses leaves nothing behind.
-        let signature = sign_at_once(&prepared, &issuer, &*signer)?;
-        draft.claim(spki.key_id(), agent)?;
+        let signature = sign_at_once(&prepared, issuer, &**signer)?;
+        draft.may_bind(spki.key_id(), agent)?;
         if let Some(id) = redeemed {
             draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
         }
@@ -143,7 +143,7 @@ impl Making {
             return Ok(Begun::Planned(Box::new((planned, prepared))));
         };
         let certificate = prepared.assemble_unchecked(&signature);
-        planned.conclude(&order, draft, &certificate)?;
+        planned.conclude(order, draft, &certificate)?;
         Ok(Begun::Issued(certificate))
     }
 }
@@ -151,19 +151,19 @@ impl Making {
 impl Planned {
     /// Puts the signed certificate on record, if the agent still stands as it did.
     pub(crate) fn conclude(
-        self,
+        &self,
         order: &Order,
         draft: &mut Draft<'_>,
         signed: &Certificate,
     ) -> Result<(), Error> {
         let entry = order.unchanged(draft, self.stood)?;
         // Also what was refused while it was signed: an approval empties the list.
-        let renewal = self.renewal.map(|renewal| entry.usage.seen_in(renewal));
+        let renewal = self.renewal.clone().map(|renewal| entry.usage.seen_in(renewal));
         let issued = |renewal| Control::CertificateIssued {
             facts: signed.facts,
             certificate: pem::encode(pem::CERTIFICATE, &signed.der),
             reinstates: false,
-            constraints: self.constraints,
+            constraints: self.constraints.clone(),
             renewal,
         };
         order.conclude(draft, signed.facts, renewal, issued)

@@ -5,6 +5,9 @@
 pub(crate) enum Need {
     /// Nothing: it is refused.
     Ordinary,
+    /// Nothing, either; and it makes a key an agent's, which the store may refuse: then everything that was decided with
+    /// it is decided again.
+    Key,
     /// It takes in events, of which those are recorded that take an identity away: see
     /// [`Draft::scarce`](super::draft::Draft::scarce).
     Events,

@@ -62,18 +62,19 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Takes one caller's events into the draft.
-    pub(crate) fn take(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+    pub(crate) fn take(&mut self, draft: &mut Draft<'_>) -> Result<Each, Error> {
         if draft.scarce && self.whole {
             return Ok(self.events.iter().map(|_| Err(StoreError::Full.into())).collect());
         }
         let known = self.events.iter().filter_map(|event| draft.agent_of(&event.serial));
         let mut before = self.whole.then(|| draft.mark(known));
         let (time, now) = (draft.time, draft.now);
-        let mut times = self.times.unwrap_or_default().into_iter();
+        let mut times = self.times.iter().flatten();
         let mut each = Vec::with_capacity(self.events.len());
-        for (index, event) in self.events.into_iter().enumerate() {
+        let events = if draft.again { self.events.clone() } else { std::mem::take(&mut self.events) };
+        for (index, event) in events.into_iter().enumerate() {
             if let Some(recorded) = times.next() {
-                draft.at(recorded);
+                draft.at(*recorded);
             }
             let observed = draft.observe(self.reporter, event);
             match observed {

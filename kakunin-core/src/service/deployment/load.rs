@@ -24,6 +24,7 @@ use crate::service::engine::secret::{TokenSecret, commitment_of};
 use crate::service::engine::turns::Turns;
 use crate::service::engine::{api_keys, system};
 use crate::service::error::Error;
+use crate::service::state::bound::BoundKeys;
 use crate::service::state::policy::Policy;
 use crate::service::state::serials::Serials;
 use crate::x509::oid::Arc as Oids;
@@ -76,7 +77,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         tenants: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),
         serials: Serials::default(),
-        bound: Arc::default(),
+        bound: BoundKeys::default(),
         turns: Turns::default(),
         api_keys: api_keys::load(&parts, &damages, sealed).await?,
         damages,

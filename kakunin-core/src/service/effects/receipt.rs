@@ -60,7 +60,7 @@ impl Running {
         };
         let (agent, halt, signed) = (*agent, *halt, receipt.clone());
         self.decide_reserved(tenant, None, move |draft| {
-            let record = Control::HaltReceipt { halt: halt.id, receipt: signed };
+            let record = Control::HaltReceipt { halt: halt.id, receipt: signed.clone() };
             Ok(draft.push(agent, halt.serial, record)?)
         })
         .await?;

@@ -186,7 +186,7 @@ impl Running {
         let (key, action) = (task.key.clone(), task.task);
         self.decide(tenant, None, move |draft| {
             known(draft, &agent)?;
-            Ok(draft.push(agent, serial, Control::KeyTaskDelayed { key, action })?)
+            Ok(draft.push(agent, serial, Control::KeyTaskDelayed { key: key.clone(), action })?)
         })
         .await?;
         let told = KeyTask { told: true, ..task };

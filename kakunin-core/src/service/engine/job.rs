@@ -18,7 +18,7 @@ pub(crate) struct Job {
 }
 
 pub(crate) trait Work: Send {
-    /// Takes the decision into the draft.
+    /// Takes the decision into the draft; once more into another one, if the store refused the first.
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error>;
     /// Tells the caller how it ended, with what was recorded. Gives that back if the caller is gone.
     fn answer(self: Box<Self>, outcome: Result<(), Error>) -> Made;
@@ -29,21 +29,22 @@ pub(crate) type Answer<T> = Result<(T, Made), Error>;
 
 pub(crate) struct Decision<F, T> {
     pub(crate) by: Option<ShortName>,
-    pub(crate) decision: Option<F>,
+    pub(crate) decision: F,
     pub(crate) value: Option<(T, Made)>,
     pub(crate) caller: oneshot::Sender<Answer<T>>,
 }
 
 impl<F, T: Send> Work for Decision<F, T>
 where
-    F: FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send,
+    F: FnMut(&mut Draft<'_>) -> Result<T, Error> + Send,
 {
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error> {
         // If its caller is gone nothing of it was written, and nothing will be.
-        if let Some(decision) = self.decision.take().filter(|_| !self.caller.is_canceled()) {
-            draft.asked_by(self.by.take());
+        self.value = None;
+        if !self.caller.is_canceled() {
+            draft.asked_by(self.by.clone());
             let before = draft.records.len();
-            let value = decision(draft)?;
+            let value = (self.decision)(draft)?;
             self.value = Some((value, draft.made_since(before)));
         }
         Ok(())

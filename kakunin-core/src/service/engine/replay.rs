@@ -17,11 +17,12 @@ use crate::log::record::{Body, Record};
 use crate::risk::{History, Score};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
-use crate::service::state::certificates::Certificates as _;
+use crate::service::state::certificates::{CertificateState, Certificates as _};
 use crate::service::state::key_task::receipt_task;
 use crate::service::state::projection::Projection;
 use crate::service::state::rows::set;
 use crate::service::state::{apply, certificates, dedup, folding, names, notices};
+use crate::store::bound::Binding;
 use crate::store::state::{Change, Kind};
 use crate::time::UnixTime;
 
@@ -93,7 +94,8 @@ impl Sequencer {
         if let LogId::Tenant(tenant) = &log {
             let all = || self.projection.certificates.states();
             inner.serials.remember_all(tenant, all().map(|c| c.facts.serial));
-            inner.bound.remember(all().filter_map(|c| Some((c.key_id?, c.facts.agent))));
+            let bound = |c: &CertificateState| Some(Binding { key: c.key_id?, agent: c.facts.agent });
+            inner.bound.remember(all().filter_map(bound));
         }
         self.snapshot_at = folded;
         self.ledger.settled();

@@ -18,6 +18,7 @@ use crate::log::entry::LogId;
 use crate::service::command::draft::Draft;
 use crate::service::command::need::Need;
 use crate::service::error::Error;
+use crate::store::bound::Binding;
 use crate::store::state::Kind;
 
 /// Records that go into one append, over all callers that wait.
@@ -30,12 +31,13 @@ const OUTCOME_UNKNOWN: &str = "the call that was writing this was dropped; see w
 impl Inner {
     /// Decides under the tenant's sequencer, and makes it durable, together with what others decide.
     ///
-    /// A decision that refuses does so before it records anything: see [`Draft::position`].
+    /// A decision that refuses does so before it records anything: see [`Draft::position`]. It may be taken more than
+    /// once: the last time counts.
     pub(crate) async fn decide<T: Send + 'static>(
         &self,
         tenant: &Tenant,
         by: Option<ShortName>,
-        decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
+        decision: impl FnMut(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.decide_many(tenant, by, (RECORDS, Need::Ordinary), decision).await
     }
@@ -45,9 +47,19 @@ impl Inner {
         &self,
         tenant: &Tenant,
         by: Option<ShortName>,
-        decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
+        decision: impl FnMut(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.decide_many(tenant, by, (RECORDS, Need::Reserved), decision).await
+    }
+
+    /// As [`Inner::decide`], for what makes a key an agent's.
+    pub(crate) async fn decide_key<T: Send + 'static>(
+        &self,
+        tenant: &Tenant,
+        by: Option<ShortName>,
+        decision: impl FnMut(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.decide_many(tenant, by, (RECORDS, Need::Key), decision).await
     }
 
     /// As [`Inner::decide`], with about so many records.
@@ -56,10 +68,10 @@ impl Inner {
         tenant: &Tenant,
         by: Option<ShortName>,
         (records, need): (usize, Need),
-        decision: impl FnOnce(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
+        decision: impl FnMut(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (caller, answered) = oneshot::channel();
-        let work = Decision { by, decision: Some(decision), value: None, caller };
+        let work = Decision { by, decision, value: None, caller };
         tenant.enqueue(Job { records, need, work: Box::new(work) });
         let (value, made) = self.answered(tenant, answered).await?;
         self.told(tenant, &made);
@@ -93,7 +105,15 @@ impl Inner {
 
     async fn sequence(&self, tenant: &Tenant, sequencer: &mut Sequencer) {
         let mut jobs = tenant.take_jobs(MAX_BATCH);
-        let mut error = self.sequence_all(tenant, sequencer, &mut jobs).await.err();
+        let mut error = loop {
+            match self.sequence_all(tenant, sequencer, &mut jobs).await {
+                // Nothing was written. Now that it is known whose the key is, the one who wants it is refused, and the
+                // others are decided without that.
+                Err(Error::Store(StoreError::KeyTaken { key, agent }))
+                    if self.bound.remember([Binding { key, agent }]) => {}
+                done => break done.err(),
+            }
+        };
         for job in jobs {
             let alone = job.work.answer(error.as_mut().map_or(Ok(()), |error| Err(again(error))));
             self.told(tenant, &alone);
@@ -111,12 +131,13 @@ impl Inner {
         let full = self.parts.sink.room().await.full;
         let mut draft = sequencer.draft(self, tenant);
         draft.scarce = full;
+        draft.again = jobs.iter().any(|job| job.need == Need::Key);
         // Where there is no room, nothing else gets into the draft.
         let reserved = full || jobs.iter().all(|job| job.need == Need::Reserved);
         let events = jobs.iter().all(|job| job.need == Need::Events);
         let mut failure = None;
         for mut job in std::mem::take(jobs) {
-            if full && job.need == Need::Ordinary {
+            if full && matches!(job.need, Need::Ordinary | Need::Key) {
                 job.work.answer(Err(StoreError::Full.into()));
                 continue;
             }

@@ -14,10 +14,10 @@ use crate::log::record::{Control, Record};
 use crate::service::command::draft::{Decided, Draft, Rules};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
-use crate::service::state::bound::Claim;
 use crate::service::state::certificates::Certificates;
 use crate::service::state::notices;
 use crate::service::state::projection::Projection;
+use crate::store::bound::Binding;
 use crate::store::state::{Change, Kind};
 use crate::time::MINUTE;
 
@@ -37,7 +37,6 @@ impl Tenant {
             roster: Arc::default(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
-            claims: Vec::new(),
         };
         sequencer.reload(inner).await?;
         Ok(Self {
@@ -59,8 +58,6 @@ impl Sequencer {
         if self.ledger.is_stale() {
             self.reload(inner).await?;
         }
-        // What was written is known now.
-        self.claims.clear();
         Ok(())
     }
 
@@ -82,8 +79,7 @@ impl Sequencer {
         if decided.records.is_empty() {
             return Ok(());
         }
-        self.claims = decided.claims;
-        let appended = inner
+        let level = inner
             .append(
                 &mut self.ledger,
                 &decided.records,
@@ -91,13 +87,8 @@ impl Sequencer {
                 &decided.revocations,
                 decided.reserved,
             )
-            .await;
-        if appended.is_err() && !self.ledger.is_stale() {
-            // Certain: nothing was written.
-            self.claims.clear();
-        }
-        let level = appended?;
-        self.claims.drain(..).for_each(Claim::recorded);
+            .await?;
+        inner.bound.remember(decided.bound.into_iter().map(|(key, agent)| Binding { key, agent }));
         let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
         let known = &self.projection.agents;
         let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));

@@ -9,7 +9,6 @@ use super::ledger::Ledger;
 use crate::event::TokenKey;
 use crate::id::TenantId;
 use crate::service::command::need::Need;
-use crate::service::state::bound::Claim;
 use crate::service::state::projection::Projection;
 use crate::service::state::roster::Roster;
 use crate::time::UnixTime;
@@ -39,8 +38,6 @@ pub(crate) struct Sequencer {
     pub(crate) roster: Arc<Roster>,
     pub(crate) snapshot_at: u64,
     pub(crate) snapshot_time: UnixTime,
-    /// Of an append whose outcome is not known yet.
-    pub(super) claims: Vec<Claim>,
 }
 
 impl Tenant {

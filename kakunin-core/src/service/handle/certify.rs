@@ -129,7 +129,7 @@ impl Running {
         let stood = self
             .decide(tenant, order.by.clone(), move |draft| {
                 let stood = Stood::of(to_check.check(draft, None)?);
-                draft.push(to_check.agent, None, record)?;
+                draft.push(to_check.agent, None, record.clone())?;
                 Ok(stood)
             })
             .await?;
@@ -174,7 +174,7 @@ impl Running {
         let (issuer, signer) = (ca.issuer.clone(), ca.signer.clone());
         let making = Making { order: order.clone(), issuer, signer, serial, key, spki: spki.clone() };
         let begin = move |draft: &mut Draft<'_>| making.begin(draft);
-        let begun = self.decide(tenant, order.by.clone(), begin).await?;
+        let begun = self.decide_key(tenant, order.by.clone(), begin).await?;
         let (planned, prepared) = match begun {
             Begun::Issued(certificate) => return Ok(Certificate { key: held, ..certificate }),
             Begun::Planned(planned) => *planned,

@@ -41,7 +41,11 @@ impl Kakunin {
                 })?;
                 let (serial, key) =
                     (certificate.facts.serial, certificate.key.clone().ok_or(Error::KeyElsewhere)?);
-                draft.push(agent, Some(serial), Control::KeyGranted { key: key.clone(), principal: to })?;
+                draft.push(
+                    agent,
+                    Some(serial),
+                    Control::KeyGranted { key: key.clone(), principal: to.clone() },
+                )?;
                 Ok((key, serial, void_before))
             })
             .await?;
@@ -55,7 +59,7 @@ impl Kakunin {
                     return Ok(Ok(()));
                 }
                 let state = row.agent.state;
-                draft.push(agent, Some(serial), Control::KeyGrantsVoided { key: granted })?;
+                draft.push(agent, Some(serial), Control::KeyGrantsVoided { key: granted.clone() })?;
                 Ok(Err(AgentError::State { state, step: "have the key granted that was asked for before" }))
             })
             .await?;

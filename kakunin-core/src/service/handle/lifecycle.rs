@@ -24,6 +24,7 @@ impl Kakunin {
     ) -> Result<Agent, Error> {
         let (inner, agent) = (&self.inner, *agent);
         let tenant = inner.tenant(tenant).await?;
+        let (mut change, mut changed) = (Some(change), None);
         inner
             .decide(&tenant, self.by.clone(), move |draft| {
                 let entry = known(draft, &agent)?;
@@ -31,9 +32,12 @@ impl Kakunin {
                 if state == AgentState::Retired {
                     return Err(AgentError::State { state, step: "be changed" }.into());
                 }
-                let mut spec = entry.row.agent.spec.clone();
-                change(&mut spec)?;
-                let spec = spec.checked_since(Some(&entry.row.agent.spec))?;
+                let spec = changed.get_or_insert_with(|| entry.row.agent.spec.clone());
+                // Once, however often it is decided.
+                if let Some(change) = change.take() {
+                    change(spec)?;
+                }
+                let spec = spec.clone().checked_since(Some(&entry.row.agent.spec))?;
                 if spec.name != entry.row.agent.spec.name {
                     // Neither out of the way of a new one, nor into the place of a suspended one.
                     draft.may_be_named(&entry.row.agent.spec.name)?;
@@ -76,7 +80,7 @@ impl Kakunin {
                     return Err(AgentError::State { state, step }.into());
                 }
                 abandon(draft, agent)?;
-                draft.push(agent, None, Control::AgentReinstated { reason })?;
+                draft.push(agent, None, Control::AgentReinstated { reason: reason.clone() })?;
                 draft.forgive(&agent);
                 Ok(known(draft, &agent)?.row.agent.clone())
             })
@@ -102,7 +106,7 @@ impl Kakunin {
                 let standing = draft.standing(entry).map(|c| c.facts.revocation(Cause::Retired, time));
                 draft.push(agent, None, Control::AgentRetired)?;
                 match standing {
-                    Some(revocation) => draft.revoke_saying(revocation, None, said)?,
+                    Some(revocation) => draft.revoke_saying(revocation, None, said.clone())?,
                     None => draft.end_grace(&agent)?,
                 }
                 Ok(())

@@ -80,7 +80,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
-        let batch = Batch { reporter, events, times, whole };
+        let mut batch = Batch { reporter, events, times, whole };
         let observed = {
             let need = (count, Need::Events);
             inner.decide_many(&tenant, None, need, move |draft| batch.take(draft)).await?

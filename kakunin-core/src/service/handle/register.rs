@@ -47,12 +47,12 @@ impl Kakunin {
         &self,
         tenant: &TenantId,
         spec: NewAgent,
-        decision: impl FnOnce(&mut Draft<'_>, Agent) -> Result<Agent, Error> + Send + 'static,
+        decision: impl Fn(&mut Draft<'_>, Agent) -> Result<Agent, Error> + Send + 'static,
     ) -> Result<Agent, Error> {
         let inner = &self.inner;
         let id = AgentId::generate(inner.now(), &*inner.parts.entropy)?;
         let agent = Agent::register(id, tenant.clone(), spec, inner.now())?;
         let tenant = inner.tenant(tenant).await?;
-        inner.decide(&tenant, self.by.clone(), move |draft| decision(draft, agent)).await
+        inner.decide(&tenant, self.by.clone(), move |draft| decision(draft, agent.clone())).await
     }
 }

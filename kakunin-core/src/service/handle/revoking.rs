@@ -32,7 +32,7 @@ impl Kakunin {
                     return Ok(first);
                 }
                 let revocation = certificate.facts.revocation(cause, draft.now);
-                draft.revoke_saying(revocation, None, said)?;
+                draft.revoke_saying(revocation, None, said.clone())?;
                 Ok(revocation)
             })
             .await?;
@@ -73,7 +73,9 @@ impl Kakunin {
                 let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.now };
                 draft.push(agent, halt.serial, Control::AgentHalted { halt, said: said.clone() })?;
                 match standing {
-                    Some(facts) => draft.revoke_saying(facts.revocation(cause, draft.now), None, said)?,
+                    Some(facts) => {
+                        draft.revoke_saying(facts.revocation(cause, draft.now), None, said.clone())?
+                    }
                     None => draft.end_grace(&agent)?,
                 }
                 Ok(halt)

@@ -3,6 +3,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::bound;
 use super::error::{corrupt, store_error};
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
@@ -63,6 +64,7 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<(), Sto
     batch
         .execute(params![id, signed(first)?, size, root, frontier, time, append.checkpoint])
         .map_err(store_error)?;
+    bound::bind(connection, &append.bindings)?;
     set_state(connection, id, size, &append.changes)?;
     if let LogId::Revocations(issuer) = &append.log {
         apply_revocations(connection, issuer, &append.revocations)?;
@@ -108,7 +110,7 @@ pub(super) fn read(
 }
 
 /// How many leaves a log has, by its newest batch.
-fn size(connection: &Connection, log: &LogId) -> Result<u64, StoreError> {
+pub(super) fn size(connection: &Connection, log: &LogId) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(max(new_size), 0) FROM batch
         WHERE log_id = (SELECT id FROM log WHERE name = ?1)";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
