@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::sink::{Does, Sink};
 use common::{MODEL, config, parts};
-use kakunin_core::agent::NewAgent;
+use kakunin_core::agent::{AgentChange, NewAgent};
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::{AgentId, TenantId};
 use kakunin_core::issue::{Certificate, Profile};
@@ -188,10 +188,8 @@ fn who_is_refused_by_the_store_takes_nobody_along() {
         let observed = scope.spawn(|| block_on(w.kakunin.observe_all(&one.0, events.to_vec())));
         let changed = scope.spawn(|| {
             let scope = wanted.clone();
-            block_on(w.kakunin.update(&two.0, &two.1, |spec| {
-                spec.scope = scope;
-                Ok(())
-            }))
+            let change = AgentChange { scope: Some(scope), ..AgentChange::default() };
+            block_on(w.kakunin.update(&two.0, &two.1, change))
         });
         // They queue behind the first.
         std::thread::sleep(Duration::from_millis(300));

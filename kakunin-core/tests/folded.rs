@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kakunin_core::access::Role;
-use kakunin_core::agent::NewAgent;
+use kakunin_core::agent::{AgentChange, NewAgent};
 use kakunin_core::event::{Amount, Event, Outcome, StreamSeq};
 use kakunin_core::id::{AgentId, ApiKeyId, Serial, TenantId};
 use kakunin_core::issue::Profile;
@@ -197,10 +197,11 @@ impl Life {
                     .into_iter()
                     .take(1 + usize::try_from(self.chance.below(2)).unwrap());
                 let spec = NewAgent::new("changed", MODEL, scope).unwrap();
-                block_on(kakunin.update(&tenant, &agent, |of| {
-                    of.scope = spec.scope;
-                    Ok(())
-                }))
+                block_on(kakunin.update(
+                    &tenant,
+                    &agent,
+                    AgentChange { scope: Some(spec.scope), ..AgentChange::default() },
+                ))
                 .ok()
                 .map(|_| "changed")
             }

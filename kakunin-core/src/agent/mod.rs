@@ -1,11 +1,13 @@
 //! Agents: what is registered, and the states an agent goes through.
 
+mod change;
 mod error;
 mod registered;
 mod spec;
 mod state;
 mod texts;
 
+pub use change::AgentChange;
 pub use error::AgentError;
 pub use registered::Agent;
 pub use spec::NewAgent;

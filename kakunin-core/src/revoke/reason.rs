@@ -92,6 +92,7 @@ pub enum Cause {
 
 impl Cause {
     /// Whether it takes trust away, and with it what is under way for the agent.
+    #[cfg(feature = "service")]
     pub(crate) const fn takes_trust(self) -> bool {
         !matches!(self, Self::Abandoned | Self::Superseded)
     }

@@ -1,6 +1,6 @@
 //! Certificates: what they take from the agent, and what is made for them.
 
-use kakunin_core::agent::{AgentState, Document, NewAgent};
+use kakunin_core::agent::{AgentChange, AgentState, Document, NewAgent};
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId};
@@ -29,11 +29,9 @@ fn a_change_of_scope_takes_effect_with_the_next_certificate() {
     let set = |scope| ScopeSet::parse([scope]).unwrap();
     let constraints: Document = r#"{"daily_limit_usd":50000}"#.to_owned().try_into().unwrap();
     let pinned = constraints.clone();
-    let changed = block_on(w.kakunin.update(&w.acme, &agent, |spec| {
-        spec.scope = ScopeSet::parse(["delete:accounts"])?;
-        spec.constraints = Some(pinned);
-        Ok(())
-    }));
+    let scope_now = Some(set("delete:accounts"));
+    let change = AgentChange { scope: scope_now, constraints: Some(Some(pinned)), ..AgentChange::default() };
+    let changed = block_on(w.kakunin.update(&w.acme, &agent, change));
     assert_eq!(changed.unwrap().spec.scope, set("delete:accounts"));
     let found = block_on(w.kakunin.find(&first.facts.serial)).unwrap();
     assert_eq!((scope(&found.der).scope, found.constraints), (set("read:accounts"), None));
@@ -93,11 +91,8 @@ fn the_document_that_is_kept_is_the_one_that_is_pinned() {
     let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
     let (changing, tenant, later) = (kakunin.clone(), acme.clone(), document("{\"daily_limit_usd\":2}"));
     let_happen(&meanwhile.signed, move || {
-        block_on(changing.update(&tenant, &agent, |spec| {
-            spec.constraints = Some(later);
-            Ok(())
-        }))
-        .unwrap();
+        let change = AgentChange { constraints: Some(Some(later)), ..AgentChange::default() };
+        block_on(changing.update(&tenant, &agent, change)).unwrap();
     });
     let issued = block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap();
     let found = block_on(kakunin.find(&issued.facts.serial)).unwrap();

@@ -1,7 +1,7 @@
 //! Halts and holds, also while a certificate is made.
 
 use base64ct::{Base64, Encoding};
-use kakunin_core::agent::{AgentState, NewAgent};
+use kakunin_core::agent::{AgentChange, AgentState, NewAgent};
 use kakunin_core::issue::Profile;
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{NotificationKind, Parts};
@@ -86,12 +86,8 @@ fn a_change_while_a_certificate_is_made_is_in_it_whole_or_not_at_all() {
     let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
     let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
     block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap();
-    let change = |to: Box<dyn FnOnce(&mut NewAgent) + Send>| {
+    let change = |change: AgentChange| {
         let (kakunin, acme) = (kakunin.clone(), acme.clone());
-        let change = move |spec: &mut NewAgent| {
-            to(spec);
-            Ok(())
-        };
         move || _ = block_on(kakunin.update(&acme, &agent, change)).unwrap()
     };
     let renew = |model: &str| {
@@ -99,7 +95,7 @@ fn a_change_while_a_certificate_is_made_is_in_it_whole_or_not_at_all() {
     };
     let other = MODEL.replace('e', "f");
     let model = other.parse().unwrap();
-    let_happen(&meanwhile.made, change(Box::new(move |spec| spec.model_hash = model)));
+    let_happen(&meanwhile.made, change(AgentChange { model_hash: Some(model), ..AgentChange::default() }));
     assert_eq!(renew(MODEL).unwrap_err().code(), "attestation_mismatch");
     assert!(renew(&other).is_ok(), "nothing is left in the way");
 }

@@ -1,6 +1,6 @@
 //! Names: which agent a program finds that asks by one.
 
-use kakunin_core::agent::AgentState;
+use kakunin_core::agent::{AgentChange, AgentState};
 use kakunin_core::id::AgentId;
 use kakunin_core::issue::Profile;
 use kakunin_core::revoke::Cause;
@@ -62,10 +62,7 @@ fn a_program_that_starts_again_finds_its_agent_and_not_a_fresh_one() {
     let register = |name: &str| block_on(w.kakunin.register(&w.acme, spec(name)));
     let rename = |agent: &AgentId, name: &str| {
         let name = name.parse().unwrap();
-        block_on(w.kakunin.update(&w.acme, agent, |spec| {
-            spec.name = name;
-            Ok(())
-        }))
+        block_on(w.kakunin.update(&w.acme, agent, AgentChange { name: Some(name), ..AgentChange::default() }))
     };
     assert!(matches!(ensure("one"), Err(Error::Suspended(id)) if id == one.id));
     assert!(matches!(register("one"), Err(Error::Suspended(id)) if id == one.id));

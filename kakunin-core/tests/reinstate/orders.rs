@@ -1,6 +1,6 @@
 //! Orders by name: what they say, what they begin anew, and what the log comes to.
 
-use kakunin_core::agent::AgentState;
+use kakunin_core::agent::{AgentChange, AgentState};
 use kakunin_core::event::Event;
 use kakunin_core::grant::Principal;
 use kakunin_core::id::{Serial, TenantId};
@@ -40,10 +40,8 @@ fn nothing_but_an_order_by_name_lets_a_suspended_agent_work_again() {
         if taking != Taking::Hold {
             assert_eq!(code(block_on(w.kakunin.release(&w.acme, &serial))), "exists", "{taking:?}");
         }
-        let changed = w.kakunin.update(&w.acme, &agent, |spec| {
-            spec.description = Some(note("harmless"));
-            Ok(())
-        });
+        let change = AgentChange { description: Some(Some(note("harmless"))), ..AgentChange::default() };
+        let changed = w.kakunin.update(&w.acme, &agent, change);
         assert_eq!(block_on(changed).unwrap().state, AgentState::Suspended, "{taking:?}");
         assert_eq!(w.state(&agent), AgentState::Suspended, "{taking:?}");
     }

@@ -1,6 +1,6 @@
 //! What a renewal goes by, and what is recorded of it.
 
-use kakunin_core::agent::AgentState;
+use kakunin_core::agent::{AgentChange, AgentState};
 use kakunin_core::event::Outcome;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::risk::Band;
@@ -24,11 +24,8 @@ fn the_record_says_what_was_attested_approved_and_seen() {
     let scope = |texts: &[&str]| ScopeSet::parse(texts).unwrap();
     let wider = scope(&["read:accounts/*", "send:mail"]);
     let approved = wider.clone();
-    block_on(w.kakunin.update(&w.acme, &agent, |spec| {
-        spec.scope = wider;
-        Ok(())
-    }))
-    .unwrap();
+    block_on(w.kakunin.update(&w.acme, &agent, AgentChange { scope: Some(wider), ..AgentChange::default() }))
+        .unwrap();
     // What was used survives a restart, by snapshot and by replay.
     block_on(w.kakunin.snapshot()).unwrap();
     w.observe(first.serial, "erase:all", Outcome::Denied);

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::agent::{Agent, AgentError, AgentState, Label, NewAgent, Note};
+use kakunin_core::agent::{Agent, AgentError, AgentState, Label, Note};
 use kakunin_core::id::AgentId;
 use kakunin_core::service::Kakunin;
 use kakunin_core::x509::extensions::ModelHash;
@@ -267,21 +267,19 @@ pub(crate) async fn patch(
     let description = change.description.map(|text| text.map(Note::try_from).transpose()).transpose();
     let description = description.map_err(of("description"))?;
     let kakunin = caller.kakunin(&app);
-    let changed = kakunin.update(caller.tenant(), &id, move |spec: &mut NewAgent| {
-        name.into_iter().for_each(|name| spec.name = name);
-        hash.into_iter().for_each(|hash| spec.model_hash = hash);
-        model.into_iter().for_each(|model| spec.model = model);
-        version.into_iter().for_each(|version| spec.version = version);
-        description.into_iter().for_each(|description| spec.description = description);
-        scope.into_iter().for_each(|scope| spec.scope = scope);
-        constraints.into_iter().for_each(|constraints| spec.constraints = constraints);
-        organization.into_iter().for_each(|organization| spec.organization = Some(organization));
-        if metadata.is_some() {
-            spec.metadata = metadata;
-        }
-        Ok(())
-    });
-    let changed = changed.await?;
+    let change = kakunin_core::agent::AgentChange {
+        name,
+        organization: organization.map(Some),
+        model_hash: hash,
+        scope,
+        constraints,
+        model,
+        version,
+        description,
+        metadata: metadata.map(Some),
+        ..Default::default()
+    };
+    let changed = kakunin.update(caller.tenant(), &id, change).await?;
     let changed = match status {
         Some(status) => set_status(&kakunin, &changed, status).await?,
         None => changed,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::decide::{Command, Need};
 use super::draft::{Draft, known};
 use super::enrol::redeemable;
 use super::renewal::{Replaced, longest};
@@ -11,7 +12,7 @@ use crate::agent::{AgentError, AgentState, Document};
 use crate::event::ShortName;
 use crate::id::{AgentId, HaltId, IssuerId, Serial};
 use crate::issue::{self, Certificate, Issued, Prepared, Profile};
-use crate::key::{KeyAlgorithm, KeyRef, SignError, Signature, Signer, Spki};
+use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki};
 use crate::log::record::{Control, KeyBinding, Renewal};
 use crate::revoke::Cause;
 use crate::service::error::Error;
@@ -54,6 +55,7 @@ pub(crate) struct Order {
 }
 
 /// The key of a certificate in the making.
+#[derive(Clone)]
 pub(crate) enum Key {
     /// Made by the provider, ordered when the agent stood so.
     Made(KeyRef, Stood),
@@ -72,6 +74,7 @@ impl Key {
 }
 
 /// A certificate in the making.
+#[derive(Clone)]
 pub(crate) struct Making {
     pub(crate) order: Arc<Order>,
     pub(crate) issuer: Arc<Issuer>,
@@ -82,6 +85,7 @@ pub(crate) struct Making {
 }
 
 /// What decides whether a planned certificate may still be issued once it is signed, and goes on record with it.
+#[derive(Clone)]
 pub(crate) struct Planned {
     stood: Stood,
     /// The document whose hash it pins: what is registered may change while it is signed.
@@ -97,24 +101,47 @@ pub(crate) enum Begun {
     Planned(Box<(Planned, Prepared)>),
 }
 
-impl Making {
-    /// Puts the plan on record; and the certificate with it, if its signature takes no longer than that (ADR 10).
-    pub(crate) fn begin(&self, draft: &mut Draft<'_>) -> Result<Begun, Error> {
-        let Self { order, issuer, signer, spki, .. } = self;
-        let (rules, agent, serial) = (draft.rules, order.agent, self.serial);
+/// Puts it on record that a key is to be made for an order. The answer: how the agent stood.
+#[derive(Clone)]
+pub(crate) struct PlanKey {
+    pub(crate) order: Arc<Order>,
+    pub(crate) planned: PlannedKeyId,
+    pub(crate) algorithm: KeyAlgorithm,
+}
+
+impl Command for PlanKey {
+    const NEED: Need = Need::Ordinary;
+    type Answer = Stood;
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Stood, Error> {
+        let Self { order, planned, algorithm } = self;
+        let stood = Stood::of(order.check(draft, None)?);
+        draft.push(order.agent, None, Control::KeyPlanned { planned, algorithm })?;
+        Ok(stood)
+    }
+}
+
+/// Puts the plan on record; and the certificate with it, if its signature takes no longer than that (ADR 10).
+impl Command for Making {
+    const NEED: Need = Need::Key;
+    type Answer = Begun;
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Begun, Error> {
+        let Self { order, issuer, signer, serial, key, spki } = self;
+        let (rules, agent) = (draft.rules, order.agent);
         // With a key of the provider, it was checked when that was planned.
-        let (entry, key, binding) = match &self.key {
+        let (entry, key, binding) = match key {
             Key::Made(key, stood) => {
-                let entry = order.unchanged(draft, *stood)?;
+                let entry = order.unchanged(draft, stood)?;
                 order.attested(entry)?;
-                (entry, Some(key.clone()), None)
+                (entry, Some(key), None)
             }
             Key::Theirs(binding) => {
                 let entry = order.check(draft, Some(spki.key_id()))?;
                 if draft.certificates.has_key(&spki.key_id()) {
                     return Err(CsrError::Duplicate.into());
                 }
-                (entry, None, binding.clone())
+                (entry, None, binding)
             }
         };
         if let Some((_, old)) = &order.renews {
@@ -125,13 +152,13 @@ impl Making {
         let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
         let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
         let prepared =
-            issue::prepare(issuer, rules.place, &entry.row.agent, spki, profile, serial, draft.now)?;
+            issue::prepare(&issuer, rules.place, &entry.row.agent, &spki, profile, serial, draft.now)?;
         let facts = *prepared.facts();
         let constraints = entry.row.agent.spec.constraints.clone();
         // Once, also if what it was redeemed for was cut off.
         let redeemed = order.join.filter(|_| entry.row.join.is_some());
         // Before anything is recorded: a decision that refuses leaves nothing behind.
-        let signature = sign_at_once(&prepared, issuer, &**signer)?;
+        let signature = sign_at_once(&prepared, &issuer, &*signer)?;
         draft.may_bind(spki.key_id(), agent)?;
         if let Some(id) = redeemed {
             draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
@@ -142,31 +169,37 @@ impl Making {
         let Some(signature) = signature else {
             return Ok(Begun::Planned(Box::new((planned, prepared))));
         };
-        let certificate = prepared.assemble_unchecked(&signature);
-        planned.conclude(order, draft, &certificate)?;
-        Ok(Begun::Issued(certificate))
+        let signed = prepared.assemble_unchecked(&signature);
+        Ok(Begun::Issued(Conclude { order, planned, signed }.decide(draft)?))
     }
 }
 
-impl Planned {
-    /// Puts the signed certificate on record, if the agent still stands as it did.
-    pub(crate) fn conclude(
-        &self,
-        order: &Order,
-        draft: &mut Draft<'_>,
-        signed: &Certificate,
-    ) -> Result<(), Error> {
-        let entry = order.unchanged(draft, self.stood)?;
+/// Puts the signed certificate on record, if the agent still stands as it did.
+#[derive(Clone)]
+pub(crate) struct Conclude {
+    pub(crate) order: Arc<Order>,
+    pub(crate) planned: Planned,
+    pub(crate) signed: Certificate,
+}
+
+impl Command for Conclude {
+    const NEED: Need = Need::Ordinary;
+    type Answer = Certificate;
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Certificate, Error> {
+        let Self { order, planned, signed } = self;
+        let entry = order.unchanged(draft, planned.stood)?;
         // Also what was refused while it was signed: an approval empties the list.
-        let renewal = self.renewal.clone().map(|renewal| entry.usage.seen_in(renewal));
+        let renewal = planned.renewal.map(|renewal| entry.usage.seen_in(renewal));
         let issued = |renewal| Control::CertificateIssued {
             facts: signed.facts,
             certificate: pem::encode(pem::CERTIFICATE, &signed.der),
             reinstates: false,
-            constraints: self.constraints.clone(),
+            constraints: planned.constraints,
             renewal,
         };
-        order.conclude(draft, signed.facts, renewal, issued)
+        order.conclude(draft, signed.facts, renewal, issued)?;
+        Ok(signed)
     }
 }
 
@@ -186,21 +219,6 @@ fn sign_at_once(
         // It waits for something all the same: then nobody waits with it.
         Poll::Pending => Ok(None),
     }
-}
-
-/// Records that what was planned for an agent is given up.
-pub(crate) fn abandon(draft: &mut Draft<'_>, agent: AgentId) -> Result<bool, Error> {
-    let Some(plan) = known(draft, &agent)?.row.plan.clone() else {
-        return Ok(false);
-    };
-    if let Some((facts, _)) = plan.facts {
-        let revocation = facts.revocation(Cause::Abandoned, draft.now);
-        draft.revoke(revocation, None)?;
-    }
-    if let Some(planned) = &plan.planned {
-        draft.push(agent, None, Control::KeyAbandoned { planned: planned.clone() })?;
-    }
-    Ok(true)
 }
 
 impl Order {

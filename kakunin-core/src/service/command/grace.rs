@@ -1,13 +1,28 @@
 //! The certificate before the newest, which stands until that is used or a grace is over: an agent that never got
 //! the answer to its renewal goes on with it (ADR 19). At most two of an agent's certificates stand.
 
+use super::decide::{Command, Need};
 use super::draft::Draft;
 use crate::error::StoreError;
 use crate::id::AgentId;
 use crate::issue::Issued;
 use crate::revoke::{Cause, Revocation};
+use crate::service::error::Error;
 use crate::service::state::certificates::{CertificateState, Certificates, Standing};
 use crate::time::UnixTime;
+
+/// Supersedes what stood beside its successor for long enough.
+#[derive(Clone)]
+pub(crate) struct EndGraces(pub(crate) Vec<AgentId>);
+
+impl Command for EndGraces {
+    const NEED: Need = Need::Reserved;
+    type Answer = ();
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<(), Error> {
+        self.0.iter().try_for_each(|agent| Ok(draft.end_due_grace(agent)?))
+    }
+}
 
 impl Draft<'_> {
     /// Until when the certificate that is replaced stands beside the new one, by the clock: `None` if not at all.

@@ -1,11 +1,40 @@
-//! Decisions: what is asked for, held against the state; records come out, or a refusal. Nothing here waits.
+//! Decisions: a command is a value, held against the state; records come out, or a refusal. Nothing here waits.
+//!
+//! | command | is decided in |
+//! |---|---|
+//! | `Register`, `Ensure` | `register.rs` |
+//! | `Update` | `update.rs` |
+//! | `Reinstate` | `reinstate.rs` |
+//! | `Retire` | `retire.rs` |
+//! | `PlanKey`, `Making`, `Conclude` | `certify.rs`; of renewals `renewal.rs`, of repeats `repeat.rs` |
+//! | `Abandon` | `abandon.rs` |
+//! | `CreateJoinToken` | `enrol.rs` |
+//! | `Grant`, `ConfirmGrant` | `grant.rs` |
+//! | `Batch` | `observe.rs` |
+//! | `Revoke` | `revoke.rs` |
+//! | `Hold`, `Release` | `hold.rs` |
+//! | `StopAgent`, `KeepReceipt` | `halt.rs` |
+//! | `EndGraces` | `grace.rs` |
+//! | `Suspect`, `RefuseSelfRenewal`, `DelayKeyTask` | `alert.rs` |
 
+pub(crate) mod abandon;
+pub(crate) mod alert;
 pub(crate) mod certify;
+pub(crate) mod decide;
+#[cfg(test)]
+mod decided;
 pub(crate) mod draft;
 pub(crate) mod enrol;
 pub(crate) mod grace;
-pub(crate) mod need;
+pub(crate) mod grant;
+pub(crate) mod halt;
+pub(crate) mod hold;
+pub(crate) mod named;
 pub(crate) mod observe;
 pub(crate) mod register;
+pub(crate) mod reinstate;
 pub(crate) mod renewal;
 pub(crate) mod repeat;
+pub(crate) mod retire;
+pub(crate) mod revoke;
+pub(crate) mod update;

@@ -1,5 +1,6 @@
 //! Taking events in: recorded once, scored, and acted upon.
 
+use super::decide::{Command, Need};
 use super::draft::Draft;
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, Facts, Outcome, ShortName};
@@ -51,6 +52,7 @@ pub struct Observed {
 pub(crate) type Each = Vec<Result<Observed, Error>>;
 
 /// Events of one call.
+#[derive(Clone)]
 pub(crate) struct Batch {
     pub(crate) reporter: Reporter,
     pub(crate) events: Vec<Event>,
@@ -60,21 +62,27 @@ pub(crate) struct Batch {
     pub(crate) whole: bool,
 }
 
-impl Batch {
-    /// Takes one caller's events into the draft.
-    pub(crate) fn take(&mut self, draft: &mut Draft<'_>) -> Result<Each, Error> {
+/// Takes one caller's events into the draft.
+impl Command for Batch {
+    const NEED: Need = Need::Events;
+    type Answer = Each;
+
+    fn records(&self) -> usize {
+        self.events.len()
+    }
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Each, Error> {
         if draft.scarce && self.whole {
             return Ok(self.events.iter().map(|_| Err(StoreError::Full.into())).collect());
         }
         let known = self.events.iter().filter_map(|event| draft.agent_of(&event.serial));
         let mut before = self.whole.then(|| draft.mark(known));
         let (time, now) = (draft.time, draft.now);
-        let mut times = self.times.iter().flatten();
+        let mut times = self.times.unwrap_or_default().into_iter();
         let mut each = Vec::with_capacity(self.events.len());
-        let events = if draft.again { self.events.clone() } else { std::mem::take(&mut self.events) };
-        for (index, event) in events.into_iter().enumerate() {
+        for (index, event) in self.events.into_iter().enumerate() {
             if let Some(recorded) = times.next() {
-                draft.at(*recorded);
+                draft.at(recorded);
             }
             let observed = draft.observe(self.reporter, event);
             match observed {

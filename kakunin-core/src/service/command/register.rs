@@ -1,41 +1,47 @@
 //! Registering: agents are found again by their names, and not replaced under them while they are suspended.
 
+use super::decide::{Command, Need};
 use super::draft::Draft;
-use crate::agent::{Agent, Label};
-use crate::id::AgentId;
+use crate::agent::{Agent, AgentError};
 use crate::log::record::Control;
 use crate::service::error::Error;
-use crate::service::state::agent::AgentEntry;
 use crate::service::state::names::Class;
 
-impl Draft<'_> {
-    /// The first agent of that name and class, as they will be after the draft so far.
-    pub(crate) fn named(&self, name: &Label, class: Class) -> Option<&Agent> {
-        let fits = |id: &AgentId| {
-            let agent = &self.agent(id)?.row.agent;
-            (agent.spec.name == *name && Class::from(agent.state) == class).then_some(agent)
-        };
-        let (before, drafted) = (self.base.names.of(name, class), self.names.of(name, class));
-        before.chain(drafted).find_map(fits)
-    }
+/// Registers an agent.
+#[derive(Clone)]
+pub(crate) struct Register(pub(crate) Agent);
 
-    /// That no agent of that name is suspended: a program that starts again must not find itself trusted anew.
-    pub(crate) fn may_be_named(&self, name: &Label) -> Result<(), Error> {
-        self.named(name, Class::Suspended).map_or(Ok(()), |agent| Err(Error::Suspended(agent.id)))
-    }
+/// Finds the agent of that name, or registers this one.
+#[derive(Clone)]
+pub(crate) struct Ensure(pub(crate) Agent);
 
-    /// The same of an agent that was registered before, and has never been trusted: a spare one would be as good as
-    /// a new one. Who was trusted under that name goes on, and whom somebody reinstated.
-    pub(crate) fn may_begin(&self, entry: &AgentEntry) -> Result<(), Error> {
-        let row = &entry.row;
-        let is_new = row.agent.certificate.is_none() && row.reinstated == 0;
-        if is_new { self.may_be_named(&row.agent.spec.name) } else { Ok(()) }
+impl Command for Register {
+    const NEED: Need = Need::Ordinary;
+    type Answer = Agent;
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Agent, Error> {
+        let Self(new) = self;
+        draft.may_be_named(&new.spec.name)?;
+        draft.push(new.id, None, Control::AgentRegistered(new.clone()))?;
+        Ok(new)
     }
 }
 
-impl Draft<'_> {
-    pub(crate) fn register(&mut self, new: Agent) -> Result<Agent, Error> {
-        self.push(new.id, None, Control::AgentRegistered(new.clone()))?;
-        Ok(new)
+impl Command for Ensure {
+    const NEED: Need = Need::Ordinary;
+    type Answer = Agent;
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Agent, Error> {
+        let Self(new) = self;
+        let name = &new.spec.name;
+        draft.may_be_named(name)?;
+        if let Some(found) = draft.named(name, Class::Usable) {
+            return Ok(found.clone());
+        }
+        if let Some(Agent { state, .. }) = draft.named(name, Class::Retired) {
+            let step = "be used again; register another by an order of its own";
+            return Err(AgentError::State { state: *state, step }.into());
+        }
+        Register(new).decide(draft)
     }
 }

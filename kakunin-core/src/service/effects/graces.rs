@@ -1,6 +1,7 @@
 //! Graces that are over.
 
 use crate::id::AgentId;
+use crate::service::command::grace::EndGraces;
 use crate::service::engine::inner::Inner;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
@@ -24,10 +25,7 @@ impl Inner {
             if due.is_empty() {
                 return Ok(());
             }
-            self.decide_reserved(tenant, None, move |draft| {
-                due.iter().try_for_each(|agent| Ok(draft.end_due_grace(agent)?))
-            })
-            .await?;
+            self.decide(tenant, None, EndGraces(due)).await?;
         }
     }
 }

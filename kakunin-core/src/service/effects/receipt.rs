@@ -6,8 +6,8 @@ use super::running::{Kakunin, Running};
 use crate::id::{AgentId, TenantId};
 use crate::issue::IssueError;
 use crate::log::entry::LogId;
-use crate::log::record::Control;
 use crate::revoke::{Halt, Receipt};
+use crate::service::command::halt::KeepReceipt;
 use crate::service::engine::cas::ended;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
@@ -58,12 +58,8 @@ impl Running {
             algorithm: ca.issuer.algorithm(),
             signature: Base64::encode_string(signature.as_bytes()),
         };
-        let (agent, halt, signed) = (*agent, *halt, receipt.clone());
-        self.decide_reserved(tenant, None, move |draft| {
-            let record = Control::HaltReceipt { halt: halt.id, receipt: signed.clone() };
-            Ok(draft.push(agent, halt.serial, record)?)
-        })
-        .await?;
+        let keep = KeepReceipt { agent: *agent, halt: *halt, receipt: receipt.clone() };
+        self.decide(tenant, None, keep).await?;
         Ok(receipt)
     }
 

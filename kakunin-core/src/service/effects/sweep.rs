@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::running::{Kakunin, Running};
 use crate::error::StoreError;
 use crate::id::{AgentId, TenantId};
-use crate::service::command::certify::abandon;
+use crate::service::command::abandon::Abandon;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
 
@@ -70,7 +70,7 @@ impl Running {
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
     /// Says whether there was anything.
     pub(crate) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<bool, Error> {
-        let planned = self.decide_reserved(tenant, None, move |draft| abandon(draft, agent)).await?;
+        let planned = self.decide(tenant, None, Abandon { agent }).await?;
         self.run_key_tasks(tenant).await;
         Ok(planned)
     }

@@ -11,8 +11,8 @@ use super::tended::Tended;
 use crate::error::StoreError;
 use crate::key::{PlannedKeyId, SignError};
 use crate::log::entry::LogId;
-use crate::log::record::{Control, KeyAction};
-use crate::service::command::draft::known;
+use crate::log::record::KeyAction;
+use crate::service::command::alert::DelayKeyTask;
 use crate::service::engine::backoff::Attempts;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
@@ -183,12 +183,8 @@ impl Running {
             return Ok(());
         }
         let (agent, serial) = (task.agent, task.serial);
-        let (key, action) = (task.key.clone(), task.task);
-        self.decide(tenant, None, move |draft| {
-            known(draft, &agent)?;
-            Ok(draft.push(agent, serial, Control::KeyTaskDelayed { key: key.clone(), action })?)
-        })
-        .await?;
+        let delay = DelayKeyTask { agent, serial, key: task.key.clone(), action: task.task };
+        self.decide(tenant, None, delay).await?;
         let told = KeyTask { told: true, ..task };
         let change = self.seal_key.tagged(log, set(Kind::Plan, row, &told)?);
         Ok(self.parts.state.put(log, &[change]).await?)

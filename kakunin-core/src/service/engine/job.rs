@@ -6,8 +6,8 @@ use futures_channel::oneshot;
 
 use super::telling::Made;
 use crate::event::ShortName;
+use crate::service::command::decide::{Command, Need};
 use crate::service::command::draft::Draft;
-use crate::service::command::need::Need;
 use crate::service::error::Error;
 
 /// One caller's decision.
@@ -27,24 +27,23 @@ pub(crate) trait Work: Send {
 /// What a caller is answered.
 pub(crate) type Answer<T> = Result<(T, Made), Error>;
 
-pub(crate) struct Decision<F, T> {
+/// A command, and whoever waits for its answer.
+pub(crate) struct Decision<C: Command> {
     pub(crate) by: Option<ShortName>,
-    pub(crate) decision: F,
-    pub(crate) value: Option<(T, Made)>,
-    pub(crate) caller: oneshot::Sender<Answer<T>>,
+    pub(crate) command: Option<C>,
+    pub(crate) value: Option<(C::Answer, Made)>,
+    pub(crate) caller: oneshot::Sender<Answer<C::Answer>>,
 }
 
-impl<F, T: Send> Work for Decision<F, T>
-where
-    F: FnMut(&mut Draft<'_>) -> Result<T, Error> + Send,
-{
+impl<C: Command> Work for Decision<C> {
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error> {
         // If its caller is gone nothing of it was written, and nothing will be.
+        let command = if draft.again { self.command.clone() } else { self.command.take() };
         self.value = None;
-        if !self.caller.is_canceled() {
+        if let Some(command) = command.filter(|_| !self.caller.is_canceled()) {
             draft.asked_by(self.by.clone());
             let before = draft.records.len();
-            let value = (self.decision)(draft)?;
+            let value = command.decide(draft)?;
             self.value = Some((value, draft.made_since(before)));
         }
         Ok(())

@@ -15,63 +15,29 @@ use super::tenant::{Sequencer, Tenant};
 use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::log::entry::LogId;
-use crate::service::command::draft::Draft;
-use crate::service::command::need::Need;
+use crate::service::command::decide::{Command, Need};
 use crate::service::error::Error;
 use crate::store::bound::Binding;
 use crate::store::state::Kind;
 
 /// Records that go into one append, over all callers that wait.
 const MAX_BATCH: usize = 4_000;
-/// Records of a decision that is not about events, at the most about.
-const RECORDS: usize = 4;
 
 const OUTCOME_UNKNOWN: &str = "the call that was writing this was dropped; see whether it was done, or send it again with its stream number";
 
 impl Inner {
     /// Decides under the tenant's sequencer, and makes it durable, together with what others decide.
     ///
-    /// A decision that refuses does so before it records anything: see [`Draft::position`]. It may be taken more than
-    /// once: the last time counts.
-    pub(crate) async fn decide<T: Send + 'static>(
+    /// A decision that refuses does so before it records anything: see [`Draft::position`](crate::service::command::draft::Draft::position).
+    pub(crate) async fn decide<C: Command>(
         &self,
         tenant: &Tenant,
         by: Option<ShortName>,
-        decision: impl FnMut(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.decide_many(tenant, by, (RECORDS, Need::Ordinary), decision).await
-    }
-
-    /// As [`Inner::decide`], for what takes trust away: also where there is no room left for anything else.
-    pub(crate) async fn decide_reserved<T: Send + 'static>(
-        &self,
-        tenant: &Tenant,
-        by: Option<ShortName>,
-        decision: impl FnMut(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.decide_many(tenant, by, (RECORDS, Need::Reserved), decision).await
-    }
-
-    /// As [`Inner::decide`], for what makes a key an agent's.
-    pub(crate) async fn decide_key<T: Send + 'static>(
-        &self,
-        tenant: &Tenant,
-        by: Option<ShortName>,
-        decision: impl FnMut(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        self.decide_many(tenant, by, (RECORDS, Need::Key), decision).await
-    }
-
-    /// As [`Inner::decide`], with about so many records.
-    pub(crate) async fn decide_many<T: Send + 'static>(
-        &self,
-        tenant: &Tenant,
-        by: Option<ShortName>,
-        (records, need): (usize, Need),
-        decision: impl FnMut(&mut Draft<'_>) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+        command: C,
+    ) -> Result<C::Answer, Error> {
         let (caller, answered) = oneshot::channel();
-        let work = Decision { by, decision, value: None, caller };
+        let (records, need) = (command.records(), C::NEED);
+        let work = Decision { by, command: Some(command), value: None, caller };
         tenant.enqueue(Job { records, need, work: Box::new(work) });
         let (value, made) = self.answered(tenant, answered).await?;
         self.told(tenant, &made);

@@ -8,7 +8,7 @@ use super::job::Job;
 use super::ledger::Ledger;
 use crate::event::TokenKey;
 use crate::id::TenantId;
-use crate::service::command::need::Need;
+use crate::service::command::decide::Need;
 use crate::service::state::projection::Projection;
 use crate::service::state::roster::Roster;
 use crate::time::UnixTime;

@@ -6,9 +6,7 @@ use crate::error::StoreError;
 use crate::id::{AgentId, Serial, TenantId, uuid_v7};
 use crate::issue::{Certificate, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
-use crate::log::record::Control;
-use crate::service::command::certify::{Begun, Key, Making, Order, Stood};
-use crate::service::command::draft::Draft;
+use crate::service::command::certify::{Begun, Conclude, Key, Making, Order, PlanKey};
 use crate::service::command::repeat;
 use crate::service::effects::running::{Kakunin, Running};
 use crate::service::engine::tenant::Tenant;
@@ -124,15 +122,8 @@ impl Running {
         algorithm: KeyAlgorithm,
     ) -> Result<Certificate, Error> {
         let planned = PlannedKeyId::new(uuid_v7(self.now(), &*self.parts.entropy)?);
-        let record = Control::KeyPlanned { planned: planned.clone(), algorithm };
-        let to_check = order.clone();
-        let stood = self
-            .decide(tenant, order.by.clone(), move |draft| {
-                let stood = Stood::of(to_check.check(draft, None)?);
-                draft.push(to_check.agent, None, record.clone())?;
-                Ok(stood)
-            })
-            .await?;
+        let plan = PlanKey { order: order.clone(), planned: planned.clone(), algorithm };
+        let stood = self.decide(tenant, order.by.clone(), plan).await?;
         let (key, spki) = match self.make_key(&planned, algorithm).await {
             Ok(made) => made,
             Err(error) => {
@@ -173,25 +164,22 @@ impl Running {
         let held = key.held();
         let (issuer, signer) = (ca.issuer.clone(), ca.signer.clone());
         let making = Making { order: order.clone(), issuer, signer, serial, key, spki: spki.clone() };
-        let begin = move |draft: &mut Draft<'_>| making.begin(draft);
-        let begun = self.decide_key(tenant, order.by.clone(), begin).await?;
-        let (planned, prepared) = match begun {
+        let (planned, prepared) = match self.decide(tenant, order.by.clone(), making).await? {
             Begun::Issued(certificate) => return Ok(Certificate { key: held, ..certificate }),
             Begun::Planned(planned) => *planned,
         };
-        let certificate = match prepared.sign(&ca.issuer, &*ca.signer).await {
+        let signed = match prepared.sign(&ca.issuer, &*ca.signer).await {
             Ok(certificate) => Certificate { key: held, ..certificate },
             Err(error) => {
                 let _ = self.abandon(tenant, order.agent).await;
                 return Err(error.into());
             }
         };
-        let (concluded, signed) = (order.clone(), certificate.clone());
-        let conclude = move |draft: &mut Draft<'_>| planned.conclude(&concluded, draft, &signed);
-        if let Err(error) = self.decide(tenant, order.by.clone(), conclude).await {
+        let conclude = Conclude { order: order.clone(), planned, signed };
+        let concluded = self.decide(tenant, order.by.clone(), conclude).await;
+        if concluded.is_err() {
             let _ = self.abandon(tenant, order.agent).await;
-            return Err(error);
         }
-        Ok(certificate)
+        concluded
     }
 }

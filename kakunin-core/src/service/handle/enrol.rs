@@ -12,10 +12,8 @@ use crate::event::ShortName;
 use crate::id::{AgentId, Serial, TenantId, hex_decode, hex_encode};
 use crate::issue::{Certificate, Profile};
 use crate::log::entry::LogId;
-use crate::log::record::Control;
 use crate::service::command::certify::Order;
-use crate::service::command::draft::known;
-use crate::service::command::enrol::MAX_JOIN_TOKEN_LIFE;
+use crate::service::command::enrol::{CreateJoinToken, MAX_JOIN_TOKEN_LIFE};
 use crate::service::effects::running::Kakunin;
 use crate::service::engine::vault::{Row, row_key};
 use crate::service::error::Error;
@@ -52,24 +50,9 @@ impl Kakunin {
         // The vault before the record that names it: what is on record works.
         inner.parts.state.put(&LogId::System, &[set(Kind::Vault, row_key(&id), &row)?]).await?;
         let (agent, key) = (*agent, key_of(&inner.api_keys, self.by.as_ref()));
-        let decided = inner
-            .decide(&tenant, self.by.clone(), move |draft| {
-                let entry = known(draft, &agent)?;
-                match entry.row.agent.state {
-                    AgentState::Pending | AgentState::Active => draft.may_begin(entry)?,
-                    AgentState::Suspended => return Err(Error::Suspended(agent)),
-                    state @ AgentState::Retired => {
-                        return Err(AgentError::State { state, step: "be given a join token" }.into());
-                    }
-                }
-                let void = entry.row.join.map(|old| old.id);
-                let commitment = Some(KeyCommitment::new(id.as_bytes(), &hash));
-                let expires_at = draft.now.plus(life);
-                let facts = JoinTokenFacts { id, profile, expires_at, commitment, key };
-                draft.push(agent, None, Control::JoinTokenCreated(facts))?;
-                Ok((facts, void))
-            })
-            .await;
+        let commitment = KeyCommitment::new(id.as_bytes(), &hash);
+        let create = CreateJoinToken { id, agent, profile, life, commitment, key };
+        let decided = inner.decide(&tenant, self.by.clone(), create).await;
         match decided {
             Ok((facts, void)) => {
                 inner.forget_join_tokens(void.as_slice()).await;

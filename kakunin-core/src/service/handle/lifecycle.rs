@@ -1,11 +1,10 @@
 //! Agents are changed, reinstated and retired.
 
-use crate::agent::{Agent, AgentError, AgentState, NewAgent, Note};
+use crate::agent::{Agent, AgentChange, AgentError, Note};
 use crate::id::{AgentId, TenantId};
-use crate::log::record::Control;
-use crate::revoke::Cause;
-use crate::service::command::certify::abandon;
-use crate::service::command::draft::known;
+use crate::service::command::reinstate::Reinstate;
+use crate::service::command::retire::Retire;
+use crate::service::command::update::Update;
 use crate::service::effects::running::Kakunin;
 use crate::service::error::Error;
 
@@ -20,35 +19,10 @@ impl Kakunin {
         &self,
         tenant: &TenantId,
         agent: &AgentId,
-        change: impl FnOnce(&mut NewAgent) -> Result<(), AgentError> + Send + 'static,
+        change: AgentChange,
     ) -> Result<Agent, Error> {
-        let (inner, agent) = (&self.inner, *agent);
-        let tenant = inner.tenant(tenant).await?;
-        let (mut change, mut changed) = (Some(change), None);
-        inner
-            .decide(&tenant, self.by.clone(), move |draft| {
-                let entry = known(draft, &agent)?;
-                let state = entry.row.agent.state;
-                if state == AgentState::Retired {
-                    return Err(AgentError::State { state, step: "be changed" }.into());
-                }
-                let spec = changed.get_or_insert_with(|| entry.row.agent.spec.clone());
-                // Once, however often it is decided.
-                if let Some(change) = change.take() {
-                    change(spec)?;
-                }
-                let spec = spec.clone().checked_since(Some(&entry.row.agent.spec))?;
-                if spec.name != entry.row.agent.spec.name {
-                    // Neither out of the way of a new one, nor into the place of a suspended one.
-                    draft.may_be_named(&entry.row.agent.spec.name)?;
-                    draft.may_be_named(&spec.name)?;
-                }
-                if spec != entry.row.agent.spec {
-                    draft.push(agent, None, Control::AgentUpdated(spec))?;
-                }
-                Ok(known(draft, &agent)?.row.agent.clone())
-            })
-            .await
+        let tenant = self.inner.tenant(tenant).await?;
+        self.inner.decide(&tenant, self.by.clone(), Update { agent: *agent, change }).await
     }
 
     /// Trusts a suspended agent again, by name and for a reason, which goes on record with who said so. What it did
@@ -62,29 +36,10 @@ impl Kakunin {
         if reason.as_str().trim().is_empty() {
             return Err(AgentError::Note.into());
         }
-        let (inner, agent) = (&self.inner, *agent);
+        let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let reinstated = inner
-            .decide(&tenant, self.by.clone(), move |draft| {
-                let entry = known(draft, &agent)?;
-                let state = entry.row.agent.state;
-                let held = draft.standing(entry).is_some() && entry.row.halt.is_none();
-                let refused = match state {
-                    AgentState::Suspended if held => {
-                        Some("be reinstated: release its certificate, which is held")
-                    }
-                    AgentState::Suspended => None,
-                    _ => Some("be reinstated"),
-                };
-                if let Some(step) = refused {
-                    return Err(AgentError::State { state, step }.into());
-                }
-                abandon(draft, agent)?;
-                draft.push(agent, None, Control::AgentReinstated { reason: reason.clone() })?;
-                draft.forgive(&agent);
-                Ok(known(draft, &agent)?.row.agent.clone())
-            })
-            .await?;
+        let reinstate = Reinstate { agent: *agent, reason };
+        let reinstated = inner.decide(&tenant, self.by.clone(), reinstate).await?;
         inner.run_key_tasks(&tenant).await;
         Ok(reinstated)
     }
@@ -94,24 +49,10 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`]; retiring a retired agent succeeds.
     pub async fn retire(&self, tenant: &TenantId, agent: &AgentId) -> Result<(), Error> {
-        let (inner, agent, said) = (&self.inner, *agent, self.said.clone());
+        let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        inner
-            .decide_reserved(&tenant, self.by.clone(), move |draft| {
-                let time = draft.now;
-                let entry = known(draft, &agent)?;
-                if entry.row.agent.state == AgentState::Retired {
-                    return Ok(());
-                }
-                let standing = draft.standing(entry).map(|c| c.facts.revocation(Cause::Retired, time));
-                draft.push(agent, None, Control::AgentRetired)?;
-                match standing {
-                    Some(revocation) => draft.revoke_saying(revocation, None, said.clone())?,
-                    None => draft.end_grace(&agent)?,
-                }
-                Ok(())
-            })
-            .await?;
+        let retire = Retire { agent: *agent, said: self.said.clone() };
+        inner.decide(&tenant, self.by.clone(), retire).await?;
         // The identity is gone already; a provider that does not answer now is asked again later.
         inner.run_key_tasks(&tenant).await;
         Ok(())

@@ -2,7 +2,6 @@
 
 use crate::event::Event;
 use crate::id::TenantId;
-use crate::service::command::need::Need;
 use crate::service::command::observe::{Batch, Each, Observed};
 use crate::service::effects::running::Kakunin;
 use crate::service::error::Error;
@@ -80,11 +79,8 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
-        let mut batch = Batch { reporter, events, times, whole };
-        let observed = {
-            let need = (count, Need::Events);
-            inner.decide_many(&tenant, None, need, move |draft| batch.take(draft)).await?
-        };
+        let batch = Batch { reporter, events, times, whole };
+        let observed = inner.decide(&tenant, None, batch).await?;
         if observed.iter().flatten().any(|o| o.revoked) {
             // What fails stays in the store and is tried again with the next decision or start.
             inner.run_key_tasks(&tenant).await;

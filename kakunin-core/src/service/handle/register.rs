@@ -1,11 +1,13 @@
 //! Agents are registered, and found again by a program that starts.
 
-use crate::agent::{Agent, AgentError, NewAgent};
+use std::sync::Arc;
+
+use crate::agent::{Agent, NewAgent};
 use crate::id::{AgentId, TenantId};
-use crate::service::command::draft::Draft;
+use crate::service::command::register::{Ensure, Register};
 use crate::service::effects::running::Kakunin;
+use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
-use crate::service::state::names::Class;
 
 impl Kakunin {
     /// Registers an agent; it is `pending` until it has a certificate.
@@ -13,11 +15,8 @@ impl Kakunin {
     /// # Errors
     /// [`Error::Agent`] if the specification is refused; [`Error::Suspended`] while an agent of that name is.
     pub async fn register(&self, tenant: &TenantId, spec: NewAgent) -> Result<Agent, Error> {
-        self.register_with(tenant, spec, |draft, new| {
-            draft.may_be_named(&new.spec.name)?;
-            draft.register(new)
-        })
-        .await
+        let (tenant, new) = self.new_agent(tenant, spec).await?;
+        self.inner.decide(&tenant, self.by.clone(), Register(new)).await
     }
 
     /// The agent of that name, or a new one of that specification if there was none: for a program that starts,
@@ -28,31 +27,14 @@ impl Kakunin {
     /// [`Error::Suspended`] while an agent of that name is; [`Error::Agent`] if all of that name are retired, or the
     /// specification is refused.
     pub async fn ensure_agent(&self, tenant: &TenantId, spec: NewAgent) -> Result<Agent, Error> {
-        self.register_with(tenant, spec, |draft, new| {
-            let name = &new.spec.name;
-            draft.may_be_named(name)?;
-            if let Some(found) = draft.named(name, Class::Usable) {
-                return Ok(found.clone());
-            }
-            if let Some(Agent { state, .. }) = draft.named(name, Class::Retired) {
-                let step = "be used again; register another by an order of its own";
-                return Err(AgentError::State { state: *state, step }.into());
-            }
-            draft.register(new)
-        })
-        .await
+        let (tenant, new) = self.new_agent(tenant, spec).await?;
+        self.inner.decide(&tenant, self.by.clone(), Ensure(new)).await
     }
 
-    async fn register_with(
-        &self,
-        tenant: &TenantId,
-        spec: NewAgent,
-        decision: impl Fn(&mut Draft<'_>, Agent) -> Result<Agent, Error> + Send + 'static,
-    ) -> Result<Agent, Error> {
+    async fn new_agent(&self, tenant: &TenantId, spec: NewAgent) -> Result<(Arc<Tenant>, Agent), Error> {
         let inner = &self.inner;
         let id = AgentId::generate(inner.now(), &*inner.parts.entropy)?;
         let agent = Agent::register(id, tenant.clone(), spec, inner.now())?;
-        let tenant = inner.tenant(tenant).await?;
-        inner.decide(&tenant, self.by.clone(), move |draft| decision(draft, agent.clone())).await
+        Ok((inner.tenant(tenant).await?, agent))
     }
 }

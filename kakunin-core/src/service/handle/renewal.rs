@@ -6,9 +6,8 @@ use super::certify::KeySource;
 use crate::agent::{Agent, AgentError, AgentState};
 use crate::id::{AgentId, Serial, TenantId};
 use crate::issue::{Certificate, Profile};
-use crate::log::record::Control;
+use crate::service::command::alert::RefuseSelfRenewal;
 use crate::service::command::certify::Order;
-use crate::service::command::draft::known;
 use crate::service::command::renewal::Replaced;
 use crate::service::effects::running::{Kakunin, Running};
 use crate::service::engine::tenant::Tenant;
@@ -100,17 +99,7 @@ impl Running {
 
     /// Tells an agent's owner, once a day.
     pub(crate) async fn tell_of_refused_renewal(&self, tenant: &Tenant, agent: AgentId) -> Result<(), Error> {
-        self.decide(tenant, None, move |draft| {
-            // Its key signed what was refused.
-            draft.end_grace(&agent)?;
-            let row = &known(draft, &agent)?.row;
-            if row.refused_today(draft.time) {
-                return Ok(());
-            }
-            let serial = row.agent.certificate;
-            Ok(draft.push(agent, serial, Control::SelfRenewalRefused)?)
-        })
-        .await
+        self.decide(tenant, None, RefuseSelfRenewal { agent }).await
     }
 
     /// What a certificate says that is or was replaced.

@@ -1,14 +1,14 @@
 //! Taking identities away, for whatever cause: one path, idempotent, never undone. Holds beside it.
 
-use crate::agent::{AgentError, AgentState, Note};
+use crate::agent::Note;
 use crate::id::{AgentId, HaltId, Serial, TenantId};
-use crate::issue::Issued;
-use crate::log::record::Control;
-use crate::revoke::{Cause, Halt, Revocation, RevocationChange, Said};
-use crate::service::command::draft::{Draft, known};
+use crate::revoke::{Cause, Halt, Revocation, Said};
+use crate::service::command::alert::Suspect;
+use crate::service::command::halt::StopAgent;
+use crate::service::command::hold::{Hold, Release};
+use crate::service::command::revoke::Revoke;
 use crate::service::effects::running::Kakunin;
 use crate::service::error::Error;
-use crate::service::state::certificates::{CertificateState, Standing};
 
 impl Kakunin {
     /// Revokes a certificate, and with it the one that stands beside it after a renewal, unless it is the older one and
@@ -24,18 +24,8 @@ impl Kakunin {
     ) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let (serial, said) = (*serial, self.said.clone());
-        let revoked = inner
-            .decide_reserved(&tenant, self.by.clone(), move |draft| {
-                let certificate = certificate(draft, &serial)?;
-                if let Standing::Revoked(first) = certificate.standing {
-                    return Ok(first);
-                }
-                let revocation = certificate.facts.revocation(cause, draft.now);
-                draft.revoke_saying(revocation, None, said.clone())?;
-                Ok(revocation)
-            })
-            .await?;
+        let revoke = Revoke { serial: *serial, cause, said: self.said.clone() };
+        let revoked = inner.decide(&tenant, self.by.clone(), revoke).await?;
         // The identity is gone already; a provider that does not answer now is asked again later.
         inner.run_key_tasks(&tenant).await;
         Ok(revoked)
@@ -57,30 +47,10 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let id = HaltId::generate(inner.now(), &*inner.parts.entropy)?;
-        let (agent, reason) = (*agent, self.said.reason.clone());
+        let reason = self.said.reason.clone();
         let said = Said { reason, note: note.or_else(|| self.said.note.clone()) };
-        let halted = inner
-            .decide_reserved(&tenant, self.by.clone(), move |draft| {
-                let entry = known(draft, &agent)?;
-                let state = entry.row.agent.state;
-                if let Some(first) = entry.row.halt.filter(|_| state == AgentState::Suspended) {
-                    return Ok(first);
-                }
-                if state == AgentState::Retired {
-                    return Err(AgentError::State { state, step: "be halted" }.into());
-                }
-                let standing = draft.standing(entry).map(|c| c.facts);
-                let halt = Halt { id, cause, serial: standing.map(|facts| facts.serial), at: draft.now };
-                draft.push(agent, halt.serial, Control::AgentHalted { halt, said: said.clone() })?;
-                match standing {
-                    Some(facts) => {
-                        draft.revoke_saying(facts.revocation(cause, draft.now), None, said.clone())?
-                    }
-                    None => draft.end_grace(&agent)?,
-                }
-                Ok(halt)
-            })
-            .await?;
+        let stop = StopAgent { id, agent: *agent, cause, said };
+        let halted = inner.decide(&tenant, self.by.clone(), stop).await?;
         inner.run_key_tasks(&tenant).await;
         Ok(halted)
     }
@@ -94,17 +64,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
         let tenant = inner.tenant(&tenant).await?;
-        let serial = *serial;
-        inner
-            .decide(&tenant, None, move |draft| {
-                let agent = draft.agent_of(&serial).ok_or(Error::NotFound("certificate"))?;
-                if known(draft, &agent)?.row.alerted_today(draft.time) {
-                    return Ok(false);
-                }
-                draft.push(agent, Some(serial), Control::PossessionMissing)?;
-                Ok(true)
-            })
-            .await
+        inner.decide(&tenant, None, Suspect { serial: *serial }).await
     }
 
     /// Suspends a certificate until [`Kakunin::release`], and with it the one that stands beside it after a renewal.
@@ -115,33 +75,8 @@ impl Kakunin {
     pub async fn hold(&self, tenant: &TenantId, serial: &Serial) -> Result<Revocation, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let (serial, said) = (*serial, self.said.clone());
-        let held = inner
-            .decide_reserved(&tenant, self.by.clone(), move |draft| {
-                let certificate = certificate(draft, &serial)?;
-                match certificate.standing {
-                    Standing::Held(first) => return Ok(first),
-                    Standing::Revoked(_) => {
-                        return Err(Error::Exists("the certificate is revoked, which is not undone"));
-                    }
-                    Standing::Good => {}
-                }
-                let hold = certificate.facts.revocation(Cause::Hold, draft.now);
-                let beside = draft.beside(certificate);
-                let state = known(draft, &hold.agent)?.row.agent.state;
-                if state == AgentState::Retired {
-                    return Err(AgentError::State { state, step: "have its certificate held" }.into());
-                }
-                let good = beside.iter().filter(|other| other.standing == Standing::Good);
-                let others = good.map(|other| other.facts.revocation(Cause::Hold, draft.now));
-                for hold in [hold].into_iter().chain(others.collect::<Vec<_>>()) {
-                    draft.revocations.push(RevocationChange::Revoked(hold));
-                    let held = Control::CertificateHeld { hold, said: said.clone() };
-                    draft.push(hold.agent, Some(hold.serial), held)?;
-                }
-                Ok(hold)
-            })
-            .await?;
+        let hold = Hold { serial: *serial, said: self.said.clone() };
+        let held = inner.decide(&tenant, self.by.clone(), hold).await?;
         inner.run_key_tasks(&tenant).await;
         Ok(held)
     }
@@ -154,46 +89,8 @@ impl Kakunin {
     pub async fn release(&self, tenant: &TenantId, serial: &Serial) -> Result<(), Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        let serial = *serial;
-        inner
-            .decide(&tenant, self.by.clone(), move |draft| {
-                let certificate = certificate(draft, &serial)?;
-                let agent = certificate.facts.agent;
-                match certificate.standing {
-                    Standing::Good => return Ok(()),
-                    Standing::Revoked(_) => {
-                        return Err(Error::Exists("the certificate is revoked, which is not undone"));
-                    }
-                    Standing::Held(_) => {}
-                }
-                let beside = draft.beside(certificate).into_iter().map(|other| other.facts);
-                let both: Vec<_> = [certificate.facts].into_iter().chain(beside).collect();
-                // Nothing but a hold of its newest certificate, and of nothing else since, ends with this.
-                let row = &known(draft, &agent)?.row;
-                match row.agent.state {
-                    AgentState::Suspended if row.halt.is_some() => return Err(Error::Suspended(agent)),
-                    AgentState::Active | AgentState::Suspended => {}
-                    state => {
-                        return Err(AgentError::State { state, step: "have its certificate released" }.into());
-                    }
-                }
-                draft.end_due_grace(&agent)?;
-                for Issued { issuer, serial, .. } in both {
-                    if matches!(draft.certificate(&serial).map(|c| c.standing), Some(Standing::Held(_))) {
-                        draft.revocations.push(RevocationChange::Released { issuer, serial });
-                        draft.push(agent, Some(serial), Control::CertificateReleased { issuer })?;
-                    }
-                }
-                Ok(())
-            })
-            .await?;
+        inner.decide(&tenant, self.by.clone(), Release { serial: *serial }).await?;
         inner.run_key_tasks(&tenant).await;
         Ok(())
     }
-}
-
-fn certificate<'d>(draft: &'d Draft<'_>, serial: &Serial) -> Result<&'d CertificateState, Error> {
-    let agent: AgentId = draft.agent_of(serial).ok_or(Error::NotFound("certificate"))?;
-    known(draft, &agent)?;
-    draft.certificate(serial).ok_or(Error::NotFound("certificate"))
 }
