@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId, Serial};
 use crate::log::entry::{Entry, LogId};
-use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::revoke::{Acceptance, Revocation, RevocationChange};
 use crate::store::audit::{Append, AuditSink, Head, Room};
 use crate::store::bound::Binding;
 use crate::store::revocations::RevocationStore;
@@ -111,11 +111,7 @@ impl Revocations {
         self.applied = index + 1;
         let (_, serial) = change.serial();
         let standing = self.index_of.get(&serial).and_then(|i| self.by_index.get(i)).map(|r| r.cause);
-        let changes = match change {
-            RevocationChange::Revoked(_) => matches!(standing, None | Some(Cause::Hold)),
-            RevocationChange::Released { .. } => standing == Some(Cause::Hold),
-        };
-        if !changes {
+        if !Acceptance::from(standing).yields_to(change) {
             return;
         }
         if let Some(old) = self.index_of.remove(&serial) {

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::log::entry::{Entry, LogId, Payload};
 use crate::log::merkle::{Frontier, Hash};
-use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::revoke::{Acceptance, Revocation, RevocationChange};
 use crate::store::audit::{Append, Head};
 use crate::store::state::Change;
 use crate::time::UnixTime;
@@ -228,11 +228,7 @@ fn apply_revocation(
 ) -> Result<(), StoreError> {
     let (_, serial) = change.serial();
     let standing = find(connection, issuer, &serial)?.map(|r| r.cause);
-    let changes = match change {
-        RevocationChange::Revoked(_) => matches!(standing, None | Some(Cause::Hold)),
-        RevocationChange::Released { .. } => standing == Some(Cause::Hold),
-    };
-    if !changes {
+    if !Acceptance::from(standing).yields_to(change) {
         return Ok(());
     }
     connection
