@@ -5,6 +5,7 @@
 //! | [`audit::AuditSink`] | logs |
 //! | [`revocations::RevocationStore`] | revocations, a projection of them |
 //! | [`state::StateStore`] | the other projections, and what lies beside the logs |
+//! | [`vault::Vault`] | secrets that no log holds; in the state store, unless somebody else keeps them |
 //!
 //! `bound.rs` says which agent each public key belongs to; sinks keep it beside the logs.
 //!
@@ -22,6 +23,7 @@ pub mod revocations;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod state;
+pub mod vault;
 
 pub use memory::MemoryStore;
 

@@ -9,11 +9,10 @@ use super::system::{rows, rows_with_keys};
 use crate::access::{ApiKeyFacts, ApiKeyId, KeyCommitment, KeyHash};
 use crate::error::StoreError;
 use crate::id::hex_decode;
-use crate::log::entry::LogId;
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::system;
-use crate::store::state::{Change, Kind};
+use crate::time::{HOUR, UnixTime};
 
 const PREFIX: &str = "api-key/";
 /// The most there can be.
@@ -44,15 +43,13 @@ pub(crate) async fn load(parts: &Parts, damages: &Damages, sealed: bool) -> Resu
         standing.insert(facts.id, facts);
     }
     let mut all = HashMap::new();
-    // The vault is shared; of its rows, those of keys follow their prefix.
-    let rows = parts.state.scan(&LogId::System, Kind::Vault, Some(PREFIX.as_bytes()), MAX_ROWS).await?;
-    for (key, value) in rows.into_iter().take_while(|(key, _)| key.starts_with(PREFIX.as_bytes())) {
+    let vault = parts.vault();
+    for (key, value) in vault.list(PREFIX.as_bytes(), MAX_ROWS).await? {
         let known = id_of(PREFIX, &key).and_then(|id| standing.get(&id));
         let Some(facts) = known else {
-            let name = String::from_utf8_lossy(&key).escape_default().to_string();
-            damages
-                .note(format!("{name} in the vault is of no key on record; it is refused, and was removed"));
-            parts.state.put(&LogId::System, &[Change { kind: Kind::Vault, key, value: None }]).await?;
+            if is_over(&key, parts.clock.now()) {
+                vault.remove(&[key]).await?;
+            }
             continue;
         };
         let hash = stored_hash(&value);
@@ -71,6 +68,16 @@ pub(crate) async fn load(parts: &Parts, damages: &Damages, sealed: bool) -> Resu
         }
     }
     Ok(ApiKeys(RwLock::new(all)))
+}
+
+/// Whether no record will come any more of a key that the vault has: it was cut off, or somebody else wrote it. Either
+/// way it opens nothing.
+fn is_over(key: &[u8], now: UnixTime) -> bool {
+    let made_at = |id: ApiKeyId| {
+        let (time, _) = id.as_bytes().split_first_chunk::<6>()?;
+        Some(UnixTime::from_millis(time.iter().fold(0, |all, octet| all << 8 | u64::from(*octet))))
+    };
+    id_of(PREFIX, key).and_then(made_at).is_none_or(|at| now.since(at) > HOUR)
 }
 
 fn stored_hash(value: &[u8]) -> Option<KeyHash> {

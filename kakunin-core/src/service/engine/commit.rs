@@ -145,22 +145,11 @@ impl Inner {
         control: Control,
         by: Option<ShortName>,
     ) -> Result<(), Error> {
-        self.append_system_with(system, control, Vec::new(), by).await
-    }
-
-    /// As [`Inner::append_system`], with changes beside those that follow from the record.
-    pub(crate) async fn append_system_with(
-        &self,
-        system: &mut Ledger,
-        control: Control,
-        beside: Vec<Change>,
-        by: Option<ShortName>,
-    ) -> Result<(), Error> {
         // A key that is revoked opens nothing any more.
         let reserved = matches!(control, Control::ApiKeyRevoked { .. });
         let record = Record::control(system.time(self.now()), None, None, control).asked_by(by);
         let index = system.size();
-        let changes = [system::changes(index, &record)?, beside].concat();
+        let changes = system::changes(index, &record)?;
         if self.append(system, std::slice::from_ref(&record), changes, &[], reserved).await? {
             system.settled();
         }

@@ -13,9 +13,9 @@ use crate::service::effects::running::Kakunin;
 use crate::service::engine::api_keys::{MAX_KEYS, Row, row_key};
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
-use crate::service::state::rows::set;
+use crate::service::state::rows::octets;
 use crate::service::state::system;
-use crate::store::state::{Change, Kind};
+use crate::store::state::Kind;
 use crate::time::UnixTime;
 
 impl Kakunin {
@@ -47,10 +47,14 @@ impl Kakunin {
         let facts =
             ApiKeyFacts { id, tenant: tenant.clone(), role, label, created_at, expires_at, commitment };
         let row = Row { sha256: hex_encode(hash.as_bytes()), facts: facts.clone() };
-        // With the record that commits to it: what is in the vault and on no record, nobody here wrote.
-        let change = set(Kind::Vault, row_key(&id), &row)?;
+        // The vault before the record that commits to it: what is on record works.
+        inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
         let created = Control::ApiKeyCreated(facts.clone());
-        inner.append_system_with(&mut system, created, vec![change], self.by.clone()).await?;
+        if let Err(error) = inner.append_system(&mut system, created, self.by.clone()).await {
+            // Perhaps it is on record; nobody was told the key.
+            let _ = inner.parts.vault().remove(&[row_key(&id)]).await;
+            return Err(error);
+        }
         let mut all = inner.api_keys.0.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(id, (hash, Arc::new(facts.clone())));
         Ok((facts, key))
@@ -118,9 +122,11 @@ impl Kakunin {
         }
         // Refused first, recorded then: who is told of an error has a key that does not work, and tries again.
         inner.api_keys.0.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-        let gone = Change { kind: Kind::Vault, key: row_key(id), value: None };
         let revoked = Control::ApiKeyRevoked { id: *id };
-        inner.append_system_with(&mut system, revoked, vec![gone], self.by.clone()).await
+        inner.append_system(&mut system, revoked, self.by.clone()).await?;
+        // A row that stays opens nothing, and is removed by the next start.
+        let _ = inner.parts.vault().remove(&[row_key(id)]).await;
+        Ok(())
     }
 }
 
