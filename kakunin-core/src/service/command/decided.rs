@@ -29,6 +29,8 @@ use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::policy::Policy;
 use crate::service::state::projection::Projection;
+use crate::service::state::system::fold::SystemState;
+use crate::service::state::system::known::Known;
 use crate::service::state::{apply, folding};
 use crate::time::{DAY, MINUTE, UnixTime};
 use crate::x509::oid;
@@ -43,7 +45,7 @@ struct Tenant {
     policy: Policy,
     model: Weighted,
     place: Place,
-    bound: Arc<BoundKeys>,
+    bound: BoundKeys,
     api_keys: ApiKeys,
     tokens: TokenKey,
 }
@@ -66,8 +68,8 @@ impl Tenant {
             },
             model: Weighted::default(),
             place,
-            bound: Arc::default(),
-            api_keys: ApiKeys::default(),
+            bound: BoundKeys::default(),
+            api_keys: ApiKeys::new(Arc::new(Known::new(SystemState::default()))),
             tokens: TokenKey::new([7; 32]),
         }
     }

@@ -37,4 +37,5 @@ pub(crate) mod renewal;
 pub(crate) mod repeat;
 pub(crate) mod retire;
 pub(crate) mod revoke;
+pub(crate) mod system;
 pub(crate) mod update;

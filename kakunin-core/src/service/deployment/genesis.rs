@@ -6,21 +6,22 @@ use super::config::Config;
 use super::offline::bound_to;
 use crate::error::StoreError;
 use crate::feed::feed_name;
-use crate::id::{Serial, TenantId, uuid_v7};
+use crate::id::{Serial, uuid_v7};
 use crate::key::{KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, Signer};
 use crate::log::cosignature::CosignerKey;
 use crate::log::entry::LogId;
 use crate::log::record::{CaRole, Control, Record};
+use crate::service::command::system::authorities::created;
 use crate::service::engine::ledger::Ledger;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::seal::SealKey;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
 use crate::service::error::Error;
-use crate::service::state::system;
+use crate::service::state::system::rows;
 use crate::time::UnixTime;
-use crate::x509::ca::{Issuer, sign_issuing, sign_root};
+use crate::x509::ca::{sign_issuing, sign_root};
+use crate::x509::oid;
 use crate::x509::published::Published;
-use crate::x509::{oid, pem};
 
 /// Row of the vault: what the keys of names are derived from, and under which ids the first keys are
 /// planned.
@@ -50,7 +51,7 @@ pub(crate) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
     let record = |control| Record::control(system.time(now), None, None, control);
     let records: Vec<_> = controls.into_iter().map(record).collect();
     let changes =
-        (0..).zip(&records).map(|(n, r)| system::changes(n, r)).collect::<Result<Vec<_>, _>>()?.concat();
+        (0..).zip(&records).map(|(n, r)| rows::changes(n, r)).collect::<Result<Vec<_>, _>>()?.concat();
     let mut append = system.prepare(&records, &[], &*parts.entropy).await?;
     let size = append.next.frontier.size();
     let changes = system.rows.seal(changes, &append.next.frontier).changes;
@@ -91,26 +92,16 @@ async fn authorities(
     ])
 }
 
-pub(crate) fn created(
-    role: CaRole,
-    key: Option<&KeyRef>,
-    issuer: &Issuer,
-    tenant: Option<&TenantId>,
-) -> Control {
-    let certificate = pem::encode(pem::CERTIFICATE, issuer.as_der());
-    Control::CaCreated { role, key: key.cloned(), certificate, tenant: tenant.cloned() }
-}
-
 type MadeKey = (KeyRef, Arc<dyn Signer>);
 
 /// The key of the issuing CA that is the `count`th, the first being 0.
 pub(crate) async fn make_issuing_key(
     parts: &Parts,
     seed: &[u8; 32],
-    count: u32,
+    count: usize,
     algorithm: KeyAlgorithm,
 ) -> Result<MadeKey, Error> {
-    match count {
+    match u32::try_from(count).unwrap_or(u32::MAX) {
         0 => make_key(&*parts.keys, seed, b"k\x02", algorithm).await,
         n => make_key(&*parts.keys, seed, &[&b"i"[..], &n.to_be_bytes()].concat(), algorithm).await,
     }

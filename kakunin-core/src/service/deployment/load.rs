@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::config::Config;
 use super::genesis;
 use crate::error::StoreError;
 use crate::issue::Place;
+use crate::key::Signer;
 use crate::log::entry::LogId;
 use crate::log::record::Control;
 use crate::revoke::LiveRevocations;
 use crate::risk::Prior;
-use crate::service::engine::cas::Cas;
+use crate::service::engine::cas::{self, Ca, Cas};
 use crate::service::engine::damage::Damages;
 use crate::service::engine::feed_key::FeedKey;
 use crate::service::engine::inner::Inner;
@@ -21,12 +21,14 @@ use crate::service::engine::ledger::Ledger;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::seal::SealKey;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
+use crate::service::engine::system;
 use crate::service::engine::turns::Turns;
-use crate::service::engine::{api_keys, system};
 use crate::service::error::Error;
+use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::policy::Policy;
 use crate::service::state::serials::Serials;
+use crate::service::state::system::known::Known;
 use crate::x509::oid::Arc as Oids;
 
 /// Reads the deployment back, and checks that configuration, store and keys belong together.
@@ -53,12 +55,12 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         return Err(Error::Deployment("the log key is not the one that began the log".into()));
     }
     let damages = Damages::default();
-    system::load(&parts, &mut system, &damages).await?;
+    let known = Arc::new(Known::new(system::load(&parts, &mut system, &damages).await?));
     let feed_signer = parts.log_keys.open(&feed_key).await?;
     let feed_key = FeedKey::new(&feed_verifier, feed_signer)?;
-    let cas = Cas::load(&parts, &host, &log_signer, &seal_key).await?;
     let arc = Oids::parse(&arc).map_err(|e| Error::Deployment(e.to_string()))?;
-    let (token_secret, sealed) = secret(&parts).await?;
+    let token_secret = secret(&parts, &known).await?;
+    let first = first_authority(&parts, &host, (&log_signer, &seal_key), &known).await?;
     let inner = Inner {
         policy: Policy {
             thresholds: config.thresholds,
@@ -67,25 +69,40 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         },
         place: Place { trust_domain, public_url, arc },
         host,
-        cas,
+        cas: Cas::new(known.clone(), first.clone()),
         log_signer,
         seal_key,
-        sealed: AtomicBool::new(sealed),
         token_secret,
         lead: Lead::new(system.last_time()),
         system: async_lock::Mutex::new(system),
-        tenants: async_lock::RwLock::new(HashMap::new()),
+        loaded: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),
         serials: Serials::default(),
         bound: BoundKeys::default(),
         turns: Turns::default(),
-        api_keys: api_keys::load(&parts, &damages, sealed).await?,
+        api_keys: ApiKeys::new(known.clone()),
+        known,
         damages,
         parts,
     };
-    let tenants = system::tenants(&inner.parts).await?;
-    inner.tenants.write().await.extend(tenants.into_iter().map(|id| (id, None)));
+    inner.have_ready(first).await?;
+    inner.open_authorities().await?;
+    inner.look_at_api_keys(&mut *inner.system.lock().await).await?;
     Ok((inner, feed_key))
+}
+
+/// Opens the one that issues for all tenants without their own: there is always one.
+async fn first_authority(
+    parts: &Parts,
+    host: &str,
+    keys: (&Arc<dyn Signer>, &SealKey),
+    known: &Known,
+) -> Result<Arc<Ca>, Error> {
+    let on_record =
+        known.read(|state| (state.authorities.shared().cloned(), state.authorities.roots.clone()));
+    let (first, roots) = on_record;
+    let first = first.ok_or_else(|| StoreError::Corrupt("there is no issuing CA on record".into()))?;
+    Ok(Arc::new(cas::open(parts, host, keys, first, &roots).await?))
 }
 
 /// Whether trust domain, public URL and arc, as they are on record, are those of the configuration.
@@ -102,15 +119,15 @@ fn agrees(config: &Config, recorded: [&str; 3]) -> Result<(), Error> {
     })
 }
 
-/// The secret of the vault, and whether its commitment is on record.
-async fn secret(parts: &Parts) -> Result<(TokenSecret, bool), Error> {
+/// The secret of the vault; the one that is on record, if its commitment is.
+async fn secret(parts: &Parts, known: &Known) -> Result<TokenSecret, Error> {
     let secret = TokenSecret(genesis::vault_seed(parts, parts.clock.now()).await?);
-    let sealed = system::sealed(parts).await?;
-    if sealed.as_ref().is_some_and(|sealed| *sealed != commitment_of(&secret)) {
+    let other = |sealed: &String| *sealed != commitment_of(&secret);
+    if known.read(|state| state.sealed.as_ref().is_some_and(other)) {
         return Err(StoreError::Corrupt(
             "the vault's secret is not the one that is on record; restore that row from a backup".into(),
         )
         .into());
     }
-    Ok((secret, sealed.is_some()))
+    Ok(secret)
 }

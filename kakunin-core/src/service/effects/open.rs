@@ -28,10 +28,6 @@ impl Kakunin {
         }
         let (engine, feed_key) = load(config, parts).await?;
         let inner = Running::over(engine, feed_key);
-        for ca in inner.cas.all() {
-            inner.load_revocations(&ca).await?;
-            inner.lead.saw(ca.log.lock().await.last_time());
-        }
         inner.load_root_crls().await?;
         let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
         kakunin.inner.begin_seals().await?;

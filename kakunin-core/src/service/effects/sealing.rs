@@ -2,7 +2,6 @@
 //! wrote, at the logs all the time, a little at once.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 
 use super::checking::{Checking, Reading};
 use super::running::Running;
@@ -11,10 +10,10 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::{Entry, LogId};
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{Frontier, leaf_hash};
-use crate::log::record::Control;
+use crate::service::command::system::sealing::BeginSeals;
 use crate::service::engine::secret::commitment_of;
 use crate::service::engine::tenant::Tenant;
-use crate::service::engine::{api_keys, seal, system};
+use crate::service::engine::{seal, system};
 use crate::service::error::Error;
 use crate::store::state::{Change, Kind};
 use crate::time::HOUR;
@@ -32,20 +31,13 @@ impl Running {
         if inner.is_sealed() {
             return Ok(());
         }
-        let ids: Vec<_> = inner.tenants.read().await.keys().cloned().collect();
-        for id in ids {
+        for id in inner.tenant_ids() {
             inner.tenant(&id).await?;
             inner.tag_all(&LogId::Tenant(id)).await?;
         }
         inner.tag_all(&LogId::System).await?;
-        let mut system = inner.system.lock().await;
-        for control in inner.api_keys.to_commit() {
-            inner.append_system(&mut system, control, None).await?;
-        }
-        let secret = commitment_of(&inner.token_secret);
-        inner.append_system(&mut system, Control::DeploymentSealed { secret }, None).await?;
-        inner.sealed.store(true, Ordering::Release);
-        Ok(())
+        let (secret, keys) = (commitment_of(&inner.token_secret), inner.api_keys.to_commit());
+        inner.order(&BeginSeals { secret, keys }, None).await
     }
 
     /// Gives a MAC to what has none yet.
@@ -81,7 +73,7 @@ impl Running {
             let log = checking.at.take().map(|reading| reading.log.to_string()).unwrap_or_default();
             self.damages.note(format!("log {log} cannot be read: {error}"));
         }
-        Ok(())
+        self.follow_system().await
     }
 
     /// Holds every row that counts against what is known here, and makes it so again.
@@ -90,7 +82,7 @@ impl Running {
             let mut system = self.system.lock().await;
             system.unsettled();
             self.settle_system(&mut system).await?;
-            api_keys::load(&self.parts, &self.damages, self.is_sealed()).await?;
+            self.look_at_api_keys(&mut system).await?;
         }
         for ca in self.cas.all() {
             if self.revocations_agree(&ca, ca.growth.size()).await? {
@@ -101,8 +93,7 @@ impl Running {
             self.settle_revocations(&ca, &mut ledger).await?;
             self.check_revocations(&ca, &ledger).await?;
         }
-        let tenants: Vec<_> = self.tenants.read().await.values().flatten().cloned().collect();
-        for tenant in tenants {
+        for tenant in self.loaded_tenants().await {
             self.check_tenant(&tenant).await?;
         }
         Ok(())

@@ -16,8 +16,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says.
     pub async fn load(&self) -> Result<(), Error> {
-        let ids: Vec<_> = self.inner.tenants.read().await.keys().cloned().collect();
-        for id in ids {
+        for id in self.inner.tenant_ids() {
             self.inner.tenant(&id).await?;
         }
         Ok(())
@@ -27,18 +26,19 @@ impl Kakunin {
 impl Running {
     /// A tenant, loaded when it is first asked for.
     pub(crate) async fn tenant(&self, id: &TenantId) -> Result<Arc<Tenant>, Error> {
-        match self.tenants.read().await.get(id) {
-            None => return Err(Error::NotFound("tenant")),
-            Some(Some(tenant)) => return Ok(tenant.clone()),
-            Some(None) => {}
+        if let Some(tenant) = self.loaded.read().await.get(id) {
+            return Ok(tenant.clone());
         }
-        let mut tenants = self.tenants.write().await;
-        if let Some(Some(tenant)) = tenants.get(id) {
+        if !self.known.has_tenant(id) {
+            return Err(Error::NotFound("tenant"));
+        }
+        let mut loaded = self.loaded.write().await;
+        if let Some(tenant) = loaded.get(id) {
             return Ok(tenant.clone());
         }
         let tenant = Arc::new(Tenant::load(self, id.clone()).await?);
         self.sweep(&tenant).await?;
-        tenants.insert(id.clone(), Some(tenant.clone()));
+        loaded.insert(id.clone(), tenant.clone());
         Ok(tenant)
     }
 

@@ -35,7 +35,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says. A provider that fails is no error: it is counted.
     pub async fn tend(&self) -> Result<Tended, Error> {
-        let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
+        let tenants = self.inner.loaded_tenants().await;
         let (mut tended, mut ended) = (Tended::default(), Ok(()));
         for tenant in tenants {
             // Whatever becomes of it: keys wait for their provider, and not for the log.

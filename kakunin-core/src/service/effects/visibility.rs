@@ -35,7 +35,7 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`] if there is no such tenant.
     pub async fn visibility(&self, tenant: &TenantId) -> Result<Visibility, Error> {
-        if !self.inner.tenants.read().await.contains_key(tenant) {
+        if !self.inner.known.has_tenant(tenant) {
             return Err(Error::NotFound("tenant"));
         }
         Ok(self.inner.cas.visibility(tenant))

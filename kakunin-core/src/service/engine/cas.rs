@@ -10,18 +10,20 @@ use event_listener::Event;
 use super::ledger::Ledger;
 use super::parts::Parts;
 use super::seal::SealKey;
-use super::system;
 use crate::error::StoreError;
 use crate::feed::Visibility;
 use crate::id::{IssuerId, TenantId};
 use crate::issue::may_issue;
 use crate::key::{KeyAlgorithm, KeyRef, SignError, Signature, Signer, Spki};
 use crate::log::entry::LogId;
-use crate::log::record::CaRole;
 use crate::service::error::Error;
-use crate::service::state::system::CaRow;
+use crate::service::state::system::authorities::{Authority, Root};
+use crate::service::state::system::known::Known;
 use crate::time::UnixTime;
 use crate::x509::ca::Issuer;
+
+/// Seen by who asks for a certificate; whoever opens it is told why it cannot be.
+const NOT_OPEN: &str = "the issuing CA that is on record is not open here yet";
 
 /// An issuing CA with its signer and its revocation log, and the root above it.
 #[derive(Debug)]
@@ -67,40 +69,34 @@ impl Growth {
     }
 }
 
-/// A root, and its key if that is here.
-#[derive(Clone, Debug)]
-pub(crate) struct Root {
-    pub(crate) issuer: Arc<Issuer>,
-    pub(crate) key: Option<KeyRef>,
-}
-
-/// Every authority that has not ended, and whoever issues now, ended or not: without one nothing could be served, nor
-/// the next one be made. An issuing CA that was replaced goes on publishing CRLs, and its certificates stay valid
-/// until they expire.
+/// Every authority on record that has not ended, and whoever issues now, ended or not: without one nothing could be
+/// served, nor the next one be made. An issuing CA that was replaced goes on publishing CRLs, and its certificates stay
+/// valid until they expire.
 #[derive(Debug)]
 pub(crate) struct Cas {
-    known: RwLock<Known>,
+    known: Arc<Known>,
+    open: RwLock<Open>,
     /// The one that issued for all others when this was loaded.
     first: Arc<Ca>,
 }
 
+/// What is open of the authorities on record: it follows from those, and from what could be opened.
 #[derive(Debug, Default)]
-struct Known {
+struct Open {
     /// In the order in which they were made.
-    roots: Vec<Root>,
     issuing: Vec<Arc<Ca>>,
     by_id: HashMap<IssuerId, Arc<Ca>>,
     /// The newest for each tenant that has its own, and under `None` for all others.
     current: HashMap<Option<TenantId>, Arc<Ca>>,
     /// Issuing CAs that were replaced and have ended: nobody accepts anything of theirs.
     ended: HashSet<IssuerId>,
-    /// Tenants whose own CAs tell what they revoked to nobody else.
-    private: HashSet<TenantId>,
-    /// How many issuing CAs there have been.
-    count: u32,
+    /// How many there are on record, if none of them is missing here.
+    complete: Option<usize>,
+    /// Opened, and not on record yet.
+    ready: HashMap<IssuerId, Arc<Ca>>,
 }
 
-impl Known {
+impl Open {
     fn add(&mut self, ca: Arc<Ca>) {
         self.by_id.insert(ca.issuer.id(), ca.clone());
         self.current.insert(ca.tenant.clone(), ca.clone());
@@ -109,62 +105,86 @@ impl Known {
 }
 
 impl Cas {
-    pub(crate) async fn load(
-        parts: &Parts,
-        host: &str,
-        log_signer: &Arc<dyn Signer>,
-        seal_key: &SealKey,
-    ) -> Result<Self, Error> {
-        let now = parts.clock.now();
-        let mut known = Known { private: system::private_tenants(parts).await?, ..Known::default() };
-        let (roots, issuing): (Vec<_>, Vec<_>) =
-            system::authorities(parts).await?.into_iter().partition(|row| row.role == CaRole::Root);
-        let root = |row: CaRow| Root { issuer: Arc::new(row.issuer), key: row.key };
-        known.roots = roots.into_iter().map(root).collect();
-        let newest: HashMap<_, _> = issuing.iter().map(|row| (row.tenant.clone(), row.issuer.id())).collect();
-        for row in issuing {
-            known.count += 1;
-            let ended = ended(&row.issuer, now);
-            if ended && newest.get(&row.tenant) != Some(&row.issuer.id()) {
-                known.ended.insert(row.issuer.id());
-                continue;
-            }
-            let ca = open(parts, host, (log_signer, seal_key), row, &known.roots, ended).await?;
-            known.add(Arc::new(ca));
-        }
-        let first = known.current.get(&None).cloned();
-        let first = first.ok_or_else(|| StoreError::Corrupt("there is no issuing CA on record".into()))?;
-        Ok(Self { known: RwLock::new(known), first })
+    pub(crate) fn new(known: Arc<Known>, first: Arc<Ca>) -> Self {
+        Self { known, open: RwLock::default(), first }
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Known) -> T) -> T {
-        read(&self.known.read().unwrap_or_else(PoisonError::into_inner))
+    fn read<T>(&self, read: impl FnOnce(&Open) -> T) -> T {
+        read(&self.open.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Open) -> T) -> T {
+        change(&mut self.open.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Has one ready that is open, with its revocations known: it is in use once it is on record.
+    pub(crate) fn ready(&self, ca: Arc<Ca>) {
+        self.change(|open| {
+            let id = ca.issuer.id();
+            // One that is in use stays: its revocation log has one sequencer.
+            if !open.by_id.contains_key(&id) {
+                open.ready.insert(id, ca);
+            }
+        });
+    }
+
+    /// Takes in what is on record now, as far as it is open, and gives what is to be opened.
+    pub(crate) fn adopt(&self, now: UnixTime) -> Vec<Authority> {
+        self.known.read(|state| {
+            let on_record = &state.authorities;
+            self.change(|open| {
+                if open.complete == Some(on_record.issuing.len()) {
+                    return Vec::new();
+                }
+                let mut next = Open { ready: std::mem::take(&mut open.ready), ..Open::default() };
+                let mut missing = Vec::new();
+                for ca in &on_record.issuing {
+                    let id = ca.issuer.id();
+                    // One that could not be recorded had another certificate for the same key.
+                    let same = |ready: &Arc<Ca>| ready.issuer.as_der() == ca.issuer.as_der();
+                    let ready = |next: &mut Open| next.ready.remove(&id).filter(same);
+                    match open.by_id.remove(&id).or_else(|| ready(&mut next)) {
+                        Some(ca) => next.add(ca),
+                        None if ended(&ca.issuer, now) && !on_record.is_current(ca) => {
+                            next.ended.insert(id);
+                        }
+                        None => missing.push(ca.clone()),
+                    }
+                }
+                next.complete = missing.is_empty().then_some(on_record.issuing.len());
+                *open = next;
+                missing
+            })
+        })
     }
 
     /// The one that issues for this tenant now. One of its own that has ended is not followed by a shared one: that
     /// is for whoever gave it one to decide.
     ///
     /// # Errors
-    /// [`Error::Issue`] if it is not valid now; [`Error::SharedIssuer`] if that would be one whose revocations anybody
-    /// may read, and this tenant's are private: its own has ended.
+    /// [`Error::Issue`] if it is not valid now; [`Error::Store`] if it is on record and not open here yet;
+    /// [`Error::SharedIssuer`] if that would be one whose revocations anybody may read, and this tenant's are private:
+    /// its own has ended.
     pub(crate) fn of(&self, tenant: &TenantId, now: UnixTime) -> Result<Arc<Ca>, Error> {
-        let ca = self.for_tenant(tenant, now)?;
+        let on_record = self.known.read(|state| {
+            let of = |tenant| state.authorities.current(tenant);
+            of(Some(tenant)).or_else(|| of(None))
+        });
+        let ca = self.own(tenant).unwrap_or_else(|| self.current());
+        // Whoever replaced one wants nothing more of it.
+        if on_record != Some(ca.issuer.id()) {
+            return Err(StoreError::unavailable(NOT_OPEN).into());
+        }
+        if self.is_private(tenant) && (ca.tenant.is_none() || ended(&ca.issuer, now)) {
+            return Err(Error::SharedIssuer);
+        }
         may_issue(&ca.issuer, now)?;
         Ok(ca)
     }
 
-    fn for_tenant(&self, tenant: &TenantId, now: UnixTime) -> Result<Arc<Ca>, Error> {
-        match self.own(tenant) {
-            Some(own) if !ended(&own.issuer, now) || !self.is_private(tenant) => Ok(own),
-            Some(_) => Err(Error::SharedIssuer),
-            None if self.is_private(tenant) => Err(Error::SharedIssuer),
-            None => Ok(self.current()),
-        }
-    }
-
     /// The one that issues for this tenant alone.
     pub(crate) fn own(&self, tenant: &TenantId) -> Option<Arc<Ca>> {
-        self.read(|known| known.current.get(&Some(tenant.clone())).cloned())
+        self.read(|open| open.current.get(&Some(tenant.clone())).cloned())
     }
 
     pub(crate) fn is_private(&self, tenant: &TenantId) -> bool {
@@ -173,59 +193,41 @@ impl Cas {
 
     /// Who may read what this tenant's own CAs revoked.
     pub(crate) fn visibility(&self, tenant: &TenantId) -> Visibility {
-        let private = self.read(|known| known.private.contains(tenant));
-        if private { Visibility::Private } else { Visibility::Public }
-    }
-
-    pub(crate) fn set_private(&self, tenant: &TenantId, private: bool) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if private {
-            known.private.insert(tenant.clone());
-        } else {
-            known.private.remove(tenant);
-        }
+        self.known.visibility(tenant)
     }
 
     /// The one that issues for tenants without their own.
     pub(crate) fn current(&self) -> Arc<Ca> {
-        self.read(|known| known.current.get(&None).cloned()).unwrap_or_else(|| self.first.clone())
+        self.read(|open| open.current.get(&None).cloned()).unwrap_or_else(|| self.first.clone())
     }
 
     pub(crate) fn get(&self, id: &IssuerId) -> Option<Arc<Ca>> {
-        self.read(|known| known.by_id.get(id).cloned())
+        self.read(|open| open.by_id.get(id).cloned())
     }
 
     /// Whether it was replaced, and has ended since.
     pub(crate) fn has_ended(&self, id: &IssuerId) -> bool {
-        self.read(|known| known.ended.contains(id))
+        self.read(|open| open.ended.contains(id))
     }
 
     /// Those that issue now: for everybody, and for tenants.
     pub(crate) fn issuing_now(&self) -> Vec<Arc<Ca>> {
-        self.read(|known| known.current.values().cloned().collect())
+        self.read(|open| open.current.values().cloned().collect())
     }
 
     /// In the order in which they were made.
     pub(crate) fn all(&self) -> Vec<Arc<Ca>> {
-        self.read(|known| known.issuing.clone())
+        self.read(|open| open.issuing.clone())
     }
 
     pub(crate) fn roots(&self) -> Vec<Root> {
-        self.read(|known| known.roots.clone())
+        self.known.read(|state| state.authorities.roots.clone())
     }
 
+    /// How many issuing CAs there have been that are in use here, or were.
     pub(crate) fn count(&self) -> u32 {
-        self.read(|known| known.count)
-    }
-
-    pub(crate) fn add_root(&self, root: Root) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).roots.push(root);
-    }
-
-    pub(crate) fn add(&self, ca: Arc<Ca>) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.count += 1;
-        known.add(ca);
+        let count = self.read(|open| open.issuing.len() + open.ended.len());
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 }
 
@@ -257,11 +259,11 @@ pub(crate) async fn open(
     parts: &Parts,
     host: &str,
     (log_signer, seal_key): (&Arc<dyn Signer>, &SealKey),
-    row: CaRow,
+    ca: Authority,
     roots: &[Root],
-    ended: bool,
 ) -> Result<Ca, Error> {
-    let CaRow { key, tenant, issuer, .. } = row;
+    let Authority { key, tenant, issuer, .. } = ca;
+    let ended = ended(&issuer, parts.clock.now());
     let corrupt = |what: &str| StoreError::Corrupt(what.into());
     let above = |root: &&Root| issuer.issued_by() == Some(root.issuer.id());
     let root = roots.iter().rfind(above).ok_or_else(|| corrupt("an issuing CA has no root"))?;
@@ -272,7 +274,7 @@ pub(crate) async fn open(
     };
     let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), seal_key, &*parts.sink)
         .await?;
-    let (root, issuer) = (root.issuer.clone(), Arc::new(issuer));
+    let root = root.issuer.clone();
     let growth = Growth::default();
     growth.raise(log.size());
     Ok(Ca { root, issuer, tenant, signer, log: async_lock::Mutex::new(log), growth })

@@ -6,16 +6,12 @@ use std::sync::Arc;
 use super::cas::Ca;
 use super::inner::Inner;
 use super::ledger::Ledger;
-use super::system as stored;
 use super::tenant::{Sequencer, Tenant};
 use crate::error::StoreError;
-use crate::event::ShortName;
 use crate::id::IssuerId;
-use crate::log::entry::LogId;
 use crate::log::record::{Control, Record};
 use crate::revoke::RevocationChange;
 use crate::service::error::Error;
-use crate::service::state::system;
 use crate::store::audit::Append;
 use crate::store::state::Change;
 use crate::time::UnixTime;
@@ -137,36 +133,6 @@ impl Inner {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    pub(crate) async fn append_system(
-        &self,
-        system: &mut Ledger,
-        control: Control,
-        by: Option<ShortName>,
-    ) -> Result<(), Error> {
-        // A key that is revoked opens nothing any more.
-        let reserved = matches!(control, Control::ApiKeyRevoked { .. });
-        let record = Record::control(system.time(self.now()), None, None, control).asked_by(by);
-        let index = system.size();
-        let changes = system::changes(index, &record)?;
-        if self.append(system, std::slice::from_ref(&record), changes, &[], reserved).await? {
-            system.settled();
-        }
-        self.parts.listener.recorded(&LogId::System, index, &record);
-        Ok(())
-    }
-
-    /// Makes sure that the system log is what the store has, after a call that failed or was dropped.
-    pub(crate) async fn settle_system(&self, system: &mut Ledger) -> Result<(), Error> {
-        if system.is_stale() {
-            system.reload(&*self.parts.sink).await?;
-            // Not settled before its state is level too.
-            system.unsettled();
-            stored::load(&self.parts, system, &self.damages).await?;
-            system.settled();
-        }
-        Ok(())
     }
 }
 

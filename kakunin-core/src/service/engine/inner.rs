@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::cas::Cas;
 use super::damage::Damages;
@@ -25,6 +24,7 @@ use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::policy::Policy;
 use crate::service::state::serials::Serials;
+use crate::service::state::system::known::Known;
 use crate::time::UnixTime;
 
 /// What is open of a deployment.
@@ -37,12 +37,13 @@ pub(crate) struct Inner {
     pub(crate) cas: Cas,
     pub(crate) log_signer: Arc<dyn Signer>,
     pub(crate) seal_key: SealKey,
-    /// Whether it is on record that stored state is believed only under a seal.
-    pub(crate) sealed: AtomicBool,
     pub(crate) damages: Damages,
     pub(crate) token_secret: TokenSecret,
     pub(crate) system: async_lock::Mutex<Ledger>,
-    pub(crate) tenants: async_lock::RwLock<HashMap<TenantId, Option<Arc<Tenant>>>>,
+    /// What that log amounts to.
+    pub(crate) known: Arc<Known>,
+    /// Tenants that were asked for.
+    pub(crate) loaded: async_lock::RwLock<HashMap<TenantId, Arc<Tenant>>>,
     pub(crate) live: Arc<LiveRevocations>,
     pub(crate) serials: Serials,
     pub(crate) bound: BoundKeys,
@@ -54,6 +55,15 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) fn now(&self) -> UnixTime {
         self.parts.clock.now()
+    }
+
+    /// The tenants on record, in the order of their names.
+    pub(crate) fn tenant_ids(&self) -> Vec<TenantId> {
+        self.known.read(|state| state.tenants.ids())
+    }
+
+    pub(crate) async fn loaded_tenants(&self) -> Vec<Arc<Tenant>> {
+        self.loaded.read().await.values().cloned().collect()
     }
 
     pub(crate) fn tokens_of(&self, tenant: &TenantId) -> TokenKey {

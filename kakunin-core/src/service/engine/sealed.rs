@@ -1,7 +1,5 @@
 //! Rows that carry a MAC, as they are read.
 
-use std::sync::atomic::Ordering;
-
 use super::inner::Inner;
 use super::system;
 use crate::error::StoreError;
@@ -12,7 +10,7 @@ use crate::store::state::{Change, Kind};
 impl Inner {
     /// Whether what is not under a seal was written by somebody else.
     pub(crate) fn is_sealed(&self) -> bool {
-        self.sealed.load(Ordering::Acquire)
+        self.known.read(|state| state.sealed.is_some())
     }
 
     /// The value of a row that carries a MAC; `None`, and noted, if somebody else wrote it.

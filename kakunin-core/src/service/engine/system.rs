@@ -1,60 +1,63 @@
-//! Reading what is stored of the system log: the deployment's record, its certificate authorities, its tenants.
-
-use std::collections::HashSet;
+//! Reading what is stored of the system log: the deployment's record, and the state that its rows and records amount to.
 
 use super::damage::Damages;
 use super::ledger::Ledger;
 use super::parts::Parts;
 use super::seal::{self, Rows, counts};
 use crate::error::StoreError;
-use crate::id::TenantId;
 use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::record::{Body, Control, Record};
 use crate::service::error::Error;
-use crate::service::state::system::{CA, CaRow, PRIVATE, SEALED, authority, changes};
+use crate::service::state::system::fold::SystemState;
+use crate::service::state::system::rows::changes;
 use crate::store::state::{Change, Kind};
 
-/// Rows read at once; also the most there can be of a kind.
-const MAX_ROWS: usize = 100_000;
 /// Records, or rows, read at once when all are read.
 const STEP: usize = 4_096;
 
 /// Loads the rows that count, under their seal, and applies what the log has and they lack. Without a seal
 /// that is theirs they are made anew from the log.
-pub(crate) async fn load(parts: &Parts, system: &mut Ledger, damages: &Damages) -> Result<(), Error> {
-    let mut stored = system.rows.cleared();
+pub(crate) async fn load(
+    parts: &Parts,
+    system: &mut Ledger,
+    damages: &Damages,
+) -> Result<SystemState, Error> {
+    let (mut stored, mut rows) = (system.rows.cleared(), Vec::new());
     for kind in [Kind::Agent, Kind::Certificate, Kind::Cursor] {
         for (key, value) in scan(parts, &LogId::System, kind).await? {
             if counts(&LogId::System, kind, &key) {
-                stored.add(kind, key, &value);
+                stored.add(kind, key.clone(), &value);
+                // Marks of CRLs are as many as CAs have shards, and read where they are needed.
+                rows.extend((kind != Kind::Cursor).then_some((kind, key, value)));
             }
         }
     }
     let from = sealed_from(parts, system, &stored).await?;
     verify(parts, system, from.clone().unwrap_or_default()).await?;
     let applied = parts.state.applied(&LogId::System).await?;
-    let (before, from) = match from {
+    let (before, from, mut state) = match from {
         Some(from) => {
             system.rows = stored;
-            (None, from)
+            let state = SystemState::restored(&rows, from.size())?;
+            (None, from, state)
         }
         None => {
             system.rows = stored.cleared();
-            (Some(stored), Frontier::default())
+            (Some(stored), Frontier::default(), SystemState::default())
         }
     };
-    replay(parts, system, from, applied).await?;
-    let Some(before) = before else { return Ok(()) };
+    replay(parts, system, from, applied, &mut state).await?;
+    let Some(before) = before else { return Ok(state) };
     let wrong = system.rows.differing(&before);
     let extra = wrong.iter().filter(|(kind, key)| !system.rows.knows(*kind, key));
     let gone = extra.map(|(kind, key)| Change { kind: *kind, key: key.clone(), value: None });
     let sealing = system.rows.seal_anew(gone.collect(), system.frontier());
     parts.state.put(&LogId::System, &sealing.changes).await?;
-    if sealed(parts).await?.is_some() {
+    if state.sealed.is_some() {
         damages.rebuilt(&LogId::System, &wrong);
     }
-    Ok(())
+    Ok(state)
 }
 
 async fn replay(
@@ -62,22 +65,38 @@ async fn replay(
     system: &mut Ledger,
     mut frontier: Frontier,
     applied: u64,
+    state: &mut SystemState,
 ) -> Result<(), Error> {
     while frontier.size() < system.size() {
-        let entries = parts.sink.read(&LogId::System, frontier.size(), STEP).await?;
-        let mut rows = Vec::new();
-        for entry in &entries {
-            rows.extend(changes(frontier.size(), &Record::open(entry)?)?);
-            frontier.push(leaf_hash(&entry.leaf));
-        }
-        if entries.is_empty() {
-            return Err(seal::altered(&LogId::System).into());
-        }
+        let rows = fold(parts, system, &mut frontier, |index, record| state.apply(index, record)).await?;
         let sealing = system.rows.seal_anew(rows, &frontier);
         store(parts, &LogId::System, (frontier.size(), applied), &sealing.changes).await?;
         system.rows.take(sealing);
     }
     Ok(())
+}
+
+/// Applies some more records of the system log, from `frontier` on, which they lead further; none above the ledger's
+/// head. Gives the rows that follow from them.
+pub(super) async fn fold(
+    parts: &Parts,
+    system: &Ledger,
+    frontier: &mut Frontier,
+    mut apply: impl FnMut(u64, &Record) -> Result<(), StoreError>,
+) -> Result<Vec<Change>, Error> {
+    let left = usize::try_from(system.size() - frontier.size()).unwrap_or(usize::MAX);
+    let entries = parts.sink.read(&LogId::System, frontier.size(), STEP.min(left)).await?;
+    if entries.is_empty() {
+        return Err(seal::altered(&LogId::System).into());
+    }
+    let mut rows = Vec::new();
+    for entry in &entries {
+        let record = Record::open(entry)?;
+        rows.extend(changes(frontier.size(), &record)?);
+        apply(frontier.size(), &record)?;
+        frontier.push(leaf_hash(&entry.leaf));
+    }
+    Ok(rows)
 }
 
 /// Stores what follows from the records below `index`, also where as much was `applied` before.
@@ -138,25 +157,6 @@ pub(crate) async fn first_record(parts: &Parts) -> Result<Control, Error> {
     }
 }
 
-/// What commits to the vault's secret, once it is on record.
-pub(crate) async fn sealed(parts: &Parts) -> Result<Option<String>, Error> {
-    let Some(row) = parts.state.get(&LogId::System, Kind::Certificate, SEALED).await? else {
-        return Ok(None);
-    };
-    match serde_json::from_slice(&row) {
-        Ok(Control::DeploymentSealed { secret }) => Ok(Some(secret)),
-        _ => Err(StoreError::Corrupt("the record of the seal does not decode".into()).into()),
-    }
-}
-
-/// The tenants on record.
-pub(crate) async fn tenants(parts: &Parts) -> Result<Vec<TenantId>, Error> {
-    let corrupt = || StoreError::Corrupt("a tenant's row does not decode".into());
-    let id = |key: Vec<u8>| String::from_utf8(key).ok().and_then(|text| text.parse().ok());
-    let rows = scan(parts, &LogId::System, Kind::Agent).await?;
-    Ok(rows.into_iter().map(|(key, _)| id(key).ok_or_else(corrupt)).collect::<Result<_, _>>()?)
-}
-
 /// Every row of a kind, as it is stored.
 pub(crate) async fn scan(
     parts: &Parts,
@@ -173,27 +173,4 @@ pub(crate) async fn scan(
             return Ok(rows);
         }
     }
-}
-
-/// Every certificate authority, in the order in which they were made.
-pub(crate) async fn authorities(parts: &Parts) -> Result<Vec<CaRow>, Error> {
-    rows(parts, CA).await?.iter().map(|row| authority(row)).collect()
-}
-
-/// Tenants whose revocations are private.
-pub(crate) async fn private_tenants(parts: &Parts) -> Result<HashSet<TenantId>, Error> {
-    let corrupt = |_| StoreError::Corrupt("a tenant's visibility does not decode".into());
-    let tenant = |row: &Vec<u8>| Ok(serde_json::from_slice(row).map_err(corrupt)?);
-    rows(parts, PRIVATE).await?.iter().map(tenant).collect()
-}
-
-/// Rows whose keys begin with `prefix`.
-pub(crate) async fn rows(parts: &Parts, prefix: &str) -> Result<Vec<Vec<u8>>, Error> {
-    Ok(rows_with_keys(parts, prefix).await?.into_iter().map(|(_, value)| value).collect())
-}
-
-pub(crate) async fn rows_with_keys(parts: &Parts, prefix: &str) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
-    let after = Some(prefix.as_bytes());
-    let rows = parts.state.scan(&LogId::System, Kind::Certificate, after, MAX_ROWS).await?;
-    Ok(rows.into_iter().take_while(|(key, _)| key.starts_with(prefix.as_bytes())).collect())
 }

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use crate::id::{Serial, TenantId};
 use crate::issue::Profile;
 use crate::key::{KeyRef, Signer};
-use crate::log::record::CaRole;
+use crate::service::command::system::authorities::InstallAuthority;
 use crate::service::deployment::config::{Config, OfflineRoot};
-use crate::service::deployment::genesis::{self, created};
+use crate::service::deployment::genesis;
 use crate::service::deployment::offline::bound_to;
 use crate::service::effects::running::{Kakunin, Running};
-use crate::service::engine::cas::{self, Root};
 use crate::service::engine::parts::Parts;
 use crate::service::error::Error;
-use crate::service::state::system::CaRow;
+use crate::service::state::system::authorities::Root;
 use crate::time::UnixTime;
 use crate::x509::ca::{Issuer, sign_issuing, sign_root};
 use crate::x509::csr::RequestToSign;
@@ -39,6 +38,7 @@ impl Kakunin {
     /// # Errors
     /// What the key provider says.
     pub async fn request_issuing(&self) -> Result<Vec<u8>, Error> {
+        self.inner.read_on().await?;
         request(&*self.next_key().await?.1, &self.inner.published()?).await
     }
 
@@ -50,10 +50,11 @@ impl Kakunin {
     /// # Errors
     /// [`Error::RootOffline`]; [`Error::NotFound`] if there is no such tenant; what the parts say.
     pub async fn rotate_issuing(&self, tenant: Option<&TenantId>) -> Result<Arc<Issuer>, Error> {
+        self.inner.read_on().await?;
         let parts = &self.inner.parts;
         let now = parts.clock.now();
         let published = self.inner.published()?;
-        let (root, root_signer, new_root) = self.root_for(&published, now).await?;
+        let (root, root_signer) = self.root_for(&published, now).await?;
         let (key, signer) = self.next_key().await?;
         let serial = Serial::generate(&*parts.entropy)?;
         let binding = tenant.map(|tenant| (tenant, &self.inner.place.arc));
@@ -61,30 +62,26 @@ impl Kakunin {
         let signing =
             sign_issuing(&root.issuer, &*root_signer, spki, &serial, binding, Some(&published), now);
         let issuer = signing.await?;
-        self.install(new_root.then_some(root), key, issuer, tenant).await
+        self.install(root, key, issuer, tenant).await
     }
 
-    /// The root that signs the next issuing CA, with its key, and whether it is new: one that will not see the
-    /// certificates of a year is followed.
-    async fn root_for(
-        &self,
-        published: &Published,
-        now: UnixTime,
-    ) -> Result<(Root, Arc<dyn Signer>, bool), Error> {
+    /// The root that signs the next issuing CA, with its key: one that will not see the certificates of a year is
+    /// followed by a new one.
+    async fn root_for(&self, published: &Published, now: UnixTime) -> Result<(Root, Arc<dyn Signer>), Error> {
         let parts = &self.inner.parts;
         let roots = self.inner.cas.roots();
         let newest = roots.last().ok_or(Error::NotFound("root"))?;
         let key = newest.key.as_ref().ok_or(Error::RootOffline)?;
         let soon = now.plus(Profile::Standard.lifetime());
         if newest.issuer.valid_at(now) && newest.issuer.valid_at(soon) {
-            return Ok((newest.clone(), parts.keys.open(key).await?, false));
+            return Ok((newest.clone(), parts.keys.open(key).await?));
         }
         let seed = genesis::vault_seed(parts, now).await?;
         let algorithm = newest.issuer.algorithm();
         let (key, signer) = genesis::make_root_key(parts, &seed, roots.len(), algorithm).await?;
         let serial = Serial::generate(&*parts.entropy)?;
         let root = sign_root(&*signer, &serial, Some(published), now).await?;
-        Ok((Root { issuer: Arc::new(root), key: Some(key) }, signer, true))
+        Ok((Root { issuer: Arc::new(root), key: Some(key) }, signer))
     }
 
     /// As [`Kakunin::rotate_issuing`], with what a root signed for [`Kakunin::request_issuing`]. Another root
@@ -98,61 +95,32 @@ impl Kakunin {
         tenant: Option<&TenantId>,
         signed: &OfflineRoot,
     ) -> Result<Arc<Issuer>, Error> {
+        self.inner.read_on().await?;
         let (key, signer) = self.next_key().await?;
         let (root, issuer) = signed.checked(signer.public_key(), self.inner.now())?;
         bound_to(&issuer, tenant, &self.inner.place.arc)?;
         self.inner.is_not_revoked(&root, &issuer)?;
-        let known = self.inner.cas.roots().iter().any(|known| known.issuer.as_der() == root.as_der());
-        let root = Root { issuer: Arc::new(root), key: None };
-        self.install(Some(root).filter(|_| !known), key, issuer, tenant).await
+        self.install(Root { issuer: Arc::new(root), key: None }, key, issuer, tenant).await
     }
 
     async fn next_key(&self) -> Result<(KeyRef, Arc<dyn Signer>), Error> {
         let inner = &self.inner;
         let seed = genesis::vault_seed(&inner.parts, inner.now()).await?;
         let algorithm = inner.cas.current().issuer.algorithm();
-        genesis::make_issuing_key(&inner.parts, &seed, inner.cas.count(), algorithm).await
+        let count = inner.known.read(|state| state.authorities.issuing.len());
+        genesis::make_issuing_key(&inner.parts, &seed, count, algorithm).await
     }
 
     async fn install(
         &self,
-        new_root: Option<Root>,
+        root: Root,
         key: KeyRef,
         issuer: Issuer,
         tenant: Option<&TenantId>,
     ) -> Result<Arc<Issuer>, Error> {
-        let inner = &self.inner;
-        let mut system = inner.system.lock().await;
-        inner.settle_system(&mut system).await?;
-        if let Some(tenant) = tenant
-            && !inner.tenants.read().await.contains_key(tenant)
-        {
-            return Err(Error::NotFound("tenant"));
-        }
-        if inner.cas.get(&issuer.id()).is_some() {
-            return Err(Error::Exists("another call installed an issuing CA; look whether that is enough"));
-        }
-        if let Some(root) = new_root {
-            let record = created(CaRole::Root, root.key.as_ref(), &root.issuer, None);
-            inner.append_system(&mut system, record, self.by.clone()).await?;
-            inner.cas.add_root(root);
-        }
-        let record = created(CaRole::Issuing, Some(&key), &issuer, tenant);
-        let row = CaRow { role: CaRole::Issuing, key: Some(key), tenant: tenant.cloned(), issuer };
-        let ca = cas::open(
-            &inner.parts,
-            &inner.host,
-            (&inner.log_signer, &inner.seal_key),
-            row,
-            &inner.cas.roots(),
-            false,
-        )
-        .await?;
-        // Verifiers know it before anybody has a certificate of it.
-        inner.load_revocations(&ca).await?;
-        inner.append_system(&mut system, record, self.by.clone()).await?;
-        let issuer = ca.issuer.clone();
-        inner.cas.add(Arc::new(ca));
+        let issuer = Arc::new(issuer);
+        let order = InstallAuthority { root, key, issuer: issuer.clone(), tenant: tenant.cloned() };
+        self.inner.order(&order, self.by.as_ref()).await?;
         Ok(issuer)
     }
 }

@@ -1,21 +1,17 @@
 //! Keys of the API: made, looked up, taken away.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use crate::access::{ApiKey, ApiKeyFacts, ApiKeyId, KeyCommitment, KeyHash, Role};
+use crate::access::{ApiKey, ApiKeyFacts, ApiKeyId, KeyCommitment, Role};
 use crate::agent::Label;
 use crate::event::ShortName;
 use crate::id::{TenantId, hex_encode};
-use crate::log::entry::LogId;
-use crate::log::record::Control;
+use crate::service::command::system::api_keys::{CreateApiKey, RevokeApiKey};
 use crate::service::effects::running::Kakunin;
-use crate::service::engine::api_keys::{MAX_KEYS, Row, row_key};
+use crate::service::engine::api_keys::{Row, row_key};
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::rows::octets;
-use crate::service::state::system;
-use crate::store::state::Kind;
 use crate::time::UnixTime;
 
 impl Kakunin {
@@ -31,14 +27,6 @@ impl Kakunin {
         expires_at: Option<UnixTime>,
     ) -> Result<(ApiKeyFacts, ApiKey), Error> {
         let inner = &self.inner;
-        let mut system = inner.system.lock().await;
-        inner.settle_system(&mut system).await?;
-        if !inner.tenants.read().await.contains_key(tenant) {
-            return Err(Error::NotFound("tenant"));
-        }
-        if inner.api_keys.read(HashMap::len) >= MAX_KEYS {
-            return Err(Error::Exists("there are 100,000 keys; revoke some first"));
-        }
         let created_at = inner.now();
         let id = ApiKeyId::generate(created_at, &*inner.parts.entropy)?;
         let key = ApiKey::generate(&id, &*inner.parts.entropy)?;
@@ -49,14 +37,12 @@ impl Kakunin {
         let row = Row { sha256: hex_encode(hash.as_bytes()), facts: facts.clone() };
         // The vault before the record that commits to it: what is on record works.
         inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
-        let created = Control::ApiKeyCreated(facts.clone());
-        if let Err(error) = inner.append_system(&mut system, created, self.by.clone()).await {
+        if let Err(error) = inner.order(&CreateApiKey(facts.clone()), self.by.as_ref()).await {
             // Perhaps it is on record; nobody was told the key.
             let _ = inner.parts.vault().remove(&[row_key(&id)]).await;
             return Err(error);
         }
-        let mut all = inner.api_keys.0.write().unwrap_or_else(PoisonError::into_inner);
-        all.insert(id, (hash, Arc::new(facts.clone())));
+        inner.api_keys.learn(id, Some(hash));
         Ok((facts, key))
     }
 
@@ -64,8 +50,7 @@ impl Kakunin {
     #[must_use]
     pub fn authenticate(&self, presented: &str) -> Option<Arc<ApiKeyFacts>> {
         let (id, hash) = ApiKey::open(presented)?;
-        let known = self.inner.api_keys.read(|all| all.get(&id).cloned());
-        let (kept, facts) = known?;
+        let (kept, facts) = self.inner.api_keys.get(&id)?;
         (kept.matches(&hash) && facts.valid_at(self.inner.now())).then_some(facts)
     }
 
@@ -74,8 +59,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says.
     pub async fn had_admin_key(&self) -> Result<bool, Error> {
-        let state = &self.inner.parts.state;
-        Ok(state.get(&LogId::System, Kind::Certificate, system::ADMIN).await?.is_some())
+        Ok(self.inner.known.read(|state| state.keys.had_admin_key()))
     }
 
     /// Whether an admin key would be accepted now.
@@ -83,26 +67,21 @@ impl Kakunin {
     pub fn has_admin_key(&self) -> bool {
         let now = self.inner.now();
         let stands = |facts: &ApiKeyFacts| facts.role == Role::Admin && facts.valid_at(now);
-        self.inner.api_keys.read(|all| all.values().any(|(_, facts)| stands(facts)))
+        self.inner.api_keys.all().iter().any(|facts| stands(facts))
     }
 
     /// A key by its identifier, if it would be accepted now.
     #[must_use]
     pub fn api_key(&self, id: &ApiKeyId) -> Option<Arc<ApiKeyFacts>> {
-        let facts = self.inner.api_keys.read(|all| all.get(id).map(|(_, facts)| facts.clone()));
+        let facts = self.inner.api_keys.get(id).map(|(_, facts)| facts);
         facts.filter(|facts| facts.valid_at(self.inner.now()))
     }
 
     /// The keys of a tenant, or of all, oldest first.
     #[must_use]
     pub fn api_keys(&self, tenant: Option<&TenantId>) -> Vec<Arc<ApiKeyFacts>> {
-        let all = |all: &HashMap<ApiKeyId, (KeyHash, Arc<ApiKeyFacts>)>| -> Vec<_> {
-            all.values()
-                .map(|(_, facts)| facts.clone())
-                .filter(|facts| tenant.is_none_or(|tenant| facts.tenant == *tenant))
-                .collect()
-        };
-        let mut keys = self.inner.api_keys.read(all);
+        let mut keys = self.inner.api_keys.all();
+        keys.retain(|facts| tenant.is_none_or(|tenant| facts.tenant == *tenant));
         keys.sort_unstable_by_key(|facts| facts.id);
         keys
     }
@@ -112,20 +91,9 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn revoke_api_key(&self, id: &ApiKeyId) -> Result<(), Error> {
-        let inner = &self.inner;
-        let mut system = inner.system.lock().await;
-        inner.settle_system(&mut system).await?;
-        // What is on record, and not what is in memory: it may be refused already, and its record have failed.
-        let row = system::named(system::API_KEY, id);
-        if inner.parts.state.get(&LogId::System, Kind::Certificate, &row).await?.is_none() {
-            return Err(Error::NotFound("API key"));
-        }
-        // Refused first, recorded then: who is told of an error has a key that does not work, and tries again.
-        inner.api_keys.0.write().unwrap_or_else(PoisonError::into_inner).remove(id);
-        let revoked = Control::ApiKeyRevoked { id: *id };
-        inner.append_system(&mut system, revoked, self.by.clone()).await?;
-        // A row that stays opens nothing, and is removed by the next start.
-        let _ = inner.parts.vault().remove(&[row_key(id)]).await;
+        self.inner.order(&RevokeApiKey(*id), self.by.as_ref()).await?;
+        // A row that stays opens nothing, and is removed by a later start.
+        let _ = self.inner.parts.vault().remove(&[row_key(id)]).await;
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Tenants are made.
 
 use crate::id::TenantId;
-use crate::log::record::Control;
+use crate::service::command::system::tenants::CreateTenant;
 use crate::service::effects::running::Kakunin;
 use crate::service::error::Error;
 
@@ -11,15 +11,10 @@ impl Kakunin {
     /// # Errors
     /// What the store says.
     pub async fn create_tenant(&self, tenant: &TenantId) -> Result<(), Error> {
-        let inner = &self.inner;
-        let mut system = inner.system.lock().await;
-        if inner.tenants.read().await.contains_key(tenant) {
+        // None is ever taken away.
+        if self.inner.known.has_tenant(tenant) {
             return Ok(());
         }
-        inner.settle_system(&mut system).await?;
-        let control = Control::TenantCreated { tenant: tenant.clone() };
-        inner.append_system(&mut system, control, self.by.clone()).await?;
-        inner.tenants.write().await.insert(tenant.clone(), None);
-        Ok(())
+        self.inner.order(&CreateTenant(tenant.clone()), self.by.as_ref()).await
     }
 }

@@ -135,8 +135,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says.
     pub async fn snapshot(&self) -> Result<(), Error> {
-        let tenants: Vec<_> = self.inner.tenants.read().await.values().flatten().cloned().collect();
-        for tenant in tenants {
+        for tenant in self.inner.loaded_tenants().await {
             let mut sequencer = self.inner.settled(&tenant).await?;
             sequencer.snapshot(&self.inner).await?;
         }

@@ -82,9 +82,7 @@ impl Kakunin {
 
     /// The tenants of this deployment, in the order of their names.
     pub async fn tenants(&self) -> Vec<TenantId> {
-        let mut ids: Vec<_> = self.inner.tenants.read().await.keys().cloned().collect();
-        ids.sort_unstable();
-        ids
+        self.inner.tenant_ids()
     }
 
     /// What was found damaged since the deployment was opened.

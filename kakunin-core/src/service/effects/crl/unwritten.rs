@@ -13,7 +13,7 @@ use crate::log::record::{Control, Record};
 use crate::service::effects::running::Running;
 use crate::service::engine::ledger::Ledger;
 use crate::service::error::Error;
-use crate::service::state::crl_mark::{Mark, mark_row};
+use crate::service::state::crl_mark::Mark;
 
 /// Most CRLs that are recorded in one append: each lies beside its record.
 pub(super) const MAX_BATCH: usize = 128;
@@ -102,11 +102,8 @@ impl Running {
             if much != Much::MarkReserved {
                 rows.push(crl.row(&issuer, shard));
             }
-            rows.push(mark_row(&issuer, shard, crl.mark()));
         }
-        if self.append(system, &records, rows, &[], much != Much::All).await? {
-            system.settled();
-        }
+        self.append_system(system, &records, rows, much != Much::All).await?;
         if much != Much::MarkReserved {
             self.are_written(crls);
         }

@@ -1,31 +1,29 @@
-//! Rows that follow from the system log: the deployment's record, its certificate authorities, tenants and API keys.
+//! Rows that follow from the system log: the deployment's record, its certificate authorities, tenants and API keys; and
+//! the state as it is read back from them.
 
-use super::crl_mark::{Mark, mark_row};
-use super::rows::set;
+use super::fold::SystemState;
 use crate::access::Role;
 use crate::error::StoreError;
 use crate::feed::Visibility;
-use crate::id::{ApiKeyId, TenantId};
-use crate::key::KeyRef;
-use crate::log::record::{Body, CaRole, Control, Record};
-use crate::service::error::Error;
+use crate::id::ApiKeyId;
+use crate::log::record::{Body, Control, Record};
+use crate::service::state::crl_mark::{Mark, mark_row};
+use crate::service::state::rows::set;
 use crate::store::state::{Change, Kind};
-use crate::x509::ca::Issuer;
-use crate::x509::pem;
 
 /// Rows of the system log's state.
-pub(crate) const DEPLOYMENT: &[u8] = b"deployment";
+const DEPLOYMENT: &[u8] = b"deployment";
 /// What keys of rows of certificate authorities begin with; their records' indices follow, in hex.
-pub(crate) const CA: &str = "ca/";
+const CA: &str = "ca/";
 /// The row that says that state is believed under a seal alone.
-pub(crate) const SEALED: &[u8] = b"sealed";
+const SEALED: &[u8] = b"sealed";
 /// The newest admin key, whatever became of it.
-pub(crate) const ADMIN: &[u8] = b"admin-key";
+const ADMIN: &[u8] = b"admin-key";
 /// What keys of rows of API keys begin with, and those of what commits to the hashes of old ones.
-pub(crate) const API_KEY: &str = "api-key/";
-pub(crate) const API_KEY_COMMITMENT: &str = "api-key-commitment/";
+const API_KEY: &str = "api-key/";
+const API_KEY_COMMITMENT: &str = "api-key-commitment/";
 /// What keys of rows begin with that name a tenant whose revocations are private.
-pub(crate) const PRIVATE: &str = "private/";
+const PRIVATE: &str = "private/";
 
 /// Rows that follow from the record of the system log at `index`.
 pub(crate) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreError> {
@@ -69,24 +67,52 @@ pub(crate) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
 }
 
 /// The row of an API key.
-pub(crate) fn named(what: &str, id: &ApiKeyId) -> Vec<u8> {
+fn named(what: &str, id: &ApiKeyId) -> Vec<u8> {
     format!("{what}{id}").into_bytes()
 }
 
-/// A certificate authority as it is on record.
-pub(crate) struct CaRow {
-    pub(crate) role: CaRole,
-    pub(crate) key: Option<KeyRef>,
-    pub(crate) tenant: Option<TenantId>,
-    pub(crate) issuer: Issuer,
+impl SystemState {
+    /// The state as the rows have it that follow from the records below `next`; in the order of their keys, each kind.
+    pub(crate) fn restored(rows: &[(Kind, Vec<u8>, Vec<u8>)], next: u64) -> Result<Self, StoreError> {
+        let mut state = Self { next, ..Self::default() };
+        for (kind, key, value) in rows {
+            match kind {
+                Kind::Agent => state.tenants.created(read(value)?),
+                Kind::Certificate => state.restore(key, value)?,
+                // Marks of CRLs.
+                _ => {}
+            }
+        }
+        Ok(state)
+    }
+
+    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        let of = |what: &str| key.starts_with(what.as_bytes());
+        if of(CA) {
+            self.authorities.created(&read(value)?)?;
+        } else if of(PRIVATE) {
+            self.tenants.changed(&read(value)?, Visibility::Private);
+        } else if of(API_KEY_COMMITMENT) {
+            let id = key.get(API_KEY_COMMITMENT.len()..).and_then(|id| str::from_utf8(id).ok()?.parse().ok());
+            self.keys.committed(id.ok_or_else(corrupt)?, read(value)?);
+        } else if of(API_KEY) {
+            self.keys.restored(read(value)?);
+        } else if key == ADMIN {
+            self.keys.had_admin(read(value)?);
+        } else if key == SEALED {
+            match read(value)? {
+                Control::DeploymentSealed { secret } => self.sealed = Some(secret),
+                _ => return Err(corrupt()),
+            }
+        }
+        Ok(())
+    }
 }
 
-pub(crate) fn authority(row: &[u8]) -> Result<CaRow, Error> {
-    let corrupt = || StoreError::Corrupt("a certificate authority's record does not decode".into());
-    let control: Control = serde_json::from_slice(row).map_err(|_| corrupt())?;
-    let Control::CaCreated { role, key, certificate, tenant } = control else {
-        return Err(corrupt().into());
-    };
-    let der = pem::decode(pem::CERTIFICATE, &certificate).ok().and_then(|mut all| all.pop());
-    Ok(CaRow { role, key, tenant, issuer: Issuer::from_der(der.ok_or_else(corrupt)?)? })
+fn read<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(value).map_err(|_| corrupt())
+}
+
+fn corrupt() -> StoreError {
+    StoreError::Corrupt("a row of the system log's state does not decode".into())
 }
