@@ -18,6 +18,7 @@
 
 pub mod audit;
 pub mod bound;
+mod kind;
 pub mod memory;
 pub mod revocations;
 #[cfg(feature = "sqlite")]

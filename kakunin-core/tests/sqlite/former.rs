@@ -15,10 +15,12 @@ use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId};
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, Damage, Kakunin, KeySource, Parts};
 use kakunin_core::store::sqlite::SqliteStore;
+use kakunin_core::store::state::Kind;
 use kakunin_core::time::{HOUR, MINUTE, ManualClock, UnixTime};
 use kakunin_core::x509::csr::RequestToSign;
 use kakunin_kms::local::{KdfCost, LocalKeys, Secret};
 use pollster::block_on;
+use rusqlite::Connection;
 
 use crate::deployment::MODEL;
 
@@ -167,4 +169,67 @@ fn keys_that_were_bound_before_are_their_agents() {
         let refused = block_on(kakunin.certify(&tenant, &agent, Profile::Standard, source)).unwrap_err();
         assert_eq!(refused.code(), "key_in_use");
     }
+}
+
+/// Rows of the system log, by table.
+fn tables(dir: &Path) -> Vec<(u8, u32)> {
+    let raw = Connection::open(dir.join("k.db")).unwrap();
+    let sql = "SELECT kind, count(*) FROM state WHERE log_id = (SELECT id FROM log WHERE name = '_system') GROUP BY 1";
+    let mut statement = raw.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+#[test]
+fn rows_go_to_the_tables_they_belong_to_once() {
+    let (dir, _) = copied();
+    assert_eq!(tables(dir.path()), [(1, 2), (2, 9), (7, 4), (8, 7), (10, 1)]);
+    let kinds = u32::try_from(Kind::ALL.len()).unwrap();
+    for round in 0..2 {
+        drop(opened(dir.path(), NOW.plus(MINUTE)));
+        let of = |kind: Kind, count| (kind.code(), count);
+        let now = [
+            of(Kind::Vault, 4),
+            of(Kind::Cursor, 1),
+            of(Kind::Seal, 1),
+            of(Kind::Deployment, 3),
+            of(Kind::Authority, 3),
+            of(Kind::Tenant, 2),
+            of(Kind::ApiKey, 2),
+            of(Kind::CrlMark, 3),
+            of(Kind::Crl, 3),
+            of(Kind::Layout, kinds),
+        ];
+        assert_eq!(tables(dir.path()), now, "round {round}");
+    }
+    let raw = Connection::open(dir.path().join("k.db")).unwrap();
+    let later = raw.execute("UPDATE state SET value = x'0002' WHERE kind = 18 AND key = x'0c'", []).unwrap();
+    assert_eq!(later, 1);
+    drop(raw);
+    let store = SqliteStore::open(dir.path().join("k.db")).unwrap();
+    let parts = Parts::new(store, Arc::new(keys_in(dir.path().join("keys"))));
+    let refused = block_on(Kakunin::open(Config::new("agents.example").unwrap(), parts)).unwrap_err();
+    assert_eq!(refused.code(), "storage_foreign");
+}
+
+#[test]
+fn what_somebody_wrote_into_a_former_file_counts_as_little_as_in_one_of_today() {
+    let (dir, _) = copied();
+    let raw = Connection::open(dir.path().join("k.db")).unwrap();
+    let forged = [
+        "DELETE FROM state WHERE kind = 2 AND key = CAST('private/bolt' AS BLOB)",
+        "UPDATE state SET value = CAST(replace(CAST(value AS TEXT), 'reporter', 'admin') AS BLOB) WHERE kind = 2",
+        "UPDATE state SET value = zeroblob(length(value)) WHERE kind = 8 AND CAST(key AS TEXT) LIKE 'published-crl/%/115'",
+    ];
+    for sql in forged {
+        assert!(raw.execute(sql, []).unwrap() > 0, "{sql}");
+    }
+    drop(raw);
+    let (kakunin, _) = opened(dir.path(), NOW.plus(MINUTE));
+    assert_eq!(block_on(kakunin.visibility(&"bolt".parse().unwrap())).unwrap(), Visibility::Private);
+    let admins = kakunin.api_keys(None).iter().filter(|facts| facts.role == Role::Admin).count();
+    assert_eq!(admins, 1);
+    let crl = block_on(kakunin.published_crl(&kakunin.issuer().id(), Some(115))).unwrap();
+    assert!(crl.number > 1_795_420_800, "made anew, above its mark");
+    assert_eq!(kakunin.damage().count, 1, "{:?}", kakunin.damage());
 }

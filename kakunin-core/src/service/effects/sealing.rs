@@ -42,7 +42,7 @@ impl Running {
 
     /// Gives a MAC to what has none yet.
     async fn tag_all(&self, log: &LogId) -> Result<(), Error> {
-        for kind in [Kind::Plan, Kind::Dedup, Kind::Inbox, Kind::Certificate, Kind::Cursor] {
+        for kind in [Kind::Plan, Kind::Dedup, Kind::Inbox, Kind::Certificate, Kind::Cursor, Kind::Crl] {
             let bare = |(key, value): (Vec<u8>, Vec<u8>)| {
                 let has = self.seal_key.open(&log.to_string(), kind, &key, &value).is_some();
                 (!has).then_some(Change { kind, key, value: Some(value) })

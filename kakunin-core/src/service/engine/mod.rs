@@ -10,6 +10,7 @@ pub(crate) mod following;
 pub(crate) mod inner;
 pub(crate) mod issuing;
 pub(crate) mod job;
+mod layout;
 pub(crate) mod lead;
 pub(crate) mod ledger;
 pub(crate) mod order;
