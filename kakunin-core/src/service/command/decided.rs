@@ -65,6 +65,7 @@ impl Tenant {
                 thresholds: Thresholds::default(),
                 prior: Prior::default(),
                 renewal_grace: 5 * MINUTE,
+                certificate_retention: 40 * DAY,
             },
             model: Weighted::default(),
             place,

@@ -311,6 +311,8 @@ pub(crate) struct Mark {
 pub(crate) struct Decided {
     pub(crate) agents: HashMap<AgentId, AgentEntry>,
     pub(crate) certificates: HashMap<Serial, CertificateState>,
+    /// Certificates that leave with it.
+    pub(crate) left: HashSet<Serial>,
     pub(crate) records: Vec<Record>,
     pub(crate) changes: Vec<Change>,
     pub(crate) revocations: Vec<RevocationChange>,
@@ -339,6 +341,7 @@ impl Draft<'_> {
         Ok(Decided {
             agents: self.agents,
             certificates: self.certificates.changed,
+            left: self.certificates.left,
             records: self.records,
             changes: last_of_each(self.changes),
             revocations: self.revocations,

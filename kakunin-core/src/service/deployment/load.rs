@@ -66,6 +66,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
             thresholds: config.thresholds,
             prior: Prior::default(),
             renewal_grace: config.renewal_grace,
+            certificate_retention: config.certificate_retention,
         },
         place: Place { trust_domain, public_url, arc },
         host,

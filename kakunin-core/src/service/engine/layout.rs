@@ -2,8 +2,8 @@
 
 use super::ledger::Ledger;
 use super::parts::Parts;
+use super::scan::scan;
 use super::seal;
-use super::system::scan;
 use crate::error::StoreError;
 use crate::log::entry::LogId;
 use crate::store::state::{Change, Kind};

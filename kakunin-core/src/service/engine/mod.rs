@@ -17,6 +17,7 @@ pub(crate) mod order;
 pub(crate) mod parts;
 pub(crate) mod replay;
 pub(crate) mod revocations;
+mod scan;
 pub(crate) mod seal;
 pub(crate) mod sealed;
 pub(crate) mod secret;

@@ -77,7 +77,8 @@ impl Sequencer {
             (self.projection, self.ledger.rows) = (projection, stored);
             (from, self.load_histories(inner, &log).await?, None)
         } else {
-            (self.projection, self.ledger.rows) = (Projection::default(), stored.cleared());
+            let none = Projection::keeping(inner.policy.certificate_retention);
+            (self.projection, self.ledger.rows) = (none, stored.cleared());
             (Frontier::default(), None, Some(stored))
         };
         let folded = folded.filter(|folded| folded.size() <= self.ledger.size()).unwrap_or_default();
@@ -244,7 +245,8 @@ struct Reach {
 
 /// The rows of agents and certificates, as they stand in memory and under the seal.
 async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows), Error> {
-    let (mut projection, mut rows, log) = (Projection::default(), ledger.rows.cleared(), ledger.log());
+    let (mut rows, log) = (ledger.rows.cleared(), ledger.log());
+    let mut projection = Projection::keeping(inner.policy.certificate_retention);
     for kind in [Kind::Standing, Kind::Agent] {
         for (key, row) in system::scan(&inner.parts, log, kind).await? {
             // One that does not decode is not under the seal either.

@@ -33,7 +33,7 @@ impl Tenant {
         let ledger = inner.ledger(log).await?;
         let mut sequencer = Sequencer {
             ledger,
-            projection: Projection::default(),
+            projection: Projection::keeping(inner.policy.certificate_retention),
             roster: Arc::default(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
@@ -94,7 +94,8 @@ impl Sequencer {
         let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
         self.roster.update(&moved.collect::<Vec<_>>());
         decided.agents.into_values().for_each(|entry| self.projection.put(entry));
-        self.projection.certificates.extend(decided.certificates);
+        self.projection.certificates.extend(decided.certificates, &decided.left);
+        inner.serials.forget(&decided.left);
         if level {
             self.ledger.settled();
         }

@@ -4,6 +4,7 @@ use super::damage::Damages;
 use super::layout::{self, Came};
 use super::ledger::Ledger;
 use super::parts::Parts;
+pub(crate) use super::scan::scan;
 use super::seal::{self, Rows};
 use crate::error::StoreError;
 use crate::log::entry::LogId;
@@ -158,24 +159,6 @@ pub(crate) async fn first_record(parts: &Parts) -> Result<Control, Error> {
         Body::Control(control) => Ok(*control),
         Body::Event(..) => {
             Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into())
-        }
-    }
-}
-
-/// Every row of a kind, as it is stored.
-pub(crate) async fn scan(
-    parts: &Parts,
-    log: &LogId,
-    kind: Kind,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    loop {
-        let after = rows.last().map(|(key, _)| key.clone());
-        let more = parts.state.scan(log, kind, after.as_deref(), STEP).await?;
-        let end = more.len() < STEP;
-        rows.extend(more);
-        if end {
-            return Ok(rows);
         }
     }
 }
