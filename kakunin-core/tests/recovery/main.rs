@@ -14,4 +14,5 @@ mod callers;
 mod issuance;
 mod projection;
 mod rebuilt;
+mod snapshots;
 mod world;

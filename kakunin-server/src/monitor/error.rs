@@ -18,6 +18,9 @@ pub enum MonitorError {
     /// It holds something else.
     #[error("--key-file: {path} holds no API key; write the key alone in it, as the server gave it", path = .0.display())]
     NoKey(PathBuf),
+    /// The API key would be seen by everybody on the way.
+    #[error("--key-file takes a --url with https, but on this machine")]
+    PlainKey,
     /// The trusted certificates cannot be used.
     #[error("--ca: {0}")]
     Trust(String),

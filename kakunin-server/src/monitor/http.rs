@@ -2,33 +2,30 @@
 //! from what an earlier one was allowed.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::http::{Method, Request, Uri, header};
-use http_body_util::{BodyExt, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use kakunin_verify::feed::broken;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use kakunin_verify::feed::http::{Bounds, HttpClient, HttpError, Shown, Tls};
+use rustls::pki_types::CertificateDer;
 
 use super::error::MonitorError;
 use crate::pem_file;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Most octets of an answer: a CRL with a million entries fits.
-const MAX_BODY: usize = 128 * 1024 * 1024;
+const BOUNDS: Bounds = Bounds {
+    connect: PATIENCE,
+    silence: PATIENCE,
+    whole: Some(PATIENCE),
+    // A CRL with a million entries fits.
+    body: 128 * 1024 * 1024,
+    keep: false,
+};
 
 /// Makes requests.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    roots: Arc<RootCertStore>,
+    tls: Tls,
     named: Vec<CertificateDer<'static>>,
 }
 
@@ -36,33 +33,28 @@ pub(super) struct Http {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    pub(super) body: Bytes,
+    pub(super) body: Vec<u8>,
 }
-
-/// Certificate chain and key, with which a client shows who it is in a handshake.
-pub(super) type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Http {
     /// Trusts the certificates in `file` (PEM), or those of the system.
     pub(super) fn new(file: Option<&Path>) -> Result<Self, MonitorError> {
-        let (mut roots, mut named) = (RootCertStore::empty(), Vec::new());
-        match file {
-            Some(file) => {
-                let unusable = |why: String| MonitorError::Trust(format!("{}: {why}", file.display()));
-                let octets = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
-                named = pem_file::certificates(file, &octets).map_err(unusable)?;
-                for certificate in &named {
-                    roots.add(certificate.clone()).map_err(|error| unusable(broken(&error)))?;
-                }
-            }
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-        }
-        Ok(Self { roots: Arc::new(roots), named })
+        let Some(file) = file else { return Ok(Self { tls: Tls::system(), named: Vec::new() }) };
+        let unusable = |why: String| MonitorError::Trust(format!("{}: {why}", file.display()));
+        let octets = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
+        let named = pem_file::certificates(file, &octets).map_err(unusable)?;
+        let tls = Tls::trusting(named.iter().cloned()).map_err(|error| unusable(error.to_string()))?;
+        Ok(Self { tls, named })
     }
 
     /// The certificates in the file; none if those of the system are trusted.
     pub(super) fn trusted(&self) -> &[CertificateDer<'static>] {
         &self.named
+    }
+
+    /// For what is at `url`.
+    pub(super) fn client(&self, url: &str, shown: Option<Shown>) -> Result<HttpClient, MonitorError> {
+        HttpClient::new(url, &self.tls, shown, &BOUNDS).map_err(|error| failed(url, error))
     }
 
     pub(super) async fn send(
@@ -73,65 +65,24 @@ impl Http {
         body: Vec<u8>,
         shown: Option<Shown>,
     ) -> Result<Answer, MonitorError> {
-        let failed =
-            |error: &(dyn std::error::Error + 'static)| MonitorError::Http(url.to_owned(), broken(error));
-        let bad = |why: &str| MonitorError::Http(url.to_owned(), why.to_owned());
-        const NO_URL: &str = "no URL; write http://HOST[:PORT] or https://HOST[:PORT]";
-        let uri: Uri = url.parse().map_err(|_| bad(NO_URL))?;
-        let host = uri.host().ok_or_else(|| bad(NO_URL))?.trim_matches(['[', ']']);
-        let nobody = |why: &str| MonitorError::Unreachable(url.to_owned(), why.to_owned());
-        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut request = Request::builder().method(method).uri(target).header(header::HOST, authority);
+        let unusable = |error: &dyn std::fmt::Display| MonitorError::Http(url.to_owned(), error.to_string());
+        let mut head = HeaderMap::new();
         for (name, value) in fields {
-            request = request.header(*name, *value);
+            let name = HeaderName::try_from(*name).map_err(|error| unusable(&error))?;
+            head.append(name, HeaderValue::try_from(*value).map_err(|error| unusable(&error))?);
         }
-        let request = request.body(Body::from(body)).map_err(|error| failed(&error))?;
-        let tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(bad(NO_URL)),
-        };
-        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let answered = async {
-            let stream =
-                TcpStream::connect((host, port)).await.map_err(|error| nobody(&error.to_string()))?;
-            if !tls {
-                return exchange(stream, request).await.map_err(|error| failed(&*error));
-            }
-            let name = ServerName::try_from(host.to_owned()).map_err(|e| failed(&e))?;
-            let config = self.config(shown).map_err(|error| failed(&error))?;
-            let stream =
-                TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|e| failed(&e))?;
-            exchange(stream, request).await.map_err(|error| failed(&*error))
-        };
-        tokio::time::timeout(PATIENCE, answered).await.map_err(|_| nobody("no answer within 5 s"))?
-    }
-
-    fn config(&self, shown: Option<Shown>) -> Result<ClientConfig, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(self.roots.clone());
-        match shown {
-            Some((chain, key)) => builder.with_client_auth_cert(chain, key),
-            None => Ok(builder.with_no_client_auth()),
-        }
+        let failed = |error| failed(url, error);
+        let answer = self.client(url, shown)?.send(method, "", head, body).await.map_err(failed)?;
+        let status = answer.status().as_u16();
+        Ok(Answer { status, body: answer.whole().await.map_err(failed)? })
     }
 }
 
-async fn exchange<S>(
-    stream: S,
-    request: Request<Body>,
-) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
-    let status = response.status().as_u16();
-    let body = Limited::new(response.into_body(), MAX_BODY).collect().await?.to_bytes();
-    connection.abort();
-    Ok(Answer { status, body })
+/// Nobody who answers in time is nobody who refuses.
+fn failed(url: &str, error: HttpError) -> MonitorError {
+    match error {
+        HttpError::Unreachable(why) => MonitorError::Unreachable(url.to_owned(), why),
+        HttpError::TooSlow => MonitorError::Unreachable(url.to_owned(), "no answer within 5 s".to_owned()),
+        other => MonitorError::Http(url.to_owned(), other.to_string()),
+    }
 }

@@ -16,7 +16,7 @@ use super::transport::Transport;
 use crate::revocation::RevocationHandle;
 
 /// Follows the revocation feed of a deployment, for a verifier that looks into the same
-/// [`RevocationHandle`].
+/// [`RevocationHandle`]. Requests go as [`http`](super::http) says, through a proxy if the environment names one.
 pub struct FeedClient {
     url: String,
     key: Arc<CosignerKey>,

@@ -81,7 +81,7 @@ impl Follow {
             self.seen(FeedState::CatchingUp);
         }
         let cursor = self.follower.cursor();
-        let mut stream = self.transport.open(&format!("{path}/stream"), Some(cursor)).await?;
+        let mut stream = self.transport.open(&format!("{path}/stream"), cursor).await?;
         let mut events = Events::default();
         while let Some(piece) = stream.next().await? {
             for frame in events.push(&piece)? {

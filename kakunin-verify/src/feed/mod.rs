@@ -6,16 +6,14 @@
 //! | `events.rs` | server-sent events |
 //! | `client.rs`, `crew.rs`, `board.rs` | whom to follow, who does, and how it stands (feature `feed`, as the rest) |
 //! | `follow.rs` | fetches snapshots and streams, again and again |
-//! | `broken.rs` | why there is no connection, in words |
 //! | `discover.rs` | learns which issuing CAs there are |
-//! | `transport.rs`, `setup.rs`, `backoff.rs` | HTTP; why it cannot be set up; when to try again |
+//! | `transport.rs`, `setup.rs`, `backoff.rs` | requests to the feed; why they cannot be set up; when to try again |
+//! | `http/` | the one HTTP client |
 
 #[cfg(feature = "feed")]
 mod backoff;
 #[cfg(feature = "feed")]
 mod board;
-#[cfg(feature = "feed")]
-mod broken;
 #[cfg(feature = "feed")]
 mod client;
 #[cfg(feature = "feed")]
@@ -27,14 +25,16 @@ mod events;
 mod follow;
 mod follower;
 #[cfg(feature = "feed")]
+pub mod http;
+#[cfg(feature = "feed")]
 mod setup;
 #[cfg(feature = "feed")]
 mod transport;
 
 #[cfg(feature = "feed")]
-pub use board::{FeedState, FeedStatus};
+pub use self::http::broken;
 #[cfg(feature = "feed")]
-pub use broken::broken;
+pub use board::{FeedState, FeedStatus};
 #[cfg(feature = "feed")]
 pub use client::{FeedClient, Following};
 #[cfg(feature = "feed")]

@@ -1,5 +1,9 @@
 //! `Signature-Input` and `Signature`: the part of structured fields (RFC 8941) that the profile has, in
 //! the one serialization that RFC 8941, 4.1 gives it.
+//!
+//! Ours: crate `sfv` reads the whole RFC, and has to take what the profile refuses (12 of the spellings in the test below:
+//! parameters twice, spaces, leading zeros; and base64 without its padding). Of two members of one name it keeps the last
+//! one, and it gives values, where the text is what was signed.
 
 use base64ct::{Base64, Encoding};
 use kakunin_core::time::UnixTime;

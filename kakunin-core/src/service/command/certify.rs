@@ -312,10 +312,8 @@ impl Order {
         // At most two stand.
         draft.end_grace(&self.agent)?;
         let until = old.and_then(|old| draft.grace(&old, &facts));
-        let approved = renewal.as_ref().is_some_and(Renewal::is_approved);
         let issued = issued(renewal.map(|renewal| Renewal { until, ..renewal }));
         draft.push(self.agent, Some(facts.serial), issued)?;
-        draft.certified(&self.agent, approved);
         if let Some(old) = old.filter(|_| until.is_none()) {
             let superseded = old.revocation(Cause::Superseded, draft.now);
             draft.revoke(superseded, None)?;

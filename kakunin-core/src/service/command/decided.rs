@@ -117,6 +117,7 @@ impl Tenant {
             let folded = self.projection.agents.get(id).unwrap();
             assert_eq!(folded.row, drafted.row);
             assert_eq!((folded.score, folded.evidence), (drafted.score, drafted.evidence));
+            assert_eq!((&folded.history, folded.reach), (&drafted.history, drafted.reach));
         }
         for (serial, drafted) in &decided.certificates {
             use crate::service::state::certificates::Certificates as _;

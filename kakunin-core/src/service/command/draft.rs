@@ -16,12 +16,12 @@ use crate::risk::RiskModel;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::api_keys::ApiKeys;
-use crate::service::state::apply;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::certificates::{CertificateState, Certificates, Drafted};
 use crate::service::state::names::{self, Names};
 use crate::service::state::policy::Policy;
 use crate::service::state::projection::Projection;
+use crate::service::state::{apply, folding};
 use crate::store::bound::Binding;
 use crate::store::state::Change;
 use crate::time::UnixTime;
@@ -194,20 +194,6 @@ impl<'p> Draft<'p> {
         Ok(())
     }
 
-    /// Begins an agent's account anew, whose certificate was just pushed.
-    pub(crate) fn certified(&mut self, agent: &AgentId, approved: bool) {
-        if let Some(entry) = self.agents.get_mut(agent) {
-            entry.certified(false, approved);
-        }
-    }
-
-    /// Forgets the evidence against an agent, whose reinstatement was just pushed.
-    pub(crate) fn forgive(&mut self, agent: &AgentId) {
-        if let Some(entry) = self.agents.get_mut(agent) {
-            entry.forgive();
-        }
-    }
-
     pub(crate) fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
         let index = self.next_index();
         let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
@@ -216,7 +202,11 @@ impl<'p> Draft<'p> {
         let redeemed = entry.as_ref().filter(|_| is_control).and_then(|entry| entry.row.redeemed);
         let certificates = &mut self.certificates;
         let changed = apply::apply(&mut entry, certificates, index, &record, &mut self.changes)?;
-        if let Some(entry) = entry {
+        if let Some(mut entry) = entry {
+            // An event is folded by whoever assesses it.
+            if is_control {
+                folding::fold(&mut entry, index, &record, self.rules.model, self.rules.policy);
+            }
             self.voided.extend(redeemed.filter(|_| entry.row.redeemed.is_none()).map(|old| old.facts.id));
             if changed {
                 self.rows.insert(agent);

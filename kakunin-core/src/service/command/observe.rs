@@ -46,6 +46,9 @@ pub struct Observed {
     pub band: Band,
     /// Whether this event took the agent's identity away: the certificate it has now.
     pub revoked: bool,
+    /// What each family contributed to the score after it, in the order of [`Family::ALL`](crate::risk::Family::ALL), in
+    /// millionths: see [`Family::ranked`](crate::risk::Family::ranked).
+    pub evidence: [u32; 4],
 }
 
 /// What became of each event, in their order.
@@ -114,19 +117,17 @@ impl Draft<'_> {
         self.end_due_grace(&agent)?;
         let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
-        let number = event.stream.map(|at| entry.seen.number(self.time, reporter, at)).transpose()?.flatten();
-        let id = client_id.and_then(|id| entry.seen.id(self.time, reporter, id));
-        let (score, band) = (entry.score, entry.row.band);
-        let print = id.flatten().or(number.flatten()).map(|_| Fingerprint::of(&event));
-        for (taken, reused) in [(id, Error::IdReused), (number, Error::NumberReused)] {
-            if taken.flatten().zip(print).is_some_and(|(first, print)| !first.is_of(&print, event.unnamed)) {
-                return Err(reused);
-            }
-        }
-        if id.or(number).is_some() {
-            let index = id.flatten().or(number.flatten()).map(|first| first.index);
-            let (status, at) = (EventStatus::Duplicate, self.time);
-            return Ok(Observed { index, status, at, score, band, revoked: false });
+        let before = Observed {
+            index: None,
+            status: EventStatus::Duplicate,
+            at: self.time,
+            score: entry.score,
+            band: entry.row.band,
+            revoked: false,
+            evidence: entry.evidence,
+        };
+        if let Some(index) = self.seen(entry, &event, client_id, reporter)? {
+            return Ok(Observed { index, ..before });
         }
         let facts = tokens.facts(&event);
         let accepted =
@@ -151,15 +152,14 @@ impl Draft<'_> {
             body: Body::Event(Box::new(act), Some(Box::new(event))),
         };
         self.add(agent, record)?;
-        let mut observed =
-            Observed { index: Some(index), status, at: self.time, score, band, revoked: false };
+        let mut observed = Observed { index: Some(index), status, ..before };
         if let Some(assessment) = assessment {
             let time = self.time;
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
             if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
                 entry.record((index, time), act, &assessment, &policy.thresholds);
             }
-            observed.score = assessment.score;
+            (observed.score, observed.evidence) = (assessment.score, assessment.evidence);
             self.act_on(agent, index, &assessment, &mut observed)?;
             // The agent has its new certificate.
             let newest = self.agent(&agent).and_then(|entry| entry.row.agent.certificate);
@@ -168,6 +168,27 @@ impl Draft<'_> {
             }
         }
         Ok(observed)
+    }
+
+    /// Whether an event was recorded before, and at which index if that is known; refused if what was recorded under its
+    /// identifier or number is another.
+    fn seen(
+        &self,
+        entry: &AgentEntry,
+        event: &Event,
+        client_id: Option<u64>,
+        reporter: Reporter,
+    ) -> Result<Option<Option<u64>>, Error> {
+        let number = event.stream.map(|at| entry.seen.number(self.time, reporter, at)).transpose()?.flatten();
+        let id = client_id.and_then(|id| entry.seen.id(self.time, reporter, id));
+        let print = id.flatten().or(number.flatten()).map(|_| Fingerprint::of(event));
+        for (taken, reused) in [(id, Error::IdReused), (number, Error::NumberReused)] {
+            if taken.flatten().zip(print).is_some_and(|(first, print)| !first.is_of(&print, event.unnamed)) {
+                return Err(reused);
+            }
+        }
+        let first = id.flatten().or(number.flatten());
+        Ok(id.or(number).map(|_| first.map(|first| first.index)))
     }
 
     /// Whether an event that is so assessed takes its agent's identity away.

@@ -33,7 +33,6 @@ impl Command for Reinstate {
         }
         abandon(draft, agent)?;
         draft.push(agent, None, Control::AgentReinstated { reason })?;
-        draft.forgive(&agent);
         Ok(known(draft, &agent)?.row.agent.clone())
     }
 }

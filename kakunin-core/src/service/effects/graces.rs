@@ -15,8 +15,8 @@ impl Inner {
     pub(crate) async fn end_due_graces(&self, tenant: &Tenant) -> Result<(), Error> {
         loop {
             let due = {
-                let sequencer = self.settled(tenant).await?;
-                let (graces, now) = (&sequencer.projection.graces, self.now());
+                let committed = self.committed(tenant).await?;
+                let (graces, now) = (&committed.graces, self.now());
                 let over = |(until, _): &&(UnixTime, AgentId)| self.policy.grace_is_over(*until, now);
                 let ended = graces.iter().take_while(over);
                 let due = ended.chain(graces.iter().rev().take_while(over));

@@ -69,14 +69,14 @@ impl Running {
         agent: &AgentId,
         halt: &Halt,
     ) -> Result<Option<Receipt>, Error> {
-        let sequencer = self.settled(tenant).await?;
-        let projection = &sequencer.projection;
-        let row = &projection.agents.get(agent).ok_or(Error::NotFound("agent"))?.row;
-        let of_agent = row.halt.filter(|first| first == halt).map(|_| row.receipt.clone());
-        let certificate = halt.serial.and_then(|serial| projection.certificates.get(&serial));
-        let of_certificate = certificate.filter(|c| c.halt.as_ref() == Some(halt)).map(|c| c.receipt.clone());
-        let known = of_agent.or(of_certificate);
-        drop(sequencer);
+        let known = {
+            let committed = self.committed(tenant).await?;
+            let row = &committed.agents.get(agent).ok_or(Error::NotFound("agent"))?.row;
+            let of_agent = row.halt.filter(|first| first == halt).map(|_| row.receipt.clone());
+            let certificate = halt.serial.and_then(|serial| committed.certificates.get(&serial));
+            let of_certificate = certificate.filter(|c| c.halt.as_ref() == Some(halt));
+            of_agent.or(of_certificate.map(|c| c.receipt.clone()))
+        };
         match known {
             Some(kept) => Ok(kept),
             None if self.owes_receipt(tenant, agent, halt).await? => Ok(None),

@@ -55,7 +55,8 @@ impl Running {
         Ok(())
     }
 
-    /// Looks whether somebody else wrote, and at a few more records. To be called about once a second.
+    /// Looks whether somebody else wrote, and at a few more records; then applies what another process recorded. To be
+    /// called about once a second.
     pub(crate) async fn look_again(&self) -> Result<(), Error> {
         let mut checking = self.checking.lock().await;
         let touched = self.parts.state.touched().await?;

@@ -45,8 +45,8 @@ impl Running {
     /// Ends what a crash cut off: issuances under way, and keys that were to be disabled.
     async fn sweep(&self, tenant: &Tenant) -> Result<(), Error> {
         let cut_off: Vec<_> = {
-            let sequencer = tenant.sequencer.lock().await;
-            let planned = sequencer.projection.agents.iter().filter(|(_, e)| e.row.plan.is_some());
+            let committed = tenant.committed.read();
+            let planned = committed.agents.iter().filter(|(_, e)| e.row.plan.is_some());
             planned.map(|(id, _)| *id).collect()
         };
         for agent in cut_off {

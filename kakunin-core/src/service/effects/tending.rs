@@ -30,7 +30,8 @@ impl Kakunin {
     /// Supersedes renewed certificates whose grace is over, and tells the key provider what it has yet to be told, for every tenant that is loaded and whose turn it
     /// is: after a failure the next attempt waits 1 s, then twice as long, at most a minute. To be called
     /// about once a second; after three attempts in vain an item in the inbox says so. Looks as well whether
-    /// somebody else wrote to the store, and at a few records of the logs: see [`Kakunin::damage`].
+    /// somebody else wrote to the store, and at a few records of the logs: see [`Kakunin::damage`]. Stores risk histories once
+    /// a minute, if anything happened.
     ///
     /// # Errors
     /// What the store says. A provider that fails is no error: it is counted.
@@ -44,7 +45,7 @@ impl Kakunin {
             let left = self.inner.attempt(&tenant, &mut attempts, usize::MAX).await?;
             tended.left += left;
             tended.failing += usize::from(left > 0 && attempts.backoff.failures() > 0);
-            ended = ended.and(graces);
+            ended = ended.and(graces).and(self.inner.snapshot_if_due(&tenant).await);
         }
         *self.inner.tended.lock().unwrap_or_else(PoisonError::into_inner) = tended;
         let looked = self.inner.look_again().await;

@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::log::entry::LogId;
 use crate::log::record::{Control, Record};
-use crate::service::command::system::order::Order;
+use crate::service::command::system::order::SystemOrder;
 use crate::service::error::Error;
 use crate::service::state::system::rows;
 use crate::store::state::Change;
@@ -21,7 +21,7 @@ impl Inner {
     ///
     /// What it takes away is refused before it is on record. A CA that it makes is open, and what it revoked known,
     /// before anybody has a certificate of it.
-    pub(crate) async fn order<O: Order>(&self, order: &O, by: Option<&ShortName>) -> Result<(), Error> {
+    pub(crate) async fn order<O: SystemOrder>(&self, order: &O, by: Option<&ShortName>) -> Result<(), Error> {
         let mut system = self.system.lock().await;
         for _ in 0..ATTEMPTS {
             match self.attempt_order(&mut system, order, by).await {
@@ -32,7 +32,7 @@ impl Inner {
         Err(StoreError::Conflict.into())
     }
 
-    async fn attempt_order<O: Order>(
+    async fn attempt_order<O: SystemOrder>(
         &self,
         system: &mut Ledger,
         order: &O,

@@ -58,7 +58,8 @@ impl SealKey {
         mac.finalize().into_bytes().into()
     }
 
-    fn row(&self, log: &str, kind: Kind, key: &[u8], value: &[u8]) -> u128 {
+    /// The MAC of a row.
+    pub(super) fn row(&self, log: &str, kind: Kind, key: &[u8], value: &[u8]) -> u128 {
         u128::from_be_bytes(head(self.mac(b'r', &[log.as_bytes(), &[kind.code()], key, value])))
     }
 
@@ -232,17 +233,6 @@ impl Rows {
         self.key.read(&self.name, ROWS, seal, self.sum)
     }
 
-    /// The seal over a snapshot of histories, each of which was added to `histories`.
-    pub(crate) fn seal_of_histories(head: &Frontier, histories: &Self) -> Change {
-        let value = Some(histories.key.over(&histories.name, HISTORIES, head, histories.sum));
-        Change { kind: Kind::Seal, key: HISTORIES.to_vec(), value }
-    }
-
-    /// At which head a snapshot was taken, if the seal is its own.
-    pub(crate) fn taken_at(&self, seal: &[u8]) -> Option<Frontier> {
-        self.key.read(&self.name, HISTORIES, seal, self.sum)
-    }
-
     /// Nothing is known any more.
     pub(crate) fn cleared(&self) -> Self {
         Self::new(self.key.clone(), self.log.clone())
@@ -250,8 +240,8 @@ impl Rows {
 }
 
 impl SealKey {
-    /// `size (8) || subtree roots || MAC (32)`.
-    fn over(&self, log: &str, what: &[u8], head: &Frontier, sum: u128) -> Vec<u8> {
+    /// The seal over rows with this sum: `size (8) || subtree roots || MAC (32)`.
+    pub(super) fn over(&self, log: &str, what: &[u8], head: &Frontier, sum: u128) -> Vec<u8> {
         let mut octets = head.size().to_be_bytes().to_vec();
         head.roots().iter().for_each(|root| octets.extend(root));
         let mac = self.mac(b's', &[log.as_bytes(), what, &octets, &sum.to_be_bytes()]);
@@ -259,7 +249,8 @@ impl SealKey {
         octets
     }
 
-    fn read(&self, log: &str, what: &[u8], seal: &[u8], sum: u128) -> Option<Frontier> {
+    /// Which records such rows follow from, if the seal is theirs.
+    pub(super) fn read(&self, log: &str, what: &[u8], seal: &[u8], sum: u128) -> Option<Frontier> {
         let (octets, tag) = seal.split_last_chunk::<32>()?;
         let made = self.mac(b's', &[log.as_bytes(), what, octets, &sum.to_be_bytes()]);
         let (size, roots) = octets.split_first_chunk::<8>()?;

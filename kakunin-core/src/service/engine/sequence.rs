@@ -16,6 +16,7 @@ use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::log::entry::LogId;
 use crate::service::command::decide::{Command, Need};
+use crate::service::command::draft::Decided;
 use crate::service::error::Error;
 use crate::store::bound::Binding;
 use crate::store::state::Kind;
@@ -95,7 +96,30 @@ impl Inner {
     ) -> Result<(), Error> {
         sequencer.settle(self).await?;
         let full = self.parts.sink.room().await.full;
-        let mut draft = sequencer.draft(self, tenant);
+        let mut decided = self.decide_all(tenant, sequencer, full, jobs)?;
+        let voided = std::mem::take(&mut decided.voided);
+        let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
+        let done = sequencer.commit(self, decided).await;
+        // After it, so that whoever looks finds them; whatever came of it, they may be there.
+        if has_tasks {
+            tenant.has_tasks.store(true, Ordering::Release);
+        }
+        if done.is_ok() {
+            self.forget_join_tokens(&voided).await;
+        }
+        done
+    }
+
+    /// Decides for all, one after the other, each on what those before it decided.
+    fn decide_all(
+        &self,
+        tenant: &Tenant,
+        sequencer: &Sequencer,
+        full: bool,
+        jobs: &mut Vec<Job>,
+    ) -> Result<Decided, Error> {
+        let committed = tenant.committed.read();
+        let mut draft = sequencer.draft(self, tenant, &committed);
         draft.scarce = full;
         draft.again = jobs.iter().any(|job| job.need == Need::Key);
         // Where there is no room, nothing else gets into the draft.
@@ -125,17 +149,7 @@ impl Inner {
         }
         let mut decided = draft.decided()?;
         decided.reserved = reserved || events && decided.is_small_and_takes();
-        let voided = std::mem::take(&mut decided.voided);
-        let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
-        let done = sequencer.commit(self, decided).await;
-        // After it, so that whoever looks finds them; whatever came of it, they may be there.
-        if has_tasks {
-            tenant.has_tasks.store(true, Ordering::Release);
-        }
-        if done.is_ok() {
-            self.forget_join_tokens(&voided).await;
-        }
-        done
+        Ok(decided)
     }
 }
 

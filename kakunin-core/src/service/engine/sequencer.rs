@@ -1,6 +1,6 @@
 //! What the sequencer of a tenant does: drafts, and makes what was decided the state.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -14,17 +14,11 @@ use crate::log::record::{Control, Record};
 use crate::service::command::draft::{Decided, Draft, Rules};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
-use crate::service::state::certificates::Certificates;
+use crate::service::state::certificates::{CertificateState, Certificates};
 use crate::service::state::notices;
 use crate::service::state::projection::Projection;
 use crate::store::bound::Binding;
 use crate::store::state::{Change, Kind};
-use crate::time::MINUTE;
-
-/// Records between two snapshots of the risk histories.
-const SNAPSHOT_RECORDS: u64 = 250_000;
-/// Milliseconds between two snapshots of the risk histories.
-const SNAPSHOT_INTERVAL: u64 = MINUTE;
 
 impl Tenant {
     pub(crate) async fn load(inner: &Inner, id: TenantId) -> Result<Self, Error> {
@@ -33,8 +27,10 @@ impl Tenant {
         let ledger = inner.ledger(log).await?;
         let mut sequencer = Sequencer {
             ledger,
-            projection: Projection::keeping(inner.policy.certificate_retention),
+            committed: Arc::default(),
             roster: Arc::default(),
+            histories: Arc::default(),
+            changed: HashSet::new(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
         };
@@ -44,6 +40,9 @@ impl Tenant {
             tokens,
             queue: Mutex::default(),
             roster: sequencer.roster.clone(),
+            committed: sequencer.committed.clone(),
+            snapshots: async_lock::Mutex::default(),
+            histories: sequencer.histories.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
             attempts: async_lock::Mutex::default(),
             receipts: async_lock::Mutex::default(),
@@ -61,7 +60,13 @@ impl Sequencer {
         Ok(())
     }
 
-    pub(crate) fn draft<'d>(&'d self, inner: &'d Inner, tenant: &'d Tenant) -> Draft<'d> {
+    /// A draft over what is committed.
+    pub(crate) fn draft<'d>(
+        &self,
+        inner: &'d Inner,
+        tenant: &'d Tenant,
+        committed: &'d Projection,
+    ) -> Draft<'d> {
         let time = self.ledger.time(inner.now());
         let rules = Rules {
             policy: &inner.policy,
@@ -71,7 +76,7 @@ impl Sequencer {
             api_keys: &inner.api_keys,
         };
         let after = (self.ledger.size(), self.ledger.last_time());
-        Draft::new(rules, &tenant.tokens, &self.projection, after, (time, inner.now()))
+        Draft::new(rules, &tenant.tokens, committed, after, (time, inner.now()))
     }
 
     /// Appends what was decided, and makes it the state.
@@ -89,23 +94,31 @@ impl Sequencer {
             )
             .await?;
         inner.bound.remember(decided.bound.into_iter().map(|(key, agent)| Binding { key, agent }));
-        let moved = decided.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
-        let known = &self.projection.agents;
-        let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
-        self.roster.update(&moved.collect::<Vec<_>>());
-        decided.agents.into_values().for_each(|entry| self.projection.put(entry));
-        self.projection.certificates.extend(decided.certificates, &decided.left);
+        self.commit_in_memory(decided.agents, decided.certificates, &decided.left);
         inner.serials.forget(&decided.left);
         if level {
             self.ledger.settled();
         }
-        let due = self.ledger.size() - self.snapshot_at >= SNAPSHOT_RECORDS
-            || inner.now().since(self.snapshot_time) >= SNAPSHOT_INTERVAL;
-        if due && self.snapshot(inner).await.is_err() {
-            // The records are durable; a snapshot only shortens the next start. Not at once again.
-            self.snapshot_time = inner.now();
-        }
         Ok(())
+    }
+
+    /// Makes it what everybody reads, before anybody is answered.
+    fn commit_in_memory(
+        &mut self,
+        agents: HashMap<AgentId, AgentEntry>,
+        certificates: HashMap<Serial, CertificateState>,
+        left: &HashSet<Serial>,
+    ) {
+        self.changed.extend(agents.keys());
+        let mut committed = self.committed.write();
+        let moved = agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
+        let known = &committed.agents;
+        let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
+        let moved: Vec<_> = moved.collect();
+        agents.into_values().for_each(|entry| committed.put(entry));
+        committed.certificates.extend(certificates, left);
+        drop(committed);
+        self.roster.update(&moved);
     }
 
     /// Appends a record that is about no agent.
@@ -120,7 +133,8 @@ impl Sequencer {
 
     /// These rows as they must be; none for what is not there.
     pub(crate) fn rows_of(&self, rows: &[RowKey]) -> Result<Vec<Change>, StoreError> {
-        let (agents, certificates) = (&self.projection.agents, &self.projection.certificates);
+        let committed = self.committed.read();
+        let (agents, certificates) = (&committed.agents, &committed.certificates);
         let listed: HashMap<_, _> =
             match rows.iter().any(|(kind, key)| *kind == Kind::Standing && key.len() != 16) {
                 true => certificates.states().map(|c| (c.listed().key, c)).collect(),

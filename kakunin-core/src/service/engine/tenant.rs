@@ -1,15 +1,17 @@
 //! One tenant: its sequencer, which decides everything that depends on order.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backoff::Attempts;
+use super::committed::Committed;
 use super::job::Job;
 use super::ledger::Ledger;
+use super::snapshot::Histories;
 use crate::event::TokenKey;
-use crate::id::TenantId;
+use crate::id::{AgentId, TenantId};
 use crate::service::command::decide::Need;
-use crate::service::state::projection::Projection;
 use crate::service::state::roster::Roster;
 use crate::time::UnixTime;
 
@@ -21,7 +23,12 @@ pub(crate) struct Tenant {
     /// Decisions that wait for whoever holds the sequencer next.
     pub(crate) queue: Mutex<Vec<Job>>,
     pub(crate) sequencer: async_lock::Mutex<Sequencer>,
+    /// What the log amounts to, for whoever reads.
+    pub(crate) committed: Arc<Committed>,
     pub(crate) roster: Arc<Roster>,
+    /// Held while a snapshot is taken and stored.
+    pub(super) snapshots: async_lock::Mutex<()>,
+    pub(super) histories: Arc<async_lock::Mutex<Histories>>,
     pub(crate) attempts: async_lock::Mutex<Attempts>,
     /// Held while a receipt is signed.
     pub(crate) receipts: async_lock::Mutex<()>,
@@ -33,11 +40,16 @@ pub(crate) struct Tenant {
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     pub(crate) ledger: Ledger,
-    pub(crate) projection: Projection,
+    /// The tenant's, changed by this alone.
+    pub(crate) committed: Arc<Committed>,
     /// The tenant's.
     pub(crate) roster: Arc<Roster>,
-    pub(crate) snapshot_at: u64,
-    pub(crate) snapshot_time: UnixTime,
+    /// The tenant's.
+    pub(super) histories: Arc<async_lock::Mutex<Histories>>,
+    /// Agents whose histories are not stored as they are now.
+    pub(super) changed: HashSet<AgentId>,
+    pub(super) snapshot_at: u64,
+    pub(super) snapshot_time: UnixTime,
 }
 
 impl Tenant {

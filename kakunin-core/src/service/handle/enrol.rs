@@ -83,8 +83,8 @@ impl Kakunin {
         }
         let tenant = inner.tenant(&row.tenant).await?;
         let join = {
-            let sequencer = inner.settled(&tenant).await?;
-            let row = sequencer.projection.agents.get(&row.agent).map(|entry| &entry.row);
+            let committed = inner.committed(&tenant).await?;
+            let row = committed.agents.get(&row.agent).map(|entry| &entry.row);
             let tokens = row.map(|row| [row.join, row.redeemed.map(|redeemed| redeemed.facts)]);
             tokens.into_iter().flatten().flatten().find(|facts| facts.id == id).ok_or(Error::JoinToken)?
         };
@@ -124,8 +124,8 @@ impl Kakunin {
         let tenant = inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
         let tenant = inner.tenant(&tenant).await?;
         let (agent, profile) = {
-            let sequencer = inner.settled(&tenant).await?;
-            let projection = &sequencer.projection;
+            let committed = inner.committed(&tenant).await?;
+            let projection = &committed;
             let certificate = projection.certificates.get(serial).ok_or(Error::NotFound("certificate"))?;
             let agent = certificate.facts.agent;
             let entry = projection.agents.get(&agent).ok_or(Error::NotFound("agent"))?;

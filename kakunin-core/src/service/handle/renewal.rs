@@ -37,8 +37,8 @@ impl Kakunin {
         let tenant = self.inner.tenant(tenant).await?;
         let inner = &self.inner;
         let serial = {
-            let sequencer = inner.settled(&tenant).await?;
-            let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
+            let committed = inner.committed(&tenant).await?;
+            let entry = committed.agents.get(agent).ok_or(Error::NotFound("agent"))?;
             let Agent { state, certificate, .. } = entry.row.agent;
             let serial = certificate.filter(|_| state == AgentState::Active);
             serial.ok_or(AgentError::State { state, step: "renew its certificate" })?
@@ -62,8 +62,8 @@ impl Kakunin {
     ) -> Result<Certificate, Error> {
         let tenant = self.inner.tenant(tenant).await?;
         let agent = {
-            let sequencer = self.inner.settled(&tenant).await?;
-            let certificate = sequencer.projection.certificates.get(serial);
+            let committed = self.inner.committed(&tenant).await?;
+            let certificate = committed.certificates.get(serial);
             certificate.ok_or(Error::NotFound("certificate"))?.facts.agent
         };
         self.renew_in_place_of(tenant, (agent, *serial), attested, profile, source).await

@@ -65,8 +65,8 @@ impl Running {
         order: &Order,
         same: impl Fn(&AgentEntry, &CertificateState) -> bool,
     ) -> Result<Option<CertificateState>, Error> {
-        let sequencer = self.settled(tenant).await?;
-        let (projection, now) = (&sequencer.projection, self.now());
+        let committed = self.committed(tenant).await?;
+        let (projection, now) = (&committed, self.now());
         Ok(projection.agents.get(&order.agent).and_then(|entry| {
             let newest = projection.certificates.get(&entry.row.agent.certificate?)?;
             let fresh = now.since(newest.issued_at?) <= REPEATABLE && now <= newest.facts.not_after;
@@ -95,8 +95,8 @@ impl Running {
         order: &Order,
         request: &Proven,
     ) -> Result<bool, Error> {
-        let sequencer = self.settled(tenant).await?;
-        let plan = sequencer.projection.agents.get(&order.agent).and_then(|entry| entry.row.plan.as_ref());
+        let committed = self.committed(tenant).await?;
+        let plan = committed.agents.get(&order.agent).and_then(|entry| entry.row.plan.as_ref());
         Ok(plan.is_some_and(|plan| plan.key.is_none() && plan.key_id == Some(request.key.key_id())))
     }
 }

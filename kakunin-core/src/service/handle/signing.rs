@@ -38,10 +38,10 @@ impl Kakunin {
         let sha256: [u8; 32] = Sha256::digest(message).into();
         let (serial, key, void_before) = {
             let tenant = self.inner.tenant(tenant).await?;
-            let sequencer = self.inner.settled(&tenant).await?;
-            let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
+            let committed = self.inner.committed(&tenant).await?;
+            let entry = committed.agents.get(agent).ok_or(Error::NotFound("agent"))?;
             let state = entry.row.agent.state;
-            let standing = sequencer.projection.certificates.standing(entry, self.inner.now());
+            let standing = committed.certificates.standing(entry, self.inner.now());
             let certificate = standing
                 .filter(|c| c.standing == Standing::Good)
                 .ok_or(AgentError::State { state, step: "sign without a valid certificate" })?;
@@ -61,8 +61,8 @@ impl Kakunin {
         let signature = signer.sign(message).await?;
         // A provider may take seconds: whoever took trust away meanwhile was answered that nothing more comes.
         let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        let row = sequencer.projection.agents.get(agent).map(|entry| &entry.row);
+        let committed = self.inner.committed(&tenant).await?;
+        let row = committed.agents.get(agent).map(|entry| &entry.row);
         if let Some(row) = row.filter(|row| row.void_before != void_before) {
             return Err(AgentError::State {
                 state: row.agent.state,

@@ -79,8 +79,7 @@ impl Kakunin {
         limit: usize,
     ) -> Result<(Vec<Agent>, usize), Error> {
         let tenant = self.inner.tenant(tenant).await?;
-        let sequencer = self.inner.settled(&tenant).await?;
-        let projection = &sequencer.projection;
+        let projection = self.inner.committed(&tenant).await?;
         let of = projection.names.all(name).filter_map(|id| projection.agents.get(id));
         let mut all: Vec<_> =
             of.map(|entry| &entry.row.agent).filter(|a| state.is_none_or(|s| s == a.state)).collect();
@@ -126,8 +125,8 @@ impl Running {
         read: impl FnOnce(&AgentEntry) -> T,
     ) -> Result<T, Error> {
         let tenant = self.tenant(tenant).await?;
-        let sequencer = self.settled(&tenant).await?;
-        let entry = sequencer.projection.agents.get(agent).ok_or(Error::NotFound("agent"))?;
+        let committed = self.committed(&tenant).await?;
+        let entry = committed.agents.get(agent).ok_or(Error::NotFound("agent"))?;
         Ok(read(entry))
     }
 }

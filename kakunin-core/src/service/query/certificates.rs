@@ -102,7 +102,7 @@ impl Kakunin {
     ) -> Result<Vec<CertificateEntry>, Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        if !inner.settled(&tenant).await?.projection.agents.contains_key(agent) {
+        if !inner.committed(&tenant).await?.agents.contains_key(agent) {
             return Err(Error::NotFound("agent"));
         }
         let log = LogId::Tenant(tenant.id.clone());
@@ -111,12 +111,12 @@ impl Kakunin {
         let listed = listed.into_iter().filter(|(key, _)| key.starts_with(own) && key.len() == 24);
         let opened = |(key, row): (Vec<u8>, Vec<u8>)| inner.opened_one(&log, Kind::Standing, &key, &row);
         let serials: Vec<_> = listed.filter_map(opened).collect();
-        let sequencer = inner.settled(&tenant).await?;
+        let committed = inner.committed(&tenant).await?;
         let corrupt = || StoreError::Corrupt("the list of an agent's certificates does not decode".into());
         let entry = |serial: Vec<u8>| {
             let serial = serial.try_into().ok().and_then(Serial::from_bytes).ok_or_else(corrupt)?;
             // One that left since it was listed is in the log alone.
-            Ok(sequencer.projection.certificates.get(&serial).map(CertificateState::entry))
+            Ok(committed.certificates.get(&serial).map(CertificateState::entry))
         };
         serials.into_iter().rev().map(entry).filter_map(Result::transpose).collect()
     }

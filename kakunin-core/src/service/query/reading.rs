@@ -136,8 +136,7 @@ impl Kakunin {
     /// What the store says.
     pub async fn snapshot(&self) -> Result<(), Error> {
         for tenant in self.inner.loaded_tenants().await {
-            let mut sequencer = self.inner.settled(&tenant).await?;
-            sequencer.snapshot(&self.inner).await?;
+            self.inner.snapshot(&tenant).await?;
         }
         Ok(())
     }

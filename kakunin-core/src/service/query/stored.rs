@@ -38,8 +38,8 @@ impl Running {
         if self.serials.tenant(serial).is_none_or(|owner| *owner != tenant.id) {
             return Ok(false);
         }
-        let sequencer = self.settled(tenant).await?;
-        let revocation = sequencer.projection.certificates.get(serial).map(|c| c.entry().revocation);
+        let committed = self.committed(tenant).await?;
+        let revocation = committed.certificates.get(serial).map(|c| c.entry().revocation);
         let abandoned = |revocation: Revocation| revocation.cause == Cause::Abandoned;
         Ok(revocation.is_some_and(|revocation| !revocation.is_some_and(abandoned)))
     }
@@ -85,8 +85,8 @@ impl Running {
             Ok(live) if live != stored.map(|revocation| revocation.cause.reason()) => {}
             _ => return Ok(stored),
         }
-        let sequencer = self.settled(tenant).await?;
-        Ok(sequencer.projection.certificates.get(serial).and_then(|c| c.entry().revocation))
+        let committed = self.committed(tenant).await?;
+        Ok(committed.certificates.get(serial).and_then(|c| c.entry().revocation))
     }
 
     // From the store, which has what is durable, and without waiting for the sequencer; unless somebody else wrote there.
@@ -100,9 +100,9 @@ impl Running {
         {
             return Ok(state);
         }
-        let sequencer = self.settled(tenant).await?;
+        let committed = self.committed(tenant).await?;
         let gone = || StoreError::Corrupt("how a certificate stands is gone".into());
-        Ok(sequencer.projection.certificates.get(serial).cloned().ok_or_else(gone)?)
+        Ok(committed.certificates.get(serial).cloned().ok_or_else(gone)?)
     }
 
     /// An agent from the store, as [`Inner::stored_standing`].
@@ -114,8 +114,8 @@ impl Running {
         if let Some(row) = self.row_of(tenant, Kind::Agent, agent.as_bytes()).await? {
             return Ok(Some(AgentRow::decode(&row)?.agent));
         }
-        let sequencer = self.settled(tenant).await?;
-        Ok(sequencer.projection.agents.get(agent).map(|entry| entry.row.agent.clone()))
+        let committed = self.committed(tenant).await?;
+        Ok(committed.agents.get(agent).map(|entry| entry.row.agent.clone()))
     }
 
     async fn row_of(&self, tenant: &Tenant, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {

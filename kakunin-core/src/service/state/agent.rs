@@ -22,7 +22,7 @@ use crate::time::{DAY, UnixTime};
 #[derive(Clone, Debug)]
 pub(crate) struct AgentEntry {
     pub(crate) row: AgentRow,
-    pub(crate) history: History,
+    pub(crate) history: Arc<History>,
     pub(crate) score: Score,
     /// What each family contributed to the score.
     pub(crate) evidence: [u32; 4],
@@ -31,6 +31,8 @@ pub(crate) struct AgentEntry {
     /// What its events amount to; in memory and snapshots, as the history.
     pub(crate) tally: Arc<Tally>,
     pub(crate) seen: Seen,
+    /// Index after its last record.
+    pub(crate) reach: u64,
 }
 
 /// The part of an agent's entry that control records change, as it is stored.
@@ -139,12 +141,13 @@ impl AgentEntry {
     fn of(row: AgentRow) -> Self {
         Self {
             row,
-            history: History::default(),
+            history: Arc::default(),
             score: Score::default(),
             evidence: [0; 4],
             usage: Arc::default(),
             tally: Arc::default(),
             seen: Seen::default(),
+            reach: 0,
         }
     }
 

@@ -8,7 +8,7 @@ use super::tally::Tally;
 use super::usage::Usage;
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Record, Renewal};
-use crate::risk::{Assessment, Band, History, RiskModel, Score, Thresholds};
+use crate::risk::{Assessment, Band, RiskModel, Score, Thresholds};
 use crate::time::UnixTime;
 
 impl AgentEntry {
@@ -22,7 +22,7 @@ impl AgentEntry {
     ) {
         let at = place.1;
         Tally::note(&mut self.tally, place, act, assessment.score, thresholds);
-        self.history.record(at, &act.facts, assessment);
+        Arc::make_mut(&mut self.history).record(at, &act.facts, assessment);
         Usage::note(&mut self.usage, at, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
@@ -38,8 +38,8 @@ impl AgentEntry {
     /// Somebody decided to trust the agent again: the evidence is forgotten, and what it was refused.
     pub(crate) fn forgive(&mut self) {
         Usage::begin(&mut self.usage, true);
-        (self.history, self.score, self.evidence) = (History::default(), Score::default(), [0; 4]);
-        self.tally = Arc::default();
+        (self.history, self.tally) = (Arc::default(), Arc::default());
+        (self.score, self.evidence) = (Score::default(), [0; 4]);
     }
 }
 
@@ -52,6 +52,7 @@ pub(crate) fn fold(
     model: &dyn RiskModel,
     policy: &Policy,
 ) -> Option<(Score, Score)> {
+    entry.reach = index + 1;
     match &record.body {
         Body::Event(act, _) => {
             let recorded = act.score?;

@@ -1,6 +1,6 @@
 //! Keys of the API are made, and taken away.
 
-use super::order::{Order, known_tenant};
+use super::order::{SystemOrder, known_tenant};
 use crate::access::{ApiKeyFacts, ApiKeyId};
 use crate::log::record::Control;
 use crate::service::error::Error;
@@ -14,7 +14,7 @@ pub(crate) const MAX_KEYS: usize = 100_000;
 #[derive(Debug)]
 pub(crate) struct CreateApiKey(pub(crate) ApiKeyFacts);
 
-impl Order for CreateApiKey {
+impl SystemOrder for CreateApiKey {
     fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error> {
         known_tenant(state, &self.0.tenant)?;
         if state.keys.count() >= MAX_KEYS {
@@ -32,7 +32,7 @@ impl Order for CreateApiKey {
 #[derive(Debug)]
 pub(crate) struct RevokeApiKey(pub(crate) ApiKeyId);
 
-impl Order for RevokeApiKey {
+impl SystemOrder for RevokeApiKey {
     /// What is on record counts, and not what is accepted: the key may be refused already, and its record have failed.
     fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error> {
         state.keys.get(&self.0).ok_or(Error::NotFound("API key"))?;

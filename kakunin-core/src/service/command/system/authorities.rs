@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::order::{Order, known_tenant};
+use super::order::{SystemOrder, known_tenant};
 use crate::id::TenantId;
 use crate::key::KeyRef;
 use crate::log::record::{CaRole, Control};
@@ -23,7 +23,7 @@ pub(crate) struct InstallAuthority {
     pub(crate) tenant: Option<TenantId>,
 }
 
-impl Order for InstallAuthority {
+impl SystemOrder for InstallAuthority {
     fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error> {
         let (root, tenant) = (&self.root, self.tenant.as_ref());
         tenant.map_or(Ok(()), |tenant| known_tenant(state, tenant))?;

@@ -7,7 +7,7 @@ use crate::service::state::system::fold::SystemState;
 use crate::service::state::system::known::Closed;
 
 /// An order to the deployment: a value.
-pub(crate) trait Order {
+pub(crate) trait SystemOrder {
     /// The records that it comes to, by what is on record alone, to be appended in one piece; none if all is so
     /// already. It may be asked again, where somebody else was quicker.
     fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error>;

@@ -1,6 +1,6 @@
 //! Stored state is believed only under a seal.
 
-use super::order::Order;
+use super::order::SystemOrder;
 use crate::access::{ApiKeyId, KeyCommitment};
 use crate::log::record::Control;
 use crate::service::error::Error;
@@ -16,7 +16,7 @@ pub(crate) struct BeginSeals {
     pub(crate) keys: Vec<(ApiKeyId, KeyCommitment)>,
 }
 
-impl Order for BeginSeals {
+impl SystemOrder for BeginSeals {
     fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error> {
         if state.sealed.is_some() {
             return Ok(Vec::new());

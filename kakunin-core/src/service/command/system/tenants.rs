@@ -1,6 +1,6 @@
 //! Tenants are made, and say who reads what their own CAs revoked.
 
-use super::order::{Order, known_tenant};
+use super::order::{SystemOrder, known_tenant};
 use crate::feed::Visibility;
 use crate::id::TenantId;
 use crate::log::record::Control;
@@ -12,7 +12,7 @@ use crate::service::state::system::known::Closed;
 #[derive(Debug)]
 pub(crate) struct CreateTenant(pub(crate) TenantId);
 
-impl Order for CreateTenant {
+impl SystemOrder for CreateTenant {
     fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error> {
         if state.tenants.has(&self.0) {
             return Ok(Vec::new());
@@ -32,7 +32,7 @@ pub(crate) struct SetVisibility {
     pub(crate) visibility: Visibility,
 }
 
-impl Order for SetVisibility {
+impl SystemOrder for SetVisibility {
     fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error> {
         let Self { tenant, visibility } = self;
         known_tenant(state, tenant)?;

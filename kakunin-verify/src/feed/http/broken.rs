@@ -11,18 +11,24 @@ use crate::words::of;
 #[must_use]
 pub fn broken(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
-    loop {
-        if let Some(tls) = innermost.downcast_ref::<rustls::Error>() {
+    for cause in causes(error) {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return of_tls(tls);
         }
-        // An error of I/O gives the cause of what it wraps as its own, and not what it wraps.
-        let wrapped = innermost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let wrapped = wrapped.map(|inner| -> &(dyn Error + 'static) { inner });
-        match wrapped.or_else(|| innermost.source()) {
-            Some(cause) => innermost = cause,
-            None => return innermost.to_string(),
-        }
+        innermost = cause;
     }
+    innermost.to_string()
+}
+
+/// An error, and what is behind it; an error of I/O gives the cause of what it wraps as its own, and not what it wraps.
+pub(super) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |cause: &&'a (dyn Error + 'static)| {
+        let cause = *cause;
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        wrapped.map(|inner| -> &(dyn Error + 'static) { inner }).or_else(|| cause.source())
+    })
 }
 
 fn of_tls(error: &rustls::Error) -> String {

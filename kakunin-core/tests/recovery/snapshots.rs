@@ -1,0 +1,197 @@
+//! Snapshots that are cut off, fail or are taken while others decide; and reads that wait for nobody.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use kakunin_core::agent::AgentState;
+use kakunin_core::error::StoreError;
+use kakunin_core::event::{Event, Outcome};
+use kakunin_core::log::entry::LogId;
+use kakunin_core::revoke::Cause;
+use kakunin_core::service::{Damage, Kakunin};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::time::MINUTE;
+use pollster::block_on;
+
+use crate::common::sink::{Does, Sink};
+use crate::world::{NOW, acme, agent, config, live, look, parts};
+
+const WELL: u8 = 0;
+const GONE: u8 = 1;
+const LOST: u8 = 2;
+const SILENT: u8 = 3;
+
+/// State that takes in so many steps of a snapshot, and then fails, with the step or without it, or never returns.
+#[derive(Debug)]
+struct Broken(Arc<MemoryStore>, AtomicU8, AtomicU32);
+
+impl Broken {
+    fn after(&self, steps: u32, what: u8) {
+        self.2.store(steps, Ordering::Relaxed);
+        self.1.store(what, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl StateStore for Broken {
+    async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError> {
+        StateStore::apply(&*self.0, log, index, changes).await
+    }
+    async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
+        StateStore::applied(&*self.0, log).await
+    }
+    async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
+        let breaks = self.1.load(Ordering::Relaxed) != WELL && changes.iter().any(|c| c.kind == Kind::Seal);
+        if breaks && self.2.fetch_sub(1, Ordering::Relaxed) == 0 {
+            self.2.store(0, Ordering::Relaxed);
+            let gone = Err(StoreError::unavailable("gone"));
+            return match self.1.load(Ordering::Relaxed) {
+                GONE => gone,
+                LOST => self.0.put(log, changes).await.and(gone),
+                _ => std::future::pending().await,
+            };
+        }
+        self.0.put(log, changes).await
+    }
+    async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(log, kind, key).await
+    }
+    async fn scan(
+        &self,
+        log: &LogId,
+        kind: Kind,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        self.0.scan(log, kind, after, limit).await
+    }
+    async fn touched(&self) -> Result<Touched, StoreError> {
+        self.0.touched().await
+    }
+}
+
+/// What it gives without waiting.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_cut_off_anywhere_costs_nothing() {
+    for what in [GONE, LOST, SILENT] {
+        for steps in 0..3 {
+            let (mut parts, clock) = parts();
+            let store =
+                Arc::new(Broken(Arc::new(MemoryStore::new()), AtomicU8::new(WELL), AtomicU32::new(0)));
+            parts.state = store.clone();
+            let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+            let agents = live(&kakunin, &clock);
+            block_on(kakunin.snapshot()).unwrap();
+            let act = |kakunin: &Kakunin| {
+                let event = Event::refused(agents[0].1, "delete:a".parse().unwrap());
+                block_on(kakunin.observe(&acme(), event)).unwrap();
+            };
+            act(&kakunin);
+            store.after(steps, what);
+            let cut_off = pin!(kakunin.snapshot()).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(!matches!(cut_off, Poll::Ready(Ok(()))), "{what} {steps}");
+            store.after(0, WELL);
+            // The same process goes on, and another one after a crash comes to the same.
+            act(&kakunin);
+            let before = look(&kakunin, &agents);
+            let crashed = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+            assert_eq!(look(&crashed, &agents), before, "{what} {steps}");
+            assert_eq!(crashed.damage(), Damage::default(), "{what} {steps}");
+            block_on(kakunin.snapshot()).unwrap();
+            act(&kakunin);
+            let before = look(&kakunin, &agents);
+            let again = block_on(Kakunin::open(config(), parts)).unwrap();
+            assert_eq!(look(&again, &agents), before, "{what} {steps}");
+            assert_eq!((kakunin.damage(), again.damage()), <(Damage, Damage)>::default(), "{what} {steps}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_stores_what_changed_and_holds_nobody_up() {
+    let (mut parts, clock) = parts();
+    let store = Arc::new(Broken(Arc::new(MemoryStore::new()), AtomicU8::new(WELL), AtomicU32::new(0)));
+    parts.state = store.clone();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    let agents = live(&kakunin, &clock);
+    block_on(kakunin.snapshot()).unwrap();
+    let rows = || block_on(store.scan(&LogId::Tenant(acme()), Kind::Risk, None, 1_000)).unwrap();
+    let before = rows();
+    let event = || Event::refused(agents[0].1, "delete:a".parse().unwrap());
+    block_on(kakunin.observe(&acme(), event())).unwrap();
+    // It hangs in its first step outside of the turn, and others decide.
+    store.after(1, SILENT);
+    let mut hangs = Box::pin(kakunin.snapshot());
+    assert!(hangs.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(at_once(kakunin.observe(&acme(), event())).is_ok());
+    assert!(at_once(kakunin.revoke(&acme(), &agents[1].1, Cause::KeyCompromise)).is_ok());
+    drop(hangs);
+    store.after(0, WELL);
+    block_on(kakunin.snapshot()).unwrap();
+    let after = rows();
+    let differing: Vec<_> =
+        after.iter().filter(|row| !before.contains(row)).map(|(key, _)| &key[..16]).collect();
+    assert!(differing.contains(&agents[0].0.as_bytes().as_slice()));
+    assert!(!differing.contains(&agents[3].0.as_bytes().as_slice()), "it did nothing since");
+}
+
+#[test]
+fn whoever_tends_takes_snapshots_once_a_minute_if_anything_happened() {
+    let (parts, clock) = parts();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    let agents = live(&kakunin, &clock);
+    let rows = || block_on(parts.state.scan(&LogId::Tenant(acme()), Kind::Risk, None, 1_000)).unwrap();
+    block_on(kakunin.tend()).unwrap();
+    let first = rows();
+    assert!(!first.is_empty(), "a minute is over");
+    let act = || {
+        let event = Event::refused(agents[0].1, "delete:a".parse().unwrap());
+        block_on(kakunin.observe(&acme(), event)).unwrap();
+        block_on(kakunin.tend()).unwrap();
+    };
+    act();
+    assert_eq!(rows(), first);
+    clock.set(NOW.plus(60 * MINUTE));
+    act();
+    assert_ne!(rows(), first);
+}
+
+#[test]
+fn reads_wait_for_no_disk() {
+    let (mut parts, _) = parts();
+    let sink = Sink::beneath(&mut parts);
+    let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let (id, serial) = agent(&kakunin, "one");
+    sink.does(Does::Silent);
+    let acme = acme();
+    let mut writing = Box::pin(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
+    assert!(writing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // What is committed so far; verifiers of this process refuse already.
+    assert_eq!(at_once(kakunin.agent(&acme, &id)).unwrap().state, AgentState::Active);
+    assert_eq!(at_once(kakunin.risk(&acme, &id)).unwrap().agent.id, id);
+    assert_eq!(at_once(kakunin.certificates(&acme, &id)).unwrap().len(), 1);
+    assert_eq!(at_once(kakunin.agents(&acme, None, 0, 10)).unwrap().1, 1);
+    let name = "one".parse().unwrap();
+    assert_eq!(at_once(kakunin.agents_named(&acme, &name, None, 0, 10)).unwrap().1, 1);
+    assert!(at_once(kakunin.certificate_entry(&acme, &serial)).is_ok());
+    assert!(at_once(kakunin.find(&serial)).is_ok());
+    drop(writing);
+    // Nobody decides: what came of it is found out before anybody is told.
+    sink.does(Does::Well);
+    assert_eq!(block_on(kakunin.agent(&acme, &id)).unwrap().state, AgentState::Suspended);
+    let event = Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
+    assert!(block_on(kakunin.observe(&acme, event)).is_ok());
+}
