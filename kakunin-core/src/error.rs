@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::id::{AgentId, IssuerId};
+
 /// A source error of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -15,6 +17,14 @@ pub enum StoreError {
     /// Somebody else moved the head of the log. The caller reads it anew and decides again.
     #[error("the log moved on meanwhile; read its head and decide again")]
     Conflict,
+    /// The key is another agent's. Whoever wanted it makes a new one; nothing was written.
+    #[error("the key belongs to another agent; make a new one")]
+    KeyTaken {
+        /// The key.
+        key: IssuerId,
+        /// Whose it is. It is not said to whoever asks.
+        agent: AgentId,
+    },
     /// There is no room. The operator frees space; what was acknowledged is safe.
     #[error("no space left for the log; free space on its volume and retry, nothing acknowledged is lost")]
     Full,
@@ -36,6 +46,7 @@ impl StoreError {
         match self {
             Self::NotFound(_) => "not_found",
             Self::Conflict => "conflict",
+            Self::KeyTaken { .. } => "key_in_use",
             Self::Full => "storage_full",
             Self::Unavailable(_) => "storage_unavailable",
             Self::Corrupt(_) => "storage_corrupt",

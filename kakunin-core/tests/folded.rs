@@ -13,9 +13,11 @@ use kakunin_core::id::{AgentId, ApiKeyId, Serial, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::log::entry::LogId;
+use kakunin_core::log::record::Record;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, Kakunin, KeySource, Parts};
 use kakunin_core::store::MemoryStore;
+use kakunin_core::store::audit::AuditSink;
 use kakunin_core::store::state::{Kind, StateStore};
 use kakunin_core::time::{DAY, HOUR, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_kms::local::LocalKeys;
@@ -140,7 +142,8 @@ impl Life {
     }
 
     fn time(&mut self) -> Option<&'static str> {
-        let step = [SECOND, MINUTE, 20 * MINUTE, HOUR, DAY][usize::try_from(self.chance.below(5)).unwrap()];
+        let step =
+            [SECOND, MINUTE, 20 * MINUTE, HOUR, 4 * DAY][usize::try_from(self.chance.below(5)).unwrap()];
         let by = self.chance.below(step * 2);
         // Clocks are set back, too.
         let back = self.chance.below(8) == 0;
@@ -233,12 +236,22 @@ fn rows(state: &dyn StateStore, logs: &[LogId]) -> Rows {
     rows
 }
 
+/// How many certificates the logs issued that no row tells of any more.
+fn left(sink: &dyn AuditSink, logs: &[LogId], rows: &Rows) -> u64 {
+    let issued = logs.iter().flat_map(|log| block_on(sink.read(log, 0, 100_000)).unwrap());
+    let issued = issued.filter(|entry| Record::open(entry).unwrap().name() == "certificate.issued").count();
+    let kept = rows.keys().filter(|(_, kind, _)| *kind == Kind::Certificate.code()).count();
+    u64::try_from(issued - kept).unwrap()
+}
+
 fn folded_is_lived(seed: u64) -> BTreeMap<&'static str, u64> {
     let clock = Arc::new(ManualClock::at(NOW));
     let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     parts.clock = clock.clone();
     let mut config = Config::new("agents.example").unwrap();
     config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    // Two days, then: what expired leaves.
+    config.certificate_retention = 0;
     let kakunin = block_on(Kakunin::open(config.clone(), parts.clone())).unwrap();
     let acme: TenantId = "acme".parse().unwrap();
     block_on(kakunin.create_tenant(&acme)).unwrap();
@@ -254,6 +267,7 @@ fn folded_is_lived(seed: u64) -> BTreeMap<&'static str, u64> {
     let logs: Vec<_> =
         [LogId::System].into_iter().chain(life.tenants.iter().cloned().map(LogId::Tenant)).collect();
     let lived = rows(&*parts.state, &logs);
+    life.done.insert("left", left(&*parts.sink, &logs, &lived));
     drop(life.kakunin);
 
     let fresh = Arc::new(MemoryStore::new());
@@ -303,6 +317,7 @@ fn what_the_log_amounts_to_is_what_life_came_to() {
         "retired",
         "rotated",
         "key revoked",
+        "left",
     ] {
         assert!(done.get(what).is_some_and(|count| *count > 2), "{what}: {done:?}");
     }

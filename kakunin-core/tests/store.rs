@@ -9,12 +9,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kakunin_core::conformance::{at_once, audit_sink, revocation_store, state_store};
+use kakunin_core::conformance::{at_once, audit_sink, revocation_store, state_store, vault};
 use kakunin_core::error::StoreError;
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::merkle::{Frontier, leaf_hash};
 use kakunin_core::store::audit::{AuditSink, Head};
 use kakunin_core::store::sqlite::SqliteStore;
+use kakunin_core::store::vault::{StateVault, Vault};
 use kakunin_core::store::{MemoryStore, Store};
 use pollster::block_on;
 use rusqlite::Connection;
@@ -66,12 +67,23 @@ fn checked_size(sink: &dyn AuditSink, log: &LogId) -> u64 {
 #[test]
 fn memory() {
     suites(&MemoryStore::new());
+    block_on(vault::all(&StateVault(Arc::new(MemoryStore::new()))));
 }
 
 #[test]
 fn sqlite() {
     let (_dir, open) = folder();
     suites(&open());
+}
+
+#[test]
+fn sqlite_keeps_secrets() {
+    let (_dir, open) = folder();
+    block_on(vault::all(&StateVault(Arc::new(open()))));
+    let (_dir, open) = folder();
+    block_on(vault::secrets_survive_reopening(|| -> Arc<dyn Vault> {
+        Arc::new(StateVault(Arc::new(open())))
+    }));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::log::merkle::leaf_hash;
 use crate::revoke::{Cause, Revocation, RevocationChange};
 use crate::store::Store;
 use crate::store::audit::{Append, AuditSink, Head};
+use crate::store::bound::Binding;
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore};
 use crate::time::UnixTime;
@@ -26,6 +27,9 @@ pub async fn all(sink: &dyn AuditSink) {
     reading_keeps_its_bounds(sink).await;
     sixty_four_logs_at_once(sink).await;
     the_logs_with_records_are_named(sink).await;
+    a_key_belongs_to_one_agent(sink).await;
+    what_is_refused_binds_nothing(sink).await;
+    of_two_that_bind_one_key_one_wins(sink).await;
 }
 
 fn log(name: &str) -> LogId {
@@ -47,8 +51,9 @@ pub fn append(log: LogId, head: &Head, leaves: &[&[u8]]) -> Append {
         })
         .collect();
     let checkpoint = format!("checkpoint of {log} at {}\n", next.frontier.size());
-    let (changes, revocations) = (Vec::new(), Vec::new());
-    Append { log, expected: head.clone(), next, entries, checkpoint, changes, revocations, reserved: false }
+    let (changes, revocations, bindings) = (Vec::new(), Vec::new(), Vec::new());
+    let expected = head.clone();
+    Append { log, expected, next, entries, checkpoint, changes, revocations, bindings, reserved: false }
 }
 
 async fn grow(sink: &dyn AuditSink, log: &LogId, leaves: &[&[u8]]) -> Append {
@@ -178,6 +183,73 @@ pub async fn the_logs_with_records_are_named(sink: &dyn AuditSink) {
     assert!(logs.contains(&log("race")) && !logs.contains(&log("nobodys")));
 }
 
+const fn binding(key: u8, of: u8) -> Binding {
+    Binding { key: IssuerId::from_bytes([key; 20]), agent: agent(of) }
+}
+
+/// An append to the end of a log that binds these keys.
+async fn binds(sink: &dyn AuditSink, log: &LogId, bindings: &[Binding]) -> Append {
+    let (head, _) = sink.head(log).await.unwrap();
+    Append { bindings: bindings.to_vec(), ..append(log.clone(), &head, &[b"bound"]) }
+}
+
+fn is_taken(refused: &Result<(), StoreError>, bound: Binding) {
+    let taken = matches!(refused, Err(StoreError::KeyTaken { key, agent }) if (*key, *agent) == (bound.key, bound.agent));
+    assert!(taken, "{refused:?}");
+}
+
+/// A key that was bound is its agent's in every log, and what would give it to another is refused whole.
+pub async fn a_key_belongs_to_one_agent(sink: &dyn AuditSink) {
+    let (here, there) = (log("keys-here"), log("keys-there"));
+    let bound = binding(1, 1);
+    sink.append(vec![binds(sink, &here, &[bound, bound]).await]).await.unwrap();
+    sink.append(vec![binds(sink, &here, &[bound]).await]).await.unwrap();
+    for log in [&here, &there] {
+        let before = sink.head(log).await.unwrap();
+        let refused = sink.append(vec![binds(sink, log, &[binding(1, 2)]).await]).await;
+        is_taken(&refused, bound);
+        assert_eq!(sink.head(log).await.unwrap(), before);
+    }
+    let heads = (sink.head(&here).await.unwrap(), sink.head(&there).await.unwrap());
+    let both = vec![binds(sink, &here, &[]).await, binds(sink, &there, &[binding(1, 2)]).await];
+    is_taken(&sink.append(both).await, bound);
+    assert_eq!((sink.head(&here).await.unwrap(), sink.head(&there).await.unwrap()), heads);
+}
+
+/// Of what was refused for whatever reason no key is anybody's.
+pub async fn what_is_refused_binds_nothing(sink: &dyn AuditSink) {
+    let log = log("keys-refused");
+    sink.append(vec![binds(sink, &log, &[binding(2, 1)]).await]).await.unwrap();
+    let taken = binds(sink, &log, &[binding(3, 2), binding(2, 2)]).await;
+    is_taken(&sink.append(vec![taken]).await, binding(2, 1));
+    let stale =
+        Append { bindings: vec![binding(4, 2)], ..append(log.clone(), &Head::default(), &[b"stale"]) };
+    assert!(matches!(sink.append(vec![stale]).await, Err(StoreError::Conflict)));
+    let torn = Append { bindings: vec![binding(5, 2)], entries: Vec::new(), ..binds(sink, &log, &[]).await };
+    assert!(sink.append(vec![torn]).await.is_err());
+    let two = [binding(6, 2), binding(6, 3)];
+    assert!(matches!(
+        sink.append(vec![binds(sink, &log, &two).await]).await,
+        Err(StoreError::KeyTaken { .. })
+    ));
+    let free = [3, 4, 5, 6].map(|key| binding(key, 9));
+    sink.append(vec![binds(sink, &log, &free).await]).await.unwrap();
+}
+
+/// However two logs race for a key.
+pub async fn of_two_that_bind_one_key_one_wins(sink: &dyn AuditSink) {
+    for key in 10..30 {
+        let results = at_once(2, |i| async move {
+            let (log, agent) = (log(&format!("keys-race-{i}")), u8::try_from(i).unwrap());
+            sink.append(vec![binds(sink, &log, &[binding(key, agent)]).await]).await
+        });
+        let taken = |result: &&Result<(), _>| matches!(result, Err(StoreError::KeyTaken { .. }));
+        let (won, lost) =
+            (results.iter().filter(|r| r.is_ok()).count(), results.iter().filter(taken).count());
+        assert_eq!((won, lost), (1, 1), "{results:?}");
+    }
+}
+
 /// A store that keeps the projections too applies what an append brings along in the same transaction, and
 /// what it does not bring is still to be applied.
 pub async fn what_follows_from_an_append_is_applied_with_it(store: &dyn Store) {
@@ -240,6 +312,11 @@ pub async fn acknowledged_is_present_after_reopening(open: impl Fn() -> Arc<dyn 
         }
     }
     let sink = open();
+    let bound = binding(7, 7);
+    sink.append(vec![binds(&*sink, &self::log("keys-reopened"), &[bound]).await]).await.unwrap();
+    drop(sink);
+    let sink = open();
+    is_taken(&sink.append(vec![binds(&*sink, &log, &[binding(7, 8)]).await]).await, bound);
     assert_eq!(sink.read(&log, 0, 100).await.unwrap(), expected);
     assert_eq!(sink.head(&log).await.unwrap().0.frontier.size(), 30);
 }

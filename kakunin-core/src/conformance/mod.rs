@@ -14,6 +14,7 @@ pub mod revocation_store;
 pub mod risk_model;
 pub mod signer;
 pub mod state_store;
+pub mod vault;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::reason::Reason;
 use super::record::RevocationChange;
+use super::rule::Acceptance;
 use crate::id::SerialNumber;
 
 /// A serial drawn at random by our own CA hashes to its own last octets; counting ones are spread as well. Only for
@@ -68,15 +69,12 @@ impl RevokedSet {
     #[must_use]
     pub fn with(mut self, change: &RevocationChange) -> Self {
         let serial = SerialNumber::from(change.serial().1);
-        let standing = self.reason(&serial);
-        match (change, standing) {
-            (RevocationChange::Revoked(r), None | Some(Reason::CertificateHold)) => {
-                self.delta.insert(serial, Some(r.cause.reason()));
-            }
-            (RevocationChange::Released { .. }, Some(Reason::CertificateHold)) => {
-                self.delta.insert(serial, None);
-            }
-            _ => {}
+        if Acceptance::from(self.reason(&serial)).yields_to(change) {
+            let reason = match change {
+                RevocationChange::Revoked(r) => Some(r.cause.reason()),
+                RevocationChange::Released { .. } => None,
+            };
+            self.delta.insert(serial, reason);
         }
         if self.delta.len() > MAX_DELTA.max(self.base.len() / 16) {
             self.merge();

@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use crate::log::entry::{Entry, LogId};
 use crate::log::merkle::{Frontier, Hash, leaf_hash};
 use crate::revoke::RevocationChange;
+use crate::store::bound::Binding;
 use crate::store::state::Change;
 use crate::time::UnixTime;
 
@@ -38,6 +39,8 @@ pub struct Append {
     pub changes: Vec<Change>,
     /// Changes of the revocation projection, with their indices; only in revocation logs.
     pub revocations: Vec<(u64, RevocationChange)>,
+    /// Keys that become agents' with it, as its records say: see [`AuditSink::append`].
+    pub bindings: Vec<Binding>,
     /// Whether it takes trust away, or tells of that: then it may use what is set aside for when there is no room.
     pub reserved: bool,
 }
@@ -56,11 +59,13 @@ pub struct Room {
 /// * Atomicity: one call is one transaction over all logs it names: all of it, or nothing.
 /// * Durability: on return of [`AuditSink::append`] every record survives a crash and a power cut.
 /// * Concurrency: any number of calls at once; an append whose expected head is not the log's head is
-///   refused with [`StoreError::Conflict`] and changes nothing, so that a log never forks.
+///   refused with [`StoreError::Conflict`] and changes nothing, so that a log never forks; of two that bind one key to two agents, one is refused.
 /// * Idempotence: none; a caller that does not know the outcome reads the head.
 #[async_trait]
 pub trait AuditSink: fmt::Debug + Send + Sync {
-    /// Appends to one or more logs.
+    /// Appends to one or more logs. In the same transaction each key that is named becomes its agent's, for good, over
+    /// all logs: a key that is another agent's already is refused with [`StoreError::KeyTaken`], and nothing is appended.
+    /// The same binding again is none.
     ///
     /// # Errors
     /// [`StoreError`]; nothing was appended.

@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::error::StoreError;
-use crate::id::{IssuerId, Serial};
+use crate::id::{AgentId, IssuerId, Serial};
 use crate::log::entry::{Entry, LogId};
-use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::revoke::{Acceptance, Revocation, RevocationChange};
 use crate::store::audit::{Append, AuditSink, Head, Room};
+use crate::store::bound::Binding;
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, Touched};
 
@@ -23,6 +24,7 @@ struct Tables {
     state: BTreeMap<(LogId, Kind, Vec<u8>), Vec<u8>>,
     applied: HashMap<LogId, u64>,
     revocations: HashMap<IssuerId, Revocations>,
+    keys: HashMap<IssuerId, AgentId>,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,18 @@ impl Tables {
                 return Err(StoreError::unavailable("an append whose entries do not lead to its head"));
             }
         }
+        self.check_keys(appends)
+    }
+
+    /// Whether no key is another agent's, here or in the same call.
+    fn check_keys(&self, appends: &[Append]) -> Result<(), StoreError> {
+        let mut named = HashMap::new();
+        for Binding { key, agent } in appends.iter().flat_map(|append| append.bindings.iter().copied()) {
+            let holder = self.keys.get(&key).copied().unwrap_or(*named.entry(key).or_insert(agent));
+            if holder != agent {
+                return Err(StoreError::KeyTaken { key, agent: holder });
+            }
+        }
         Ok(())
     }
 
@@ -97,11 +111,7 @@ impl Revocations {
         self.applied = index + 1;
         let (_, serial) = change.serial();
         let standing = self.index_of.get(&serial).and_then(|i| self.by_index.get(i)).map(|r| r.cause);
-        let changes = match change {
-            RevocationChange::Revoked(_) => matches!(standing, None | Some(Cause::Hold)),
-            RevocationChange::Released { .. } => standing == Some(Cause::Hold),
-        };
-        if !changes {
+        if !Acceptance::from(standing).yields_to(change) {
             return;
         }
         if let Some(old) = self.index_of.remove(&serial) {
@@ -125,6 +135,7 @@ impl AuditSink for MemoryStore {
         tables.check(&appends)?;
         for append in appends {
             let size = append.next.frontier.size();
+            tables.keys.extend(append.bindings.iter().map(|bound| (bound.key, bound.agent)));
             tables.apply_state(&append.log, size, &append.changes);
             if let LogId::Revocations(issuer) = &append.log {
                 let revocations = tables.revocations.entry(*issuer).or_default();

@@ -5,6 +5,9 @@
 //! | [`audit::AuditSink`] | logs |
 //! | [`revocations::RevocationStore`] | revocations, a projection of them |
 //! | [`state::StateStore`] | the other projections, and what lies beside the logs |
+//! | [`vault::Vault`] | secrets that no log holds; in the state store, unless somebody else keeps them |
+//!
+//! `bound.rs` says which agent each public key belongs to; sinks keep it beside the logs.
 //!
 //! | store | feature | durable |
 //! |---|---|---|
@@ -14,11 +17,14 @@
 //! Each passes the suites of `kakunin_core::conformance`.
 
 pub mod audit;
+pub mod bound;
+mod kind;
 pub mod memory;
 pub mod revocations;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod state;
+pub mod vault;
 
 pub use memory::MemoryStore;
 

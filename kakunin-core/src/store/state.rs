@@ -4,66 +4,7 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::log::entry::LogId;
-
-/// What kind of state a value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// Agents, by id. Projection.
-    Agent,
-    /// Certificates, by serial. Projection.
-    Certificate,
-    /// What was planned and is not finished: keys and certificates. Projection.
-    Plan,
-    /// High-water marks of event streams, and event ids. Projection.
-    Dedup,
-    /// The inbox. Projection.
-    Inbox,
-    /// Risk histories with the index they were taken at. Rebuilt by replay, written at intervals.
-    Risk,
-    /// Secrets that are never in the log. Never rebuilt.
-    Vault,
-    /// Cursors of followers. Never rebuilt, numbers of CRLs apart: a lost one means that effects are tried
-    /// again.
-    Cursor,
-    /// How certificates stand, by serial; and which an agent has, newest first, by agent. Projection.
-    Standing,
-    /// What the rows of a log must amount to, under a MAC. Written with them.
-    Seal,
-}
-
-impl Kind {
-    /// All kinds.
-    pub const ALL: [Self; 10] = [
-        Self::Agent,
-        Self::Certificate,
-        Self::Plan,
-        Self::Dedup,
-        Self::Inbox,
-        Self::Risk,
-        Self::Vault,
-        Self::Cursor,
-        Self::Standing,
-        Self::Seal,
-    ];
-
-    /// Stable number, as stores keep it.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Agent => 1,
-            Self::Certificate => 2,
-            Self::Plan => 3,
-            Self::Dedup => 4,
-            Self::Inbox => 5,
-            Self::Risk => 6,
-            Self::Vault => 7,
-            Self::Cursor => 8,
-            Self::Standing => 9,
-            Self::Seal => 10,
-        }
-    }
-}
+pub use crate::store::kind::Kind;
 
 /// A value that is set, or taken away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +26,7 @@ pub struct Touched {
     pub structure: Vec<String>,
 }
 
-/// Keeps state by log, kind and key. A tenant's state is reached by naming its log, and by nothing else.
+/// Keeps rows by log, table and key, and knows nothing of what is in them: [`Kind`] lists the tables. A tenant's state is reached by naming its log, and by nothing else.
 ///
 /// * Atomicity: one call is one transaction.
 /// * Durability: on return of `apply` and `put` the values survive a crash.

@@ -1,6 +1,8 @@
 //! A store's sink that writes, or does not, as a test tells it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kakunin_core::error::StoreError;
@@ -22,25 +24,32 @@ pub enum Does {
     Lost,
     /// It is written, and nobody is ever told.
     Silent,
+    /// It waits until it is told what to do.
+    Waits,
     /// It is known beforehand that nothing can be written.
     Scarce,
 }
 
 /// A sink in a hand.
 #[derive(Debug)]
-pub struct Sink(Arc<MemoryStore>, Mutex<Does>);
+pub struct Sink(Arc<MemoryStore>, Mutex<Does>, AtomicUsize);
 
 impl Sink {
     /// Over a store of its own, in place of that of `parts`.
     pub fn beneath(parts: &mut Parts) -> Arc<Self> {
         let store = Arc::new(MemoryStore::new());
-        let sink = Arc::new(Self(store.clone(), Mutex::new(Does::Well)));
+        let sink = Arc::new(Self(store.clone(), Mutex::new(Does::Well), AtomicUsize::new(0)));
         (parts.sink, parts.state, parts.revocations) = (sink.clone(), store.clone(), store);
         sink
     }
 
     pub fn does(&self, what: Does) {
         *self.1.lock().unwrap() = what;
+    }
+
+    /// How often it was told to append.
+    pub fn appends(&self) -> usize {
+        self.2.load(Ordering::SeqCst)
     }
 
     fn now(&self) -> Does {
@@ -51,9 +60,13 @@ impl Sink {
 #[async_trait]
 impl AuditSink for Sink {
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
+        self.2.fetch_add(1, Ordering::SeqCst);
+        while matches!(self.now(), Does::Waits) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let gone = || StoreError::unavailable("the connection was lost");
         match self.now() {
-            Does::Well => self.0.append(appends).await,
+            Does::Well | Does::Waits => self.0.append(appends).await,
             Does::Full | Does::Scarce => Err(StoreError::Full),
             Does::Gone => Err(gone()),
             Does::Lost => self.0.append(appends).await.and(Err(gone())),

@@ -68,6 +68,7 @@ fn a_store_from_before_the_last_crl_is_caught() {
         checkpoint: checkpoint.unwrap(),
         changes: Vec::new(),
         revocations: Vec::new(),
+        bindings: Vec::new(),
         reserved: false,
     };
     block_on(shorter.append(vec![append])).unwrap();

@@ -139,12 +139,10 @@ impl Life {
 /// What follows from the system log: marks of CRLs among it, and CRLs not.
 fn rows(state: &dyn StateStore) -> BTreeMap<(u8, Vec<u8>), Vec<u8>> {
     let mut rows = BTreeMap::new();
-    for kind in [Kind::Agent, Kind::Certificate, Kind::Cursor, Kind::Seal] {
+    let follow = [Kind::Deployment, Kind::Authority, Kind::Tenant, Kind::ApiKey, Kind::ApiKeyCommitment];
+    for kind in follow.into_iter().chain([Kind::CrlMark, Kind::Seal]) {
         let all = block_on(state.scan(&LogId::System, kind, None, 100_000)).unwrap();
-        let follows = |key: &[u8]| kind != Kind::Cursor || key.starts_with(b"crl-number/");
-        rows.extend(
-            all.into_iter().filter(|(key, _)| follows(key)).map(|(key, value)| ((kind.code(), key), value)),
-        );
+        rows.extend(all.into_iter().map(|(key, value)| ((kind.code(), key), value)));
     }
     rows
 }

@@ -9,6 +9,7 @@
 )]
 
 mod deployment;
+mod former;
 mod full;
 mod opened;
 mod written;

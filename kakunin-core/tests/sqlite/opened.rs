@@ -13,7 +13,7 @@ fn a_file_of_format_1_gets_what_it_lacks() {
     certified(&kakunin, &acme);
     drop(kakunin);
     let raw = Connection::open(dir.path().join("k.db")).unwrap();
-    raw.execute_batch("DROP TRIGGER payload_new; PRAGMA user_version = 1").unwrap();
+    raw.execute_batch("DROP TRIGGER payload_new; DROP TABLE bound_key; PRAGMA user_version = 1").unwrap();
     raw.execute_batch("REPLACE INTO payload SELECT log_id, idx, salt, octets FROM payload").unwrap();
     drop(open(dir.path(), &dir.path().join("keys")));
     let replaced = raw.execute_batch("REPLACE INTO payload SELECT log_id, idx, salt, octets FROM payload");

@@ -149,11 +149,9 @@ fn what_somebody_wrote_into_the_vault_and_beside_the_log_opens_and_does_nothing(
     drop(kakunin);
     let raw = Connection::open(dir.path().join("k.db")).unwrap();
     let ca_key: Vec<u8> = raw
-        .query_row(
-            "SELECT value FROM state WHERE log_id = 1 AND kind = 2 AND key LIKE 'ca/%' ORDER BY key DESC",
-            [],
-            |r| r.get(0),
-        )
+        .query_row("SELECT value FROM state WHERE log_id = 1 AND kind = 12 ORDER BY key DESC", [], |r| {
+            r.get(0)
+        })
         .unwrap();
     let ca_key: serde_json::Value = serde_json::from_slice(&ca_key).unwrap();
     let ca_key = ca_key["ca_created"]["key"].as_str().unwrap().to_owned();

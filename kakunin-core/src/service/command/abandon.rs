@@ -8,6 +8,7 @@ use crate::revoke::Cause;
 use crate::service::error::Error;
 
 /// Gives it up. The answer: whether there was anything.
+#[derive(Clone)]
 pub(crate) struct Abandon {
     pub(crate) agent: AgentId,
 }

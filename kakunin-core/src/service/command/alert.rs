@@ -8,6 +8,7 @@ use crate::log::record::{Control, KeyAction};
 use crate::service::error::Error;
 
 /// Somebody names a certificate without showing possession. The answer: whether this is the first of the day.
+#[derive(Clone)]
 pub(crate) struct Suspect {
     pub(crate) serial: Serial,
 }
@@ -27,6 +28,7 @@ impl Command for Suspect {
 }
 
 /// An agent renews its certificate more often than it may.
+#[derive(Clone)]
 pub(crate) struct RefuseSelfRenewal {
     pub(crate) agent: AgentId,
 }
@@ -48,6 +50,7 @@ impl Command for RefuseSelfRenewal {
 }
 
 /// The key provider fails for long to do what was decided.
+#[derive(Clone)]
 pub(crate) struct DelayKeyTask {
     pub(crate) agent: AgentId,
     pub(crate) serial: Option<Serial>,

@@ -55,6 +55,7 @@ pub(crate) struct Order {
 }
 
 /// The key of a certificate in the making.
+#[derive(Clone)]
 pub(crate) enum Key {
     /// Made by the provider, ordered when the agent stood so.
     Made(KeyRef, Stood),
@@ -73,6 +74,7 @@ impl Key {
 }
 
 /// A certificate in the making.
+#[derive(Clone)]
 pub(crate) struct Making {
     pub(crate) order: Arc<Order>,
     pub(crate) issuer: Arc<Issuer>,
@@ -83,6 +85,7 @@ pub(crate) struct Making {
 }
 
 /// What decides whether a planned certificate may still be issued once it is signed, and goes on record with it.
+#[derive(Clone)]
 pub(crate) struct Planned {
     stood: Stood,
     /// The document whose hash it pins: what is registered may change while it is signed.
@@ -99,6 +102,7 @@ pub(crate) enum Begun {
 }
 
 /// Puts it on record that a key is to be made for an order. The answer: how the agent stood.
+#[derive(Clone)]
 pub(crate) struct PlanKey {
     pub(crate) order: Arc<Order>,
     pub(crate) planned: PlannedKeyId,
@@ -119,7 +123,7 @@ impl Command for PlanKey {
 
 /// Puts the plan on record; and the certificate with it, if its signature takes no longer than that (ADR 10).
 impl Command for Making {
-    const NEED: Need = Need::Ordinary;
+    const NEED: Need = Need::Key;
     type Answer = Begun;
 
     fn decide(self, draft: &mut Draft<'_>) -> Result<Begun, Error> {
@@ -155,7 +159,7 @@ impl Command for Making {
         let redeemed = order.join.filter(|_| entry.row.join.is_some());
         // Before anything is recorded: a decision that refuses leaves nothing behind.
         let signature = sign_at_once(&prepared, &issuer, &*signer)?;
-        draft.claim(spki.key_id(), agent)?;
+        draft.may_bind(spki.key_id(), agent)?;
         if let Some(id) = redeemed {
             draft.push(agent, None, Control::JoinTokenRedeemed { id })?;
         }
@@ -171,6 +175,7 @@ impl Command for Making {
 }
 
 /// Puts the signed certificate on record, if the agent still stands as it did.
+#[derive(Clone)]
 pub(crate) struct Conclude {
     pub(crate) order: Arc<Order>,
     pub(crate) planned: Planned,

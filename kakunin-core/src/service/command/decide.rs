@@ -7,8 +7,8 @@ use crate::service::error::Error;
 ///
 /// To decide is pure: the draft holds state, policy and time, what is random the command brings along. Records come out
 /// with the answer, or a refusal, which leaves nothing behind; nothing waits, and nothing but the draft changes. So a
-/// command is decided in a test, or for a look at what would come of it, as it is when it is meant.
-pub(crate) trait Command: Send + 'static {
+/// command is decided in a test, once more if the store refused what was drafted with it, or for a look at what would come of it, as it is when it is meant.
+pub(crate) trait Command: Clone + Send + 'static {
     /// What it may use where there is no room left.
     const NEED: Need;
     /// What its caller is told once the records are durable.
@@ -28,6 +28,9 @@ pub(crate) trait Command: Send + 'static {
 pub(crate) enum Need {
     /// Nothing: it is refused.
     Ordinary,
+    /// Nothing, either; and it makes a key an agent's, which the store may refuse: then everything that was decided with
+    /// it is decided again (ADR 23).
+    Key,
     /// It takes in events, of which those are recorded that take an identity away: see [`Draft::scarce`].
     Events,
     /// It takes trust away: what is set aside for that.

@@ -45,7 +45,7 @@ struct Tenant {
     policy: Policy,
     model: Weighted,
     place: Place,
-    bound: Arc<BoundKeys>,
+    bound: BoundKeys,
     api_keys: ApiKeys,
     tokens: TokenKey,
 }
@@ -65,10 +65,11 @@ impl Tenant {
                 thresholds: Thresholds::default(),
                 prior: Prior::default(),
                 renewal_grace: 5 * MINUTE,
+                certificate_retention: 40 * DAY,
             },
             model: Weighted::default(),
             place,
-            bound: Arc::default(),
+            bound: BoundKeys::default(),
             api_keys: ApiKeys::new(Arc::new(Known::new(SystemState::default()))),
             tokens: TokenKey::new([7; 32]),
         }

@@ -4,7 +4,6 @@
 //! in memory knows of it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use crate::access::JoinTokenFacts;
 use crate::error::StoreError;
@@ -17,12 +16,13 @@ use crate::risk::RiskModel;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::api_keys::ApiKeys;
-use crate::service::state::bound::{BoundKeys, Claim};
+use crate::service::state::bound::BoundKeys;
 use crate::service::state::certificates::{CertificateState, Certificates, Drafted};
 use crate::service::state::names::{self, Names};
 use crate::service::state::policy::Policy;
 use crate::service::state::projection::Projection;
 use crate::service::state::{apply, folding};
+use crate::store::bound::Binding;
 use crate::store::state::Change;
 use crate::time::UnixTime;
 use crate::x509::csr::CsrError;
@@ -33,7 +33,7 @@ pub(crate) struct Rules<'p> {
     pub(crate) policy: &'p Policy,
     pub(crate) model: &'p dyn RiskModel,
     pub(crate) place: &'p Place,
-    pub(crate) bound: &'p Arc<BoundKeys>,
+    pub(crate) bound: &'p BoundKeys,
     pub(crate) api_keys: &'p ApiKeys,
 }
 
@@ -52,6 +52,8 @@ pub(crate) struct Draft<'p> {
     by: Option<ShortName>,
     /// Whether there is room for nothing but what takes trust away.
     pub(crate) scarce: bool,
+    /// Whether the same may be decided once more, into another draft.
+    pub(crate) again: bool,
     pub(crate) agents: HashMap<AgentId, AgentEntry>,
     pub(crate) certificates: Drafted<'p>,
     /// Agents whose name or class changed.
@@ -64,7 +66,7 @@ pub(crate) struct Draft<'p> {
     /// Join tokens that open nothing from now on.
     pub(crate) voided: Vec<JoinTokenId>,
     /// Keys that become agents' with this.
-    claims: Vec<Claim>,
+    bound: HashMap<IssuerId, AgentId>,
 }
 
 impl<'p> Draft<'p> {
@@ -85,6 +87,7 @@ impl<'p> Draft<'p> {
             now,
             by: None,
             scarce: false,
+            again: false,
             agents: HashMap::new(),
             certificates: Drafted::over(&base.certificates),
             names: Names::default(),
@@ -93,7 +96,7 @@ impl<'p> Draft<'p> {
             rows: HashSet::new(),
             revocations: Vec::new(),
             voided: Vec::new(),
-            claims: Vec::new(),
+            bound: HashMap::new(),
         }
     }
 
@@ -107,10 +110,12 @@ impl<'p> Draft<'p> {
         self.agents.get(id).or_else(|| self.base.agents.get(id))
     }
 
-    /// Makes a key an agent's with what is drafted.
-    pub(crate) fn claim(&mut self, key: IssuerId, agent: AgentId) -> Result<(), CsrError> {
-        self.claims.push(self.rules.bound.claim(key, agent)?);
-        Ok(())
+    /// Whether a key may become an agent's with what is drafted, as far as that is known here: the store decides.
+    pub(crate) fn may_bind(&self, key: IssuerId, agent: AgentId) -> Result<(), CsrError> {
+        match self.bound.get(&key) {
+            Some(drafted) if *drafted != agent => Err(CsrError::Duplicate),
+            _ => self.rules.bound.check(Binding { key, agent }),
+        }
     }
 
     pub(crate) fn agent_of(&self, serial: &Serial) -> Option<AgentId> {
@@ -209,6 +214,7 @@ impl<'p> Draft<'p> {
             }
             self.agents.insert(agent, entry);
         }
+        self.bound.extend(Binding::of(&record).map(|bound| (bound.key, bound.agent)));
         self.records.push(record);
         Ok(())
     }
@@ -295,11 +301,14 @@ pub(crate) struct Mark {
 pub(crate) struct Decided {
     pub(crate) agents: HashMap<AgentId, AgentEntry>,
     pub(crate) certificates: HashMap<Serial, CertificateState>,
+    /// Certificates that leave with it.
+    pub(crate) left: HashSet<Serial>,
     pub(crate) records: Vec<Record>,
     pub(crate) changes: Vec<Change>,
     pub(crate) revocations: Vec<RevocationChange>,
     pub(crate) voided: Vec<JoinTokenId>,
-    pub(crate) claims: Vec<Claim>,
+    /// Keys that become agents' with it.
+    pub(crate) bound: HashMap<IssuerId, AgentId>,
     /// Whether it may be written where there is no room for anything else.
     pub(crate) reserved: bool,
 }
@@ -322,11 +331,12 @@ impl Draft<'_> {
         Ok(Decided {
             agents: self.agents,
             certificates: self.certificates.changed,
+            left: self.certificates.left,
             records: self.records,
             changes: last_of_each(self.changes),
             revocations: self.revocations,
             voided: self.voided,
-            claims: self.claims,
+            bound: self.bound,
             reserved: false,
         })
     }

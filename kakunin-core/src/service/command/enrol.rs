@@ -20,6 +20,7 @@ pub(crate) fn redeemable(token: &JoinTokenFacts, now: UnixTime) -> bool {
 }
 
 /// Makes a join token for an agent, whose hash is in the vault. The answer: the token, and the one it takes the place of.
+#[derive(Clone)]
 pub(crate) struct CreateJoinToken {
     pub(crate) id: JoinTokenId,
     pub(crate) agent: AgentId,

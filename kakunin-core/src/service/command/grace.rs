@@ -12,6 +12,7 @@ use crate::service::state::certificates::{CertificateState, Certificates, Standi
 use crate::time::UnixTime;
 
 /// Supersedes what stood beside its successor for long enough.
+#[derive(Clone)]
 pub(crate) struct EndGraces(pub(crate) Vec<AgentId>);
 
 impl Command for EndGraces {

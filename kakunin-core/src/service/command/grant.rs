@@ -11,6 +11,7 @@ use crate::service::error::Error;
 use crate::service::state::certificates::Standing;
 
 /// Grants a principal the key of an agent's certificate.
+#[derive(Clone)]
 pub(crate) struct Grant {
     pub(crate) agent: AgentId,
     pub(crate) to: Principal,
@@ -26,6 +27,7 @@ pub(crate) struct Granted {
 }
 
 /// Ends a grant that the provider made after trust was taken away. The answer: whether it stands.
+#[derive(Clone)]
 pub(crate) struct ConfirmGrant(pub(crate) Granted);
 
 impl Command for Grant {

@@ -9,6 +9,7 @@ use crate::revoke::{Cause, Halt, Receipt, Said};
 use crate::service::error::Error;
 
 /// Suspends an agent, and revokes its certificate; of one that is stopped, the first stop is the answer.
+#[derive(Clone)]
 pub(crate) struct StopAgent {
     pub(crate) id: HaltId,
     pub(crate) agent: AgentId,
@@ -42,6 +43,7 @@ impl Command for StopAgent {
 }
 
 /// Keeps the receipt of a stop with it.
+#[derive(Clone)]
 pub(crate) struct KeepReceipt {
     pub(crate) agent: AgentId,
     pub(crate) halt: Halt,

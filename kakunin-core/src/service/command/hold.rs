@@ -11,12 +11,14 @@ use crate::service::error::Error;
 use crate::service::state::certificates::Standing;
 
 /// Holds a certificate, and the one beside it; of one that is held, the first hold is the answer.
+#[derive(Clone)]
 pub(crate) struct Hold {
     pub(crate) serial: Serial,
     pub(crate) said: Said,
 }
 
 /// Ends a hold.
+#[derive(Clone)]
 pub(crate) struct Release {
     pub(crate) serial: Serial,
 }

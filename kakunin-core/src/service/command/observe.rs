@@ -55,6 +55,7 @@ pub struct Observed {
 pub(crate) type Each = Vec<Result<Observed, Error>>;
 
 /// Events of one call.
+#[derive(Clone)]
 pub(crate) struct Batch {
     pub(crate) reporter: Reporter,
     pub(crate) events: Vec<Event>,

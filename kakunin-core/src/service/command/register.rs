@@ -8,9 +8,11 @@ use crate::service::error::Error;
 use crate::service::state::names::Class;
 
 /// Registers an agent.
+#[derive(Clone)]
 pub(crate) struct Register(pub(crate) Agent);
 
 /// Finds the agent of that name, or registers this one.
+#[derive(Clone)]
 pub(crate) struct Ensure(pub(crate) Agent);
 
 impl Command for Register {

@@ -8,6 +8,7 @@ use crate::id::AgentId;
 use crate::log::record::Control;
 use crate::service::error::Error;
 
+#[derive(Clone)]
 pub(crate) struct Reinstate {
     pub(crate) agent: AgentId,
     pub(crate) reason: Note,

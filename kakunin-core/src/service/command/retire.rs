@@ -8,6 +8,7 @@ use crate::log::record::Control;
 use crate::revoke::{Cause, Said};
 use crate::service::error::Error;
 
+#[derive(Clone)]
 pub(crate) struct Retire {
     pub(crate) agent: AgentId,
     pub(crate) said: Said,

@@ -8,6 +8,7 @@ use crate::service::error::Error;
 use crate::service::state::certificates::{CertificateState, Standing};
 
 /// Revokes a certificate; of one that is revoked, the first revocation is the answer.
+#[derive(Clone)]
 pub(crate) struct Revoke {
     pub(crate) serial: Serial,
     pub(crate) cause: Cause,

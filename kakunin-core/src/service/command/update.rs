@@ -7,6 +7,7 @@ use crate::id::AgentId;
 use crate::log::record::Control;
 use crate::service::error::Error;
 
+#[derive(Clone)]
 pub(crate) struct Update {
     pub(crate) agent: AgentId,
     pub(crate) change: AgentChange,

@@ -5,7 +5,7 @@ use crate::id::TrustDomain;
 use crate::key::KeyAlgorithm;
 use crate::risk::Thresholds;
 use crate::service::error::Error;
-use crate::time::MINUTE;
+use crate::time::{DAY, MINUTE};
 
 /// What a deployment is. The first three are fixed when it is made, and checked whenever it is opened.
 #[derive(Clone, Debug)]
@@ -27,6 +27,11 @@ pub struct Config {
     /// before; [`Config::RENEWAL_GRACE`] if not said otherwise. With 0 it is superseded in the append of the
     /// renewal, and an agent that never got the answer is left with nothing until it asks again.
     pub renewal_grace: u64,
+    /// How long a certificate is known after it expired, in milliseconds of the log's time;
+    /// [`Config::CERTIFICATE_RETENTION`] if not said otherwise, and two days at the least. Then it leaves memory and
+    /// store, a few at once, as its agent is given new ones, and is in the log alone: its serial number is found no more.
+    /// What was revoked for what its agent did, or is held, stays.
+    pub certificate_retention: u64,
 }
 
 /// A root whose key is not here, and what it signed.
@@ -41,6 +46,9 @@ pub struct OfflineRoot {
 impl Config {
     /// Five minutes: time for an agent to notice that an answer was lost, and to ask again.
     pub const RENEWAL_GRACE: u64 = 5 * MINUTE;
+
+    /// Forty days: the 30 days that a score looks back, and as long as any CRL may name an expired certificate.
+    pub const CERTIFICATE_RETENTION: u64 = 40 * DAY;
 
     /// A deployment with an RSA-3072 root, an RSA-2048 issuing CA, the documentation arc, and
     /// `http://<trust domain>` as its public URL.
@@ -57,6 +65,7 @@ impl Config {
             offline: None,
             thresholds: Thresholds::default(),
             renewal_grace: Self::RENEWAL_GRACE,
+            certificate_retention: Self::CERTIFICATE_RETENTION,
         })
     }
 }

@@ -18,7 +18,6 @@ use crate::service::engine::seal::SealKey;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
 use crate::service::error::Error;
 use crate::service::state::system::rows;
-use crate::store::state::{Change, Kind};
 use crate::time::UnixTime;
 use crate::x509::ca::{sign_issuing, sign_root};
 use crate::x509::oid;
@@ -137,7 +136,7 @@ async fn make_key(
 }
 
 pub(crate) async fn vault_seed(parts: &Parts, now: UnixTime) -> Result<[u8; 32], Error> {
-    if let Some(stored) = parts.state.get(&LogId::System, Kind::Vault, SECRET).await? {
+    if let Some(stored) = parts.vault().get(SECRET).await? {
         return stored
             .try_into()
             .map_err(|_| StoreError::Corrupt("the vault's secret does not decode".into()).into());
@@ -147,8 +146,7 @@ pub(crate) async fn vault_seed(parts: &Parts, now: UnixTime) -> Result<[u8; 32],
     // Time goes in so that a source of randomness that repeats itself does not repeat a deployment.
     let unique = uuid_v7(now, &*parts.entropy)?;
     let seed = crate::log::leaf::commitment(&seed, &unique);
-    let value = Some(seed.to_vec());
-    parts.state.put(&LogId::System, &[Change { kind: Kind::Vault, key: SECRET.to_vec(), value }]).await?;
+    parts.vault().put(SECRET, &seed).await?;
     Ok(seed)
 }
 

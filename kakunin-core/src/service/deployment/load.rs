@@ -25,6 +25,7 @@ use crate::service::engine::system;
 use crate::service::engine::turns::Turns;
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
+use crate::service::state::bound::BoundKeys;
 use crate::service::state::policy::Policy;
 use crate::service::state::serials::Serials;
 use crate::service::state::system::known::Known;
@@ -65,6 +66,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
             thresholds: config.thresholds,
             prior: Prior::default(),
             renewal_grace: config.renewal_grace,
+            certificate_retention: config.certificate_retention,
         },
         place: Place { trust_domain, public_url, arc },
         host,
@@ -77,7 +79,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         loaded: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),
         serials: Serials::default(),
-        bound: Arc::default(),
+        bound: BoundKeys::default(),
         turns: Turns::default(),
         api_keys: ApiKeys::new(known.clone()),
         known,

@@ -37,12 +37,12 @@ impl Running {
         }
         inner.tag_all(&LogId::System).await?;
         let (secret, keys) = (commitment_of(&inner.token_secret), inner.api_keys.to_commit());
-        inner.order(&BeginSeals { secret, keys }, Vec::new(), None).await
+        inner.order(&BeginSeals { secret, keys }, None).await
     }
 
     /// Gives a MAC to what has none yet.
     async fn tag_all(&self, log: &LogId) -> Result<(), Error> {
-        for kind in [Kind::Plan, Kind::Dedup, Kind::Inbox, Kind::Certificate, Kind::Cursor] {
+        for kind in [Kind::Plan, Kind::Dedup, Kind::Inbox, Kind::Certificate, Kind::Cursor, Kind::Crl] {
             let bare = |(key, value): (Vec<u8>, Vec<u8>)| {
                 let has = self.seal_key.open(&log.to_string(), kind, &key, &value).is_some();
                 (!has).then_some(Change { kind, key, value: Some(value) })

@@ -5,10 +5,9 @@ use super::ledger::Ledger;
 use crate::access::{ApiKeyFacts, ApiKeyId, KeyCommitment, KeyHash};
 use crate::error::StoreError;
 use crate::id::hex_decode;
-use crate::log::entry::LogId;
 use crate::service::command::system::api_keys::MAX_KEYS;
 use crate::service::error::Error;
-use crate::store::state::{Change, Kind};
+use crate::time::{HOUR, UnixTime};
 
 const PREFIX: &str = "api-key/";
 /// Rows read at once: more than there can be, by somebody else's hand too.
@@ -24,8 +23,8 @@ pub(crate) struct Row {
 impl Inner {
     /// Holds what the vault has of keys against those that the log says there are; what else it has is taken away.
     pub(crate) async fn look_at_api_keys(&self, system: &mut Ledger) -> Result<(), Error> {
-        let rows = self.api_key_rows().await?;
-        // A row is written with its record: of what is in the vault by now, no record is missing after this.
+        let vault = self.parts.vault();
+        let rows = vault.list(PREFIX.as_bytes(), MAX_ROWS).await?;
         self.settle_system(system).await?;
         for (key, value) in rows {
             let standing = |id: &ApiKeyId| self.known.read(|state| state.keys.get(id).is_some());
@@ -33,10 +32,9 @@ impl Inner {
                 self.believe(id, Some(&value));
                 continue;
             }
-            let name = String::from_utf8_lossy(&key).escape_default().to_string();
-            self.damages
-                .note(format!("{name} in the vault is of no key on record; it is refused, and was removed"));
-            self.parts.state.put(&LogId::System, &[Change { kind: Kind::Vault, key, value: None }]).await?;
+            if is_over(&key, self.now()) {
+                vault.remove(&[key]).await?;
+            }
         }
         self.api_keys.unknown().into_iter().for_each(|id| self.believe(id, None));
         Ok(())
@@ -45,17 +43,10 @@ impl Inner {
     /// Asks the vault for the hashes of keys that came on record since.
     pub(super) async fn look_up_api_keys(&self) -> Result<(), StoreError> {
         for id in self.api_keys.unknown() {
-            let row = self.parts.state.get(&LogId::System, Kind::Vault, &row_key(&id)).await?;
+            let row = self.parts.vault().get(&row_key(&id)).await?;
             self.believe(id, row.as_deref());
         }
         Ok(())
-    }
-
-    // The vault is shared; of its rows, those of keys follow their prefix.
-    async fn api_key_rows(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let after = Some(PREFIX.as_bytes());
-        let rows = self.parts.state.scan(&LogId::System, Kind::Vault, after, MAX_ROWS).await?;
-        Ok(rows.into_iter().take_while(|(key, _)| key.starts_with(PREFIX.as_bytes())).collect())
     }
 
     /// Takes the row of a key for what the log commits to, or says that it is not.
@@ -75,6 +66,16 @@ impl Inner {
         }
         self.api_keys.learn(id, hash);
     }
+}
+
+/// Whether no record will come any more of a key that the vault has and no record names: another process may be about to
+/// write that. Else it was cut off, or somebody else wrote it; either way it opens nothing.
+fn is_over(key: &[u8], now: UnixTime) -> bool {
+    let made_at = |id: ApiKeyId| {
+        let (time, _) = id.as_bytes().split_first_chunk::<6>()?;
+        Some(UnixTime::from_millis(time.iter().fold(0, |all, octet| all << 8 | u64::from(*octet))))
+    };
+    id_of(key).and_then(made_at).is_none_or(|at| now.since(at) > HOUR)
 }
 
 fn stored_hash(value: &[u8]) -> Option<KeyHash> {

@@ -126,10 +126,10 @@ impl Inner {
                 }
                 Ok(())
             }
-            Err(StoreError::Full) => {
+            Err(error @ (StoreError::Full | StoreError::KeyTaken { .. })) => {
                 // Certain: nothing was written, so memory is still what the store has.
                 appends.iter_mut().for_each(|(ledger, _)| ledger.settled());
-                Err(StoreError::Full.into())
+                Err(error.into())
             }
             Err(error) => Err(error.into()),
         }

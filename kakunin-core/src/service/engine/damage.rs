@@ -77,7 +77,7 @@ fn describe(log: &LogId, kind: Kind, key: &[u8]) -> String {
                 ),
             }
         }
-        (LogId::System, Kind::Agent, _) => format!("the row of tenant {}", text.escape_default()),
+        (LogId::System, Kind::Tenant, _) => format!("the row of tenant {}", text.escape_default()),
         (LogId::System, ..) => format!("the row {} of the deployment", text.escape_default()),
         _ => {
             let kind = format!("{kind:?}").to_lowercase();

@@ -46,7 +46,7 @@ pub(crate) struct Inner {
     pub(crate) loaded: async_lock::RwLock<HashMap<TenantId, Arc<Tenant>>>,
     pub(crate) live: Arc<LiveRevocations>,
     pub(crate) serials: Serials,
-    pub(crate) bound: Arc<BoundKeys>,
+    pub(crate) bound: BoundKeys,
     pub(crate) turns: Turns,
     pub(crate) api_keys: ApiKeys,
     pub(crate) lead: Lead,

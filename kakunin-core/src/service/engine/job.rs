@@ -18,7 +18,7 @@ pub(crate) struct Job {
 }
 
 pub(crate) trait Work: Send {
-    /// Takes the decision into the draft.
+    /// Takes the decision into the draft; once more into another one, if the store refused the first.
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error>;
     /// Tells the caller how it ended, with what was recorded. Gives that back if the caller is gone.
     fn answer(self: Box<Self>, outcome: Result<(), Error>) -> Made;
@@ -38,8 +38,10 @@ pub(crate) struct Decision<C: Command> {
 impl<C: Command> Work for Decision<C> {
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error> {
         // If its caller is gone nothing of it was written, and nothing will be.
-        if let Some(command) = self.command.take().filter(|_| !self.caller.is_canceled()) {
-            draft.asked_by(self.by.take());
+        let command = if draft.again { self.command.clone() } else { self.command.take() };
+        self.value = None;
+        if let Some(command) = command.filter(|_| !self.caller.is_canceled()) {
+            draft.asked_by(self.by.clone());
             let before = draft.records.len();
             let value = command.decide(draft)?;
             self.value = Some((value, draft.made_since(before)));

@@ -15,6 +15,7 @@ use crate::log::record::Record;
 use crate::revoke::RevocationChange;
 use crate::service::error::Error;
 use crate::store::audit::{Append, AuditSink, Head};
+use crate::store::bound::Binding;
 use crate::time::UnixTime;
 use crate::x509::ca::AssembleError;
 
@@ -139,6 +140,7 @@ impl Ledger {
             next,
             entries,
             changes: Vec::new(),
+            bindings: records.iter().filter_map(Binding::of).collect(),
             revocations: indices.zip(revocations.iter().copied()).collect(),
             reserved: false,
         })

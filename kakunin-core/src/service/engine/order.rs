@@ -17,19 +17,14 @@ use crate::store::state::Change;
 const ATTEMPTS: usize = 64;
 
 impl Inner {
-    /// Decides on what is on record, makes it durable, with the changes `beside` it, and applies it.
+    /// Decides on what is on record, makes it durable, and applies it.
     ///
     /// What it takes away is refused before it is on record. A CA that it makes is open, and what it revoked known,
     /// before anybody has a certificate of it.
-    pub(crate) async fn order<O: SystemOrder>(
-        &self,
-        order: &O,
-        beside: Vec<Change>,
-        by: Option<&ShortName>,
-    ) -> Result<(), Error> {
+    pub(crate) async fn order<O: SystemOrder>(&self, order: &O, by: Option<&ShortName>) -> Result<(), Error> {
         let mut system = self.system.lock().await;
         for _ in 0..ATTEMPTS {
-            match self.attempt_order(&mut system, order, &beside, by).await {
+            match self.attempt_order(&mut system, order, by).await {
                 Err(Error::Store(StoreError::Conflict)) => {}
                 done => return done,
             }
@@ -41,7 +36,6 @@ impl Inner {
         &self,
         system: &mut Ledger,
         order: &O,
-        beside: &[Change],
         by: Option<&ShortName>,
     ) -> Result<(), Error> {
         self.settle_system(system).await?;
@@ -55,7 +49,7 @@ impl Inner {
             let time = system.time(self.now());
             let record = |control| Record::control(time, None, None, control).asked_by(by.cloned());
             let records: Vec<_> = decided.into_iter().map(record).collect();
-            let index = self.append_system(system, &records, beside.to_vec(), reserved).await?;
+            let index = self.append_system(system, &records, Vec::new(), reserved).await?;
             for (index, record) in (index..).zip(&records) {
                 self.parts.listener.recorded(&LogId::System, index, record);
             }

@@ -10,6 +10,7 @@ use crate::store::Store;
 use crate::store::audit::AuditSink;
 use crate::store::revocations::RevocationStore;
 use crate::store::state::StateStore;
+use crate::store::vault::{StateVault, Vault};
 use crate::time::{Clock, SystemClock};
 
 /// What a deployment runs on; each part can be replaced by another that keeps its contract.
@@ -21,6 +22,8 @@ pub struct Parts {
     pub revocations: Arc<dyn RevocationStore>,
     /// Keeps the other projections.
     pub state: Arc<dyn StateStore>,
+    /// Keeps secrets; `None`: the state store does, among its rows.
+    pub vault: Option<Arc<dyn Vault>>,
     /// Makes and keeps keys of certificate authorities and agents.
     pub keys: Arc<dyn KeyProvider>,
     /// Makes and keeps the log key and the feed key, which sign with each append: a provider that is near.
@@ -45,6 +48,7 @@ impl Parts {
             sink: store.clone(),
             revocations: store.clone(),
             state: store,
+            vault: None,
             log_keys: keys.clone(),
             keys,
             model: Arc::new(Weighted::default()),
@@ -52,5 +56,10 @@ impl Parts {
             entropy: Arc::new(SystemEntropy),
             listener: Arc::new(Nobody),
         }
+    }
+    /// Whoever keeps the secrets.
+    #[must_use]
+    pub fn vault(&self) -> Arc<dyn Vault> {
+        self.vault.clone().unwrap_or_else(|| Arc::new(StateVault(self.state.clone())))
     }
 }

@@ -16,10 +16,11 @@ use crate::log::record::{Body, Record};
 use crate::risk::Score;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
-use crate::service::state::certificates::Certificates as _;
+use crate::service::state::certificates::{CertificateState, Certificates as _};
 use crate::service::state::key_task::receipt_task;
 use crate::service::state::projection::Projection;
 use crate::service::state::{apply, certificates, dedup, folding, names, notices};
+use crate::store::bound::Binding;
 use crate::store::state::{Change, Kind};
 use crate::time::UnixTime;
 
@@ -42,7 +43,8 @@ impl Sequencer {
             self.ledger.rows = stored;
             (from, None)
         } else {
-            (projection, self.ledger.rows) = (Projection::default(), stored.cleared());
+            let none = Projection::keeping(inner.policy.certificate_retention);
+            (projection, self.ledger.rows) = (none, stored.cleared());
             (Frontier::default(), Some(stored))
         };
         let folded = match wrong {
@@ -67,7 +69,8 @@ impl Sequencer {
         if let LogId::Tenant(tenant) = &log {
             let all = || projection.certificates.states();
             inner.serials.remember_all(tenant, all().map(|c| c.facts.serial));
-            inner.bound.remember(all().filter_map(|c| Some((c.key_id?, c.facts.agent))));
+            let bound = |c: &CertificateState| Some(Binding { key: c.key_id?, agent: c.facts.agent });
+            inner.bound.remember(all().filter_map(bound));
         }
         *self.committed.write() = projection;
         self.snapshot_at = folded;
@@ -188,7 +191,8 @@ struct Reach {
 
 /// The rows of agents and certificates, as they stand in memory and under the seal.
 async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows), Error> {
-    let (mut projection, mut rows, log) = (Projection::default(), ledger.rows.cleared(), ledger.log());
+    let (mut rows, log) = (ledger.rows.cleared(), ledger.log());
+    let mut projection = Projection::keeping(inner.policy.certificate_retention);
     for kind in [Kind::Standing, Kind::Agent] {
         for (key, row) in system::scan(&inner.parts, log, kind).await? {
             // One that does not decode is not under the seal either.

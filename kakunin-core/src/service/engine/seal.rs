@@ -18,7 +18,7 @@ use crate::key::Signer;
 use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, Hash};
 use crate::service::error::Error;
-use crate::service::state::crl_mark::MARKS;
+use crate::service::state::system::rows::TABLES;
 use crate::store::state::{Change, Kind};
 
 /// What the log key signs so that the key of the seals follows from it. Checkpoints begin with a host.
@@ -95,22 +95,21 @@ impl core::fmt::Debug for SealKey {
 }
 
 /// Whether rows of this kind count in the seal of their log. They follow from records that are not events.
-pub(crate) fn counts(log: &LogId, kind: Kind, key: &[u8]) -> bool {
+pub(crate) fn counts(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
-        (LogId::Tenant(_), Kind::Agent | Kind::Standing)
-        | (LogId::System, Kind::Agent | Kind::Certificate) => true,
-        (LogId::System, Kind::Cursor) => key.starts_with(MARKS.as_bytes()),
+        (LogId::Tenant(_), Kind::Agent | Kind::Standing) => true,
+        (LogId::System, kind) => kind == Kind::CrlMark || TABLES.contains(&kind),
         _ => false,
     }
 }
 
 /// Whether such a row carries a MAC of its own.
-fn carries(log: &LogId, kind: Kind, key: &[u8]) -> bool {
+fn carries(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
         (LogId::Tenant(_), Kind::Agent | Kind::Standing) => true,
         (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox | Kind::Cursor) => true,
         // What was published, and how far; marks count instead.
-        (LogId::System, Kind::Cursor) => !counts(log, kind, key),
+        (LogId::System, Kind::Cursor | Kind::Crl) => true,
         _ => false,
     }
 }
@@ -168,7 +167,7 @@ impl Rows {
     pub(crate) fn seal(&self, changes: Vec<Change>, head: &Frontier) -> Sealing {
         let mut sealing = Sealing { changes: Vec::new(), rows: HashMap::new(), sum: self.sum };
         for change in changes.into_iter().map(|change| self.tagged(change)) {
-            if counts(&self.log, change.kind, &change.key) {
+            if counts(&self.log, change.kind) {
                 self.count(&mut sealing, &change);
             }
             sealing.changes.push(change);
@@ -197,8 +196,16 @@ impl Rows {
         sealing.rows.insert(row, after);
     }
 
+    /// The value of a row that goes to another place, with its MAC for that; as it is, if it has none for where it was.
+    pub(crate) fn moved(&self, value: &[u8], from: (Kind, &[u8]), to: (Kind, &[u8])) -> Vec<u8> {
+        match self.key.open(&self.name, from.0, from.1, value) {
+            Some(bare) => self.key.close(&self.name, to.0, to.1, bare),
+            None => value.to_vec(),
+        }
+    }
+
     fn tagged(&self, change: Change) -> Change {
-        if !carries(&self.log, change.kind, &change.key) {
+        if !carries(&self.log, change.kind) {
             return change;
         }
         let value = change.value.map(|value| self.key.close(&self.name, change.kind, &change.key, value));

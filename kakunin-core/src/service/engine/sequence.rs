@@ -18,6 +18,7 @@ use crate::log::entry::LogId;
 use crate::service::command::decide::{Command, Need};
 use crate::service::command::draft::Decided;
 use crate::service::error::Error;
+use crate::store::bound::Binding;
 use crate::store::state::Kind;
 
 /// Records that go into one append, over all callers that wait.
@@ -71,7 +72,15 @@ impl Inner {
 
     async fn sequence(&self, tenant: &Tenant, sequencer: &mut Sequencer) {
         let mut jobs = tenant.take_jobs(MAX_BATCH);
-        let mut error = self.sequence_all(tenant, sequencer, &mut jobs).await.err();
+        let mut error = loop {
+            match self.sequence_all(tenant, sequencer, &mut jobs).await {
+                // Nothing was written. Now that it is known whose the key is, the one who wants it is refused, and the
+                // others are decided without that.
+                Err(Error::Store(StoreError::KeyTaken { key, agent }))
+                    if self.bound.remember([Binding { key, agent }]) => {}
+                done => break done.err(),
+            }
+        };
         for job in jobs {
             let alone = job.work.answer(error.as_mut().map_or(Ok(()), |error| Err(again(error))));
             self.told(tenant, &alone);
@@ -112,12 +121,13 @@ impl Inner {
         let committed = tenant.committed.read();
         let mut draft = sequencer.draft(self, tenant, &committed);
         draft.scarce = full;
+        draft.again = jobs.iter().any(|job| job.need == Need::Key);
         // Where there is no room, nothing else gets into the draft.
         let reserved = full || jobs.iter().all(|job| job.need == Need::Reserved);
         let events = jobs.iter().all(|job| job.need == Need::Events);
         let mut failure = None;
         for mut job in std::mem::take(jobs) {
-            if full && job.need == Need::Ordinary {
+            if full && matches!(job.need, Need::Ordinary | Need::Key) {
                 job.work.answer(Err(StoreError::Full.into()));
                 continue;
             }

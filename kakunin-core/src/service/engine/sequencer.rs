@@ -14,10 +14,10 @@ use crate::log::record::{Control, Record};
 use crate::service::command::draft::{Decided, Draft, Rules};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
-use crate::service::state::bound::Claim;
 use crate::service::state::certificates::{CertificateState, Certificates};
 use crate::service::state::notices;
 use crate::service::state::projection::Projection;
+use crate::store::bound::Binding;
 use crate::store::state::{Change, Kind};
 
 impl Tenant {
@@ -33,7 +33,6 @@ impl Tenant {
             changed: HashSet::new(),
             snapshot_at: 0,
             snapshot_time: inner.now(),
-            claims: Vec::new(),
         };
         sequencer.reload(inner).await?;
         Ok(Self {
@@ -58,8 +57,6 @@ impl Sequencer {
         if self.ledger.is_stale() {
             self.reload(inner).await?;
         }
-        // What was written is known now.
-        self.claims.clear();
         Ok(())
     }
 
@@ -87,8 +84,7 @@ impl Sequencer {
         if decided.records.is_empty() {
             return Ok(());
         }
-        self.claims = decided.claims;
-        let appended = inner
+        let level = inner
             .append(
                 &mut self.ledger,
                 &decided.records,
@@ -96,14 +92,10 @@ impl Sequencer {
                 &decided.revocations,
                 decided.reserved,
             )
-            .await;
-        if appended.is_err() && !self.ledger.is_stale() {
-            // Certain: nothing was written.
-            self.claims.clear();
-        }
-        let level = appended?;
-        self.claims.drain(..).for_each(Claim::recorded);
-        self.commit_in_memory(decided.agents, decided.certificates);
+            .await?;
+        inner.bound.remember(decided.bound.into_iter().map(|(key, agent)| Binding { key, agent }));
+        self.commit_in_memory(decided.agents, decided.certificates, &decided.left);
+        inner.serials.forget(&decided.left);
         if level {
             self.ledger.settled();
         }
@@ -115,6 +107,7 @@ impl Sequencer {
         &mut self,
         agents: HashMap<AgentId, AgentEntry>,
         certificates: HashMap<Serial, CertificateState>,
+        left: &HashSet<Serial>,
     ) {
         self.changed.extend(agents.keys());
         let mut committed = self.committed.write();
@@ -123,7 +116,7 @@ impl Sequencer {
         let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
         let moved: Vec<_> = moved.collect();
         agents.into_values().for_each(|entry| committed.put(entry));
-        committed.certificates.extend(certificates);
+        committed.certificates.extend(certificates, left);
         drop(committed);
         self.roster.update(&moved);
     }

@@ -1,16 +1,18 @@
 //! Reading what is stored of the system log: the deployment's record, and the state that its rows and records amount to.
 
 use super::damage::Damages;
+use super::layout::{self, Came};
 use super::ledger::Ledger;
 use super::parts::Parts;
-use super::seal::{self, Rows, counts};
+pub(crate) use super::scan::scan;
+use super::seal::{self, Rows};
 use crate::error::StoreError;
 use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::record::{Body, Control, Record};
 use crate::service::error::Error;
 use crate::service::state::system::fold::SystemState;
-use crate::service::state::system::rows::changes;
+use crate::service::state::system::rows::{TABLES, changes};
 use crate::store::state::{Change, Kind};
 
 /// Records, or rows, read at once when all are read.
@@ -24,14 +26,16 @@ pub(crate) async fn load(
     damages: &Damages,
 ) -> Result<SystemState, Error> {
     let (mut stored, mut rows) = (system.rows.cleared(), Vec::new());
-    for kind in [Kind::Agent, Kind::Certificate, Kind::Cursor] {
+    let came = layout::bring_up(parts, system).await?;
+    for kind in TABLES {
         for (key, value) in scan(parts, &LogId::System, kind).await? {
-            if counts(&LogId::System, kind, &key) {
-                stored.add(kind, key.clone(), &value);
-                // Marks of CRLs are as many as CAs have shards, and read where they are needed.
-                rows.extend((kind != Kind::Cursor).then_some((kind, key, value)));
-            }
+            stored.add(kind, key.clone(), &value);
+            rows.push((kind, key, value));
         }
+    }
+    // As many as CAs have shards, and read where they are needed.
+    for (key, value) in scan(parts, &LogId::System, Kind::CrlMark).await? {
+        stored.add(Kind::CrlMark, key, &value);
     }
     let from = sealed_from(parts, system, &stored).await?;
     verify(parts, system, from.clone().unwrap_or_default()).await?;
@@ -48,13 +52,15 @@ pub(crate) async fn load(
         }
     };
     replay(parts, system, from, applied, &mut state).await?;
+    layout::name(parts, came).await?;
     let Some(before) = before else { return Ok(state) };
     let wrong = system.rows.differing(&before);
     let extra = wrong.iter().filter(|(kind, key)| !system.rows.knows(*kind, key));
     let gone = extra.map(|(kind, key)| Change { kind: *kind, key: key.clone(), value: None });
     let sealing = system.rows.seal_anew(gone.collect(), system.frontier());
     parts.state.put(&LogId::System, &sealing.changes).await?;
-    if state.sealed.is_some() {
+    let was_there = came == Came::Current || came == Came::Unnamed && !rows.is_empty();
+    if state.sealed.is_some() && was_there {
         damages.rebuilt(&LogId::System, &wrong);
     }
     Ok(state)
@@ -153,24 +159,6 @@ pub(crate) async fn first_record(parts: &Parts) -> Result<Control, Error> {
         Body::Control(control) => Ok(*control),
         Body::Event(..) => {
             Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into())
-        }
-    }
-}
-
-/// Every row of a kind, as it is stored.
-pub(crate) async fn scan(
-    parts: &Parts,
-    log: &LogId,
-    kind: Kind,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    loop {
-        let after = rows.last().map(|(key, _)| key.clone());
-        let more = parts.state.scan(log, kind, after.as_deref(), STEP).await?;
-        let end = more.len() < STEP;
-        rows.extend(more);
-        if end {
-            return Ok(rows);
         }
     }
 }

@@ -12,7 +12,6 @@ use super::snapshot::Histories;
 use crate::event::TokenKey;
 use crate::id::{AgentId, TenantId};
 use crate::service::command::decide::Need;
-use crate::service::state::bound::Claim;
 use crate::service::state::roster::Roster;
 use crate::time::UnixTime;
 
@@ -51,8 +50,6 @@ pub(crate) struct Sequencer {
     pub(super) changed: HashSet<AgentId>,
     pub(super) snapshot_at: u64,
     pub(super) snapshot_time: UnixTime,
-    /// Of an append whose outcome is not known yet.
-    pub(super) claims: Vec<Claim>,
 }
 
 impl Tenant {

@@ -3,8 +3,6 @@
 use super::inner::Inner;
 use crate::access::JoinTokenId;
 use crate::id::{AgentId, TenantId};
-use crate::log::entry::LogId;
-use crate::store::state::{Change, Kind};
 
 /// A join token in the vault.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -21,9 +19,8 @@ impl Inner {
         if tokens.is_empty() {
             return;
         }
-        let gone = |id| Change { kind: Kind::Vault, key: row_key(id), value: None };
-        let gone: Vec<_> = tokens.iter().map(gone).collect();
-        let _ = self.parts.state.put(&LogId::System, &gone).await;
+        let gone: Vec<_> = tokens.iter().map(row_key).collect();
+        let _ = self.parts.vault().remove(&gone).await;
     }
 }
 

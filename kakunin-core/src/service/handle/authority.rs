@@ -120,7 +120,7 @@ impl Kakunin {
     ) -> Result<Arc<Issuer>, Error> {
         let issuer = Arc::new(issuer);
         let order = InstallAuthority { root, key, issuer: issuer.clone(), tenant: tenant.cloned() };
-        self.inner.order(&order, Vec::new(), self.by.as_ref()).await?;
+        self.inner.order(&order, self.by.as_ref()).await?;
         Ok(issuer)
     }
 }

@@ -11,7 +11,6 @@ use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::id::{AgentId, Serial, TenantId, hex_decode, hex_encode};
 use crate::issue::{Certificate, Profile};
-use crate::log::entry::LogId;
 use crate::service::command::certify::Order;
 use crate::service::command::enrol::{CreateJoinToken, MAX_JOIN_TOKEN_LIFE};
 use crate::service::effects::running::Kakunin;
@@ -19,8 +18,7 @@ use crate::service::engine::vault::{Row, row_key};
 use crate::service::error::Error;
 use crate::service::state::agent::itself;
 use crate::service::state::certificates::Certificates;
-use crate::service::state::rows::set;
-use crate::store::state::Kind;
+use crate::service::state::rows::octets;
 use crate::time::SECOND;
 use crate::x509::extensions::ModelHash;
 
@@ -48,7 +46,7 @@ impl Kakunin {
         let hash = token.hash().ok_or(Error::JoinToken)?;
         let row = Row { sha256: hex_encode(hash.as_bytes()), tenant: tenant.id.clone(), agent: *agent };
         // The vault before the record that names it: what is on record works.
-        inner.parts.state.put(&LogId::System, &[set(Kind::Vault, row_key(&id), &row)?]).await?;
+        inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
         let (agent, key) = (*agent, key_of(&inner.api_keys, self.by.as_ref()));
         let commitment = KeyCommitment::new(id.as_bytes(), &hash);
         let create = CreateJoinToken { id, agent, profile, life, commitment, key };
@@ -76,7 +74,7 @@ impl Kakunin {
     pub async fn enrol(&self, token: &str, request: &[u8]) -> Result<(TenantId, Certificate), Error> {
         let inner = &self.inner;
         let (id, hash) = JoinToken::open(token).ok_or(Error::JoinToken)?;
-        let stored = inner.parts.state.get(&LogId::System, Kind::Vault, &row_key(&id)).await?;
+        let stored = inner.parts.vault().get(&row_key(&id)).await?;
         let corrupt = || StoreError::Corrupt("a join token does not decode".into());
         let row: Row = serde_json::from_slice(&stored.ok_or(Error::JoinToken)?).map_err(|_| corrupt())?;
         let kept = KeyHash::from_bytes(hex_decode(&row.sha256).ok_or_else(corrupt)?);

@@ -11,8 +11,7 @@ use crate::service::effects::running::Kakunin;
 use crate::service::engine::api_keys::{Row, row_key};
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
-use crate::service::state::rows::set;
-use crate::store::state::{Change, Kind};
+use crate::service::state::rows::octets;
 use crate::time::UnixTime;
 
 impl Kakunin {
@@ -36,9 +35,13 @@ impl Kakunin {
         let facts =
             ApiKeyFacts { id, tenant: tenant.clone(), role, label, created_at, expires_at, commitment };
         let row = Row { sha256: hex_encode(hash.as_bytes()), facts: facts.clone() };
-        // With the record that commits to it: what is in the vault and on no record, nobody here wrote.
-        let change = set(Kind::Vault, row_key(&id), &row)?;
-        inner.order(&CreateApiKey(facts.clone()), vec![change], self.by.as_ref()).await?;
+        // The vault before the record that commits to it: what is on record works.
+        inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
+        if let Err(error) = inner.order(&CreateApiKey(facts.clone()), self.by.as_ref()).await {
+            // Perhaps it is on record; nobody was told the key.
+            let _ = inner.parts.vault().remove(&[row_key(&id)]).await;
+            return Err(error);
+        }
         inner.api_keys.learn(id, Some(hash));
         Ok((facts, key))
     }
@@ -88,8 +91,10 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn revoke_api_key(&self, id: &ApiKeyId) -> Result<(), Error> {
-        let gone = Change { kind: Kind::Vault, key: row_key(id), value: None };
-        self.inner.order(&RevokeApiKey(*id), vec![gone], self.by.as_ref()).await
+        self.inner.order(&RevokeApiKey(*id), self.by.as_ref()).await?;
+        // A row that stays opens nothing, and is removed by a later start.
+        let _ = self.inner.parts.vault().remove(&[row_key(id)]).await;
+        Ok(())
     }
 }
 

@@ -15,6 +15,6 @@ impl Kakunin {
         if self.inner.known.has_tenant(tenant) {
             return Ok(());
         }
-        self.inner.order(&CreateTenant(tenant.clone()), Vec::new(), self.by.as_ref()).await
+        self.inner.order(&CreateTenant(tenant.clone()), self.by.as_ref()).await
     }
 }

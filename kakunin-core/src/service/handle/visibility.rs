@@ -14,6 +14,6 @@ impl Kakunin {
     /// [`Error::NotFound`]; [`Error::SharedIssuer`] if it is to be private and the tenant has no CA of its own.
     pub async fn set_visibility(&self, tenant: &TenantId, visibility: Visibility) -> Result<(), Error> {
         let order = SetVisibility { tenant: tenant.clone(), visibility };
-        self.inner.order(&order, Vec::new(), self.by.as_ref()).await
+        self.inner.order(&order, self.by.as_ref()).await
     }
 }

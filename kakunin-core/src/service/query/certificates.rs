@@ -7,12 +7,16 @@ use crate::log::entry::LogId;
 use crate::revoke::{Halt, Receipt, Revocation};
 use crate::service::effects::running::Kakunin;
 use crate::service::error::Error;
-use crate::service::state::certificates::{CertificateEntry, Certificates};
+use crate::service::state::certificates::{CertificateEntry, CertificateState, Certificates};
 use crate::store::state::Kind;
 use crate::x509::certificate::CertificateView;
 
 /// Most certificates of one agent in a list: the newest.
 pub const MAX_CERTIFICATES_LISTED: usize = 1_000;
+
+/// What nobody has, or had so long ago that looking for it would be reading the log.
+pub(crate) const NOT_KEPT: Error =
+    Error::NotFound("certificate; one that expired long ago is in the log alone");
 
 /// A certificate of this deployment, and whether it still stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +40,10 @@ impl Kakunin {
     /// tenants that are loaded are found: see [`Kakunin::load`].
     ///
     /// # Errors
-    /// [`Error::NotFound`] for every serial number that no certificate has.
+    /// [`Error::NotFound`] for every serial number that no certificate has, or had so long ago that it is in the log alone:
+    /// see [`Config::certificate_retention`](crate::service::Config::certificate_retention).
     pub async fn find(&self, serial: &Serial) -> Result<CertificateStatus, Error> {
-        let tenant = self.inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
+        let tenant = self.inner.serials.tenant(serial).ok_or(NOT_KEPT)?;
         let tenant = self.inner.tenant(&tenant).await?;
         let der = self.inner.stored_certificate(&tenant, serial).await?;
         let corrupt = || StoreError::Corrupt("a stored certificate does not parse".into());
@@ -107,11 +112,12 @@ impl Kakunin {
         let opened = |(key, row): (Vec<u8>, Vec<u8>)| inner.opened_one(&log, Kind::Standing, &key, &row);
         let serials: Vec<_> = listed.filter_map(opened).collect();
         let committed = inner.committed(&tenant).await?;
-        let corrupt = || StoreError::Corrupt("a certificate is listed and not there".into());
+        let corrupt = || StoreError::Corrupt("the list of an agent's certificates does not decode".into());
         let entry = |serial: Vec<u8>| {
             let serial = serial.try_into().ok().and_then(Serial::from_bytes).ok_or_else(corrupt)?;
-            Ok(committed.certificates.get(&serial).ok_or_else(corrupt)?.entry())
+            // One that left since it was listed is in the log alone.
+            Ok(committed.certificates.get(&serial).map(CertificateState::entry))
         };
-        serials.into_iter().rev().map(entry).collect()
+        serials.into_iter().rev().map(entry).filter_map(Result::transpose).collect()
     }
 }

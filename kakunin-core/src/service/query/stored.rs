@@ -10,6 +10,7 @@ use crate::revoke::{Cause, Revocation};
 use crate::service::effects::running::Running;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
+use crate::service::query::certificates::NOT_KEPT;
 use crate::service::state::agent::AgentRow;
 use crate::service::state::certificates::{self, CertificateState, Certificates};
 use crate::store::state::{Change, Kind};
@@ -25,7 +26,7 @@ impl Running {
         let row = match self.row_of(tenant, Kind::Certificate, serial.as_bytes()).await? {
             Some(row) => row,
             None if self.was_issued(tenant, serial).await? => self.restored_certificate(&log, serial).await?,
-            None => return Err(Error::NotFound("certificate")),
+            None => return Err(NOT_KEPT),
         };
         let corrupt = || StoreError::Corrupt("a stored certificate does not decode".into());
         let text = core::str::from_utf8(&row).map_err(|_| corrupt())?;

@@ -1,101 +1,35 @@
-//! Which agent each public key belongs to: a key that stands for two agents stands for neither.
+//! Which agent each public key belongs to, as far as that is known here: a first answer. The store decides, in the
+//! transaction of the append (ADR 23).
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::{AgentId, IssuerId};
+use crate::store::bound::Binding;
 use crate::x509::csr::CsrError;
 
-/// Keys of every tenant that is loaded, by key identifier. Whoever asks for another agent's key has shown
+/// Keys of tenants that are loaded, and those that the store named. Whoever asks for another agent's key has shown
 /// possession of it, so that the refusal tells nobody anything new.
 #[derive(Debug, Default)]
-pub(crate) struct BoundKeys(Mutex<HashMap<IssuerId, Bound>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Bound {
-    agent: AgentId,
-    recorded: bool,
-    /// Decisions under way that claim it.
-    claims: usize,
-}
-
-/// A decision's word that a key is its agent's: without a record of it, the key is nobody's once this is dropped.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    keys: Arc<BoundKeys>,
-    key: IssuerId,
-    agent: AgentId,
-}
+pub(crate) struct BoundKeys(Mutex<HashMap<IssuerId, AgentId>>);
 
 impl BoundKeys {
-    /// Makes a key an agent's, unless it is another's.
-    pub(crate) fn claim(self: &Arc<Self>, key: IssuerId, agent: AgentId) -> Result<Claim, CsrError> {
-        let mut all = self.all();
-        let bound = all.entry(key).or_insert(Bound { agent, recorded: false, claims: 0 });
-        if bound.agent != agent {
-            return Err(CsrError::Duplicate);
-        }
-        bound.claims += 1;
-        Ok(Claim { keys: self.clone(), key, agent })
+    /// Whether a key is another agent's, as far as that is known.
+    pub(crate) fn check(&self, bound: Binding) -> Result<(), CsrError> {
+        let holder = self.all().get(&bound.key).copied();
+        if holder.is_some_and(|agent| agent != bound.agent) { Err(CsrError::Duplicate) } else { Ok(()) }
     }
 
-    /// Keys that are on record.
-    pub(crate) fn remember(&self, keys: impl IntoIterator<Item = (IssuerId, AgentId)>) {
+    /// Keys that are on record. Says whether that was not known of one of them.
+    pub(crate) fn remember(&self, keys: impl IntoIterator<Item = Binding>) -> bool {
         let mut all = self.all();
-        for (key, agent) in keys {
-            // What is on record stands above what is claimed.
-            let bound = all.entry(key).or_insert(Bound { agent, recorded: true, claims: 0 });
-            if !bound.recorded {
-                (bound.agent, bound.recorded) = (agent, true);
-            }
-        }
+        keys.into_iter().fold(false, |news, Binding { key, agent }| {
+            let known = all.insert(key, agent);
+            news || known != Some(agent)
+        })
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<IssuerId, Bound>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<IssuerId, AgentId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Claim {
-    /// It is on record.
-    pub(crate) fn recorded(self) {
-        self.keys.remember([(self.key, self.agent)]);
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut all = self.keys.all();
-        if let Entry::Occupied(mut bound) = all.entry(self.key) {
-            let claims = &mut bound.get_mut().claims;
-            *claims = claims.saturating_sub(1);
-            if *claims == 0 && !bound.get().recorded {
-                bound.remove();
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_stands_above_a_claim() {
-        let keys = Arc::new(BoundKeys::default());
-        let (key, of) = (IssuerId::from_bytes([1; 20]), |n| AgentId::from_bytes([n; 16]));
-        let claim = keys.claim(key, of(1)).unwrap();
-        // Another tenant is loaded meanwhile, and the log says whose it is.
-        keys.remember([(key, of(2))]);
-        assert!(keys.claim(key, of(1)).is_err());
-        claim.recorded();
-        assert!(keys.claim(key, of(2)).is_ok() && keys.claim(key, of(1)).is_err());
-        let other = IssuerId::from_bytes([2; 20]);
-        let (first, second) = (keys.claim(other, of(1)).unwrap(), keys.claim(other, of(1)).unwrap());
-        drop(first);
-        assert!(keys.claim(other, of(2)).is_err(), "one claim is left");
-        drop(second);
-        assert!(keys.claim(other, of(2)).is_ok());
     }
 }

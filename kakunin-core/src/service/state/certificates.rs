@@ -6,7 +6,7 @@ use super::agent::AgentEntry;
 use super::rows::set;
 use crate::agent::{AgentState, Document};
 use crate::error::StoreError;
-use crate::id::{IssuerId, Serial};
+use crate::id::{AgentId, IssuerId, Serial};
 use crate::issue::{Issued, Profile};
 use crate::key::KeyRef;
 use crate::revoke::{Cause, Halt, Receipt, Revocation, Said};
@@ -63,6 +63,11 @@ pub(crate) struct CertificateState {
     pub(crate) receipt: Option<Receipt>,
 }
 
+/// Most certificates that leave when one is issued: more than one, so that it comes to an end with those of before.
+const LEAVE: usize = 4;
+/// What is done with a certificate counts so long after its end, and a little longer: it stays.
+const LEAST_RETENTION: u64 = 2 * MAX_LATENESS;
+
 /// Whether a certificate is accepted, expiry apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,6 +110,23 @@ impl CertificateState {
         set(Kind::Standing, self.facts.serial.as_bytes().to_vec(), self)
     }
 
+    /// Whether it may leave: it expired so long ago, and nobody took it away for what its agent did.
+    fn is_over(&self, now: UnixTime, retention: u64) -> bool {
+        let in_peace = match self.standing {
+            Standing::Good => true,
+            Standing::Held(_) => false,
+            Standing::Revoked(revocation) => !revocation.cause.takes_trust(),
+        };
+        in_peace && self.facts.not_after.plus(retention.max(LEAST_RETENTION)) < now
+    }
+
+    /// Takes its rows away.
+    pub(crate) fn gone(&self) -> [Change; 3] {
+        let serial = self.facts.serial.as_bytes().to_vec();
+        [(Kind::Standing, serial.clone()), (Kind::Standing, self.listed().key), (Kind::Certificate, serial)]
+            .map(|(kind, key)| Change { kind, key, value: None })
+    }
+
     /// Its place among those of its agent, newest first.
     pub(crate) fn listed(&self) -> Change {
         let key = [self.facts.agent.as_bytes().as_slice(), &(u64::MAX - self.index).to_be_bytes()].concat();
@@ -116,16 +138,28 @@ impl CertificateState {
 pub(crate) trait Certificates {
     fn get(&self, serial: &Serial) -> Option<&CertificateState>;
     fn put(&mut self, certificate: CertificateState);
+    /// Certificates of an agent that may leave at `now`, by the log's time: the oldest, a few at once.
+    fn over(&self, agent: &AgentId, now: UnixTime) -> Vec<Serial>;
+    /// Forgets one that leaves.
+    fn remove(&mut self, serial: &Serial);
 }
 
-/// As the log has them.
+/// As the log has them: those that stand, and others until so many milliseconds after they expired.
 #[derive(Debug, Default)]
 pub(crate) struct Issuances {
+    retention: u64,
     states: HashMap<Serial, CertificateState>,
     keys: HashSet<IssuerId>,
+    /// Those of each agent, by the index of their records.
+    of: HashMap<AgentId, Vec<(u64, Serial)>>,
 }
 
 impl Issuances {
+    /// None yet; each is kept for `retention` milliseconds after it expired.
+    pub(crate) fn keeping(retention: u64) -> Self {
+        Self { retention, ..Self::default() }
+    }
+
     pub(crate) fn states(&self) -> impl Iterator<Item = &CertificateState> {
         self.states.values()
     }
@@ -135,8 +169,9 @@ impl Issuances {
         self.keys.contains(key)
     }
 
-    pub(crate) fn extend(&mut self, drafted: HashMap<Serial, CertificateState>) {
+    pub(crate) fn extend(&mut self, drafted: HashMap<Serial, CertificateState>, left: &HashSet<Serial>) {
         drafted.into_values().for_each(|certificate| self.put(certificate));
+        left.iter().for_each(|serial| self.remove(serial));
     }
 
     /// The certificate of an agent that is neither revoked nor expired, held or not: its newest, or none.
@@ -152,7 +187,25 @@ impl Certificates for Issuances {
 
     fn put(&mut self, certificate: CertificateState) {
         self.keys.extend(certificate.key_id);
-        self.states.insert(certificate.facts.serial, certificate);
+        let (agent, place) = (certificate.facts.agent, (certificate.index, certificate.facts.serial));
+        if self.states.insert(place.1, certificate).is_none() {
+            let of = self.of.entry(agent).or_insert_with(|| Vec::with_capacity(1));
+            of.insert(of.partition_point(|other| *other < place), place);
+        }
+    }
+
+    fn over(&self, agent: &AgentId, now: UnixTime) -> Vec<Serial> {
+        let all = self.of.get(agent).into_iter().flatten().map(|(_, serial)| serial);
+        let over = |serial: &&Serial| self.get(serial).is_some_and(|c| c.is_over(now, self.retention));
+        all.filter(over).take(LEAVE).copied().collect()
+    }
+
+    fn remove(&mut self, serial: &Serial) {
+        let Some(certificate) = self.states.remove(serial) else { return };
+        certificate.key_id.map(|key| self.keys.remove(&key));
+        if let Some(of) = self.of.get_mut(&certificate.facts.agent) {
+            of.retain(|(_, other)| other != serial);
+        }
     }
 }
 
@@ -161,11 +214,13 @@ pub(crate) struct Drafted<'p> {
     base: &'p Issuances,
     pub(crate) changed: HashMap<Serial, CertificateState>,
     keys: HashSet<IssuerId>,
+    /// Those that leave with it.
+    pub(crate) left: HashSet<Serial>,
 }
 
 impl<'p> Drafted<'p> {
     pub(crate) fn over(base: &'p Issuances) -> Self {
-        Self { base, changed: HashMap::new(), keys: HashSet::new() }
+        Self { base, changed: HashMap::new(), keys: HashSet::new(), left: HashSet::new() }
     }
 
     pub(crate) fn has_key(&self, key: &IssuerId) -> bool {
@@ -179,12 +234,25 @@ impl<'p> Drafted<'p> {
 
 impl Certificates for Drafted<'_> {
     fn get(&self, serial: &Serial) -> Option<&CertificateState> {
-        self.changed.get(serial).or_else(|| self.base.get(serial))
+        let drafted = self.changed.get(serial).or_else(|| self.base.get(serial));
+        drafted.filter(|_| self.left.is_empty() || !self.left.contains(serial))
     }
 
     fn put(&mut self, certificate: CertificateState) {
         self.keys.extend(certificate.key_id);
         self.changed.insert(certificate.facts.serial, certificate);
+    }
+
+    fn over(&self, agent: &AgentId, now: UnixTime) -> Vec<Serial> {
+        let mut over = self.base.over(agent, now);
+        // As they are after the draft so far.
+        over.retain(|serial| self.get(serial).is_some_and(|c| c.is_over(now, self.base.retention)));
+        over
+    }
+
+    fn remove(&mut self, serial: &Serial) {
+        self.changed.remove(serial);
+        self.left.insert(*serial);
     }
 }
 

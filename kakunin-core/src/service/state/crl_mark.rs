@@ -59,14 +59,11 @@ impl Mark {
 /// that an older CRL that is put back is told by it.
 pub(crate) fn mark_row(issuer: &IssuerId, shard: Option<u16>, mark: Mark) -> Change {
     let value = [mark.number, mark.this_update.millis()].map(u64::to_be_bytes).concat();
-    Change { kind: Kind::Cursor, key: mark_key(issuer, shard), value: Some(value) }
+    Change { kind: Kind::CrlMark, key: mark_key(issuer, shard), value: Some(value) }
 }
 
-/// What rows of marks begin with.
-pub(crate) const MARKS: &str = "crl-number/";
-
 pub(crate) fn mark_key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {
-    format!("{MARKS}{issuer}/{}", coverage(shard)).into_bytes()
+    format!("{issuer}/{}", coverage(shard)).into_bytes()
 }
 
 /// `full`, or the number of the shard.

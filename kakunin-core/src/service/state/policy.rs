@@ -10,6 +10,8 @@ pub(crate) struct Policy {
     pub(crate) prior: Prior,
     /// How long a renewed certificate stands beside the one that replaces it.
     pub(crate) renewal_grace: u64,
+    /// How long a certificate is known after it expired.
+    pub(crate) certificate_retention: u64,
 }
 
 impl Policy {

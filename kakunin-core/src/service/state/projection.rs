@@ -19,6 +19,11 @@ pub(crate) struct Projection {
 }
 
 impl Projection {
+    /// Without agents; certificates stay for `retention` milliseconds after they expired.
+    pub(crate) fn keeping(retention: u64) -> Self {
+        Self { certificates: Issuances::keeping(retention), ..Self::default() }
+    }
+
     /// Takes an agent in as it is from now on.
     pub(crate) fn put(&mut self, entry: AgentEntry) {
         let id = entry.row.agent.id;

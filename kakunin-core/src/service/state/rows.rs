@@ -5,6 +5,10 @@ use crate::store::state::{Change, Kind};
 
 /// A change that sets `value` as JSON.
 pub(crate) fn set(kind: Kind, key: Vec<u8>, value: &impl serde::Serialize) -> Result<Change, StoreError> {
-    let octets = serde_json::to_vec(value).map_err(StoreError::unavailable)?;
-    Ok(Change { kind, key, value: Some(octets) })
+    Ok(Change { kind, key, value: Some(octets(value)?) })
+}
+
+/// What a row keeps of `value`.
+pub(crate) fn octets(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(StoreError::unavailable)
 }

@@ -4,7 +4,9 @@
 //! a checkpoint held elsewhere does. Writes go through one thread that commits in groups; reads run on
 //! the calling thread, each over a connection of its own.
 
+mod bound;
 mod error;
+mod fill;
 mod levels;
 mod readers;
 mod reserve;

@@ -3,12 +3,13 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::bound;
 use super::error::{corrupt, store_error};
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::log::entry::{Entry, LogId, Payload};
 use crate::log::merkle::{Frontier, Hash};
-use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::revoke::{Acceptance, Revocation, RevocationChange};
 use crate::store::audit::{Append, Head};
 use crate::store::state::Change;
 use crate::time::UnixTime;
@@ -63,6 +64,7 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<(), Sto
     batch
         .execute(params![id, signed(first)?, size, root, frontier, time, append.checkpoint])
         .map_err(store_error)?;
+    bound::bind(connection, &append.bindings)?;
     set_state(connection, id, size, &append.changes)?;
     if let LogId::Revocations(issuer) = &append.log {
         apply_revocations(connection, issuer, &append.revocations)?;
@@ -108,7 +110,7 @@ pub(super) fn read(
 }
 
 /// How many leaves a log has, by its newest batch.
-fn size(connection: &Connection, log: &LogId) -> Result<u64, StoreError> {
+pub(super) fn size(connection: &Connection, log: &LogId) -> Result<u64, StoreError> {
     let sql = "SELECT coalesce(max(new_size), 0) FROM batch
         WHERE log_id = (SELECT id FROM log WHERE name = ?1)";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
@@ -226,11 +228,7 @@ fn apply_revocation(
 ) -> Result<(), StoreError> {
     let (_, serial) = change.serial();
     let standing = find(connection, issuer, &serial)?.map(|r| r.cause);
-    let changes = match change {
-        RevocationChange::Revoked(_) => matches!(standing, None | Some(Cause::Hold)),
-        RevocationChange::Released { .. } => standing == Some(Cause::Hold),
-    };
-    if !changes {
+    if !Acceptance::from(standing).yields_to(change) {
         return Ok(());
     }
     connection

@@ -8,13 +8,15 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{corrupt, store_error};
+use super::fill;
 use crate::error::StoreError;
 
 /// "KAKU": tells our files from other applications' databases.
 const APPLICATION_ID: i64 = 0x4b41_4b55;
-const VERSION: i64 = 2;
-/// What a file of format 1 lacks.
-const SINCE_1: &str = "payload_new";
+const VERSION: i64 = 3;
+/// What came with each format after the first.
+const SINCE: [(i64, &[&str]); 2] =
+    [(2, &["payload_new"]), (3, &["bound_key", "bound_key_new", "bound_key_update", "bound_key_delete"])];
 
 /// Append-only tables refuse UPDATE and DELETE. `INSERT OR REPLACE` and UPSERT would get past those triggers where
 /// recursive triggers are off, which each connection says for itself; so INSERT takes nothing but what comes
@@ -79,6 +81,16 @@ CREATE TRIGGER payload_update BEFORE UPDATE ON payload BEGIN SELECT RAISE(ABORT,
 -- Erasure will lift this for rows whose erasure is itself a record of the log, and for no others.
 CREATE TRIGGER payload_delete BEFORE DELETE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
 
+CREATE TABLE bound_key(
+  key BLOB PRIMARY KEY CHECK (length(key) = 20),
+  agent BLOB NOT NULL CHECK (length(agent) = 16)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER bound_key_new BEFORE INSERT ON bound_key
+WHEN EXISTS (SELECT 1 FROM bound_key WHERE key = NEW.key)
+BEGIN SELECT RAISE(ABORT, 'append-only: bound_key'); END;
+CREATE TRIGGER bound_key_update BEFORE UPDATE ON bound_key BEGIN SELECT RAISE(ABORT, 'append-only: bound_key'); END;
+CREATE TRIGGER bound_key_delete BEFORE DELETE ON bound_key BEGIN SELECT RAISE(ABORT, 'append-only: bound_key'); END;
+
 CREATE TABLE state(
   log_id INTEGER NOT NULL REFERENCES log(id),
   kind INTEGER NOT NULL,
@@ -118,8 +130,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     match (application, version, tables) {
         (0, 0, 0) => configure(&connection).and_then(|()| create(&connection))?,
         (APPLICATION_ID, VERSION, _) => check(&connection).and_then(|()| configure(&connection))?,
-        (APPLICATION_ID, 1, _) => {
-            migrate(&connection)?;
+        (APPLICATION_ID, former @ 1..VERSION, _) => {
+            migrate(&connection, former)?;
             check(&connection).and_then(|()| configure(&connection))?;
         }
         (APPLICATION_ID, other, _) => {
@@ -189,16 +201,28 @@ fn create(connection: &Connection) -> Result<(), StoreError> {
     connection.execute_batch(&script).map_err(store_error)
 }
 
-/// Brings a file of format 1 to this one: a trigger more. Where somebody changed it, the check says so.
-fn migrate(connection: &Connection) -> Result<(), StoreError> {
-    let fresh = fresh()?;
-    let missing = fresh.iter().find(|part| part.name == SINCE_1);
-    let sql = missing.map(|part| part.sql.as_str()).unwrap_or_default();
-    let script = format!("BEGIN IMMEDIATE; {sql}; PRAGMA user_version = {VERSION}; COMMIT;");
-    connection.execute_batch(&script).map_err(|error| {
+/// Brings a file of an earlier format to this one, in one transaction. Where somebody changed it, the check says so.
+fn migrate(connection: &Connection, former: i64) -> Result<(), StoreError> {
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(store_error)?;
+    migrate_within(connection, former).inspect_err(|_| {
         let _ = connection.execute_batch("ROLLBACK");
-        store_error(error)
     })
+}
+
+fn migrate_within(connection: &Connection, former: i64) -> Result<(), StoreError> {
+    let parts = fresh()?;
+    let newer = SINCE.iter().filter(|(version, _)| *version > former).flat_map(|(_, names)| *names);
+    // Tables come before their triggers.
+    for name in newer {
+        let part = parts.iter().find(|part| part.name == *name);
+        connection
+            .execute_batch(part.map(|part| part.sql.as_str()).unwrap_or_default())
+            .map_err(store_error)?;
+    }
+    if former < 3 {
+        fill::bound_keys(connection)?;
+    }
+    connection.execute_batch(&format!("PRAGMA user_version = {VERSION}; COMMIT")).map_err(store_error)
 }
 
 /// Compares tables and triggers with what they must be: a dropped trigger is how an append-only table

@@ -73,7 +73,7 @@ impl Running {
         }
         let (prefix, mut after) = (prefix(&issuer).into_bytes(), prefix(&issuer).into_bytes());
         loop {
-            let rows = state.scan(&LogId::System, Kind::Cursor, Some(&after), SMALL_STEP).await?;
+            let rows = state.scan(&LogId::System, Kind::Crl, Some(&after), SMALL_STEP).await?;
             let ours = rows.iter().take_while(|(key, _)| key.starts_with(&prefix));
             for (key, value) in ours {
                 let shard = shard_of(&issuer, key).ok_or_else(corrupt)?;
@@ -98,7 +98,7 @@ impl Running {
         key: &[u8],
         value: &[u8],
     ) -> Result<Option<PublishedCrl>, Error> {
-        let Some(row) = self.opened_one(&LogId::System, Kind::Cursor, key, value) else { return Ok(None) };
+        let Some(row) = self.opened_one(&LogId::System, Kind::Crl, key, value) else { return Ok(None) };
         let crl = PublishedCrl::from_row(&row)?;
         // An older one, put back by somebody, or left by a crash between log and state: the next is made anew.
         let on_record = self.mark_on_record(issuer, shard).await?;

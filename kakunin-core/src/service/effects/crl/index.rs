@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::error::StoreError;
 use crate::id::Serial;
-use crate::revoke::{Cause, Revocation, RevocationChange};
+use crate::revoke::{Acceptance, Cause, Revocation, RevocationChange};
 use crate::time::UnixTime;
 use crate::x509::ca::SHARDS;
 use crate::x509::crl::{self, CRL_VALIDITY};
@@ -49,6 +49,15 @@ impl Kept {
         Self { serial, expires, len: 0, held: false }
     }
 
+    /// What an entry, or none, says of its certificate.
+    const fn accepts(entry: Option<Self>) -> Acceptance {
+        match entry {
+            None => Acceptance::Accepted,
+            Some(Self { held: true, .. }) => Acceptance::Held,
+            Some(_) => Acceptance::Revoked,
+        }
+    }
+
     /// An entry stays on one more CRL after its certificate expired (RFC 5280, 3.3).
     fn is_over(&self, now: UnixTime) -> bool {
         self.expires.plus(CRL_VALIDITY) < now
@@ -81,8 +90,7 @@ impl Index {
         Ok(())
     }
 
-    /// Applies the record of the log at the cursor. The rules are the projection's: the first revocation
-    /// stands, a hold gives way, only a hold is released. What was applied before changes nothing, but its
+    /// Applies the record of the log at the cursor. What was applied before changes nothing, but its
     /// shard is published again: a crash may have come before the CRL. `home` is the shard of the serial.
     ///
     /// # Errors
@@ -95,15 +103,9 @@ impl Index {
         };
         let shard = self.shard(number)?;
         let standing = shard.find(&serial);
-        if let Some((at, kept)) = standing
-            && kept.held
-        {
-            shard.remove(at);
-        }
-        if let Some(revocation) = revocation
-            && standing.is_none_or(|(_, kept)| kept.held)
-        {
-            shard.push(revocation);
+        if Kept::accepts(standing.map(|(_, kept)| kept)).yields_to(change) {
+            standing.into_iter().for_each(|(at, _)| shard.remove(at));
+            revocation.into_iter().for_each(|revocation| shard.push(revocation));
         }
         self.cursor += 1;
         match revocation {

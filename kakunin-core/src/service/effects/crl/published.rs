@@ -71,7 +71,7 @@ impl PublishedCrl {
             value.extend_from_slice(kept.serial.as_bytes());
             value.extend_from_slice(&kept.expires.millis().to_be_bytes());
         }
-        Change { kind: Kind::Cursor, key: key(issuer, shard), value: Some(value) }
+        Change { kind: Kind::Crl, key: key(issuer, shard), value: Some(value) }
     }
 
     pub(super) fn keeps_der(&self, shard: Option<u16>) -> bool {
@@ -122,7 +122,7 @@ fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
 
 /// What rows of an issuer's published CRLs begin with.
 pub(super) fn prefix(issuer: &IssuerId) -> String {
-    format!("published-crl/{issuer}/")
+    format!("{issuer}/")
 }
 
 pub(super) fn key(issuer: &IssuerId, shard: Option<u16>) -> Vec<u8> {

@@ -205,7 +205,7 @@ impl Running {
     pub(super) async fn mark_on_record(&self, issuer: &IssuerId, shard: Option<u16>) -> Result<Mark, Error> {
         let key = mark_key(issuer, shard);
         let corrupt = || StoreError::Corrupt("the number of a CRL does not decode".into());
-        match self.parts.state.get(&LogId::System, Kind::Cursor, &key).await? {
+        match self.parts.state.get(&LogId::System, Kind::CrlMark, &key).await? {
             Some(octets) => Ok(Mark::from_row(&octets).ok_or_else(corrupt)?),
             None => Ok(Mark::default()),
         }

@@ -145,7 +145,7 @@ impl Running {
             return Ok(Some(crl.clone()));
         }
         let row_key = key(id, None);
-        let Some(row) = self.parts.state.get(&LogId::System, Kind::Cursor, &row_key).await? else {
+        let Some(row) = self.parts.state.get(&LogId::System, Kind::Crl, &row_key).await? else {
             return Ok(None);
         };
         let Some(crl) = self.published_row(id, None, &row_key, &row).await? else { return Ok(None) };

@@ -5,25 +5,22 @@ use super::fold::SystemState;
 use crate::access::Role;
 use crate::error::StoreError;
 use crate::feed::Visibility;
-use crate::id::ApiKeyId;
+use crate::id::{ApiKeyId, TenantId};
 use crate::log::record::{Body, Control, Record};
 use crate::service::state::crl_mark::{Mark, mark_row};
 use crate::service::state::rows::set;
 use crate::store::state::{Change, Kind};
 
-/// Rows of the system log's state.
-const DEPLOYMENT: &[u8] = b"deployment";
-/// What keys of rows of certificate authorities begin with; their records' indices follow, in hex.
-const CA: &str = "ca/";
-/// The row that says that state is believed under a seal alone.
+/// Rows of [`Kind::Deployment`]: how it was made,
+const MADE: &[u8] = b"made";
+/// that state is believed under a seal alone,
 const SEALED: &[u8] = b"sealed";
-/// The newest admin key, whatever became of it.
+/// and the newest admin key, whatever became of it.
 const ADMIN: &[u8] = b"admin-key";
-/// What keys of rows of API keys begin with, and those of what commits to the hashes of old ones.
-const API_KEY: &str = "api-key/";
-const API_KEY_COMMITMENT: &str = "api-key-commitment/";
-/// What keys of rows begin with that name a tenant whose revocations are private.
-const PRIVATE: &str = "private/";
+
+/// Tables whose rows follow from the system log, and the state is read back from.
+pub(crate) const TABLES: [Kind; 5] =
+    [Kind::Deployment, Kind::Authority, Kind::Tenant, Kind::ApiKey, Kind::ApiKeyCommitment];
 
 /// Rows that follow from the record of the system log at `index`.
 pub(crate) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreError> {
@@ -31,31 +28,29 @@ pub(crate) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
         return Ok(Vec::new());
     };
     Ok(match &**control {
-        Control::DeploymentCreated { .. } => vec![set(Kind::Certificate, DEPLOYMENT.to_vec(), control)?],
+        Control::DeploymentCreated { .. } => vec![set(Kind::Deployment, MADE.to_vec(), control)?],
         Control::CaCreated { .. } => {
-            vec![set(Kind::Certificate, format!("{CA}{index:016x}").into_bytes(), control)?]
+            vec![set(Kind::Authority, index.to_be_bytes().to_vec(), control)?]
         }
         Control::TenantCreated { tenant } => {
-            vec![set(Kind::Agent, tenant.as_str().as_bytes().to_vec(), tenant)?]
+            vec![set(Kind::Tenant, name_of(tenant), &Visibility::Public)?]
         }
         Control::VisibilityChanged { tenant, visibility } => {
-            let key = [PRIVATE, tenant.as_str()].concat().into_bytes();
-            let change = set(Kind::Certificate, key, tenant)?;
-            vec![Change { value: change.value.filter(|_| *visibility == Visibility::Private), ..change }]
+            vec![set(Kind::Tenant, name_of(tenant), visibility)?]
         }
-        Control::DeploymentSealed { .. } => vec![set(Kind::Certificate, SEALED.to_vec(), control)?],
+        Control::DeploymentSealed { .. } => vec![set(Kind::Deployment, SEALED.to_vec(), control)?],
         Control::ApiKeyCreated(facts) => {
-            let mut rows = vec![set(Kind::Certificate, named(API_KEY, &facts.id), facts)?];
+            let mut rows = vec![set(Kind::ApiKey, id_of(&facts.id), facts)?];
             if facts.role == Role::Admin {
-                rows.push(set(Kind::Certificate, ADMIN.to_vec(), &facts.id)?);
+                rows.push(set(Kind::Deployment, ADMIN.to_vec(), &facts.id)?);
             }
             rows
         }
         Control::ApiKeyCommitted { id, commitment } => {
-            vec![set(Kind::Certificate, named(API_KEY_COMMITMENT, id), commitment)?]
+            vec![set(Kind::ApiKeyCommitment, id_of(id), commitment)?]
         }
-        Control::ApiKeyRevoked { id } => [API_KEY, API_KEY_COMMITMENT]
-            .map(|what| Change { kind: Kind::Certificate, key: named(what, id), value: None })
+        Control::ApiKeyRevoked { id } => [Kind::ApiKey, Kind::ApiKeyCommitment]
+            .map(|kind| Change { kind, key: id_of(id), value: None })
             .to_vec(),
         Control::CrlPublished { issuer, shard, number, this_update, .. } => {
             // Before it was kept, it was that of the record or earlier.
@@ -66,9 +61,12 @@ pub(crate) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
     })
 }
 
-/// The row of an API key.
-fn named(what: &str, id: &ApiKeyId) -> Vec<u8> {
-    format!("{what}{id}").into_bytes()
+fn id_of(id: &ApiKeyId) -> Vec<u8> {
+    id.to_string().into_bytes()
+}
+
+fn name_of(tenant: &TenantId) -> Vec<u8> {
+    tenant.as_str().as_bytes().to_vec()
 }
 
 impl SystemState {
@@ -76,37 +74,35 @@ impl SystemState {
     pub(crate) fn restored(rows: &[(Kind, Vec<u8>, Vec<u8>)], next: u64) -> Result<Self, StoreError> {
         let mut state = Self { next, ..Self::default() };
         for (kind, key, value) in rows {
-            match kind {
-                Kind::Agent => state.tenants.created(read(value)?),
-                Kind::Certificate => state.restore(key, value)?,
-                // Marks of CRLs.
-                _ => {}
-            }
+            state.restore(*kind, key, value)?;
         }
         Ok(state)
     }
 
-    fn restore(&mut self, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        let of = |what: &str| key.starts_with(what.as_bytes());
-        if of(CA) {
-            self.authorities.created(&read(value)?)?;
-        } else if of(PRIVATE) {
-            self.tenants.changed(&read(value)?, Visibility::Private);
-        } else if of(API_KEY_COMMITMENT) {
-            let id = key.get(API_KEY_COMMITMENT.len()..).and_then(|id| str::from_utf8(id).ok()?.parse().ok());
-            self.keys.committed(id.ok_or_else(corrupt)?, read(value)?);
-        } else if of(API_KEY) {
-            self.keys.restored(read(value)?);
-        } else if key == ADMIN {
-            self.keys.had_admin(read(value)?);
-        } else if key == SEALED {
-            match read(value)? {
+    fn restore(&mut self, kind: Kind, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        match kind {
+            Kind::Authority => self.authorities.created(&read(value)?)?,
+            Kind::Tenant => {
+                let tenant: TenantId = named(key)?;
+                self.tenants.created(tenant.clone());
+                self.tenants.changed(&tenant, read(value)?);
+            }
+            Kind::ApiKey => self.keys.restored(read(value)?),
+            Kind::ApiKeyCommitment => self.keys.committed(named(key)?, read(value)?),
+            Kind::Deployment if key == ADMIN => self.keys.had_admin(read(value)?),
+            Kind::Deployment if key == SEALED => match read(value)? {
                 Control::DeploymentSealed { secret } => self.sealed = Some(secret),
                 _ => return Err(corrupt()),
-            }
+            },
+            // How it was made is read from the log.
+            _ => {}
         }
         Ok(())
     }
+}
+
+fn named<T: core::str::FromStr>(key: &[u8]) -> Result<T, StoreError> {
+    str::from_utf8(key).ok().and_then(|name| name.parse().ok()).ok_or_else(corrupt)
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: &[u8]) -> Result<T, StoreError> {
