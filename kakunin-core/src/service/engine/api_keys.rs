@@ -33,6 +33,10 @@ impl Inner {
                 self.believe(id, Some(&value));
                 continue;
             }
+            // Revoked meanwhile, its row went with it.
+            if self.parts.state.get(&LogId::System, Kind::Vault, &key).await?.is_none() {
+                continue;
+            }
             let name = String::from_utf8_lossy(&key).escape_default().to_string();
             self.damages
                 .note(format!("{name} in the vault is of no key on record; it is refused, and was removed"));
