@@ -14,7 +14,7 @@ use kakunin_core::x509::csr::Proven;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
-use crate::common::{MODEL, NOW, P256};
+use crate::common::{MODEL, NOW, P256, config};
 use crate::world::{follow, issuer_of_next, key, world};
 
 #[test]
@@ -126,7 +126,7 @@ fn verifiers_of_both_know_what_a_ca_revoked_that_one_made() {
 #[test]
 fn both_at_once_get_everything_done() {
     let w = world();
-    let at_once = |kakunin: &Kakunin, side: usize| {
+    let at_once = &|kakunin: &Kakunin, side: usize| {
         for n in 0..40 {
             // Every other one is what the other side makes, too.
             let name = if n % 2 == 0 { format!("both{n}") } else { format!("side{side}-{n}") };
@@ -141,8 +141,13 @@ fn both_at_once_get_everything_done() {
         }
     };
     std::thread::scope(|threads| {
-        threads.spawn(|| at_once(&w.one, 1));
-        threads.spawn(|| at_once(&w.other, 2));
+        let both = [(&w.one, 1), (&w.other, 2)];
+        let busy = both.map(|(kakunin, side)| threads.spawn(move || at_once(kakunin, side)));
+        // Who comes to it meanwhile finds it whole.
+        while !busy.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+            let third = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
+            assert_eq!(third.damage().named, Vec::<String>::new());
+        }
     });
     assert_eq!((w.records("tenant.created"), w.records("api_key.created")), (1 + 20 + 40, 80));
     w.agree();

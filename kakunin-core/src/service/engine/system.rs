@@ -17,6 +17,8 @@ use crate::store::state::{Change, Kind};
 
 /// Records, or rows, read at once when all are read.
 const STEP: usize = 4_096;
+/// How often it is read anew, because somebody else wrote meanwhile.
+const ATTEMPTS: usize = 64;
 
 /// Loads the rows that count, under their seal, and applies what the log has and they lack. Without a seal
 /// that is theirs they are made anew from the log.
@@ -25,19 +27,9 @@ pub(crate) async fn load(
     system: &mut Ledger,
     damages: &Damages,
 ) -> Result<SystemState, Error> {
-    let (mut stored, mut rows) = (system.rows.cleared(), Vec::new());
     let came = layout::bring_up(parts, system).await?;
-    for kind in TABLES {
-        for (key, value) in scan(parts, &LogId::System, kind).await? {
-            stored.add(kind, key.clone(), &value);
-            rows.push((kind, key, value));
-        }
-    }
-    // As many as CAs have shards, and read where they are needed.
-    for (key, value) in scan(parts, &LogId::System, Kind::CrlMark).await? {
-        stored.add(Kind::CrlMark, key, &value);
-    }
-    let from = sealed_from(parts, system, &stored).await?;
+    let Stored { macs: stored, rows, seal } = at_one_head(parts, system).await?;
+    let from = sealed_at(system, &stored, seal)?;
     verify(parts, system, from.clone().unwrap_or_default()).await?;
     let applied = parts.state.applied(&LogId::System).await?;
     let (before, from, mut state) = match from {
@@ -53,7 +45,10 @@ pub(crate) async fn load(
     };
     replay(parts, system, from, applied, &mut state).await?;
     layout::name(parts, came).await?;
-    let Some(before) = before else { return Ok(state) };
+    let Some(before) = before else {
+        system.settled();
+        return Ok(state);
+    };
     let wrong = system.rows.differing(&before);
     let extra = wrong.iter().filter(|(kind, key)| !system.rows.knows(*kind, key));
     let gone = extra.map(|(kind, key)| Change { kind: *kind, key: key.clone(), value: None });
@@ -63,7 +58,40 @@ pub(crate) async fn load(
     if state.sealed.is_some() && was_there {
         damages.rebuilt(&LogId::System, &wrong);
     }
+    system.settled();
     Ok(state)
+}
+
+/// What is stored of the system log: rows that count, in the order of their keys, each kind.
+struct Stored {
+    macs: Rows,
+    /// Those that the state is restored from: marks of CRLs are as many as CAs have shards, and read where they are needed.
+    rows: Vec<(Kind, Vec<u8>, Vec<u8>)>,
+    seal: Option<Vec<u8>>,
+}
+
+/// Reads it as it is at the ledger's head, which is read anew if somebody else wrote meanwhile.
+async fn at_one_head(parts: &Parts, system: &mut Ledger) -> Result<Stored, Error> {
+    for _ in 0..ATTEMPTS {
+        let (mut macs, mut rows) = (system.rows.cleared(), Vec::new());
+        for kind in TABLES {
+            for (key, value) in scan(parts, &LogId::System, kind).await? {
+                macs.add(kind, key.clone(), &value);
+                rows.push((kind, key, value));
+            }
+        }
+        for (key, value) in scan(parts, &LogId::System, Kind::CrlMark).await? {
+            macs.add(Kind::CrlMark, key, &value);
+        }
+        let seal = parts.state.get(&LogId::System, Kind::Seal, seal::ROWS).await?;
+        let (head, _) = parts.sink.head(&LogId::System).await?;
+        if head.frontier == *system.frontier() {
+            return Ok(Stored { macs, rows, seal });
+        }
+        system.reload(&*parts.sink).await?;
+        system.unsettled();
+    }
+    Err(StoreError::Conflict.into())
 }
 
 async fn replay(
@@ -125,6 +153,10 @@ pub(crate) async fn sealed_from(
     stored: &Rows,
 ) -> Result<Option<Frontier>, Error> {
     let seal = parts.state.get(ledger.log(), Kind::Seal, seal::ROWS).await?;
+    sealed_at(ledger, stored, seal)
+}
+
+fn sealed_at(ledger: &Ledger, stored: &Rows, seal: Option<Vec<u8>>) -> Result<Option<Frontier>, Error> {
     let from = seal.and_then(|seal| stored.follow_from(&seal));
     if from.as_ref().is_some_and(|from| from.size() > ledger.size()) {
         return Err(cut_off(ledger.log()).into());
