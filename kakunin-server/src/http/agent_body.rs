@@ -76,11 +76,8 @@ impl FinancialScope {
         };
         let fits =
             |list: &Option<Vec<Item>>| list.as_ref().is_none_or(|l| l.len() <= 32 && l.iter().all(item));
-        let safe = |n: Option<u64>| n.is_none_or(|n| n <= 9_007_199_254_740_991);
         let good = fits(&self.permitted_instruments)
             && fits(&self.permitted_venues)
-            && safe(self.max_single_trade_usd)
-            && safe(self.daily_limit_usd)
             && self.max_leverage_ratio.is_none_or(|n| n <= 1_000);
         if !good {
             let sentence = "a name in `financial_scope` has other characters than A-Z a-z 0-9 . _ : / -, or a number is too large";
