@@ -2,7 +2,7 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
+//! | `routes.rs`, `router.rs`, `openapi.rs` | every route; what is made of them: the router, and the description |
 //! | `agents.rs`, `orders.rs`, `halt_receipt.rs`, `agent_body.rs` | agents |
 //! | `certificates.rs`, `certify.rs`, `revoke.rs` | their certificates: shown, given and renewed, taken away |
 //! | `enrol.rs` | agents that join and renew by themselves |
@@ -20,7 +20,7 @@
 //! | `counts.rs`, `failures.rs` | what was refused or cut; who did not show who they are |
 //! | `surroundings.rs` | the TLS pair, files and log of whoever serves it |
 //! | `frame.rs`, `host.rs`, `preference.rs`, `validator.rs` | what every answer has in common; `Host`, `Accept`, entity tags |
-//! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
+//! | `json.rs`, `schema.rs`, `page.rs`, `queries.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
 mod admitted;
@@ -65,6 +65,7 @@ mod peer;
 mod pki;
 mod places;
 mod preference;
+mod queries;
 mod ready;
 mod reason;
 mod request_id;
@@ -72,6 +73,7 @@ mod revoke;
 mod risk;
 mod risk_summary;
 mod router;
+mod routes;
 mod salvage;
 mod schema;
 mod shared;
@@ -106,7 +108,7 @@ pub(crate) use json::BodyError;
 pub(crate) use limits::network_of;
 pub(crate) use peer::{Peer, client_address};
 pub(crate) use request_id::{RequestId, current as current_request};
-pub(crate) use router::routes;
+pub(crate) use router::router_of;
 pub(crate) use shared::ForAll;
 pub(crate) use surroundings::{Pair, Standing};
 pub(crate) use tally::{Share, Tally};
