@@ -349,12 +349,12 @@ impl CertificateBody {
             pem: None,
             chain_pem: None,
             status: status.to_owned(),
-            profile: text_of(&entry.profile),
+            profile: entry.profile.as_str().to_owned(),
             issued_at: facts.not_before.to_string(),
             expires_at: facts.not_after.to_string(),
             renew_after: facts.renew_after().to_string(),
             revoked_at: entry.revocation.map(|r| r.at.to_string()),
-            revocation_reason: entry.revocation.map(|r| text_of(&r.cause)),
+            revocation_reason: entry.revocation.map(|r| r.cause.as_str().to_owned()),
             revocation_reason_given: entry.said.reason.as_ref().map(|text| text.as_str().to_owned()),
             revocation_note: entry.said.note.as_ref().map(|text| text.as_str().to_owned()),
             permitted_actions: None,
@@ -367,13 +367,5 @@ impl CertificateBody {
     pub(crate) fn actions(der: &[u8], arc: &Arc) -> Option<Vec<String>> {
         let view = CertificateView::parse(der, arc).ok()?;
         view.extensions.agent.to_owned().map(|claims| scope_texts(&claims.scope))
-    }
-}
-
-/// The text that a unit variant is in JSON.
-pub(crate) fn text_of(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(Value::String(text)) => text,
-        _ => String::new(),
     }
 }

@@ -19,7 +19,7 @@ use super::dialect::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Nothing};
 use super::page::{self, ListBody, Meta, Pagination, Params};
-use super::schema::{LabelText, ModelHashText, NoteText};
+use super::schema::{LabelText, ModelHashText, NoteText, StateWord};
 
 /// Of how many certificates of an agent, the newest first, it is said what they allow.
 const WITH_ACTIONS: usize = 64;
@@ -56,8 +56,8 @@ pub(crate) async fn create(
 #[into_params(parameter_in = Query)]
 pub(crate) struct AgentQuery {
     /// Only those in this state.
-    #[param(inline)]
-    status: Option<Status>,
+    #[param(inline, value_type = Option<StateWord>)]
+    status: Option<AgentState>,
     /// Only those of exactly this name.
     #[param(
         min_length = 1,
@@ -74,15 +74,6 @@ pub(crate) struct AgentQuery {
     /// `next_cursor` of the page before, instead of `offset`.
     #[param(pattern = "^[0-9]{1,6}$")]
     before: Option<String>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Status {
-    Pending,
-    Active,
-    Suspended,
-    Retired,
 }
 
 /// Lists agents in the order of their registration.
@@ -113,18 +104,12 @@ pub(crate) async fn list(
         ));
     }
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-    let state = query.status.map(|status| match status {
-        Status::Pending => AgentState::Pending,
-        Status::Active => AgentState::Active,
-        Status::Suspended => AgentState::Suspended,
-        Status::Retired => AgentState::Retired,
-    });
     let name: Option<Label> = query.name.as_deref().map(Label::recorded).transpose()?;
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
         let (agents, total) = match name {
-            Some(name) => kakunin.agents_named(&tenant, &name, state, offset, limit).await?,
-            None => kakunin.agents(&tenant, state, offset, limit).await?,
+            Some(name) => kakunin.agents_named(&tenant, &name, query.status, offset, limit).await?,
+            None => kakunin.agents(&tenant, query.status, offset, limit).await?,
         };
         let data = agents.iter().map(|agent| AgentBody::new(agent, None, dialect)).collect();
         let next = offset.checked_add(limit).filter(|next| *next < total).and_then(|n| u64::try_from(n).ok());

@@ -202,7 +202,7 @@ fn damaged(tenant: &str, index: u64) -> AuditRow {
 fn describe(record: &Record) -> String {
     match &record.body {
         Body::Event(act, _) => {
-            let outcome = super::agent_body::text_of(&act.facts.outcome);
+            let outcome = act.facts.outcome;
             let scope = if act.facts.out_of_scope { ", outside its scope" } else { "" };
             format!("{}: {outcome}{scope}", act.action.as_str())
         }

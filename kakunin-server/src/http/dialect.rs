@@ -6,7 +6,9 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use kakunin_core::agent::AgentState;
-use kakunin_core::risk::{Score, Thresholds};
+use kakunin_core::risk::{Band, Score, Thresholds};
+use serde::Deserialize;
+use utoipa::ToSchema;
 
 /// Whom the answer is for.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +38,31 @@ impl Dialect {
     }
 }
 
-/// `low`, `medium` or `high`: the bands that others know.
-pub(crate) fn coarse_band(score: Score, thresholds: &Thresholds) -> &'static str {
-    match score {
-        s if s >= thresholds.revoke() => "high",
-        s if s >= thresholds.medium() => "medium",
-        _ => "low",
+/// Bands that others know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CoarseBand {
+    Low,
+    Medium,
+    High,
+}
+
+impl CoarseBand {
+    pub(crate) const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
+
+    pub(crate) fn of(score: Score, thresholds: &Thresholds) -> Self {
+        match thresholds.band(score) {
+            Band::Revoke => Self::High,
+            Band::Warning | Band::Medium => Self::Medium,
+            Band::Low => Self::Low,
+        }
+    }
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::event_members::{action, dollars, name, no_such, short, shown, time, unfit};
 use super::event_words::{is_word, meaning, no_word};
 use super::json::{self, Free};
-use super::schema::{ActionText, EventNameText, ShortNameText};
+use super::schema::{ActionText, EventNameText, OutcomeWord, ShortNameText};
 use super::subjects::Subjects;
 
 /// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
@@ -35,8 +35,8 @@ pub(crate) struct EventBody {
     #[serde(alias = "actionType")]
     #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$")]
     action_type: Option<String>,
-    #[schema(inline)]
-    outcome: Option<OutcomeName>,
+    #[schema(inline, value_type = Option<OutcomeWord>)]
+    outcome: Option<Outcome>,
     /// Whether it was outside of what the agent may do, for whatever reason; what its certificate does not allow is
     /// found out by itself when `action` is given.
     out_of_scope: Option<bool>,
@@ -77,15 +77,6 @@ pub(crate) struct EventBody {
     #[serde(alias = "payload")]
     #[schema(value_type = Option<Object>)]
     details: Option<Free>,
-}
-
-/// How it ended.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum OutcomeName {
-    Ok,
-    Error,
-    Denied,
 }
 
 /// Its place in a stream that the reporter numbers: recorded exactly once.
@@ -166,12 +157,7 @@ impl EventBody {
         }
         let meaning = meaning(word.unwrap_or("api_call"));
         let action = action(self.action.as_deref().unwrap_or(meaning.action))?;
-        let outcome = match self.outcome {
-            None => meaning.outcome,
-            Some(OutcomeName::Ok) => Outcome::Ok,
-            Some(OutcomeName::Error) => Outcome::Error,
-            Some(OutcomeName::Denied) => Outcome::Denied,
-        };
+        let outcome = self.outcome.unwrap_or(meaning.outcome);
         // Whoever reports may know of more that was outside; what the certificate does not allow is.
         let said_outside = self.out_of_scope.unwrap_or(meaning.out_of_scope);
         let outside = self.action.is_some() && !subjects.claims(&serial).await?.scope.permits(&action);

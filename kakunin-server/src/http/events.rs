@@ -13,10 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agent_body::text_of;
 use super::app::App;
 use super::auth::{Caller, Reader, Reporter};
-use super::dialect::coarse_band;
+use super::dialect::CoarseBand;
 use super::error::{ApiError, ErrorBody};
 use super::event_body::{EventBody, Reported};
 use super::event_words::{is_word, no_word};
@@ -80,14 +79,14 @@ impl ObservedBody {
         Self {
             id: id.clone(),
             event_id: id,
-            status: text_of(&observed.status),
+            status: observed.status.as_str().to_owned(),
             agent_id: agent.to_string(),
             certificate_serial: event.serial.to_string(),
             action: event.action.as_str().to_owned(),
-            band: text_of(&observed.band),
-            risk_band: coarse_band(observed.score, &app.kakunin.thresholds()).to_owned(),
+            band: observed.band.as_str().to_owned(),
+            risk_band: CoarseBand::of(observed.score, &app.kakunin.thresholds()).as_str().to_owned(),
             risk_score: number(observed.score),
-            action_type: text_of(&event.kind),
+            action_type: event.kind.as_str().to_owned(),
             factors,
             occurred_at: event.occurred_at.unwrap_or(observed.at).to_string(),
             revoked: observed.revoked,
@@ -165,7 +164,7 @@ pub(crate) async fn create(
 
 async fn factors(app: &App, caller: &Caller, agent: &AgentId) -> Result<Vec<String>, ApiError> {
     let risk = app.kakunin.risk(caller.tenant(), agent).await?;
-    Ok(risk.evidence.iter().map(|(family, _): &(Family, Score)| text_of(family)).collect())
+    Ok(risk.evidence.iter().map(|(family, _): &(Family, Score)| family.as_str().to_owned()).collect())
 }
 
 /// Which events.
@@ -182,22 +181,13 @@ pub(crate) struct EventQuery {
     action_type: Option<String>,
     /// Only those after which the score was in this band.
     #[param(inline)]
-    band: Option<BandName>,
+    band: Option<CoarseBand>,
     /// How many at most.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u16>,
     /// `next_cursor` of the page before.
     #[param(pattern = "^[0-9]{1,19}$")]
     before: Option<String>,
-}
-
-/// Bands that others know.
-#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum BandName {
-    Low,
-    Medium,
-    High,
 }
 
 /// An event as it was recorded.
@@ -259,12 +249,12 @@ pub(crate) async fn list(
         let sentence = no_word(kind);
         return Err(ApiError::bad_request("action_type_invalid", sentence));
     }
-    let (band, thresholds) = (query.band.map(|band| text_of(&band)), app.kakunin.thresholds());
+    let (band, thresholds) = (query.band, app.kakunin.thresholds());
     let wanted = move |record: &Record| match &record.body {
         Body::Event(act, event) => {
             agent.is_none_or(|a| record.agent == Some(a))
                 && kind.as_ref().is_none_or(|k| is_called(k, act, event.as_deref()))
-                && band.as_ref().is_none_or(|b| act.score.is_some_and(|s| coarse_band(s, &thresholds) == *b))
+                && band.is_none_or(|band| act.score.is_some_and(|s| CoarseBand::of(s, &thresholds) == band))
         }
         Body::Control(_) => false,
     };
@@ -279,8 +269,7 @@ pub(crate) async fn list(
 
 // Its kind, or the word that it was reported with, which is gone when its details are erased.
 fn is_called(word: &str, act: &Act, event: Option<&Event>) -> bool {
-    text_of(&act.facts.kind) == word
-        || event.and_then(|e| e.word.as_ref()).is_some_and(|w| w.as_str() == word)
+    act.facts.kind.as_str() == word || event.and_then(|e| e.word.as_ref()).is_some_and(|w| w.as_str() == word)
 }
 
 fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
@@ -293,18 +282,18 @@ fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
         agent_id: record.agent.map(|id| id.to_string()),
         certificate_serial: record.serial.map(|serial| serial.to_string()),
         action: act.action.as_str().to_owned(),
-        action_type: text_of(&act.facts.kind),
+        action_type: act.facts.kind.as_str().to_owned(),
         action_type_given: word(|e| e.word.as_ref().map(ShortName::as_str)),
-        outcome: text_of(&act.facts.outcome),
+        outcome: act.facts.outcome.as_str().to_owned(),
         out_of_scope: act.facts.out_of_scope,
         auth_failure: act.facts.auth_failure,
-        attribution: text_of(&act.attribution),
+        attribution: act.attribution.as_str().to_owned(),
         tool: act.tool.clone(),
         correlation: act.correlation.clone(),
         session_id: word(|e| e.session.as_ref().map(Name::as_str)),
         scored: act.score.is_some(),
         risk_score: act.score.map_or(0.0, number),
-        risk_band: coarse_band(act.score.unwrap_or_default(), thresholds).to_owned(),
+        risk_band: CoarseBand::of(act.score.unwrap_or_default(), thresholds).as_str().to_owned(),
         created_at: record.time.to_string(),
         occurred_at: event.as_ref().and_then(|e| e.occurred_at).unwrap_or(record.time).to_string(),
         // To the digit; what an embedder gave may be no JSON, and is a text then.

@@ -5,8 +5,6 @@ use kakunin_core::revoke::{Halt, Receipt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::agent_body::text_of;
-
 /// Proof of a stop, by the issuing CA.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct HaltReceipt {
@@ -30,7 +28,7 @@ pub(crate) fn receipt(agent: &AgentId, halt: &Halt, signed: Option<&Receipt>) ->
         certificate_serial: halt.serial.map(|serial| serial.to_string()),
         halted_at: halt.at.to_string(),
         halt_event_id: halt.id.to_string(),
-        reason: text_of(&halt.cause),
+        reason: halt.cause.as_str().to_owned(),
         receipt_signature: signed.map(|receipt| receipt.signature.clone()),
         signed_by_ca: signed.is_some(),
         audit_logged: true,

@@ -94,7 +94,6 @@ pub use peer::{Network, NetworkError};
 pub use router::{router, router_until};
 pub use verify::MAX_AGE as VERIFY_MAX_AGE;
 
-pub(crate) use agent_body::text_of;
 pub(crate) use app::App;
 pub(crate) use counts::{
     BODIES_CROWDED, BODIES_NOT_SENT, BODIES_NOT_TAKEN, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED,

@@ -7,7 +7,6 @@ use kakunin_core::revoke::{Cause, Revocation};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::text_of;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::serial_of;
@@ -91,7 +90,7 @@ impl RevokedBody {
             serial_number,
             status: status.to_owned(),
             revoked_at: taken.at.to_string(),
-            reason: text_of(&taken.cause),
+            reason: taken.cause.as_str().to_owned(),
             reason_given,
         }
     }

@@ -10,11 +10,10 @@ use kakunin_core::time::DAY;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agent_body::text_of;
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Reader;
-use super::dialect::coarse_band;
+use super::dialect::CoarseBand;
 use super::error::{ApiError, ErrorBody};
 use super::events::number;
 use super::json::Data;
@@ -123,8 +122,10 @@ pub(crate) async fn risk(
     }
     let risk = app.kakunin.risk(caller.tenant(), &agent_id(&id)?).await?;
     let sum = |of: fn(&kakunin_core::risk::Day) -> u32| risk.days.iter().map(|d| u64::from(of(d))).sum();
-    let factor =
-        |(family, share): &(Family, _)| Factor { family: text_of(family), contribution: number(*share) };
+    let factor = |(family, share): &(Family, _)| Factor {
+        family: family.as_str().to_owned(),
+        contribution: number(*share),
+    };
     let refused = risk.refused.actions.iter().map(|refusal| RefusalBody {
         action: refusal.action.as_str().to_owned(),
         count: refusal.count,
@@ -139,8 +140,8 @@ pub(crate) async fn risk(
             window_days: WINDOW_DAYS,
             window_start: app.now().minus(30 * DAY).to_string(),
             risk_score: number(risk.score),
-            band: text_of(&risk.band),
-            risk_band: coarse_band(risk.score, &risk.thresholds).to_owned(),
+            band: risk.band.as_str().to_owned(),
+            risk_band: CoarseBand::of(risk.score, &risk.thresholds).as_str().to_owned(),
             thresholds: ThresholdsBody {
                 medium: number(risk.thresholds.medium()),
                 warning: number(risk.thresholds.warning()),
@@ -268,7 +269,7 @@ impl NotificationBody {
     fn new(index: u64, item: &Notification) -> Self {
         let evidence = item.evidence.as_ref();
         let because = evidence.map_or_else(String::new, |e| {
-            let families: Vec<_> = e.families.iter().map(|(family, _)| text_of(family)).collect();
+            let families: Vec<_> = e.families.iter().map(|(family, _)| family.as_str()).collect();
             format!(
                 " Score {} against {}, mostly {}.",
                 e.score,
@@ -276,7 +277,7 @@ impl NotificationBody {
                 families.join(", ").replace('_', " ")
             )
         });
-        let cause = item.cause.map(|cause| text_of(&cause).replace('_', " ")).unwrap_or_default();
+        let cause = item.cause.map(|cause| cause.as_str().replace('_', " ")).unwrap_or_default();
         let (kind, severity, title, message) = match item.kind {
             NotificationKind::PreRevocationWarning => {
                 let message = format!("The agent is close to losing its identity.{because}");

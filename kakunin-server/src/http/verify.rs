@@ -15,7 +15,7 @@ use kakunin_core::x509::certificate::CertificateView;
 use kakunin_core::x509::extensions::AgentClaims;
 use kakunin_core::x509::name::NameParts;
 
-use super::agent_body::{document, scope_texts, text_of};
+use super::agent_body::{document, scope_texts};
 use super::anonymous;
 use super::app::App;
 use super::card::{Card, VerifiedAgentBody, VerifyBody};
@@ -135,7 +135,7 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
         financial_scope: agent.financial_scope.clone(),
         revoked_at: status.revocation.map(|r| r.at.to_string()),
         revocation_reason: match status.revocation {
-            Some(revocation) => Some(text_of(&revocation.cause)),
+            Some(revocation) => Some(revocation.cause.as_str().to_owned()),
             None => above.map(|_| "issuer_revoked".to_owned()),
         },
         halt_receipt,
