@@ -11,9 +11,9 @@ use kakunin_core::time::{DAY, SECOND};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::label;
 use super::app::App;
 use super::auth::{Admin, Caller, Operator, Reader};
+use super::compat::agent::label;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Nothing};
 use super::schema::{LabelText, RoleWord, VisibilityWord};

@@ -10,12 +10,12 @@ use kakunin_core::x509::extensions::ModelHash;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agent_body::{
-    AgentBody, CertificateBody, FinancialScope, Metadata, NewAgentBody, label, of, scope_set,
-};
 use super::app::App;
 use super::auth::{Operator, Reader};
-use super::dialect::Dialect;
+use super::compat::agent::{
+    AgentBody, CertificateBody, FinancialScope, Metadata, NewAgentBody, label, of, scope_set,
+};
+use super::compat::client::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Nothing};
 use super::page::{self, ListBody, Meta, Pagination, Params};
@@ -177,7 +177,7 @@ pub(crate) struct AgentChange {
     /// What its next certificate allows.
     #[serde(alias = "permitted_actions")]
     #[schema(max_items = 64)]
-    scope: Option<Vec<super::agent_body::ScopeText>>,
+    scope: Option<Vec<super::compat::agent::ScopeText>>,
     #[serde(alias = "financialScope", default, deserialize_with = "super::json::object::given")]
     #[schema(value_type = Option<FinancialScope>)]
     financial_scope: Option<Option<FinancialScope>>,

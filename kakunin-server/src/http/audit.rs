@@ -14,9 +14,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::app::App;
 use super::auth::Reader;
+use super::compat::event_words::is_word;
 use super::error::{ApiError, ErrorBody};
 use super::event_members::shown;
-use super::event_words::is_word;
 use super::page::{self, Pagination, Params};
 
 /// Which records.

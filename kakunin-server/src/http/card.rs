@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::halt_receipt::HaltReceipt;
+use super::compat::halt_receipt::HaltReceipt;
 
 /// Answers that are kept rendered.
 const CARDS: usize = 16_384;

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::agent_body::CertificateBody;
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::{issued, serial_of};
+use super::compat::agent::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Optional};
 use super::schema::{ModelHashText, ProfileWord};

@@ -10,13 +10,13 @@ use kakunin_core::time::SECOND;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::CertificateBody;
 use super::agents::agent_id;
 use super::anonymous::Enrolment;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::issued;
 use super::certify::binding;
+use super::compat::agent::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Optional};
 use super::schema::{ModelHashText, ProfileWord};

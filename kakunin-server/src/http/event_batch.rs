@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::auth::{Caller, Reporter};
+use super::compat::event::EventBody;
 use super::error::{ApiError, ErrorBody};
-use super::event_body::EventBody;
 use super::events::ObservedBody;
 use super::json::{self, Data};
 use super::parts::{self, Content};

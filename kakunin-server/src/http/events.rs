@@ -15,10 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::app::App;
 use super::auth::{Caller, Reader, Reporter};
-use super::dialect::CoarseBand;
+use super::compat::client::CoarseBand;
+use super::compat::event::{EventBody, Reported};
+use super::compat::event_words::{is_word, no_word};
 use super::error::{ApiError, ErrorBody};
-use super::event_body::{EventBody, Reported};
-use super::event_words::{is_word, no_word};
 use super::json::Data;
 use super::page::{self, PageBody, Pagination, Params};
 use super::parts::Content;

@@ -12,15 +12,15 @@ use kakunin_core::revoke::{Cause, Said};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::AgentBody;
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
-use super::dialect::Dialect;
+use super::compat::agent::AgentBody;
+use super::compat::client::Dialect;
+use super::compat::halt_receipt::{HaltReceipt, receipt};
+use super::compat::reason::{RawReason, invalid, to_stop};
 use super::error::{ApiError, ErrorBody};
-use super::halt_receipt::{HaltReceipt, receipt};
 use super::json::{Data, Free, Json, Optional};
-use super::reason::{RawReason, invalid, to_stop};
 use super::schema::{NoteText, ReasonText};
 
 /// How long a stop waits for its receipt.

@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::serial_of;
+use super::compat::reason::{RawReason, Reason, given, to_revoke};
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Nothing, Optional};
-use super::reason::{RawReason, Reason, given, to_revoke};
 use super::schema::NoteText;
 
 /// Why it is taken away.

@@ -13,12 +13,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Reader;
-use super::dialect::CoarseBand;
+use super::compat::client::CoarseBand;
+use super::compat::risk_summary::{DayBody, Summary, trend};
 use super::error::{ApiError, ErrorBody};
 use super::events::number;
 use super::json::Data;
 use super::page::{self, PageBody, Pagination, Params};
-use super::risk_summary::{DayBody, Summary, trend};
 
 /// What is believed of an agent.
 #[derive(Serialize, ToSchema)]

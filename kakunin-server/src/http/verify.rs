@@ -15,12 +15,12 @@ use kakunin_core::x509::certificate::CertificateView;
 use kakunin_core::x509::extensions::AgentClaims;
 use kakunin_core::x509::name::NameParts;
 
-use super::agent_body::{document, scope_texts};
 use super::anonymous;
 use super::app::App;
 use super::card::{Card, VerifiedAgentBody, VerifyBody};
+use super::compat::agent::{document, scope_texts};
+use super::compat::halt_receipt::receipt;
 use super::error::{ApiError, ErrorBody};
-use super::halt_receipt::receipt;
 use super::html;
 use super::json::Data;
 use super::peer::client_address;

@@ -8,8 +8,8 @@ use kakunin_core::service::{Adverse, DayTally, Risk};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::dialect::CoarseBand;
-use super::events::number;
+use super::client::CoarseBand;
+use crate::http::events::number;
 
 const NO_DRIFT: &str = "drift of an agent's habits is part of its score, and is not computed apart";
 

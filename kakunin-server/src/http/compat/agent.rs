@@ -15,10 +15,10 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
-use super::dialect::Dialect;
-use super::error::ApiError;
-use super::json::Free;
-use super::schema::{LabelText, ModelHashText, NoteText};
+use super::client::Dialect;
+use crate::http::error::ApiError;
+use crate::http::json::Free;
+use crate::http::schema::{LabelText, ModelHashText, NoteText};
 
 /// One scope, such as `read:accounts` or `read:accounts/*`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -32,14 +32,14 @@ pub(crate) struct ScopeText(pub(crate) String);
 pub(crate) struct FinancialScope {
     #[serde(
         default,
-        deserialize_with = "super::json::whole::optional",
+        deserialize_with = "crate::http::json::whole::optional",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     max_single_trade_usd: Option<u64>,
     #[serde(
         default,
-        deserialize_with = "super::json::whole::optional",
+        deserialize_with = "crate::http::json::whole::optional",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
@@ -54,7 +54,7 @@ pub(crate) struct FinancialScope {
     leverage_permitted: Option<bool>,
     #[serde(
         default,
-        deserialize_with = "super::json::whole::optional",
+        deserialize_with = "crate::http::json::whole::optional",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(maximum = 1000)]
@@ -156,7 +156,7 @@ pub(crate) struct NewAgentBody {
     #[serde(alias = "permitted_actions")]
     #[schema(max_items = 64)]
     scope: Option<Vec<ScopeText>>,
-    #[serde(alias = "financialScope", default, deserialize_with = "super::json::object::optional")]
+    #[serde(alias = "financialScope", default, deserialize_with = "crate::http::json::object::optional")]
     financial_scope: Option<FinancialScope>,
     metadata: Option<Metadata>,
 }

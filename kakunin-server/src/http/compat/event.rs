@@ -5,12 +5,12 @@ use kakunin_core::id::{AgentId, Serial};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::error::ApiError;
-use super::event_members::{action, dollars, name, no_such, short, shown, time, unfit};
 use super::event_words::{is_word, meaning, no_word};
-use super::json::{self, Free};
-use super::schema::{ActionText, EventNameText, OutcomeWord, ShortNameText};
-use super::subjects::Subjects;
+use crate::http::error::ApiError;
+use crate::http::event_members::{action, dollars, name, no_such, short, shown, time, unfit};
+use crate::http::json::{self, Free};
+use crate::http::schema::{ActionText, EventNameText, OutcomeWord, ShortNameText};
+use crate::http::subjects::Subjects;
 
 /// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
 /// `action_type`.
@@ -41,7 +41,7 @@ pub(crate) struct EventBody {
     /// found out by itself when `action` is given.
     out_of_scope: Option<bool>,
     auth_failure: Option<bool>,
-    #[serde(default, deserialize_with = "super::json::object::optional")]
+    #[serde(default, deserialize_with = "crate::http::json::object::optional")]
     #[schema(inline)]
     stream: Option<StreamBody>,
     /// The reporter's own identifier: reported twice within a day, it is recorded once.
@@ -63,7 +63,7 @@ pub(crate) struct EventBody {
     target: Option<String>,
     #[schema(value_type = Option<EventNameText>)]
     counterparty: Option<String>,
-    #[serde(default, deserialize_with = "super::json::object::optional")]
+    #[serde(default, deserialize_with = "crate::http::json::object::optional")]
     #[schema(inline)]
     amount: Option<AmountBody>,
     /// When it happened, by the reporter's clock.
@@ -83,10 +83,10 @@ pub(crate) struct EventBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct StreamBody {
-    #[serde(deserialize_with = "super::json::whole::required")]
+    #[serde(deserialize_with = "crate::http::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     stream: u64,
-    #[serde(deserialize_with = "super::json::whole::required")]
+    #[serde(deserialize_with = "crate::http::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     seq: u64,
 }
@@ -95,7 +95,7 @@ struct StreamBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AmountBody {
-    #[serde(deserialize_with = "super::json::whole::required")]
+    #[serde(deserialize_with = "crate::http::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     minor: u64,
     /// ISO 4217.

@@ -2,7 +2,7 @@
 
 use kakunin_core::event::{EventKind, Outcome};
 
-use super::event_members::shown;
+use crate::http::event_members::shown;
 
 /// What one word of the vendor's vocabulary means: kind, outcome, flags, and the action if none is given.
 pub(crate) struct Meaning {
