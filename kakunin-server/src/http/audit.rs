@@ -14,10 +14,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::app::App;
 use super::auth::Reader;
-use super::compat::event_words::is_word;
 use super::error::{ApiError, ErrorBody};
-use super::event_members::shown;
 use super::page::{self, Pagination, Params};
+use super::text::{is_word, shown};
 
 /// Which records.
 #[derive(Deserialize, IntoParams)]

@@ -11,7 +11,7 @@ use kakunin_core::x509::pem;
 
 use super::app::App;
 use super::auth::Caller;
-use super::compat::agent::CertificateBody;
+use super::compat::certificate::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::gateway::check::agent_itself;
 use super::json::Data;

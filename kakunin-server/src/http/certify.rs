@@ -15,7 +15,7 @@ use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::{issued, serial_of};
-use super::compat::agent::CertificateBody;
+use super::compat::certificate::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Optional};
 use super::schema::{ModelHashText, ProfileWord};

@@ -16,7 +16,7 @@ use super::app::App;
 use super::auth::Operator;
 use super::certificates::issued;
 use super::certify::binding;
-use super::compat::agent::CertificateBody;
+use super::compat::certificate::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Optional};
 use super::schema::{ModelHashText, ProfileWord};

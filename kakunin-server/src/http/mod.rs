@@ -3,11 +3,12 @@
 //! | file | does |
 //! |---|---|
 //! | `routes.rs`, `router.rs`, `openapi.rs` | every route; what is made of them: the router, and the description |
-//! | `agents.rs`, `orders.rs`, `halt_receipt.rs`, `agent_body.rs` | agents |
-//! | `certificates.rs`, `certify.rs`, `revoke.rs` | their certificates: shown, given and renewed, taken away |
+//! | `compat/` | the hosted vendor's dialect: bodies and words, in and out |
+//! | `agents.rs`, `orders.rs` | agents |
+//! | `certificates.rs`, `certify.rs`, `revoke.rs`, `standing.rs` | their certificates: shown, given and renewed, taken away; how they stand |
 //! | `enrol.rs` | agents that join and renew by themselves |
-//! | `events.rs`, `event_batch.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
-//! | `event_members.rs`, `event_words.rs` | members of an event, one by one; a vendor's words for acts |
+//! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `event_members.rs`, `text.rs` | members of an event, one by one; texts that somebody sent |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `card.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
@@ -15,7 +16,7 @@
 //! | `viewer.rs`, `admitted.rs` | who may read it |
 //! | `audit.rs`, `access.rs`, `health.rs`, `ready.rs` | the log; tenants and keys; liveness |
 //! | `app.rs`, `options.rs` | what handlers share; how the API behaves |
-//! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
+//! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs` | who calls, and how often |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
 //! | `counts.rs`, `failures.rs` | what was refused or cut; who did not show who they are |
 //! | `surroundings.rs` | the TLS pair, files and log of whoever serves it |
@@ -71,10 +72,12 @@ mod routes;
 mod salvage;
 mod schema;
 mod shared;
+mod standing;
 mod streams;
 mod subjects;
 mod surroundings;
 mod tally;
+mod text;
 mod validator;
 mod verify;
 mod viewer;

@@ -8,9 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use super::compat::event_words::is_word;
 use super::error::ApiError;
-use super::event_members::shown;
+use super::text::{is_word, shown};
 
 const DEFAULT_LIMIT: u16 = 20;
 const MAX_LIMIT: u16 = 100;

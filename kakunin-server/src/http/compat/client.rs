@@ -6,9 +6,6 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use kakunin_core::agent::AgentState;
-use kakunin_core::risk::{Band, Score, Thresholds};
-use serde::Deserialize;
-use utoipa::ToSchema;
 
 /// Whom the answer is for.
 #[derive(Clone, Copy, Debug)]
@@ -34,35 +31,6 @@ impl Dialect {
         match (self, state) {
             (Self::PythonClient, AgentState::Pending) => AgentState::Suspended.to_string(),
             (_, state) => state.to_string(),
-        }
-    }
-}
-
-/// Bands that others know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum CoarseBand {
-    Low,
-    Medium,
-    High,
-}
-
-impl CoarseBand {
-    pub(crate) const ALL: [Self; 3] = [Self::Low, Self::Medium, Self::High];
-
-    pub(crate) fn of(score: Score, thresholds: &Thresholds) -> Self {
-        match thresholds.band(score) {
-            Band::Revoke => Self::High,
-            Band::Warning | Band::Medium => Self::Medium,
-            Band::Low => Self::Low,
-        }
-    }
-
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
         }
     }
 }

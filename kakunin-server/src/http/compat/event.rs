@@ -5,12 +5,14 @@ use kakunin_core::id::{AgentId, Serial};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::event_words::{is_word, meaning, no_word};
+use super::dollars::dollars;
+use super::event_words::{meaning, no_word};
 use crate::http::error::ApiError;
-use crate::http::event_members::{action, dollars, name, no_such, short, shown, time, unfit};
+use crate::http::event_members::{action, name, no_such, short, time, unfit};
 use crate::http::json::{self, Free};
 use crate::http::schema::{ActionText, EventNameText, OutcomeWord, ShortNameText};
 use crate::http::subjects::Subjects;
+use crate::http::text::{is_word, shown};
 
 /// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
 /// `action_type`.

@@ -8,8 +8,7 @@ use kakunin_core::service::{Adverse, DayTally, Risk};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::client::CoarseBand;
-use crate::http::events::number;
+use super::band::{CoarseBand, number};
 
 const NO_DRIFT: &str = "drift of an agent's habits is part of its score, and is not computed apart";
 
