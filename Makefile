@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= $(if $(CI),45,10)
 DATA := $(if $(KAKUNIN_DATA),with the whole sets of KAKUNIN_DATA,on samples of the agent traces and of x509-limbo: \
 KAKUNIN_DATA names a folder with the whole sets)
 
-.PHONY: test check setup bench bench-quick fuzz
+.PHONY: test check setup setup-bench bench bench-quick fuzz release
 
 test: setup
 	@echo "== tests: every crate, every feature"
@@ -43,11 +43,20 @@ setup:
 	@echo "== setup"
 	@.ci/setup
 
-bench:
+# The same, and what figures are compared with.
+setup-bench:
+	@echo "== setup"
+	@.ci/setup bench
+
+bench: setup-bench
 	cargo bench -p kakunin-benches
 
-bench-quick:
+bench-quick: setup-bench
 	KAKUNIN_BENCH_QUICK=1 cargo bench -p kakunin-benches
+
+# The server as it is shipped, and its lines beside it.
+release:
+	.ci/release
 
 fuzz: setup
 	.ci/fuzz $(FUZZ_SECONDS)

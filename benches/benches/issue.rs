@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use kakunin_benches::certify::{certifications, post, signing_requests};
 use kakunin_benches::load::{Requests, Round, each, load, median};
+use kakunin_benches::tools::need;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_server::serve::{ServeOptions, Server};
 use serde_json::json;
@@ -39,6 +40,7 @@ struct Peer {
 async fn main() {
     let quick = std::env::var_os("KAKUNIN_BENCH_QUICK").is_some();
     let (rounds, length) = if quick { (3, Duration::from_millis(400)) } else { (7, Duration::from_secs(2)) };
+    let (peer, _) = (need("cfssl"), need("openssl"));
     let folder = tempfile::tempdir().unwrap();
     let count = ENOUGH * rounds * usize::try_from(length.as_millis()).unwrap() / 1_000;
     let requests = signing_requests(count).await;
@@ -57,7 +59,7 @@ async fn main() {
             KeyAlgorithm::P256,
         ),
     ]) {
-        let (child, address) = cfssl(folder.path(), kind, option);
+        let (child, address) = cfssl(&peer, folder.path(), kind, option);
         running.push(child);
         peers.push(Peer { name, goal: "", address, requests: cfssl_requests(&requests), rounds: Vec::new() });
         let (address, asked) =
@@ -100,7 +102,7 @@ fn cfssl_requests(requests: &[String]) -> Requests {
 }
 
 /// Starts cfssl with a CA of its own.
-fn cfssl(folder: &Path, kind: &str, option: &str) -> (Child, SocketAddr) {
+fn cfssl(program: &Path, folder: &Path, kind: &str, option: &str) -> (Child, SocketAddr) {
     let (ca, key) = (folder.join(format!("{kind}.pem")), folder.join(format!("{kind}.key")));
     let made = Command::new("openssl")
         .args([
@@ -124,14 +126,14 @@ fn cfssl(folder: &Path, kind: &str, option: &str) -> (Child, SocketAddr) {
         .unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let child = Command::new("cfssl")
+    let child = Command::new(program)
         .args(["serve", "-address=127.0.0.1", &format!("-port={}", address.port()), "-loglevel=3"])
         .arg(format!("-ca={}", ca.display()))
         .arg(format!("-ca-key={}", key.display()))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("cfssl is not installed; run: apt-get install -y --no-install-recommends golang-cfssl");
+        .unwrap();
     while TcpStream::connect(address).is_err() {
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use kakunin_benches::certify::{MODEL, certifications, signing_requests};
 use kakunin_benches::load::{Requests, Round, each, load, median, probe, same};
+use kakunin_benches::tools::need;
 use kakunin_core::access::Role;
 use kakunin_core::agent::NewAgent;
 use kakunin_core::id::TenantId;
@@ -42,6 +43,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 async fn main() {
     let quick = std::env::var_os("KAKUNIN_BENCH_QUICK").is_some();
     let (rounds, length) = if quick { (3, Duration::from_secs(1)) } else { (7, Duration::from_secs(4)) };
+    let _ = need("ministack");
     let folder = tempfile::tempdir().unwrap();
     let service = kms::Kms::start(folder.path());
     let relay = kms::Relay::before(service.port);

@@ -14,6 +14,7 @@ pub mod certify;
     reason = "a benchmark that cannot go on has failed; figures are shown rounded"
 )]
 pub mod load;
+pub mod tools;
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -13,6 +13,7 @@ pub use crate::id::{ApiKeyId, JoinTokenId};
 use crate::id::{Entropy, EntropyError, TenantId, hex_decode, hex_encode};
 use crate::issue::Profile;
 use crate::time::{MINUTE, UnixTime};
+use crate::words::words;
 
 const SECRET_LEN: usize = 32;
 /// By how much a clock that is kept right may be set back.
@@ -21,20 +22,21 @@ const STEP: u64 = MINUTE;
 const LIVE: &str = "live_";
 const TEST: &str = "test_";
 
-/// What a key may do in its tenant; each may also do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Reads.
-    Reader,
-    /// Reports events: an enforcement point, or the host of agents.
-    Reporter,
-    /// Registers, certifies, revokes.
-    Operator,
-    /// Makes tenants; makes, lists and revokes keys of every tenant and role; says who may read what each tenant
-    /// revoked. Agents, certificates, events and logs it reaches in its own tenant, as an operator; in another one
-    /// with a key that it makes there, which is on record.
-    Admin,
+words! {
+    /// What a key may do in its tenant; each may also do what those before it may.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+    pub enum Role {
+        /// Reads.
+        Reader = "reader",
+        /// Reports events: an enforcement point, or the host of agents.
+        Reporter = "reporter",
+        /// Registers, certifies, revokes.
+        Operator = "operator",
+        /// Makes tenants; makes, lists and revokes keys of every tenant and role; says who may read what each tenant
+        /// revoked. Agents, certificates, events and logs it reaches in its own tenant, as an operator; in another one
+        /// with a key that it makes there, which is on record.
+        Admin = "admin",
+    }
 }
 
 /// What is known of a key, secret apart.

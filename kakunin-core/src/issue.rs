@@ -5,6 +5,7 @@ use crate::id::{AgentId, IssuerId, Serial, TrustDomain};
 use crate::key::{KeyRef, SignError, Signature, Signer, Spki};
 use crate::revoke::{Cause, Revocation};
 use crate::time::{DAY, HOUR, SECOND, UnixTime};
+use crate::words::words;
 use crate::x509::ca::Issuer;
 use crate::x509::der::Writer;
 use crate::x509::extensions::AgentClaims;
@@ -18,21 +19,22 @@ use crate::x509::tbs::{
 
 pub use crate::x509::ca::BACKDATE;
 
-/// How long a certificate lives.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum Profile {
-    /// One hour.
-    Ephemeral,
-    /// 24 hours.
-    HighRisk,
-    /// 30 days.
-    Elevated,
-    /// 365 days: a default of this product, not of any law.
-    #[default]
-    Standard,
+words! {
+    /// How long a certificate lives.
+    #[derive(
+        Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+    )]
+    pub enum Profile {
+        /// One hour.
+        Ephemeral = "ephemeral",
+        /// 24 hours.
+        HighRisk = "high-risk",
+        /// 30 days.
+        Elevated = "elevated",
+        /// 365 days: a default of this product, not of any law.
+        #[default]
+        Standard = "standard",
+    }
 }
 
 impl Profile {

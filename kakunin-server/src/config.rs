@@ -320,8 +320,7 @@ fn level_of(text: Option<&str>) -> Result<Level, ConfigError> {
 }
 
 fn ca_algorithm(text: &str) -> Result<KeyAlgorithm, ConfigError> {
-    let text = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(text);
-    KeyAlgorithm::deserialize(text).map_err(|_| ConfigError::CaAlgorithm)
+    text.parse().map_err(|_| ConfigError::CaAlgorithm)
 }
 
 fn read(path: &Path) -> Result<Serve, ConfigError> {

@@ -138,3 +138,16 @@ fn rooms_know_those_below_them() {
     }
     assert!(count > 300, "the rooms were not found: {count} arrows");
 }
+
+#[test]
+fn the_dialect_translates_and_decides_nothing() {
+    let mut all = BTreeMap::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/http/compat"), &[], &mut all);
+    assert!(all.len() > 15, "the dialect was not found");
+    // Whose event it is has to be looked up.
+    for (module, text) in all.iter().filter(|(module, _)| module.join("") != "event") {
+        for word in [".await", "Kakunin", "app::App"] {
+            assert!(!text.contains(word), "compat/{}.rs has `{word}`", module.join("/"));
+        }
+    }
+}

@@ -21,7 +21,7 @@ who does not read is cut after 20 s | kakunin-server/src/http/streams.rs | STALL
 more than 5 s after the switch | kakunin-server/src/http/streams.rs | HEARTBEAT: Duration = Duration::from_secs(5)
 4,096 records a second while it runs | kakunin-core/src/service/effects/sealing.rs | STEP: u64 = 4_096
 HTTP bodies 2 MiB | kakunin-server/src/http/json.rs | MAX_BODY: usize = 2 * 1024 * 1024
-of strangers 128 KiB | kakunin-server/src/http/router.rs | MAX_ANONYMOUS_BODY: usize = 128 * 1024
+of strangers 128 KiB | kakunin-server/src/http/routes.rs | MAX_ANONYMOUS_BODY: usize = 128 * 1024
 heads 64 KiB | kakunin-server/src/serve/connection.rs | MAX_HEAD: usize = 64 * 1024
 over HTTP/2 32 KiB | kakunin-server/src/serve/connection.rs | MAX_HEADER_LIST: u32 = 32 * 1024
 and 32 streams | kakunin-server/src/serve/connection.rs | MAX_STREAMS: u32 = 32

@@ -12,19 +12,21 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::cosignature::CosignerKey;
 use crate::log::note::NoteError;
 use crate::time::UnixTime;
+use crate::words::words;
 
 const FEED: &str = "feed";
 
-/// Who may read what an issuing CA revoked, as a whole: feed, snapshot and CRLs. Whoever knows the serial of a
-/// certificate may always ask for that one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Visibility {
-    /// Anybody.
-    #[default]
-    Public,
-    /// The tenant that has this issuing CA for itself.
-    Private,
+words! {
+    /// Who may read what an issuing CA revoked, as a whole: feed, snapshot and CRLs. Whoever knows the serial of a
+    /// certificate may always ask for that one.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    pub enum Visibility {
+        /// Anybody.
+        #[default]
+        Public = "public",
+        /// The tenant that has this issuing CA for itself.
+        Private = "private",
+    }
 }
 
 /// Why something of the feed is not believed.

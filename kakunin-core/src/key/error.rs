@@ -29,7 +29,7 @@ pub enum SignError {
         limit: usize,
     },
     /// The provider does not make keys of this algorithm.
-    #[error("this provider makes no keys of {}; take another algorithm", .0.name())]
+    #[error("this provider makes no keys of {}; take another algorithm", .0)]
     Unsupported(KeyAlgorithm),
     /// The provider cannot be opened with what it was given: passphrase, folder, rights.
     #[error("the key store cannot be opened: {0}")]

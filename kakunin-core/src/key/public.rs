@@ -3,42 +3,29 @@
 use core::fmt;
 
 use crate::id::IssuerId;
+use crate::words::words;
 use crate::x509::der::Reader;
 use crate::x509::oid;
 
-/// A key algorithm, with its size; the signature algorithm follows from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum KeyAlgorithm {
-    /// RSA with 2,048 bits, signing PKCS#1 v1.5 with SHA-256.
-    #[serde(rename = "rsa-2048")]
-    Rsa2048,
-    /// RSA with 3,072 bits, signing PKCS#1 v1.5 with SHA-256.
-    #[serde(rename = "rsa-3072")]
-    Rsa3072,
-    /// RSA with 4,096 bits, signing PKCS#1 v1.5 with SHA-256.
-    #[serde(rename = "rsa-4096")]
-    Rsa4096,
-    /// ECDSA over P-256 with SHA-256.
-    P256,
-    /// Ed25519 (RFC 8032); never for certificate authorities.
-    Ed25519,
+words! {
+    /// A key algorithm, with its size; the signature algorithm follows from it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[non_exhaustive]
+    pub enum KeyAlgorithm {
+        /// RSA with 2,048 bits, signing PKCS#1 v1.5 with SHA-256.
+        Rsa2048 = "rsa-2048",
+        /// RSA with 3,072 bits, signing PKCS#1 v1.5 with SHA-256.
+        Rsa3072 = "rsa-3072",
+        /// RSA with 4,096 bits, signing PKCS#1 v1.5 with SHA-256.
+        Rsa4096 = "rsa-4096",
+        /// ECDSA over P-256 with SHA-256.
+        P256 = "p256",
+        /// Ed25519 (RFC 8032); never for certificate authorities.
+        Ed25519 = "ed25519",
+    }
 }
 
 impl KeyAlgorithm {
-    /// As it is written in requests and options.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rsa2048 => "rsa-2048",
-            Self::Rsa3072 => "rsa-3072",
-            Self::Rsa4096 => "rsa-4096",
-            Self::P256 => "p256",
-            Self::Ed25519 => "ed25519",
-        }
-    }
-
     /// DER of the AlgorithmIdentifier that X.509 writes for signatures by such a key
     /// (RFC 4055, 5; RFC 5758, 3.2; RFC 8410, 3).
     #[must_use]

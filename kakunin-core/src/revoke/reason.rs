@@ -1,5 +1,7 @@
 //! Reason codes, and the causes that each of them stands for.
 
+use crate::words::words;
+
 /// Reason codes of RFC 5280, 5.3.1; 7 is unused, and 0 is written by leaving the extension out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,39 +57,40 @@ impl Reason {
     }
 }
 
-/// Who or what took the identity away; each maps to one [`Reason`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Cause {
-    /// The risk score crossed the threshold.
-    RiskThresholdExceeded,
-    /// Somebody pulled the kill switch.
-    KillSwitchActivated,
-    /// A regulator ordered it.
-    RegulatoryOrder,
-    /// The operator decided it.
-    OperatorInitiated,
-    /// The key leaked.
-    KeyCompromise,
-    /// A newer certificate took its place.
-    Superseded,
-    /// The agent was retired.
-    Retired,
-    /// Issuance was cut off before the certificate was recorded; the serial is refused for ever.
-    Abandoned,
-    /// The identity is suspended, and may be released.
-    Hold,
-    /// Whoever ordered it gave no reason.
-    Unspecified,
-    /// The issuer's key leaked.
-    CaCompromise,
-    /// The agent is another organization's now.
-    AffiliationChanged,
-    /// The agent is not needed any more.
-    CessationOfOperation,
-    /// It may not do any more what the certificate says.
-    PrivilegeWithdrawn,
+words! {
+    /// Who or what took the identity away; each maps to one [`Reason`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[non_exhaustive]
+    pub enum Cause {
+        /// The risk score crossed the threshold.
+        RiskThresholdExceeded = "risk_threshold_exceeded",
+        /// Somebody pulled the kill switch.
+        KillSwitchActivated = "kill_switch_activated",
+        /// A regulator ordered it.
+        RegulatoryOrder = "regulatory_order",
+        /// The operator decided it.
+        OperatorInitiated = "operator_initiated",
+        /// The key leaked.
+        KeyCompromise = "key_compromise",
+        /// A newer certificate took its place.
+        Superseded = "superseded",
+        /// The agent was retired.
+        Retired = "retired",
+        /// Issuance was cut off before the certificate was recorded; the serial is refused for ever.
+        Abandoned = "abandoned",
+        /// The identity is suspended, and may be released.
+        Hold = "hold",
+        /// Whoever ordered it gave no reason.
+        Unspecified = "unspecified",
+        /// The issuer's key leaked.
+        CaCompromise = "ca_compromise",
+        /// The agent is another organization's now.
+        AffiliationChanged = "affiliation_changed",
+        /// The agent is not needed any more.
+        CessationOfOperation = "cessation_of_operation",
+        /// It may not do any more what the certificate says.
+        PrivilegeWithdrawn = "privilege_withdrawn",
+    }
 }
 
 impl Cause {

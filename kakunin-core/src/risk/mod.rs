@@ -18,6 +18,7 @@ use core::fmt;
 
 use crate::event::Facts;
 use crate::time::UnixTime;
+use crate::words::words;
 
 pub use history::{History, MAX_KEPT_LEN};
 pub use prior::Prior;
@@ -55,18 +56,19 @@ impl fmt::Display for Score {
     }
 }
 
-/// What is believed of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Band {
-    /// Below the medium threshold.
-    Low,
-    /// Worth a look.
-    Medium,
-    /// A warning goes to the inbox.
-    Warning,
-    /// The identity is taken away.
-    Revoke,
+words! {
+    /// What is believed of an agent.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+    pub enum Band {
+        /// Below the medium threshold.
+        Low = "low",
+        /// Worth a look.
+        Medium = "medium",
+        /// A warning goes to the inbox.
+        Warning = "warning",
+        /// The identity is taken away.
+        Revoke = "revoke",
+    }
 }
 
 /// Where one band ends and the next begins, per tenant.
@@ -132,29 +134,26 @@ impl Default for Thresholds {
     }
 }
 
-/// The four families of evidence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// Acts much more often than it used to.
-    Frequency,
-    /// Tests the boundary of its scope.
-    ScopeBoundary,
-    /// Fails to authenticate.
-    Authentication,
-    /// Moves value, or reaches targets, unlike before.
-    Transaction,
+words! {
+    /// The four families of evidence, in the order of [`Assessment::evidence`].
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+    pub enum Family {
+        /// Acts much more often than it used to.
+        Frequency = "frequency",
+        /// Tests the boundary of its scope.
+        ScopeBoundary = "scope_boundary",
+        /// Fails to authenticate.
+        Authentication = "authentication",
+        /// Moves value, or reaches targets, unlike before.
+        Transaction = "transaction",
+    }
 }
 
 impl Family {
-    /// All families, in the order of [`Assessment::evidence`].
-    pub const ALL: [Self; 4] =
-        [Self::Frequency, Self::ScopeBoundary, Self::Authentication, Self::Transaction];
-
     /// Families that contribute to `evidence`, which is in the order of [`Family::ALL`]; strongest first.
     #[must_use]
     pub fn ranked(evidence: &[u32; 4]) -> Vec<(Self, Score)> {
-        let each = Self::ALL.into_iter().zip(*evidence).filter(|(_, m)| *m > 0);
+        let each = Self::ALL.iter().copied().zip(*evidence).filter(|(_, m)| *m > 0);
         let mut list: Vec<_> = each.map(|(family, m)| (family, Score::from_millionths(m))).collect();
         list.sort_by_key(|(family, score)| (core::cmp::Reverse(*score), *family));
         list

@@ -11,12 +11,12 @@ use kakunin_core::time::{DAY, SECOND};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::{label, text_of};
 use super::app::App;
 use super::auth::{Admin, Caller, Operator, Reader};
+use super::compat::agent::label;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Nothing};
-use super::schema::LabelText;
+use super::schema::{LabelText, RoleWord, VisibilityWord};
 
 /// A tenant.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -45,32 +45,13 @@ pub(crate) async fn create_tenant(
     Ok((StatusCode::CREATED, Data { data: body }).into_response())
 }
 
-/// Who may read what a tenant's own issuing CAs revoked.
-#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum VisibilityName {
-    /// Everybody: verifiers need no account.
-    Public,
-    /// Who shows a key of the tenant.
-    Private,
-}
-
-impl From<Visibility> for VisibilityName {
-    fn from(visibility: Visibility) -> Self {
-        match visibility {
-            Visibility::Public => Self::Public,
-            Visibility::Private => Self::Private,
-        }
-    }
-}
-
 /// A tenant, as it is.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TenantState {
     id: String,
     /// Who may read feed, snapshot and CRLs of its own issuing CAs.
-    #[schema(inline)]
-    revocations: VisibilityName,
+    #[schema(inline, value_type = VisibilityWord)]
+    revocations: Visibility,
 }
 
 /// What is to change.
@@ -78,8 +59,8 @@ pub(crate) struct TenantState {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TenantPatch {
     /// Who may read feed, snapshot and CRLs of its own issuing CAs.
-    #[schema(inline)]
-    revocations: VisibilityName,
+    #[schema(inline, value_type = VisibilityWord)]
+    revocations: Visibility,
 }
 
 /// The caller's tenant; any, for role `admin`.
@@ -97,7 +78,7 @@ pub(crate) async fn get_tenant(
     Reader(caller): Reader,
     Path(id): Path<String>,
 ) -> Result<Data<TenantState>, ApiError> {
-    let revocations = app.kakunin.visibility(&reached(&caller, &id)?).await?.into();
+    let revocations = app.kakunin.visibility(&reached(&caller, &id)?).await?;
     Ok(Data { data: TenantState { id, revocations } })
 }
 
@@ -119,11 +100,7 @@ pub(crate) async fn patch_tenant(
     Path(id): Path<String>,
     Json(patch): Json<TenantPatch>,
 ) -> Result<Data<TenantState>, ApiError> {
-    let visibility = match patch.revocations {
-        VisibilityName::Public => Visibility::Public,
-        VisibilityName::Private => Visibility::Private,
-    };
-    caller.kakunin(&app).set_visibility(&reached(&caller, &id)?, visibility).await?;
+    caller.kakunin(&app).set_visibility(&reached(&caller, &id)?, patch.revocations).await?;
     Ok(Data { data: TenantState { id, revocations: patch.revocations } })
 }
 
@@ -133,21 +110,6 @@ fn reached(caller: &Caller, id: &str) -> Result<TenantId, ApiError> {
     tenant.ok_or_else(|| ApiError::not_found("tenant"))
 }
 
-/// What a key may do; each may also do what those before it may.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum RoleName {
-    /// Reads.
-    Reader,
-    /// Reports events.
-    Reporter,
-    /// Registers, certifies, revokes.
-    Operator,
-    /// Makes tenants; makes, lists and revokes keys of every tenant and role, so with a key that it makes there it
-    /// reaches all that any tenant has.
-    Admin,
-}
-
 /// A key to be made.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -155,8 +117,8 @@ pub(crate) struct NewKeyBody {
     /// Whose key; the caller's tenant if not given.
     #[schema(min_length = 1, max_length = 63, pattern = "^[a-z0-9][a-z0-9_-]{0,62}$")]
     tenant: Option<String>,
-    #[schema(inline)]
-    role: RoleName,
+    #[schema(inline, value_type = RoleWord)]
+    role: Role,
     /// What it is for.
     #[schema(value_type = LabelText)]
     label: String,
@@ -185,7 +147,7 @@ impl KeyBody {
         Self {
             id: facts.id.to_string(),
             tenant: facts.tenant.to_string(),
-            role: text_of(&facts.role),
+            role: facts.role.as_str().to_owned(),
             label: facts.label.as_str().to_owned(),
             created_at: facts.created_at.to_string(),
             expires_at: facts.expires_at.map(|at| at.to_string()),
@@ -210,12 +172,6 @@ pub(crate) async fn create_key(
 ) -> Result<Response, ApiError> {
     let tenant = tenant_of(&caller, body.tenant.as_deref())?;
     let label = label("label", body.label)?;
-    let role = match body.role {
-        RoleName::Reader => Role::Reader,
-        RoleName::Reporter => Role::Reporter,
-        RoleName::Operator => Role::Operator,
-        RoleName::Admin => Role::Admin,
-    };
     let bounds = |seconds: &u64| (1..=10 * 365 * DAY / SECOND).contains(seconds);
     if let Some(seconds) = body.expires_in.filter(|seconds| !bounds(seconds)) {
         let sentence = format!(
@@ -225,7 +181,7 @@ pub(crate) async fn create_key(
         return Err(ApiError::unprocessable("expires_in_invalid", sentence).about("expires_in"));
     }
     let expires = body.expires_in.map(|seconds| app.now().plus(seconds * SECOND));
-    let (facts, key) = caller.kakunin(&app).create_api_key(&tenant, role, label, expires).await?;
+    let (facts, key) = caller.kakunin(&app).create_api_key(&tenant, body.role, label, expires).await?;
     let body = KeyBody::new(&facts, Some(key.reveal().to_owned()));
     Ok((StatusCode::CREATED, Data { data: body }).into_response())
 }

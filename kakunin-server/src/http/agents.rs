@@ -3,23 +3,22 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::agent::{Agent, AgentError, AgentState, Label, Note};
+use kakunin_core::agent::{Agent, AgentError, AgentState, Label};
 use kakunin_core::id::AgentId;
 use kakunin_core::service::Kakunin;
-use kakunin_core::x509::extensions::ModelHash;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::agent_body::{
-    AgentBody, CertificateBody, FinancialScope, Metadata, NewAgentBody, label, of, scope_set,
-};
 use super::app::App;
 use super::auth::{Operator, Reader};
-use super::dialect::Dialect;
+use super::compat::agent::{AgentBody, NewAgentBody};
+use super::compat::certificate::CertificateBody;
+use super::compat::change::{AgentChange, NewStatus};
+use super::compat::client::Dialect;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Nothing};
 use super::page::{self, ListBody, Meta, Pagination, Params};
-use super::schema::{LabelText, ModelHashText, NoteText};
+use super::schema::StateWord;
 
 /// Of how many certificates of an agent, the newest first, it is said what they allow.
 const WITH_ACTIONS: usize = 64;
@@ -56,8 +55,8 @@ pub(crate) async fn create(
 #[into_params(parameter_in = Query)]
 pub(crate) struct AgentQuery {
     /// Only those in this state.
-    #[param(inline)]
-    status: Option<Status>,
+    #[param(inline, value_type = Option<StateWord>)]
+    status: Option<AgentState>,
     /// Only those of exactly this name.
     #[param(
         min_length = 1,
@@ -74,15 +73,6 @@ pub(crate) struct AgentQuery {
     /// `next_cursor` of the page before, instead of `offset`.
     #[param(pattern = "^[0-9]{1,6}$")]
     before: Option<String>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Status {
-    Pending,
-    Active,
-    Suspended,
-    Retired,
 }
 
 /// Lists agents in the order of their registration.
@@ -113,18 +103,12 @@ pub(crate) async fn list(
         ));
     }
     let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-    let state = query.status.map(|status| match status {
-        Status::Pending => AgentState::Pending,
-        Status::Active => AgentState::Active,
-        Status::Suspended => AgentState::Suspended,
-        Status::Retired => AgentState::Retired,
-    });
     let name: Option<Label> = query.name.as_deref().map(Label::recorded).transpose()?;
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
         let (agents, total) = match name {
-            Some(name) => kakunin.agents_named(&tenant, &name, state, offset, limit).await?,
-            None => kakunin.agents(&tenant, state, offset, limit).await?,
+            Some(name) => kakunin.agents_named(&tenant, &name, query.status, offset, limit).await?,
+            None => kakunin.agents(&tenant, query.status, offset, limit).await?,
         };
         let data = agents.iter().map(|agent| AgentBody::new(agent, None, dialect)).collect();
         let next = offset.checked_add(limit).filter(|next| *next < total).and_then(|n| u64::try_from(n).ok());
@@ -171,45 +155,6 @@ pub(crate) async fn get(
     app.listing(caller.tenant(), work).await
 }
 
-/// What is to change; members that are left out stay, `null` takes away what is optional.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AgentChange {
-    #[schema(value_type = Option<LabelText>)]
-    name: Option<String>,
-    #[serde(alias = "modelHash")]
-    #[schema(value_type = Option<ModelHashText>)]
-    model_hash: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<LabelText>)]
-    model: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<LabelText>)]
-    version: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<NoteText>)]
-    description: Option<Option<String>>,
-    /// What its next certificate allows.
-    #[serde(alias = "permitted_actions")]
-    #[schema(max_items = 64)]
-    scope: Option<Vec<super::agent_body::ScopeText>>,
-    #[serde(alias = "financialScope", default, deserialize_with = "super::json::object::given")]
-    #[schema(value_type = Option<FinancialScope>)]
-    financial_scope: Option<Option<FinancialScope>>,
-    metadata: Option<Metadata>,
-    /// `suspended` holds its certificate, `active` releases it, `retired` retires the agent.
-    #[schema(inline)]
-    status: Option<NewStatus>,
-}
-
-#[derive(Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum NewStatus {
-    Active,
-    Suspended,
-    Retired,
-}
-
 async fn set_status(kakunin: &Kakunin, agent: &Agent, status: NewStatus) -> Result<Agent, ApiError> {
     let none =
         || AgentError::State { state: agent.state, step: "be suspended or released without a certificate" };
@@ -219,11 +164,6 @@ async fn set_status(kakunin: &Kakunin, agent: &Agent, status: NewStatus) -> Resu
         NewStatus::Retired => kakunin.retire(&agent.tenant, &agent.id).await?,
     }
     Ok(kakunin.agent(&agent.tenant, &agent.id).await?)
-}
-
-// Tells a member that is null from one that is not there.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(d).map(Some)
 }
 
 /// Changes what an agent is registered as; it takes effect with its next certificate.
@@ -244,42 +184,8 @@ pub(crate) async fn patch(
     Json(change): Json<AgentChange>,
 ) -> Result<Data<AgentBody>, ApiError> {
     let id = agent_id(&id)?;
-    let mut change = change;
-    let status = change.status.take();
-    let metadata = change.metadata.take();
-    // What a person calls metadata holds members of the registration too; ours win.
-    let (organization, permitted, metadata) = match metadata {
-        Some(metadata) => metadata.apart()?,
-        None => (None, None, None),
-    };
-    let constraints = match change.financial_scope {
-        Some(Some(scope)) => Some(Some(scope.document()?)),
-        Some(None) => Some(None),
-        None => None,
-    };
-    let scope = change.scope.or(permitted).map(scope_set).transpose().map_err(of("scope"))?;
-    let of_label = |field, text: Option<String>| text.map(|text| label(field, text)).transpose();
-    let or_none = |field, text: Option<Option<String>>| text.map(|text| of_label(field, text)).transpose();
-    let (name, organization) = (of_label("name", change.name)?, of_label("organization", organization)?);
-    let (model, version) = (or_none("model", change.model)?, or_none("version", change.version)?);
-    let hash = change.model_hash.map(|hash| hash.parse().map_err(AgentError::from)).transpose();
-    let hash: Option<ModelHash> = hash.map_err(of("model_hash"))?;
-    let description = change.description.map(|text| text.map(Note::try_from).transpose()).transpose();
-    let description = description.map_err(of("description"))?;
-    let kakunin = caller.kakunin(&app);
-    let change = kakunin_core::agent::AgentChange {
-        name,
-        organization: organization.map(Some),
-        model_hash: hash,
-        scope,
-        constraints,
-        model,
-        version,
-        description,
-        metadata: metadata.map(Some),
-        ..Default::default()
-    };
-    let changed = kakunin.update(caller.tenant(), &id, change).await?;
+    let (status, kakunin) = (change.status, caller.kakunin(&app));
+    let changed = kakunin.update(caller.tenant(), &id, change.understood()?).await?;
     let changed = match status {
         Some(status) => set_status(&kakunin, &changed, status).await?,
         None => changed,

@@ -15,9 +15,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::app::App;
 use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
-use super::event_members::shown;
-use super::event_words::is_word;
 use super::page::{self, Pagination, Params};
+use super::text::{is_word, shown};
 
 /// Which records.
 #[derive(Deserialize, IntoParams)]
@@ -202,7 +201,7 @@ fn damaged(tenant: &str, index: u64) -> AuditRow {
 fn describe(record: &Record) -> String {
     match &record.body {
         Body::Event(act, _) => {
-            let outcome = super::agent_body::text_of(&act.facts.outcome);
+            let outcome = act.facts.outcome;
             let scope = if act.facts.out_of_scope { ", outside its scope" } else { "" };
             format!("{}: {outcome}{scope}", act.action.as_str())
         }

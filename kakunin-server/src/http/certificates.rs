@@ -9,9 +9,9 @@ use kakunin_core::revoke::Said;
 use kakunin_core::service::{CertificateEntry, Error as ServiceError};
 use kakunin_core::x509::pem;
 
-use super::agent_body::CertificateBody;
 use super::app::App;
 use super::auth::Caller;
+use super::compat::certificate::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::gateway::check::agent_itself;
 use super::json::Data;

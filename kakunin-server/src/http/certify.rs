@@ -11,29 +11,14 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::agent_body::CertificateBody;
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::{issued, serial_of};
+use super::compat::certificate::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Optional};
-use super::schema::ModelHashText;
-
-/// How long it lives.
-#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ProfileName {
-    /// One hour.
-    Ephemeral,
-    /// 24 hours.
-    HighRisk,
-    /// 30 days.
-    Elevated,
-    /// 365 days.
-    #[default]
-    Standard,
-}
+use super::schema::{ModelHashText, ProfileWord};
 
 /// Algorithm of a key that the server makes.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -51,8 +36,8 @@ enum Algorithm {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CertifyBody {
-    #[schema(inline)]
-    profile: Option<ProfileName>,
+    #[schema(inline, value_type = Option<ProfileWord>)]
+    profile: Option<Profile>,
     /// Not together with `csr`.
     #[schema(inline)]
     key_algorithm: Option<Algorithm>,
@@ -69,8 +54,8 @@ pub(crate) struct RenewBody {
     /// The model that the agent runs now: attested, and compared with what is registered.
     #[schema(value_type = ModelHashText)]
     model_hash: String,
-    #[schema(inline)]
-    profile: Option<ProfileName>,
+    #[schema(inline, value_type = Option<ProfileWord>)]
+    profile: Option<Profile>,
     /// Not together with `csr`.
     #[schema(inline)]
     key_algorithm: Option<Algorithm>,
@@ -86,17 +71,6 @@ pub(crate) struct RenewBody {
     /// `kakunin-key-binding:<its serial number>:<SHA-256 of the request's DER, lower-case hex>`.
     #[schema(max_length = 1024)]
     key_binding: Option<String>,
-}
-
-impl From<ProfileName> for Profile {
-    fn from(name: ProfileName) -> Self {
-        match name {
-            ProfileName::Ephemeral => Self::Ephemeral,
-            ProfileName::HighRisk => Self::HighRisk,
-            ProfileName::Elevated => Self::Elevated,
-            ProfileName::Standard => Self::Standard,
-        }
-    }
 }
 
 fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'_>, ApiError> {
@@ -133,7 +107,7 @@ pub(crate) async fn certify(
 ) -> Result<Response, ApiError> {
     let id = agent_id(&id)?;
     let source = source(body.csr.as_deref(), body.key_algorithm)?;
-    let profile = body.profile.unwrap_or_default().into();
+    let profile = body.profile.unwrap_or_default();
     match caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await {
         Ok(certificate) => issued(&app, caller.tenant(), &certificate),
         Err(error @ ServiceError::Exists(_)) => Err(existing(&app, caller.tenant(), &id, error).await),
@@ -191,7 +165,7 @@ pub(crate) async fn renew(
         }
         (source, None) => source,
     };
-    let profile = body.profile.unwrap_or_default().into();
+    let profile = body.profile.unwrap_or_default();
     let (kakunin, tenant) = (caller.kakunin(&app), caller.tenant());
     let renewed = match body.serial_number.as_deref().map(serial_of).transpose()? {
         None => kakunin.renew(tenant, &id, &attested, profile, source).await?,

@@ -5,20 +5,21 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::agent::AgentError;
 use kakunin_core::grant::Principal;
+use kakunin_core::issue::Profile;
 use kakunin_core::time::SECOND;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::{CertificateBody, text_of};
 use super::agents::agent_id;
 use super::anonymous::Enrolment;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::issued;
-use super::certify::{ProfileName, binding};
+use super::certify::binding;
+use super::compat::certificate::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Optional};
-use super::schema::ModelHashText;
+use super::schema::{ModelHashText, ProfileWord};
 
 /// A join token to be made; without a body by the defaults.
 #[derive(Default, Deserialize, ToSchema)]
@@ -29,8 +30,8 @@ pub(crate) struct NewTokenBody {
     #[schema(minimum = 1, maximum = 600)]
     expires_in: Option<u64>,
     /// How long the certificate lives.
-    #[schema(inline)]
-    profile: Option<ProfileName>,
+    #[schema(inline, value_type = Option<ProfileWord>)]
+    profile: Option<Profile>,
 }
 
 /// A join token.
@@ -62,12 +63,12 @@ pub(crate) async fn create_token(
 ) -> Result<Response, ApiError> {
     let id = agent_id(&id)?;
     let life = body.expires_in.unwrap_or(600).saturating_mul(SECOND);
-    let profile = body.profile.unwrap_or_default().into();
+    let profile = body.profile.unwrap_or_default();
     let (facts, token) = caller.kakunin(&app).create_join_token(caller.tenant(), &id, profile, life).await?;
     let data = TokenBody {
         id: facts.id.to_string(),
         agent_id: id.to_string(),
-        profile: text_of(&facts.profile),
+        profile: facts.profile.as_str().to_owned(),
         expires_at: facts.expires_at.to_string(),
         token: token.reveal().to_owned(),
     };

@@ -123,8 +123,7 @@ impl ApiError {
     }
 
     pub(crate) fn role(needed: Role) -> Self {
-        let role = format!("{needed:?}").to_lowercase();
-        let sentence = format!("this key's role does not allow it; use one with role `{role}`");
+        let sentence = format!("this key's role does not allow it; use one with role `{needed}`");
         Self::new(StatusCode::FORBIDDEN, "role_insufficient", sentence)
     }
 

@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 
 use super::app::App;
 use super::auth::{Caller, Reporter};
+use super::compat::event::EventBody;
+use super::compat::recorded::ObservedBody;
 use super::error::{ApiError, ErrorBody};
-use super::event_body::EventBody;
-use super::events::ObservedBody;
+use super::events::shown;
 use super::json::{self, Data};
 use super::parts::{self, Content};
 use super::salvage::{self, Taken};
@@ -119,9 +120,7 @@ async fn answer(
         let (result, error) = match seen {
             Ok((taken, seen)) => {
                 altered |= taken.altered.is_some();
-                let body = ObservedBody::new(app, taken, &seen, Vec::new()).numbered(index);
-                let body =
-                    body.with_what_was_recorded(app, caller.tenant(), &taken.reported.event, &seen).await?;
+                let body = shown(app, caller.tenant(), taken, &seen).await?.numbered(index);
                 (ResultBody::Recorded(Box::new(body)), None)
             }
             Err(error) => (ResultBody::Refused(RefusedBody::new(index, Some(&error))), Some(error)),

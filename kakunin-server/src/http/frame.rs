@@ -9,13 +9,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::app::App;
+use super::compat::not_offered::not_offered;
 use super::error::ApiError;
 use super::failures::FAILURES;
 use super::json::too_large;
-use super::page::takes_its_query;
-use super::peer::client_address;
+use super::peer::client_of;
 use super::preference::wants_problem;
+use super::queries::takes_its_query;
 use super::request_id::RequestId;
+use super::routes::FORWARDED;
 
 /// How long a request may take; making an RSA key in a slow KMS fits.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,15 +26,13 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// all of it, because each costs allocations on the fast path.
 pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) -> Response {
     let id = RequestId::new();
-    let (parts, body) = request.into_parts();
-    let address = client_address(&parts, &app.options.trusted_proxies);
-    let request = Request::from_parts(parts, body);
+    let address = client_of(request.headers(), request.extensions(), &app.options.trusted_proxies);
     let problem = wants_problem(request.headers());
     let gateway = is_gateway(&request);
     let told = tracing::enabled!(tracing::Level::DEBUG)
         .then(|| (request.method().clone(), request.uri().path().to_owned(), Instant::now()));
     let elsewhere = not_offered(request.uri().path());
-    let mut response = id.answering(in_time(request, next, &id)).await;
+    let mut response = in_time(request, next, &id).await;
     if let Some((method, path, began)) = told {
         let (status, micros) = (response.status().as_u16(), began.elapsed().as_micros());
         tracing::debug!(request_id = id.as_str(), %method, path, status, micros, "request");
@@ -88,32 +88,13 @@ fn routers_own(response: &Response, elsewhere: Option<&'static str>) -> Option<A
     Some(ApiError::new(status, code, sentence))
 }
 
-/// What clients of this kind ask for and no server of this one has, so that they do not take it for an object that is
-/// not there.
-fn not_offered(path: &str) -> Option<&'static str> {
-    let rest = path.strip_prefix("/api/v1/")?;
-    let of =
-        |name: &str| rest.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if of("chains") || of("verify/chain") {
-        Some(
-            "this server keeps no decision chains; the `chainId` of an event is on record as its `correlation`",
-        )
-    } else if of("reports") {
-        Some(
-            "this server writes no reports; what happened is in /api/v1/audit-log and /api/v1/agents/{id}/risk",
-        )
-    } else {
-        None
-    }
-}
-
 fn is_gateway(request: &Request) -> bool {
     request.uri().path().starts_with("/api/v1/gateway/")
 }
 
 /// Whether method, path and query are those of a gateway's client.
 fn is_forwarded(request: &Request) -> bool {
-    request.uri().path().starts_with("/api/v1/gateway/auth")
+    request.uri().path().starts_with(FORWARDED)
 }
 
 // The panic is in the log already.
@@ -165,11 +146,11 @@ async fn in_time(request: Request, next: Next, id: &RequestId) -> Response {
     }
     // A caller that hangs up does not cut off what others' answers are written with.
     let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !is_gateway(&request);
-    let answer = next.run(request);
+    let answer = id.answering(next.run(request));
     let answered = if reads {
         tokio::time::timeout(TIMEOUT, answer).await
     } else {
-        let answer = tokio::spawn(id.answering(answer));
+        let answer = tokio::spawn(answer);
         tokio::time::timeout(TIMEOUT, async { answer.await.unwrap_or_else(|_| failed()) }).await
     };
     match answered {

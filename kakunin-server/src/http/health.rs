@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kakunin_core::log::record::{CaRole, Stage};
+use kakunin_core::log::record::Stage;
 use kakunin_core::service::{Ending, RootCrlEnding, Tended};
 use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 use serde::Serialize;
@@ -264,10 +264,6 @@ fn left(now: UnixTime, end: UnixTime) -> String {
 fn ends(app: &App) -> String {
     let now = app.now();
     let one = |Ending { issuer, role, not_after, .. }: &Ending| {
-        let role = match role {
-            CaRole::Root => "root",
-            CaRole::Issuing => "issuing",
-        };
         let seconds = left(now, *not_after);
         format!("kakunin_ca_expires_seconds{{issuer=\"{issuer}\",role=\"{role}\"}} {seconds}\n")
     };

@@ -7,7 +7,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use kakunin_core::text::hidden;
 
-use super::card::VerifyBody;
+use super::compat::card::VerifyBody;
 
 const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;margin:0;background:#f4f5f7;color:#1c2430}\

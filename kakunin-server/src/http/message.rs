@@ -7,50 +7,14 @@ use kakunin_core::crypto::PublicKey;
 use kakunin_core::id::Serial;
 use kakunin_core::key::Spki;
 use kakunin_core::x509::certificate::CertificateView;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::anonymous;
 use super::app::App;
+use super::compat::message::{MessageAnswer, MessageBody};
 use super::error::{ApiError, ErrorBody};
-use super::json::{Data, Free, Json};
+use super::json::{Data, Json};
 use super::peer::client_address;
 use super::verify::card;
-
-/// A message, and who is said to have signed it.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct MessageBody {
-    /// What was signed: an object of I-JSON (RFC 7493), in its canonical form (RFC 8785).
-    #[schema(value_type = Object)]
-    payload: Free,
-    /// Base64, in the form X.509 has for the key.
-    #[schema(min_length = 1, max_length = 1024)]
-    signature: String,
-    #[serde(alias = "certificateSerial")]
-    #[schema(pattern = "^[0-7][0-9A-F]{31}$")]
-    certificate_serial: String,
-    /// If given, the certificate must be this agent's.
-    #[serde(alias = "agentId")]
-    #[schema(format = "uuid")]
-    agent_id: Option<String>,
-}
-
-/// Whether it holds.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct MessageAnswer {
-    /// Whether the signature is by the certificate's key, and the certificate stands.
-    valid: bool,
-    /// Whether the signature is by the certificate's key.
-    signature_valid: bool,
-    certificate_status: String,
-    agent_id: String,
-    agent_name: String,
-    model_hash: String,
-    certificate_serial: String,
-    expires_at: String,
-    revoked_at: Option<String>,
-}
 
 /// Says whether a message was signed with the key of a certificate, and whether that stands.
 #[utoipa::path(

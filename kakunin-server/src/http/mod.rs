@@ -2,12 +2,13 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `router.rs`, `openapi.rs` | which handler answers what, and how that is described |
-//! | `agents.rs`, `orders.rs`, `halt_receipt.rs`, `agent_body.rs` | agents |
-//! | `certificates.rs`, `certify.rs`, `revoke.rs` | their certificates: shown, given and renewed, taken away |
+//! | `routes.rs`, `router.rs`, `openapi.rs` | every route; what is made of them: the router, and the description |
+//! | `compat/` | the hosted vendor's dialect: bodies and words, in and out |
+//! | `agents.rs`, `orders.rs` | agents |
+//! | `certificates.rs`, `certify.rs`, `revoke.rs`, `standing.rs` | their certificates: shown, given and renewed, taken away; how they stand |
 //! | `enrol.rs` | agents that join and renew by themselves |
-//! | `events.rs`, `event_batch.rs`, `event_body.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
-//! | `event_members.rs`, `event_words.rs` | members of an event, one by one; a vendor's words for acts |
+//! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `event_members.rs`, `text.rs` | members of an event, one by one; texts that somebody sent |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
 //! | `verify.rs`, `card.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
@@ -15,16 +16,15 @@
 //! | `viewer.rs`, `admitted.rs` | who may read it |
 //! | `audit.rs`, `access.rs`, `health.rs`, `ready.rs` | the log; tenants and keys; liveness |
 //! | `app.rs`, `options.rs` | what handlers share; how the API behaves |
-//! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs`, `dialect.rs` | who calls, how often, and what it can read |
+//! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs` | who calls, and how often |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
 //! | `counts.rs`, `failures.rs` | what was refused or cut; who did not show who they are |
 //! | `surroundings.rs` | the TLS pair, files and log of whoever serves it |
 //! | `frame.rs`, `host.rs`, `preference.rs`, `validator.rs` | what every answer has in common; `Host`, `Accept`, entity tags |
-//! | `json.rs`, `schema.rs`, `page.rs`, `error.rs`, `request_id.rs` | shapes that all share |
+//! | `json.rs`, `schema.rs`, `page.rs`, `queries.rs`, `error.rs`, `request_id.rs` | shapes that all share |
 
 mod access;
 mod admitted;
-mod agent_body;
 mod agents;
 mod anonymous;
 mod app;
@@ -34,21 +34,18 @@ mod caller;
 mod card;
 mod certificates;
 mod certify;
+mod compat;
 mod counts;
 mod crl;
-mod dialect;
 mod enrol;
 mod error;
 mod event_batch;
-mod event_body;
 mod event_members;
-mod event_words;
 mod events;
 mod failures;
 mod feed;
 mod frame;
 mod gateway;
-mod halt_receipt;
 mod health;
 mod host;
 mod html;
@@ -65,20 +62,22 @@ mod peer;
 mod pki;
 mod places;
 mod preference;
+mod queries;
 mod ready;
-mod reason;
 mod request_id;
 mod revoke;
 mod risk;
-mod risk_summary;
 mod router;
+mod routes;
 mod salvage;
 mod schema;
 mod shared;
+mod standing;
 mod streams;
 mod subjects;
 mod surroundings;
 mod tally;
+mod text;
 mod validator;
 mod verify;
 mod viewer;
@@ -92,7 +91,6 @@ pub use peer::{Network, NetworkError};
 pub use router::{router, router_until};
 pub use verify::MAX_AGE as VERIFY_MAX_AGE;
 
-pub(crate) use agent_body::text_of;
 pub(crate) use app::App;
 pub(crate) use counts::{
     BODIES_CROWDED, BODIES_NOT_SENT, BODIES_NOT_TAKEN, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED,
@@ -106,7 +104,7 @@ pub(crate) use json::BodyError;
 pub(crate) use limits::network_of;
 pub(crate) use peer::{Peer, client_address};
 pub(crate) use request_id::{RequestId, current as current_request};
-pub(crate) use router::routes;
+pub(crate) use router::router_of;
 pub(crate) use shared::ForAll;
 pub(crate) use surroundings::{Pair, Standing};
 pub(crate) use tally::{Share, Tally};

@@ -1,41 +1,24 @@
 //! The description of the API, from the handlers themselves.
 
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
 use serde_json::{Value, json};
-use utoipa::OpenApi;
 
-use super::{
-    access, agents, audit, certificates, certify, crl, enrol, event_batch, events, feed, gateway, health,
-    message, orders, pki, revoke, risk, verify,
-};
+use super::error::ApiError;
+use super::validator::{tag_of, validated};
+use super::{anonymous, routes, shared};
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "kakunin",
-        description = "Machine identity for AI agents: certificates that say what an agent may do, taken away when it misbehaves.",
-        license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
-    ),
-    paths(
-        agents::create, agents::list, agents::get, agents::patch, agents::retire,
-        enrol::create_token, enrol::grant, enrol::enrol, enrol::renew,
-        certificates::get, certify::certify, certify::renew, orders::halt, orders::reinstate, orders::sign,
-        revoke::revoke, revoke::hold, revoke::release,
-        events::create, event_batch::batch, events::list, risk::risk, risk::notifications,
-        gateway::check::check, gateway::forward::authorize, audit::log,
-        access::create_tenant, access::get_tenant, access::patch_tenant, access::create_key, access::list_keys, access::revoke_key,
-        verify::verify, message::verify, crl::full, crl::chain, crl::shard, pki::authorities, pki::chain, pki::certificate, pki::bundle,
-        feed::page, feed::snapshot, feed::stream,
-        health::live, health::ready, health::metrics,
-    ),
-    security(("api_key" = [])),
-)]
-struct Description;
+/// Where it is.
+pub(super) const PATH: &str = "/api/v1/openapi.json";
 
 /// The OpenAPI 3.1 document of this version.
 #[must_use]
 pub fn document() -> Value {
     // What attributes cannot say is put in here.
-    let mut document = serde_json::to_value(Description::openapi()).unwrap_or_default();
+    let mut document = serde_json::to_value(routes::all().described).unwrap_or_default();
     let mut set = |place: &str, name: &str, value: Value| {
         if let Some(members) = document.pointer_mut(place).and_then(Value::as_object_mut) {
             members.insert(name.to_owned(), value);
@@ -82,4 +65,19 @@ fn optional(operation: &mut Value) {
 
 fn link(operation: &str, parameter: &str, value: &str) -> Value {
     json!({ "operationId": operation, "parameters": { parameter: value } })
+}
+
+/// Answers with it.
+pub(super) async fn serve(_: anonymous::File, headers: HeaderMap) -> Result<Response, ApiError> {
+    static RENDERED: LazyLock<(Bytes, String)> = LazyLock::new(|| {
+        let octets = Bytes::from(document().to_string());
+        let tag = tag_of(&octets);
+        (octets, tag)
+    });
+    let (octets, tag) = &*RENDERED;
+    let json = HeaderValue::from_static("application/json");
+    let render = || Ok::<_, ApiError>(shared::answer(octets.clone(), json));
+    let mut response = validated(&headers, tag, None, render)?;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    Ok(response)
 }

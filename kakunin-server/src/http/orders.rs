@@ -6,52 +6,21 @@ use axum::extract::{Path, State};
 use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
 use kakunin_core::id::hex_encode;
-use kakunin_core::key::KeyAlgorithm;
-use kakunin_core::reason::ReasonError;
-use kakunin_core::revoke::{Cause, Said};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::AgentBody;
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
-use super::dialect::Dialect;
+use super::compat::agent::AgentBody;
+use super::compat::client::Dialect;
+use super::compat::halt::{HaltAnswer, HaltBody, algorithm_name};
 use super::error::{ApiError, ErrorBody};
-use super::halt_receipt::{HaltReceipt, receipt};
 use super::json::{Data, Free, Json, Optional};
-use super::reason::{RawReason, invalid, to_stop};
-use super::schema::{NoteText, ReasonText};
+use super::schema::ReasonText;
 
 /// How long a stop waits for its receipt.
 const RECEIPT_WAIT: Duration = Duration::from_secs(2);
-
-/// A stop.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HaltBody {
-    /// `kill_switch_activated`, `risk_threshold_exceeded`, `regulatory_order`, `operator_initiated`, which it is if
-    /// not given, or a word or number of RFC 5280 but `certificateHold`: a stop is for good. A sentence, with
-    /// blanks in it, counts as `operator_initiated`, and is kept as the note.
-    #[schema(schema_with = to_stop, required = false)]
-    reason: Option<RawReason>,
-    #[schema(value_type = Option<NoteText>)]
-    operator_note: Option<String>,
-}
-
-/// An agent that was stopped.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct HaltAnswer {
-    halt_receipt: HaltReceipt,
-    agent_id: String,
-    halt_event_id: String,
-    certificate_serial: Option<String>,
-    halted_at: String,
-    /// The receipt's signature; null while the CA cannot sign.
-    signature: Option<String>,
-    /// Its algorithm.
-    algorithm: Option<String>,
-}
 
 /// Stops an agent at once, and gives a signed receipt. Stopping it again gives the first receipt. Its certificate, join
 /// tokens, grants and what is being issued end with it; only `reinstate` lets it work again.
@@ -71,46 +40,12 @@ pub(crate) async fn halt(
     Optional(body): Optional<HaltBody>,
 ) -> Result<Data<HaltAnswer>, ApiError> {
     let id = agent_id(&id)?;
-    let note = body.operator_note.map(Note::try_from).transpose()?;
-    let (cause, said) = ordered(body.reason.as_ref(), note)?;
+    let (cause, said) = body.ordered()?;
     let halted = caller.kakunin(&app).saying(said).halt(caller.tenant(), &id, cause, None).await?;
     // It is stopped. A CA that is down keeps nobody waiting: the receipt follows when it can sign.
     let signing = app.kakunin.halt_receipt(caller.tenant(), &id, &halted);
     let signed = tokio::time::timeout(RECEIPT_WAIT, signing).await.ok().and_then(Result::ok);
-    let algorithm = signed.as_ref().map(|receipt| algorithm_name(receipt.algorithm).to_owned());
-    let receipt = receipt(&id, &halted, signed.as_ref());
-    Ok(Data {
-        data: HaltAnswer {
-            agent_id: receipt.agent_id.clone(),
-            halt_event_id: receipt.halt_event_id.clone(),
-            certificate_serial: receipt.certificate_serial.clone(),
-            halted_at: receipt.halted_at.clone(),
-            signature: receipt.receipt_signature.clone(),
-            algorithm,
-            halt_receipt: receipt,
-        },
-    })
-}
-
-/// Why, and in which words. A stop is not to fail for its wording: a sentence will do, which is how a client of the
-/// vendor's sends it. A single word that is not understood is likely another's code, and is refused.
-fn ordered(reason: Option<&RawReason>, note: Option<Note>) -> Result<(Cause, Said), ApiError> {
-    let Some(reason) = reason else {
-        return Ok((Cause::OperatorInitiated, Said { reason: None, note }));
-    };
-    let sent = reason.text()?;
-    match reason.cause() {
-        Ok(Cause::Hold) => {
-            let sentence = "`reason`: a stop is for good; to suspend the agent, hold its certificate";
-            Err(ApiError::unprocessable("reason_invalid", sentence))
-        }
-        Ok(cause) => Ok((cause, Said { reason: Some(sent), note })),
-        Err(ReasonError::Unknown) if sent.as_str().trim().contains(char::is_whitespace) => {
-            let note = note.or_else(|| Some(sent.clone()));
-            Ok((Cause::OperatorInitiated, Said { reason: Some(sent), note }))
-        }
-        Err(error) => Err(invalid(error)),
-    }
+    Ok(Data { data: HaltAnswer::new(&id, &halted, signed.as_ref()) })
 }
 
 /// Trust in an agent that was taken away, given back.
@@ -203,12 +138,4 @@ pub(crate) async fn sign(
             signed_at: signed.at.to_string(),
         },
     })
-}
-
-fn algorithm_name(algorithm: KeyAlgorithm) -> &'static str {
-    match algorithm {
-        KeyAlgorithm::P256 => "ECDSA_SHA_256",
-        KeyAlgorithm::Ed25519 => "ED25519",
-        _ => "RSASSA_PKCS1_V1_5_SHA_256",
-    }
 }

@@ -1,7 +1,6 @@
 //! Parts of long lists: by offset for what changes little, by cursor for what grows.
 
-use axum::extract::{FromRequestParts, MatchedPath, Query, Request};
-use axum::http::Method;
+use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use kakunin_core::id::AgentId;
 use kakunin_core::shape;
@@ -10,48 +9,10 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
-use super::event_members::shown;
-use super::event_words::is_word;
+use super::text::{is_word, shown};
 
 const DEFAULT_LIMIT: u16 = 20;
 const MAX_LIMIT: u16 = 100;
-
-/// Resources that take a query: each names the members it knows, and refuses others. The query of a forwarded request is
-/// that of a gateway's client, and is not ours to judge.
-const WITH_QUERY: [&str; 10] = [
-    "/api/v1/agents",
-    "/api/v1/agents/{id}/risk",
-    "/api/v1/events",
-    "/api/v1/notifications",
-    "/api/v1/audit-log",
-    "/api/v1/feed/{issuer}",
-    "/api/v1/feed/{issuer}/stream",
-    "/api/v1/gateway/auth",
-    "/api/v1/gateway/auth/",
-    "/api/v1/gateway/auth/{*path}",
-];
-
-/// Refuses a query where none is taken, as an unknown member of one is: what is asked for in it would not be done.
-pub(crate) fn takes_its_query(request: &Request) -> Result<(), ApiError> {
-    let Some(query) = request.uri().query().filter(|query| !query.is_empty()) else { return Ok(()) };
-    let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let Some(path) = matched else { return Ok(()) };
-    // Another method than there is gets 405 from the router, whatever the query.
-    let judged = if WITH_QUERY.contains(&path) {
-        request.method() == Method::POST && matches!(path, "/api/v1/agents" | "/api/v1/events")
-    } else {
-        matches!(
-            *request.method(),
-            Method::GET | Method::HEAD | Method::POST | Method::PATCH | Method::DELETE
-        )
-    };
-    if !judged {
-        return Ok(());
-    }
-    let name: String = query.split(['=', '&']).next().unwrap_or_default().chars().take(64).collect();
-    let sentence = format!("unknown parameter `{name}`: this resource takes no query");
-    Err(ApiError::bad_request("query_invalid", sentence))
-}
 
 /// The query of a request; members that are not known are refused.
 pub(crate) struct Params<T>(pub(crate) T);

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 
 /// The other end of a connection, as the listener saw it.
 #[derive(Clone, Debug)]
@@ -88,10 +89,15 @@ const MAX_HOPS: usize = 32;
 /// is not a proxy's. What stands left of an entry that is no address is the client's own word: the proxy that wrote
 /// that entry is the last hop that is known.
 pub(crate) fn client_address(parts: &Parts, proxies: &[Network]) -> IpAddr {
+    client_of(&parts.headers, &parts.extensions, proxies)
+}
+
+/// The same, of a request that is not taken apart.
+pub(super) fn client_of(headers: &HeaderMap, extensions: &Extensions, proxies: &[Network]) -> IpAddr {
     let unknown = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-    let mut hop = parts.extensions.get::<Peer>().map_or(unknown, |peer| peer.address.ip()).to_canonical();
+    let mut hop = extensions.get::<Peer>().map_or(unknown, |peer| peer.address.ip()).to_canonical();
     let trusted = |hop: IpAddr| proxies.iter().any(|network| network.contains(hop));
-    let lines = parts.headers.get_all("x-forwarded-for").iter().rev();
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
     let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|octet| *octet == b',')).take(MAX_HOPS);
     while trusted(hop)
         && let Some(before) = entries.next().and_then(forwarded)

@@ -16,11 +16,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::access::VisibilityName;
 use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
+use super::schema::VisibilityWord;
 use super::validator::{tag_of, validated};
 use super::viewer::publish;
 
@@ -39,8 +39,8 @@ pub(crate) struct CaBody {
     /// The tenant that it issues for, if not for every tenant without its own.
     tenant: Option<String>,
     /// Who may read its feed, snapshot and CRLs: everybody, or who shows a key of that tenant.
-    #[schema(inline)]
-    revocations: VisibilityName,
+    #[schema(inline, value_type = VisibilityWord)]
+    revocations: Visibility,
     /// Key identifier, hex.
     key_id: String,
     certificate_pem: String,
@@ -79,7 +79,7 @@ pub(crate) async fn authorities(
         role: role.to_owned(),
         current,
         tenant: owner.0.map(ToString::to_string),
-        revocations: owner.1.into(),
+        revocations: owner.1,
         key_id: ca.id().to_string(),
         certificate_pem: pem::encode(pem::CERTIFICATE, ca.as_der()),
         valid_from: ca.not_before().to_string(),

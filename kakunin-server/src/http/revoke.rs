@@ -7,13 +7,12 @@ use kakunin_core::revoke::{Cause, Revocation};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::agent_body::text_of;
 use super::app::App;
 use super::auth::Operator;
 use super::certificates::serial_of;
+use super::compat::reason::{RawReason, Reason, given, to_revoke};
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Nothing, Optional};
-use super::reason::{RawReason, Reason, given, to_revoke};
 use super::schema::NoteText;
 
 /// Why it is taken away.
@@ -91,7 +90,7 @@ impl RevokedBody {
             serial_number,
             status: status.to_owned(),
             revoked_at: taken.at.to_string(),
-            reason: text_of(&taken.cause),
+            reason: taken.cause.as_str().to_owned(),
             reason_given,
         }
     }

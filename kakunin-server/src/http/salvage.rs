@@ -7,8 +7,8 @@
 
 use kakunin_core::event::{Name, Outcome, ShortName};
 
+use super::compat::event::{self as event_body, EventBody, Reported, field_of};
 use super::error::ApiError;
-use super::event_body::{self, EventBody, Reported, field_of};
 use super::parts;
 use super::subjects::Subjects;
 

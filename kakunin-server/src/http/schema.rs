@@ -1,7 +1,39 @@
 //! Texts as the API's description has them. They are parsed by the core, whose rules these patterns say.
 #![allow(dead_code, reason = "names of schemas; no value is ever of these types")]
 
-use utoipa::ToSchema;
+use kakunin_core::access::Role;
+use kakunin_core::agent::AgentState;
+use kakunin_core::event::Outcome;
+use kakunin_core::feed::Visibility;
+use kakunin_core::issue::Profile;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+macro_rules! words_of {
+    ($($name:ident: $of:ty, $said:expr;)+) => {$(
+        #[doc = concat!("The words of [`", stringify!($of), "`].")]
+        pub(crate) struct $name;
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let words = <$of>::ALL.iter().map(|word| word.as_str());
+                let schema = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words));
+                schema.description($said).build().into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+};
+}
+
+words_of! {
+    ProfileWord: Profile, Some("How long it lives.");
+    RoleWord: Role, Some("What a key may do; each may also do what those before it may.");
+    VisibilityWord: Visibility, Some("Who may read what a tenant's own issuing CAs revoked.");
+    OutcomeWord: Outcome, Some("How it ended.");
+    StateWord: AgentState, None::<&str>;
+}
 
 /// A name: 1 to 64 characters in NFC, single spaces between words, nothing in it that is not seen: no controls of
 /// any kind, no private use, nothing unassigned. No pattern says all of that.

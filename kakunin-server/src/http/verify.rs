@@ -8,24 +8,23 @@ use axum::http::HeaderValue;
 use axum::response::Response;
 use kakunin_core::error::StoreError;
 use kakunin_core::id::Serial;
-use kakunin_core::revoke::Reason;
 use kakunin_core::service::{CertificateStatus, Error as ServiceError};
 use kakunin_core::time::{SECOND, UnixTime};
 use kakunin_core::x509::certificate::CertificateView;
-use kakunin_core::x509::extensions::AgentClaims;
 use kakunin_core::x509::name::NameParts;
 
-use super::agent_body::{document, scope_texts, text_of};
 use super::anonymous;
 use super::app::App;
-use super::card::{Card, VerifiedAgentBody, VerifyBody};
+use super::card::Card;
+use super::compat::card::{VerifyBody, agent_body};
+use super::compat::halt_receipt::receipt;
 use super::error::{ApiError, ErrorBody};
-use super::halt_receipt::receipt;
 use super::html;
 use super::json::Data;
 use super::peer::client_address;
 use super::preference::preferred;
 use super::shared;
+use super::standing::Standing;
 use super::validator::{tag_of, validated};
 use super::viewer::publish;
 
@@ -104,12 +103,8 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
     // Nothing that a revoked authority issued is valid, whatever is on record of it.
     let above = app.kakunin.authority_revoked(&issuer);
     let own = status.revocation.map(|revocation| revocation.cause.reason());
-    let word = match own.into_iter().chain(above).max_by_key(|reason| *reason != Reason::CertificateHold) {
-        Some(Reason::CertificateHold) => "suspended",
-        Some(_) => "revoked",
-        None if expired => "expired",
-        None => "active",
-    };
+    let standing = Standing::of(own.into_iter().chain(above), expired);
+    let word = standing.as_str();
     // As it is kept: nothing is signed for whoever asks.
     let signed = status.halt.as_ref().zip(status.receipt.as_ref());
     let halt_receipt = signed.map(|(halt, signed)| receipt(&claims.agent, halt, Some(signed)));
@@ -120,7 +115,7 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
         serial: serial.to_string(),
         status: word.to_owned(),
         certificate_status: word.to_owned(),
-        valid: word == "active" && now >= view.not_before,
+        valid: standing == Standing::Active && now >= view.not_before,
         valid_from: issued_at.clone(),
         valid_until: expires_at.clone(),
         issued_at,
@@ -135,7 +130,7 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
         financial_scope: agent.financial_scope.clone(),
         revoked_at: status.revocation.map(|r| r.at.to_string()),
         revocation_reason: match status.revocation {
-            Some(revocation) => Some(text_of(&revocation.cause)),
+            Some(revocation) => Some(revocation.cause.as_str().to_owned()),
             None => above.map(|_| "issuer_revoked".to_owned()),
         },
         halt_receipt,
@@ -147,26 +142,6 @@ fn make(app: &App, serial: &Serial, status: &CertificateStatus, now: UnixTime) -
     let tag = tag_of(&json);
     let tags = (tag.clone(), format!("{}-html\"", tag.trim_end_matches('"')));
     Ok(Card { body, json: json.into(), tags, issuer, reason: own, until })
-}
-
-fn agent_body(
-    claims: &AgentClaims,
-    subject: &NameParts<'_>,
-    status: &CertificateStatus,
-) -> VerifiedAgentBody {
-    VerifiedAgentBody {
-        id: claims.agent.to_string(),
-        name: subject.common_name.unwrap_or_default().to_owned(),
-        model: None,
-        model_hash: claims.model_hash.to_string(),
-        version: None,
-        tenant: claims.tenant.to_string(),
-        environment: claims.environment.to_string(),
-        fleet: subject.unit.map(str::to_owned),
-        operator_org: subject.organization.map(str::to_owned),
-        permitted_actions: scope_texts(&claims.scope),
-        financial_scope: document(status.constraints.as_ref()),
-    }
 }
 
 #[cfg(test)]

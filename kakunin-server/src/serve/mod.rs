@@ -89,7 +89,7 @@ impl Server {
         let public_url = &kakunin.place().public_url;
         tracing::info!("{}", options.believed(public_url));
         let app = http::App::new(kakunin, clock, api, ended)?;
-        let settings = listening::Settings::of(options, http::routes(app.clone()));
+        let settings = listening::Settings::of(options, http::router_of(app.clone()));
         let listening = Arc::new(listening::Listening::new(settings, tls));
         let watch = Arc::new(warnings::Watch::new(listening.clone(), &app, exposed::watched(options)));
         let reloads = Reloads { listening, watch, now: Arc::new(Mutex::new((options.clone(), app))) };

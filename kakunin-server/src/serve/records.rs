@@ -7,7 +7,7 @@ use kakunin_core::revoke::Cause;
 use kakunin_core::risk::Band;
 use kakunin_core::service::{RecordListener, ScoresDiffer};
 
-use crate::http::{RequestId, current_request, text_of};
+use crate::http::{RequestId, current_request};
 
 /// Writes a line for each record that says what became of an agent, or of who may call. There is one for each that was decided,
 /// whoever or whatever decided it; each stands in the audit log, too, so that they come no faster than that grows.
@@ -62,12 +62,12 @@ impl Line<'_> {
                 self.revoked(revocation.cause, evidence.as_ref())
             }
             Control::CertificateHeld { hold, .. } => {
-                tell!(warn, self, cause = text_of(&hold.cause), "certificate held");
+                tell!(warn, self, cause = hold.cause.as_str(), "certificate held");
             }
             Control::CertificateReleased { .. } => tell!(info, self, "certificate released"),
             Control::BandChanged { from, to, evidence } => self.moved(*from, *to, evidence),
             Control::AgentHalted { halt, .. } => {
-                tell!(warn, self, cause = text_of(&halt.cause), "agent halted");
+                tell!(warn, self, cause = halt.cause.as_str(), "agent halted");
             }
             Control::AgentReinstated { .. } => tell!(warn, self, "agent reinstated"),
             Control::AgentRetired => tell!(info, self, "agent retired"),
@@ -76,12 +76,12 @@ impl Line<'_> {
             }
             Control::SelfRenewalRefused => tell!(warn, self, "agent renews itself too often"),
             Control::ApiKeyCreated(facts) => {
-                let (key, role) = (facts.id.to_string(), text_of(&facts.role));
+                let (key, role) = (facts.id.to_string(), facts.role.as_str());
                 tell!(info, self, key, role, of = %facts.tenant, "API key made");
             }
             Control::ApiKeyRevoked { id } => tell!(info, self, key = %id, "API key revoked"),
             Control::VisibilityChanged { tenant, visibility } => {
-                tell!(info, self, of = %tenant, visibility = text_of(visibility), "visibility of revocations changed");
+                tell!(info, self, of = %tenant, visibility = visibility.as_str(), "visibility of revocations changed");
             }
             _ => {}
         }
@@ -92,14 +92,14 @@ impl Line<'_> {
         let score = evidence.map(score);
         match cause {
             Cause::Superseded | Cause::Retired => {
-                tell!(info, self, cause = text_of(&cause), "certificate revoked");
+                tell!(info, self, cause = cause.as_str(), "certificate revoked");
             }
-            _ => tell!(warn, self, cause = text_of(&cause), score, "certificate revoked"),
+            _ => tell!(warn, self, cause = cause.as_str(), score, "certificate revoked"),
         }
     }
 
     fn moved(&self, from: Band, to: Band, evidence: &Evidence) {
-        let (score, was, is) = (score(evidence), text_of(&from), text_of(&to));
+        let (score, was, is) = (score(evidence), from.as_str(), to.as_str());
         if to >= Band::Warning && to > from {
             tell!(warn, self, from = was, to = is, score, "risk band changed");
         } else {

@@ -55,7 +55,7 @@ impl Reloads {
         {
             done.changed.push("what is in the TLS files");
         }
-        self.listening.set(Settings::of(&options, http::routes(app.clone())));
+        self.listening.set(Settings::of(&options, http::router_of(app.clone())));
         self.watch.set_files(exposed::watched(&options));
         self.watch.look();
         *now = (options, app);

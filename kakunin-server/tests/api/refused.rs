@@ -84,6 +84,18 @@ async fn an_empty_body_is_none_where_none_is_needed() {
         assert_eq!(token.status, 201, "{kind}");
         let halted = raw(&w.admin, &format!("/api/v1/agents/{agent}/halt"), kind, b"").await;
         assert_eq!(halted.status, 200, "{kind}");
+        let (path, typed) = (format!("/api/v1/agents/{agent}"), [("content-type", kind)]);
+        let retired = w.admin.send(Method::DELETE, &path, &typed, Vec::new()).await.unwrap();
+        assert_eq!(retired.status, 200, "{kind}");
+    }
+    // Where one is needed, its absence is said as such.
+    let (agent, _) = certified(&w.admin, "renewed").await;
+    for step in ["renew", "reinstate", "sign", "grants"] {
+        let path = format!("/api/v1/agents/{agent}/{step}");
+        let empty = raw(&w.admin, &path, "application/json", b"").await;
+        assert_eq!((empty.status.as_u16(), code(&empty)), (400, "json_malformed".to_owned()), "{step}");
+        assert!(empty.json()["error"].as_str().unwrap().starts_with("the body is empty: send"), "{step}");
+        assert_eq!(raw(&w.admin, &path, "", b"").await.status, 415, "{step}");
     }
 }
 

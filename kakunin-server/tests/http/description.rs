@@ -1,5 +1,55 @@
 //! What the description says of members.
 
+use std::str::FromStr;
+
+use kakunin_core::access::Role;
+use kakunin_core::agent::AgentState;
+use kakunin_core::event::Outcome;
+use kakunin_core::feed::Visibility;
+use kakunin_core::issue::Profile;
+use kakunin_core::key::KeyAlgorithm;
+use serde_json::Value;
+
+/// The words of a member, wherever its schema has them.
+fn words(schema: &Value) -> Vec<&str> {
+    let inner = schema["oneOf"].as_array().and_then(|any| any.iter().find(|one| one["enum"].is_array()));
+    let listed = inner.unwrap_or(schema)["enum"].as_array().unwrap_or_else(|| panic!("no words: {schema}"));
+    listed.iter().map(|word| word.as_str().unwrap()).collect()
+}
+
+/// As the core reads, writes and lists them.
+fn of_the_core<T: FromStr + ToString>(words: &[&str], all: &[T]) {
+    let listed: Vec<_> = all.iter().map(ToString::to_string).collect();
+    assert_eq!(words, listed);
+    for word in words {
+        assert!(word.parse::<T>().is_ok_and(|read| read.to_string() == *word), "{word}");
+    }
+}
+
+#[test]
+fn words_in_the_description_are_the_core_s() {
+    let description = kakunin_server::http::openapi();
+    let member = |schema: &str, name: &str| &description["components"]["schemas"][schema]["properties"][name];
+    for schema in ["CertifyBody", "RenewBody", "NewTokenBody"] {
+        of_the_core(&words(member(schema, "profile")), Profile::ALL);
+    }
+    of_the_core(&words(member("NewKeyBody", "role")), Role::ALL);
+    of_the_core(&words(member("EventBody", "outcome")), Outcome::ALL);
+    for schema in ["TenantState", "TenantPatch", "CaBody"] {
+        of_the_core(&words(member(schema, "revocations")), Visibility::ALL);
+    }
+    let parameters = description["paths"]["/api/v1/agents"]["get"]["parameters"].as_array().unwrap();
+    let status = parameters.iter().find(|one| one["name"] == "status").unwrap();
+    of_the_core(&words(&status["schema"]), AgentState::ALL);
+    // Some of the core's, not all: what the server makes, and what a caller may order.
+    for schema in ["CertifyBody", "RenewBody"] {
+        assert!(
+            words(member(schema, "key_algorithm")).iter().all(|word| word.parse::<KeyAlgorithm>().is_ok())
+        );
+    }
+    assert!(words(member("AgentChange", "status")).iter().all(|word| word.parse::<AgentState>().is_ok()));
+}
+
 #[test]
 fn names_in_the_description_are_of_any_script() {
     let schemas = &kakunin_server::http::openapi()["components"]["schemas"];

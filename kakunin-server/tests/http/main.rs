@@ -17,3 +17,4 @@ mod description;
 mod forms;
 mod heads;
 mod refused;
+mod routes;

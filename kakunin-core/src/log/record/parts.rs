@@ -6,6 +6,7 @@ use crate::id::{Serial, hex_encode};
 use crate::risk::{Band, Family, ModelId, Score};
 use crate::scope::{Action, Scope, ScopeSet};
 use crate::time::UnixTime;
+use crate::words::words;
 use crate::x509::extensions::ModelHash;
 
 /// What a key provider is told.
@@ -26,14 +27,15 @@ pub enum KeyAction {
     Receipt,
 }
 
-/// Which certificate authority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CaRole {
-    /// The trust anchor.
-    Root,
-    /// The one that issues to agents.
-    Issuing,
+words! {
+    /// Which certificate authority.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    pub enum CaRole {
+        /// The trust anchor.
+        Root = "root",
+        /// The one that issues to agents.
+        Issuing = "issuing",
+    }
 }
 
 /// How near the end of a certificate authority is that is in use.

@@ -14,20 +14,22 @@ use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{self, Reckoning};
 use crate::service::state::dedup::{Fingerprint, Reporter};
 use crate::time::UnixTime;
+use crate::words::words;
 
-/// What became of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum EventStatus {
-    /// Recorded and scored.
-    Scored,
-    /// Recorded, not scored: nobody showed that it was the agent.
-    Unattributed,
-    /// Recorded, not scored: the certificate is revoked or held, or was replaced or ran out too long ago.
-    NotAccepted,
-    /// Recorded before, so not again.
-    Duplicate,
+words! {
+    /// What became of an event.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+    #[non_exhaustive]
+    pub enum EventStatus {
+        /// Recorded and scored.
+        Scored = "scored",
+        /// Recorded, not scored: nobody showed that it was the agent.
+        Unattributed = "unattributed",
+        /// Recorded, not scored: the certificate is revoked or held, or was replaced or ran out too long ago.
+        NotAccepted = "not_accepted",
+        /// Recorded before, so not again.
+        Duplicate = "duplicate",
+    }
 }
 
 /// The answer to one event. It is given after the record is on disk.

@@ -23,7 +23,6 @@ use super::decision::{Identified, count, decide, itself};
 use super::proxy::GatewayProxy;
 use super::refusal::refusal;
 use super::target;
-use crate::http::agent_body::text_of;
 use crate::http::app::App;
 use crate::http::auth::Caller;
 use crate::http::counts::STORAGE_REFUSED;
@@ -107,7 +106,7 @@ pub(crate) async fn check(
             certificate_serial: who.agent.serial().to_string(),
             spiffe_id: who.agent.spiffe_id().to_owned(),
             action: body.action,
-            attribution: text_of(&who.attribution),
+            attribution: who.attribution.as_str().to_owned(),
             event_id: recorded.map(|index| index.to_string()),
             expires_at: who.agent.not_after().to_string(),
         },

@@ -8,12 +8,9 @@ use kakunin_core::service::{Adverse, DayTally, Risk};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::agent_body::text_of;
-use super::dialect::coarse_band;
-use super::events::number;
+use super::band::{CoarseBand, number};
 
 const NO_DRIFT: &str = "drift of an agent's habits is part of its score, and is not computed apart";
-const BANDS: [&str; 3] = ["low", "medium", "high"];
 
 /// Scored events of the window. Null throughout for up to 30 days after an upgrade from a version that did not
 /// count them, where an agent has events from before it.
@@ -111,7 +108,7 @@ impl AdverseBody {
     fn new(event: &Adverse) -> Self {
         Self {
             id: event.index.to_string(),
-            action_type: text_of(&event.kind),
+            action_type: event.kind.as_str().to_owned(),
             risk_score: number(event.score),
             occurred_at: event.at.to_string(),
             source_ip: None,
@@ -149,14 +146,15 @@ fn band(days: &[DayTally], now: Score, thresholds: &Thresholds) -> String {
     for day in days {
         counts.iter_mut().zip(day.bands()).for_each(|(all, of_day)| *all += u64::from(of_day));
     }
-    let most = counts.iter().zip(BANDS).max_by_key(|(count, _)| **count).filter(|(count, _)| **count > 0);
-    most.map_or_else(|| coarse_band(now, thresholds), |(_, band)| band).to_owned()
+    let most =
+        counts.iter().zip(CoarseBand::ALL).max_by_key(|(count, _)| **count).filter(|(count, _)| **count > 0);
+    most.map_or_else(|| CoarseBand::of(now, thresholds), |(_, band)| band).as_str().to_owned()
 }
 
 fn by_type(days: &[DayTally]) -> BTreeMap<String, TypeBody> {
     let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for (kind, count, total) in days.iter().flat_map(DayTally::kinds) {
-        let sum = sums.entry(text_of(&kind)).or_default();
+        let sum = sums.entry(kind.as_str().to_owned()).or_default();
         *sum = (sum.0 + count, sum.1 + total);
     }
     let body = |(kind, (count, total)): (String, (u64, u64))| {

@@ -2,7 +2,7 @@
 
 use kakunin_core::event::{EventKind, Outcome};
 
-use super::event_members::shown;
+use crate::http::text::shown;
 
 /// What one word of the vendor's vocabulary means: kind, outcome, flags, and the action if none is given.
 pub(crate) struct Meaning {
@@ -41,13 +41,6 @@ pub(crate) const fn meaning(word: &str) -> Meaning {
         b"message_verification_failed" => failed(EventKind::MessageVerificationFailed, "sign:message"),
         _ => plain(EventKind::Other, "call:other"),
     }
-}
-
-/// Whether this is a word of the vocabulary, known or not.
-pub(crate) fn is_word(text: &str) -> bool {
-    (1..=40).contains(&text.len())
-        && text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// What is said of an `action_type` that is none.

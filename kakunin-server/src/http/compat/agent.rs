@@ -3,22 +3,17 @@
 use std::collections::BTreeMap;
 
 use kakunin_core::agent::{Agent, AgentError, Document, Label, NewAgent};
-use kakunin_core::id::TenantId;
-use kakunin_core::revoke::Cause;
 use kakunin_core::scope::ScopeSet;
-use kakunin_core::service::CertificateEntry;
-use kakunin_core::time::UnixTime;
-use kakunin_core::x509::certificate::CertificateView;
-use kakunin_core::x509::oid::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
-use super::dialect::Dialect;
-use super::error::ApiError;
-use super::json::Free;
-use super::schema::{LabelText, ModelHashText, NoteText};
+use super::certificate::{CertificateBody, scope_texts};
+use super::client::Dialect;
+use crate::http::error::ApiError;
+use crate::http::json::Free;
+use crate::http::schema::{LabelText, ModelHashText, NoteText};
 
 /// One scope, such as `read:accounts` or `read:accounts/*`.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -32,14 +27,14 @@ pub(crate) struct ScopeText(pub(crate) String);
 pub(crate) struct FinancialScope {
     #[serde(
         default,
-        deserialize_with = "super::json::whole::optional",
+        deserialize_with = "crate::http::json::whole::optional",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     max_single_trade_usd: Option<u64>,
     #[serde(
         default,
-        deserialize_with = "super::json::whole::optional",
+        deserialize_with = "crate::http::json::whole::optional",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
@@ -54,7 +49,7 @@ pub(crate) struct FinancialScope {
     leverage_permitted: Option<bool>,
     #[serde(
         default,
-        deserialize_with = "super::json::whole::optional",
+        deserialize_with = "crate::http::json::whole::optional",
         skip_serializing_if = "Option::is_none"
     )]
     #[schema(maximum = 1000)]
@@ -76,11 +71,8 @@ impl FinancialScope {
         };
         let fits =
             |list: &Option<Vec<Item>>| list.as_ref().is_none_or(|l| l.len() <= 32 && l.iter().all(item));
-        let safe = |n: Option<u64>| n.is_none_or(|n| n <= 9_007_199_254_740_991);
         let good = fits(&self.permitted_instruments)
             && fits(&self.permitted_venues)
-            && safe(self.max_single_trade_usd)
-            && safe(self.daily_limit_usd)
             && self.max_leverage_ratio.is_none_or(|n| n <= 1_000);
         if !good {
             let sentence = "a name in `financial_scope` has other characters than A-Z a-z 0-9 . _ : / -, or a number is too large";
@@ -159,7 +151,7 @@ pub(crate) struct NewAgentBody {
     #[serde(alias = "permitted_actions")]
     #[schema(max_items = 64)]
     scope: Option<Vec<ScopeText>>,
-    #[serde(alias = "financialScope", default, deserialize_with = "super::json::object::optional")]
+    #[serde(alias = "financialScope", default, deserialize_with = "crate::http::json::object::optional")]
     financial_scope: Option<FinancialScope>,
     metadata: Option<Metadata>,
 }
@@ -290,93 +282,4 @@ fn metadata(kept: Option<&Document>, scope: &[String], organization: Option<&str
 /// A document as JSON, as it was given to the digit.
 pub(crate) fn document(text: Option<&Document>) -> Option<Box<RawValue>> {
     text.and_then(|text| serde_json::from_str(text.as_str()).ok())
-}
-
-pub(crate) fn scope_texts(scope: &ScopeSet) -> Vec<String> {
-    scope.iter().map(|scope| scope.as_str().to_owned()).collect()
-}
-
-/// A certificate.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct CertificateBody {
-    /// Its serial number: what a certificate is called here.
-    pub(crate) id: String,
-    pub(crate) agent_id: String,
-    pub(crate) tenant_id: String,
-    /// 32 upper-case hex digits.
-    pub(crate) serial_number: String,
-    /// Where the key is; null when the workload keeps it.
-    pub(crate) kms_key_arn: Option<String>,
-    /// The certificate; only where it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) certificate_pem: Option<String>,
-    /// The same, as others call it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pem: Option<String>,
-    /// The certificates above it, issuing CA first; only where it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) chain_pem: Option<String>,
-    /// `active`, `suspended`, `revoked` or `expired`.
-    pub(crate) status: String,
-    pub(crate) profile: String,
-    pub(crate) issued_at: String,
-    pub(crate) expires_at: String,
-    /// When two thirds of its life are over: the time to renew it.
-    pub(crate) renew_after: String,
-    pub(crate) revoked_at: Option<String>,
-    pub(crate) revocation_reason: Option<String>,
-    /// The reason as it was sent, and the note beside it; null where none was.
-    pub(crate) revocation_reason_given: Option<String>,
-    pub(crate) revocation_note: Option<String>,
-    /// What it allows, as `read:accounts`; null where it is not said: in lists beyond the newest 64, and for what
-    /// was given up before it was issued.
-    pub(crate) permitted_actions: Option<Vec<String>>,
-}
-
-impl CertificateBody {
-    pub(crate) fn listed(tenant: &TenantId, entry: &CertificateEntry, now: UnixTime) -> Self {
-        let facts = &entry.facts;
-        let status = match entry.revocation {
-            Some(revocation) if revocation.cause == Cause::Hold => "suspended",
-            Some(_) => "revoked",
-            None if now > facts.not_after => "expired",
-            None => "active",
-        };
-        Self {
-            id: facts.serial.to_string(),
-            agent_id: facts.agent.to_string(),
-            tenant_id: tenant.to_string(),
-            serial_number: facts.serial.to_string(),
-            kms_key_arn: entry.key.as_ref().map(|key| key.as_str().to_owned()),
-            certificate_pem: None,
-            pem: None,
-            chain_pem: None,
-            status: status.to_owned(),
-            profile: text_of(&entry.profile),
-            issued_at: facts.not_before.to_string(),
-            expires_at: facts.not_after.to_string(),
-            renew_after: facts.renew_after().to_string(),
-            revoked_at: entry.revocation.map(|r| r.at.to_string()),
-            revocation_reason: entry.revocation.map(|r| text_of(&r.cause)),
-            revocation_reason_given: entry.said.reason.as_ref().map(|text| text.as_str().to_owned()),
-            revocation_note: entry.said.note.as_ref().map(|text| text.as_str().to_owned()),
-            permitted_actions: None,
-        }
-    }
-}
-
-impl CertificateBody {
-    /// What a certificate allows, from its octets.
-    pub(crate) fn actions(der: &[u8], arc: &Arc) -> Option<Vec<String>> {
-        let view = CertificateView::parse(der, arc).ok()?;
-        view.extensions.agent.to_owned().map(|claims| scope_texts(&claims.scope))
-    }
-}
-
-/// The text that a unit variant is in JSON.
-pub(crate) fn text_of(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(Value::String(text)) => text,
-        _ => String::new(),
-    }
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 
-use super::error::ApiError;
-use super::json::Free;
+use crate::http::error::ApiError;
+use crate::http::json::Free;
 
 /// Words that revoke for good. Case, `_` and `-` do not matter; the pattern says the usual spellings.
 const WORDS: &str = "unspecified|key_?[cC]ompromise|c_?[aA]_?[cC]ompromise|affiliation_?[cC]hanged|[sS]uperseded|cessation_?[oO]f_?[oO]peration|privilege_?[wW]ithdrawn|operator_initiated|kill_switch_activated|regulatory_order|risk_threshold_exceeded";

@@ -6,7 +6,6 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use kakunin_core::agent::AgentState;
-use kakunin_core::risk::{Score, Thresholds};
 
 /// Whom the answer is for.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +32,5 @@ impl Dialect {
             (Self::PythonClient, AgentState::Pending) => AgentState::Suspended.to_string(),
             (_, state) => state.to_string(),
         }
-    }
-}
-
-/// `low`, `medium` or `high`: the bands that others know.
-pub(crate) fn coarse_band(score: Score, thresholds: &Thresholds) -> &'static str {
-    match score {
-        s if s >= thresholds.revoke() => "high",
-        s if s >= thresholds.medium() => "medium",
-        _ => "low",
     }
 }

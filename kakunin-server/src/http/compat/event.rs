@@ -5,12 +5,14 @@ use kakunin_core::id::{AgentId, Serial};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::error::ApiError;
-use super::event_members::{action, dollars, name, no_such, short, shown, time, unfit};
-use super::event_words::{is_word, meaning, no_word};
-use super::json::{self, Free};
-use super::schema::{ActionText, EventNameText, ShortNameText};
-use super::subjects::Subjects;
+use super::dollars::dollars;
+use super::event_words::{meaning, no_word};
+use crate::http::error::ApiError;
+use crate::http::event_members::{action, name, no_such, short, time, unfit};
+use crate::http::json::{self, Free};
+use crate::http::schema::{ActionText, EventNameText, OutcomeWord, ShortNameText};
+use crate::http::subjects::Subjects;
+use crate::http::text::{is_word, shown};
 
 /// One act of an agent. Name the agent by `agent_id` or `certificate_serial`, and the act by `action` or
 /// `action_type`.
@@ -35,13 +37,13 @@ pub(crate) struct EventBody {
     #[serde(alias = "actionType")]
     #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$")]
     action_type: Option<String>,
-    #[schema(inline)]
-    outcome: Option<OutcomeName>,
+    #[schema(inline, value_type = Option<OutcomeWord>)]
+    outcome: Option<Outcome>,
     /// Whether it was outside of what the agent may do, for whatever reason; what its certificate does not allow is
     /// found out by itself when `action` is given.
     out_of_scope: Option<bool>,
     auth_failure: Option<bool>,
-    #[serde(default, deserialize_with = "super::json::object::optional")]
+    #[serde(default, deserialize_with = "crate::http::json::object::optional")]
     #[schema(inline)]
     stream: Option<StreamBody>,
     /// The reporter's own identifier: reported twice within a day, it is recorded once.
@@ -63,7 +65,7 @@ pub(crate) struct EventBody {
     target: Option<String>,
     #[schema(value_type = Option<EventNameText>)]
     counterparty: Option<String>,
-    #[serde(default, deserialize_with = "super::json::object::optional")]
+    #[serde(default, deserialize_with = "crate::http::json::object::optional")]
     #[schema(inline)]
     amount: Option<AmountBody>,
     /// When it happened, by the reporter's clock.
@@ -79,23 +81,14 @@ pub(crate) struct EventBody {
     details: Option<Free>,
 }
 
-/// How it ended.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum OutcomeName {
-    Ok,
-    Error,
-    Denied,
-}
-
 /// Its place in a stream that the reporter numbers: recorded exactly once.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct StreamBody {
-    #[serde(deserialize_with = "super::json::whole::required")]
+    #[serde(deserialize_with = "crate::http::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     stream: u64,
-    #[serde(deserialize_with = "super::json::whole::required")]
+    #[serde(deserialize_with = "crate::http::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     seq: u64,
 }
@@ -104,7 +97,7 @@ struct StreamBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AmountBody {
-    #[serde(deserialize_with = "super::json::whole::required")]
+    #[serde(deserialize_with = "crate::http::json::whole::required")]
     #[schema(maximum = 9_007_199_254_740_991_i64)]
     minor: u64,
     /// ISO 4217.
@@ -166,12 +159,7 @@ impl EventBody {
         }
         let meaning = meaning(word.unwrap_or("api_call"));
         let action = action(self.action.as_deref().unwrap_or(meaning.action))?;
-        let outcome = match self.outcome {
-            None => meaning.outcome,
-            Some(OutcomeName::Ok) => Outcome::Ok,
-            Some(OutcomeName::Error) => Outcome::Error,
-            Some(OutcomeName::Denied) => Outcome::Denied,
-        };
+        let outcome = self.outcome.unwrap_or(meaning.outcome);
         // Whoever reports may know of more that was outside; what the certificate does not allow is.
         let said_outside = self.out_of_scope.unwrap_or(meaning.out_of_scope);
         let outside = self.action.is_some() && !subjects.claims(&serial).await?.scope.permits(&action);
