@@ -13,6 +13,7 @@ use crate::log::record::Control;
 use crate::revoke::LiveRevocations;
 use crate::risk::Prior;
 use crate::service::engine::cas::Cas;
+use crate::service::engine::commits::Commits;
 use crate::service::engine::damage::Damages;
 use crate::service::engine::feed_key::FeedKey;
 use crate::service::engine::inner::Inner;
@@ -78,6 +79,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         serials: Serials::default(),
         bound: Arc::default(),
         turns: Turns::default(),
+        commits: Commits::default(),
         api_keys: api_keys::load(&parts, &damages, sealed).await?,
         damages,
         parts,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::key_tasks::AtOnce;
 use super::running::{Kakunin, Running};
 use crate::error::StoreError;
 use crate::id::TrustDomain;
@@ -34,6 +35,7 @@ impl Kakunin {
         }
         inner.load_root_crls().await?;
         let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
+        kakunin.inner.commits.set_urgent(Box::new(AtOnce(Arc::downgrade(&kakunin.inner))));
         kakunin.inner.begin_seals().await?;
         Ok(kakunin)
     }

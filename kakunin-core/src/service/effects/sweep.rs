@@ -1,14 +1,22 @@
 //! Tenants are loaded when they are first asked for, and what a crash cut off is ended then.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
+use async_trait::async_trait;
+
+use super::follower::Follower;
+use super::key_tasks::KEY_TASKS;
+use super::receipts::RECEIPTS;
 use super::running::{Kakunin, Running};
+use super::unit::{Pace, Turn};
 use crate::error::StoreError;
 use crate::id::{AgentId, TenantId};
+use crate::log::entry::LogId;
+use crate::log::record::KeyAction;
 use crate::service::command::certify::abandon;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
+use crate::time::{MINUTE, SECOND};
 
 impl Kakunin {
     /// Loads every tenant, so that the first question about one does not wait for it.
@@ -21,6 +29,41 @@ impl Kakunin {
             self.inner.tenant(&id).await?;
         }
         Ok(())
+    }
+}
+
+/// Loads tenants that nobody has asked for, so that theirs are followed too.
+pub(super) struct Tenants;
+
+#[async_trait]
+impl Follower for Tenants {
+    fn name(&self) -> &'static str {
+        "tenants"
+    }
+
+    fn logs(&self, _: &Running) -> Option<Vec<LogId>> {
+        Some(vec![LogId::System])
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { rest: SECOND, again: MINUTE, longest: 4 * SECOND }
+    }
+
+    async fn step(&self, running: &Running, _: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
+        let absent: Vec<_> = {
+            let tenants = running.tenants.read().await;
+            tenants.iter().filter(|(_, tenant)| tenant.is_none()).map(|(id, _)| id.clone()).collect()
+        };
+        turn.left = absent.len();
+        let mut done = Ok(());
+        for id in absent {
+            match running.tenant(&id).await {
+                Ok(_) => turn.left -= 1,
+                // The others are loaded all the same.
+                Err(error) => done = done.and(Err(error)),
+            }
+        }
+        done
     }
 }
 
@@ -57,13 +100,15 @@ impl Running {
             };
         }
         // Neither a store that is full nor a provider that is down must keep the tenant from being served: both are
-        // tried again, by whoever tends.
+        // tried again, by the followers.
         let _ = self.end_due_graces(tenant).await;
         self.run_key_tasks(tenant).await;
-        if tenant.has_tasks.load(Ordering::Acquire) {
-            // How many is known once they were looked at: nobody should take it for none until then.
-            self.tended.lock().unwrap_or_else(PoisonError::into_inner).left += 1;
-        }
+        // Nobody should take it for none until the followers have looked.
+        let log = LogId::Tenant(tenant.id.clone());
+        let (tasks, _) = self.tasks(&log, usize::MAX).await?;
+        let receipts = tasks.iter().filter(|(_, task)| task.task == KeyAction::Receipt).count();
+        self.units.of(KEY_TASKS, &log, &self.commits).found(tasks.len() - receipts);
+        self.units.of(RECEIPTS, &log, &self.commits).found(receipts);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::cas::Cas;
+use super::commits::Commits;
 use super::damage::Damages;
 use super::lead::Lead;
 use super::ledger::{self, Ledger};
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) turns: Turns,
     pub(crate) api_keys: ApiKeys,
     pub(crate) lead: Lead,
+    pub(crate) commits: Commits,
 }
 
 impl Inner {
@@ -68,6 +70,7 @@ impl Inner {
         let ledger =
             Ledger::open(log, &self.host, self.log_signer.clone(), &self.seal_key, &*self.parts.sink).await?;
         self.lead.saw(ledger.last_time());
+        self.commits.grew(ledger.log(), ledger.size());
         Ok(ledger)
     }
 }

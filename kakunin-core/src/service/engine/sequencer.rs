@@ -46,7 +46,6 @@ impl Tenant {
             queue: Mutex::default(),
             roster: sequencer.roster.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
-            attempts: async_lock::Mutex::default(),
             receipts: async_lock::Mutex::default(),
             has_tasks: AtomicBool::new(true),
         })

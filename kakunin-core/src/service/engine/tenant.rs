@@ -3,7 +3,6 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::backoff::Attempts;
 use super::job::Job;
 use super::ledger::Ledger;
 use crate::event::TokenKey;
@@ -23,10 +22,9 @@ pub(crate) struct Tenant {
     pub(crate) queue: Mutex<Vec<Job>>,
     pub(crate) sequencer: async_lock::Mutex<Sequencer>,
     pub(crate) roster: Arc<Roster>,
-    pub(crate) attempts: async_lock::Mutex<Attempts>,
     /// Held while a receipt is signed.
     pub(crate) receipts: async_lock::Mutex<()>,
-    /// Whether there may be something to tell the key provider: to look costs more than most decisions.
+    /// Whether there may be something new to tell the key provider: to look costs more than most decisions.
     pub(crate) has_tasks: AtomicBool,
 }
 
