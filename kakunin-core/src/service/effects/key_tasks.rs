@@ -122,7 +122,9 @@ impl Running {
             turn.memory.looked = turn.now;
         }
         let mut stuck: Vec<(Vec<u8>, KeyTask)> = Vec::new();
-        turn.others = tasks.iter().any(|(_, task)| !wanted(task.task));
+        let own = tasks.iter().filter(|(_, task)| wanted(task.task)).count();
+        turn.others = own < tasks.len();
+        turn.found(own + usize::from(more));
         for (row, task) in tasks.into_iter().filter(|(_, task)| wanted(task.task)) {
             let rests = !turn.due && turn.memory.resting.contains(&row);
             // Nothing is enabled before all that was decided of the key is done. What takes its use away waits for

@@ -137,6 +137,12 @@ impl Unit {
 }
 
 impl Turn<'_> {
+    /// Shows what is left before it is done, which may take long.
+    pub(super) fn found(&mut self, left: usize) {
+        self.left = left;
+        self.unit.found(left);
+    }
+
     /// Ends it; `now` and `entropy` say when the next one is.
     pub(super) fn end(
         mut self,
