@@ -21,7 +21,7 @@ use super::running::{Kakunin, Running};
 use super::sealing::Checks;
 use super::status::FollowerStatus;
 use super::sweep::Tenants;
-use super::unit::Unit;
+use super::unit::{GATHER, Unit};
 use crate::time::SECOND;
 
 /// What takes trust away comes first.
@@ -30,8 +30,6 @@ const FOLLOWERS: [&dyn Follower; 10] =
 
 /// Turns of one follower that are under way at once: where all of them hang, the other followers have theirs.
 const AT_ONCE: usize = 32;
-/// How long appends are gathered before it is looked whose turn it is, in milliseconds.
-const GATHER: u64 = 50;
 /// The same while more wait for a turn than there are at once.
 const HURRY: u64 = 5;
 /// How long it sleeps at the most: a clock that jumped is noticed then.

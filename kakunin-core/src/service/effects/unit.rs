@@ -12,6 +12,9 @@ use crate::service::engine::commits::Commits;
 use crate::service::error::Error;
 use crate::time::{MINUTE, SECOND, UnixTime};
 
+/// How long appends are gathered before it is looked whose turn it is, in milliseconds.
+pub(super) const GATHER: u64 = 50;
+
 /// How often it is a follower's turn, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {

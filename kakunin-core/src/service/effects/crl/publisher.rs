@@ -16,7 +16,7 @@ use crate::id::IssuerId;
 use crate::log::entry::LogId;
 use crate::service::effects::follower::Follower;
 use crate::service::effects::running::{Followed, Kakunin, Running};
-use crate::service::effects::unit::{Pace, Turn};
+use crate::service::effects::unit::{GATHER, Pace, Turn};
 use crate::service::engine::backoff::MAX_WAIT;
 use crate::service::error::Error;
 use crate::service::state::crl_mark::{Mark, mark_key};
@@ -88,11 +88,12 @@ pub(in crate::service::effects) struct Crls;
 
 const CRLS: &str = "crls";
 
-/// How long revocations are gathered before the CRLs that have them are signed, in milliseconds.
-const COALESCE: u64 = SECOND / 5;
-
-/// The same while so many shards change that signing them takes the machine from those who revoke.
+/// How long a revocation waits at the most for others that come on the same CRL, in milliseconds: while so many shards
+/// change that signing them takes the machine from those who revoke. Else it is a fifth of that.
 pub const COALESCE_MOST: u64 = SECOND;
+
+/// Appends are gathered before that, too.
+const COALESCE: u64 = COALESCE_MOST / 5 - GATHER;
 
 #[async_trait]
 impl Follower for Crls {
@@ -120,7 +121,7 @@ impl Follower for Crls {
         };
         turn.left = ca.crls.index.lock().await.as_ref().map_or(turn.left, |index| index.dirty().len());
         let worked = running.now().since(turn.now);
-        turn.pace.rest = worked.saturating_mul(2).clamp(COALESCE, COALESCE_MOST);
+        turn.pace.rest = worked.saturating_mul(2).clamp(COALESCE, COALESCE_MOST - GATHER);
         if turn.left > 0 {
             turn.pace.again = turn.pace.rest;
         }
