@@ -63,6 +63,37 @@ fn what_fails_is_tried_again_later_and_later_and_shows_until_it_is_done() {
     assert!(!w.signs(&key));
 }
 
+/// What all waits for one key is not tried again for each record that is appended meanwhile.
+#[test]
+fn crls_wait_for_a_key_that_does_not_sign_whatever_is_revoked_meanwhile() {
+    let w = world();
+    let serials: Vec<_> = (0..20).map(|_| w.agent(&w.acme).1).collect();
+    let _running = run(&w.kakunin, Timer::Quick);
+    until("all is level", || w.kakunin.followers().iter().all(|f| f.state == FollowerState::Level));
+    w.keys.mute.store(true, Ordering::SeqCst);
+    let refused = || w.keys.refused.load(Ordering::SeqCst);
+    let revoke = |serial| block_on(w.kakunin.revoke(&w.acme, serial, Cause::KeyCompromise)).unwrap();
+    w.at(SECOND);
+    serials.iter().take(10).for_each(|serial| drop(revoke(serial)));
+    until("it shows", || w.status("crls").failing == 1);
+    assert_eq!(w.status("crls").error.unwrap().code, "key_unavailable");
+    assert_eq!(w.kakunin.publishing().failing, [(w.kakunin.issuer().id(), "key_unavailable")]);
+    let before = refused();
+    serials.iter().skip(10).for_each(|serial| drop(revoke(serial)));
+    w.at(SECOND + SECOND / 2);
+    stays("nobody asks", || refused() == before);
+    w.at(2 * SECOND);
+    until("it is asked again", || refused() > before);
+    assert_eq!(w.published(), 0);
+    // The feed goes by another key, and says all of it.
+    let feed = block_on(w.kakunin.feed(&w.kakunin.issuer().id(), 0, 100)).unwrap();
+    assert!(feed.size == 20 && w.status("feed").state == FollowerState::Level);
+    w.keys.mute.store(false, Ordering::SeqCst);
+    w.at(HOUR / 4);
+    until("all are published", || w.published() > 0 && w.is_level("crls"));
+    assert_eq!(w.kakunin.publishing(), Default::default());
+}
+
 #[test]
 fn an_append_wakes_what_follows_it_and_no_timer_has_to_run_out() {
     let w = world();

@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use kakunin_core::agent::NewAgent;
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::Profile;
-use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer};
+use kakunin_core::key::{
+    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
+};
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::service::{FollowerState, FollowerStatus, Kakunin, Parts};
@@ -32,6 +34,10 @@ pub(crate) struct Far {
     /// Calls never end, not even once this is over.
     pub(crate) hangs: AtomicBool,
     pub(crate) calls: AtomicUsize,
+    /// The CA's key signs nothing.
+    pub(crate) mute: Arc<AtomicBool>,
+    /// How often it was asked to while it does not.
+    pub(crate) refused: Arc<AtomicUsize>,
     pub(crate) retired: Mutex<BTreeMap<KeyRef, usize>>,
 }
 
@@ -52,6 +58,37 @@ impl Far {
     }
 }
 
+/// A key that may be mute, unless it is the log's or the feed's.
+#[derive(Debug)]
+struct Key {
+    key: Arc<dyn Signer>,
+    mute: Arc<AtomicBool>,
+    refused: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Signer for Key {
+    fn algorithm(&self) -> KeyAlgorithm {
+        self.key.algorithm()
+    }
+
+    fn public_key(&self) -> &Spki {
+        self.key.public_key()
+    }
+
+    fn is_in_process(&self) -> bool {
+        false
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        if self.mute.load(Ordering::SeqCst) && self.algorithm() != KeyAlgorithm::Ed25519 {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return Err(SignError::unavailable("sign", "the CA's", "throttled"));
+        }
+        self.key.sign(message).await
+    }
+}
+
 #[async_trait]
 impl KeyProvider for Far {
     fn is_near(&self) -> bool {
@@ -63,7 +100,8 @@ impl KeyProvider for Far {
     }
 
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        self.keys.open(key).await
+        let (key, mute, refused) = (self.keys.open(key).await?, self.mute.clone(), self.refused.clone());
+        Ok(Arc::new(Key { key, mute, refused }))
     }
 
     async fn disable(&self, key: &KeyRef) -> Result<(), SignError> {
@@ -103,6 +141,8 @@ pub(crate) fn world() -> World {
         fails: AtomicBool::default(),
         hangs: AtomicBool::default(),
         calls: AtomicUsize::default(),
+        mute: Arc::default(),
+        refused: Arc::default(),
         retired: Mutex::default(),
     });
     let mut parts = Parts::new(MemoryStore::new(), keys.clone());

@@ -30,7 +30,7 @@ const FOLLOWERS: [&dyn Follower; 10] =
 
 /// Turns of one follower that are under way at once: where all of them hang, the other followers have theirs.
 const AT_ONCE: usize = 32;
-/// The same while more wait for a turn than there are at once.
+/// How long appends are gathered while more wait for a turn than there are at once, in milliseconds.
 const HURRY: u64 = 5;
 /// How long it sleeps at the most: a clock that jumped is noticed then.
 const NAP: u64 = SECOND;
@@ -40,8 +40,14 @@ impl Kakunin {
     /// CRLs, cosigns the feed, has receipts signed, ends graces, tells inboxes of authorities that end, and looks after what
     /// is stored. An append wakes it; `sleep` waits for the rest, for example `tokio::time::sleep`:
     ///
-    /// ```text
+    /// ```no_run
+    /// # mod tokio {
+    /// #     pub mod time { pub async fn sleep(_: std::time::Duration) {} }
+    /// #     pub fn spawn(_: impl Future + Send + 'static) {}
+    /// # }
+    /// # fn spawned(kakunin: kakunin_core::service::Kakunin) {
     /// tokio::spawn(kakunin.clone().run(tokio::time::sleep));
+    /// # }
     /// ```
     ///
     /// One that fails is tried again, after 1 s and then twice as long, up to a minute, and holds up no other; how each

@@ -115,8 +115,6 @@ impl Running {
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
     /// Says whether there was anything.
     pub(crate) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<bool, Error> {
-        let planned = self.decide_reserved(tenant, None, move |draft| abandon(draft, agent)).await?;
-        self.run_key_tasks(tenant).await;
-        Ok(planned)
+        self.decide_reserved(tenant, None, move |draft| abandon(draft, agent)).await
     }
 }

@@ -96,14 +96,14 @@ impl Unit {
         }
         let retry = progress.backoff.wait(now);
         if progress.stopped {
-            return retry;
+            return retry.max(until(progress.rests, now));
         }
         let grown = progress.level.is_none_or(|level| level < self.size.load(Ordering::Acquire));
         let next = if grown { until(progress.rests, now) } else { until(progress.again, now) };
         if progress.failing.is_some() { next.min(retry) } else { next }
     }
 
-    /// Begins a turn; `asked` if somebody waits for it, so that what failed is not put off.
+    /// Begins a turn, for whoever holds its memory.
     pub(super) fn begin<'u>(&'u self, memory: &'u mut Memory, pace: Pace, now: UnixTime) -> Turn<'u> {
         let mut progress = self.progress();
         progress.began = Some(now);
@@ -159,6 +159,8 @@ impl Turn<'_> {
         if failure.is_some_and(is_full) {
             // Shown by itself, and nobody's fault: as soon as there is room it goes on.
             progress.left = self.left.max(1);
+            (progress.failing, progress.stopped) = (None, false);
+            progress.backoff.succeeded();
             (progress.rests, progress.again) = (now.plus(SECOND), now.plus(SECOND));
             drop(progress);
             return done;
@@ -186,7 +188,7 @@ impl Turn<'_> {
         if !stopped {
             progress.level = Some(self.size);
         }
-        if failure.is_none() && self.left == 0 {
+        if progress.failing.is_none() && self.left == 0 {
             progress.level_at = Some(self.now);
         }
         drop(progress);
