@@ -14,6 +14,7 @@ use crate::id::{AgentId, TenantId};
 use crate::log::entry::LogId;
 use crate::log::record::KeyAction;
 use crate::service::command::certify::abandon;
+use crate::service::engine::backoff::MAX_WAIT;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
 use crate::time::{MINUTE, SECOND};
@@ -46,7 +47,8 @@ impl Follower for Tenants {
     }
 
     fn pace(&self) -> Pace {
-        Pace { rest: SECOND, again: MINUTE, longest: 4 * SECOND }
+        // One that cannot be loaded costs as much each time.
+        Pace { rest: SECOND, again: MINUTE, longest: MAX_WAIT }
     }
 
     async fn step(&self, running: &Running, _: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
