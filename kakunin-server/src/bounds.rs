@@ -1,13 +1,12 @@
 //! How late a consumer may learn of a revocation by default: every cache and staleness on its way, in one place.
 
-use kakunin_core::service::FULL_CRL_AGE;
+use kakunin_core::service::{COALESCE_MOST, FULL_CRL_AGE};
 
 use kakunin_core::time::SECOND;
 use kakunin_verify::policy::MAX_STALENESS;
 
 use crate::crl_sync;
 use crate::http::{CRL_MAX_AGE, VERIFY_MAX_AGE};
-use crate::serve::COALESCE_MOST_MILLIS;
 
 /// Between two looks of crl-sync.
 const CRL_SYNC_MILLIS: u64 = crl_sync::EVERY * SECOND;
@@ -38,7 +37,7 @@ pub const WAYS: &[Way] = &[
     },
     Way {
         consumer: "CRL shard",
-        stages: &[("published together", COALESCE_MOST_MILLIS), ("caches in between", CRL_MAX_AGE)],
+        stages: &[("published together", COALESCE_MOST), ("caches in between", CRL_MAX_AGE)],
     },
     Way {
         consumer: "full CRL",

@@ -71,7 +71,7 @@ pub trait KeyProvider: fmt::Debug + Send + Sync {
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError>;
 
     /// Whether every call is over within a moment, whatever happens elsewhere. One that is not near is told
-    /// what was decided by [`Kakunin::tend`](crate::service::Kakunin::tend), and nobody waits for it.
+    /// what was decided by [`Kakunin::run`](crate::service::Kakunin::run), and nobody waits for it.
     fn is_near(&self) -> bool;
 
     /// Opens a key whose public key is known already: a provider that is down then keeps nobody from

@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::exposition::Exposition;
+
 /// Milliseconds between two lines of the log about one kind.
 const SELDOM: u64 = 60_000;
 
@@ -55,11 +57,9 @@ impl Counter {
     }
 }
 
-/// All of them, in the text format of Prometheus.
-pub(crate) fn render() -> String {
-    let one = |counter: &&Counter| {
-        let (Counter { name, help, .. }, count) = (counter, counter.count.load(Ordering::Relaxed));
-        format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} counter\nkakunin_{name} {count}\n")
-    };
-    ALL.iter().map(one).collect()
+/// All of them.
+pub(super) fn write(to: &mut Exposition) {
+    for Counter { name, help, count, .. } in ALL {
+        to.counter(name, help, count.load(Ordering::Relaxed));
+    }
 }

@@ -1,20 +1,19 @@
 //! Whether the process lives, and whether it can do its work.
 
-use std::sync::atomic::Ordering;
-
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::log::record::Stage;
-use kakunin_core::service::{Ending, RootCrlEnding, Tended};
-use kakunin_core::time::{MINUTE, SECOND, UnixTime};
+use kakunin_core::service::Tended;
+use kakunin_core::time::SECOND;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::anonymous;
 use super::app::App;
-use super::counts;
 use super::error::ErrorBody;
+use super::figures::{self, root_crls_ending, share_is_full};
+use super::following::{self, Following};
 use super::surroundings::Standing;
 use crate::logging;
 
@@ -36,7 +35,8 @@ pub(crate) struct Readiness {
     status: &'static str,
     /// Why it is degraded, as codes that stay: the key provider cannot be told what was decided (`key_tasks_failing`), the CA
     /// cannot sign (`signing`), ends soon (`authority_ending`) or was revoked by its root (`authority_revoked`), a CRL
-    /// cannot be published (`crls_failing`, `crls_refused`) or that of a root ends soon (`root_crls_ending`), the log's
+    /// cannot be published (`crls_failing`, `crls_refused`) or that of a root ends soon or cannot be made
+    /// (`root_crls_ending`), something else that follows the logs fails (`followers_failing`; see `followers`), the log's
     /// time is ahead of the clock (`log_ahead`), somebody else wrote to the store (`damage_found`), the store has no room
     /// left (`storage_full`), the TLS certificate ends soon or is not valid (`tls_certificate`), or the server cannot
     /// write its log (`log_not_written`).
@@ -83,12 +83,14 @@ pub(crate) struct Readiness {
     tls_status: Option<&'static str>,
     /// Whether the server's own log is written: the last line was neither lost nor left out.
     log_written: bool,
+    /// What follows the logs, and how each of it stands.
+    followers: Vec<Following>,
 }
 
-async fn readiness(app: &App) -> Response {
+async fn readiness(app: &App, signing: bool) -> Response {
     let Tended { left, failing, .. } = app.kakunin.tended();
     let crls = app.kakunin.publishing();
-    let signing = app.ready.signing.load(Ordering::Relaxed);
+    let followers = app.kakunin.followers();
     let endings = app.kakunin.endings();
     let urgent = endings.iter().filter(|ending| ending.stage >= Stage::Urgent).count();
     let log_ahead_seconds = app.kakunin.log_ahead() / SECOND;
@@ -99,7 +101,7 @@ async fn readiness(app: &App) -> Response {
     let standing = pair.map(|pair| pair.standing(app.now()));
     let log_written = logging::is_written();
     let room = app.kakunin.room().await;
-    let reasons: Vec<_> = [
+    let mut reasons: Vec<_> = [
         (failing > 0, "key_tasks_failing"),
         (!signing, "signing"),
         (urgent > 0, "authority_ending"),
@@ -116,6 +118,11 @@ async fn readiness(app: &App) -> Response {
     .into_iter()
     .filter_map(|(is, reason)| is.then_some(reason))
     .collect();
+    for reason in following::reasons(&followers) {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
     let body = Readiness {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         reasons,
@@ -138,6 +145,7 @@ async fn readiness(app: &App) -> Response {
         tls_ends: pair.map(|pair| pair.not_after.to_string()),
         tls_status: standing.map(word_for),
         log_written,
+        followers: followers.iter().map(Following::from).collect(),
     };
     axum::Json(body).into_response()
 }
@@ -151,16 +159,6 @@ const fn word_for(standing: Standing) -> &'static str {
     }
 }
 
-fn root_crls_ending(app: &App) -> usize {
-    let bad = |crl: &RootCrlEnding| crl.failing || crl.stage >= Stage::Urgent;
-    app.kakunin.root_crl_endings().iter().filter(|crl| bad(crl)).count()
-}
-
-fn share_is_full(app: &App) -> bool {
-    let last = app.gateway.nonces.figures().last_refused;
-    last.is_some_and(|last| app.now().millis().abs_diff(last.millis()) < MINUTE)
-}
-
 /// Figures for Prometheus, in its text format.
 #[utoipa::path(
     operation_id = "getMetrics",
@@ -169,109 +167,8 @@ fn share_is_full(app: &App) -> bool {
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
 pub(crate) async fn metrics(State(app): State<App>, _: anonymous::Health) -> Response {
-    let Tended { left, failing, .. } = app.kakunin.tended();
-    let crls = app.kakunin.publishing();
-    let damage = usize::try_from(app.kakunin.damage().count).unwrap_or(usize::MAX);
-    let nonces = app.gateway.nonces.figures();
-    let room = app.kakunin.room().await;
-    let gauges = [
-        (
-            "authorities_revoked",
-            "Issuing CAs in use that their root has revoked.",
-            app.kakunin.revoked_authorities().len(),
-        ),
-        ("key_tasks_left", "Keys that are yet to be disabled, enabled or deleted.", left),
-        ("key_tasks_failing", "Tenants whose last attempt to do so failed.", failing),
-        ("crls_left", "CRLs that lack a revocation.", crls.left),
-        ("crls_failing", "Issuing CAs whose last attempt to publish failed.", crls.failing.len()),
-        ("crls_refused", "CRLs that would take back what the last one said.", crls.refused.len()),
-        ("damage_found", "What was found in the store that this server did not write.", damage),
-        (
-            "root_crls_ending",
-            "CRLs of roots in use that cannot be made, or end soon.",
-            root_crls_ending(&app),
-        ),
-        ("storage_full", "Whether the store has no room left.", usize::from(room.full)),
-        (
-            "storage_reserve_bytes",
-            "Room set aside in the store for what takes identities away.",
-            usize::try_from(room.reserve).unwrap_or(usize::MAX),
-        ),
-        ("nonces_held", "Nonces of signed requests that may still come again.", nonces.held),
-        (
-            "log_ahead_seconds",
-            "By how much the time of the log is ahead of the clock.",
-            usize::try_from(app.kakunin.log_ahead() / SECOND).unwrap_or(usize::MAX),
-        ),
-        (
-            "files_exposed",
-            "Files with secrets of this server that others can read.",
-            app.surroundings.exposed(),
-        ),
-        (
-            "possession_share_full",
-            "Whether an agent or tenant made too many signed requests within a minute.",
-            usize::from(share_is_full(&app)),
-        ),
-    ];
-    let gauge = |(name, help, value): (&str, &str, usize)| {
-        format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} gauge\nkakunin_{name} {value}\n")
-    };
-    let text: String =
-        [gauges.map(gauge).concat(), ends(&app), tls(&app), counters(nonces.refused), counts::render()]
-            .concat();
+    let text = figures::all(&app).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
-}
-
-fn counters(possession_refused: u64) -> String {
-    let refused = counter(
-        "possession_refused_total",
-        "Signed requests that were refused because a share was full.",
-        possession_refused,
-    );
-    let lost = counter(
-        "log_lines_lost_total",
-        "Lines of the log that could not be written, or were not read in time.",
-        logging::lines_lost(),
-    );
-    refused + &lost
-}
-
-fn counter(name: &str, help: &str, value: u64) -> String {
-    format!("# HELP kakunin_{name} {help}\n# TYPE kakunin_{name} counter\nkakunin_{name} {value}\n")
-}
-
-/// How the TLS pair stands, if there is one.
-fn tls(app: &App) -> String {
-    let Some(pair) = app.surroundings.pair() else { return String::new() };
-    let names_us = usize::from(pair.names_us);
-    format!(
-        "# HELP kakunin_tls_expires_seconds Seconds until the TLS certificate ends; negative afterwards.\n\
-         # TYPE kakunin_tls_expires_seconds gauge\nkakunin_tls_expires_seconds {}\n\
-         # HELP kakunin_tls_names_public_url Whether the TLS certificate is for the host of the public URL.\n\
-         # TYPE kakunin_tls_names_public_url gauge\nkakunin_tls_names_public_url {names_us}\n",
-        left(app.now(), pair.not_after)
-    )
-}
-
-/// Seconds until then, or since then with a minus.
-fn left(now: UnixTime, end: UnixTime) -> String {
-    let sign = if now > end { "-" } else { "" };
-    format!("{sign}{}", now.millis().abs_diff(end.millis()) / SECOND)
-}
-
-/// When the authorities in use end.
-fn ends(app: &App) -> String {
-    let now = app.now();
-    let one = |Ending { issuer, role, not_after, .. }: &Ending| {
-        let seconds = left(now, *not_after);
-        format!("kakunin_ca_expires_seconds{{issuer=\"{issuer}\",role=\"{role}\"}} {seconds}\n")
-    };
-    let all: String = app.kakunin.endings().iter().map(one).collect();
-    format!(
-        "# HELP kakunin_ca_expires_seconds Seconds until a certificate authority in use ends; negative afterwards.\n\
-         # TYPE kakunin_ca_expires_seconds gauge\n{all}"
-    )
 }
 
 /// The process answers.
@@ -294,21 +191,10 @@ pub(crate) async fn live() -> Response {
         (status = "4XX", description = "Refused.", body = ErrorBody)),
 )]
 pub(crate) async fn ready(State(app): State<App>, _: anonymous::Health) -> Response {
-    // Asking keys to sign costs; strangers may ask, and within a second they get the same answer.
-    if app.ready.lately(app.now()) {
-        return readiness(&app).await;
-    }
-    match app.kakunin.check().await {
-        Ok(()) => {
-            let signing = app.kakunin.check_signing().await;
-            if let Err(error) = &signing {
-                tracing::warn!(error = %super::chain(error), "the CA cannot sign");
-            }
-            app.ready.confirmed(app.now(), signing.is_ok());
-            readiness(&app).await
-        }
-        Err(error) => {
-            let mut refusal = super::error::ApiError::from(error).into_response();
+    match app.ready.look(&app.kakunin, &*app.clock).await {
+        Ok(signing) => readiness(&app, signing).await,
+        Err(refusal) => {
+            let mut refusal = refusal.into_response();
             *refusal.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             refusal
         }

@@ -14,7 +14,9 @@
 //! | `verify.rs`, `card.rs`, `message.rs`, `html.rs`, `pki.rs` | what anybody may ask |
 //! | `feed.rs`, `streams.rs`, `places.rs`, `crl.rs` | what was revoked: feed and CRLs |
 //! | `viewer.rs`, `admitted.rs` | who may read it |
-//! | `audit.rs`, `access.rs`, `health.rs`, `ready.rs` | the log; tenants and keys; liveness |
+//! | `audit.rs`, `access.rs` | the log; tenants and keys |
+//! | `health.rs`, `ready.rs`, `following.rs` | liveness; whether store and keys work; how what follows the logs stands |
+//! | `figures.rs`, `exposition.rs` | what `/metrics` shows, and its text format |
 //! | `app.rs`, `options.rs` | what handlers share; how the API behaves |
 //! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs` | who calls, and how often |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
@@ -42,8 +44,11 @@ mod error;
 mod event_batch;
 mod event_members;
 mod events;
+mod exposition;
 mod failures;
 mod feed;
+mod figures;
+mod following;
 mod frame;
 mod gateway;
 mod health;

@@ -1,24 +1,45 @@
-//! When store and keys were last seen to work.
+//! Whether store and keys work: looked at once for all who ask within a second, however it came out.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use kakunin_core::time::{SECOND, UnixTime};
+use kakunin_core::service::Kakunin;
+use kakunin_core::time::{Clock, SECOND, UnixTime};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
-/// When store and keys were last seen to work.
+use super::error::{ApiError, chain};
+
+/// How long store and keys may take to show that they work.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was found last: whether the CA signs, or why nothing can be done.
 #[derive(Debug, Default)]
-pub(crate) struct Ready {
-    pub(super) at: AtomicU64,
-    pub(super) signing: AtomicBool,
-}
+pub(crate) struct Ready(Mutex<Option<(UnixTime, Result<bool, ApiError>)>>);
 
 impl Ready {
-    pub(super) fn lately(&self, now: UnixTime) -> bool {
-        let last = self.at.load(Ordering::Relaxed);
-        last > 0 && now.millis().abs_diff(last) < SECOND
+    /// What is found now, or was within this second. Asking keys to sign costs, and strangers may ask: whoever comes
+    /// while it is looked waits for the same answer.
+    pub(super) async fn look(&self, kakunin: &Kakunin, clock: &dyn Clock) -> Result<bool, ApiError> {
+        let mut last = self.0.lock().await;
+        if let Some((at, found)) = &*last
+            && clock.now().millis().abs_diff(at.millis()) < SECOND
+        {
+            return found.clone();
+        }
+        let found = look(kakunin).await;
+        *last = Some((clock.now(), found.clone()));
+        found
     }
+}
 
-    pub(super) fn confirmed(&self, now: UnixTime, signing: bool) {
-        self.signing.store(signing, Ordering::Relaxed);
-        self.at.store(now.millis(), Ordering::Relaxed);
+async fn look(kakunin: &Kakunin) -> Result<bool, ApiError> {
+    let silent = |_| ApiError::busy("storage_unavailable", "the store or the log key does not answer", 5);
+    timeout(PATIENCE, kakunin.check()).await.map_err(silent)??;
+    let signs = timeout(PATIENCE, kakunin.check_signing()).await;
+    match &signs {
+        Ok(Err(error)) => tracing::warn!(error = %chain(error), "the CA cannot sign"),
+        Err(_) => tracing::warn!("the CA cannot sign: its key provider does not answer"),
+        Ok(Ok(())) => {}
     }
+    Ok(matches!(signs, Ok(Ok(()))))
 }

@@ -12,7 +12,6 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::Connection;
 use super::listening::Listening;
-use super::tls::LOOK;
 use crate::http::{CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED, Share, Tally, network_of};
 
 /// Connections at once; more wait to be accepted.
@@ -26,7 +25,6 @@ pub(super) const GRACE: Duration = Duration::from_secs(10);
 const SITE: usize = 4;
 
 pub(super) async fn serve(listener: TcpListener, listening: Arc<Listening>, mut stop: watch::Receiver<bool>) {
-    let watcher = tokio::spawn(look_again(listening.clone()));
     let room = Arc::new(Semaphore::new(most_connections()));
     let (places, mut connections) = (Tally::default(), JoinSet::new());
     while !*stop.borrow() {
@@ -56,7 +54,6 @@ pub(super) async fn serve(listener: TcpListener, listening: Arc<Listening>, mut 
         tracing::warn!("some requests did not end in {} s and were cut off", GRACE.as_secs());
     }
     connections.shutdown().await;
-    watcher.abort();
 }
 
 type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
@@ -120,14 +117,6 @@ fn most_connections() -> usize {
         );
     }
     most
-}
-
-async fn look_again(listening: Arc<Listening>) {
-    let Some(tls) = &listening.tls else { return };
-    loop {
-        sleep(LOOK).await;
-        tls.look();
-    }
 }
 
 #[cfg(test)]

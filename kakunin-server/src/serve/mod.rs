@@ -8,7 +8,8 @@
 //! | `connection.rs`, `listening.rs` | one of them; what all share, and how requests are answered |
 //! | `activity.rs`, `pace.rs` | when one has done nothing for too long; how long the other side may take |
 //! | `patient.rs`, `arriving.rs`, `delivery.rs` | connections that are not read; bodies that do not come, or are not taken |
-//! | `warnings.rs` | what is told before it is too late: ends of CAs, a log that is ahead of the clock, and what follows |
+//! | `warnings.rs` | what is told before it is too late: what follows the logs and fails, ends of CAs, a log that is ahead of the clock |
+//! | `files.rs` | the TLS pair and files with secrets, looked at again and again |
 //! | `pair.rs`, `exposed.rs` | how long a TLS pair is good, and for whom; secrets that others can read |
 //! | `records.rs` | what happens to agents, as lines of the log |
 //! | `tls.rs` | TLS, reloaded when its files change; client certificates |
@@ -19,6 +20,7 @@ mod arriving;
 mod connection;
 mod delivery;
 mod exposed;
+mod files;
 mod lingering;
 mod listen;
 mod listener;
@@ -31,23 +33,27 @@ mod records;
 mod reload;
 mod tls;
 mod warnings;
+
 pub(crate) mod wire;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kakunin_core::error::StoreError;
-use kakunin_core::service::{Error, Kakunin, Publishing};
-use kakunin_core::store::audit::Room;
+use kakunin_core::service::{Error, Kakunin};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 pub use listen::{Listen, ListenError};
 pub use options::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeError, ServeOptions, Tls};
 pub use reload::{Reloaded, Reloads};
 pub use wire::{Deployment, make_admin_key};
 
-use crate::http::{self, chain};
+use crate::http;
+
+/// Before what broke off is begun again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A server that listens.
 #[derive(Debug)]
@@ -91,7 +97,7 @@ impl Server {
         let app = http::App::new(kakunin, clock, api, ended)?;
         let settings = listening::Settings::of(options, http::router_of(app.clone()));
         let listening = Arc::new(listening::Listening::new(settings, tls));
-        let watch = Arc::new(warnings::Watch::new(listening.clone(), &app, exposed::watched(options)));
+        let watch = Arc::new(files::Watch::new(listening.clone(), &app, exposed::watched(options)));
         let reloads = Reloads { listening, watch, now: Arc::new(Mutex::new((options.clone(), app))) };
         Ok(Self { listener, reloads, deployment, ending })
     }
@@ -124,16 +130,14 @@ impl Server {
     /// [`ServeError`] if the histories could not be stored; nothing acknowledged is lost.
     pub async fn serve(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
         let Self { listener, reloads, deployment, ending } = self;
-        let tending = tokio::spawn(tend(deployment.kakunin.clone()));
-        let publishing = tokio::spawn(publish(deployment.kakunin.clone()));
+        let following = tokio::spawn(follow(deployment.kakunin.clone()));
         let warning = tokio::spawn(warnings::warn(deployment.kakunin.clone()));
         let watching = tokio::spawn(reloads.watch.clone().look_for_ever());
         let ending = tokio::spawn(end_streams(stop.clone(), ending));
         listener::serve(listener, reloads.listening, stop).await;
         ending.abort();
         // What they leave undone is stored, and done after the next start.
-        tending.abort();
-        publishing.abort();
+        following.abort();
         warning.abort();
         watching.abort();
         http::FAILURES.tell(true);
@@ -157,53 +161,15 @@ async fn end_streams(mut stop: watch::Receiver<bool>, ending: watch::Sender<bool
     ending.send_replace(true);
 }
 
-/// Tells the key provider what it has yet to be told, for as long as the server runs.
-async fn tend(kakunin: Kakunin) {
-    let (mut failing, mut named, mut room) = (0, 0, Room::default());
+/// Does what follows from the logs, for as long as the server runs.
+async fn follow(kakunin: Kakunin) {
     loop {
-        let tended = kakunin.tend().await;
-        room = warnings::of_room(&kakunin, room).await;
-        for what in kakunin.damage().named.iter().skip(named) {
-            tracing::error!(%what, "the store was changed by somebody else");
-            named += 1;
-        }
-        match tended {
-            Ok(tended) if tended.failing != failing => {
-                failing = tended.failing;
-                tracing::warn!(
-                    left = tended.left,
-                    tenants = failing,
-                    "key tasks that the provider has yet to do"
-                );
-            }
-            // It is said once that there is no room.
-            Ok(_) | Err(Error::Store(StoreError::Full)) => {}
-            Err(error) => tracing::error!(error = %chain(&error), "key tasks could not be read"),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// How long revocations are gathered before the CRLs that have them are signed.
-const COALESCE: Duration = Duration::from_millis(200);
-/// The same in milliseconds, while so many shards change that signing them takes the machine from those who revoke.
-pub(crate) const COALESCE_MOST_MILLIS: u64 = 1_000;
-
-/// Publishes CRLs as revocations come and before the last ones end, for as long as the server runs.
-async fn publish(kakunin: Kakunin) {
-    let mut last = Publishing::default();
-    loop {
-        let began = Instant::now();
-        let now = kakunin.publish_due().await;
-        let worked = began.elapsed();
-        for (issuer, code) in now.failing.iter().filter(|failing| !last.failing.contains(failing)) {
-            tracing::warn!(%issuer, code, left = now.left, "CRLs cannot be published; tried again");
-        }
-        for crl in now.refused.iter().filter(|crl| !last.refused.contains(crl)) {
-            tracing::error!(issuer = %crl.issuer, shard = crl.shard, why = %crl.why, "a CRL is not published");
-        }
-        last = now;
-        tokio::time::sleep((worked * 2).clamp(COALESCE, Duration::from_millis(COALESCE_MOST_MILLIS))).await;
+        // Ended with this one.
+        let mut running = JoinSet::new();
+        running.spawn(kakunin.clone().run(tokio::time::sleep));
+        let Some(Err(error)) = running.join_next().await else { continue };
+        tracing::error!(%error, "what follows the logs broke off, and is begun again");
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

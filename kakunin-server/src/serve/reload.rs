@@ -4,9 +4,9 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::exposed;
+use super::files::Watch;
 use super::listening::{Listening, Settings};
 use super::options::{ServeError, ServeOptions};
-use super::warnings::Watch;
 use crate::http::{self, App};
 
 /// Gives a running server other options. Clones are of the same server.

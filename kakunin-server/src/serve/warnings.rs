@@ -1,53 +1,94 @@
 //! What an operator is told before it is too late.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kakunin_core::id::IssuerId;
 use kakunin_core::log::record::{CaRole, Stage};
-use kakunin_core::service::{Kakunin, RootCrlEnding};
+use kakunin_core::service::{
+    FollowerError, FollowerState, FollowerStatus, Kakunin, RefusedCrl, RootCrlEnding,
+};
 use kakunin_core::store::audit::Room;
 use kakunin_core::time::{Clock, DAY, SECOND, SystemClock};
 
-use super::listening::Listening;
-use super::tls::LOOK;
-use super::{exposed, pair};
-use crate::http::{App, FAILURES, chain};
+use crate::http::FAILURES;
 
 /// How often it is looked.
-const EVERY: Duration = Duration::from_secs(30);
+const EVERY: Duration = Duration::from_secs(1);
+/// At which of those looks people are told of what grows all the time.
+const SLOWLY: u32 = 30;
 
-/// Warns of authorities that end, once a day and whenever one is nearer than before, of those that their root has revoked,
-/// of CRLs of roots that end or cannot be made, and of a log whose time is ahead of
-/// the clock, once when it begins and again when it grew; for as long as the server runs.
+/// Warns of followers that fail, of a store that is full or that somebody else wrote to; of authorities that end, once a
+/// day and whenever one is nearer than before, of those that their root has revoked, of CRLs of roots that end or cannot
+/// be made, and of a log whose time is ahead of the clock, once when it begins and again when it grew; for as long as the
+/// server runs.
 pub(super) async fn warn(kakunin: Kakunin) {
-    let (mut told, mut untold, mut ahead) = (Vec::new(), false, 0);
-    let (mut revoked, mut crls) = (Vec::new(), Vec::new());
-    loop {
-        let news = of_ends(&kakunin, &mut told);
-        if (news || untold) && !told.is_empty() {
-            let done = kakunin.tell_of_endings().await;
-            untold = done.is_err();
-            if let Err(error) = done {
-                tracing::warn!(error = %chain(&error), "tenants could not be told of an authority that ends; tried again");
-            }
+    let (mut failing, mut refused, mut named, mut room) = (Vec::new(), Vec::new(), 0, Room::default());
+    let (mut ends, mut revoked, mut crls, mut ahead) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for look in (0..SLOWLY).cycle() {
+        of_followers(&kakunin, &mut failing);
+        of_refused(&kakunin, &mut refused);
+        room = of_room(&kakunin, room).await;
+        for what in kakunin.damage().named.iter().skip(named) {
+            tracing::error!(%what, "the store was changed by somebody else");
+            named += 1;
         }
-        ahead = of_lead(&kakunin, ahead);
+        of_ends(&kakunin, &mut ends);
         of_revoked(&kakunin, &mut revoked);
-        kakunin.tend_root_crls().await;
         of_root_crls(&kakunin, &mut crls);
-        FAILURES.tell(false);
+        if look == 0 {
+            ahead = of_lead(&kakunin, ahead);
+            FAILURES.tell(false);
+        }
         tokio::time::sleep(EVERY).await;
     }
+}
+
+/// Says once of each follower that it fails, and with which code, and once that it does no more.
+fn of_followers(kakunin: &Kakunin, told: &mut Vec<(&'static str, Option<&'static str>)>) {
+    let all = kakunin.followers().into_iter().filter(|status| status.state == FollowerState::Failing);
+    let all: Vec<_> = all.collect();
+    let now: Vec<_> = all.iter().map(|status| (status.name, status.error.as_ref().map(|e| e.code))).collect();
+    for (status, _) in all.iter().zip(&now).filter(|(_, now)| !told.contains(now)) {
+        let FollowerStatus { name, left, failing, error, .. } = status;
+        match error {
+            Some(FollowerError { code, message }) => {
+                tracing::warn!(
+                    follower = name,
+                    left,
+                    logs = failing,
+                    code,
+                    error = message,
+                    "a follower of the logs fails; it is tried again"
+                );
+            }
+            None => tracing::warn!(
+                follower = name,
+                left,
+                "an attempt of a follower of the logs does not end: whoever it waits for does not answer"
+            ),
+        }
+    }
+    let over = |name: &&str| now.iter().all(|(failing, _)| failing != name);
+    let mut over: Vec<_> = told.iter().map(|(name, _)| *name).filter(over).collect();
+    over.dedup();
+    for follower in over {
+        tracing::info!(follower, "a follower of the logs goes on");
+    }
+    *told = now;
+}
+
+fn of_refused(kakunin: &Kakunin, told: &mut Vec<RefusedCrl>) {
+    let refused = kakunin.publishing().refused;
+    for crl in refused.iter().filter(|crl| !told.contains(crl)) {
+        tracing::error!(issuer = %crl.issuer, shard = crl.shard, why = %crl.why, "a CRL is not published");
+    }
+    *told = refused;
 }
 
 /// What was told last: of whom, at which stage, with how many days left.
 type Told = (IssuerId, Stage, u64);
 
-/// Says whether there is anything new.
-fn of_ends(kakunin: &Kakunin, told: &mut Vec<Told>) -> bool {
+fn of_ends(kakunin: &Kakunin, told: &mut Vec<Told>) {
     let near: Vec<_> = kakunin.endings().into_iter().filter(|ending| ending.stage > Stage::Far).collect();
     let now: Vec<Told> = near.iter().map(|e| (e.issuer, e.stage, e.left / DAY)).collect();
     for (ending, _) in near.iter().zip(&now).filter(|(_, now)| !told.contains(now)) {
@@ -68,9 +109,7 @@ fn of_ends(kakunin: &Kakunin, told: &mut Vec<Told>) -> bool {
             ),
         }
     }
-    let news = *told != now;
     *told = now;
-    news
 }
 
 fn of_revoked(kakunin: &Kakunin, told: &mut Vec<IssuerId>) {
@@ -113,7 +152,7 @@ fn of_root_crls(kakunin: &Kakunin, told: &mut Vec<(RootCrlEnding, u64)>) {
 }
 
 /// Says once that there is no room left, and once that there is some again.
-pub(super) async fn of_room(kakunin: &Kakunin, last: Room) -> Room {
+async fn of_room(kakunin: &Kakunin, last: Room) -> Room {
     let room = kakunin.room().await;
     match (last.full, room.full) {
         (false, true) => tracing::error!(
@@ -150,53 +189,4 @@ fn of_lead(kakunin: &Kakunin, last: u64) -> u64 {
         _ => {}
     }
     ahead
-}
-
-/// Looks after the TLS pair, and files that others can read.
-#[derive(Debug)]
-pub(super) struct Watch {
-    listening: Arc<Listening>,
-    /// Any of those that there are, with what they share.
-    app: App,
-    watched: Mutex<Watched>,
-}
-
-#[derive(Debug)]
-struct Watched {
-    files: Vec<(PathBuf, u32)>,
-    exposed: BTreeSet<PathBuf>,
-    pair: pair::Told,
-}
-
-impl Watch {
-    /// Looks for the first time, too.
-    pub(super) fn new(listening: Arc<Listening>, app: &App, files: Vec<(PathBuf, u32)>) -> Self {
-        let watched = Mutex::new(Watched { files, exposed: BTreeSet::new(), pair: None });
-        let watch = Self { listening, app: app.clone(), watched };
-        watch.look();
-        watch
-    }
-
-    pub(super) fn set_files(&self, files: Vec<(PathBuf, u32)>) {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).files = files;
-    }
-
-    pub(super) fn look(&self) {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let Watched { files, exposed, pair } = &mut *watched;
-        let (public_url, seen) = (&self.app.kakunin.place().public_url, &self.app.surroundings);
-        let host = pair::host_of(public_url);
-        let tls = self.listening.tls.as_ref();
-        let now = tls.and_then(|tls| pair::pair_of(&tls.chain(), host.as_deref()));
-        seen.set_pair(now);
-        pair::warn(now, self.app.now(), public_url, pair);
-        seen.set_exposed(exposed::warn(files, exposed));
-    }
-
-    pub(super) async fn look_for_ever(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            self.look();
-        }
-    }
 }

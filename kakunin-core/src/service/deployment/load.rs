@@ -13,6 +13,7 @@ use crate::log::record::Control;
 use crate::revoke::LiveRevocations;
 use crate::risk::Prior;
 use crate::service::engine::cas::{self, Ca, Cas};
+use crate::service::engine::commits::Commits;
 use crate::service::engine::damage::Damages;
 use crate::service::engine::feed_key::FeedKey;
 use crate::service::engine::inner::Inner;
@@ -83,6 +84,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         turns: Turns::default(),
         api_keys: ApiKeys::new(known.clone()),
         known,
+        commits: Commits::default(),
         damages,
         parts,
     };

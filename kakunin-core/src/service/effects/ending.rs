@@ -1,6 +1,12 @@
 //! Authorities that are about to end, or have ended.
 
-use super::running::{Kakunin, Running};
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+
+use super::follower::Follower;
+use super::running::{Kakunin, Running, Told};
+use super::unit::{Pace, Turn};
 use crate::id::{IssuerId, TenantId};
 use crate::log::entry::LogId;
 use crate::log::record::{CaRole, Control, Stage};
@@ -9,7 +15,7 @@ use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::notices::told_key;
 use crate::store::state::Kind;
-use crate::time::{DAY, UnixTime};
+use crate::time::{DAY, SECOND, UnixTime};
 use crate::x509::ca::Issuer;
 
 /// An authority in use is told of from 90 days before its end, or from when a tenth of its life is left if that is later;
@@ -65,9 +71,54 @@ impl Kakunin {
     /// roots above them.
     #[must_use]
     pub fn endings(&self) -> Vec<Ending> {
-        let now = self.inner.now();
+        self.inner.endings()
+    }
+
+    /// Puts an item into the inbox of each tenant whose agents depend on an authority that is about to end, once for
+    /// each stage. [`Kakunin::run`] does this by itself; without it call this about once a day, and when
+    /// [`Kakunin::endings`] has another stage.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn tell_of_endings(&self) -> Result<(), Error> {
+        self.inner.tell_of_endings().await
+    }
+}
+
+/// Tells the inbox of each tenant which authorities are about to end.
+pub(super) struct Endings;
+
+#[async_trait]
+impl Follower for Endings {
+    fn name(&self) -> &'static str {
+        "endings"
+    }
+
+    fn logs(&self, _: &Running) -> Option<Vec<LogId>> {
+        Some(vec![LogId::System])
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { rest: 30 * SECOND, again: 30 * SECOND, longest: 30 * SECOND }
+    }
+
+    async fn step(&self, running: &Running, _: &LogId, _: &mut Turn<'_>) -> Result<(), Error> {
+        let near = running.endings().into_iter().filter(|ending| ending.stage > Stage::Far);
+        // Once a day too, for tenants that were made since.
+        let now: Vec<Told> = near.map(|e| (e.issuer, e.stage, e.left / DAY)).collect();
+        if *running.told.lock().unwrap_or_else(PoisonError::into_inner) != now {
+            running.tell_of_endings().await?;
+            *running.told.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    fn endings(&self) -> Vec<Ending> {
+        let now = self.now();
         let mut endings: Vec<Ending> = Vec::new();
-        for ca in self.inner.cas.issuing_now() {
+        for ca in self.cas.issuing_now() {
             endings.push(ending(&ca.issuer, CaRole::Issuing, ca.tenant.clone(), now));
             if endings.iter().all(|known| known.issuer != ca.root.id()) {
                 endings.push(ending(&ca.root, CaRole::Root, None, now));
@@ -77,30 +128,22 @@ impl Kakunin {
         endings
     }
 
-    /// Puts an item into the inbox of each tenant whose agents depend on an authority that is about to end, once for
-    /// each stage. To be called about once a day, and when [`Kakunin::endings`] has another stage.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn tell_of_endings(&self) -> Result<(), Error> {
-        let inner = &self.inner;
+    async fn tell_of_endings(&self) -> Result<(), Error> {
         let endings: Vec<_> = self.endings().into_iter().filter(|ending| ending.stage > Stage::Far).collect();
         if endings.is_empty() {
             return Ok(());
         }
-        for id in self.tenants().await {
-            let ca = inner.cas.own(&id).unwrap_or_else(|| inner.cas.current());
+        for id in self.tenant_ids() {
+            let ca = self.cas.own(&id).unwrap_or_else(|| self.cas.current());
             let concerns = |ending: &&Ending| [ca.issuer.id(), ca.root.id()].contains(&ending.issuer);
             for ending in endings.iter().filter(concerns) {
-                let tenant = inner.tenant(&id).await?;
-                inner.tell_of_ending(&tenant, ending).await?;
+                let tenant = self.tenant(&id).await?;
+                self.tell_of_ending(&tenant, ending).await?;
             }
         }
         Ok(())
     }
-}
 
-impl Running {
     async fn tell_of_ending(&self, tenant: &Tenant, ending: &Ending) -> Result<(), Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let mut sequencer = self.settled(tenant).await?;

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use base64ct::{Base64, Encoding};
 
 use super::cosigned::Cosigned;
+use super::follower::Follower;
 use super::running::{Followed, Kakunin, Running};
+use super::unit::{Pace, Turn};
 use crate::error::StoreError;
 use crate::feed::{Frame, FrameEntry, MAX_ENTRIES, Snapshot, Standing};
 use crate::id::IssuerId;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::{Entry, LogId};
 use crate::log::merkle::Frontier;
+use crate::service::engine::backoff::MAX_WAIT;
 use crate::service::error::Error;
-use crate::time::{SECOND, UnixTime};
+use crate::time::{MINUTE, SECOND, UnixTime};
 
 /// How old a snapshot may be: what it lacks is on the feed.
 const SNAPSHOT_AGE: u64 = 5 * SECOND;
@@ -76,6 +80,29 @@ impl Kakunin {
         let snapshot = Arc::new(inner.make_snapshot(&ca).await?);
         *kept = Some((now, snapshot.clone()));
         Ok(snapshot)
+    }
+}
+
+/// Cosigns what was appended, before anybody asks: that the feed key does not sign, or a log lost records, shows at once.
+pub(super) struct Feeds;
+
+#[async_trait]
+impl Follower for Feeds {
+    fn name(&self) -> &'static str {
+        "feed"
+    }
+
+    fn logs(&self, running: &Running) -> Option<Vec<LogId>> {
+        Some(running.revocation_logs())
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { rest: SECOND, again: MINUTE, longest: MAX_WAIT }
+    }
+
+    async fn step(&self, running: &Running, log: &LogId, _: &mut Turn<'_>) -> Result<(), Error> {
+        let Some(ca) = running.follows(log) else { return Ok(()) };
+        running.cosigned(&ca).await.map(drop)
     }
 }
 

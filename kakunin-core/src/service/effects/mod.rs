@@ -1,16 +1,28 @@
 //! What follows the logs: key tasks, CRLs, the feed, receipts, graces, and looking after what is stored.
+//!
+//! | file | does |
+//! |---|---|
+//! | `follower.rs`, `unit.rs`, `status.rs` | what a follower is; one at one log, and when it is its turn; how it stands |
+//! | `run.rs`, `rounds.rs` | drives all of them; turns for whoever drives them otherwise |
+//! | `key_tasks.rs`, `crl/`, `feed.rs`, `receipts.rs`, `graces.rs`, `ending.rs`, `sweep.rs`, `sealing.rs`, `snapshots.rs` | the followers |
+//! | `running.rs`, `open.rs` | a deployment that runs, and how it is opened |
 
 pub(crate) mod checking;
 pub(crate) mod cosigned;
 pub(crate) mod crl;
 pub(crate) mod ending;
 pub(crate) mod feed;
+mod follower;
 pub(crate) mod graces;
+mod key_tasks;
 pub(crate) mod open;
-pub(crate) mod receipt;
+pub(crate) mod receipts;
+pub(crate) mod rounds;
+mod run;
 pub(crate) mod running;
 pub(crate) mod sealing;
+mod snapshots;
+pub(crate) mod status;
 pub(crate) mod sweep;
-pub(crate) mod tended;
-pub(crate) mod tending;
+mod unit;
 pub(crate) mod visibility;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::key_tasks::AtOnce;
 use super::running::{Kakunin, Running};
 use crate::error::StoreError;
 use crate::id::TrustDomain;
@@ -30,6 +31,7 @@ impl Kakunin {
         let inner = Running::over(engine, feed_key);
         inner.load_root_crls().await?;
         let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
+        kakunin.inner.commits.set_urgent(Box::new(AtOnce(Arc::downgrade(&kakunin.inner))));
         kakunin.inner.begin_seals().await?;
         Ok(kakunin)
     }

@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checking::Checking;
 use super::cosigned::Feed;
-use super::crl::{Publisher, Publishing, RootCrls, Unwritten};
-use super::tended::Tended;
+use super::crl::{Publisher, RootCrls, Unwritten};
+use super::unit::Units;
 use crate::event::ShortName;
 use crate::id::IssuerId;
+use crate::log::entry::LogId;
+use crate::log::record::Stage;
 use crate::revoke::Said;
 use crate::service::engine::cas::Ca;
 use crate::service::engine::feed_key::FeedKey;
 use crate::service::engine::inner::Inner;
+use crate::service::engine::tenant::Tenant;
 
 /// A deployment: agents, their certificates, what they do, and the log of it all.
 ///
@@ -33,10 +36,14 @@ pub(crate) struct Running {
     followed: Mutex<HashMap<IssuerId, Arc<Followed>>>,
     pub(crate) root_crls: RootCrls,
     pub(crate) unwritten: Unwritten,
-    pub(crate) publishing: Mutex<Publishing>,
-    pub(crate) tended: Mutex<Tended>,
+    pub(super) units: Units,
+    /// Ends of authorities that tenants were told of last.
+    pub(super) told: Mutex<Vec<Told>>,
     pub(crate) checking: async_lock::Mutex<Checking>,
 }
+
+/// An authority, how near its end is, and how many days are left.
+pub(super) type Told = (IssuerId, Stage, u64);
 
 /// An issuing CA, and what is made from its revocation log.
 #[derive(Debug)]
@@ -72,8 +79,8 @@ impl Running {
             followed: Mutex::default(),
             root_crls: RootCrls::default(),
             unwritten: Unwritten::default(),
-            publishing: Mutex::default(),
-            tended: Mutex::default(),
+            units: Units::default(),
+            told: Mutex::default(),
             checking: async_lock::Mutex::default(),
         }
     }
@@ -84,6 +91,29 @@ impl Running {
         let first =
             || Arc::new(Followed { ca: ca.clone(), crls: Publisher::default(), feed: Feed::default() });
         all.entry(ca.issuer.id()).or_insert_with(first).clone()
+    }
+
+    /// The issuing CA of a revocation log, with what is made from that.
+    pub(super) fn follows(&self, log: &LogId) -> Option<Arc<Followed>> {
+        let LogId::Revocations(issuer) = log else { return None };
+        self.cas.get(issuer).map(|ca| self.followed(ca))
+    }
+
+    /// The revocation logs of all issuing CAs.
+    pub(super) fn revocation_logs(&self) -> Vec<LogId> {
+        self.cas.all().into_iter().map(|ca| LogId::Revocations(ca.issuer.id())).collect()
+    }
+
+    /// The tenant of a log, if it is loaded.
+    pub(super) async fn loaded(&self, log: &LogId) -> Option<Arc<Tenant>> {
+        let LogId::Tenant(tenant) = log else { return None };
+        self.loaded.read().await.get(tenant).cloned()
+    }
+
+    /// The logs of all tenants that are loaded; nothing while one is being loaded, which may take long.
+    pub(super) fn tenant_logs(&self) -> Option<Vec<LogId>> {
+        let loaded = self.loaded.try_read()?;
+        Some(loaded.values().map(|tenant| LogId::Tenant(tenant.id.clone())).collect())
     }
 }
 

@@ -3,8 +3,12 @@
 
 use std::collections::VecDeque;
 
+use async_trait::async_trait;
+
 use super::checking::{Checking, Reading};
+use super::follower::Follower;
 use super::running::Running;
+use super::unit::{Pace, Turn};
 use crate::error::StoreError;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::{Entry, LogId};
@@ -16,12 +20,35 @@ use crate::service::engine::tenant::Tenant;
 use crate::service::engine::{seal, system};
 use crate::service::error::Error;
 use crate::store::state::{Change, Kind};
-use crate::time::HOUR;
+use crate::time::{HOUR, SECOND};
 
 /// Records looked at in one step: some ten milliseconds of a second.
 const STEP: u64 = 4_096;
 /// Milliseconds between the end of one look at all logs and the next.
 const REST: u64 = HOUR;
+
+/// Looks again at what is stored: whether somebody else wrote, and whether the logs are what was signed.
+pub(super) struct Checks;
+
+#[async_trait]
+impl Follower for Checks {
+    fn name(&self) -> &'static str {
+        "checks"
+    }
+
+    fn logs(&self, _: &Running) -> Option<Vec<LogId>> {
+        // All of them, one after the other.
+        Some(vec![LogId::System])
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { rest: SECOND, again: SECOND, longest: 4 * SECOND }
+    }
+
+    async fn step(&self, running: &Running, _: &LogId, _: &mut Turn<'_>) -> Result<(), Error> {
+        running.look_again().await
+    }
+}
 
 impl Running {
     /// Puts it on record that stored state is believed only under a seal, once all of it is: what was written
@@ -55,9 +82,8 @@ impl Running {
         Ok(())
     }
 
-    /// Looks whether somebody else wrote, and at a few more records; then applies what another process recorded. To be
-    /// called about once a second.
-    pub(crate) async fn look_again(&self) -> Result<(), Error> {
+    /// Looks whether somebody else wrote, and at a few more records; then applies what another process recorded.
+    async fn look_again(&self) -> Result<(), Error> {
         let mut checking = self.checking.lock().await;
         let touched = self.parts.state.touched().await?;
         for what in touched.structure.iter().skip(checking.structure) {

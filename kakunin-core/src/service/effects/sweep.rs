@@ -1,14 +1,23 @@
 //! Tenants are loaded when they are first asked for, and what a crash cut off is ended then.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
+use async_trait::async_trait;
+
+use super::follower::Follower;
+use super::key_tasks::KEY_TASKS;
+use super::receipts::RECEIPTS;
 use super::running::{Kakunin, Running};
+use super::unit::{Pace, Turn};
 use crate::error::StoreError;
 use crate::id::{AgentId, TenantId};
+use crate::log::entry::LogId;
+use crate::log::record::KeyAction;
 use crate::service::command::abandon::Abandon;
+use crate::service::engine::backoff::MAX_WAIT;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
+use crate::time::{MINUTE, SECOND};
 
 impl Kakunin {
     /// Loads every tenant, so that the first question about one does not wait for it.
@@ -20,6 +29,42 @@ impl Kakunin {
             self.inner.tenant(&id).await?;
         }
         Ok(())
+    }
+}
+
+/// Loads tenants that nobody has asked for, so that theirs are followed too.
+pub(super) struct Tenants;
+
+#[async_trait]
+impl Follower for Tenants {
+    fn name(&self) -> &'static str {
+        "tenants"
+    }
+
+    fn logs(&self, _: &Running) -> Option<Vec<LogId>> {
+        Some(vec![LogId::System])
+    }
+
+    fn pace(&self) -> Pace {
+        // One that cannot be loaded costs as much each time.
+        Pace { rest: SECOND, again: MINUTE, longest: MAX_WAIT }
+    }
+
+    async fn step(&self, running: &Running, _: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
+        let absent: Vec<_> = {
+            let loaded = running.loaded.read().await;
+            running.tenant_ids().into_iter().filter(|id| !loaded.contains_key(id)).collect()
+        };
+        turn.left = absent.len();
+        let mut done = Ok(());
+        for id in absent {
+            match running.tenant(&id).await {
+                Ok(_) => turn.left -= 1,
+                // The others are loaded all the same.
+                Err(error) => done = done.and(Err(error)),
+            }
+        }
+        done
     }
 }
 
@@ -57,21 +102,21 @@ impl Running {
             };
         }
         // Neither a store that is full nor a provider that is down must keep the tenant from being served: both are
-        // tried again, by whoever tends.
+        // tried again, by the followers.
         let _ = self.end_due_graces(tenant).await;
         self.run_key_tasks(tenant).await;
-        if tenant.has_tasks.load(Ordering::Acquire) {
-            // How many is known once they were looked at: nobody should take it for none until then.
-            self.tended.lock().unwrap_or_else(PoisonError::into_inner).left += 1;
-        }
+        // Nobody should take it for none until the followers have looked.
+        let log = LogId::Tenant(tenant.id.clone());
+        let (tasks, _) = self.tasks(&log, usize::MAX).await?;
+        let receipts = tasks.iter().filter(|(_, task)| task.task == KeyAction::Receipt).count();
+        self.units.of(KEY_TASKS, &log, &self.commits).found(tasks.len() - receipts);
+        self.units.of(RECEIPTS, &log, &self.commits).found(receipts);
         Ok(())
     }
 
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
     /// Says whether there was anything.
     pub(crate) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<bool, Error> {
-        let planned = self.decide(tenant, None, Abandon { agent }).await?;
-        self.run_key_tasks(tenant).await;
-        Ok(planned)
+        self.decide(tenant, None, Abandon { agent }).await
     }
 }

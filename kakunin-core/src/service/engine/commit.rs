@@ -57,7 +57,9 @@ impl Inner {
             self.append_with_revocations(ledger, tenant_append, revocations).await?;
         }
         ledger.rows.take(sealing);
-        Ok(self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok())
+        let level = self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok();
+        self.commits.grew(ledger.log(), ledger.size());
+        Ok(level)
     }
 
     async fn append_with_revocations(
@@ -100,6 +102,7 @@ impl Inner {
                 log.settled();
             }
             ca.growth.raise(log.size());
+            self.commits.grew(log.log(), log.size());
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cas::Cas;
+use super::commits::Commits;
 use super::damage::Damages;
 use super::lead::Lead;
 use super::ledger::{self, Ledger};
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) turns: Turns,
     pub(crate) api_keys: ApiKeys,
     pub(crate) lead: Lead,
+    pub(crate) commits: Commits,
 }
 
 impl Inner {
@@ -78,6 +80,7 @@ impl Inner {
         let ledger =
             Ledger::open(log, &self.host, self.log_signer.clone(), &self.seal_key, &*self.parts.sink).await?;
         self.lead.saw(ledger.last_time());
+        self.commits.grew(ledger.log(), ledger.size());
         Ok(ledger)
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod api_keys;
 pub(crate) mod backoff;
 pub(crate) mod cas;
 pub(crate) mod commit;
+pub(crate) mod commits;
 pub(crate) mod committed;
 pub(crate) mod damage;
 pub(crate) mod feed_key;

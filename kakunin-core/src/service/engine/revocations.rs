@@ -30,6 +30,7 @@ impl Inner {
             self.check_revocations(ca, log).await?;
             self.load_live(ca).await?;
             ca.growth.raise(log.size());
+            self.commits.grew(log.log(), log.size());
             log.settled();
         }
         Ok(())

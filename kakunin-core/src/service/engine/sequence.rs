@@ -42,6 +42,10 @@ impl Inner {
         tenant.enqueue(Job { records, need, work: Box::new(work) });
         let (value, made) = self.answered(tenant, answered).await?;
         self.told(tenant, &made);
+        // Whoever made something to do of it does it, and nobody else waits.
+        if !made.is_empty() {
+            self.commits.hurry(tenant).await;
+        }
         Ok(value)
     }
 

@@ -44,7 +44,6 @@ impl Tenant {
             snapshots: async_lock::Mutex::default(),
             histories: sequencer.histories.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
-            attempts: async_lock::Mutex::default(),
             receipts: async_lock::Mutex::default(),
             has_tasks: AtomicBool::new(true),
         })

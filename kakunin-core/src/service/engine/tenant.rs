@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::backoff::Attempts;
 use super::committed::Committed;
 use super::job::Job;
 use super::ledger::Ledger;
@@ -29,10 +28,9 @@ pub(crate) struct Tenant {
     /// Held while a snapshot is taken and stored.
     pub(super) snapshots: async_lock::Mutex<()>,
     pub(super) histories: Arc<async_lock::Mutex<Histories>>,
-    pub(crate) attempts: async_lock::Mutex<Attempts>,
     /// Held while a receipt is signed.
     pub(crate) receipts: async_lock::Mutex<()>,
-    /// Whether there may be something to tell the key provider: to look costs more than most decisions.
+    /// Whether there may be something new to tell the key provider: to look costs more than most decisions.
     pub(crate) has_tasks: AtomicBool,
 }
 

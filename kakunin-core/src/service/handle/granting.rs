@@ -31,7 +31,6 @@ impl Kakunin {
         let grant = inner.parts.keys.grant(&granted.key, principal).await;
         // Whoever took trust away meanwhile may have ended the grants before there was this one; also if its answer was lost.
         let stands = inner.decide(&tenant, self.by.clone(), ConfirmGrant(granted.clone())).await?;
-        inner.run_key_tasks(&tenant).await;
         stands?;
         Ok((granted.key, grant?))
     }

@@ -39,9 +39,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let reinstate = Reinstate { agent: *agent, reason };
-        let reinstated = inner.decide(&tenant, self.by.clone(), reinstate).await?;
-        inner.run_key_tasks(&tenant).await;
-        Ok(reinstated)
+        inner.decide(&tenant, self.by.clone(), reinstate).await
     }
 
     /// Retires an agent for good; its certificate is revoked with it.
@@ -52,9 +50,6 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let retire = Retire { agent: *agent, said: self.said.clone() };
-        inner.decide(&tenant, self.by.clone(), retire).await?;
-        // The identity is gone already; a provider that does not answer now is asked again later.
-        inner.run_key_tasks(&tenant).await;
-        Ok(())
+        inner.decide(&tenant, self.by.clone(), retire).await
     }
 }

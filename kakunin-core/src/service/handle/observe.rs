@@ -80,11 +80,6 @@ impl Kakunin {
         let tenant = inner.tenant(tenant).await?;
         let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
         let batch = Batch { reporter, events, times, whole };
-        let observed = inner.decide(&tenant, None, batch).await?;
-        if observed.iter().flatten().any(|o| o.revoked) {
-            // What fails stays in the store and is tried again with the next decision or start.
-            inner.run_key_tasks(&tenant).await;
-        }
-        Ok(observed)
+        inner.decide(&tenant, None, batch).await
     }
 }

@@ -25,10 +25,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let revoke = Revoke { serial: *serial, cause, said: self.said.clone() };
-        let revoked = inner.decide(&tenant, self.by.clone(), revoke).await?;
-        // The identity is gone already; a provider that does not answer now is asked again later.
-        inner.run_key_tasks(&tenant).await;
-        Ok(revoked)
+        inner.decide(&tenant, self.by.clone(), revoke).await
     }
 
     /// Stops an agent at once: its certificate, if it has one, is revoked for `cause`, and it stays
@@ -50,9 +47,7 @@ impl Kakunin {
         let reason = self.said.reason.clone();
         let said = Said { reason, note: note.or_else(|| self.said.note.clone()) };
         let stop = StopAgent { id, agent: *agent, cause, said };
-        let halted = inner.decide(&tenant, self.by.clone(), stop).await?;
-        inner.run_key_tasks(&tenant).await;
-        Ok(halted)
+        inner.decide(&tenant, self.by.clone(), stop).await
     }
 
     /// Records that somebody uses an agent's certificate, or names it, without showing possession: an
@@ -76,9 +71,7 @@ impl Kakunin {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
         let hold = Hold { serial: *serial, said: self.said.clone() };
-        let held = inner.decide(&tenant, self.by.clone(), hold).await?;
-        inner.run_key_tasks(&tenant).await;
-        Ok(held)
+        inner.decide(&tenant, self.by.clone(), hold).await
     }
 
     /// Ends a hold: the certificate is accepted again, and the one that was held with it until its grace is over. Releasing what is not held changes nothing.
@@ -89,8 +82,6 @@ impl Kakunin {
     pub async fn release(&self, tenant: &TenantId, serial: &Serial) -> Result<(), Error> {
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
-        inner.decide(&tenant, self.by.clone(), Release { serial: *serial }).await?;
-        inner.run_key_tasks(&tenant).await;
-        Ok(())
+        inner.decide(&tenant, self.by.clone(), Release { serial: *serial }).await
     }
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::index::Index;
 use super::published::PublishedCrl;
 use crate::id::IssuerId;
-use crate::service::engine::backoff::Backoff;
 use crate::service::error::Regression;
 use crate::service::state::crl_mark::Mark;
 use crate::time::{SECOND, UnixTime};
@@ -20,16 +19,8 @@ pub(crate) struct Publisher {
     /// Filled when it is first needed. Never held while something is signed.
     pub(super) index: async_lock::Mutex<Option<Index>>,
     /// Held by whoever signs.
-    pub(super) turn: async_lock::Mutex<Turn>,
+    pub(super) turn: async_lock::Mutex<()>,
     pub(super) known: Mutex<Known>,
-}
-
-/// How publishing without being asked goes.
-#[derive(Debug, Default)]
-pub(super) struct Turn {
-    pub(super) backoff: Backoff,
-    /// Code of the last error, if the last attempt failed.
-    pub(super) failing: Option<&'static str>,
 }
 
 /// What was published, and what must not be; the full CRL under `None`.

@@ -24,4 +24,8 @@ mod unwritten;
 pub(super) use kept::{Publisher, RootCrls, Unwritten};
 pub use kept::{Publishing, RefusedCrl};
 pub use published::{FULL_CRL_AGE, PublishedCrl};
+pub use publisher::COALESCE_MOST;
+pub(super) use publisher::Crls;
+pub(super) use root_ends::OfRoots;
 pub use root_ends::RootCrlEnding;
+pub(super) use unwritten::CrlRecords;

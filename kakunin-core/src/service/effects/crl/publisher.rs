@@ -1,6 +1,8 @@
 //! Signs, records and serves the CRLs of issuing CAs.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
+
+use async_trait::async_trait;
 
 use super::draft::Draft;
 use super::follow::followed_key;
@@ -12,10 +14,14 @@ use super::unwritten::MAX_BATCH;
 use crate::error::StoreError;
 use crate::id::IssuerId;
 use crate::log::entry::LogId;
+use crate::service::effects::follower::Follower;
 use crate::service::effects::running::{Followed, Kakunin, Running};
+use crate::service::effects::unit::{GATHER, Pace, Turn};
+use crate::service::engine::backoff::MAX_WAIT;
 use crate::service::error::Error;
 use crate::service::state::crl_mark::{Mark, mark_key};
 use crate::store::state::{Change, Kind};
+use crate::time::SECOND;
 
 impl Kakunin {
     /// A CRL of an issuing CA, one shard or the full one, or the one of a root, as it stands: made when
@@ -59,50 +65,71 @@ impl Kakunin {
         Ok(ca.crls.last(shard).ok_or(Error::NotFound("CRL"))?.der.clone())
     }
 
-    /// Publishes every CRL shard that lacks a revocation or is about to end. To be called about five times
-    /// a second; what was revoked between two calls is one CRL. After a failure the next attempt of that
-    /// issuing CA waits 1 s, then twice as long, at most a minute. Says what is left.
-    pub async fn publish_due(&self) -> Publishing {
-        let mut publishing = Publishing::default();
-        // What fails is tried again with the next call.
-        let _ = self.inner.record_unwritten().await;
-        for ca in self.inner.cas.all() {
-            let ca = self.inner.followed(ca);
-            self.inner.publish_due(&ca, &mut publishing).await;
-        }
-        publishing.clone_into(&mut self.inner.publishing.lock().unwrap_or_else(PoisonError::into_inner));
-        publishing
-    }
-
-    /// What the last call of [`Kakunin::publish_due`] left.
+    /// How the publication of CRLs goes, as far as it was looked at.
     #[must_use]
     pub fn publishing(&self) -> Publishing {
-        self.inner.publishing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let inner = &self.inner;
+        let mut publishing = Publishing::default();
+        for unit in inner.units.named(CRLS) {
+            let Some(ca) = inner.follows(&unit.log) else { continue };
+            let issuer = ca.issuer.id();
+            publishing.left += unit.left();
+            publishing.failing.extend(unit.failing().map(|code| (issuer, code)));
+            let known = ca.crls.known();
+            let refused = known.refused.iter().map(|(shard, (why, _))| (*shard, *why));
+            publishing.refused.extend(refused.map(|(shard, why)| RefusedCrl { issuer, shard, why }));
+        }
+        publishing
+    }
+}
+
+/// Publishes CRLs as revocations come and before the last ones end.
+pub(in crate::service::effects) struct Crls;
+
+const CRLS: &str = "crls";
+
+/// How long a revocation waits at the most for others that come on the same CRL, in milliseconds: while so many shards
+/// change that signing them takes the machine from those who revoke. Else it is a fifth of that.
+pub const COALESCE_MOST: u64 = SECOND;
+
+/// Appends are gathered before that, too.
+const COALESCE: u64 = COALESCE_MOST / 5 - GATHER;
+
+#[async_trait]
+impl Follower for Crls {
+    fn name(&self) -> &'static str {
+        CRLS
+    }
+
+    fn logs(&self, running: &Running) -> Option<Vec<LogId>> {
+        Some(running.revocation_logs())
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { rest: COALESCE, again: SECOND, longest: MAX_WAIT }
+    }
+
+    async fn step(&self, running: &Running, log: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
+        let Some(ca) = running.follows(log) else { return Ok(()) };
+        let done = match ca.crls.turn.try_lock() {
+            Some(_turn) if turn.due => running.catch_up(&ca).await,
+            // Whoever signs for a reader now leaves the rest for the next turn.
+            _ => {
+                turn.idle = true;
+                Ok(())
+            }
+        };
+        turn.left = ca.crls.index.lock().await.as_ref().map_or(turn.left, |index| index.dirty().len());
+        let worked = running.now().since(turn.now);
+        turn.pace.rest = worked.saturating_mul(2).clamp(COALESCE, COALESCE_MOST - GATHER);
+        if turn.left > 0 {
+            turn.pace.again = turn.pace.rest;
+        }
+        done
     }
 }
 
 impl Running {
-    async fn publish_due(&self, ca: &Followed, publishing: &mut Publishing) {
-        let issuer = ca.issuer.id();
-        // Whoever signs for a reader now leaves the rest for the next call.
-        if let Some(mut turn) = ca.crls.turn.try_lock() {
-            if turn.backoff.is_due(self.now()) {
-                turn.failing = self.catch_up(ca).await.err().map(|error| error.code());
-                match turn.failing {
-                    None => turn.backoff.succeeded(),
-                    Some(_) => turn.backoff.failed(self.now()),
-                }
-            }
-            publishing.failing.extend(turn.failing.map(|code| (issuer, code)));
-        }
-        if let Some(index) = ca.crls.index.lock().await.as_ref() {
-            publishing.left += index.dirty().len();
-        }
-        let known = ca.crls.known();
-        let refused = known.refused.iter().map(|(shard, (why, _))| (*shard, *why));
-        publishing.refused.extend(refused.map(|(shard, why)| RefusedCrl { issuer, shard, why }));
-    }
-
     /// Publishes what is due of one issuing CA, and remembers how far that is.
     async fn catch_up(&self, ca: &Followed) -> Result<(), Error> {
         // A call that was dropped while it wrote may have left a revocation that nobody was told of.

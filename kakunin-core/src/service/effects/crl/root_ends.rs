@@ -2,11 +2,18 @@
 
 use std::collections::HashSet;
 
+use async_trait::async_trait;
+
 use crate::id::IssuerId;
+use crate::key::SignError;
+use crate::log::entry::LogId;
 use crate::log::record::Stage;
 use crate::service::effects::ending::Notice;
+use crate::service::effects::follower::Follower;
 use crate::service::effects::running::{Kakunin, Running};
-use crate::time::{DAY, UnixTime};
+use crate::service::effects::unit::{Pace, Turn};
+use crate::service::error::Error;
+use crate::time::{DAY, SECOND, UnixTime};
 
 /// The CRL of a root that is kept offline is told of from 90 days before its end, or from when a quarter of its time is
 /// left if that is later; it is urgent from 30 days before, or from when a tenth is left.
@@ -47,17 +54,44 @@ impl Kakunin {
     }
 
     /// Has the CRLs of the roots in use made anew that are due, if their keys are here, and looks whether those keys
-    /// can be used. To be called every few minutes; what came of it is in [`Kakunin::root_crl_endings`].
+    /// can be used. What came of it is in [`Kakunin::root_crl_endings`]. [`Kakunin::run`] does this by itself; without it
+    /// call this every few minutes.
     pub async fn tend_root_crls(&self) {
-        for (root, offline) in self.inner.roots_in_use() {
-            let done = offline || self.inner.tend_root_crl(&root).await;
-            let mut known = self.inner.root_crls.windows();
-            if done {
+        let _ = self.inner.turns_of(&OfRoots).await;
+    }
+}
+
+/// Makes the CRLs of roots whose keys are here.
+pub(in crate::service::effects) struct OfRoots;
+
+#[async_trait]
+impl Follower for OfRoots {
+    fn name(&self) -> &'static str {
+        "root_crls"
+    }
+
+    fn logs(&self, _: &Running) -> Option<Vec<LogId>> {
+        Some(vec![LogId::System])
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { rest: 30 * SECOND, again: 30 * SECOND, longest: 30 * SECOND }
+    }
+
+    async fn step(&self, running: &Running, _: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
+        let mut done = Ok(());
+        for (root, offline) in running.roots_in_use() {
+            let made = if offline { Ok(()) } else { running.tend_root_crl(&root).await };
+            let mut known = running.root_crls.windows();
+            if made.is_ok() {
                 known.failing.remove(&root);
             } else {
                 known.failing.insert(root);
             }
+            done = done.and(made);
         }
+        turn.left = running.root_crls.windows().failing.len();
+        done
     }
 }
 
@@ -69,17 +103,18 @@ impl Running {
         roots.filter(|(id, _)| above.contains(id)).collect()
     }
 
-    /// Whether its key can be used. Before somebody asked for the first one, none is made.
-    async fn tend_root_crl(&self, id: &IssuerId) -> bool {
+    /// Its key can be used, and its CRL is far from its end. Before somebody asked for the first one, none is made.
+    async fn tend_root_crl(&self, id: &IssuerId) -> Result<(), Error> {
         let roots = self.cas.roots();
         let key = roots.iter().find(|root| root.issuer.id() == *id).and_then(|root| root.key.as_ref());
-        let Some(key) = key else { return false };
-        if self.parts.keys.open(key).await.is_err() {
-            return false;
-        }
+        let key = key.ok_or(Error::RootOffline)?;
+        self.parts.keys.open(key).await?;
         if !self.root_crls.knows(id) {
-            return true;
+            return Ok(());
         }
-        self.root_crl(id).await.is_ok_and(|crl| crl.fresh(self.now()))
+        // While the key cannot be used the last one is given.
+        let crl = self.root_crl(id).await?;
+        let lost = || SignError::unavailable("sign", key, "the next CRL of the root could not be made");
+        if crl.fresh(self.now()) { Ok(()) } else { Err(lost().into()) }
     }
 }

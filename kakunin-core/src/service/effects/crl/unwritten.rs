@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::PoisonError;
 
+use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use super::kept::ToRecord;
@@ -10,10 +11,13 @@ use crate::error::StoreError;
 use crate::id::hex_encode;
 use crate::log::entry::LogId;
 use crate::log::record::{Control, Record};
+use crate::service::effects::follower::Follower;
 use crate::service::effects::running::Running;
+use crate::service::effects::unit::{Pace, Turn};
 use crate::service::engine::ledger::Ledger;
 use crate::service::error::Error;
 use crate::service::state::crl_mark::Mark;
+use crate::time::SECOND;
 
 /// Most CRLs that are recorded in one append: each lies beside its record.
 pub(super) const MAX_BATCH: usize = 128;
@@ -27,6 +31,30 @@ pub(super) enum Much {
     AllReserved,
     /// Its record and its mark, into what is set aside: the next one is above it, whatever happens.
     MarkReserved,
+}
+
+/// Puts CRLs on record that there was no room for.
+pub(in crate::service::effects) struct CrlRecords;
+
+#[async_trait]
+impl Follower for CrlRecords {
+    fn name(&self) -> &'static str {
+        "crl_records"
+    }
+
+    fn logs(&self, _: &Running) -> Option<Vec<LogId>> {
+        Some(vec![LogId::System])
+    }
+
+    fn pace(&self) -> Pace {
+        Pace { rest: SECOND, again: SECOND, longest: 4 * SECOND }
+    }
+
+    async fn step(&self, running: &Running, _: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
+        let done = running.record_unwritten().await;
+        turn.left = running.unwritten.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+        done
+    }
 }
 
 impl Running {
@@ -50,7 +78,7 @@ impl Running {
     }
 
     /// Puts on record what there was no room for.
-    pub(super) async fn record_unwritten(&self) -> Result<(), Error> {
+    async fn record_unwritten(&self) -> Result<(), Error> {
         let left: Vec<_> = {
             let unwritten = self.unwritten.0.lock().unwrap_or_else(PoisonError::into_inner);
             unwritten.values().cloned().collect()

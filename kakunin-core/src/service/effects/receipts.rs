@@ -1,24 +1,63 @@
 //! Receipts of stops: signed once, by the CA, kept with the stop, and never in its way.
 
+use async_trait::async_trait;
 use base64ct::{Base64, Encoding};
 
+use super::follower::Follower;
 use super::running::{Kakunin, Running};
+use super::unit::{Pace, Turn};
 use crate::id::{AgentId, TenantId};
 use crate::issue::IssueError;
 use crate::log::entry::LogId;
+use crate::log::record::KeyAction;
 use crate::revoke::{Halt, Receipt};
 use crate::service::command::halt::KeepReceipt;
+use crate::service::engine::backoff::MAX_WAIT;
 use crate::service::engine::cas::ended;
 use crate::service::engine::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::certificates::Certificates;
 use crate::service::state::key_task::{KeyTask, receipt_key};
 use crate::store::state::Kind;
+use crate::time::SECOND;
 use crate::x509::ca::AssembleError;
+
+/// Has the receipts signed that nobody has asked for yet.
+pub(super) struct Receipts;
+
+/// Its name.
+pub(super) const RECEIPTS: &str = "receipts";
+
+/// Whoever stopped the agent asks for it, as a rule.
+const PACE: Pace = Pace { rest: SECOND, again: 10 * SECOND, longest: MAX_WAIT };
+
+#[async_trait]
+impl Follower for Receipts {
+    fn name(&self) -> &'static str {
+        RECEIPTS
+    }
+
+    fn logs(&self, running: &Running) -> Option<Vec<LogId>> {
+        running.tenant_logs()
+    }
+
+    fn pace(&self) -> Pace {
+        PACE
+    }
+
+    async fn step(&self, running: &Running, log: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
+        let Some(tenant) = running.loaded(log).await else { return Ok(()) };
+        running.work_off(&tenant, turn, usize::MAX, is_receipt).await
+    }
+}
+
+fn is_receipt(task: KeyAction) -> bool {
+    task == KeyAction::Receipt
+}
 
 impl Kakunin {
     /// The receipt of a stop: see [`Halt::receipt_text`]. The CA signs when it is first asked for, and not again. If it
-    /// cannot, [`Kakunin::tend`] goes on trying; the agent is stopped all the same.
+    /// cannot, the follower `receipts` goes on trying ([`Kakunin::run`]); the agent is stopped all the same.
     ///
     /// # Errors
     /// [`Error::NotFound`]; what the key provider says.
@@ -34,6 +73,19 @@ impl Kakunin {
 }
 
 impl Running {
+    /// Signs at once what is owed, unless somebody is at it: perhaps whoever asks.
+    pub(super) async fn sign_receipts(&self, tenant: &Tenant, most: usize) {
+        let unit = self.units.of(RECEIPTS, &LogId::Tenant(tenant.id.clone()), &self.commits);
+        let Some(mut memory) = unit.turn.try_lock() else { return };
+        if tenant.receipts.try_lock().is_none() {
+            return;
+        }
+        let mut turn = unit.begin(&mut memory, PACE, self.now());
+        let done = self.work_off(tenant, &mut turn, most, is_receipt).await;
+        // What fails stays in the store, and shows in the follower's status.
+        let _ = turn.end(done, self.now(), &*self.parts.entropy);
+    }
+
     /// The receipt that is kept, or a new one.
     pub(crate) async fn receipt(
         &self,

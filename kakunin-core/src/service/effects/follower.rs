@@ -1,0 +1,66 @@
+//! What follows the logs: one kind of it, and one way to have its turns.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::running::Running;
+use super::unit::{Memory, Pace, Turn, Unit};
+use crate::log::entry::LogId;
+use crate::service::error::Error;
+use crate::time::UnixTime;
+
+/// Something that follows logs, and brings what is elsewhere level with them: keys, CRLs, the feed, the inbox.
+///
+/// *Atomicity*: a turn does what is left in parts; what is done stays done. *Durability*: what is left lies in the store,
+/// or follows from the log: a turn that is dropped, or a start, loses nothing. *Concurrency*: one turn at a time for each
+/// log; turns of other logs and followers go on meanwhile, so that one that hangs holds up nobody else. *Idempotence*: a
+/// turn that is had again finds nothing to do.
+#[async_trait]
+pub(super) trait Follower: Send + Sync {
+    /// Its name in status and metrics, which stays.
+    fn name(&self) -> &'static str;
+
+    /// The logs that it follows now, each in turns of its own; nothing if that is not known at the moment.
+    fn logs(&self, running: &Running) -> Option<Vec<LogId>>;
+
+    /// How often it is its turn.
+    fn pace(&self) -> Pace;
+
+    /// Does what follows from a log since the turn before, and says in `turn` what is left.
+    async fn step(&self, running: &Running, log: &LogId, turn: &mut Turn<'_>) -> Result<(), Error>;
+}
+
+impl Running {
+    /// One turn of this follower at this log, for whoever holds its memory.
+    pub(super) async fn turn(
+        &self,
+        follower: &dyn Follower,
+        unit: &Unit,
+        memory: &mut Memory,
+    ) -> Result<(), Error> {
+        let mut turn = unit.begin(memory, follower.pace(), self.now());
+        let done = follower.step(self, &unit.log, &mut turn).await;
+        turn.end(done, self.now(), &*self.parts.entropy)
+    }
+
+    /// This follower, at each log that it follows now.
+    pub(super) fn units_of(&self, follower: &dyn Follower) -> Vec<Arc<Unit>> {
+        let name = follower.name();
+        let Some(logs) = follower.logs(self) else { return self.units.named(name) };
+        self.units.retain(name, &logs);
+        logs.iter().map(|log| self.units.of(name, log, &self.commits)).collect()
+    }
+
+    /// Waits for its turn at each log that it follows, and has it, for somebody who asked. Goes on after one that fails, and
+    /// gives the first error.
+    pub(super) async fn turns_of(&self, follower: &dyn Follower) -> Result<(), Error> {
+        let mut done = Ok(());
+        for unit in self.units_of(follower) {
+            let mut memory = unit.turn.lock().await;
+            memory.looked = UnixTime::default();
+            done = done.and(self.turn(follower, &unit, &mut memory).await);
+        }
+        done
+    }
+}

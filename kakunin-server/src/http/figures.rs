@@ -1,0 +1,96 @@
+//! What `/metrics` shows.
+
+use kakunin_core::log::record::CaRole;
+use kakunin_core::log::record::Stage;
+use kakunin_core::service::{Ending, RootCrlEnding, Tended};
+use kakunin_core::time::{MINUTE, SECOND, UnixTime};
+
+use super::app::App;
+use super::exposition::Exposition;
+use super::{counts, following};
+use crate::logging;
+
+pub(super) async fn all(app: &App) -> String {
+    let mut to = Exposition::default();
+    lifecycle(app, &mut to);
+    let room = app.kakunin.room().await;
+    to.gauge("storage_full", "Whether the store has no room left.", u8::from(room.full));
+    let reserve = "Room set aside in the store for what takes identities away.";
+    to.gauge("storage_reserve_bytes", reserve, room.reserve);
+    following::write(&app.kakunin.followers(), &mut to);
+    requests(app, &mut to);
+    ends(app, &mut to);
+    tls(app, &mut to);
+    let lost = "Lines of the log that could not be written, or were not read in time.";
+    to.counter("log_lines_lost_total", lost, logging::lines_lost());
+    counts::write(&mut to);
+    to.into_text()
+}
+
+fn lifecycle(app: &App, to: &mut Exposition) {
+    let kakunin = &app.kakunin;
+    let (Tended { left, failing, .. }, crls) = (kakunin.tended(), kakunin.publishing());
+    let revoked = kakunin.revoked_authorities().len();
+    to.gauge("authorities_revoked", "Issuing CAs in use that their root has revoked.", revoked);
+    to.gauge("key_tasks_left", "Keys that are yet to be disabled, enabled or deleted.", left);
+    to.gauge("key_tasks_failing", "Tenants whose last attempt to do so failed.", failing);
+    to.gauge("crls_left", "CRLs that lack a revocation.", crls.left);
+    to.gauge("crls_failing", "Issuing CAs whose last attempt to publish failed.", crls.failing.len());
+    to.gauge("crls_refused", "CRLs that would take back what the last one said.", crls.refused.len());
+    let ending = root_crls_ending(app);
+    to.gauge("root_crls_ending", "CRLs of roots in use that cannot be made, or end soon.", ending);
+    let damage = kakunin.damage().count;
+    to.gauge("damage_found", "What was found in the store that this server did not write.", damage);
+    let ahead = "By how much the time of the log is ahead of the clock.";
+    to.gauge("log_ahead_seconds", ahead, kakunin.log_ahead() / SECOND);
+}
+
+fn requests(app: &App, to: &mut Exposition) {
+    let nonces = app.gateway.nonces.figures();
+    to.gauge("nonces_held", "Nonces of signed requests that may still come again.", nonces.held);
+    let exposed = "Files with secrets of this server that others can read.";
+    to.gauge("files_exposed", exposed, app.surroundings.exposed());
+    let full = "Whether an agent or tenant made too many signed requests within a minute.";
+    to.gauge("possession_share_full", full, u8::from(share_is_full(app)));
+    let refused = "Signed requests that were refused because a share was full.";
+    to.counter("possession_refused_total", refused, nonces.refused);
+}
+
+pub(super) fn root_crls_ending(app: &App) -> usize {
+    let bad = |crl: &RootCrlEnding| crl.failing || crl.stage >= Stage::Urgent;
+    app.kakunin.root_crl_endings().iter().filter(|crl| bad(crl)).count()
+}
+
+pub(super) fn share_is_full(app: &App) -> bool {
+    let last = app.gateway.nonces.figures().last_refused;
+    last.is_some_and(|last| app.now().millis().abs_diff(last.millis()) < MINUTE)
+}
+
+/// How the TLS pair stands, if there is one.
+fn tls(app: &App, to: &mut Exposition) {
+    let Some(pair) = app.surroundings.pair() else { return };
+    let ends = "Seconds until the TLS certificate ends; negative afterwards.";
+    to.gauge("tls_expires_seconds", ends, left(app.now(), pair.not_after));
+    let names = "Whether the TLS certificate is for the host of the public URL.";
+    to.gauge("tls_names_public_url", names, u8::from(pair.names_us));
+}
+
+/// Seconds until then, or since then with a minus.
+fn left(now: UnixTime, end: UnixTime) -> String {
+    let sign = if now > end { "-" } else { "" };
+    format!("{sign}{}", now.millis().abs_diff(end.millis()) / SECOND)
+}
+
+/// When the authorities in use end.
+fn ends(app: &App, to: &mut Exposition) {
+    let now = app.now();
+    let one = |Ending { issuer, role, not_after, .. }: Ending| {
+        let role = match role {
+            CaRole::Root => "root",
+            CaRole::Issuing => "issuing",
+        };
+        (format!("issuer=\"{issuer}\",role=\"{role}\""), left(now, not_after))
+    };
+    let help = "Seconds until a certificate authority in use ends; negative afterwards.";
+    to.gauges("ca_expires_seconds", help, app.kakunin.endings().into_iter().map(one));
+}
