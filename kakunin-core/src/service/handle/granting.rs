@@ -59,7 +59,6 @@ impl Kakunin {
                 Ok(Err(AgentError::State { state, step: "have the key granted that was asked for before" }))
             })
             .await?;
-        inner.run_key_tasks(&tenant).await;
         stands?;
         Ok((key, grant?))
     }

@@ -81,7 +81,6 @@ impl Kakunin {
                 Ok(known(draft, &agent)?.row.agent.clone())
             })
             .await?;
-        inner.run_key_tasks(&tenant).await;
         Ok(reinstated)
     }
 
@@ -108,8 +107,6 @@ impl Kakunin {
                 Ok(())
             })
             .await?;
-        // The identity is gone already; a provider that does not answer now is asked again later.
-        inner.run_key_tasks(&tenant).await;
         Ok(())
     }
 }

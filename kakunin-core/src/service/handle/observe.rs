@@ -85,10 +85,6 @@ impl Kakunin {
             let need = (count, Need::Events);
             inner.decide_many(&tenant, None, need, move |draft| batch.take(draft)).await?
         };
-        if observed.iter().flatten().any(|o| o.revoked) {
-            // What fails stays in the store and is tried again with the next decision or start.
-            inner.run_key_tasks(&tenant).await;
-        }
         Ok(observed)
     }
 }

@@ -92,10 +92,7 @@ impl Running {
         order: Order,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
-        let renewed = self.fulfil(tenant, &Arc::new(order), source).await?;
-        // The old key: a provider that does not answer now is asked again later.
-        self.run_key_tasks(tenant).await;
-        Ok(renewed)
+        self.fulfil(tenant, &Arc::new(order), source).await
     }
 
     /// Tells an agent's owner, once a day.

@@ -36,8 +36,6 @@ impl Kakunin {
                 Ok(revocation)
             })
             .await?;
-        // The identity is gone already; a provider that does not answer now is asked again later.
-        inner.run_key_tasks(&tenant).await;
         Ok(revoked)
     }
 
@@ -79,7 +77,6 @@ impl Kakunin {
                 Ok(halt)
             })
             .await?;
-        inner.run_key_tasks(&tenant).await;
         Ok(halted)
     }
 
@@ -140,7 +137,6 @@ impl Kakunin {
                 Ok(hold)
             })
             .await?;
-        inner.run_key_tasks(&tenant).await;
         Ok(held)
     }
 
@@ -185,7 +181,6 @@ impl Kakunin {
                 Ok(())
             })
             .await?;
-        inner.run_key_tasks(&tenant).await;
         Ok(())
     }
 }
