@@ -76,7 +76,7 @@ impl Urgent for AtOnce {
 impl Running {
     /// Tells the key provider at once, unless it is far, or somebody is at it: then the follower does it. Nobody who takes
     /// an identity away waits for a provider that is down, nor for more than a few keys of others.
-    pub(crate) async fn run_key_tasks(&self, tenant: &Tenant) {
+    pub(super) async fn run_key_tasks(&self, tenant: &Tenant) {
         if !self.parts.keys.is_near() || !tenant.has_tasks.load(Ordering::Acquire) {
             return;
         }
