@@ -1,7 +1,6 @@
 //! The tables of state: what rows there are, under which key, in which version.
 
 use crate::error::StoreError;
-use crate::store::state::Change;
 
 /// A table of rows. Each has rows of one type, in the logs that it belongs to.
 ///
@@ -121,11 +120,10 @@ impl Kind {
         1
     }
 
-    /// The row of [`Kind::Layout`] that says which version this table's rows are of.
+    /// Key and value of the row of [`Kind::Layout`] that says which version this table's rows are of.
     #[must_use]
-    pub fn layout(self) -> Change {
-        let value = Some(self.version().to_be_bytes().to_vec());
-        Change { kind: Self::Layout, key: vec![self.code()], value }
+    pub fn layout(self) -> (Vec<u8>, Vec<u8>) {
+        (vec![self.code()], self.version().to_be_bytes().to_vec())
     }
 
     /// Whether the rows of a deployment, by its rows of [`Kind::Layout`], are of this program's versions; `false` if
@@ -155,8 +153,7 @@ mod tests {
     fn each_table_has_a_number_of_its_own_and_later_versions_are_refused() {
         let codes: std::collections::HashSet<_> = Kind::ALL.into_iter().map(Kind::code).collect();
         assert_eq!(codes.len(), Kind::ALL.len());
-        let row = |change: Change| (change.key, change.value.unwrap());
-        let current: Vec<_> = Kind::ALL.into_iter().map(|kind| row(kind.layout())).collect();
+        let current: Vec<_> = Kind::ALL.into_iter().map(Kind::layout).collect();
         assert!(Kind::are_current(&current).unwrap() && !Kind::are_current(&[]).unwrap());
         let (later, unknown) = ((vec![1], vec![0, 2]), (vec![200], vec![0, 1]));
         for row in [later, unknown] {

@@ -59,6 +59,7 @@ pub(super) async fn name(parts: &Parts, came: Came) -> Result<(), StoreError> {
     if came == Came::Current {
         return Ok(());
     }
-    let layout: Vec<_> = Kind::ALL.into_iter().map(Kind::layout).collect();
+    let row = |(key, value)| Change { kind: Kind::Layout, key, value: Some(value) };
+    let layout: Vec<_> = Kind::ALL.into_iter().map(|kind| row(kind.layout())).collect();
     parts.state.put(&LogId::System, &layout).await
 }
