@@ -8,6 +8,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
 use http_body_util::BodyExt;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use kakunin_core::access::Role;
 use kakunin_core::id::TenantId;
 use kakunin_core::service::{Config, Kakunin, Parts};
@@ -19,6 +21,7 @@ use kakunin_server::http::{ApiOptions, router};
 use kakunin_server::serve::{ServeOptions, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tower::Service;
 
@@ -98,6 +101,22 @@ impl Rig {
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, true, Vec::new()).await
     }
+}
+
+/// A request for a path as it is spelt, on a connection of its own.
+pub async fn as_it_is(url: &str, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
+    let authority = url.strip_prefix("http://").unwrap();
+    let stream = TokioIo::new(TcpStream::connect(authority).await.unwrap());
+    let (mut sender, connection) = http1::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path).header("host", authority);
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let answer = sender.send_request(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer { status: head.status, headers: head.headers, body }
 }
 
 pub fn loopback() -> SocketAddr {

@@ -127,9 +127,31 @@ async fn a_path_leads_to_no_other_host_and_a_url_holds_no_password() {
         assert_eq!(error, HttpError::Url, "{base}");
     }
     let url = at_once("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-    for path in ["@127.0.0.1:1/", "9", ".example/", "?x"] {
-        let error = client(&url, &SHORT).send(Method::GET, path, HeaderMap::new(), Vec::new()).await;
-        assert_eq!(error.unwrap_err(), HttpError::Url, "{path}");
+    let ask = async |path| client(&url, &SHORT).send(Method::GET, path, HeaderMap::new(), Vec::new()).await;
+    let other = ["@127.0.0.1:1/", "9", ".example/", "?x"];
+    // What a URL would make another path of is not sent as that.
+    let changed = [
+        "/a/../b",
+        "/..",
+        "/.",
+        "/%2e%2E/b",
+        "/a\\b",
+        "/a b",
+        "/a\tb",
+        "/\u{e9}",
+        "/a#b",
+        "/a?b#c",
+        "/\"",
+        "/a\n",
+        "/{a}",
+    ];
+    for path in other.iter().chain(&changed) {
+        assert_eq!(ask(path).await.unwrap_err(), HttpError::Path, "{path:?}");
+    }
+    for path in
+        ["", "/", "//", "//a//b", "/a%2fb", "/a?b/../c", "/a?", "/a|b", "/~a;b=1,c", "/%zz", "/a:80@b"]
+    {
+        assert!(ask(path).await.is_ok(), "{path:?}");
     }
 }
 

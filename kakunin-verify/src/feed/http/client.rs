@@ -66,8 +66,8 @@ impl HttpClient {
         &self.base
     }
 
-    /// Asks for what is at `path`, which stands behind the base and begins with `/`, or is empty. The answer may have any
-    /// status; its content is still on its way.
+    /// Asks for what is at `path`, which stands behind the base and begins with `/`, or is empty. It is sent as it is, or not
+    /// at all. The answer may have any status; its content is still on its way.
     ///
     /// # Errors
     /// [`HttpError`], if there is no answer.
@@ -80,9 +80,15 @@ impl HttpClient {
     ) -> Result<Answer, HttpError> {
         // Anything else could be the rest of another host's name.
         if !(path.is_empty() || path.starts_with('/')) {
-            return Err(HttpError::Url);
+            return Err(HttpError::Path);
         }
-        let mut request = Request::new(method, server(&format!("{}{path}", self.base))?);
+        let url = server(&format!("{}{path}", self.base))?;
+        // A `Url` takes dot segments away, and more; a signature is for what was said.
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        if !format!("{}{query}", url.path()).ends_with(path) {
+            return Err(HttpError::Path);
+        }
+        let mut request = Request::new(method, url);
         *request.headers_mut() = fields;
         *request.body_mut() = Some(content.into());
         let answer = self.client.execute(request).await.map_err(|error| HttpError::of(&error))?;

@@ -11,6 +11,9 @@ pub enum HttpError {
     /// Not a URL that can be asked.
     #[error("no URL; write http://HOST[:PORT] or https://HOST[:PORT], without a name or password")]
     Url,
+    /// A path that would be sent as another one.
+    #[error("no path; begin it with `/`, and write it as RFC 3986 does, without `.`, `..` and `#`")]
+    Path,
     /// TLS trusts nobody.
     #[error("this machine has no certificates that TLS could trust; name some, or install `ca-certificates`")]
     NoRoots,
