@@ -164,6 +164,12 @@ impl Code {
         self.facts().0
     }
 
+    /// Whether the certificate did stand once, and does not any more.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::AgentExpired | Self::AgentInactive | Self::AgentRevoked)
+    }
+
     // Code, HTTP status, sentence.
     const fn facts(self) -> (&'static str, u16, &'static str) {
         match self {

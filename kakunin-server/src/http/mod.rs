@@ -24,6 +24,7 @@
 
 mod access;
 mod admitted;
+mod advice;
 mod agent_body;
 mod agents;
 mod anonymous;

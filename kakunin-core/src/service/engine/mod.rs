@@ -14,6 +14,7 @@ pub(crate) mod ledger;
 pub(crate) mod parts;
 pub(crate) mod replay;
 pub(crate) mod revocations;
+pub(crate) mod scopes;
 pub(crate) mod seal;
 pub(crate) mod sealed;
 pub(crate) mod secret;
