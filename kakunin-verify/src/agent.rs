@@ -97,7 +97,7 @@ impl VerifiedAgent {
         if self.leaf.claims.scope.permits(&action) {
             Ok(Authorized { agent: self.clone(), action })
         } else {
-            Err(Denied::about(Code::ScopeViolation, action.as_str().to_owned()))
+            Err(Denied::about(Code::ScopeViolation, action))
         }
     }
 

@@ -104,7 +104,7 @@ impl Checker {
             Status::Revoked(Reason::CertificateHold) => return Err(Denied::new(Code::AgentInactive)),
             Status::Revoked(_) => return Err(Denied::new(Code::AgentRevoked)),
             Status::Unknown if !self.policy.accepts_unknown() => {
-                return Err(Denied::about(Code::RevocationUnknown, leaf.issuer.id.to_string()));
+                return Err(Denied::about(Code::RevocationUnknown, leaf.issuer.id));
             }
             Status::Unknown | Status::Good => {}
         }
@@ -115,7 +115,7 @@ impl Checker {
             return Err(Denied::new(Code::IssuerRevoked));
         }
         if status == Status::Good && !self.policy.accepts_age(as_of, now) {
-            return Err(Denied::about(Code::VerifyUnavailable, as_of.to_string()));
+            return Err(Denied::about(Code::VerifyUnavailable, as_of));
         }
         Ok(())
     }

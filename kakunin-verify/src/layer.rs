@@ -22,15 +22,14 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
-use kakunin_core::event::Attribution;
 use kakunin_core::time::Clock;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::agent::VerifiedAgent;
 use crate::content::poll_read;
-use crate::denied::{Code, Denied};
+use crate::denied::Denied;
+use crate::gate::{Begun, Gate};
 use crate::guard::Guard;
 use crate::possession::{Authorities, NonceFigures, Nonces};
 use crate::report::Reporter;
@@ -38,15 +37,11 @@ use crate::target::plain;
 use crate::verifier::Verifier;
 
 pub use crate::content::Content;
+pub use crate::gate::PeerCertificates;
 pub use crate::presented::{Presented, Shown};
 
 /// Most octets of signed content, unless the host says otherwise.
 const MAX_CONTENT: usize = 2 * 1024 * 1024;
-
-/// The peer's certificates as its TLS handshake proved them, leaf first. Whoever ends TLS puts this into
-/// the extensions of each request.
-#[derive(Clone, Debug)]
-pub struct PeerCertificates(pub Arc<[Vec<u8>]>);
 
 /// Lets in what certificates allow. Puts [`crate::Authorized`] into the extensions of each request it lets in,
 /// and answers the others itself: `{"error":"<code>"}` with the status of the code.
@@ -111,20 +106,6 @@ pub struct PeerCertificates(pub Arc<[Vec<u8>]>);
 /// ```
 #[derive(Clone)]
 pub struct AgentLayer(Arc<Gate>);
-
-/// Something that the host knows of a request.
-type Ask<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
-
-#[derive(Clone)]
-struct Gate {
-    verifier: Verifier,
-    guard: Guard,
-    action: Ask<Option<String>>,
-    proxy: Option<Ask<bool>>,
-    us: Authorities,
-    nonces: Arc<Nonces>,
-    max_content: usize,
-}
 
 impl AgentLayer {
     /// A layer that asks `action` what each request wants to do, such as `write:payments`; a request for
@@ -194,66 +175,6 @@ impl AgentLayer {
 impl fmt::Debug for AgentLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AgentLayer({:?})", self.0.verifier)
-    }
-}
-
-/// A request whose agent is shown, before its nonce is used up.
-struct Begun {
-    parts: Parts,
-    shown: Shown,
-    action: Option<String>,
-}
-
-impl Gate {
-    /// Who asks for what, as far as that is known without the content.
-    fn begin(&self, parts: Parts) -> Result<Begun, Denied> {
-        let now = self.guard.now();
-        let action = (self.action)(&parts);
-        let peer = parts.extensions.get::<PeerCertificates>().map(|peer| &*peer.0);
-        let from_proxy = self.proxy.as_ref().is_some_and(|is_proxy| is_proxy(&parts));
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut presented = Presented::new(&parts.headers, (parts.method.as_str(), target), peer, from_proxy);
-        if let Some(authority) = parts.uri.authority() {
-            presented = presented.authority(authority.as_str());
-        }
-        let shown = match presented.shown(&self.verifier, &self.us, now) {
-            Ok(shown) => shown,
-            Err((denied, agent)) => return Err(self.unproved(agent.as_ref(), action.as_deref(), denied)),
-        };
-        // What does not stand uses nothing up, so it may come again and is nobody's doing.
-        let early = if shown.is_signed() {
-            shown.agent().recheck(now).and_then(|()| shown.unused(&self.nonces, now))
-        } else {
-            Ok(())
-        };
-        match early {
-            Ok(()) => Ok(Begun { parts, shown, action }),
-            Err(denied) => Err(self.unproved(Some(shown.agent()), action.as_deref(), denied)),
-        }
-    }
-
-    /// Decides; `content` is what was read, of a signed request.
-    fn finish(&self, begun: Begun, content: Result<&[u8], Denied>) -> Result<Parts, Denied> {
-        let Begun { mut parts, shown, action } = begun;
-        let agent = shown.agent().clone();
-        let proved = content.and_then(|content| shown.content(content));
-        if let Err(denied) = proved.and_then(|()| shown.spend(&self.nonces, self.guard.now())) {
-            return Err(self.unproved(Some(&agent), action.as_deref(), denied));
-        }
-        let permission = match &action {
-            Some(action) => self.guard.authorize(&agent, action)?,
-            None => {
-                let denied = plain(&parts).err().unwrap_or(Denied::new(Code::ActionMalformed));
-                return Err(self.guard.refuse(Some(&agent), None, Attribution::Possession, denied));
-            }
-        };
-        parts.extensions.insert(permission);
-        Ok(parts)
-    }
-
-    /// A refusal of a request that may be anybody's.
-    fn unproved(&self, agent: Option<&VerifiedAgent>, action: Option<&str>, denied: Denied) -> Denied {
-        self.guard.refuse(agent, action, Attribution::Asserted, denied)
     }
 }
 

@@ -8,10 +8,13 @@ mod cache;
 mod checker;
 #[cfg(feature = "tower")]
 mod content;
+mod context;
 pub mod denied;
 #[cfg(feature = "follow")]
 pub mod feed;
 mod following;
+#[cfg(feature = "tower")]
+mod gate;
 pub mod guard;
 mod issuer;
 mod known;

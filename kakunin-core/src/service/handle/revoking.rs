@@ -89,8 +89,8 @@ impl Kakunin {
     /// # let agent = kakunin.register(&acme, spec).await?;
     /// # let key = KeySource::Provider(KeyAlgorithm::P256);
     /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
-    /// let halt = kakunin.halt(&acme, &agent.id, Cause::KillSwitch, None).await?;
-    /// assert_eq!(halt.certificate.map(|revocation| revocation.serial), Some(issued.facts.serial));
+    /// let halt = kakunin.halt(&acme, &agent.id, Cause::KillSwitchActivated, None).await?;
+    /// assert_eq!(halt.serial, Some(issued.facts.serial));
     /// let refused = kakunin.certify(&acme, &agent.id, Profile::Standard, KeySource::default()).await;
     /// assert_eq!(refused.unwrap_err().code(), "agent_suspended");
     /// kakunin.reinstate(&acme, &agent.id, "its prompt was mended".to_owned().try_into()?).await?;
