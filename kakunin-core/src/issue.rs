@@ -201,7 +201,7 @@ pub struct Certificate {
 ///
 /// # Errors
 /// [`IssueError::IssuerExpired`], [`IssueError::IssuerNotYetValid`].
-pub fn may_issue(issuer: &Issuer, now: UnixTime) -> Result<(), IssueError> {
+pub(crate) fn may_issue(issuer: &Issuer, now: UnixTime) -> Result<(), IssueError> {
     if issuer.valid_at(now) {
         Ok(())
     } else if now < issuer.not_before() {

@@ -91,6 +91,7 @@ pub enum Cause {
 }
 
 impl Cause {
+    #[cfg(feature = "service")]
     /// Whether it takes trust away, and with it what is under way for the agent.
     pub(crate) const fn takes_trust(self) -> bool {
         !matches!(self, Self::Abandoned | Self::Superseded)
