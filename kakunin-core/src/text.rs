@@ -29,7 +29,7 @@ impl TextError {
 ///
 /// # Errors
 /// [`TextError`] names the first character that cannot stand there.
-pub(crate) fn check_name(text: &str) -> Result<(), TextError> {
+pub fn check_name(text: &str) -> Result<(), TextError> {
     first(text, hidden)?;
     let mut before = ' ';
     let mut left = text.chars().count();
