@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use kakunin_kms::kakunin_core::prelude::*;
 use kakunin_kms::local::LocalKeys;
-use kakunin_verify::{TrustAnchor, Verifier};
+use kakunin_verify::{Guard, Verifier};
 
 const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -32,21 +32,27 @@ async fn embedded() -> Result<(), Box<dyn Error>> {
     let agent = kakunin.register(&acme, spec).await?;
     let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, KeySource::default()).await?;
 
-    // Whoever it calls checks certificate, scope and revocation; nothing is fetched.
-    let anchor = TrustAnchor::new(kakunin.root().as_der(), kakunin.place().trust_domain.clone())?;
-    let known = Verifier::builder(kakunin.revocations()).anchor(anchor).issuer(kakunin.issuer().as_der());
-    let me = known.build(now())?.verify(&[&issued.der], now())?;
+    // Whoever it calls checks certificate, scope and revocation; nothing is fetched. CAs that are made later are known too.
+    let me = Verifier::following(kakunin.clone()).build(now())?.verify(&[&issued.der], now())?;
     println!("verified    {}", me.spiffe_id());
-    me.authorize("read:accounts", now())?;
-    kakunin.observe(&acme, Event::new(*me.serial(), "read:accounts".parse()?, Outcome::Ok)).await?;
-    println!("authorized  read:accounts");
 
-    // It drifts: refused calls are reported, add up to a score, and cost it its identity.
-    while me.authorize("delete:backups", now()).is_err() && me.recheck(now()).is_ok() {
-        let seen = kakunin.observe(&acme, Event::refused(*me.serial(), "delete:backups".parse()?)).await?;
+    // Before each call: what is allowed or refused is on record when the guard answers.
+    let guard = Guard::new(Arc::new(SystemClock));
+    let record = |event| kakunin.observe(&acme, event);
+    let (permission, seen) = guard.authorize_on_record(&me, "read:accounts", record).await?;
+    println!("authorized  {}: score {}", permission.action(), seen.score);
+
+    // It drifts: refused calls add up to a score, and cost it its identity.
+    let record_and_show = async |event| {
+        let seen = kakunin.observe(&acme, event).await?;
         println!("refused     delete:backups: score {} ({:?})", seen.score, seen.band);
+        Ok::<_, kakunin_kms::kakunin_core::service::Error>(seen)
+    };
+    while me.recheck(now()).is_ok() {
+        guard.authorize_on_record(&me, "delete:backups", record_and_show).await.unwrap_err().into_denied()?;
     }
-    assert_eq!(me.authorize("read:accounts", now()).unwrap_err().code(), "agent_revoked");
+    let refused = guard.authorize_on_record(&me, "read:accounts", record).await.unwrap_err();
+    assert_eq!(refused.into_denied()?.code(), "agent_revoked");
     println!("refused     read:accounts: agent_revoked");
 
     // Its program starts again: it finds its agent, which somebody has to trust again by name, and for a reason.

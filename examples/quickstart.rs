@@ -4,12 +4,11 @@ use std::{error::Error, sync::Arc};
 
 use kakunin_kms::kakunin_core::prelude::*;
 use kakunin_kms::local::LocalKeys;
-use kakunin_verify::{TrustAnchor, Verifier};
+use kakunin_verify::{Guard, Verifier};
 
 const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 async fn quickstart() -> Result<(), Box<dyn Error>> {
-    let now = || SystemClock.now();
     let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     let kakunin = Kakunin::open(Config::new("agents.example")?, parts).await?;
     let acme = "acme".parse()?;
@@ -17,14 +16,19 @@ async fn quickstart() -> Result<(), Box<dyn Error>> {
     let spec = NewAgent::new("trading-agent-003", MODEL, ["read:accounts", "write:payments"])?;
     let agent = kakunin.register(&acme, spec).await?;
     let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, KeySource::default()).await?;
-    let anchor = TrustAnchor::new(kakunin.root().as_der(), kakunin.place().trust_domain.clone())?;
-    let known = Verifier::builder(kakunin.revocations()).anchor(anchor).issuer(kakunin.issuer().as_der());
-    let me = known.build(now())?.verify(&[&issued.der], now())?;
-    me.authorize("read:accounts", now())?;
-    while me.authorize("delete:backups", now()).is_err() && me.recheck(now()).is_ok() {
-        kakunin.observe(&acme, Event::refused(*me.serial(), "delete:backups".parse()?)).await?;
+    let verifier = Verifier::following(kakunin.clone()).build(SystemClock.now())?;
+    let me = verifier.verify(&[&issued.der], SystemClock.now())?;
+    // Before each tool call: it is allowed or refused, that is on record, and a revocation in between is seen.
+    let guard = Guard::new(Arc::new(SystemClock));
+    let record = |event| kakunin.observe(&acme, event);
+    let (permission, _) = guard.authorize_on_record(&me, "read:accounts", record).await?;
+    println!("{} may {}", me.spiffe_id(), permission.action());
+    // It drifts: what its certificate does not allow is refused, adds to its score, and costs it its identity.
+    while me.recheck(SystemClock.now()).is_ok() {
+        let refused = guard.authorize_on_record(&me, "delete:backups", record).await.err();
+        refused.ok_or("allowed")?.into_denied()?;
     }
-    println!("{} {:?}", me.spiffe_id(), me.recheck(now()).map_err(|denied| denied.code()));
+    println!("{:?}", me.recheck(SystemClock.now()).map_err(|denied| denied.code()));
     Ok(())
 }
 

@@ -87,21 +87,17 @@ impl Place {
 #[non_exhaustive]
 pub enum IssueError {
     /// The issuer has ended.
-    #[error(
-        "the issuing certificate authority ended on {0}; replace it: stop the server, then `kakunin ca rotate`, or under \
-         an offline root `ca request`, `ca sign-issuing` there, and `ca install`"
-    )]
+    #[error("the issuing certificate authority ended on {0}; replace it")]
     IssuerExpired(UnixTime),
     /// The issuer's time has not come: it was made by a clock that was ahead.
     #[error(
         "the issuing certificate authority begins on {0}; set the clock, or replace what a wrong clock made as if it had \
-         ended: `kakunin ca rotate`"
+         ended"
     )]
     IssuerNotYetValid(UnixTime),
     /// Whoever keeps the root offline has taken the issuer's certificate back.
     #[error(
-        "the issuing certificate authority {0} is on its root's CRL, and nobody accepts what it issues; replace it: stop the \
-         server, then `kakunin ca rotate`, or under an offline root `ca request`, `ca sign-issuing` there, and `ca install`"
+        "the issuing certificate authority {0} is on its root's CRL, and nobody accepts what it issues; replace it"
     )]
     IssuerRevoked(IssuerId),
     /// Our own lint found a fault; nothing was signed.
@@ -207,7 +203,7 @@ pub struct Certificate {
 ///
 /// # Errors
 /// [`IssueError::IssuerExpired`], [`IssueError::IssuerNotYetValid`].
-pub fn may_issue(issuer: &Issuer, now: UnixTime) -> Result<(), IssueError> {
+pub(crate) fn may_issue(issuer: &Issuer, now: UnixTime) -> Result<(), IssueError> {
     if issuer.valid_at(now) {
         Ok(())
     } else if now < issuer.not_before() {

@@ -20,6 +20,7 @@ pub mod risk;
 pub mod scope;
 pub mod text;
 pub mod time;
+pub mod trust;
 pub mod words;
 pub mod x509;
 

@@ -63,7 +63,7 @@ details 16 KiB | kakunin-core/src/event/names.rs | MAX_DETAILS_LEN: usize = 16 *
 notes 64 KiB | kakunin-core/src/log/note.rs | MAX_NOTE_LEN: usize = 64 * 1024
 64 signatures | kakunin-core/src/log/note.rs | MAX_SIGNATURES: usize = 64
 risk history 8 KiB | kakunin-core/src/risk/history.rs | MAX_HISTORY_LEN: usize = 8_192
-256 cached issuers | kakunin-verify/src/checker.rs | MAX_ISSUERS: usize = 256
+256 cached issuers | kakunin-verify/src/known.rs | MAX_ISSUERS: usize = 256
 16,384 cached certificates | kakunin-verify/src/verifier.rs | DEFAULT_CACHE: usize = 16 * 1024";
 
 /// Its numbers, as they are written.

@@ -44,7 +44,6 @@ async fn an_identifier_that_is_used_again_is_a_duplicate_or_refused() {
         ("tool", Value::Null),
         ("target", json!("y")),
         ("outcome", json!("error")),
-        ("out_of_scope", json!(true)),
         ("auth_failure", json!(true)),
         ("session_id", json!("s2")),
         ("counterparty", json!("c")),
@@ -60,6 +59,9 @@ async fn an_identifier_that_is_used_again_is_a_duplicate_or_refused() {
         let expected = (409, "client_id_reused".to_owned(), json!("client_id"));
         assert_eq!(said(&refused), expected, "{member}: {other}");
     }
+    // What is said of its scope is not believed, so it tells nothing from anything.
+    let claimed = with(&first, "out_of_scope", json!(true));
+    assert_eq!(w.admin.post(EVENTS, &claimed).await.unwrap().text("status"), "duplicate");
     // Where it was sent says nothing of what happened: the same in another stream.
     let numbered = with(&first, "stream", json!({ "stream": 7, "seq": 1 }));
     assert_eq!(w.admin.post(EVENTS, &numbered).await.unwrap().text("status"), "duplicate");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kakunin_core::id::{AgentId, Environment, IssuerId, Serial, TenantId, TrustDomain};
 use kakunin_core::key::Spki;
-use kakunin_core::scope::{Action, ScopeSet};
+use kakunin_core::scope::{Action, ScopeSet, ToAction};
 use kakunin_core::time::UnixTime;
 use kakunin_core::x509::extensions::ModelHash;
 #[cfg(feature = "possession")]
@@ -39,12 +39,46 @@ impl VerifiedAgent {
         Self { leaf, verifier }
     }
 
-    /// Allows `action`, such as `write:payments`, if the certificate still stands at `now` and its scope
-    /// covers it. Nothing expensive: no parsing of the certificate, no signature.
+    /// Allows `action`, an [`Action`] or a text such as `write:payments`, if the certificate still stands at `now` and
+    /// its scope covers it. Nothing expensive: no parsing of the certificate, no signature. Nobody learns of it: a
+    /// [`crate::Guard`] also has it recorded.
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// # use kakunin_core::prelude::*;
+    /// # use kakunin_kms::local::LocalKeys;
+    /// # use std::sync::Arc;
+    /// #
+    /// # let mut config = Config::new("agents.example")?;
+    /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    /// # let kakunin = Kakunin::open(config, parts).await?;
+    /// # let acme = "acme".parse()?;
+    /// # kakunin.create_tenant(&acme).await?;
+    /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let key = KeySource::Provider(KeyAlgorithm::P256);
+    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// use kakunin_verify::{Authorized, Verifier};
+    ///
+    /// /// Cannot be reached without a permission.
+    /// fn read_mail(permission: Authorized) -> String {
+    ///     format!("mail for {}", permission.agent().spiffe_id())
+    /// }
+    ///
+    /// let now = SystemClock.now();
+    /// let me = Verifier::following(kakunin.clone()).build(now)?.verify(&[&issued.der], now)?;
+    /// let action: Action = "read:mail".parse()?;
+    /// assert!(read_mail(me.authorize(&action, now)?).starts_with("mail for spiffe://agents.example/"));
+    /// assert_eq!(me.authorize("delete:vault", now).unwrap_err().code(), "scope_violation");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Denied`] with `agent_revoked`, `agent_inactive`, `agent_expired`, `scope_violation` and the like.
-    pub fn authorize(&self, action: &str, now: UnixTime) -> Result<Authorized, Denied> {
+    pub fn authorize<A: ToAction + ?Sized>(&self, action: &A, now: UnixTime) -> Result<Authorized, Denied> {
         self.recheck(now)?;
         self.permit(action)
     }
@@ -58,13 +92,12 @@ impl VerifiedAgent {
     }
 
     // The scope alone, just after a check of standing.
-    pub(crate) fn permit(&self, action: &str) -> Result<Authorized, Denied> {
-        let action =
-            Action::parse(action).map_err(|e| Denied::about(Code::ActionMalformed, e.to_string()))?;
+    pub(crate) fn permit<A: ToAction + ?Sized>(&self, action: &A) -> Result<Authorized, Denied> {
+        let action = action.to_action().map_err(|e| Denied::about(Code::ActionMalformed, e.to_string()))?;
         if self.leaf.claims.scope.permits(&action) {
             Ok(Authorized { agent: self.clone(), action })
         } else {
-            Err(Denied::about(Code::ScopeViolation, action.as_str().to_owned()))
+            Err(Denied::about(Code::ScopeViolation, action))
         }
     }
 

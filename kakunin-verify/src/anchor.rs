@@ -90,6 +90,10 @@ impl TrustAnchor {
         (self.not_before, self.not_after)
     }
 
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.same_key(other) && self.domain == other.domain && self.validity() == other.validity()
+    }
+
     pub(crate) fn same_key(&self, other: &Self) -> bool {
         self.anchor.subject_public_key_info == other.anchor.subject_public_key_info
     }

@@ -2,6 +2,7 @@
 
 use kakunin_core::x509::certificate::CertificateView;
 
+use crate::context::Context;
 use crate::denied::{Code, Denied};
 
 /// What RFC 5280 asks of a certificate authority and webpki leaves out, and what the short path relies
@@ -23,6 +24,6 @@ pub(crate) fn check_authority(view: &CertificateView<'_>) -> Result<(), Denied> 
 /// keyUsage bit 5 (RFC 5280, 4.2.1.3).
 pub(crate) const KEY_CERT_SIGN: u8 = 0x04;
 
-pub(crate) fn invalid(detail: impl Into<std::borrow::Cow<'static, str>>) -> Denied {
+pub(crate) fn invalid(detail: impl Into<Context>) -> Denied {
     Denied::about(Code::IssuerInvalid, detail)
 }

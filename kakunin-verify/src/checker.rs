@@ -1,9 +1,7 @@
 //! The checks of a verifier: whose leaf it is, and whether it stands.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 #[cfg(feature = "possession")]
 use kakunin_core::crypto::Backend;
 use kakunin_core::id::IssuerId;
@@ -13,16 +11,17 @@ use kakunin_core::x509::certificate::CertificateView;
 
 use crate::cache::Cache;
 use crate::denied::{Code, Denied};
+use crate::following::Following;
 use crate::issuer::Issuer;
+use crate::known::Known;
 use crate::leaf::{Leaf, check_validity};
 use crate::policy::Policy;
 use crate::revocation::{RevocationView, Status};
-use crate::trust::Trust;
 
 /// What clones of a verifier, and the agents that it accepted, share.
 pub(crate) struct Checker {
-    pub(crate) trust: Trust,
-    pub(crate) issuers: ArcSwap<HashMap<IssuerId, Arc<Issuer>>>,
+    pub(crate) known: Known,
+    pub(crate) following: Option<Following>,
     pub(crate) revocations: Box<dyn RevocationView>,
     pub(crate) policy: Policy,
     pub(crate) cache: Cache,
@@ -30,13 +29,11 @@ pub(crate) struct Checker {
 
 // A chain longer than this is nobody's; the bound is on what a stranger can make us parse.
 const MAX_CHAIN: usize = 8;
-// Strangers add issuers only under our anchors. Beyond this number they are validated at each use.
-const MAX_ISSUERS: usize = 256;
 
 impl Checker {
     #[cfg(feature = "possession")]
-    pub(crate) const fn backend(&self) -> Backend {
-        self.trust.backend
+    pub(crate) fn backend(&self) -> Backend {
+        self.known.trust.load().backend
     }
 
     /// The leaf of a chain, checked now or remembered; its standing at `now` is left to the caller.
@@ -47,21 +44,31 @@ impl Checker {
         if let Some(leaf) = self.cache.get(der).filter(|leaf| leaf.issuer.valid_at(now)) {
             return Ok(leaf);
         }
-        let view = CertificateView::parse(der, &self.trust.arc);
+        let trust = self.known.trust.load();
+        let view = CertificateView::parse(der, &trust.arc);
         let view = view.map_err(|_| Denied::new(Code::CertificateMalformed))?;
         check_validity(view.not_before, view.not_after, now)?;
         let id = view.issuer_id().ok_or(Denied::about(Code::ExtensionMissing, "authority key identifier"))?;
-        let known = self.issuers.load().get(&id).cloned();
+        let known = self.known.issuer(&id);
         let issuer = match known {
             Some(issuer) if issuer.valid_at(now) => issuer,
-            _ => {
-                let others: Vec<&[u8]> = others.iter().take(MAX_CHAIN).map(AsRef::as_ref).collect();
-                self.admit(&id, &view, &others, now)?.or(known).ok_or(Denied::new(Code::IssuerUnknown))?
-            }
+            _ => match self.follow(&id, now) {
+                Some(issuer) => issuer,
+                None => {
+                    let others: Vec<&[u8]> = others.iter().take(MAX_CHAIN).map(AsRef::as_ref).collect();
+                    self.admit(&id, &view, &others, now)?.or(known).ok_or(Denied::new(Code::IssuerUnknown))?
+                }
+            },
         };
-        let leaf = Arc::new(Leaf::check(der, &view, issuer, self.trust.backend)?);
+        let leaf = Arc::new(Leaf::check(der, &view, issuer, trust.backend)?);
         self.cache.insert(&leaf);
         Ok(leaf)
+    }
+
+    /// The issuer with this identifier, if the deployment that is followed made it since.
+    fn follow(&self, id: &IssuerId, now: UnixTime) -> Option<Arc<Issuer>> {
+        self.following.as_ref()?.catch_up(&self.known, Some(id), now);
+        self.known.valid_issuer(id, now)
     }
 
     /// Finds and validates the issuer of a leaf among the certificates presented with it. There may be
@@ -73,31 +80,20 @@ impl Checker {
         others: &[&[u8]],
         now: UnixTime,
     ) -> Result<Option<Arc<Issuer>>, Denied> {
+        let trust = self.known.trust.load();
         let is_issuer = |der: &&&[u8]| {
-            CertificateView::parse(der, &self.trust.arc).is_ok_and(|ca| {
+            CertificateView::parse(der, &trust.arc).is_ok_and(|ca| {
                 ca.subject == leaf.issuer && ca.extensions.subject_key_id == Some(id.as_bytes().as_slice())
             })
         };
         let mut refusal = None;
         for candidate in others.iter().filter(is_issuer) {
-            match Issuer::validate(&self.trust, candidate, others, now) {
-                Ok(issuer) => return Ok(Some(self.remember(issuer))),
+            match Issuer::validate(&trust, candidate, others, now) {
+                Ok(issuer) => return Ok(Some(self.known.remember(issuer))),
                 Err(denied) => refusal = Some(denied),
             }
         }
         refusal.map_or(Ok(None), Err)
-    }
-
-    fn remember(&self, issuer: Issuer) -> Arc<Issuer> {
-        let issuer = Arc::new(issuer);
-        self.issuers.rcu(|known| {
-            let mut known = (**known).clone();
-            if known.len() < MAX_ISSUERS || known.contains_key(&issuer.id) {
-                known.insert(issuer.id, issuer.clone());
-            }
-            known
-        });
-        issuer
     }
 
     /// What may change while a certificate stays the same: time, and revocation of it and its issuers.
@@ -108,7 +104,7 @@ impl Checker {
             Status::Revoked(Reason::CertificateHold) => return Err(Denied::new(Code::AgentInactive)),
             Status::Revoked(_) => return Err(Denied::new(Code::AgentRevoked)),
             Status::Unknown if !self.policy.accepts_unknown() => {
-                return Err(Denied::about(Code::RevocationUnknown, leaf.issuer.id.to_string()));
+                return Err(Denied::about(Code::RevocationUnknown, leaf.issuer.id));
             }
             Status::Unknown | Status::Good => {}
         }
@@ -119,7 +115,7 @@ impl Checker {
             return Err(Denied::new(Code::IssuerRevoked));
         }
         if status == Status::Good && !self.policy.accepts_age(as_of, now) {
-            return Err(Denied::about(Code::VerifyUnavailable, as_of.to_string()));
+            return Err(Denied::about(Code::VerifyUnavailable, as_of));
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! Why something was denied: codes that stay, sentences that say what to do.
 
 use core::fmt;
-use std::borrow::Cow;
+
+pub use crate::context::{Context, Party};
 
 /// A refusal. Values compare, so that callers and tests can match on them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
     code: Code,
-    detail: Cow<'static, str>,
+    context: Context,
 }
 
 /// What a refusal is about. Texts of [`Code::as_str`] never change their meaning.
@@ -76,11 +77,11 @@ pub enum Code {
 
 impl Denied {
     pub(crate) const fn new(code: Code) -> Self {
-        Self { code, detail: Cow::Borrowed("") }
+        Self { code, context: Context::None }
     }
 
-    pub(crate) fn about(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into() }
+    pub(crate) fn about(code: Code, context: impl Into<Context>) -> Self {
+        Self { code, context: context.into() }
     }
 
     /// The stable code.
@@ -95,10 +96,16 @@ impl Denied {
         self.code
     }
 
-    /// What the refusal is about, such as the extension or the action; may be empty.
+    /// What the refusal is about, such as the action or the extension.
     #[must_use]
-    pub fn detail(&self) -> &str {
-        &self.detail
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Who has to act.
+    #[must_use]
+    pub const fn party(&self) -> Party {
+        self.code.party()
     }
 
     /// The status to answer over HTTP: 401 when the caller did not prove who it is, 403 when it did
@@ -118,7 +125,7 @@ impl From<Code> for Denied {
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code.facts().2)?;
-        if self.detail.is_empty() { Ok(()) } else { write!(f, " (`{}`)", self.detail) }
+        if self.context == Context::None { Ok(()) } else { write!(f, " (`{}`)", self.context) }
     }
 }
 
@@ -162,6 +169,48 @@ impl Code {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.facts().0
+    }
+
+    /// Who has to act so that the same is not refused again.
+    #[must_use]
+    pub const fn party(self) -> Party {
+        match self {
+            Self::ActionMalformed
+            | Self::CertificateMissing
+            | Self::ContentTooLarge
+            | Self::PossessionInvalid
+            | Self::PossessionMisdirected
+            | Self::PossessionMissing
+            | Self::PossessionReplayed
+            | Self::PossessionStale
+            | Self::PossessionUnavailable
+            | Self::SignatureInvalid
+            | Self::TargetAmbiguous => Party::Caller,
+            Self::AgentExpired
+            | Self::AgentInactive
+            | Self::AgentRevoked
+            | Self::CertificateMalformed
+            | Self::ExtensionCritical
+            | Self::ExtensionMissing
+            | Self::IssuerExpired
+            | Self::IssuerRevoked
+            | Self::KeyNotAllowed
+            | Self::ScopeViolation
+            | Self::SpiffeMismatch
+            | Self::TenantMismatch
+            | Self::UsageNotAllowed => Party::Issuer,
+            Self::CertificateNotYetValid
+            | Self::IssuerInvalid
+            | Self::IssuerUnknown
+            | Self::RevocationUnknown
+            | Self::VerifyUnavailable => Party::Verifier,
+        }
+    }
+
+    /// Whether the certificate did stand once, and does not any more.
+    #[must_use]
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::AgentExpired | Self::AgentInactive | Self::AgentRevoked)
     }
 
     // Code, HTTP status, sentence.

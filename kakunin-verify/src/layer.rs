@@ -22,54 +22,90 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
-use kakunin_core::event::Attribution;
-use kakunin_core::scope::Action;
-use kakunin_core::time::{Clock, UnixTime};
+use kakunin_core::time::Clock;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::agent::VerifiedAgent;
 use crate::content::poll_read;
-use crate::denied::{Code, Denied};
+use crate::denied::Denied;
+use crate::gate::{Begun, Gate};
+use crate::guard::Guard;
 use crate::possession::{Authorities, NonceFigures, Nonces};
-use crate::report::{Decision, Reporter, Subject};
+use crate::report::Reporter;
 use crate::target::plain;
 use crate::verifier::Verifier;
 
 pub use crate::content::Content;
+pub use crate::gate::PeerCertificates;
 pub use crate::presented::{Presented, Shown};
 
 /// Most octets of signed content, unless the host says otherwise.
 const MAX_CONTENT: usize = 2 * 1024 * 1024;
-
-/// The peer's certificates as its TLS handshake proved them, leaf first. Whoever ends TLS puts this into
-/// the extensions of each request.
-#[derive(Clone, Debug)]
-pub struct PeerCertificates(pub Arc<[Vec<u8>]>);
 
 /// Lets in what certificates allow. Puts [`crate::Authorized`] into the extensions of each request it lets in,
 /// and answers the others itself: `{"error":"<code>"}` with the status of the code.
 ///
 /// The content of a signed request is read first, and has to be what the agent signed (RFC 9530); what comes over an
 /// agent's own connection is handed on as it comes. How long a client may take to send it is for the host to say.
+///
+/// ```
+/// # pollster::block_on(async {
+/// # use kakunin_core::prelude::*;
+/// # use kakunin_kms::local::LocalKeys;
+/// # use std::sync::Arc;
+/// #
+/// # let mut config = Config::new("agents.example")?;
+/// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+/// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+/// # let kakunin = Kakunin::open(config, parts).await?;
+/// # let acme = "acme".parse()?;
+/// # kakunin.create_tenant(&acme).await?;
+/// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+/// # let agent = kakunin.register(&acme, spec).await?;
+/// # let key = KeySource::Provider(KeyAlgorithm::P256);
+/// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+/// use http::{Request, Response};
+/// use http_body_util::Empty;
+/// use kakunin_verify::layer::{AgentLayer, Content, PeerCertificates};
+/// use kakunin_verify::possession::Authorities;
+/// use kakunin_verify::{Authorized, Verifier, target::Routes};
+/// use tower_layer::Layer;
+/// use tower_service::Service;
+///
+/// /// A service as any other; what the layer lets in carries a permission.
+/// #[derive(Clone)]
+/// struct Mail;
+///
+/// impl<B> Service<Request<Content<B>>> for Mail {
+///     type Response = Response<String>;
+///     type Error = std::convert::Infallible;
+///     type Future = std::future::Ready<Result<Self::Response, Self::Error>>;
+///
+///     fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+///         std::task::Poll::Ready(Ok(()))
+///     }
+///
+///     fn call(&mut self, request: Request<Content<B>>) -> Self::Future {
+///         let permission = request.extensions().get::<Authorized>().map(|p| p.action().to_string());
+///         std::future::ready(Ok(Response::new(permission.unwrap_or_default())))
+///     }
+/// }
+///
+/// let verifier = Verifier::following(kakunin.clone()).build(SystemClock.now())?;
+/// let routes = Routes::new().route("GET", "/mail", "read:mail")?;
+/// let layer = AgentLayer::new(verifier, Arc::new(SystemClock), Authorities::none(), move |parts| routes.of(parts));
+/// let mut service = layer.layer(Mail);
+/// let mut asked = Request::get("/mail").body(Empty::<bytes::Bytes>::new())?;
+/// assert_eq!(service.call(asked.clone()).await?.status(), 401, "nobody shows itself");
+/// asked.extensions_mut().insert(PeerCertificates(vec![issued.der].into()));
+/// assert_eq!(service.call(asked).await?.into_body(), "read:mail");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
-pub struct AgentLayer(Arc<Guard>);
-
-/// Something that the host knows of a request.
-type Ask<T> = Arc<dyn Fn(&Parts) -> T + Send + Sync>;
-
-#[derive(Clone)]
-struct Guard {
-    verifier: Verifier,
-    clock: Arc<dyn Clock>,
-    action: Ask<Option<String>>,
-    proxy: Option<Ask<bool>>,
-    us: Authorities,
-    nonces: Arc<Nonces>,
-    max_content: usize,
-    reporter: Option<Arc<dyn Reporter>>,
-}
+pub struct AgentLayer(Arc<Gate>);
 
 impl AgentLayer {
     /// A layer that asks `action` what each request wants to do, such as `write:payments`; a request for
@@ -87,15 +123,14 @@ impl AgentLayer {
         let nonces = Arc::new(Nonces::new(Nonces::DEFAULT_CAPACITY, clock.now()));
         let action = move |parts: &Parts| plain(parts).ok().and_then(|()| action(parts));
         let (action, max_content) = (Arc::new(action), MAX_CONTENT);
-        Self(Arc::new(Guard {
+        Self(Arc::new(Gate {
             verifier,
-            clock,
+            guard: Guard::new(clock),
             action,
             proxy: None,
             us,
             nonces,
             max_content,
-            reporter: None,
         }))
     }
 
@@ -103,25 +138,25 @@ impl AgentLayer {
     /// the client's possession, and that deletes the field where a client sends it.
     #[must_use]
     pub fn client_cert_from(self, is_proxy: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
-        self.with(|guard| guard.proxy = Some(Arc::new(is_proxy)))
+        self.with(|gate| gate.proxy = Some(Arc::new(is_proxy)))
     }
 
     /// Tells `reporter` of each decision.
     #[must_use]
     pub fn report_to(self, reporter: impl Reporter + 'static) -> Self {
-        self.with(|guard| guard.reporter = Some(Arc::new(reporter)))
+        self.with(|gate| gate.guard = gate.guard.clone().report_to(reporter))
     }
 
     /// Remembers up to `capacity` nonces of signed requests, if not [`Nonces::DEFAULT_CAPACITY`].
     #[must_use]
     pub fn nonce_capacity(self, capacity: usize) -> Self {
-        self.with(|guard| guard.nonces = Arc::new(Nonces::new(capacity, guard.clock.now())))
+        self.with(|gate| gate.nonces = Arc::new(Nonces::new(capacity, gate.guard.now())))
     }
 
     /// Reads signed content of up to so many octets, if not 2 MiB.
     #[must_use]
     pub fn max_signed_content(self, octets: usize) -> Self {
-        self.with(|guard| guard.max_content = octets)
+        self.with(|gate| gate.max_content = octets)
     }
 
     /// How full the memory of nonces is.
@@ -131,7 +166,7 @@ impl AgentLayer {
     }
 
     // Clones made before keep what they had.
-    fn with(mut self, change: impl FnOnce(&mut Guard)) -> Self {
+    fn with(mut self, change: impl FnOnce(&mut Gate)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
     }
@@ -143,88 +178,11 @@ impl fmt::Debug for AgentLayer {
     }
 }
 
-/// A request whose agent is shown, before its nonce is used up.
-struct Begun {
-    parts: Parts,
-    shown: Shown,
-    action: Option<String>,
-}
-
-impl Guard {
-    /// Who asks for what, as far as that is known without the content.
-    fn begin(&self, parts: Parts) -> Result<Begun, Denied> {
-        let now = self.clock.now();
-        let action = (self.action)(&parts);
-        let peer = parts.extensions.get::<PeerCertificates>().map(|peer| &*peer.0);
-        let from_proxy = self.proxy.as_ref().is_some_and(|is_proxy| is_proxy(&parts));
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let mut presented = Presented::new(&parts.headers, (parts.method.as_str(), target), peer, from_proxy);
-        if let Some(authority) = parts.uri.authority() {
-            presented = presented.authority(authority.as_str());
-        }
-        let shown = match presented.shown(&self.verifier, &self.us, now) {
-            Ok(shown) => shown,
-            Err((denied, agent)) => {
-                self.report(now, agent.as_ref(), action, Some(&denied), Attribution::Asserted);
-                return Err(denied);
-            }
-        };
-        // What does not stand uses nothing up, so it may come again and is nobody's doing.
-        let early = if shown.is_signed() {
-            shown.agent().recheck(now).and_then(|()| shown.unused(&self.nonces, now))
-        } else {
-            Ok(())
-        };
-        match early {
-            Ok(()) => Ok(Begun { parts, shown, action }),
-            Err(denied) => {
-                self.report(now, Some(shown.agent()), action, Some(&denied), Attribution::Asserted);
-                Err(denied)
-            }
-        }
-    }
-
-    /// Decides; `content` is what was read, of a signed request.
-    fn finish(&self, begun: Begun, content: Result<&[u8], Denied>) -> Result<Parts, Denied> {
-        let Begun { mut parts, shown, action } = begun;
-        let (now, agent) = (self.clock.now(), shown.agent().clone());
-        let proved = content.and_then(|content| shown.content(content));
-        if let Err(denied) = proved.and_then(|()| shown.spend(&self.nonces, now)) {
-            self.report(now, Some(&agent), action, Some(&denied), Attribution::Asserted);
-            return Err(denied);
-        }
-        let allowed = match &action {
-            Some(action) => agent.authorize(action, now),
-            None => Err(plain(&parts).err().unwrap_or(Denied::new(Code::ActionMalformed))),
-        };
-        self.report(now, Some(&agent), action, allowed.as_ref().err(), Attribution::Possession);
-        parts.extensions.insert(allowed?);
-        Ok(parts)
-    }
-
-    fn report(
-        &self,
-        at: UnixTime,
-        agent: Option<&VerifiedAgent>,
-        action: Option<String>,
-        denied: Option<&Denied>,
-        attribution: Attribution,
-    ) {
-        if let Some(reporter) = &self.reporter {
-            let (who, refusal) = (agent.map(Subject::from), denied.map(Denied::kind));
-            let asked = action.as_deref().and_then(|action| Action::parse(action).ok());
-            let outside = |agent: &VerifiedAgent| asked.is_some_and(|action| !agent.scope().permits(&action));
-            let out_of_scope = refusal.is_some() && agent.is_some_and(outside);
-            reporter.report(Decision { at, who, action, refusal, out_of_scope, attribution });
-        }
-    }
-}
-
 impl<S> Layer<S> for AgentLayer {
     type Service = AgentService<S>;
 
     fn layer(&self, inner: S) -> AgentService<S> {
-        AgentService { inner, guard: self.0.clone() }
+        AgentService { inner, gate: self.0.clone() }
     }
 }
 
@@ -232,7 +190,7 @@ impl<S> Layer<S> for AgentLayer {
 #[derive(Clone)]
 pub struct AgentService<S> {
     inner: S,
-    guard: Arc<Guard>,
+    gate: Arc<Gate>,
 }
 
 impl<S: fmt::Debug> fmt::Debug for AgentService<S> {
@@ -257,7 +215,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let begun = match self.guard.begin(parts) {
+        let begun = match self.gate.begin(parts) {
             Ok(begun) => begun,
             Err(denied) => return Answer::refused(&denied),
         };
@@ -265,10 +223,10 @@ where
             // The one that is ready goes; its copy stays.
             let copy = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, copy);
-            let waiting = Waiting { inner, guard: self.guard.clone(), begun, octets: Vec::new() };
+            let waiting = Waiting { inner, gate: self.gate.clone(), begun, octets: Vec::new() };
             return Answer { state: State::Reading { body, waiting: Some(Box::new(waiting)) } };
         }
-        match self.guard.finish(begun, Ok(&[])) {
+        match self.gate.finish(begun, Ok(&[])) {
             Ok(parts) => {
                 let request = Request::from_parts(parts, Content::coming(body));
                 Answer { state: State::Asked { future: self.inner.call(request) } }
@@ -298,7 +256,7 @@ pin_project! {
 /// What goes on once the content is read.
 struct Waiting<S> {
     inner: S,
-    guard: Arc<Guard>,
+    gate: Arc<Gate>,
     begun: Begun,
     octets: Vec<u8>,
 }
@@ -334,7 +292,7 @@ where
                 }
                 StateProjection::Reading { body, waiting } => {
                     let Some(mut all) = waiting.take() else { return Poll::Pending };
-                    let most = all.guard.max_content;
+                    let most = all.gate.max_content;
                     match poll_read(body, &mut all.octets, most, cx) {
                         Poll::Pending => {
                             *waiting = Some(all);
@@ -355,8 +313,8 @@ impl<S> Waiting<S> {
         S: Service<Request<Content<B>>, Response = Response<R>>,
         R: From<String>,
     {
-        let Self { mut inner, guard, begun, octets } = self;
-        match guard.finish(begun, read.map(|()| &*octets)) {
+        let Self { mut inner, gate, begun, octets } = self;
+        match gate.finish(begun, read.map(|()| &*octets)) {
             Ok(parts) => {
                 let request = Request::from_parts(parts, Content::read(octets));
                 State::Asked { future: inner.call(request) }

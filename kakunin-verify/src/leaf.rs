@@ -53,7 +53,7 @@ impl Leaf {
         check_usage(view)?;
         let claims = claims(view)?;
         if let Some(bound) = issuer.tenant.as_ref().filter(|bound| **bound != claims.tenant) {
-            return Err(Denied::about(Code::TenantMismatch, bound.to_string()));
+            return Err(Denied::about(Code::TenantMismatch, bound.clone()));
         }
         let spiffe_id = spiffe_id(view, &issuer.domain, &claims)?;
         let key = key(view.spki, backend).map_err(|e| Denied::about(Code::KeyNotAllowed, e.code()))?;
@@ -81,9 +81,9 @@ impl Leaf {
 
 pub(crate) fn check_validity(not_before: UnixTime, not_after: UnixTime, now: UnixTime) -> Result<(), Denied> {
     if now < not_before {
-        Err(Denied::about(Code::CertificateNotYetValid, not_before.to_string()))
+        Err(Denied::about(Code::CertificateNotYetValid, not_before))
     } else if now.whole_secs() > not_after {
-        Err(Denied::about(Code::AgentExpired, not_after.to_string()))
+        Err(Denied::about(Code::AgentExpired, not_after))
     } else {
         Ok(())
     }

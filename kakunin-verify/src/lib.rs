@@ -8,10 +8,16 @@ mod cache;
 mod checker;
 #[cfg(feature = "tower")]
 mod content;
+mod context;
 pub mod denied;
 #[cfg(feature = "follow")]
 pub mod feed;
+mod following;
+#[cfg(feature = "tower")]
+mod gate;
+pub mod guard;
 mod issuer;
+mod known;
 #[cfg(feature = "tower")]
 pub mod layer;
 mod leaf;
@@ -20,7 +26,6 @@ pub mod policy;
 pub mod possession;
 #[cfg(feature = "tower")]
 mod presented;
-#[cfg(feature = "tower")]
 pub mod report;
 pub mod revocation;
 pub mod target;
@@ -31,6 +36,7 @@ mod words;
 pub use agent::{Authorized, VerifiedAgent};
 pub use anchor::{SetupError, TrustAnchor};
 pub use denied::{Code, Denied};
+pub use guard::{Guard, Refused};
 pub use policy::Policy;
 pub use revocation::{RevocationHandle, RevocationView, Snapshot};
 pub use verifier::{Verifier, VerifierBuilder};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kakunin_core::event::{Attribution, Event, Outcome};
 use kakunin_core::id::{AgentId, Serial, TenantId};
+use kakunin_core::scope::Action;
 use kakunin_core::time::UnixTime;
 
 use crate::agent::VerifiedAgent;
@@ -47,6 +48,25 @@ impl From<&VerifiedAgent> for Subject {
 }
 
 impl Decision {
+    pub(crate) fn new(
+        at: UnixTime,
+        agent: Option<&VerifiedAgent>,
+        action: Option<&str>,
+        refusal: Option<Code>,
+        attribution: Attribution,
+    ) -> Self {
+        let asked = action.filter(|_| refusal.is_some()).and_then(|action| Action::parse(action).ok());
+        let outside = |(agent, action): (&VerifiedAgent, &Action)| !agent.scope().permits(action);
+        Self {
+            at,
+            who: agent.map(Subject::from),
+            action: action.map(str::to_owned),
+            refusal,
+            out_of_scope: agent.zip(asked.as_ref()).is_some_and(outside),
+            attribution,
+        }
+    }
+
     /// The decision as an event, if it is about an agent and an action of the grammar.
     #[must_use]
     pub fn event(&self) -> Option<Event> {
@@ -60,7 +80,7 @@ impl Decision {
     }
 }
 
-/// Takes decisions.
+/// Takes decisions. Any function of a [`Decision`] does.
 ///
 /// * Atomicity: each decision is taken whole, or dropped and counted.
 /// * Durability: the reporter's; nothing waits for it.
@@ -69,6 +89,12 @@ impl Decision {
 pub trait Reporter: Send + Sync {
     /// Takes one decision. Never waits.
     fn report(&self, decision: Decision);
+}
+
+impl<F: Fn(Decision) + Send + Sync> Reporter for F {
+    fn report(&self, decision: Decision) {
+        self(decision);
+    }
 }
 
 /// Puts decisions into a bounded queue; what does not fit is dropped and counted.

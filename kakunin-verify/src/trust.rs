@@ -9,7 +9,7 @@ use kakunin_core::x509::oid;
 use crate::anchor::TrustAnchor;
 
 /// What issuers are validated against.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Trust {
     pub(crate) anchors: Vec<TrustAnchor>,
     /// Issuing CAs that certify agents of one tenant alone, beside those whose certificates say so.

@@ -4,11 +4,12 @@ use core::fmt;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use kakunin_core::crypto::Backend;
 use kakunin_core::id::{IssuerId, TenantId};
 use kakunin_core::key::Spki;
+use kakunin_core::scope::ToAction;
 use kakunin_core::time::UnixTime;
+use kakunin_core::trust::TrustSource;
 use kakunin_core::x509::certificate::CertificateView;
 use kakunin_core::x509::oid;
 
@@ -17,12 +18,84 @@ use crate::anchor::{SetupError, TrustAnchor};
 use crate::cache::Cache;
 use crate::checker::Checker;
 use crate::denied::{Code, Denied};
+use crate::following::Following;
 use crate::issuer::Issuer;
+use crate::known::Known;
 use crate::policy::Policy;
 use crate::revocation::RevocationView;
 use crate::trust::Trust;
 
 /// Checks agents. Clones share everything, and any number of threads may use one at once.
+///
+/// Beside the deployment that issues, it follows it:
+///
+/// ```
+/// # pollster::block_on(async {
+/// # use kakunin_core::prelude::*;
+/// # use kakunin_kms::local::LocalKeys;
+/// # use std::sync::Arc;
+/// #
+/// # let mut config = Config::new("agents.example")?;
+/// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+/// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+/// # let kakunin = Kakunin::open(config, parts).await?;
+/// # let acme = "acme".parse()?;
+/// # kakunin.create_tenant(&acme).await?;
+/// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+/// # let agent = kakunin.register(&acme, spec).await?;
+/// # let key = KeySource::Provider(KeyAlgorithm::P256);
+/// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+/// use kakunin_verify::Verifier;
+///
+/// let verifier = Verifier::following(kakunin.clone()).build(SystemClock.now())?;
+/// let me = verifier.verify(&[&issued.der], SystemClock.now())?;
+/// assert_eq!(me.agent(), &agent.id);
+/// // What the next issuing CA certifies is accepted as well, and what is revoked is refused at once.
+/// kakunin.rotate_issuing(None).await?;
+/// kakunin.revoke(&acme, &issued.facts.serial, Cause::KeyCompromise).await?;
+/// assert_eq!(verifier.verify(&[&issued.der], SystemClock.now()).unwrap_err().code(), "agent_revoked");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+///
+/// Elsewhere it is given the root, and whoever follows the revocation feed keeps a
+/// [`RevocationHandle`](crate::RevocationHandle) current. Nothing is fetched by a check:
+///
+/// ```
+/// # pollster::block_on(async {
+/// # use kakunin_core::prelude::*;
+/// # use kakunin_kms::local::LocalKeys;
+/// # use std::sync::Arc;
+/// #
+/// # let mut config = Config::new("agents.example")?;
+/// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+/// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+/// # let kakunin = Kakunin::open(config, parts).await?;
+/// # let acme = "acme".parse()?;
+/// # kakunin.create_tenant(&acme).await?;
+/// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+/// # let agent = kakunin.register(&acme, spec).await?;
+/// # let key = KeySource::Provider(KeyAlgorithm::P256);
+/// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+/// use kakunin_core::revoke::RevokedSet;
+/// use kakunin_verify::{RevocationHandle, Snapshot, TrustAnchor, Verifier};
+///
+/// let now = SystemClock.now();
+/// let (root, issuing) = (kakunin.root().as_der().to_vec(), kakunin.issuer().as_der().to_vec());
+/// let revocations = RevocationHandle::default();
+/// let anchor = TrustAnchor::new(&root, "agents.example".parse()?)?;
+/// let verifier = Verifier::builder(revocations.clone()).anchor(anchor).issuer(issuing).build(now)?;
+/// // Before anything is known of revocations, nobody is let in.
+/// assert_eq!(verifier.verify(&[&issued.der], now).unwrap_err().code(), "revocation_unknown");
+/// revocations.publish(Snapshot::new(now).with(issued.facts.issuer, RevokedSet::default()));
+/// assert!(verifier.verify(&[&issued.der], now).is_ok());
+/// // And 20 s after the feed fell silent, nobody is any more.
+/// assert_eq!(verifier.verify(&[&issued.der], now.plus(21_000)).unwrap_err().code(), "verify_unavailable");
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Verifier(Arc<Checker>);
 
@@ -33,6 +106,7 @@ pub struct VerifierBuilder {
     issuers: Vec<Vec<u8>>,
     bound: Vec<(usize, TenantId)>,
     revocations: Box<dyn RevocationView>,
+    following: Option<Following>,
     policy: Policy,
     cache: usize,
 }
@@ -53,9 +127,19 @@ impl Verifier {
             issuers: Vec::new(),
             bound: Vec::new(),
             revocations: Box::new(revocations),
+            following: None,
             policy: Policy::strict(),
             cache: DEFAULT_CACHE,
         }
+    }
+
+    /// Begins to set up a verifier for a deployment that is open in this process, such as a `Kakunin`. It knows the
+    /// deployment's roots, issuing CAs, their tenants, the extension arc and every revocation, also those to come: it
+    /// looks for new authorities whenever it meets an issuer that it does not know. It keeps the deployment open.
+    #[must_use]
+    pub fn following(source: impl TrustSource + 'static) -> VerifierBuilder {
+        let builder = Self::builder(source.revocations()).arc(source.trust().arc);
+        VerifierBuilder { following: Some(Following::new(Box::new(source))), ..builder }
     }
 
     /// Accepts a certificate chain, leaf first, each certificate in DER. Certificates beside the leaf are
@@ -82,10 +166,10 @@ impl Verifier {
     ///
     /// # Errors
     /// As [`Verifier::verify`] and [`VerifiedAgent::authorize`].
-    pub fn check<C: AsRef<[u8]>>(
+    pub fn check<C: AsRef<[u8]>, A: ToAction + ?Sized>(
         &self,
         chain: &[C],
-        action: &str,
+        action: &A,
         now: UnixTime,
     ) -> Result<Authorized, Denied> {
         self.verify(chain, now)?.permit(action)
@@ -100,14 +184,14 @@ impl Verifier {
     /// The issuers known so far.
     #[must_use]
     pub fn issuers(&self) -> Vec<IssuerId> {
-        self.0.issuers.load().keys().copied().collect()
+        self.0.known.ids()
     }
 }
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers = self.0.issuers.load().len();
-        write!(f, "Verifier({} anchors, {issuers} issuers)", self.0.trust.anchors.len())
+        let issuers = self.issuers().len();
+        write!(f, "Verifier({} anchors, {issuers} issuers)", self.0.known.trust.load().anchors.len())
     }
 }
 
@@ -133,6 +217,16 @@ impl VerifierBuilder {
     pub fn issuer_of(mut self, der: impl Into<Vec<u8>>, tenant: TenantId) -> Self {
         self.bound.push((self.issuers.len(), tenant));
         self.issuer(der)
+    }
+
+    /// Calls `tell` of each issuing CA of a followed deployment that cannot be relied on, once, with the reason: agents
+    /// of it are refused, and it is looked at again when one comes.
+    #[must_use]
+    pub fn on_left_out(mut self, tell: impl Fn(&IssuerId, &Denied) + Send + Sync + 'static) -> Self {
+        if let Some(following) = &mut self.following {
+            following.tell = Some(Box::new(tell));
+        }
+        self
     }
 
     /// Replaces the strict policy.
@@ -171,7 +265,7 @@ impl VerifierBuilder {
     pub fn build(mut self, now: UnixTime) -> Result<Verifier, SetupError> {
         self.bind()?;
         let anchors = &self.trust.anchors;
-        if anchors.is_empty() {
+        if anchors.is_empty() && self.following.is_none() {
             return Err(SetupError::NoAnchor);
         }
         let clash = |a: &&TrustAnchor| anchors.iter().any(|b| a.same_key(b) && a.domain() != b.domain());
@@ -185,13 +279,20 @@ impl VerifierBuilder {
                 Issuer::validate(&self.trust, der, &all, now).map_err(|e| SetupError::Issuer(i, e))?;
             issuers.insert(issuer.id, Arc::new(issuer));
         }
-        Ok(Verifier(Arc::new(Checker {
-            trust: self.trust,
-            issuers: ArcSwap::from_pointee(issuers),
+        let checker = Checker {
+            known: Known::new(self.trust, issuers),
+            following: self.following,
             revocations: self.revocations,
             policy: self.policy,
             cache: Cache::new(self.cache),
-        })))
+        };
+        if let Some(following) = &checker.following {
+            following.catch_up(&checker.known, None, now);
+        }
+        if checker.known.trust.load().anchors.is_empty() {
+            return Err(SetupError::NoAnchor);
+        }
+        Ok(Verifier(Arc::new(checker)))
     }
 }
 

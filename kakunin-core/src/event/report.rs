@@ -39,7 +39,8 @@ pub struct Event {
     /// How it ended.
     #[serde(default)]
     pub outcome: Outcome,
-    /// Whether the certificate's scope did not cover the action.
+    /// Whether the certificate's scope does not cover the action. A deployment that records the event looks into the
+    /// certificate; what is said here counts only where it has none.
     #[serde(default)]
     pub out_of_scope: bool,
     /// Whether an authentication failed.
@@ -52,6 +53,10 @@ pub struct Event {
     /// nothing of whether the agent has this one yet. Set as `attribution` is.
     #[serde(skip)]
     pub unnamed: bool,
+    /// Whether its reporter named no action, so that `action` only stands for what it did say, and no certificate can be
+    /// asked about it. Set as `attribution` is.
+    #[serde(skip)]
+    pub unspecified: bool,
     /// Its place in a numbered stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamSeq>,
@@ -105,6 +110,7 @@ impl Event {
             auth_failure: false,
             attribution: Attribution::Possession,
             unnamed: false,
+            unspecified: false,
             stream: None,
             client_id: None,
             session: None,
@@ -126,7 +132,20 @@ impl Event {
         Self { out_of_scope: true, ..Self::new(serial, action, Outcome::Denied) }
     }
 
-    /// Parses one event from JSON; it is [`Attribution::Asserted`] until its bearer showed possession.
+    /// Parses one event from JSON; it is [`Attribution::Asserted`] until its bearer showed possession. `POST events` of
+    /// the server takes the same spelling.
+    ///
+    /// ```
+    /// use kakunin_core::event::{Attribution, Event, Outcome};
+    ///
+    /// let json = br#"{"serial":"4A1B2C3D4E5F60718293A4B5C6D7E8F9","action":"read:mail","outcome":"denied"}"#;
+    /// let event = Event::from_json(json)?;
+    /// assert_eq!((event.outcome, event.attribution), (Outcome::Denied, Attribution::Asserted));
+    /// assert_eq!(Event::from_json(&serde_json::to_vec(&event).unwrap())?, event);
+    /// let refused = Event::from_json(br#"{"serial":"4A1B","action":"read:mail"}"#);
+    /// assert_eq!(refused.unwrap_err().code(), "event_malformed");
+    /// # Ok::<_, kakunin_core::event::EventError>(())
+    /// ```
     ///
     /// # Errors
     /// [`EventError`] with the place and the reason; unknown members are refused, and numbers that not every reader keeps

@@ -94,7 +94,7 @@ impl Spki {
 
     /// The modulus of an RSA key, big-endian, without leading zeros.
     #[must_use]
-    pub fn rsa_modulus(&self) -> Option<&[u8]> {
+    pub(crate) fn rsa_modulus(&self) -> Option<&[u8]> {
         let mut body = Reader::new(&self.der).sequence().ok()?;
         let algorithm = body.raw(0x30).ok()?;
         let bits = body.bit_string().ok()?;

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 pub type Hash = [u8; 32];
 
 /// Longest proof there can be: one hash a level.
-pub const MAX_PROOF_LEN: usize = 64;
+pub(crate) const MAX_PROOF_LEN: usize = 64;
 
 /// Hash of a leaf: `SHA-256(0x00 || leaf)`.
 #[must_use]
@@ -16,7 +16,7 @@ pub fn leaf_hash(leaf: &[u8]) -> Hash {
 
 /// Hash of an inner node: `SHA-256(0x01 || left || right)`.
 #[must_use]
-pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(crate) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 

@@ -74,7 +74,7 @@ impl VerifierKey {
 
     /// The signature line over a text, from the 64 octets of its Ed25519 signature.
     #[must_use]
-    pub fn signature_line(&self, signature: &[u8]) -> String {
+    pub(crate) fn signature_line(&self, signature: &[u8]) -> String {
         self.0.line(signature)
     }
 

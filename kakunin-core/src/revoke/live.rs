@@ -37,7 +37,7 @@ impl LiveRevocations {
     }
 
     /// Applies changes in their order; readers see all of them, or none.
-    pub fn apply_all<'c>(&self, changes: impl IntoIterator<Item = &'c RevocationChange> + Clone) {
+    pub(crate) fn apply_all<'c>(&self, changes: impl IntoIterator<Item = &'c RevocationChange> + Clone) {
         self.0.rcu(|all| {
             let mut all = (**all).clone();
             for change in changes.clone() {

@@ -94,6 +94,7 @@ words! {
 }
 
 impl Cause {
+    #[cfg(feature = "service")]
     /// Whether it takes trust away, and with it what is under way for the agent.
     #[cfg(feature = "service")]
     pub(crate) const fn takes_trust(self) -> bool {

@@ -195,6 +195,26 @@ pub struct ModelId(pub String);
 ///   every platform: no floats, no clock, no randomness, no iteration over hashed maps.
 ///
 /// Between two events a score never rises: [`RiskModel::current`] at a later time is not above it.
+///
+/// ```
+/// use kakunin_core::event::{Event, TokenKey};
+/// use kakunin_core::id::Serial;
+/// use kakunin_core::risk::{History, Prior, RiskModel, Weighted};
+/// use kakunin_core::time::{HOUR, UnixTime};
+///
+/// let (model, prior, tokens) = (Weighted::default(), Prior::default(), TokenKey::new([7; 32]));
+/// let (mut history, mut at) = (History::default(), UnixTime::from_secs(1_795_420_800));
+/// let serial = Serial::from_bytes([1; 16]).unwrap();
+/// let facts = tokens.facts(&Event::refused(serial, "delete:vault".parse().unwrap()));
+/// let mut last = model.current(&history, at);
+/// for _ in 0..3 {
+///     let assessment = model.assess(&history, &prior, at, &facts);
+///     assert!(assessment.score > last, "each refusal adds");
+///     history.record(at, &facts, &assessment);
+///     (last, at) = (assessment.score, at.plus(HOUR));
+/// }
+/// assert!(model.current(&history, at.plus(7 * 24 * HOUR)) < last, "and time heals");
+/// ```
 pub trait RiskModel: fmt::Debug + Send + Sync {
     /// Name and version.
     fn id(&self) -> ModelId;

@@ -39,6 +39,58 @@ impl Action {
     }
 }
 
+/// What may be asked for: an [`Action`], or a text that has to be one.
+pub trait ToAction {
+    /// The action, parsed where it is not yet.
+    ///
+    /// # Errors
+    /// As [`Action::parse`].
+    fn to_action(&self) -> Result<Action, ScopeError>;
+
+    /// The text, whether or not it is an action.
+    fn as_text(&self) -> &str;
+}
+
+impl ToAction for Action {
+    fn to_action(&self) -> Result<Action, ScopeError> {
+        Ok(self.clone())
+    }
+
+    fn as_text(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl ToAction for str {
+    fn to_action(&self) -> Result<Action, ScopeError> {
+        Action::parse(self)
+    }
+
+    fn as_text(&self) -> &str {
+        self
+    }
+}
+
+impl ToAction for String {
+    fn to_action(&self) -> Result<Action, ScopeError> {
+        Action::parse(self)
+    }
+
+    fn as_text(&self) -> &str {
+        self
+    }
+}
+
+impl<T: ToAction + ?Sized> ToAction for &T {
+    fn to_action(&self) -> Result<Action, ScopeError> {
+        (**self).to_action()
+    }
+
+    fn as_text(&self) -> &str {
+        (**self).as_text()
+    }
+}
+
 impl FromStr for Action {
     type Err = ScopeError;
 

@@ -56,7 +56,7 @@ impl ScopeSet {
     ///
     /// # Errors
     /// [`ScopeError::WildcardVerb`].
-    pub fn without_wildcard_verbs(self) -> Result<Self, ScopeError> {
+    pub(crate) fn without_wildcard_verbs(self) -> Result<Self, ScopeError> {
         match self.0.iter().find(|s| s.verb() == "*") {
             Some(scope) => Err(ScopeError::WildcardVerb(scope.clone())),
             None => Ok(self),

@@ -25,14 +25,12 @@ pub enum Error {
     Exists(&'static str),
     /// Anybody may read what a CA revoked that issues for many tenants.
     #[error(
-        "the tenant has no issuing CA of its own, and what a shared one revokes is read by everybody; make one: \
-         `kakunin ca rotate --tenant`"
+        "the tenant has no issuing CA of its own, and what a shared one revokes is read by everybody; make one"
     )]
     SharedIssuer,
     /// The agent, or another of its name, was halted, revoked or held. Only an order by name lets it work again.
     #[error(
-        "agent {0} is suspended; if it is to be trusted again, say so by its id and with a `reason`: \
-         `POST /api/v1/agents/{0}/reinstate`, or `Kakunin::reinstate`; a hold is released instead"
+        "agent {0} is suspended; if it is to be trusted again, reinstate it by its id and with a `reason`"
     )]
     Suspended(AgentId),
     /// An agent renews its own certificate too early, or too often.

@@ -28,7 +28,7 @@ impl LintError {
 
 /// What a certificate is meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A root or issuing CA.
     Ca,
     /// An agent's certificate.
@@ -39,7 +39,7 @@ pub enum Kind {
 ///
 /// # Errors
 /// The first rule it breaks.
-pub fn certificate(der: &[u8], kind: Kind) -> Result<(), LintError> {
+pub(crate) fn certificate(der: &[u8], kind: Kind) -> Result<(), LintError> {
     let parsed = Certificate::from_der(der).map_err(|_| fault("it does not decode", "RFC 5280, 4.1"))?;
     rule(parsed.to_der().is_ok_and(|again| again == der), "it is not DER", "X.690")?;
     let tbs = parsed.tbs_certificate();
@@ -65,7 +65,7 @@ pub fn certificate(der: &[u8], kind: Kind) -> Result<(), LintError> {
 ///
 /// # Errors
 /// The first rule it breaks.
-pub fn crl(der: &[u8]) -> Result<(), LintError> {
+pub(crate) fn crl(der: &[u8]) -> Result<(), LintError> {
     let parsed: CertificateList =
         CertificateList::from_der(der).map_err(|_| fault("it does not decode", "RFC 5280, 5.1"))?;
     rule(parsed.to_der().is_ok_and(|again| again == der), "it is not DER", "X.690")?;

@@ -6,6 +6,8 @@
 
 pub mod certificate;
 pub mod csr;
+/// Our own DER, for the crates of this workspace: no promise to anybody else.
+#[doc(hidden)]
 pub mod der;
 pub mod extensions;
 pub mod name;
@@ -18,7 +20,13 @@ pub mod ca;
 #[cfg(feature = "service")]
 pub mod crl;
 #[cfg(feature = "service")]
-pub mod lint;
+pub(crate) mod lint;
 #[cfg(feature = "service")]
 pub(crate) mod tbs;
 mod weak;
+
+pub use der::DerError;
+#[cfg(feature = "service")]
+pub use lint::LintError;
+#[cfg(feature = "service")]
+pub use tbs::AssembleError;

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod following;
 mod offline;
 mod rotation;
 mod tenants;

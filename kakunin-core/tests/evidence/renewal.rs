@@ -19,7 +19,7 @@ fn what_is_reported_after_a_renewal_takes_the_certificate_that_followed() {
         let (_, serial) = w.agent();
         w.refuse(&serial).unwrap()
     };
-    let (agent, first) = w.enrolled();
+    let (agent, first) = w.enrolled(&["read:accounts"]);
     w.at(DUE);
     let second = w.renew_itself(&first, 1);
     w.at(DUE + MINUTE);
@@ -90,9 +90,9 @@ fn a_certificate_that_ran_out_counts_for_a_day() {
 #[test]
 fn what_was_refused_survives_renewals_until_a_person_approves() {
     let w = world();
-    let (agent, first) = w.enrolled();
+    let (agent, first) = w.enrolled(&["delete:*", "grant:*", "read:*", "write:*"]);
     let refuse = |w: &World, serial: &Serial, action: String| {
-        // As a guard refuses: little evidence, so that the agent lives.
+        // As a guard of the host refuses what the certificate allows: little evidence, so that the agent lives.
         w.observe(Event::new(*serial, action.parse().unwrap(), Outcome::Denied));
     };
     refuse(&w, &first, "delete:backups".into());

@@ -45,10 +45,14 @@ pub(crate) fn world() -> World {
 
 impl World {
     pub(crate) fn register(&self) -> AgentId {
+        self.register_for(&["read:accounts"])
+    }
+
+    fn register_for(&self, scope: &[&str]) -> AgentId {
         // The name of a suspended agent is taken.
         static AGENTS: AtomicU32 = AtomicU32::new(0);
         let name = format!("agent {}", AGENTS.fetch_add(1, Ordering::Relaxed));
-        let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
+        let spec = NewAgent::new(&name, MODEL, scope).unwrap();
         block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
     }
 
@@ -67,8 +71,8 @@ impl World {
     }
 
     /// An agent that keeps its key itself, which is number 0 of the workload's.
-    pub(crate) fn enrolled(&self) -> (AgentId, Serial) {
-        let agent = self.register();
+    pub(crate) fn enrolled(&self, scope: &[&str]) -> (AgentId, Serial) {
+        let agent = self.register_for(scope);
         let request = self.request(0);
         let source = KeySource::Request(&request);
         let issued = block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, source)).unwrap();

@@ -2,13 +2,15 @@
 
 use kakunin_core::agent::AgentState;
 use kakunin_core::event::{Attribution, Event, Outcome};
+use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyProvider;
-use kakunin_core::log::record::{Body, Control};
+use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::scope::ScopeSet;
 use kakunin_core::service::{EventStatus, NotificationKind};
 use pollster::block_on;
 
-use crate::world::world;
+use crate::world::{MODEL, P256, world};
 
 #[test]
 fn an_agent_that_is_only_refused_loses_its_identity_and_the_others_keep_theirs() {
@@ -65,4 +67,54 @@ fn an_asserted_event_is_recorded_and_moves_no_score() {
     }
     assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap(), before);
     assert_eq!(w.reason(&serial), None);
+}
+
+#[test]
+fn the_certificate_decides_what_is_out_of_scope_and_no_reporter() {
+    let w = world();
+    let (agent, serial) = w.agent("one");
+    let said = |serial, action: &str, out_of_scope| Event {
+        out_of_scope,
+        ..w.event(serial, action, Outcome::Denied)
+    };
+    let events = [
+        (said(serial, "delete:backups", false), true),
+        (said(serial, "read:accounts", true), false),
+        (said(serial, "read:accounts/7", false), true),
+        // Nothing is asked of a certificate where no action is named.
+        (Event { unspecified: true, ..said(serial, "call:unauthorized", true) }, true),
+        (Event { unspecified: true, ..said(serial, "call:api", false) }, false),
+    ];
+    let first = w.records().len();
+    let (events, expected): (Vec<_>, Vec<_>) = events.into_iter().unzip();
+    block_on(w.kakunin.observe_all(&w.acme, events)).unwrap();
+    let found = |first: usize| {
+        let facts = |record: &Record| match &record.body {
+            Body::Event(act, event) => Some((act.facts.out_of_scope, event.as_ref().unwrap().out_of_scope)),
+            Body::Control(_) => None,
+        };
+        w.records().iter().skip(first).filter_map(facts).collect::<Vec<_>>()
+    };
+    assert_eq!(found(first), expected.iter().map(|outside| (*outside, *outside)).collect::<Vec<_>>());
+    // Of each certificate what it says itself, whatever its agent may do by now.
+    block_on(w.kakunin.update(
+        &w.acme,
+        &agent,
+        kakunin_core::agent::AgentChange {
+            scope: Some(ScopeSet::parse(["delete:backups"]).unwrap()),
+            ..Default::default()
+        },
+    ))
+    .unwrap();
+    let model = MODEL.parse().unwrap();
+    let renewed = block_on(w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, P256)).unwrap();
+    let (first, new) = (w.records().len(), renewed.facts.serial);
+    let events = vec![
+        said(serial, "delete:backups", false),
+        said(serial, "read:accounts", true),
+        said(new, "delete:backups", true),
+        said(new, "read:accounts", false),
+    ];
+    block_on(w.kakunin.observe_all(&w.acme, events)).unwrap();
+    assert_eq!(found(first), [(true, true), (false, false), (false, false), (true, true)]);
 }

@@ -67,7 +67,7 @@ fn a_program_that_starts_again_finds_its_agent_and_not_a_fresh_one() {
     assert!(matches!(ensure("one"), Err(Error::Suspended(id)) if id == one.id));
     assert!(matches!(register("one"), Err(Error::Suspended(id)) if id == one.id));
     let sentence = register("one").unwrap_err().to_string();
-    assert!(sentence.contains(&format!("/agents/{}/reinstate", one.id)), "{sentence}");
+    assert!(sentence.contains(&format!("agent {} is suspended", one.id)), "{sentence}");
     // Neither out of the way, nor into its place.
     let two = ensure("two").unwrap();
     assert!(matches!(rename(&one.id, "old"), Err(Error::Suspended(id)) if id == one.id));

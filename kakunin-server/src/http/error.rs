@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::advice::advised;
 use super::counts;
 use super::request_id::{RequestId, current};
 
@@ -287,10 +288,10 @@ impl From<ServiceError> for ApiError {
             let sentence = match &error {
                 // Nothing but an operator helps, and whoever waits should know.
                 ServiceError::Issue(
-                    ended @ (IssueError::IssuerExpired(_)
+                    IssueError::IssuerExpired(_)
                     | IssueError::IssuerNotYetValid(_)
-                    | IssueError::IssuerRevoked(_)),
-                ) => ended.to_string(),
+                    | IssueError::IssuerRevoked(_),
+                ) => advised(&error),
                 _ => "the server cannot do this now; its log says why".to_owned(),
             };
             return Self { retry_after, ..Self::new(status, code, sentence) };
@@ -311,7 +312,7 @@ impl From<ServiceError> for ApiError {
             ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
             _ => None,
         };
-        Self { field, retry_after, ..Self::new(status, code, error.to_string()) }
+        Self { field, retry_after, ..Self::new(status, code, advised(&error)) }
     }
 }
 

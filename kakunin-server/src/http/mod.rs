@@ -27,6 +27,7 @@
 
 mod access;
 mod admitted;
+mod advice;
 mod agents;
 mod anonymous;
 mod app;

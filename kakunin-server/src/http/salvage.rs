@@ -86,7 +86,9 @@ enum Instead {
 fn instead(field: &str, value: &[u8]) -> Instead {
     let text = || serde_json::from_str::<String>(&String::from_utf8_lossy(value)).ok();
     let fitting = match field {
-        "tool" | "subject" | "correlation" => text().and_then(|t| ShortName::lossy(&t)).map(String::from),
+        "tool" | "subject" | "correlation" | "word" => {
+            text().and_then(|t| ShortName::lossy(&t)).map(String::from)
+        }
         "session_id" | "target" | "counterparty" => text().and_then(|t| Name::lossy(&t)).map(String::from),
         "action" => Some(MALFORMED.to_owned()),
         "amount" | "details" | "occurred_at" => None,

@@ -3,7 +3,7 @@
 
 use kakunin_core::access::Role;
 use kakunin_core::agent::AgentState;
-use kakunin_core::event::Outcome;
+use kakunin_core::event::{EventKind, Outcome};
 use kakunin_core::feed::Visibility;
 use kakunin_core::issue::Profile;
 use utoipa::openapi::RefOr;
@@ -32,6 +32,7 @@ words_of! {
     RoleWord: Role, Some("What a key may do; each may also do what those before it may.");
     VisibilityWord: Visibility, Some("Who may read what a tenant's own issuing CAs revoked.");
     OutcomeWord: Outcome, Some("How it ended.");
+    KindWord: EventKind, None::<&str>;
     StateWord: AgentState, None::<&str>;
 }
 

@@ -59,6 +59,9 @@ pub enum ReplayError {
     /// The verifier could not be set up.
     #[error(transparent)]
     Verifier(#[from] kakunin_verify::SetupError),
+    /// A certificate that was just issued is refused.
+    #[error(transparent)]
+    Denied(#[from] kakunin_verify::Denied),
     /// An agent of the trace cannot be registered.
     #[error(transparent)]
     Agent(#[from] kakunin_core::agent::AgentError),

@@ -12,7 +12,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kakunin_core::agent::NewAgent;
 use kakunin_core::event::{Event, StreamSeq};
-use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::id::TenantId;
 use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::log::checkpoint::Checkpoint;
@@ -22,7 +22,7 @@ use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::{DAY, ManualClock, UnixTime};
 use kakunin_kms::local::LocalKeys;
 use kakunin_kms::private;
-use kakunin_verify::{TrustAnchor, Verifier};
+use kakunin_verify::{Guard, VerifiedAgent, Verifier};
 
 pub use error::ReplayError;
 pub use report::{Report, Verdicts};
@@ -97,10 +97,11 @@ struct Replay {
     clock: Arc<ManualClock>,
     tenant: TenantId,
     verifier: Verifier,
+    guard: Guard,
     agents: Vec<TracedAgent>,
     scores: Option<Scores>,
-    /// Serial and certificate of each agent, in the order of `agents`.
-    certificates: Vec<(Serial, Vec<u8>)>,
+    /// Each agent with its certificate, in the order of `agents`.
+    certified: Vec<VerifiedAgent>,
     /// Number of the call that took each agent's identity away.
     revoked_at: Vec<Option<u64>>,
     refused_by_scope: u64,
@@ -118,20 +119,18 @@ impl Replay {
     ) -> Result<Self, ReplayError> {
         let tenant: TenantId = "replay".parse().map_err(kakunin_core::agent::AgentError::from)?;
         pollster::block_on(kakunin.create_tenant(&tenant))?;
-        let anchor = TrustAnchor::new(kakunin.root().as_der(), kakunin.place().trust_domain.clone())?;
-        let verifier = Verifier::builder(kakunin.revocations())
-            .anchor(anchor)
-            .issuer(kakunin.issuer().as_der())
-            .build(BASE)?;
+        let verifier = Verifier::following(kakunin.clone()).build(BASE)?;
+        let guard = Guard::new(clock.clone());
         let revoked_at = vec![None; agents.len()];
         Ok(Self {
             kakunin,
             clock,
             tenant,
             verifier,
+            guard,
             agents,
             scores,
-            certificates: Vec::new(),
+            certified: Vec::new(),
             revoked_at,
             refused_by_scope: 0,
             refused_after_revocation: 0,
@@ -169,12 +168,12 @@ impl Replay {
         });
         progress.finish_and_clear();
         for share in issued {
-            self.certificates.extend(share?);
+            self.certified.extend(share?);
         }
         Ok(())
     }
 
-    fn certify(&self, agent: &TracedAgent, key: KeyAlgorithm) -> Result<(Serial, Vec<u8>), ReplayError> {
+    fn certify(&self, agent: &TracedAgent, key: KeyAlgorithm) -> Result<VerifiedAgent, ReplayError> {
         let spec = NewAgent {
             scope: agent.scope.clone(),
             ..NewAgent::new(&agent.name, &format!("sha256:{:064}", 0), Vec::<&str>::new())?
@@ -185,7 +184,7 @@ impl Replay {
                 .certify(&self.tenant, &registered.id, Profile::Standard, KeySource::Provider(key))
                 .await
         })?;
-        Ok((issued.facts.serial, issued.der))
+        Ok(self.verifier.verify(&[issued.der], BASE)?)
     }
 
     fn play(&mut self, calls: &[Call], progress: &ProgressBar) -> Result<(), ReplayError> {
@@ -227,16 +226,14 @@ impl Replay {
     fn enforce(&mut self, call: &Call) -> (UnixTime, Event) {
         let at = BASE.plus(call.at);
         self.clock.set(at);
-        let Some((serial, certificate)) = self.certificates.get(call.agent) else {
+        let Some(agent) = self.certified.get(call.agent) else {
             unreachable!("every agent of the trace was certified")
         };
-        let allowed = self.verifier.check(&[certificate], call.action.as_str(), at);
-        let out_of_scope = allowed.is_err_and(|denied| denied.code() == "scope_violation");
-        let mut event = if out_of_scope {
-            Event::refused(*serial, call.action.clone())
-        } else {
-            Event::new(*serial, call.action.clone(), call.outcome)
-        };
+        let decided = self.guard.decide(agent, &call.action);
+        let Some(mut event) = decided.event() else { unreachable!("what is called is an action") };
+        if decided.denied().is_none() {
+            event.outcome = call.outcome;
+        }
         event.stream = Some(StreamSeq { stream: 0, seq: call.seq });
         event.auth_failure = call.auth_failure;
         event.session.clone_from(&call.session);

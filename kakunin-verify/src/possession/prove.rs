@@ -132,7 +132,7 @@ fn check_params(input: &Input<'_>, agent: &VerifiedAgent, now: UnixTime) -> Resu
         return Err(invalid("nonce"));
     }
     if now > end(input) || input.created.since(now) > MAX_AHEAD {
-        return Err(Denied::about(Code::PossessionStale, input.created.to_string()));
+        return Err(Denied::about(Code::PossessionStale, input.created));
     }
     if input.expires.is_some_and(|end| end < input.created) {
         return Err(invalid("expires"));

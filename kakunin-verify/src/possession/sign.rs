@@ -27,6 +27,47 @@ pub struct Outgoing<'a> {
 }
 
 /// A request that is about to be signed with the key of an agent's certificate.
+///
+/// ```
+/// # pollster::block_on(async {
+/// # use kakunin_core::prelude::*;
+/// # use kakunin_kms::local::LocalKeys;
+/// # use std::sync::Arc;
+/// #
+/// # let mut config = Config::new("agents.example")?;
+/// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+/// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+/// # let kakunin = Kakunin::open(config, parts).await?;
+/// # let acme = "acme".parse()?;
+/// # kakunin.create_tenant(&acme).await?;
+/// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+/// # let agent = kakunin.register(&acme, spec).await?;
+/// # let key = KeySource::Provider(KeyAlgorithm::P256);
+/// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+/// use kakunin_core::key::PlannedKeyId;
+/// use kakunin_verify::possession::{Outgoing, RequestToSign};
+///
+/// // The agent has its key from a provider, and its certificate for it.
+/// let keys = LocalKeys::ephemeral();
+/// let key = keys.generate(&PlannedKeyId::new([1; 16]), KeyAlgorithm::P256).await?;
+/// let key = keys.open(&key).await?;
+///
+/// let authority = "api.example".parse()?;
+/// let request = Outgoing { method: "POST", target: "/payments", authority: &authority, content: b"{}" };
+/// let nonce = "4f6a1c0d9e8b7a65";
+/// let to_sign =
+///     RequestToSign::new(&request, &issued.facts.serial, KeyAlgorithm::P256, nonce, SystemClock.now());
+/// let signature = to_sign.signature(&key.sign(to_sign.to_be_signed()).await?)?;
+/// let fields = [
+///     ("signature-input", to_sign.signature_input()),
+///     ("signature", &signature),
+///     ("content-digest", to_sign.content_digest().ok_or("there is content")?),
+/// ];
+/// assert!(fields[0].1.contains("\"@authority\" \"content-digest\""));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestToSign {
     base: String,

@@ -251,7 +251,7 @@ impl Order {
             (false, AgentState::Suspended) => return Err(Error::Suspended(self.agent)),
             (false, _) if draft.standing(entry).is_some() => {
                 return Err(Error::Exists(
-                    "the agent has a certificate; fetch it, `GET /api/v1/certificates/{serial number}`, or renew it",
+                    "the agent has a certificate; fetch it by its serial number, or renew it",
                 ));
             }
             (false, _) => self.may_begin(draft, entry)?,

@@ -20,6 +20,7 @@ use crate::service::engine::inner::Inner;
 use crate::service::engine::lead::Lead;
 use crate::service::engine::ledger::Ledger;
 use crate::service::engine::parts::Parts;
+use crate::service::engine::scopes::Scopes;
 use crate::service::engine::seal::SealKey;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
 use crate::service::engine::system;
@@ -76,6 +77,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         seal_key,
         token_secret,
         lead: Lead::new(system.last_time()),
+        scopes: Scopes::default(),
         system: async_lock::Mutex::new(system),
         loaded: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),

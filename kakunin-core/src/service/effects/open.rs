@@ -19,6 +19,22 @@ use crate::service::error::Error;
 impl Kakunin {
     /// Opens the deployment that these parts hold, or makes it if they are empty.
     ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// use kakunin_core::prelude::*;
+    /// use kakunin_kms::local::LocalKeys;
+    /// use std::sync::Arc;
+    ///
+    /// let mut config = Config::new("agents.example")?;
+    /// config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    /// let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    /// let kakunin = Kakunin::open(config, parts).await?;
+    /// assert_eq!(kakunin.place().trust_domain.as_str(), "agents.example");
+    /// assert_eq!(kakunin.authorities().len(), 1, "an issuing CA under a root");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Deployment`] if store, keys and configuration are not of one deployment, and what the
     /// parts say.

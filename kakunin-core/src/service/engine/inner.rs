@@ -9,6 +9,7 @@ use super::damage::Damages;
 use super::lead::Lead;
 use super::ledger::{self, Ledger};
 use super::parts::Parts;
+use super::scopes::Scopes;
 use super::seal::SealKey;
 use super::secret::{self, TokenSecret};
 use super::tenant::Tenant;
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) api_keys: ApiKeys,
     pub(crate) lead: Lead,
     pub(crate) commits: Commits,
+    pub(crate) scopes: Scopes,
 }
 
 impl Inner {

@@ -20,6 +20,7 @@ pub(crate) mod parts;
 pub(crate) mod replay;
 pub(crate) mod revocations;
 mod scan;
+pub(crate) mod scopes;
 pub(crate) mod seal;
 pub(crate) mod sealed;
 pub(crate) mod secret;

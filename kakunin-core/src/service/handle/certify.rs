@@ -39,6 +39,30 @@ impl Kakunin {
     /// [`REPEATABLE`](crate::service::REPEATABLE) ago: key and serial are recorded as planned
     /// before they exist, or together with what is made of them, so that a crash leaves nothing unexplained.
     ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// # use kakunin_core::prelude::*;
+    /// # use kakunin_kms::local::LocalKeys;
+    /// # use std::sync::Arc;
+    /// #
+    /// # let mut config = Config::new("agents.example")?;
+    /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    /// # let kakunin = Kakunin::open(config, parts).await?;
+    /// # let acme = "acme".parse()?;
+    /// # kakunin.create_tenant(&acme).await?;
+    /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// let key = KeySource::Provider(KeyAlgorithm::P256);
+    /// let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// // What it may do stands in the certificate; anybody can read it with `openssl x509 -text`.
+    /// assert_eq!(issued.facts.agent, agent.id);
+    /// assert_eq!(kakunin.certificate(&acme, &issued.facts.serial).await?, issued.der);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Suspended`] if it was halted, revoked
     /// or held: see [`Kakunin::reinstate`]; or if it never had one, and an agent of its name was; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.

@@ -11,7 +11,34 @@ use crate::time::UnixTime;
 /// Who reports is whom this deployment acts as ([`Kakunin::acting_as`]), or else the process itself. Stream
 /// numbers and identifiers of one reporter say nothing of another's events.
 impl Kakunin {
-    /// Records one event, scores it, and revokes if the score says so.
+    /// Records one event, scores it, and revokes if the score says so. Whether it was out of scope is read from the
+    /// certificate. `kakunin_verify::Guard` makes such events of what it decides.
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// # use kakunin_core::prelude::*;
+    /// # use kakunin_kms::local::LocalKeys;
+    /// # use std::sync::Arc;
+    /// #
+    /// # let mut config = Config::new("agents.example")?;
+    /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    /// # let kakunin = Kakunin::open(config, parts).await?;
+    /// # let acme = "acme".parse()?;
+    /// # kakunin.create_tenant(&acme).await?;
+    /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let key = KeySource::Provider(KeyAlgorithm::P256);
+    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// let serial = issued.facts.serial;
+    /// let seen = kakunin.observe(&acme, Event::new(serial, "read:mail".parse()?, Outcome::Ok)).await?;
+    /// assert_eq!((seen.status, seen.band), (EventStatus::Scored, Band::Low));
+    /// let worse = kakunin.observe(&acme, Event::refused(serial, "delete:vault".parse()?)).await?;
+    /// assert!(worse.score > seen.score && !worse.revoked, "one refusal is none too many");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// As those of one event in [`Kakunin::observe_all`].
@@ -65,7 +92,7 @@ impl Kakunin {
     async fn take_in(
         &self,
         tenant: &TenantId,
-        events: Vec<Event>,
+        mut events: Vec<Event>,
         times: Option<Vec<UnixTime>>,
         whole: bool,
     ) -> Result<Each, Error> {
@@ -78,6 +105,7 @@ impl Kakunin {
         }
         let inner = &self.inner;
         let tenant = inner.tenant(tenant).await?;
+        inner.judge(&tenant, &mut events).await?;
         let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
         let batch = Batch { reporter, events, times, whole };
         inner.decide(&tenant, None, batch).await

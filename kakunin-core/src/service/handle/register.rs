@@ -12,6 +12,26 @@ use crate::service::error::Error;
 impl Kakunin {
     /// Registers an agent; it is `pending` until it has a certificate.
     ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// # use kakunin_core::prelude::*;
+    /// # use kakunin_kms::local::LocalKeys;
+    /// # use std::sync::Arc;
+    /// #
+    /// # let mut config = Config::new("agents.example")?;
+    /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    /// # let kakunin = Kakunin::open(config, parts).await?;
+    /// let acme = "acme".parse()?;
+    /// kakunin.create_tenant(&acme).await?;
+    /// let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    /// let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+    /// let agent = kakunin.register(&acme, spec).await?;
+    /// assert_eq!(agent.state, AgentState::Pending);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Agent`] if the specification is refused; [`Error::Suspended`] while an agent of that name is.
     pub async fn register(&self, tenant: &TenantId, spec: NewAgent) -> Result<Agent, Error> {

@@ -14,6 +14,33 @@ impl Kakunin {
     /// Revokes a certificate, and with it the one that stands beside it after a renewal, unless it is the older one and
     /// the cause that it is superseded. The first cause stands: revoking it again gives the first revocation.
     ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// # use kakunin_core::prelude::*;
+    /// # use kakunin_kms::local::LocalKeys;
+    /// # use std::sync::Arc;
+    /// #
+    /// # let mut config = Config::new("agents.example")?;
+    /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    /// # let kakunin = Kakunin::open(config, parts).await?;
+    /// # let acme = "acme".parse()?;
+    /// # kakunin.create_tenant(&acme).await?;
+    /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let key = KeySource::Provider(KeyAlgorithm::P256);
+    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// kakunin.revoke(&acme, &issued.facts.serial, Cause::KeyCompromise).await?;
+    /// let again = kakunin.revoke(&acme, &issued.facts.serial, Cause::Retired).await?;
+    /// assert_eq!(again.cause, Cause::KeyCompromise);
+    /// // Verifiers in this process refuse it from here on; others follow the CRL or the feed.
+    /// let known = kakunin.revocations().reason(&issued.facts.issuer, &issued.facts.serial)?;
+    /// assert_eq!(known, Some(Reason::KeyCompromise));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NotFound`] if the certificate is not of this tenant's.
     pub async fn revoke(
@@ -31,6 +58,32 @@ impl Kakunin {
     /// Stops an agent at once: its certificate, if it has one, is revoked for `cause`, and it stays
     /// suspended until [`Kakunin::reinstate`]. Join tokens, grants and certificates in the making are void with it.
     /// Stopping a stopped agent gives the first stop.
+    ///
+    /// ```
+    /// # pollster::block_on(async {
+    /// # use kakunin_core::prelude::*;
+    /// # use kakunin_kms::local::LocalKeys;
+    /// # use std::sync::Arc;
+    /// #
+    /// # let mut config = Config::new("agents.example")?;
+    /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
+    /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    /// # let kakunin = Kakunin::open(config, parts).await?;
+    /// # let acme = "acme".parse()?;
+    /// # kakunin.create_tenant(&acme).await?;
+    /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
+    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let key = KeySource::Provider(KeyAlgorithm::P256);
+    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// let halt = kakunin.halt(&acme, &agent.id, Cause::KillSwitchActivated, None).await?;
+    /// assert_eq!(halt.serial, Some(issued.facts.serial));
+    /// let refused = kakunin.certify(&acme, &agent.id, Profile::Standard, KeySource::default()).await;
+    /// assert_eq!(refused.unwrap_err().code(), "agent_suspended");
+    /// kakunin.reinstate(&acme, &agent.id, "its prompt was mended".to_owned().try_into()?).await?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Agent`] if it is retired.

@@ -5,5 +5,7 @@ pub(crate) mod authorities;
 pub(crate) mod certificates;
 pub(crate) mod inbox;
 pub(crate) mod reading;
+mod scopes;
 pub(crate) mod stored;
+mod trust;
 pub(crate) mod view;

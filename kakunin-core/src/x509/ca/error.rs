@@ -33,8 +33,7 @@ pub enum CaError {
     NotValid,
     /// The root above it has ended, or has not begun.
     #[error(
-        "the root is valid from {0} to {1}, which is not now; set the clock, or make another root (`kakunin ca init` \
-         in another folder)"
+        "the root is valid from {0} to {1}, which is not now; set the clock, or make another root, elsewhere"
     )]
     RootNotValid(UnixTime, UnixTime),
     /// It would outlive its own issuer.

@@ -74,7 +74,7 @@ impl Issuer {
 
     /// Whose signature is on its certificate; `None` if it names nobody, as a root.
     #[must_use]
-    pub const fn issued_by(&self) -> Option<IssuerId> {
+    pub(crate) const fn issued_by(&self) -> Option<IssuerId> {
         self.issued_by
     }
 
@@ -83,7 +83,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`CaError::NotACa`] or [`CaError::Lint`].
-    pub fn check_issued_by(&self, root: &Self) -> Result<(), CaError> {
+    pub(crate) fn check_issued_by(&self, root: &Self) -> Result<(), CaError> {
         lint::certificate(&self.der, lint::Kind::Ca)?;
         let view = CertificateView::parse(&self.der, &Arc::default()).map_err(|_| CaError::NotACa)?;
         let path_len = if self.id() == root.id() { 1 } else { 0 };
@@ -142,7 +142,7 @@ impl Issuer {
     /// Whether it may sign CRLs: "If a key usage extension is present in the CRL issuer's certificate, verify that
     /// the cRLSign bit is set" (RFC 5280, 6.3.3 (f)).
     #[must_use]
-    pub const fn signs_crls(&self) -> bool {
+    pub(crate) const fn signs_crls(&self) -> bool {
         self.signs_crls
     }
 

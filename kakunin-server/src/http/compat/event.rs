@@ -1,6 +1,6 @@
 //! Events as they are reported: by certificate or by agent, as an action or in a vendor's vocabulary.
 
-use kakunin_core::event::{Amount, Details, Event, Outcome, StreamSeq};
+use kakunin_core::event::{Amount, Details, Event, EventKind, Outcome, StreamSeq};
 use kakunin_core::id::{AgentId, Serial};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use super::dollars::dollars;
 use super::event_words::{meaning, no_word};
 use crate::http::error::ApiError;
-use crate::http::event_members::{action, name, no_such, short, time, unfit};
+use crate::http::event_members::{Moment, action, name, no_such, short, text, unfit};
 use crate::http::json::{self, Free};
-use crate::http::schema::{ActionText, EventNameText, OutcomeWord, ShortNameText};
+use crate::http::schema::{ActionText, EventNameText, KindWord, OutcomeWord, ShortNameText};
 use crate::http::subjects::Subjects;
 use crate::http::text::{is_word, shown};
 
@@ -37,10 +37,15 @@ pub(crate) struct EventBody {
     #[serde(alias = "actionType")]
     #[schema(pattern = "^[a-z][a-z0-9_]{0,39}$")]
     action_type: Option<String>,
+    /// What kind of act, in our own words; `action_type` says it otherwise.
+    #[schema(inline, value_type = Option<KindWord>)]
+    kind: Option<EventKind>,
+    /// The word of another vocabulary that it is reported with, if `action_type` does not say it.
+    #[schema(value_type = Option<ShortNameText>)]
+    word: Option<String>,
     #[schema(inline, value_type = Option<OutcomeWord>)]
     outcome: Option<Outcome>,
-    /// Whether it was outside of what the agent may do, for whatever reason; what its certificate does not allow is
-    /// found out by itself when `action` is given.
+    /// Taken, and not believed: what the certificate says of `action` decides; without one, what `action_type` means.
     out_of_scope: Option<bool>,
     auth_failure: Option<bool>,
     #[serde(default, deserialize_with = "crate::http::json::object::optional")]
@@ -68,14 +73,12 @@ pub(crate) struct EventBody {
     #[serde(default, deserialize_with = "crate::http::json::object::optional")]
     #[schema(inline)]
     amount: Option<AmountBody>,
-    /// When it happened, by the reporter's clock.
+    /// When it happened, by the reporter's clock; a number is milliseconds since 1970, not before 2000.
     #[serde(alias = "occurredAt")]
-    #[schema(
-        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-    )]
-    occurred_at: Option<String>,
+    #[schema(schema_with = crate::http::event_members::moment_schema)]
+    occurred_at: Option<Moment>,
     /// Anything else, at most 16 kB of I-JSON (RFC 7493): times in nanoseconds are strings. `amount_usd` counts as an
-    /// amount.
+    /// amount. A text is kept as it is.
     #[serde(alias = "payload")]
     #[schema(value_type = Option<Object>)]
     details: Option<Free>,
@@ -120,6 +123,8 @@ pub(crate) fn field_of(name: &str) -> Option<&'static str> {
         "certificate_serial" | "serial" => "certificate_serial",
         "action" => "action",
         "action_type" | "actionType" => "action_type",
+        "kind" => "kind",
+        "word" => "word",
         "outcome" => "outcome",
         "out_of_scope" => "out_of_scope",
         "auth_failure" => "auth_failure",
@@ -160,16 +165,14 @@ impl EventBody {
         let meaning = meaning(word.unwrap_or("api_call"));
         let action = action(self.action.as_deref().unwrap_or(meaning.action))?;
         let outcome = self.outcome.unwrap_or(meaning.outcome);
-        // Whoever reports may know of more that was outside; what the certificate does not allow is.
         let said_outside = self.out_of_scope.unwrap_or(meaning.out_of_scope);
-        let outside = self.action.is_some() && !subjects.claims(&serial).await?.scope.permits(&action);
         // Its tenant's own authenticated reporter says so: possession.
         let mut event = Event::new(serial, action, outcome);
-        event.kind = meaning.kind;
+        event.kind = self.kind.unwrap_or(meaning.kind);
         event.unnamed = self.certificate_serial.is_none();
-        event.out_of_scope = said_outside || outside;
+        event.unspecified = self.action.is_none();
+        event.out_of_scope = meaning.out_of_scope;
         event.auth_failure = self.auth_failure.unwrap_or(meaning.auth_failure);
-        event.word = short("action_type", self.action_type.clone())?;
         self.fill(&mut event)?;
         Ok(Reported { agent, event, said_outside })
     }
@@ -223,7 +226,11 @@ impl EventBody {
         event.correlation = short("correlation", self.correlation)?;
         event.tool = short("tool", self.tool)?;
         event.subject = short("subject", self.subject)?;
-        event.occurred_at = self.occurred_at.as_deref().map(time).transpose()?;
+        event.word = match self.word {
+            Some(word) => short("word", Some(word))?,
+            None => short("action_type", self.action_type)?,
+        };
+        event.occurred_at = self.occurred_at.map(Moment::time).transpose()?;
         event.amount = match self.amount {
             Some(amount) => {
                 let given = shown(&amount.currency);
@@ -237,7 +244,7 @@ impl EventBody {
         };
         event.details = match self.details {
             Some(free) => {
-                let text = free.canonical().map_err(|error| error.about("details"))?;
+                let text = text(free).map_err(|error| error.about("details"))?;
                 let invalid = unfit("details_invalid", "details", text.len());
                 Some(Details::try_from(text).map_err(invalid)?)
             }

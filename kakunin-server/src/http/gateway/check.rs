@@ -5,10 +5,9 @@ use axum::extract::{OriginalUri, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use kakunin_core::error::StoreError;
-use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
+use kakunin_core::event::{Attribution, Event, Name, ShortName};
 use kakunin_core::id::Serial;
 use kakunin_core::revoke::Reason;
-use kakunin_core::scope::Action;
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::DAY;
 use kakunin_verify::VerifiedAgent;
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::asked::AskedRequest;
-use super::decision::{Identified, count, decide, itself};
+use super::decision::{Identified, Question, count, decide, itself};
 use super::proxy::GatewayProxy;
 use super::refusal::refusal;
 use super::target;
@@ -95,9 +94,13 @@ pub(crate) async fn check(
     let json::Json(Raw { bytes, body }) = read(whole).await?;
     let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), bytes)?;
     let who = asked.identify(&app).await?;
-    let event = event(&who, &body);
-    let target = body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers));
-    let recorded = decide(&app, &who, &body.action, target, event).await?;
+    let question = Question {
+        action: &body.action,
+        target: body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers)),
+        // A gateway makes it of the name of a tool, or of a path: one that is none is refused, and counts.
+        instead: MALFORMED.parse().ok(),
+    };
+    let recorded = decide(&app, &who, question, |event| note(event, &body)).await?;
     Ok(Data {
         data: CheckAnswer {
             decision: "allow".to_owned(),
@@ -211,8 +214,7 @@ impl Asked {
         if let Some(authority) = &self.authority {
             presented = presented.authority(authority);
         }
-        let verifier = app.gateway.verifier(&app.kakunin, app.now());
-        let shown = presented.shown(&verifier, &self.us, app.now()).and_then(|shown| {
+        let shown = presented.shown(&app.gateway.verifier, &self.us, app.now()).and_then(|shown| {
             let content = self.content.as_ref().map_or(Ok(()), |content| shown.content(content));
             // Before it counts as the agent's: whoever has its request could send that again and again.
             let stands = shown.agent().recheck(app.now()).is_ok();
@@ -284,11 +286,8 @@ impl Asked {
             app.limits.nobody(self.address)?;
             return Err(not_found());
         }
-        let agent = app
-            .gateway
-            .verifier(&app.kakunin, app.now())
-            .identify(&[found.der], app.now())
-            .map_err(|denied| refusal(&denied))?;
+        let agent =
+            app.gateway.verifier.identify(&[found.der], app.now()).map_err(|denied| refusal(&denied))?;
         count(app, &agent)?;
         Ok(Identified { agent, attribution: Attribution::Asserted, reporter: self.reporter(app) })
     }
@@ -353,14 +352,9 @@ fn header_map(headers: &serde_json::Value) -> Result<HeaderMap, ApiError> {
     Ok(map)
 }
 
-// The agent chose these names, or could have: one that does not fit keeps no decision from being recorded. Nor does the
-// action, which a gateway makes of the name of a tool, or of a path: one that is none is refused, and counts.
-fn event(who: &Identified, body: &CheckBody) -> Option<Event> {
-    let action = body.action.parse::<Action>().or_else(|_| MALFORMED.parse()).ok()?;
-    let mut event = Event::new(*who.agent.serial(), action, Outcome::Ok);
-    event.attribution = who.attribution;
+// The agent chose these names, or could have: one that does not fit keeps no decision from being recorded.
+fn note(event: &mut Event, body: &CheckBody) {
     event.tool = body.tool.as_deref().and_then(ShortName::lossy);
     event.correlation = body.correlation.as_deref().and_then(ShortName::lossy);
     event.session = body.session_id.as_deref().and_then(Name::lossy);
-    Some(event)
 }

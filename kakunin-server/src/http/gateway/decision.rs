@@ -2,9 +2,9 @@
 
 use kakunin_core::error::StoreError;
 use kakunin_core::event::{Attribution, Event, Outcome, ShortName};
-use kakunin_core::service::{Error, EventStatus, Kakunin};
-use kakunin_verify::denied::Code;
-use kakunin_verify::{Denied, VerifiedAgent};
+use kakunin_core::scope::Action;
+use kakunin_core::service::{Error, Kakunin};
+use kakunin_verify::{Denied, Guard, Refused, VerifiedAgent};
 
 use super::refusal::refusal;
 use crate::http::app::App;
@@ -25,57 +25,54 @@ pub(super) fn itself(app: &App) -> Kakunin {
         .map_or_else(|_| app.kakunin.clone(), |name| app.kakunin.acting_as(name))
 }
 
-/// Decides whether the agent may do `action`, if there is one way to read its `target`, and puts that on record as
-/// `event`, if the action is one. Gives the index of the record.
+/// What is asked for.
+pub(super) struct Question<'a> {
+    pub(super) action: &'a str,
+    /// Whether there is one way to read the target.
+    pub(super) target: Result<(), Denied>,
+    /// What goes on record where `action` is none; otherwise nothing does.
+    pub(super) instead: Option<Action>,
+}
+
+/// Decides whether the agent may, and puts that on record in its own tenant, with what `note` adds. Gives the index of the
+/// record.
 pub(super) async fn decide(
     app: &App,
     who: &Identified,
-    action: &str,
-    target: Result<(), Denied>,
-    event: Option<Event>,
+    question: Question<'_>,
+    note: impl FnOnce(&mut Event),
 ) -> Result<Option<u64>, ApiError> {
-    let permission = who.agent.authorize(action, app.now()).and(target);
-    let recorded = record(app, who, event, permission.as_ref().err()).await?;
-    permission.map_err(|denied| refusal(&denied))?;
-    Ok(recorded)
+    let guard = Guard::new(app.clock.clone());
+    let mut decided =
+        guard.decide(&who.agent, question.action).attributed(who.attribution).and(question.target);
+    if let Some(action) = question.instead {
+        decided = decided.recorded_as(action);
+    }
+    let recorded = decided.record(async |mut event| {
+        note(&mut event);
+        record(who, event).await
+    });
+    match recorded.await {
+        Ok((_, index)) => Ok(index),
+        Err(Refused::Denied(denied)) => Err(refusal(&denied)),
+        Err(Refused::NotRecorded(error)) => Err(ApiError::from(error).at_gateway()),
+    }
+}
+
+async fn record(who: &Identified, event: Event) -> Result<Option<u64>, Error> {
+    let denied = event.outcome == Outcome::Denied;
+    match who.reporter.observe(who.agent.tenant(), event).await {
+        // It is refused all the same, and the server's log and metrics say that there is no room.
+        Err(Error::Store(StoreError::Full)) if denied => {
+            STORAGE_REFUSED.count();
+            Ok(None)
+        }
+        observed => observed.map(|observed| observed.index),
+    }
 }
 
 /// Counts a request of an agent; with a certificate that does not stand any more it uses up nothing of the agent's.
 pub(super) fn count(app: &App, agent: &VerifiedAgent) -> Result<(), ApiError> {
-    let gone = agent.recheck(app.now()).is_err_and(|denied| is_gone(denied.kind()));
+    let gone = agent.recheck(app.now()).is_err_and(|denied| denied.kind().is_end());
     if gone { app.limits.gone(agent.agent()) } else { app.limits.agent(agent.agent()) }
-}
-
-const fn is_gone(code: Code) -> bool {
-    matches!(code, Code::AgentRevoked | Code::AgentExpired | Code::AgentInactive)
-}
-
-/// Puts the decision on record, in the agent's own tenant. An event that takes the identity away, or finds
-/// it gone, turns a permission into a refusal.
-async fn record(
-    app: &App,
-    who: &Identified,
-    event: Option<Event>,
-    denied: Option<&Denied>,
-) -> Result<Option<u64>, ApiError> {
-    let Some(mut event) = event else { return Ok(None) };
-    if let Some(denied) = denied {
-        event.outcome = Outcome::Denied;
-        // Also of one that is refused already because its certificate is gone.
-        event.out_of_scope = !who.agent.scope().permits(&event.action);
-        event.occurred_at = is_gone(denied.kind()).then(|| app.now());
-    }
-    let observed = match who.reporter.observe(who.agent.tenant(), event).await {
-        // It is refused all the same, and the server's log and metrics say that there is no room.
-        Err(Error::Store(StoreError::Full)) if denied.is_some() => {
-            STORAGE_REFUSED.count();
-            return Ok(None);
-        }
-        observed => observed,
-    };
-    let observed = observed.map_err(|error| ApiError::from(error).at_gateway())?;
-    if denied.is_none() && (observed.revoked || observed.status == EventStatus::NotAccepted) {
-        who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;
-    }
-    Ok(observed.index)
 }

@@ -10,12 +10,11 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use kakunin_core::event::{Attribution, Event, Outcome};
+use kakunin_core::event::Attribution;
 use kakunin_core::id::Serial;
-use kakunin_core::scope::Action;
 use kakunin_verify::possession::{ACTION_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER};
 
-use super::decision::{Identified, count, decide, itself};
+use super::decision::{Identified, Question, count, decide, itself};
 use super::proxy::{GatewayProxy, one};
 use super::refusal::refusal;
 use super::target;
@@ -60,22 +59,15 @@ async fn answer(app: &App, parts: &Parts) -> Result<Response, ApiError> {
     count(app, &who.agent)?;
     let action = one(&parts.headers, ACTION_HEADER)?.unwrap_or_default();
     // The gateway's configuration names it, and not the agent: one that is none is the operator's fault, and on no record.
-    let event = action.parse::<Action>().ok().map(|action| {
-        let event = Event::new(*who.agent.serial(), action, Outcome::Ok);
-        Event { attribution: who.attribution, ..event }
-    });
-    decide(app, &who, action, target::forwarded(parts), event).await?;
+    let question = Question { action, target: target::forwarded(parts), instead: None };
+    decide(app, &who, question, |_| ()).await?;
     Ok(named(&who).into_response())
 }
 
 /// The agent whose key the gateway saw used in the handshake.
 fn identify(app: &App, parts: &Parts, gateway: &GatewayProxy) -> Result<Identified, ApiError> {
     let chain = gateway.certificates(parts)?;
-    let agent = app
-        .gateway
-        .verifier(&app.kakunin, app.now())
-        .identify(&chain, app.now())
-        .map_err(|denied| refusal(&denied))?;
+    let agent = app.gateway.verifier.identify(&chain, app.now()).map_err(|denied| refusal(&denied))?;
     // Whoever reads that field behind us would take the request for another's.
     let named = one(&parts.headers, SERIAL_HEADER)?.map(str::parse::<Serial>);
     if named.is_some_and(|serial| serial.as_ref() != Ok(agent.serial())) {

@@ -55,6 +55,7 @@ impl Fingerprint {
             // Whoever took it in says these, and not its reporter.
             attribution: _,
             unnamed: _,
+            unspecified: _,
             // How it is sent, and not what happened.
             stream: _,
             client_id,

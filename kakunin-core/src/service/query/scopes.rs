@@ -1,0 +1,37 @@
+//! Whether what agents did was within their certificates: what the certificate says decides, and no report.
+
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::id::Serial;
+use crate::scope::ScopeSet;
+use crate::service::effects::running::Running;
+use crate::service::engine::tenant::Tenant;
+use crate::service::error::Error;
+use crate::x509::certificate::CertificateView;
+
+impl Running {
+    /// Says of each event whether it was outside of its certificate's scope. Events whose certificate is not there keep
+    /// what is said of them, and so do those whose reporter named no action.
+    pub(crate) async fn judge(&self, tenant: &Tenant, events: &mut [Event]) -> Result<(), Error> {
+        for event in events.iter_mut().filter(|event| !event.unspecified) {
+            if let Some(scope) = self.scope_of(tenant, &event.serial).await? {
+                event.out_of_scope = !scope.permits(&event.action);
+            }
+        }
+        Ok(())
+    }
+
+    async fn scope_of(&self, tenant: &Tenant, serial: &Serial) -> Result<Option<Arc<ScopeSet>>, Error> {
+        if let Some(scope) = self.scopes.get(serial) {
+            return Ok(Some(scope));
+        }
+        let der = match self.stored_certificate(tenant, serial).await {
+            Err(Error::NotFound(_)) => return Ok(None),
+            der => der?,
+        };
+        let view = CertificateView::parse(&der, &self.place.arc).ok();
+        let claims = view.and_then(|view| view.extensions.agent.to_owned());
+        Ok(claims.map(|claims| self.scopes.put(*serial, claims.scope)))
+    }
+}
