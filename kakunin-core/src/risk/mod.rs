@@ -210,7 +210,7 @@ pub struct ModelId(pub String);
 /// for _ in 0..3 {
 ///     let assessment = model.assess(&history, &prior, at, &facts);
 ///     assert!(assessment.score > last, "each refusal adds");
-///     history.record(at, &facts, &assessment);
+///     history.record(&model, at, &facts, &assessment);
 ///     (last, at) = (assessment.score, at.plus(HOUR));
 /// }
 /// assert!(model.current(&history, at.plus(7 * 24 * HOUR)) < last, "and time heals");

@@ -267,6 +267,7 @@ fn every_follower_has_a_name_that_stays() {
         "root_crls",
         "endings",
         "checks",
+        "snapshots",
     ];
     assert_eq!(names, known);
 }

@@ -2,6 +2,8 @@
 //!
 //! `tests/data/former` is a folder that `makes_the_folder` made then: run it there again to have another.
 
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -106,7 +108,11 @@ fn copied() -> (tempfile::TempDir, [String; 3]) {
         std::fs::create_dir_all(to.path().join(folder)).unwrap();
         for file in std::fs::read_dir(from.join(folder)).unwrap().map(Result::unwrap) {
             if file.file_type().unwrap().is_file() {
-                std::fs::copy(file.path(), to.path().join(folder).join(file.file_name())).unwrap();
+                // Written, not copied: a repository keeps no modes, and others could read the keys.
+                let to = to.path().join(folder).join(file.file_name());
+                let mut private = std::fs::OpenOptions::new();
+                let mut private = private.write(true).create_new(true).mode(0o600).open(to).unwrap();
+                private.write_all(&std::fs::read(file.path()).unwrap()).unwrap();
             }
         }
     }
