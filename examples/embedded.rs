@@ -24,13 +24,12 @@ async fn embedded() -> Result<(), Box<dyn Error>> {
     // A deployment in this process, with a tenant.
     let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     let kakunin = Kakunin::open(Config::new("agents.example")?, parts).await?;
-    let acme = "acme".parse()?;
-    kakunin.create_tenant(&acme).await?;
+    let acme = kakunin.create_tenant(&"acme".parse()?).await?;
 
     // An agent with an RSA-2048 key of its own; what it may do is bound into its certificate.
     let spec = NewAgent::new("trading-agent-003", MODEL, ["read:accounts", "write:payments"])?;
-    let agent = kakunin.register(&acme, spec).await?;
-    let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, KeySource::default()).await?;
+    let agent = acme.register(spec).await?;
+    let issued = acme.certify(&agent.id, Profile::Standard, KeySource::default()).await?;
 
     // Whoever it calls checks certificate, scope and revocation; nothing is fetched. CAs that are made later are known too.
     let me = Verifier::following(kakunin.clone()).build(now())?.verify(&[&issued.der], now())?;
@@ -38,13 +37,13 @@ async fn embedded() -> Result<(), Box<dyn Error>> {
 
     // Before each call: what is allowed or refused is on record when the guard answers.
     let guard = Guard::new(Arc::new(SystemClock));
-    let record = |event| kakunin.observe(&acme, event);
+    let record = |event| acme.observe(event);
     let (permission, seen) = guard.authorize_on_record(&me, "read:accounts", record).await?;
     println!("authorized  {}: score {}", permission.action(), seen.score);
 
     // It drifts: refused calls add up to a score, and cost it its identity.
     let record_and_show = async |event| {
-        let seen = kakunin.observe(&acme, event).await?;
+        let seen = acme.observe(event).await?;
         println!("refused     delete:backups: score {} ({:?})", seen.score, seen.band);
         Ok::<_, kakunin_kms::kakunin_core::service::Error>(seen)
     };
@@ -57,11 +56,11 @@ async fn embedded() -> Result<(), Box<dyn Error>> {
 
     // Its program starts again: it finds its agent, which somebody has to trust again by name, and for a reason.
     let spec = NewAgent::new("trading-agent-003", MODEL, ["read:accounts", "write:payments"])?;
-    assert_eq!(kakunin.ensure_agent(&acme, spec.clone()).await.unwrap_err().code(), "agent_suspended");
-    kakunin.reinstate(&acme, &agent.id, "its prompt was mended".to_owned().try_into()?).await?;
-    assert_eq!(kakunin.ensure_agent(&acme, spec).await?.id, agent.id);
+    assert_eq!(acme.ensure_agent(spec.clone()).await.unwrap_err().code(), "agent_suspended");
+    acme.reinstate(&agent.id, "its prompt was mended".to_owned().try_into()?).await?;
+    assert_eq!(acme.ensure_agent(spec).await?.id, agent.id);
     println!("reinstated  trading-agent-003");
-    let checkpoint = kakunin.checkpoint(&acme).await?.ok_or("an empty log")?;
+    let checkpoint = acme.checkpoint().await?.ok_or("an empty log")?;
     println!("on record   {}", checkpoint.lines().collect::<Vec<_>>().join("\n            "));
     Ok(())
 }

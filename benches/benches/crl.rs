@@ -128,9 +128,9 @@ async fn in_process(count: usize) {
     let mut serials = Vec::new();
     for n in 0..count {
         let spec = NewAgent::new(&format!("agent {n}"), MODEL, ["read:accounts"]).unwrap();
-        let agent = kakunin.register(&tenant, spec).await.unwrap().id;
+        let agent = kakunin.tenant(&tenant).register(spec).await.unwrap().id;
         let source = KeySource::Provider(KeyAlgorithm::P256);
-        let facts = kakunin.certify(&tenant, &agent, Profile::Standard, source).await.unwrap().facts;
+        let facts = kakunin.tenant(&tenant).certify(&agent, Profile::Standard, source).await.unwrap().facts;
         serials.push((facts.serial, facts.shard));
     }
     let began = Instant::now();
@@ -144,7 +144,7 @@ async fn in_process(count: usize) {
         kakunin.check_signing().await.unwrap();
         floor.push(began.elapsed());
         let began = Instant::now();
-        kakunin.revoke(&tenant, &serial, Cause::KeyCompromise).await.unwrap();
+        kakunin.tenant(&tenant).revoke(&serial, Cause::KeyCompromise).await.unwrap();
         revoke.push(began.elapsed());
         let crl = kakunin.published_crl(&issuer, Some(shard)).await.unwrap();
         both.push(began.elapsed());
@@ -215,12 +215,12 @@ async fn at_once(count: usize, keys_here: bool) {
             let spec = NewAgent::new(&format!("agent-{n}"), MODEL, ["read:accounts"]).unwrap();
             let request = pem::decode(pem::CERTIFICATE_REQUEST, request).unwrap().remove(0);
             tokio::spawn(async move {
-                let agent = kakunin.register(&tenant, spec).await.unwrap().id;
+                let agent = kakunin.tenant(&tenant).register(spec).await.unwrap().id;
                 let source = match keys_here {
                     true => KeySource::Provider(KeyAlgorithm::P256),
                     false => KeySource::Request(&request),
                 };
-                kakunin.certify(&tenant, &agent, Profile::Standard, source).await.unwrap().facts.serial
+                kakunin.tenant(&tenant).certify(&agent, Profile::Standard, source).await.unwrap().facts.serial
             })
         });
         for serial in certified.collect::<Vec<_>>() {

@@ -56,7 +56,7 @@ async fn main() {
     let tenant = "acme".parse().unwrap();
     kakunin.create_tenant(&tenant).await.unwrap();
     let (_, key) =
-        kakunin.create_api_key(&tenant, Role::Operator, "bench".parse().unwrap(), None).await.unwrap();
+        kakunin.tenant(&tenant).create_api_key(Role::Operator, "bench".parse().unwrap(), None).await.unwrap();
     let seconds = usize::try_from(length.as_secs()).unwrap() * rounds;
     let requests = signing_requests((usize::try_from(QUOTA).unwrap() * 2 * seconds).max(CONNECTIONS)).await;
     let certify = each(certifications(&kakunin, &tenant, key.reveal(), &requests).await);
@@ -105,9 +105,9 @@ async fn main() {
 /// A request for the standing of a certificate that is there.
 async fn verified(kakunin: &Kakunin, tenant: &TenantId) -> Requests {
     let spec = NewAgent::new("probed", MODEL, ["read:accounts"]).unwrap();
-    let agent = kakunin.register(tenant, spec).await.unwrap();
+    let agent = kakunin.tenant(tenant).register(spec).await.unwrap();
     let source = KeySource::Provider(KeyAlgorithm::P256);
-    let issued = kakunin.certify(tenant, &agent.id, Profile::Standard, source).await.unwrap();
+    let issued = kakunin.tenant(tenant).certify(&agent.id, Profile::Standard, source).await.unwrap();
     same(format!(
         "GET /api/v1/verify/{} HTTP/1.1\r\nhost: a\r\naccept: application/json\r\n\r\n",
         issued.facts.serial

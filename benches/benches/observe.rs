@@ -47,9 +47,9 @@ fn deployment(store: impl Store + 'static) -> (Kakunin, (TenantId, Vec<Serial>))
     block_on(kakunin.create_tenant(&tenant)).unwrap();
     let serials = (0..50).map(|n| {
         let spec = NewAgent::new(&format!("agent {n}"), MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(kakunin.register(&tenant, spec)).unwrap();
+        let agent = block_on(kakunin.tenant(&tenant).register(spec)).unwrap();
         let source = KeySource::Provider(KeyAlgorithm::P256);
-        block_on(kakunin.certify(&tenant, &agent.id, Profile::Standard, source)).unwrap().facts.serial
+        block_on(kakunin.tenant(&tenant).certify(&agent.id, Profile::Standard, source)).unwrap().facts.serial
     });
     let serials = serials.collect();
     (kakunin, (tenant, serials))
@@ -63,7 +63,7 @@ fn observe(kakunin: &Kakunin, (tenant, serials): &(TenantId, Vec<Serial>), batch
         event
     };
     let events = serials.iter().cycle().take(usize::try_from(batch).unwrap()).map(event).collect();
-    block_on(kakunin.observe_all(tenant, events)).unwrap();
+    block_on(kakunin.tenant(tenant).observe_all(events)).unwrap();
 }
 
 fn bare(path: &std::path::Path) -> Connection {

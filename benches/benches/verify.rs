@@ -79,9 +79,9 @@ fn world() -> World {
     let tenant: TenantId = "bench".parse().unwrap();
     block_on(kakunin.create_tenant(&tenant)).unwrap();
     let spec = NewAgent::new("agent", MODEL, ["read:accounts", ACTION]).unwrap();
-    let agent = block_on(kakunin.register(&tenant, spec)).unwrap();
-    let leaf =
-        block_on(kakunin.certify(&tenant, &agent.id, Profile::Standard, KeySource::default())).unwrap();
+    let agent = block_on(kakunin.tenant(&tenant).register(spec)).unwrap();
+    let leaf = block_on(kakunin.tenant(&tenant).certify(&agent.id, Profile::Standard, KeySource::default()))
+        .unwrap();
     // A million serials of the same issuer, as its own randomness would draw them.
     let mut state = 1_u64;
     let serials = (0..1_000_000).map(|_| {
@@ -145,7 +145,7 @@ impl World {
         let key = block_on(keys.generate(&planned, KeyAlgorithm::P256)).unwrap();
         let signer = block_on(keys.open(&key)).unwrap();
         let spec = NewAgent::new("agent", MODEL, ["read:accounts", ACTION]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.tenant, spec)).unwrap();
+        let agent = block_on(self.kakunin.tenant(&self.tenant).register(spec)).unwrap();
         let spki: &Spki = signer.public_key();
         let serial = Serial::from_bytes([0x41; 16]).unwrap();
         let (issuer, place, now) = (self.kakunin.issuer(), self.kakunin.place(), SystemClock.now());

@@ -60,7 +60,7 @@ pub async fn certifications(
         let register = |n: &usize| {
             let (kakunin, tenant) = (kakunin.clone(), tenant.clone());
             let spec = NewAgent::new(&format!("agent-{n}"), MODEL, ["read:accounts"]).unwrap();
-            tokio::spawn(async move { kakunin.register(&tenant, spec).await.unwrap().id })
+            tokio::spawn(async move { kakunin.tenant(&tenant).register(spec).await.unwrap().id })
         };
         let registered: Vec<_> = some.iter().map(register).collect();
         for (n, id) in some.iter().zip(registered) {

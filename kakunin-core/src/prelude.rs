@@ -10,7 +10,7 @@ pub use crate::key::{KeyAlgorithm, KeyProvider, Signer};
 pub use crate::revoke::{Cause, Reason};
 pub use crate::risk::{Band, Score};
 pub use crate::scope::{Action, ScopeSet};
-pub use crate::service::{Config, EventStatus, Kakunin, KeySource, Observed, Parts, Risk};
+pub use crate::service::{Config, EventStatus, Kakunin, KeySource, Observed, Parts, Risk, Tenant};
 pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::sqlite::SqliteStore;

@@ -105,14 +105,15 @@ fn world() -> World {
 impl World {
     fn agent(&self, name: &str) -> (AgentId, Serial) {
         let spec = NewAgent::new(name, MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
-        let issued = block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, P256)).unwrap();
+        let agent = block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id;
+        let issued =
+            block_on(self.kakunin.tenant(&self.acme).certify(&agent, Profile::Standard, P256)).unwrap();
         (agent, issued.facts.serial)
     }
 
     fn renew(&self, agent: &AgentId) -> Certificate {
         let model = MODEL.parse().unwrap();
-        block_on(self.kakunin.renew(&self.acme, agent, &model, Profile::Standard, P256)).unwrap()
+        block_on(self.kakunin.tenant(&self.acme).renew(agent, &model, Profile::Standard, P256)).unwrap()
     }
 
     fn reopened(self) -> Self {
@@ -152,9 +153,9 @@ fn a_renewal_writes_as_much_after_a_thousand_as_after_ten() {
     let most = 64 + 32 * 12;
     assert!(ten > 1_000 && thousand.abs_diff(ten) < most, "{ten} octets after 10, {thousand} after 1,000");
     // The newest are listed, and the oldest is found.
-    let listed = block_on(w.kakunin.certificates(&w.acme, &agent)).unwrap();
+    let listed = block_on(w.kakunin.tenant(&w.acme).certificates(&agent)).unwrap();
     assert_eq!(listed.len(), MAX_CERTIFICATES_LISTED);
-    let newest = block_on(w.kakunin.agent(&w.acme, &agent)).unwrap().certificate;
+    let newest = block_on(w.kakunin.tenant(&w.acme).agent(&agent)).unwrap().certificate;
     assert_eq!(listed.last().map(|c| c.facts.serial), newest);
     // The newest, and the one before it for a while.
     assert!(listed.iter().rev().skip(2).all(|c| c.revocation.is_some_and(|r| r.cause == Cause::Superseded)));
@@ -200,11 +201,12 @@ fn a_store_of_an_older_version_is_brought_into_the_new_form_once() {
     let ((one, _), (halted, serial), (held, on_hold)) = (w.agent("one"), w.agent("halted"), w.agent("held"));
     let newest = [(), (), ()].map(|()| w.renew(&one).facts.serial)[2];
     w.receipts.cut.store(true, Ordering::SeqCst);
-    block_on(w.kakunin.halt(&w.acme, &halted, Cause::KillSwitchActivated, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&halted, Cause::KillSwitchActivated, None)).unwrap();
     w.receipts.cut.store(false, Ordering::SeqCst);
-    block_on(w.kakunin.hold(&w.acme, &on_hold)).unwrap();
-    let listed =
-        |w: &World| [one, halted, held].map(|a| block_on(w.kakunin.certificates(&w.acme, &a)).unwrap());
+    block_on(w.kakunin.tenant(&w.acme).hold(&on_hold)).unwrap();
+    let listed = |w: &World| {
+        [one, halted, held].map(|a| block_on(w.kakunin.tenant(&w.acme).certificates(&a)).unwrap())
+    };
     let before = listed(&w);
     as_it_was(&w);
     let w = w.reopened();
@@ -216,13 +218,13 @@ fn a_store_of_an_older_version_is_brought_into_the_new_form_once() {
     let w = w.reopened();
     assert_eq!((listed(&w), w.rows(Kind::Standing)), (before, rows), "once");
     // Everything goes on, and the stop gets the receipt that nobody kept.
-    block_on(w.kakunin.revoke(&w.acme, &newest, Cause::KeyCompromise)).unwrap();
-    block_on(w.kakunin.release(&w.acme, &on_hold)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&newest, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&on_hold)).unwrap();
     block_on(w.kakunin.tend()).unwrap();
     assert!(block_on(w.kakunin.find(&serial)).unwrap().receipt.is_some());
-    let states = [one, halted, held].map(|a| block_on(w.kakunin.agent(&w.acme, &a)).unwrap().state);
+    let states = [one, halted, held].map(|a| block_on(w.kakunin.tenant(&w.acme).agent(&a)).unwrap().state);
     assert_eq!(states, [AgentState::Suspended, AgentState::Suspended, AgentState::Active]);
-    let all = block_on(w.kakunin.certificates(&w.acme, &one)).unwrap();
+    let all = block_on(w.kakunin.tenant(&w.acme).certificates(&one)).unwrap();
     assert_eq!(all.last().map(|c| c.facts.serial), Some(newest));
 }
 
@@ -230,31 +232,34 @@ fn a_store_of_an_older_version_is_brought_into_the_new_form_once() {
 fn a_receipt_is_signed_once_and_kept() {
     let w = world();
     let (agent, serial) = w.agent("one");
-    let halt = || block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+    let halt = || block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
     let first = halt();
     assert_eq!(w.signed(), 1);
-    let receipt = block_on(w.kakunin.halt_receipt(&w.acme, &agent, &first)).unwrap();
+    let receipt = block_on(w.kakunin.tenant(&w.acme).halt_receipt(&agent, &first)).unwrap();
     for _ in 0..20 {
         assert_eq!(halt(), first);
-        assert_eq!(block_on(w.kakunin.halt_receipt(&w.acme, &agent, &first)).unwrap(), receipt);
+        assert_eq!(block_on(w.kakunin.tenant(&w.acme).halt_receipt(&agent, &first)).unwrap(), receipt);
         assert_eq!(block_on(w.kakunin.find(&serial)).unwrap().receipt.as_ref(), Some(&receipt));
     }
     block_on(w.kakunin.tend()).unwrap();
     assert_eq!(w.signed(), 1);
     // It stays with the certificate when the agent is trusted again, stopped again, and over a restart.
     let reason = "a drill".to_owned().try_into().unwrap();
-    block_on(w.kakunin.reinstate(&w.acme, &agent, reason)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).reinstate(&agent, reason)).unwrap();
     let second = halt();
     assert_eq!((second.serial, w.signed()), (None, 2));
     let w = w.reopened();
     let found = block_on(w.kakunin.find(&serial)).unwrap();
     assert_eq!((found.halt, found.receipt.as_ref()), (Some(first), Some(&receipt)));
-    assert_eq!(block_on(w.kakunin.halt_receipt(&w.acme, &agent, &first)).unwrap(), receipt);
-    assert_ne!(block_on(w.kakunin.halt_receipt(&w.acme, &agent, &second)).unwrap(), receipt);
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).halt_receipt(&agent, &first)).unwrap(), receipt);
+    assert_ne!(block_on(w.kakunin.tenant(&w.acme).halt_receipt(&agent, &second)).unwrap(), receipt);
     assert_eq!(w.signed(), 2);
     // Of a stop that never was there is none.
     let forged = kakunin_core::revoke::Halt { at: NOW.plus(1), ..second };
-    assert_eq!(block_on(w.kakunin.halt_receipt(&w.acme, &agent, &forged)).unwrap_err().code(), "not_found");
+    assert_eq!(
+        block_on(w.kakunin.tenant(&w.acme).halt_receipt(&agent, &forged)).unwrap_err().code(),
+        "not_found"
+    );
 }
 
 #[test]
@@ -262,9 +267,9 @@ fn a_stop_does_not_wait_for_its_receipt() {
     let w = world();
     let (agent, serial) = w.agent("one");
     w.receipts.cut.store(true, Ordering::SeqCst);
-    let halt = block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
-    assert_eq!(block_on(w.kakunin.agent(&w.acme, &agent)).unwrap().state, AgentState::Suspended);
-    let refused = block_on(w.kakunin.halt_receipt(&w.acme, &agent, &halt)).unwrap_err();
+    let halt = block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).agent(&agent)).unwrap().state, AgentState::Suspended);
+    let refused = block_on(w.kakunin.tenant(&w.acme).halt_receipt(&agent, &halt)).unwrap_err();
     assert_eq!(refused.code(), "key_unavailable");
     let found = block_on(w.kakunin.find(&serial)).unwrap();
     assert_eq!((found.halt, found.receipt), (Some(halt), None));
@@ -284,12 +289,14 @@ fn a_stop_without_a_certificate_has_its_receipt_although_the_agent_is_reinstated
     for again in [false, true] {
         let w = world();
         let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
+        let agent = block_on(w.kakunin.tenant(&w.acme).register(spec)).unwrap().id;
         w.receipts.cut.store(true, Ordering::SeqCst);
-        let halt = || block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+        let halt =
+            || block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
         let first = halt();
         assert_eq!(first.serial, None);
-        block_on(w.kakunin.reinstate(&w.acme, &agent, "a drill".to_owned().try_into().unwrap())).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).reinstate(&agent, "a drill".to_owned().try_into().unwrap()))
+            .unwrap();
         let stops = if again { vec![halt(), first] } else { vec![first] };
         assert_eq!(block_on(w.kakunin.tend()).unwrap().left, stops.len());
         let w = w.reopened();
@@ -297,11 +304,12 @@ fn a_stop_without_a_certificate_has_its_receipt_although_the_agent_is_reinstated
         w.clock.set(NOW.plus(5 * MINUTE));
         assert_eq!((block_on(w.kakunin.tend()).unwrap().left, w.signed()), (0, stops.len()));
         assert!(w.rows(Kind::Plan).is_empty());
-        let records = block_on(w.kakunin.records(&w.acme, None, 9, |r| r.name() == "agent.halt_receipt"));
+        let records =
+            block_on(w.kakunin.tenant(&w.acme).records(None, 9, |r| r.name() == "agent.halt_receipt"));
         assert_eq!(records.unwrap().items.len(), stops.len(), "each on record");
         // A stop that never was has none, whatever happened before.
         let forged = kakunin_core::revoke::Halt { at: NOW.plus(1), ..first };
-        let refused = block_on(w.kakunin.halt_receipt(&w.acme, &agent, &forged)).unwrap_err();
+        let refused = block_on(w.kakunin.tenant(&w.acme).halt_receipt(&agent, &forged)).unwrap_err();
         assert_eq!((refused.code(), w.signed()), ("not_found", stops.len()));
     }
 }

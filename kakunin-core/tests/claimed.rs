@@ -67,7 +67,7 @@ impl World {
 fn agent(kakunin: &Kakunin, tenant: &str, name: &str) -> (TenantId, AgentId) {
     let tenant = tenant.parse().unwrap();
     let spec = NewAgent::new(name, MODEL, ["read:a"]).unwrap();
-    let agent = block_on(kakunin.register(&tenant, spec)).unwrap();
+    let agent = block_on(kakunin.tenant(&tenant).register(spec)).unwrap();
     (tenant, agent.id)
 }
 
@@ -76,7 +76,7 @@ fn certify(
     (tenant, agent): (&TenantId, &AgentId),
     request: &[u8],
 ) -> Result<Certificate, Error> {
-    block_on(kakunin.certify(tenant, agent, Profile::Standard, KeySource::Request(request)))
+    block_on(kakunin.tenant(tenant).certify(agent, Profile::Standard, KeySource::Request(request)))
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn who_is_refused_by_the_store_takes_nobody_along() {
     w.certify(&other, &taken).unwrap();
     let serial = w.certify(&w.agent("acme", "acts"), &w.request()).unwrap().facts.serial;
     w.kakunin = w.another();
-    block_on(w.kakunin.agent(&one.0, &one.1)).unwrap();
+    block_on(w.kakunin.tenant(&one.0).agent(&one.1)).unwrap();
     let wanted = NewAgent::new("two", MODEL, ["read:b"]).unwrap().scope;
     let events = [Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok)];
     let before = w.sink.appends();
@@ -185,11 +185,11 @@ fn who_is_refused_by_the_store_takes_nobody_along() {
         let refused = scope.spawn(|| w.certify(&one, &taken));
         let certified = scope.spawn(|| w.certify(&two, &free));
         let registered = scope.spawn(|| w.agent("acme", "the last"));
-        let observed = scope.spawn(|| block_on(w.kakunin.observe_all(&one.0, events.to_vec())));
+        let observed = scope.spawn(|| block_on(w.kakunin.tenant(&one.0).observe_all(events.to_vec())));
         let changed = scope.spawn(|| {
             let scope = wanted.clone();
             let change = AgentChange { scope: Some(scope), ..AgentChange::default() };
-            block_on(w.kakunin.update(&two.0, &two.1, change))
+            block_on(w.kakunin.tenant(&two.0).update(&two.1, change))
         });
         // They queue behind the first.
         std::thread::sleep(Duration::from_millis(300));
@@ -200,7 +200,7 @@ fn who_is_refused_by_the_store_takes_nobody_along() {
         assert!(matches!(observed[..], [Ok(Observed { status: EventStatus::Scored, .. })]), "{observed:?}");
         assert_eq!(changed.join().unwrap().unwrap().spec.scope, wanted);
         for agent in [first.join().unwrap(), registered.join().unwrap()] {
-            block_on(w.kakunin.agent(&agent.0, &agent.1)).unwrap();
+            block_on(w.kakunin.tenant(&agent.0).agent(&agent.1)).unwrap();
         }
     });
     // The first; the others together, which were refused; and once more, without the one.
@@ -208,7 +208,8 @@ fn who_is_refused_by_the_store_takes_nobody_along() {
     // What is in memory is what the log says.
     let again = w.another();
     for (tenant, agent) in [&one, &two] {
-        let (lived, read) = (block_on(w.kakunin.agent(tenant, agent)), block_on(again.agent(tenant, agent)));
+        let (lived, read) =
+            (block_on(w.kakunin.tenant(tenant).agent(agent)), block_on(again.tenant(tenant).agent(agent)));
         assert_eq!(lived.unwrap(), read.unwrap());
     }
 }

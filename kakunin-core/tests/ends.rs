@@ -58,11 +58,11 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("agent {}", NEXT.fetch_add(1, Ordering::Relaxed));
         let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
-        block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
+        block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id
     }
 
     fn certify(&self, agent: &AgentId) -> Result<Certificate, Error> {
-        block_on(self.kakunin.certify(&self.acme, agent, Profile::Standard, P256))
+        block_on(self.kakunin.tenant(&self.acme).certify(agent, Profile::Standard, P256))
     }
 
     fn keys(&self) -> usize {
@@ -155,11 +155,11 @@ fn what_needs_no_signature_goes_on_after_the_end_and_the_ca_is_replaced_then() {
     assert!(refused.to_string().ends_with("; replace it"), "{refused}");
     assert_eq!(w.keys(), keys, "no key is made for what is refused");
     // Halts, revocations, the log, the CRLs, the feed.
-    block_on(w.kakunin.halt(&w.acme, &one, Cause::KeyCompromise, None)).unwrap();
-    block_on(w.kakunin.revoke(&w.acme, &other.facts.serial, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&one, Cause::KeyCompromise, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&other.facts.serial, Cause::KeyCompromise)).unwrap();
     let reason = |of: &Certificate| w.kakunin.revocations().reason(&of.facts.issuer, &of.facts.serial);
     assert_eq!(reason(&other), Ok(Some(Reason::KeyCompromise)));
-    assert!(!block_on(w.kakunin.records(&w.acme, None, 100, |_| true)).unwrap().items.is_empty());
+    assert!(!block_on(w.kakunin.tenant(&w.acme).records(None, 100, |_| true)).unwrap().items.is_empty());
     block_on(w.kakunin.published_crl(&old.id(), None)).unwrap();
     assert!(block_on(w.kakunin.publish_due()).failing.is_empty());
     let next = block_on(w.kakunin.rotate_issuing(None)).unwrap();
@@ -170,10 +170,10 @@ fn what_needs_no_signature_goes_on_after_the_end_and_the_ca_is_replaced_then() {
     // Once replaced it is gone with the next start, and what it issued can be revoked all the same.
     w.reopened_at(after.plus(DAY));
     assert_eq!(w.kakunin.authorities().len(), 1);
-    block_on(w.kakunin.revoke(&w.acme, &before.facts.serial, Cause::Superseded)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&before.facts.serial, Cause::Superseded)).unwrap();
     let status = block_on(w.kakunin.find(&before.facts.serial)).unwrap();
     assert_eq!(status.revocation.map(|revocation| revocation.serial), Some(before.facts.serial));
-    block_on(w.kakunin.retire(&w.acme, &one)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).retire(&one)).unwrap();
     assert!(openssl(&w.kakunin, &issued, after.plus(DAY)).contains("leaf: OK"));
 }
 
@@ -189,7 +189,7 @@ fn one_that_has_ended_and_whose_key_is_gone_does_not_keep_a_deployment_from_star
     }
     w.reopened_at(old.not_after().plus(DAY));
     let agent = w.register();
-    block_on(w.kakunin.halt(&w.acme, &agent, Cause::KeyCompromise, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KeyCompromise, None)).unwrap();
     block_on(w.kakunin.chain_crls(Reader::Deployment)).unwrap();
     block_on(w.kakunin.rotate_issuing(None)).unwrap();
     w.certify(&w.register()).unwrap();
@@ -214,9 +214,9 @@ fn a_tenants_own_ca_that_has_ended_is_not_quietly_followed_by_the_shared_one() {
         let ended = w.kakunin.endings().into_iter().next().unwrap();
         assert_eq!((ended.issuer, ended.stage, ended.tenant), (own.id(), Stage::Ended, Some(w.acme.clone())));
         // Whoever wants nobody else to read what is revoked is told what that takes.
-        block_on(w.kakunin.set_visibility(&w.acme, Visibility::Private)).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).set_visibility(Visibility::Private)).unwrap();
         assert!(matches!(w.certify(&agent), Err(Error::SharedIssuer)));
-        block_on(w.kakunin.set_visibility(&w.acme, Visibility::Public)).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).set_visibility(Visibility::Public)).unwrap();
     }
     let next = block_on(w.kakunin.rotate_issuing(Some(&w.acme))).unwrap();
     assert_eq!(w.certify(&w.register()).unwrap().facts.issuer, next.id());
@@ -298,7 +298,7 @@ fn each_tenant_that_depends_on_an_authority_is_told_once_a_stage_also_after_a_re
     w.clock.set(NOW.plus(YEAR));
     let own = block_on(w.kakunin.rotate_issuing(Some(&other))).unwrap();
     let told = |w: &World, tenant: &TenantId| -> Vec<_> {
-        let inbox = block_on(w.kakunin.notifications(tenant, None, 100)).unwrap();
+        let inbox = block_on(w.kakunin.tenant(tenant).notifications(None, 100)).unwrap();
         let about = |kind| kind == NotificationKind::AuthorityEnding;
         let items = inbox.into_iter().filter(|(_, item)| about(item.kind));
         items.map(|(_, item)| item.ending.map(|e| (e.issuer, e.stage)).unwrap()).collect()
@@ -329,6 +329,7 @@ fn each_tenant_that_depends_on_an_authority_is_told_once_a_stage_also_after_a_re
     block_on(w.kakunin.tell_of_endings()).unwrap();
     assert_eq!(told(&w, &other), [(own.id(), Stage::Ended)]);
     // The log alone comes to the same.
-    let records = block_on(w.kakunin.records(&w.acme, None, 100, |r| r.name() == "ca.ending")).unwrap().items;
+    let records =
+        block_on(w.kakunin.tenant(&w.acme).records(None, 100, |r| r.name() == "ca.ending")).unwrap().items;
     assert_eq!(records.len(), 3);
 }

@@ -79,8 +79,8 @@ impl Life {
         let name = format!("agent {}", self.chance.below(12));
         let spec = NewAgent::new(&name, MODEL, ["read:a", "write:b"]).unwrap();
         let agent = match self.chance.below(2) {
-            0 => block_on(self.kakunin.register(&tenant, spec)),
-            _ => block_on(self.kakunin.ensure_agent(&tenant, spec)),
+            0 => block_on(self.kakunin.tenant(&tenant).register(spec)),
+            _ => block_on(self.kakunin.tenant(&tenant).ensure_agent(spec)),
         };
         self.agents.push((tenant, agent.ok()?.id));
         Some("registered")
@@ -92,15 +92,15 @@ impl Life {
             [usize::try_from(self.chance.below(4)).unwrap()];
         let (issued, what) = match self.chance.below(3) {
             0 => (
-                block_on(self.kakunin.renew(&tenant, &agent, &MODEL.parse().unwrap(), profile, P256)),
+                block_on(self.kakunin.tenant(&tenant).renew(&agent, &MODEL.parse().unwrap(), profile, P256)),
                 "renewed",
             ),
             1 => {
                 let life = (1 + self.chance.below(600)) * SECOND;
-                block_on(self.kakunin.create_join_token(&tenant, &agent, profile, life)).ok()?;
+                block_on(self.kakunin.tenant(&tenant).create_join_token(&agent, profile, life)).ok()?;
                 return Some("token");
             }
-            _ => (block_on(self.kakunin.certify(&tenant, &agent, profile, P256)), "certified"),
+            _ => (block_on(self.kakunin.tenant(&tenant).certify(&agent, profile, P256)), "certified"),
         };
         self.serials.push((tenant, issued.ok()?.facts.serial));
         Some(what)
@@ -111,7 +111,7 @@ impl Life {
         let count = 1 + self.chance.below(12);
         let events: Vec<_> = (0..count).map(|_| self.event(serial)).collect();
         let reporter = format!("key:{}", self.chance.below(3)).try_into().unwrap();
-        let observed = block_on(self.kakunin.acting_as(reporter).observe_all(&tenant, events)).ok()?;
+        let observed = block_on(self.kakunin.acting_as(reporter).tenant(&tenant).observe_all(events)).ok()?;
         if observed.iter().flatten().any(|event| event.revoked) {
             Some("lost by score")
         } else {
@@ -159,14 +159,18 @@ impl Life {
             *self.chance.one_of(&[Cause::KeyCompromise, Cause::OperatorInitiated, Cause::Superseded])?;
         let kakunin = &self.kakunin;
         match self.chance.below(8) {
-            0 => block_on(kakunin.revoke(&tenant, &serial, cause)).ok().map(|_| "revoked"),
-            1 | 2 => block_on(kakunin.hold(&tenant, &serial)).ok().map(|_| "held"),
-            3 | 4 => block_on(kakunin.release(&tenant, &serial)).ok().map(|()| "released"),
-            5 => block_on(kakunin.halt(&of, &agent, Cause::KillSwitchActivated, None)).ok().map(|_| "halted"),
-            6 if self.chance.below(6) == 0 => block_on(kakunin.retire(&of, &agent)).ok().map(|()| "retired"),
+            0 => block_on(kakunin.tenant(&tenant).revoke(&serial, cause)).ok().map(|_| "revoked"),
+            1 | 2 => block_on(kakunin.tenant(&tenant).hold(&serial)).ok().map(|_| "held"),
+            3 | 4 => block_on(kakunin.tenant(&tenant).release(&serial)).ok().map(|()| "released"),
+            5 => block_on(kakunin.tenant(&of).halt(&agent, Cause::KillSwitchActivated, None))
+                .ok()
+                .map(|_| "halted"),
+            6 if self.chance.below(6) == 0 => {
+                block_on(kakunin.tenant(&of).retire(&agent)).ok().map(|()| "retired")
+            }
             _ => {
                 let reason = "looked into it".to_owned().try_into().ok()?;
-                block_on(kakunin.reinstate(&of, &agent, reason)).ok().map(|_| "reinstated")
+                block_on(kakunin.tenant(&of).reinstate(&agent, reason)).ok().map(|_| "reinstated")
             }
         }
     }
@@ -186,7 +190,7 @@ impl Life {
                 let tenant = self.chance.one_of(&self.tenants)?;
                 let label = "a key".parse().unwrap();
                 let (facts, _) =
-                    block_on(kakunin.create_api_key(tenant, Role::Reporter, label, None)).ok()?;
+                    block_on(kakunin.tenant(tenant).create_api_key(Role::Reporter, label, None)).ok()?;
                 self.keys.push(facts.id);
                 Some("key made")
             }
@@ -200,11 +204,11 @@ impl Life {
                     .into_iter()
                     .take(1 + usize::try_from(self.chance.below(2)).unwrap());
                 let spec = NewAgent::new("changed", MODEL, scope).unwrap();
-                block_on(kakunin.update(
-                    &tenant,
-                    &agent,
-                    AgentChange { scope: Some(spec.scope), ..AgentChange::default() },
-                ))
+                block_on(
+                    kakunin
+                        .tenant(&tenant)
+                        .update(&agent, AgentChange { scope: Some(spec.scope), ..AgentChange::default() }),
+                )
                 .ok()
                 .map(|_| "changed")
             }

@@ -53,9 +53,9 @@ fn make() -> World {
         let mut spec = NewAgent::new(name, MODEL, ["read:accounts", "write:payments"]).unwrap();
         (spec.fleet, spec.organization) =
             (Some("agent fleet".parse().unwrap()), Some("Beispiel & Söhne".parse().unwrap()));
-        let agent = block_on(kakunin.register(&acme, spec)).unwrap();
+        let agent = block_on(kakunin.tenant(&acme).register(spec)).unwrap();
         let source = KeySource::Provider(algorithm);
-        let issued = block_on(kakunin.certify(&acme, &agent.id, Profile::Standard, source)).unwrap();
+        let issued = block_on(kakunin.tenant(&acme).certify(&agent.id, Profile::Standard, source)).unwrap();
         put(name, pem::CERTIFICATE, &issued.der);
         issued.facts
     };
@@ -65,14 +65,14 @@ fn make() -> World {
     let revoked = issue("revoked", KeyAlgorithm::P256);
     issue("ed25519", KeyAlgorithm::Ed25519);
     put("empty", pem::CRL, &block_on(kakunin.crl(None)).unwrap());
-    block_on(kakunin.revoke(&acme, &revoked.serial, Cause::KeyCompromise)).unwrap();
+    block_on(kakunin.tenant(&acme).revoke(&revoked.serial, Cause::KeyCompromise)).unwrap();
     put("full", pem::CRL, &block_on(kakunin.crl(None)).unwrap());
     put("shard", pem::CRL, &block_on(kakunin.crl(Some(revoked.shard))).unwrap());
     put("leaf-shard", pem::CRL, &block_on(kakunin.crl(Some(leaf.shard))).unwrap());
     let root_crl = block_on(kakunin.published_crl(&kakunin.root().id(), None)).unwrap();
     put("root-crl", pem::CRL, &root_crl.der);
     let held = issue("held", KeyAlgorithm::P256);
-    block_on(kakunin.hold(&acme, &held.serial)).unwrap();
+    block_on(kakunin.tenant(&acme).hold(&held.serial)).unwrap();
     put("held-shard", pem::CRL, &block_on(kakunin.crl(Some(held.shard))).unwrap());
     let all: String = block_on(kakunin.chain_crls(Reader::Deployment))
         .unwrap()

@@ -75,16 +75,16 @@ impl World {
 
     fn agent(&self) -> AgentId {
         let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-        block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
+        block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id
     }
 
     fn certify(&self, agent: &AgentId) -> Result<Certificate, Error> {
         let source = KeySource::Provider(KeyAlgorithm::P256);
-        block_on(self.kakunin.certify(&self.acme, agent, Profile::Standard, source))
+        block_on(self.kakunin.tenant(&self.acme).certify(agent, Profile::Standard, source))
     }
 
     fn state(&self, agent: &AgentId) -> AgentState {
-        block_on(self.kakunin.agent(&self.acme, agent)).unwrap().state
+        block_on(self.kakunin.tenant(&self.acme).agent(agent)).unwrap().state
     }
 }
 
@@ -95,13 +95,13 @@ fn certificates_and_crls_are_checked_before_anybody_gets_them() {
     w.about(Kind::Der);
     assert_eq!(w.certify(&agent).unwrap_err().code(), "signature_foreign");
     assert_eq!(w.state(&agent), AgentState::Pending);
-    let left = block_on(w.kakunin.certificates(&w.acme, &agent)).unwrap();
+    let left = block_on(w.kakunin.tenant(&w.acme).certificates(&agent)).unwrap();
     assert!(left.iter().all(|c| c.revocation.is_some_and(|r| r.cause == Cause::Abandoned)));
     assert_eq!(block_on(w.kakunin.crl(None)).unwrap_err().code(), "crl");
     w.about(None);
     let serial = w.certify(&agent).unwrap().facts.serial;
     w.about(Kind::Der);
-    block_on(w.kakunin.revoke(&w.acme, &serial, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&serial, Cause::KeyCompromise)).unwrap();
     assert_ne!(block_on(w.kakunin.publish_due()).left, 0, "in force, and yet to be published");
     w.about(None);
     w.clock.set(NOW.plus(5 * MINUTE));
@@ -114,9 +114,9 @@ fn a_receipt_of_a_stop_is_checked_before_it_is_kept() {
     let agent = w.agent();
     let serial = w.certify(&agent).unwrap().facts.serial;
     w.about(Kind::Receipt);
-    let halt = block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+    let halt = block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
     assert_eq!(w.state(&agent), AgentState::Suspended, "stopped all the same");
-    let receipt = || block_on(w.kakunin.halt_receipt(&w.acme, &agent, &halt));
+    let receipt = || block_on(w.kakunin.tenant(&w.acme).halt_receipt(&agent, &halt));
     assert_eq!(receipt().unwrap_err().code(), "signature_foreign");
     assert_eq!(block_on(w.kakunin.find(&serial)).unwrap().receipt, None);
     w.about(None);
@@ -129,15 +129,15 @@ fn a_receipt_of_a_stop_is_checked_before_it_is_kept() {
 fn a_checkpoint_is_checked_before_anything_is_written() {
     let w = world();
     let agent = w.agent();
-    let before = block_on(w.kakunin.entries(&w.acme, 0, 100)).unwrap().len();
+    let before = block_on(w.kakunin.tenant(&w.acme).entries(0, 100)).unwrap().len();
     w.about(Kind::Checkpoint);
     assert_eq!(w.certify(&agent).unwrap_err().code(), "signature_foreign");
     w.about(None);
-    assert_eq!(block_on(w.kakunin.entries(&w.acme, 0, 100)).unwrap().len(), before, "nothing of it");
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).entries(0, 100)).unwrap().len(), before, "nothing of it");
     w.certify(&agent).unwrap();
     let again = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
-    let key = VerifierKey::parse(&block_on(again.log_verifier(&w.acme)).unwrap()).unwrap();
-    let note = block_on(again.checkpoint(&w.acme)).unwrap().unwrap();
+    let key = VerifierKey::parse(&block_on(again.tenant(&w.acme).log_verifier()).unwrap()).unwrap();
+    let note = block_on(again.tenant(&w.acme).checkpoint()).unwrap().unwrap();
     assert!(usize::try_from(Checkpoint::open(&note, &key).unwrap().size).unwrap() > before);
 }
 

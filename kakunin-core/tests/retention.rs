@@ -33,7 +33,7 @@ fn world(retention: u64) -> World {
     let config = Config { certificate_retention: retention, ..config() };
     let (kakunin, acme) = deployment(config.clone(), &parts);
     let spec = NewAgent::new("one", MODEL, ["read:a"]).unwrap();
-    let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
+    let agent = block_on(kakunin.tenant(&acme).register(spec)).unwrap().id;
     World { kakunin, parts, config, clock, acme, agent, now: NOW }
 }
 
@@ -42,7 +42,7 @@ impl World {
     fn next(&mut self) -> Serial {
         self.now = self.now.plus(HOUR + 10 * MINUTE);
         self.clock.set(self.now);
-        let issued = block_on(self.kakunin.certify(&self.acme, &self.agent, Profile::Ephemeral, P256));
+        let issued = block_on(self.kakunin.tenant(&self.acme).certify(&self.agent, Profile::Ephemeral, P256));
         issued.unwrap().facts.serial
     }
 
@@ -57,7 +57,7 @@ impl World {
     }
 
     fn listed(&self) -> Vec<Serial> {
-        let listed = block_on(self.kakunin.certificates(&self.acme, &self.agent)).unwrap();
+        let listed = block_on(self.kakunin.tenant(&self.acme).certificates(&self.agent)).unwrap();
         listed.into_iter().map(|entry| entry.facts.serial).collect()
     }
 
@@ -68,10 +68,10 @@ impl World {
                 assert_eq!(error.code(), "not_found");
                 assert!(error.to_string().contains("in the log alone"), "{error}");
                 assert_eq!(
-                    block_on(self.kakunin.certificate(&self.acme, serial)).unwrap_err().code(),
+                    block_on(self.kakunin.tenant(&self.acme).certificate(serial)).unwrap_err().code(),
                     "not_found"
                 );
-                let revoked = block_on(self.kakunin.revoke(&self.acme, serial, Cause::KeyCompromise));
+                let revoked = block_on(self.kakunin.tenant(&self.acme).revoke(serial, Cause::KeyCompromise));
                 assert_eq!(revoked.unwrap_err().code(), "not_found");
                 false
             }
@@ -117,15 +117,15 @@ fn what_expired_long_ago_leaves_a_few_at_once_and_the_log_keeps_it() {
 fn what_was_taken_away_stays_and_what_a_longer_retention_let_happen_is_read_back() {
     let mut w = world(300 * DAY);
     let bad = w.next();
-    block_on(w.kakunin.revoke(&w.acme, &bad, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&bad, Cause::KeyCompromise)).unwrap();
     let reason = "looked into it".to_owned().try_into().unwrap();
-    block_on(w.kakunin.reinstate(&w.acme, &w.agent, reason)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).reinstate(&w.agent, reason)).unwrap();
     let (first, second) = (w.next(), w.next());
     w.later(100 * DAY);
     w.next();
     // Long after they expired.
-    block_on(w.kakunin.revoke(&w.acme, &first, Cause::Superseded)).unwrap();
-    block_on(w.kakunin.hold(&w.acme, &second)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&first, Cause::Superseded)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&second)).unwrap();
     w.next();
     assert_eq!(w.listed().len(), 5);
     // By a shorter one, from the first record: the revocation of what had left by then is no reason to stop.

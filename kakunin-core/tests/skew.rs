@@ -67,7 +67,7 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("agent {}", NEXT.fetch_add(1, Ordering::Relaxed));
         let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
-        block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
+        block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id
     }
 
     /// Has an agent join with a token and a key of its own.
@@ -78,7 +78,7 @@ impl World {
 
     fn issue(&self) -> Certificate {
         let agent = self.register();
-        block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, P256)).unwrap()
+        block_on(self.kakunin.tenant(&self.acme).certify(&agent, Profile::Standard, P256)).unwrap()
     }
 
     fn reason(&self, of: &Certificate) -> Option<Reason> {
@@ -124,18 +124,19 @@ fn a_clock_that_is_set_back_revives_nothing_and_lengthens_nothing() {
     let w = world();
     let (revoked, stands) = (w.issue(), w.issue());
     let spec = NewAgent::new("two", MODEL, ["read:accounts"]).unwrap();
-    let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
+    let agent = block_on(w.kakunin.tenant(&w.acme).register(spec)).unwrap().id;
     w.clock.set(NOW.plus(HOUR));
-    block_on(w.kakunin.revoke(&w.acme, &revoked.facts.serial, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&revoked.facts.serial, Cause::KeyCompromise)).unwrap();
     let before = block_on(w.kakunin.published_crl(&revoked.facts.issuer, None)).unwrap();
     w.clock.set(NOW);
-    let made = w.kakunin.create_join_token(&w.acme, &agent, Profile::Standard, MINUTE);
+    let tenant = w.kakunin.tenant(&w.acme);
+    let made = tenant.create_join_token(&agent, Profile::Standard, MINUTE);
     let (facts, _) = block_on(made).unwrap();
     // By the clock, which is what it is held against; the log's time never goes back.
     assert_eq!(facts.expires_at, NOW.plus(MINUTE));
     assert_eq!((w.reason(&revoked), w.reason(&stands)), (Some(Reason::KeyCompromise), None));
     let late = w.issue();
-    block_on(w.kakunin.revoke(&w.acme, &late.facts.serial, Cause::Superseded)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&late.facts.serial, Cause::Superseded)).unwrap();
     w.clock.set(NOW.plus(31 * SECOND));
     let after = block_on(w.kakunin.published_crl(&revoked.facts.issuer, None)).unwrap();
     assert!(after.number > before.number, "a clock that was wrong keeps no revocation off the CRL");
@@ -145,7 +146,7 @@ fn a_clock_that_is_set_back_revives_nothing_and_lengthens_nothing() {
         assert_eq!(w.openssl(leaf, NOW.plus(HOUR)), good);
         assert!(!w.openssl(leaf, NOW.plus(MINUTE)));
     }
-    let records = block_on(w.kakunin.records(&w.acme, None, 100, |_| true)).unwrap().items;
+    let records = block_on(w.kakunin.tenant(&w.acme).records(None, 100, |_| true)).unwrap().items;
     assert!(records.is_sorted_by(|newer, older| newer.record.time >= older.record.time));
 }
 
@@ -157,7 +158,7 @@ fn after_a_clock_that_was_ahead_was_put_right_what_is_promised_goes_by_the_clock
     w.clock.set(ahead);
     let stopped = w.issue();
     let made = |agent: &AgentId, life| {
-        block_on(w.kakunin.create_join_token(&w.acme, agent, Profile::Standard, life)).unwrap()
+        block_on(w.kakunin.tenant(&w.acme).create_join_token(agent, Profile::Standard, life)).unwrap()
     };
     let (_, too_early) = made(&early, 10 * MINUTE);
     assert_eq!(w.kakunin.log_ahead(), 0);
@@ -168,9 +169,11 @@ fn after_a_clock_that_was_ahead_was_put_right_what_is_promised_goes_by_the_clock
     assert_eq!((leaf.facts.not_before, leaf.facts.issuer), (NOW.minus(5 * MINUTE), stopped.facts.issuer));
     assert!(w.openssl(&leaf, NOW));
     // A stop and the revocation under it say when that was.
-    let halt = block_on(w.kakunin.halt(&w.acme, &leaf.facts.agent, Cause::KeyCompromise, None)).unwrap();
+    let halt =
+        block_on(w.kakunin.tenant(&w.acme).halt(&leaf.facts.agent, Cause::KeyCompromise, None)).unwrap();
     assert_eq!(halt.at, NOW);
-    let revoked = block_on(w.kakunin.revoke(&w.acme, &stopped.facts.serial, Cause::Superseded)).unwrap();
+    let revoked =
+        block_on(w.kakunin.tenant(&w.acme).revoke(&stopped.facts.serial, Cause::Superseded)).unwrap();
     assert_eq!(revoked.at, NOW);
     // A token lives as long as was said, and one that was made by the wrong clock opens nothing.
     let (facts, token) = made(&registered, 10 * MINUTE);
@@ -183,14 +186,14 @@ fn after_a_clock_that_was_ahead_was_put_right_what_is_promised_goes_by_the_clock
     w.clock.set(NOW.plus(20 * MINUTE));
     assert_eq!(w.join(token.reveal()), Ok(()));
     // The log goes on in its order, and not further ahead: at half the clock's pace.
-    let records = block_on(w.kakunin.records(&w.acme, None, 100, |_| true)).unwrap().items;
+    let records = block_on(w.kakunin.tenant(&w.acme).records(None, 100, |_| true)).unwrap().items;
     assert!(records.is_sorted_by(|newer, older| newer.record.time >= older.record.time));
     let last = records.first().unwrap().record.time;
     assert!(ahead < last && last <= ahead.plus(10 * MINUTE), "{last}");
     assert_eq!(w.kakunin.log_ahead(), last.since(NOW.plus(20 * MINUTE)));
     w.clock.set(NOW.plus(5 * HOUR));
     w.issue();
-    let records = block_on(w.kakunin.records(&w.acme, None, 1, |_| true)).unwrap().items;
+    let records = block_on(w.kakunin.tenant(&w.acme).records(None, 1, |_| true)).unwrap().items;
     assert_eq!(records.first().unwrap().record.time, NOW.plus(5 * HOUR));
     assert_eq!(w.kakunin.log_ahead(), 0);
 }
@@ -200,7 +203,8 @@ fn a_key_with_an_end_that_a_clock_made_ahead_lives_no_longer_than_was_said() {
     let w = world();
     let make = |life: Option<u64>| {
         let end = life.map(|life| w.clock.now().plus(life));
-        let made = w.kakunin.create_api_key(&w.acme, Role::Operator, "one".parse().unwrap(), end);
+        let tenant = w.kakunin.tenant(&w.acme);
+        let made = tenant.create_api_key(Role::Operator, "one".parse().unwrap(), end);
         let (facts, key) = block_on(made).unwrap();
         (facts.id, key)
     };
@@ -258,7 +262,7 @@ fn an_authority_that_a_clock_made_ahead_is_replaced_when_it_was_put_right() {
     block_on(w.kakunin.rotate_issuing(None)).unwrap();
     w.clock.set(NOW);
     let agent = w.register();
-    let refused = block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap_err();
+    let refused = block_on(w.kakunin.tenant(&w.acme).certify(&agent, Profile::Standard, P256)).unwrap_err();
     assert_eq!(refused.code(), "issuer_not_yet_valid");
     assert_eq!(block_on(w.kakunin.check_signing()).unwrap_err().code(), "issuer_not_yet_valid");
     block_on(w.kakunin.rotate_issuing(None)).unwrap();
@@ -275,7 +279,7 @@ fn an_agent_renews_itself_by_the_clock_and_not_by_the_log() {
     let agent = w.register();
     let csr = binding_key.request();
     let source = KeySource::Request(&csr);
-    let first = block_on(w.kakunin.certify(&w.acme, &agent, Profile::Ephemeral, source)).unwrap();
+    let first = block_on(w.kakunin.tenant(&w.acme).certify(&agent, Profile::Ephemeral, source)).unwrap();
     let next = Workload::new();
     let (request, word) = next.after(&binding_key, &first);
     let renew = || {
@@ -294,7 +298,7 @@ fn an_agent_renews_itself_by_the_clock_and_not_by_the_log() {
 fn a_replay_records_each_event_at_its_own_time() {
     let w = world();
     let agent = w.register();
-    let issued = block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap();
+    let issued = block_on(w.kakunin.tenant(&w.acme).certify(&agent, Profile::Standard, P256)).unwrap();
     let event = || Event::new(issued.facts.serial, "read:accounts".parse().unwrap(), Outcome::Ok);
     let after = |millis: &[u64]| millis.iter().map(|ms| NOW.plus(*ms)).collect::<Vec<_>>();
     let batches =
@@ -303,12 +307,15 @@ fn a_replay_records_each_event_at_its_own_time() {
     for (batch, clock) in batches.iter().zip([4 * HOUR, 0, 20 * HOUR]) {
         w.clock.set(NOW.plus(clock));
         let events = after(batch).into_iter().map(|at| (at, event())).collect();
-        block_on(w.kakunin.replay(&w.acme, events)).unwrap().into_iter().for_each(|seen| _ = seen.unwrap());
+        block_on(w.kakunin.tenant(&w.acme).replay(events))
+            .unwrap()
+            .into_iter()
+            .for_each(|seen| _ = seen.unwrap());
     }
     // What is not replayed goes by the clock again.
     w.clock.set(NOW.plus(21 * HOUR));
-    block_on(w.kakunin.observe(&w.acme, event())).unwrap();
-    let entries = block_on(w.kakunin.entries(&w.acme, 0, 100)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).observe(event())).unwrap();
+    let entries = block_on(w.kakunin.tenant(&w.acme).entries(0, 100)).unwrap();
     let records = entries.iter().map(|entry| Record::open(entry).unwrap());
     let recorded = records.filter(|r| matches!(r.body, Body::Event(..))).map(|r| r.time).collect::<Vec<_>>();
     let last = 4 * HOUR + 1;

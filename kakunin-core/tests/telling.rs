@@ -47,12 +47,12 @@ fn each_record_is_told_once_by_whoever_asked_for_it_and_none_again() {
     // Many at once, so that one of them writes for others.
     let life = |n: usize| {
         let spec = NewAgent::new(&format!("agent {n}"), MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
-        let issued = block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap();
+        let agent = block_on(kakunin.tenant(&acme).register(spec)).unwrap().id;
+        let issued = block_on(kakunin.tenant(&acme).certify(&agent, Profile::Standard, P256)).unwrap();
         let refused = |_| Event::refused(issued.facts.serial, "delete:backups".parse().unwrap());
-        let seen = block_on(kakunin.observe_all(&acme, (0..200).map(refused).collect())).unwrap();
+        let seen = block_on(kakunin.tenant(&acme).observe_all((0..200).map(refused).collect())).unwrap();
         if !seen.iter().flatten().any(|observed| observed.revoked) {
-            block_on(kakunin.halt(&acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+            block_on(kakunin.tenant(&acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
         }
         (agent, std::thread::current().id())
     };
@@ -72,7 +72,7 @@ fn each_record_is_told_once_by_whoever_asked_for_it_and_none_again() {
     let told: BTreeMap<_, _> =
         ours.clone().map(|(_, index, record, by)| (*index, (record.clone(), *by))).collect();
     assert_eq!(told.len(), ours.count(), "none twice");
-    let entries = block_on(kakunin.entries(&acme, 0, 10_000)).unwrap();
+    let entries = block_on(kakunin.tenant(&acme).entries(0, 10_000)).unwrap();
     let records: BTreeMap<_, _> =
         (0..).zip(entries.iter().map(|entry| Record::open(entry).unwrap())).collect();
     let control = |record: &Record| matches!(record.body, Body::Control(_));
@@ -117,11 +117,12 @@ fn scores_that_come_out_otherwise_than_they_are_on_record_are_told_of() {
     let kakunin = open(&config);
     block_on(kakunin.create_tenant(&acme)).unwrap();
     let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-    let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
-    let serial = block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap().facts.serial;
-    let first = block_on(kakunin.entries(&acme, 0, 100)).unwrap().len();
+    let agent = block_on(kakunin.tenant(&acme).register(spec)).unwrap().id;
+    let serial =
+        block_on(kakunin.tenant(&acme).certify(&agent, Profile::Standard, P256)).unwrap().facts.serial;
+    let first = block_on(kakunin.tenant(&acme).entries(0, 100)).unwrap().len();
     let refused = |_| Event::refused(serial, "delete:backups".parse().unwrap());
-    block_on(kakunin.observe_all(&acme, (0..3).map(refused).collect())).unwrap();
+    block_on(kakunin.tenant(&acme).observe_all((0..3).map(refused).collect())).unwrap();
     drop(kakunin);
     block_on(open(&config).load()).unwrap();
     assert!(said.0.lock().unwrap().is_empty(), "by the same model they are the same");

@@ -128,9 +128,10 @@ fn world() -> World {
 impl World {
     fn agent(&self) -> (AgentId, Serial, KeyRef) {
         let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
-        let issued = block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, P256)).unwrap();
-        let all = block_on(self.kakunin.certificates(&self.acme, &agent)).unwrap();
+        let agent = block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id;
+        let issued =
+            block_on(self.kakunin.tenant(&self.acme).certify(&agent, Profile::Standard, P256)).unwrap();
+        let all = block_on(self.kakunin.tenant(&self.acme).certificates(&agent)).unwrap();
         (agent, issued.facts.serial, all.last().unwrap().key.clone().unwrap())
     }
 
@@ -151,7 +152,7 @@ impl World {
     }
 
     fn delays_told(&self) -> usize {
-        let inbox = block_on(self.kakunin.notifications(&self.acme, None, 100)).unwrap();
+        let inbox = block_on(self.kakunin.tenant(&self.acme).notifications(None, 100)).unwrap();
         inbox.iter().filter(|(_, item)| item.kind == NotificationKind::KeyTaskDelayed).count()
     }
 
@@ -168,12 +169,12 @@ fn an_automatic_revocation_is_in_force_while_the_provider_is_down_and_reaches_it
     let denied = |n: u32| {
         let mut event = Event::new(serial, format!("delete:a{n}").parse().unwrap(), Outcome::Denied);
         event.attribution = Attribution::Signed;
-        block_on(w.kakunin.observe(&w.acme, event)).unwrap().revoked
+        block_on(w.kakunin.tenant(&w.acme).observe(event)).unwrap().revoked
     };
     assert!((0..10_000).any(denied));
     let reason = w.kakunin.revocations().reason(&w.kakunin.issuer().id(), &serial).unwrap();
     assert_eq!(reason, Some(Reason::PrivilegeWithdrawn));
-    assert_eq!(block_on(w.kakunin.agent(&w.acme, &agent)).unwrap().state, AgentState::Suspended);
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).agent(&agent)).unwrap().state, AgentState::Suspended);
     assert!(w.signs(&key), "nobody could tell the provider");
     // Attempts wait longer and longer, and people are told once.
     let calls = || *w.keys.calls.lock().unwrap();
@@ -197,11 +198,11 @@ fn one_key_that_is_stuck_holds_up_no_other_and_its_own_tasks_keep_their_order() 
     let w = world();
     let ((_, stuck, stuck_key), (_, other, other_key)) = (w.agent(), w.agent());
     w.keys.some.lock().unwrap().insert(stuck_key.clone());
-    block_on(w.kakunin.hold(&w.acme, &stuck)).unwrap();
-    block_on(w.kakunin.revoke(&w.acme, &other, Cause::OperatorInitiated)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&stuck)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&other, Cause::OperatorInitiated)).unwrap();
     w.tend(SECOND);
     assert!(!w.signs(&other_key) && w.signs(&stuck_key));
-    block_on(w.kakunin.release(&w.acme, &stuck)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&stuck)).unwrap();
     assert_eq!(w.tend(60 * SECOND).0, 2, "disable, and then enable");
     w.keys.some.lock().unwrap().clear();
     assert_eq!(w.tend(600 * SECOND), (0, 0));
@@ -213,11 +214,11 @@ fn a_key_that_was_deleted_behind_our_back_is_no_task_for_ever() {
     let w = world();
     let (agent, serial, key) = w.agent();
     block_on(w.keys.keys.retire(&key)).unwrap();
-    let refused = block_on(w.kakunin.sign(&w.acme, &agent, b"m")).unwrap_err();
+    let refused = block_on(w.kakunin.tenant(&w.acme).sign(&agent, b"m")).unwrap_err();
     assert_eq!(refused.code(), "key_refused");
-    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
-    block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
-    block_on(w.kakunin.revoke(&w.acme, &serial, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&serial, Cause::KeyCompromise)).unwrap();
     assert_eq!(w.tend(SECOND), (0, 0));
     assert_eq!(w.kakunin.tended(), Tended::default());
 }
@@ -226,10 +227,10 @@ fn a_key_that_was_deleted_behind_our_back_is_no_task_for_ever() {
 fn a_key_that_may_have_been_made_is_looked_for_until_the_provider_answers() {
     let w = world();
     let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-    let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
+    let agent = block_on(w.kakunin.tenant(&w.acme).register(spec)).unwrap().id;
     let before = block_on(w.keys.keys.list()).unwrap().len();
     w.cut(true);
-    let failed = block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap_err();
+    let failed = block_on(w.kakunin.tenant(&w.acme).certify(&agent, Profile::Standard, P256)).unwrap_err();
     assert_eq!(failed.code(), "key_unavailable");
     assert_eq!(block_on(w.keys.keys.list()).unwrap().len(), before + 1, "made, and nobody heard of it");
     let w = w.reopened();
@@ -237,7 +238,7 @@ fn a_key_that_may_have_been_made_is_looked_for_until_the_provider_answers() {
     w.cut(false);
     assert_eq!(w.tend(90 * SECOND), (0, 0));
     assert_eq!(block_on(w.keys.keys.list()).unwrap().len(), before, "swept");
-    block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).certify(&agent, Profile::Standard, P256)).unwrap();
 }
 
 #[test]
@@ -245,7 +246,7 @@ fn whoever_revokes_one_does_not_wait_for_the_keys_of_all_others() {
     let w = world();
     let agents: Vec<_> = (0..41).map(|_| w.agent()).collect();
     let (last, others) = agents.split_last().unwrap();
-    let revoke = |serial| block_on(w.kakunin.revoke(&w.acme, serial, Cause::KeyCompromise)).unwrap();
+    let revoke = |serial| block_on(w.kakunin.tenant(&w.acme).revoke(serial, Cause::KeyCompromise)).unwrap();
     *w.keys.all.lock().unwrap() = true;
     for (_, serial, _) in others {
         revoke(serial);
@@ -269,16 +270,16 @@ fn a_halt_takes_the_key_whatever_else_the_provider_refuses() {
         let w = world();
         let (agent, serial, key) = w.agent();
         let role = Principal::try_from("arn:aws:iam::111122223333:role/desk-7".to_owned()).unwrap();
-        block_on(w.kakunin.grant_key(&w.acme, &agent, &role)).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).grant_key(&agent, &role)).unwrap();
         if forbidden == "enable" {
-            block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+            block_on(w.kakunin.tenant(&w.acme).hold(&serial)).unwrap();
         }
         w.keys.forbidden.lock().unwrap().insert(forbidden);
         if forbidden == "enable" {
-            block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
+            block_on(w.kakunin.tenant(&w.acme).release(&serial)).unwrap();
             assert_eq!(w.tend(SECOND), (1, 1));
         }
-        block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
         for after in [2, 5, 20, 90, 200] {
             w.tend(after * SECOND);
         }
@@ -293,22 +294,22 @@ fn a_halt_takes_the_key_whatever_else_the_provider_refuses() {
 fn what_is_held_again_is_not_enabled_by_the_release_before() {
     let w = world();
     let (agent, serial, key) = w.agent();
-    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&serial)).unwrap();
     w.keys.forbidden.lock().unwrap().insert("enable");
-    block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
-    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&serial)).unwrap();
     w.tend(SECOND);
     w.keys.forbidden.lock().unwrap().clear();
     assert_eq!(w.tend(DAY), (0, 0));
     assert!(!w.signs(&key));
     // Nor is it enabled while somebody whose grant was to end could use it.
-    block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&serial)).unwrap();
     assert!(w.signs(&key));
     let role = Principal::try_from("arn:aws:iam::111122223333:role/desk-7".to_owned()).unwrap();
-    block_on(w.kakunin.grant_key(&w.acme, &agent, &role)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).grant_key(&agent, &role)).unwrap();
     w.keys.forbidden.lock().unwrap().insert("ungrant");
-    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
-    block_on(w.kakunin.release(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&serial)).unwrap();
     assert_eq!(w.tend(2 * DAY).0, 2, "the grant, and then the key");
     assert!(!w.signs(&key));
 }
@@ -318,12 +319,12 @@ fn a_key_that_is_stuck_does_not_put_off_those_of_other_agents() {
     let w = world();
     let ((_, stuck, stuck_key), (_, other, other_key)) = (w.agent(), w.agent());
     w.keys.some.lock().unwrap().insert(stuck_key);
-    block_on(w.kakunin.revoke(&w.acme, &stuck, Cause::OperatorInitiated)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&stuck, Cause::OperatorInitiated)).unwrap();
     // By now a minute lies between two attempts.
     for minute in 1..20 {
         assert_eq!(w.tend(minute * 60 * SECOND), (1, 1));
     }
-    block_on(w.kakunin.revoke(&w.acme, &other, Cause::KillSwitchActivated)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&other, Cause::KillSwitchActivated)).unwrap();
     w.tend(19 * 60 * SECOND + 1);
     assert!(!w.signs(&other_key));
 }

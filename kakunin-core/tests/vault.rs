@@ -49,8 +49,11 @@ impl World {
     }
 
     fn made(&self, label: &str) -> Result<(ApiKeyId, ApiKey), kakunin_core::service::Error> {
-        let made =
-            block_on(self.kakunin.create_api_key(&self.acme, Role::Reader, label.parse().unwrap(), None));
+        let made = block_on(self.kakunin.tenant(&self.acme).create_api_key(
+            Role::Reader,
+            label.parse().unwrap(),
+            None,
+        ));
         made.map(|(facts, key)| (facts.id, key))
     }
 
@@ -69,8 +72,9 @@ fn a_vault_of_its_own_keeps_every_secret_and_the_state_store_none() {
     let mut w = world();
     let (id, key) = w.made("one").unwrap();
     let agent =
-        block_on(w.kakunin.register(&w.acme, NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
-    block_on(w.kakunin.create_join_token(&w.acme, &agent.id, Profile::Standard, 60 * SECOND)).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).register(NewAgent::new("one", MODEL, ["read:a"]).unwrap()))
+            .unwrap();
+    block_on(w.kakunin.tenant(&w.acme).create_join_token(&agent.id, Profile::Standard, 60 * SECOND)).unwrap();
     assert_eq!(w.names("api-key/"), [format!("api-key/{id}").into_bytes()]);
     assert_eq!(w.names("join-token/").len(), 1);
     assert_eq!(w.names("secre").len(), 1);
@@ -78,8 +82,12 @@ fn a_vault_of_its_own_keeps_every_secret_and_the_state_store_none() {
     w.later(SECOND);
     assert_eq!(w.kakunin.authenticate(key.reveal()).unwrap().id, id);
     block_on(w.kakunin.revoke_api_key(&id)).unwrap();
-    block_on(w.kakunin.halt(&w.acme, &agent.id, kakunin_core::revoke::Cause::KillSwitchActivated, None))
-        .unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(
+        &agent.id,
+        kakunin_core::revoke::Cause::KillSwitchActivated,
+        None,
+    ))
+    .unwrap();
     assert!(w.names("api-key/").is_empty() && w.names("join-token/").is_empty());
 }
 

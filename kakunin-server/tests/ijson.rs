@@ -196,7 +196,7 @@ async fn what_is_given_back_is_what_was_given_to_the_digit() {
     let details =
         r#"{"at":1732900000000000000,"more":123456789012345678901234567890,"x":0.1234567890123456789}"#;
     event.details = Some(details.parse().unwrap());
-    w.kakunin.observe(&"default".parse().unwrap(), event).await.unwrap();
+    w.kakunin.tenant(&"default".parse().unwrap()).observe(event).await.unwrap();
     let listed = w.admin.get("/api/v1/events?limit=1").await.unwrap();
     assert!(text(&listed).contains(details), "{}", text(&listed));
     let seen: Value = listed.json();

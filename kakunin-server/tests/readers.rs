@@ -47,7 +47,7 @@ async fn lengthen(w: &World, agent: &Agent) {
             for _ in 0..RECORDS / 4 / 1_000 {
                 let mut event = Event::new(serial, "read:mail".parse().unwrap(), Outcome::Ok);
                 event.attribution = Attribution::Asserted;
-                kakunin.observe_all(&tenant, vec![event; 1_000]).await.unwrap();
+                kakunin.tenant(&tenant).observe_all(vec![event; 1_000]).await.unwrap();
             }
         });
     }
@@ -186,7 +186,7 @@ async fn a_filter_that_fits_little_is_followed_to_its_end_by_cursors() {
     let (tenant, serial): (TenantId, Serial) = ("default".parse().unwrap(), agent.serial);
     for _ in 0..5 {
         let event = Event::new(serial, "read:mail".parse().unwrap(), Outcome::Ok);
-        w.kakunin.observe_all(&tenant, vec![event; 1_000]).await.unwrap();
+        w.kakunin.tenant(&tenant).observe_all(vec![event; 1_000]).await.unwrap();
     }
     let (mut pages, mut found, mut cursor) = (0, Vec::<Value>::new(), String::new());
     loop {

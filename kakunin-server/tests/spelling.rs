@@ -74,7 +74,7 @@ async fn what_the_core_writes_the_api_takes_as_the_same_event() {
         let text = String::from_utf8(sent).unwrap();
         assert!([201, 422].contains(&answer.status.as_u16()), "{text}: {}", answer.json());
         let newest =
-            w.kakunin.records(&tenant, None, 1, |r| matches!(r.body, Body::Event(..))).await.unwrap();
+            w.kakunin.tenant(&tenant).records(None, 1, |r| matches!(r.body, Body::Event(..))).await.unwrap();
         let Body::Event(_, Some(recorded)) = newest.items[0].record.body.clone() else { panic!() };
         event.out_of_scope = event.action.as_str() != "read:mail";
         // As its tenant's reporter says it; that is no member.

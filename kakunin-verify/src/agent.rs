@@ -53,13 +53,12 @@ impl VerifiedAgent {
     /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
     /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     /// # let kakunin = Kakunin::open(config, parts).await?;
-    /// # let acme = "acme".parse()?;
-    /// # kakunin.create_tenant(&acme).await?;
+    /// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
     /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let agent = acme.register(spec).await?;
     /// # let key = KeySource::Provider(KeyAlgorithm::P256);
-    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// # let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
     /// use kakunin_verify::{Authorized, Verifier};
     ///
     /// /// Cannot be reached without a permission.

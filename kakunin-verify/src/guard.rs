@@ -27,13 +27,12 @@ use crate::report::{Decision, Reporter};
 /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
 /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
 /// # let kakunin = Kakunin::open(config, parts).await?;
-/// # let acme = "acme".parse()?;
-/// # kakunin.create_tenant(&acme).await?;
+/// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
 /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-/// # let agent = kakunin.register(&acme, spec).await?;
+/// # let agent = acme.register(spec).await?;
 /// # let key = KeySource::Provider(KeyAlgorithm::P256);
-/// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+/// # let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
 /// use kakunin_verify::report::Decision;
 /// use kakunin_verify::{Guard, Verifier};
 /// use std::sync::mpsc;
@@ -83,7 +82,7 @@ impl Guard {
         self.decide(agent, action).report()
     }
 
-    /// As [`Guard::authorize`], but answers once `record` has the decision on record, such as `Kakunin::observe`; and
+    /// As [`Guard::authorize`], but answers once `record` has the decision on record, such as `Tenant::observe`; and
     /// gives what that said. The reporter is not told.
     ///
     /// ```
@@ -96,19 +95,18 @@ impl Guard {
     /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
     /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     /// # let kakunin = Kakunin::open(config, parts).await?;
-    /// # let acme = "acme".parse()?;
-    /// # kakunin.create_tenant(&acme).await?;
+    /// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
     /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let agent = acme.register(spec).await?;
     /// # let key = KeySource::Provider(KeyAlgorithm::P256);
-    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// # let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
     /// use kakunin_verify::{Guard, Verifier};
     ///
     /// let verifier = Verifier::following(kakunin.clone()).build(SystemClock.now())?;
     /// let me = verifier.verify(&[&issued.der], SystemClock.now())?;
     /// let guard = Guard::new(Arc::new(SystemClock));
-    /// let record = |event| kakunin.observe(&acme, event);
+    /// let record = |event| acme.observe(event);
     /// let (_, seen) = guard.authorize_on_record(&me, "read:mail", record).await?;
     /// assert!(seen.index.is_some(), "its place in the log");
     /// let refused = guard.authorize_on_record(&me, "delete:vault", record).await.unwrap_err();

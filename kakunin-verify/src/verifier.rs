@@ -39,13 +39,12 @@ use crate::trust::Trust;
 /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
 /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
 /// # let kakunin = Kakunin::open(config, parts).await?;
-/// # let acme = "acme".parse()?;
-/// # kakunin.create_tenant(&acme).await?;
+/// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
 /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-/// # let agent = kakunin.register(&acme, spec).await?;
+/// # let agent = acme.register(spec).await?;
 /// # let key = KeySource::Provider(KeyAlgorithm::P256);
-/// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+/// # let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
 /// use kakunin_verify::Verifier;
 ///
 /// let verifier = Verifier::following(kakunin.clone()).build(SystemClock.now())?;
@@ -53,7 +52,7 @@ use crate::trust::Trust;
 /// assert_eq!(me.agent(), &agent.id);
 /// // What the next issuing CA certifies is accepted as well, and what is revoked is refused at once.
 /// kakunin.rotate_issuing(None).await?;
-/// kakunin.revoke(&acme, &issued.facts.serial, Cause::KeyCompromise).await?;
+/// acme.revoke(&issued.facts.serial, Cause::KeyCompromise).await?;
 /// assert_eq!(verifier.verify(&[&issued.der], SystemClock.now()).unwrap_err().code(), "agent_revoked");
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
@@ -72,13 +71,12 @@ use crate::trust::Trust;
 /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
 /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
 /// # let kakunin = Kakunin::open(config, parts).await?;
-/// # let acme = "acme".parse()?;
-/// # kakunin.create_tenant(&acme).await?;
+/// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
 /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-/// # let agent = kakunin.register(&acme, spec).await?;
+/// # let agent = acme.register(spec).await?;
 /// # let key = KeySource::Provider(KeyAlgorithm::P256);
-/// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+/// # let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
 /// use kakunin_core::revoke::RevokedSet;
 /// use kakunin_verify::{RevocationHandle, Snapshot, TrustAnchor, Verifier};
 ///

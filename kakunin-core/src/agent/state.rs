@@ -4,7 +4,7 @@ use crate::words::words;
 
 words! {
     /// Where an agent stands. A revoked, halted or held agent is suspended; only the release of a hold, or an order that
-    /// names it and says why ([`Kakunin::reinstate`](crate::service::Kakunin::reinstate)), ends that.
+    /// names it and says why ([`Tenant::reinstate`](crate::service::Tenant::reinstate)), ends that.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     pub enum AgentState {
         /// Registered or reinstated, without a certificate.

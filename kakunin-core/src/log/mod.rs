@@ -12,20 +12,19 @@
 //! # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
 //! # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
 //! # let kakunin = Kakunin::open(config, parts).await?;
-//! # let acme = "acme".parse()?;
-//! # kakunin.create_tenant(&acme).await?;
+//! # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
 //! # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 //! # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-//! # let agent = kakunin.register(&acme, spec).await?;
+//! # let agent = acme.register(spec).await?;
 //! use kakunin_core::log::checkpoint::Checkpoint;
 //! use kakunin_core::log::merkle::{inclusion_proof, leaf_hash, verify_inclusion};
 //! use kakunin_core::log::note::VerifierKey;
 //!
-//! let key = VerifierKey::parse(&kakunin.log_verifier(&acme).await?)?;
-//! let signed = Checkpoint::open(&kakunin.checkpoint(&acme).await?.ok_or("an empty log")?, &key)?;
+//! let key = VerifierKey::parse(&acme.log_verifier().await?)?;
+//! let signed = Checkpoint::open(&acme.checkpoint().await?.ok_or("an empty log")?, &key)?;
 //!
 //! // The log's side: all leaves, and the way from one of them to the root.
-//! let entries = kakunin.entries(&acme, 0, 1_000).await?;
+//! let entries = acme.entries(0, 1_000).await?;
 //! let hashes: Vec<_> = entries.iter().map(|entry| leaf_hash(&entry.leaf)).collect();
 //! let proof = inclusion_proof(&hashes, 0);
 //!

@@ -2,7 +2,7 @@
 
 use crate::time::DAY;
 
-/// Most events in one call of [`Kakunin::observe_all`](super::Kakunin::observe_all).
+/// Most events in one call of [`Tenant::observe_all`](super::Tenant::observe_all).
 pub const MAX_EVENTS: usize = 1_000;
 
 /// How long after a certificate was replaced or ran out an act under it still counts against its agent, by the

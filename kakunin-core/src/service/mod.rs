@@ -31,6 +31,7 @@ pub use effects::feed::FeedPage;
 pub use effects::rounds::Tended;
 pub use effects::running::Kakunin;
 pub use effects::status::{FollowerError, FollowerState, FollowerStatus};
+pub use effects::tenant::Tenant;
 pub use effects::visibility::Reader;
 pub use engine::damage::Damage;
 pub use engine::parts::Parts;

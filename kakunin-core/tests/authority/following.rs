@@ -41,7 +41,7 @@ fn new_issuing_cas_those_of_tenants_and_new_roots_are_known_at_once() {
     assert_eq!(verifier.issuers().len(), 4);
     for (tenant, leaf) in [(&w.acme, &rotated), (&w.other, &of_tenant), (&w.acme, &under_another_root)] {
         let kept = verifier.verify(&[&leaf.der], NOW).unwrap();
-        block_on(w.kakunin.revoke(tenant, &leaf.facts.serial, Cause::KeyCompromise)).unwrap();
+        block_on(w.kakunin.tenant(tenant).revoke(&leaf.facts.serial, Cause::KeyCompromise)).unwrap();
         assert_eq!(code(&verifier, leaf, NOW), "agent_revoked");
         assert_eq!(kept.authorize("read:accounts", NOW).unwrap_err().code(), "agent_revoked");
     }
@@ -54,8 +54,8 @@ fn new_issuing_cas_those_of_tenants_and_new_roots_are_known_at_once() {
 
 fn issue_another(kakunin: &Kakunin, w: &World) -> Certificate {
     let spec = NewAgent::new("two", MODEL, ["read:accounts"]).unwrap();
-    let agent = block_on(kakunin.register(&w.acme, spec)).unwrap().id;
-    block_on(kakunin.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap()
+    let agent = block_on(kakunin.tenant(&w.acme).register(spec)).unwrap().id;
+    block_on(kakunin.tenant(&w.acme).certify(&agent, Profile::Standard, P256)).unwrap()
 }
 
 #[test]

@@ -114,9 +114,10 @@ fn an_issuing_ca_that_its_root_revoked_issues_nothing_and_is_replaced() {
         clock.set(clock.now().plus(SECOND));
         for _ in 0..2 {
             let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-            let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
+            let agent = block_on(kakunin.tenant(&acme).register(spec)).unwrap().id;
             let before = block_on(parts.keys.list()).unwrap().len();
-            let refused = block_on(kakunin.certify(&acme, &agent, Profile::Standard, KeySource::default()));
+            let refused =
+                block_on(kakunin.tenant(&acme).certify(&agent, Profile::Standard, KeySource::default()));
             let refused = refused.unwrap_err();
             assert_eq!(refused.code(), "issuer_revoked");
             assert!(refused.to_string().contains(&revoked.to_string()), "{refused}");

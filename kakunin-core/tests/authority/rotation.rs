@@ -23,7 +23,7 @@ fn after_a_rotation_old_chains_stand_and_both_publish() {
     for leaf in [&before, &after] {
         assert!(openssl(&w.kakunin, leaf).contains("leaf: OK"), "{}", openssl(&w.kakunin, leaf));
     }
-    block_on(w.kakunin.revoke(&w.acme, &revoked_later.facts.serial, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&revoked_later.facts.serial, Cause::KeyCompromise)).unwrap();
     let still_so = |kakunin: &Kakunin| {
         assert_eq!(reason(kakunin, &revoked_later), Some(Reason::KeyCompromise));
         assert_eq!((reason(kakunin, &before), reason(kakunin, &after)), (None, None));
@@ -38,7 +38,8 @@ fn after_a_rotation_old_chains_stand_and_both_publish() {
     let attested = MODEL.parse().unwrap();
     let source = KeySource::Provider(KeyAlgorithm::P256);
     let renewed =
-        block_on(reopened.renew(&w.acme, &before.facts.agent, &attested, Profile::Standard, source)).unwrap();
+        block_on(reopened.tenant(&w.acme).renew(&before.facts.agent, &attested, Profile::Standard, source))
+            .unwrap();
     assert_eq!(renewed.facts.issuer, second.id());
     // Once the old one's grace is over, since nobody uses the new one.
     w.clock.set(w.clock.now().plus(Config::RENEWAL_GRACE));

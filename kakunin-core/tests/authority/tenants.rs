@@ -35,7 +35,7 @@ fn a_tenant_may_have_an_issuing_ca_of_its_own() {
 #[test]
 fn a_tenant_with_its_own_issuing_ca_may_keep_its_revocations_to_itself() {
     let w = world();
-    let set = |kakunin: &Kakunin, v| block_on(kakunin.set_visibility(&w.acme, v));
+    let set = |kakunin: &Kakunin, v| block_on(kakunin.tenant(&w.acme).set_visibility(v));
     let shared = w.kakunin.issuer().id();
     let refused = set(&w.kakunin, Visibility::Private).unwrap_err();
     assert_eq!(refused.code(), "issuer_shared", "others read those of a shared CA");
@@ -57,8 +57,8 @@ fn a_tenant_with_its_own_issuing_ca_may_keep_its_revocations_to_itself() {
             (2, 3),
             "the root's and the shared one's"
         );
-        assert_eq!(block_on(kakunin.visibility(&w.acme)).unwrap(), Visibility::Private);
-        assert_eq!(block_on(kakunin.visibility(&w.other)).unwrap(), Visibility::Public);
+        assert_eq!(block_on(kakunin.tenant(&w.acme).visibility()).unwrap(), Visibility::Private);
+        assert_eq!(block_on(kakunin.tenant(&w.other).visibility()).unwrap(), Visibility::Public);
     };
     kept(&w.kakunin);
     let reopened = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
@@ -78,7 +78,7 @@ fn a_tenant_with_its_own_issuing_ca_may_keep_its_revocations_to_itself() {
     let changes = entries.iter().map(|e| Record::open(e).unwrap()).filter(of).count();
     assert_eq!(changes, 2, "what changes nothing is not recorded");
     let nobody = "nobody".parse().unwrap();
-    let unknown = block_on(again.set_visibility(&nobody, Visibility::Private));
+    let unknown = block_on(again.tenant(&nobody).set_visibility(Visibility::Private));
     assert!(matches!(unknown, Err(Error::NotFound("tenant"))));
 }
 
@@ -86,15 +86,16 @@ fn a_tenant_with_its_own_issuing_ca_may_keep_its_revocations_to_itself() {
 fn a_private_tenant_whose_ca_expired_gets_nothing_from_a_shared_one() {
     let w = world();
     block_on(w.kakunin.rotate_issuing(Some(&w.acme))).unwrap();
-    block_on(w.kakunin.set_visibility(&w.acme, Visibility::Private)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).set_visibility(Visibility::Private)).unwrap();
     w.clock.set(NOW.plus(2 * 365 * DAY));
     block_on(w.kakunin.rotate_issuing(None)).unwrap();
     w.clock.set(NOW.plus(4 * 365 * DAY));
     let reopened = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
-    let agent = block_on(reopened.register(&w.acme, NewAgent::new("one", MODEL, ["read:accounts"]).unwrap()));
+    let agent =
+        block_on(reopened.tenant(&w.acme).register(NewAgent::new("one", MODEL, ["read:accounts"]).unwrap()));
     let certify = |agent| {
         let source = KeySource::Provider(KeyAlgorithm::P256);
-        block_on(reopened.certify(&w.acme, agent, Profile::Standard, source)).map(|c| c.facts.issuer)
+        block_on(reopened.tenant(&w.acme).certify(agent, Profile::Standard, source)).map(|c| c.facts.issuer)
     };
     let agent = agent.unwrap().id;
     assert!(matches!(certify(&agent), Err(Error::SharedIssuer)));

@@ -34,16 +34,16 @@ pub(crate) fn world() -> World {
     let (parts, clock) = parts();
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     let tenants: [TenantId; 2] = ["acme".parse().unwrap(), "other".parse().unwrap()];
-    tenants.iter().for_each(|tenant| block_on(kakunin.create_tenant(tenant)).unwrap());
+    tenants.iter().for_each(|tenant| drop(block_on(kakunin.create_tenant(tenant)).unwrap()));
     let [acme, other] = tenants;
     World { kakunin, parts, clock, acme, other }
 }
 
 pub(crate) fn issue(kakunin: &Kakunin, tenant: &TenantId) -> Certificate {
     let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-    let agent = block_on(kakunin.register(tenant, spec)).unwrap().id;
+    let agent = block_on(kakunin.tenant(tenant).register(spec)).unwrap().id;
     let source = KeySource::Provider(KeyAlgorithm::P256);
-    block_on(kakunin.certify(tenant, &agent, Profile::Standard, source)).unwrap()
+    block_on(kakunin.tenant(tenant).certify(&agent, Profile::Standard, source)).unwrap()
 }
 
 /// What openssl says to a certificate, given the roots, the issuing CAs and the full CRLs of all of them.

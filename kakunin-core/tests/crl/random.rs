@@ -57,11 +57,11 @@ fn whatever_happens_no_crl_takes_a_revocation_back() {
                     all[one].3 = Is::Revoked;
                 }
                 4 if all.get(one).is_some_and(|(.., is)| *is != Is::Revoked) => {
-                    block_on(w.kakunin.hold(&w.acme, &all[one].0)).unwrap();
+                    block_on(w.kakunin.tenant(&w.acme).hold(&all[one].0)).unwrap();
                     all[one].3 = Is::Held;
                 }
                 5 if all.get(one).is_some_and(|(.., is)| *is != Is::Revoked) => {
-                    block_on(w.kakunin.release(&w.acme, &all[one].0)).unwrap();
+                    block_on(w.kakunin.tenant(&w.acme).release(&all[one].0)).unwrap();
                     all[one].3 = Is::Good;
                 }
                 // Not published, published by the timer, or by who asks: then it ends without a word.

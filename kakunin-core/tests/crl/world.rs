@@ -130,13 +130,13 @@ impl World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("agent {}", NEXT.fetch_add(1, Ordering::Relaxed));
         let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
-        let issued = block_on(self.kakunin.certify(&self.acme, &agent, profile, P256)).unwrap();
+        let agent = block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id;
+        let issued = block_on(self.kakunin.tenant(&self.acme).certify(&agent, profile, P256)).unwrap();
         (issued.facts.serial, issued.facts.shard)
     }
 
     pub(crate) fn revoke(&self, serial: &Serial) {
-        block_on(self.kakunin.revoke(&self.acme, serial, Cause::KeyCompromise)).unwrap();
+        block_on(self.kakunin.tenant(&self.acme).revoke(serial, Cause::KeyCompromise)).unwrap();
     }
 
     pub(crate) fn restart(&mut self) {

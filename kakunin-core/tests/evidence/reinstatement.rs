@@ -14,11 +14,11 @@ fn what_was_taken_or_held_stays_out_and_reinstatement_ends_what_was_before() {
     let w = world();
     let (agent, first) = w.agent();
     let second = w.renew(&agent);
-    block_on(w.kakunin.hold(&w.acme, &second)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&second)).unwrap();
     assert_eq!((w.status(act(&second)), w.status(act(&first))), (NotAccepted, Scored));
-    block_on(w.kakunin.release(&w.acme, &second)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&second)).unwrap();
     w.at(1);
-    block_on(w.kakunin.revoke(&w.acme, &second, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&second, Cause::KeyCompromise)).unwrap();
     assert_eq!((w.status(act(&second)), w.status(act(&first))), (NotAccepted, NotAccepted));
     w.at(2);
     w.reinstate(&agent);
@@ -36,11 +36,11 @@ fn what_was_taken_or_held_stays_out_and_reinstatement_ends_what_was_before() {
     w.at(3);
     let fourth = w.renew(&agent);
     assert_eq!((w.status(act(&third)), w.status(act(&first))), (Scored, NotAccepted));
-    block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
     assert_eq!((w.status(act(&third)), w.status(act(&fourth))), (NotAccepted, NotAccepted));
     let (retired, old) = w.agent();
     w.renew(&retired);
-    block_on(w.kakunin.retire(&w.acme, &retired)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).retire(&retired)).unwrap();
     assert_eq!(w.status(act(&old)), NotAccepted);
 }
 
@@ -52,7 +52,7 @@ fn a_log_that_is_ahead_of_the_clock_lets_nobody_out_of_what_it_does_after_reinst
     let (agent, first) = w.agent();
     // The clock was a day ahead, and is put right.
     w.at(0);
-    block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
     w.reinstate(&agent);
     let second = w.certify(&agent);
     w.at(HOUR);
@@ -75,14 +75,14 @@ fn a_reinstated_agent_begins_with_no_evidence_and_nothing_refused() {
         assert_eq!(w.status(denied(serial, &format!("delete:backups/{n}"))), Scored);
     }
     let said = |w: &World| {
-        let risk = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap();
+        let risk = block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap();
         let actions: Vec<_> = risk.refused.actions.iter().map(|r| r.action.to_string()).collect();
         (risk.score.millionths() > 0, risk.evidence.len(), risk.days.len(), actions)
     };
     let before = said(&w);
     assert_eq!((before.0, before.3.len()), (true, 2));
     block_on(w.kakunin.snapshot()).unwrap();
-    block_on(w.kakunin.halt(&w.acme, &agent, Cause::KillSwitchActivated, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::KillSwitchActivated, None)).unwrap();
     assert_eq!(said(&w), before, "a halt forgets nothing");
     w.at(2);
     w.reinstate(&agent);

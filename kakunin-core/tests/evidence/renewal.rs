@@ -56,7 +56,7 @@ fn what_the_end_of_a_certificate_refuses_is_no_evidence_and_what_its_scope_refus
         let denied = Event { occurred_at: Some(NOW.plus(MINUTE + 1 + n)), ..denied };
         assert_eq!(w.status(denied), EventStatus::NotAccepted);
     }
-    assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().score.millionths(), 0);
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap().score.millionths(), 0);
     let before = Event::new(first, "read:accounts".parse().unwrap(), Outcome::Denied);
     let before = Event { occurred_at: Some(NOW.plus(1)), ..before };
     assert_eq!(w.status(before), EventStatus::Scored, "a guard refused it while the certificate stood");
@@ -68,7 +68,7 @@ fn what_the_end_of_a_certificate_refuses_is_no_evidence_and_what_its_scope_refus
 fn a_certificate_that_ran_out_counts_for_a_day() {
     let w = world();
     let (agent, first) = w.agent();
-    let end = block_on(w.kakunin.certificates(&w.acme, &agent)).unwrap()[0].facts.not_after.since(NOW);
+    let end = block_on(w.kakunin.tenant(&w.acme).certificates(&agent)).unwrap()[0].facts.not_after.since(NOW);
     w.at(end + HOUR);
     assert_eq!(w.status(refusal(&first, 0)), EventStatus::Scored);
     // Another one by an operator's order is no decision to forget.
@@ -78,7 +78,7 @@ fn a_certificate_that_ran_out_counts_for_a_day() {
     let n = w.refuse(&first).unwrap();
     assert!(n < 20 && w.reason(&second) == Some(Reason::PrivilegeWithdrawn), "{n}");
     let (agent, first) = w.agent();
-    let end = block_on(w.kakunin.certificates(&w.acme, &agent)).unwrap()[0].facts.not_after.since(NOW);
+    let end = block_on(w.kakunin.tenant(&w.acme).certificates(&agent)).unwrap()[0].facts.not_after.since(NOW);
     w.at(end + 1);
     assert!(w.refuse(&first).is_some(), "also without another one: it has to be reinstated");
     assert_eq!(w.state(&agent), AgentState::Suspended);
@@ -107,18 +107,18 @@ fn what_was_refused_survives_renewals_until_a_person_approves() {
     let third = w.renew_itself(&second, 2);
     let notable = ["delete:backups", "grant:roles/admin", "read:harmless-0", "write:notes/63"];
     let w = w.restarted();
-    let seen = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().refused;
+    let seen = block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap().refused;
     for action in notable {
         assert!(seen.actions.iter().any(|r| r.action.as_str() == action && r.count == 1), "{action}");
     }
     assert_eq!(seen.actions.len() + usize::try_from(seen.more).unwrap(), 130);
     let w = w.rebuilt();
-    assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().refused, seen, "by replay too");
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap().refused, seen, "by replay too");
     // A person's renewal says it all, and ends it.
     w.renew_theirs(&agent, &third, 3);
     let renewal = w.last_renewal();
     assert!(renewal.approved.is_some() && renewal.refused_more == seen.more);
     assert_eq!(renewal.refused, seen.actions.iter().map(|r| r.action.clone()).collect::<Vec<_>>());
-    let after = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().refused;
+    let after = block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap().refused;
     assert_eq!((after.actions.len(), after.more), (0, 0));
 }

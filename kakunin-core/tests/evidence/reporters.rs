@@ -38,7 +38,8 @@ fn reporters_do_not_silence_each_other() {
     let (_, serial) = w.agent();
     let (one, two) =
         (w.kakunin.acting_as("key:1".parse().unwrap()), w.kakunin.acting_as("key:2".parse().unwrap()));
-    let send = |by: &Kakunin, event: Event| block_on(by.observe(&w.acme, event)).map(|seen| seen.status);
+    let send =
+        |by: &Kakunin, event: Event| block_on(by.tenant(&w.acme).observe(event)).map(|seen| seen.status);
     let numbered = |stream, seq| Event { stream: Some(StreamSeq { stream, seq }), ..act(&serial) };
     let named = |id: &str| Event { client_id: Some(id.parse().unwrap()), ..act(&serial) };
     // One takes the highest number, every identifier, and all the room.
@@ -61,12 +62,12 @@ fn reporters_do_not_silence_each_other() {
     let tell = |w: &World| {
         for by in ["key:1", "key:2"].map(|by| w.kakunin.acting_as(by.parse().unwrap())) {
             for event in [numbered(1, 1), named("a")] {
-                assert_eq!(block_on(by.observe(&w.acme, event)).unwrap().status, Duplicate);
+                assert_eq!(block_on(by.tenant(&w.acme).observe(event)).unwrap().status, Duplicate);
             }
-            assert_eq!(code(block_on(by.observe(&w.acme, numbered(1, 1 << 60)))), "stream_jump");
+            assert_eq!(code(block_on(by.tenant(&w.acme).observe(numbered(1, 1 << 60)))), "stream_jump");
         }
         let three = w.kakunin.acting_as("key:3".parse().unwrap());
-        block_on(three.observe(&w.acme, named("a"))).unwrap().status
+        block_on(three.tenant(&w.acme).observe(named("a"))).unwrap().status
     };
     let acme = w.acme.clone();
     let w = w.restarted();
@@ -76,8 +77,8 @@ fn reporters_do_not_silence_each_other() {
     // A day later the streams are forgotten: one that counts from 0 again is heard.
     w.at(DAY + 1);
     let one = w.kakunin.acting_as("key:1".parse().unwrap());
-    assert_eq!(block_on(one.observe(&acme, numbered(1, 0))).unwrap().status, Scored);
-    assert_eq!(block_on(one.observe(&acme, numbered(900, 0))).unwrap().status, Scored);
+    assert_eq!(block_on(one.tenant(&acme).observe(numbered(1, 0))).unwrap().status, Scored);
+    assert_eq!(block_on(one.tenant(&acme).observe(numbered(900, 0))).unwrap().status, Scored);
 }
 
 #[test]
@@ -88,33 +89,33 @@ fn one_bad_event_costs_itself_unless_all_or_none_is_asked_for() {
     let stream = |seq| Event { stream: Some(StreamSeq { stream: 1, seq }), ..act(&serial) };
     let events = || vec![stream(0), act(&foreign), stream(1), stream(u64::MAX), stream(1), stream(2)];
     let size = w.records().len();
-    let refused = block_on(w.kakunin.observe_all_or_none(&w.acme, events())).unwrap_err();
+    let refused = block_on(w.kakunin.tenant(&w.acme).observe_all_or_none(events())).unwrap_err();
     assert_eq!(refused.code(), "not_found");
     assert!(matches!(refused, Error::OneOfMany { index: 1, .. }), "{refused}");
     let jump = vec![stream(0), stream(1), stream(u64::MAX)];
-    assert_eq!(code(block_on(w.kakunin.observe_all_or_none(&w.acme, jump))), "stream_jump");
+    assert_eq!(code(block_on(w.kakunin.tenant(&w.acme).observe_all_or_none(jump))), "stream_jump");
     assert_eq!(w.records().len(), size, "nothing was recorded");
-    let seen = block_on(w.kakunin.observe_all(&w.acme, events())).unwrap();
+    let seen = block_on(w.kakunin.tenant(&w.acme).observe_all(events())).unwrap();
     let said: Vec<_> = seen.iter().map(|s| s.as_ref().map(|s| s.status).map_err(Error::code)).collect();
     use EventStatus::{Duplicate, Scored};
     let (unknown, far) = (Err("not_found"), Err("stream_jump"));
     assert_eq!(said, [Ok(Scored), unknown, Ok(Scored), far, Ok(Duplicate), Ok(Scored)]);
     assert_eq!(w.records().len(), size + 3);
-    let whole = block_on(w.kakunin.observe_all_or_none(&w.acme, vec![stream(3), stream(3)])).unwrap();
+    let whole = block_on(w.kakunin.tenant(&w.acme).observe_all_or_none(vec![stream(3), stream(3)])).unwrap();
     assert_eq!(whole.iter().map(|s| s.status).collect::<Vec<_>>(), [Scored, Duplicate]);
     // More streams at once than there is room for.
     let many = (100..400).map(|stream| Event { stream: Some(StreamSeq { stream, seq: 0 }), ..act(&serial) });
-    let seen = block_on(w.kakunin.observe_all(&w.acme, many.collect())).unwrap();
+    let seen = block_on(w.kakunin.tenant(&w.acme).observe_all(many.collect())).unwrap();
     assert_eq!(seen.iter().filter(|s| s.is_ok()).count(), 255);
     let twice = vec![act(&serial); 1_001];
-    assert_eq!(code(block_on(w.kakunin.observe_all(&w.acme, twice))), "too_many_events");
+    assert_eq!(code(block_on(w.kakunin.tenant(&w.acme).observe_all(twice))), "too_many_events");
     // A batch that was given up half-way took no identity.
     let crossing = (0..100).map(|n| refusal(&serial, n)).chain([act(&foreign)]).collect();
-    assert_eq!(code(block_on(w.kakunin.observe_all_or_none(&w.acme, crossing))), "not_found");
+    assert_eq!(code(block_on(w.kakunin.tenant(&w.acme).observe_all_or_none(crossing))), "not_found");
     assert_eq!((w.state(&agent), w.reason(&serial)), (AgentState::Active, None));
     let stands =
-        |w: &World| block_on(w.kakunin.certificates(&w.acme, &agent)).unwrap()[0].revocation.is_none();
+        |w: &World| block_on(w.kakunin.tenant(&w.acme).certificates(&agent)).unwrap()[0].revocation.is_none();
     assert!(stands(&w));
     let again = vec![stream(4), refusal(&serial, 1)];
-    assert_eq!(block_on(w.kakunin.observe_all_or_none(&w.acme, again)).unwrap().len(), 2);
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).observe_all_or_none(again)).unwrap().len(), 2);
 }

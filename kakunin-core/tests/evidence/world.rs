@@ -53,7 +53,7 @@ impl World {
         static AGENTS: AtomicU32 = AtomicU32::new(0);
         let name = format!("agent {}", AGENTS.fetch_add(1, Ordering::Relaxed));
         let spec = NewAgent::new(&name, MODEL, scope).unwrap();
-        block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
+        block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id
     }
 
     pub(crate) fn agent(&self) -> (AgentId, Serial) {
@@ -63,11 +63,14 @@ impl World {
 
     pub(crate) fn reinstate(&self, agent: &AgentId) {
         let reason = "the prompt was mended".to_owned().try_into().unwrap();
-        block_on(self.kakunin.reinstate(&self.acme, agent, reason)).unwrap();
+        block_on(self.kakunin.tenant(&self.acme).reinstate(agent, reason)).unwrap();
     }
 
     pub(crate) fn certify(&self, agent: &AgentId) -> Serial {
-        block_on(self.kakunin.certify(&self.acme, agent, Profile::HighRisk, P256)).unwrap().facts.serial
+        block_on(self.kakunin.tenant(&self.acme).certify(agent, Profile::HighRisk, P256))
+            .unwrap()
+            .facts
+            .serial
     }
 
     /// An agent that keeps its key itself, which is number 0 of the workload's.
@@ -75,7 +78,8 @@ impl World {
         let agent = self.register_for(scope);
         let request = self.request(0);
         let source = KeySource::Request(&request);
-        let issued = block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, source)).unwrap();
+        let issued =
+            block_on(self.kakunin.tenant(&self.acme).certify(&agent, Profile::Standard, source)).unwrap();
         (agent, issued.facts.serial)
     }
 
@@ -98,7 +102,8 @@ impl World {
         let binding = block_on(self.key(n - 1).sign(text.as_bytes())).unwrap();
         let source = KeySource::Bound(&request, binding.as_bytes());
         let model = MODEL.parse().unwrap();
-        let renewed = self.kakunin.renew(&self.acme, agent, &model, Profile::Standard, source);
+        let tenant = self.kakunin.tenant(&self.acme);
+        let renewed = tenant.renew(agent, &model, Profile::Standard, source);
         block_on(renewed).unwrap().facts.serial
     }
 
@@ -114,12 +119,13 @@ impl World {
 
     pub(crate) fn renew(&self, agent: &AgentId) -> Serial {
         let model = MODEL.parse().unwrap();
-        let renewed = self.kakunin.renew(&self.acme, agent, &model, Profile::Standard, P256);
+        let tenant = self.kakunin.tenant(&self.acme);
+        let renewed = tenant.renew(agent, &model, Profile::Standard, P256);
         block_on(renewed).unwrap().facts.serial
     }
 
     pub(crate) fn observe(&self, event: Event) -> Observed {
-        block_on(self.kakunin.observe(&self.acme, event)).unwrap()
+        block_on(self.kakunin.tenant(&self.acme).observe(event)).unwrap()
     }
 
     pub(crate) fn status(&self, event: Event) -> EventStatus {
@@ -131,7 +137,7 @@ impl World {
     }
 
     pub(crate) fn state(&self, agent: &AgentId) -> AgentState {
-        block_on(self.kakunin.agent(&self.acme, agent)).unwrap().state
+        block_on(self.kakunin.tenant(&self.acme).agent(agent)).unwrap().state
     }
 
     pub(crate) fn at(&self, since: u64) {
@@ -144,7 +150,7 @@ impl World {
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {
-        let entries = block_on(self.kakunin.entries(&self.acme, 0, 10_000)).unwrap();
+        let entries = block_on(self.kakunin.tenant(&self.acme).entries(0, 10_000)).unwrap();
         entries.iter().map(|e| Record::open(e).unwrap()).collect()
     }
 

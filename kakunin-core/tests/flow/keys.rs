@@ -16,7 +16,7 @@ use crate::world::{MODEL, P256, world};
 fn a_request_gives_its_key_and_nothing_else() {
     let w = world();
     let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
-    let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap();
+    let agent = block_on(w.kakunin.tenant(&w.acme).register(spec)).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let openssl = |args: &[&str]| {
         let done = std::process::Command::new("openssl").args(args).current_dir(dir.path()).output().unwrap();
@@ -43,13 +43,19 @@ fn a_request_gives_its_key_and_nothing_else() {
         &request[..request.len() / 2],
         &[0x30; 20_000],
     ] {
-        let refused =
-            block_on(w.kakunin.certify(&w.acme, &agent.id, Profile::Standard, KeySource::Request(garbage)));
+        let refused = block_on(w.kakunin.tenant(&w.acme).certify(
+            &agent.id,
+            Profile::Standard,
+            KeySource::Request(garbage),
+        ));
         assert_eq!(refused.unwrap_err().code(), "csr_malformed");
     }
-    let certificate =
-        block_on(w.kakunin.certify(&w.acme, &agent.id, Profile::Standard, KeySource::Request(&request)))
-            .unwrap();
+    let certificate = block_on(w.kakunin.tenant(&w.acme).certify(
+        &agent.id,
+        Profile::Standard,
+        KeySource::Request(&request),
+    ))
+    .unwrap();
     let text = String::from_utf8_lossy(&certificate.der).into_owned();
     assert!(text.contains("one") && !text.contains("root of all"));
     openssl(&[
@@ -57,7 +63,7 @@ fn a_request_gives_its_key_and_nothing_else() {
     ]);
     let weak = std::fs::read(dir.path().join("weak")).unwrap();
     let refused =
-        block_on(w.kakunin.certify(&w.acme, &agent.id, Profile::Standard, KeySource::Request(&weak)));
+        block_on(w.kakunin.tenant(&w.acme).certify(&agent.id, Profile::Standard, KeySource::Request(&weak)));
     assert_eq!(refused.unwrap_err().code(), "key_weak");
 }
 
@@ -111,12 +117,13 @@ fn a_key_whose_maker_never_answered_is_swept() {
     let kakunin = block_on(Kakunin::open(config, Parts::new(MemoryStore::new(), keys.clone()))).unwrap();
     let acme = "acme".parse().unwrap();
     block_on(kakunin.create_tenant(&acme)).unwrap();
-    let agent = block_on(kakunin.register(&acme, NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
+    let agent =
+        block_on(kakunin.tenant(&acme).register(NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
     let before = block_on(keys.list()).unwrap().len();
     keys.1.store(true, std::sync::atomic::Ordering::Relaxed);
-    let failed = block_on(kakunin.certify(&acme, &agent.id, Profile::Standard, P256)).unwrap_err();
+    let failed = block_on(kakunin.tenant(&acme).certify(&agent.id, Profile::Standard, P256)).unwrap_err();
     assert_eq!(failed.code(), "key_unavailable");
     assert_eq!(block_on(keys.list()).unwrap().len(), before, "the orphan was retired");
     keys.1.store(false, std::sync::atomic::Ordering::Relaxed);
-    block_on(kakunin.certify(&acme, &agent.id, Profile::Standard, P256)).unwrap();
+    block_on(kakunin.tenant(&acme).certify(&agent.id, Profile::Standard, P256)).unwrap();
 }

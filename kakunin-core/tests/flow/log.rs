@@ -15,15 +15,15 @@ fn the_checkpoint_is_over_exactly_what_is_read() {
     let w = world();
     let (_, serial) = w.agent("one");
     for _ in 0..10 {
-        block_on(w.kakunin.observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok))).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).observe(w.event(serial, "read:accounts", Outcome::Ok))).unwrap();
     }
     let mut frontier = Frontier::default();
-    for entry in block_on(w.kakunin.entries(&w.acme, 0, 10_000)).unwrap() {
+    for entry in block_on(w.kakunin.tenant(&w.acme).entries(0, 10_000)).unwrap() {
         frontier.push(kakunin_core::log::merkle::leaf_hash(&entry.leaf));
     }
-    let key = VerifierKey::parse(&block_on(w.kakunin.log_verifier(&w.acme)).unwrap()).unwrap();
+    let key = VerifierKey::parse(&block_on(w.kakunin.tenant(&w.acme).log_verifier()).unwrap()).unwrap();
     assert_eq!(key.name(), "agents.example/acme/1");
-    let note = block_on(w.kakunin.checkpoint(&w.acme)).unwrap().unwrap();
+    let note = block_on(w.kakunin.tenant(&w.acme).checkpoint()).unwrap().unwrap();
     let checkpoint = Checkpoint::open(&note, &key).unwrap();
     assert_eq!((checkpoint.size, checkpoint.root), (frontier.size(), frontier.root()));
     use signed_note::{Note, StandardVerifier, Verifier, VerifierList};
@@ -41,12 +41,12 @@ fn an_event_is_recorded_once() {
     let numbered = |seq| {
         let mut event = w.event(serial, "read:accounts", Outcome::Ok);
         event.stream = Some(StreamSeq { stream: 7, seq });
-        block_on(w.kakunin.observe(&w.acme, event)).unwrap().status
+        block_on(w.kakunin.tenant(&w.acme).observe(event)).unwrap().status
     };
     let named = |id: &str| {
         let mut event = w.event(serial, "read:accounts", Outcome::Ok);
         event.client_id = Some(id.parse().unwrap());
-        block_on(w.kakunin.observe(&w.acme, event)).unwrap().status
+        block_on(w.kakunin.tenant(&w.acme).observe(event)).unwrap().status
     };
     use EventStatus::{Duplicate, Scored};
     assert_eq!(
@@ -68,7 +68,8 @@ fn many_callers_at_once_are_sequenced_and_each_is_answered() {
         let workers: Vec<_> = (0..16)
             .map(|_| {
                 scope.spawn(|| {
-                    let one = || w.kakunin.observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok));
+                    let acme = w.kakunin.tenant(&w.acme);
+                    let one = || acme.observe(w.event(serial, "read:accounts", Outcome::Ok));
                     (0..50).map(|_| block_on(one()).unwrap().index.unwrap()).collect()
                 })
             })

@@ -21,9 +21,10 @@ fn an_agent_that_is_only_refused_loses_its_identity_and_the_others_keep_theirs()
     assert!(refusals < 60, "{refusals}");
     assert_eq!((w.state(&led_astray), w.state(&honest)), (AgentState::Suspended, AgentState::Active));
     assert_eq!((w.reason(&serial), w.reason(&other)), (Some(Reason::PrivilegeWithdrawn), None));
-    let late = block_on(w.kakunin.observe(&w.acme, w.event(serial, "read:accounts", Outcome::Ok))).unwrap();
+    let late =
+        block_on(w.kakunin.tenant(&w.acme).observe(w.event(serial, "read:accounts", Outcome::Ok))).unwrap();
     assert_eq!((late.status, late.revoked), (EventStatus::NotAccepted, false));
-    let inbox = block_on(w.kakunin.notifications(&w.acme, None, 100)).unwrap();
+    let inbox = block_on(w.kakunin.tenant(&w.acme).notifications(None, 100)).unwrap();
     let kinds: Vec<_> = inbox.iter().map(|(_, n)| n.kind).collect();
     assert_eq!(kinds.first(), Some(&NotificationKind::AgentRevoked), "{kinds:?}");
     assert!(inbox.iter().all(|(_, n)| n.agent == led_astray && n.evidence.is_some()));
@@ -57,15 +58,15 @@ fn the_revocation_stands_in_the_log_with_the_event_that_caused_it() {
 fn an_asserted_event_is_recorded_and_moves_no_score() {
     let w = world();
     let (agent, serial) = w.agent("one");
-    let before = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap();
+    let before = block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap();
     for n in 0..500 {
         let mut event = Event::refused(serial, "delete:backups".parse().unwrap());
         event.attribution = Attribution::Asserted;
         event.target = Some(format!("t{n}").parse().unwrap());
-        let seen = block_on(w.kakunin.observe(&w.acme, event)).unwrap();
+        let seen = block_on(w.kakunin.tenant(&w.acme).observe(event)).unwrap();
         assert_eq!(seen.status, EventStatus::Unattributed);
     }
-    assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap(), before);
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap(), before);
     assert_eq!(w.reason(&serial), None);
 }
 
@@ -87,7 +88,7 @@ fn the_certificate_decides_what_is_out_of_scope_and_no_reporter() {
     ];
     let first = w.records().len();
     let (events, expected): (Vec<_>, Vec<_>) = events.into_iter().unzip();
-    block_on(w.kakunin.observe_all(&w.acme, events)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).observe_all(events)).unwrap();
     let found = |first: usize| {
         let facts = |record: &Record| match &record.body {
             Body::Event(act, event) => Some((act.facts.out_of_scope, event.as_ref().unwrap().out_of_scope)),
@@ -97,8 +98,7 @@ fn the_certificate_decides_what_is_out_of_scope_and_no_reporter() {
     };
     assert_eq!(found(first), expected.iter().map(|outside| (*outside, *outside)).collect::<Vec<_>>());
     // Of each certificate what it says itself, whatever its agent may do by now.
-    block_on(w.kakunin.update(
-        &w.acme,
+    block_on(w.kakunin.tenant(&w.acme).update(
         &agent,
         kakunin_core::agent::AgentChange {
             scope: Some(ScopeSet::parse(["delete:backups"]).unwrap()),
@@ -107,7 +107,7 @@ fn the_certificate_decides_what_is_out_of_scope_and_no_reporter() {
     ))
     .unwrap();
     let model = MODEL.parse().unwrap();
-    let renewed = block_on(w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, P256)).unwrap();
+    let renewed = block_on(w.kakunin.tenant(&w.acme).renew(&agent, &model, Profile::Standard, P256)).unwrap();
     let (first, new) = (w.records().len(), renewed.facts.serial);
     let events = vec![
         said(serial, "delete:backups", false),
@@ -115,6 +115,6 @@ fn the_certificate_decides_what_is_out_of_scope_and_no_reporter() {
         said(new, "delete:backups", true),
         said(new, "read:accounts", false),
     ];
-    block_on(w.kakunin.observe_all(&w.acme, events)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).observe_all(events)).unwrap();
     assert_eq!(found(first), [(true, true), (false, false), (false, false), (true, true)]);
 }

@@ -43,10 +43,10 @@ pub(crate) const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 impl World {
     pub(crate) fn agent(&self, name: &str) -> (AgentId, Serial) {
         let spec = NewAgent::new(name, MODEL, ["read:accounts", "write:payments"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap();
+        let agent = block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap();
         assert_eq!(agent.state, AgentState::Pending);
         let certificate =
-            block_on(self.kakunin.certify(&self.acme, &agent.id, Profile::Standard, P256)).unwrap();
+            block_on(self.kakunin.tenant(&self.acme).certify(&agent.id, Profile::Standard, P256)).unwrap();
         (agent.id, certificate.facts.serial)
     }
 
@@ -59,7 +59,7 @@ impl World {
             self.clock.set(NOW.plus(n * 3_000));
             let mut event = Event::refused(serial, "delete:backups".parse().unwrap());
             event.target = Some(format!("backup-{n}").parse().unwrap());
-            if block_on(self.kakunin.observe(&self.acme, event)).unwrap().revoked {
+            if block_on(self.kakunin.tenant(&self.acme).observe(event)).unwrap().revoked {
                 return usize::try_from(n).unwrap();
             }
         }
@@ -67,12 +67,12 @@ impl World {
     }
 
     pub(crate) fn records(&self) -> Vec<Record> {
-        let entries = block_on(self.kakunin.entries(&self.acme, 0, 10_000)).unwrap();
+        let entries = block_on(self.kakunin.tenant(&self.acme).entries(0, 10_000)).unwrap();
         entries.iter().map(|e| Record::open(e).unwrap()).collect()
     }
 
     pub(crate) fn state(&self, agent: &AgentId) -> AgentState {
-        block_on(self.kakunin.agent(&self.acme, agent)).unwrap().state
+        block_on(self.kakunin.tenant(&self.acme).agent(agent)).unwrap().state
     }
 
     pub(crate) fn reason(&self, serial: &Serial) -> Option<Reason> {

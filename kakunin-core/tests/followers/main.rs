@@ -27,7 +27,7 @@ fn what_fails_is_tried_again_later_and_later_and_shows_until_it_is_done() {
     let running = run(&w.kakunin, Timer::Quick);
     until("all is level", || w.kakunin.followers().iter().all(|f| f.state == FollowerState::Level));
     w.keys.fails.store(true, Ordering::SeqCst);
-    block_on(w.kakunin.halt(&w.acme, &agent, STOP, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, STOP, None)).unwrap();
     until("it shows", || w.status("key_tasks").failing == 1);
     let failing = w.status("key_tasks");
     assert_eq!((failing.state, failing.since), (FollowerState::Failing, Some(NOW)));
@@ -73,7 +73,7 @@ fn crls_wait_for_a_key_that_does_not_sign_whatever_is_revoked_meanwhile() {
     w.keys.mute.store(true, Ordering::SeqCst);
     let refused = || w.keys.refused.load(Ordering::SeqCst);
     let revoke = |serial| {
-        block_on(w.kakunin.revoke(&w.acme, serial, Cause::KeyCompromise)).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).revoke(serial, Cause::KeyCompromise)).unwrap();
     };
     w.at(SECOND);
     serials.iter().take(10).for_each(revoke);
@@ -106,7 +106,7 @@ fn an_append_wakes_what_follows_it_and_no_timer_has_to_run_out() {
     w.at(SECOND - 1);
     stays("nobody looks", || w.keys.count() == 0);
     let published = w.published();
-    block_on(w.kakunin.halt(&w.acme, &agent, STOP, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, STOP, None)).unwrap();
     until("the key is disabled", || !w.signs(&key));
     until("the CRL is published", || w.published() == published + 1);
 }
@@ -117,7 +117,7 @@ fn two_that_run_and_are_stopped_and_begun_again_do_each_thing_once() {
     let agents: Vec<_> = (0..24).map(|_| w.agent(&w.acme)).collect();
     let mut both = [run(&w.kakunin, Timer::Quick), run(&w.kakunin, Timer::Quick)];
     for (n, (_, serial, _)) in agents.iter().enumerate() {
-        block_on(w.kakunin.revoke(&w.acme, serial, Cause::KeyCompromise)).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).revoke(serial, Cause::KeyCompromise)).unwrap();
         // In the middle of whatever they do.
         both[n % 2] = run(&w.kakunin, Timer::Quick);
         w.at(u64::try_from(n).unwrap() * SECOND);
@@ -141,7 +141,7 @@ fn what_was_under_way_when_it_was_dropped_is_done_after_it_is_begun_again() {
     let (agent, _, key) = w.agent(&w.acme);
     w.keys.hangs.store(true, Ordering::SeqCst);
     let first = run(&w.kakunin, Timer::Quick);
-    block_on(w.kakunin.halt(&w.acme, &agent, STOP, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, STOP, None)).unwrap();
     until("the provider is being told", || w.keys.count() == 1);
     drop(first);
     w.keys.hangs.store(false, Ordering::SeqCst);
@@ -156,14 +156,14 @@ fn a_start_goes_on_where_the_last_one_was() {
     let w = world();
     let ((_, one, _), (agent, _, key)) = (w.agent(&w.acme), w.agent(&w.acme));
     let running = run(&w.kakunin, Timer::Quick);
-    block_on(w.kakunin.revoke(&w.acme, &one, STOP)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&one, STOP)).unwrap();
     w.at(SECOND);
     until("the first is published", || w.published() == 1 && w.is_level("crls"));
     until("its key is gone", || w.is_level("key_tasks"));
     let calls = w.keys.count();
     drop(running);
     // Stopped without anybody to follow, and the process ends.
-    block_on(w.kakunin.halt(&w.acme, &agent, STOP, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, STOP, None)).unwrap();
     let w = w.restarted();
     assert!(w.signs(&key) && w.published() == 1);
     let running = run(&w.kakunin, Timer::Quick);
@@ -196,7 +196,7 @@ fn a_provider_that_hangs_holds_up_neither_crls_nor_any_other_follower() {
     let _running = run(&w.kakunin, Timer::Quick);
     w.keys.hangs.store(true, Ordering::SeqCst);
     for (tenant, (agent, ..)) in &agents {
-        block_on(w.kakunin.halt(tenant, agent, STOP, None)).unwrap();
+        block_on(w.kakunin.tenant(tenant).halt(agent, STOP, None)).unwrap();
     }
     until("the provider is being told", || w.keys.count() > 0);
     let mut now = 0;
@@ -212,12 +212,12 @@ fn a_provider_that_hangs_holds_up_neither_crls_nor_any_other_follower() {
     let hung = w.status("key_tasks");
     assert!(hung.since.is_some_and(|since| since < NOW.plus(now + MINUTE)) && hung.left > 0, "{hung:?}");
     let (agent, serial, _) = w.agent(&w.acme);
-    block_on(w.kakunin.hold(&w.acme, &serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&serial)).unwrap();
     let published = w.published();
     w.at(now + 3 * MINUTE);
     until("others go on", || w.published() > published);
     // Halting does not wait for it either.
-    block_on(w.kakunin.halt(&w.acme, &agent, STOP, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, STOP, None)).unwrap();
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_clock_that_jumps_keeps_nothing_waiting_and_nobody_busy() {
     let running = run(&w.kakunin, Timer::Quick);
     until("all is level", || w.kakunin.followers().iter().all(|f| f.state == FollowerState::Level));
     w.keys.fails.store(true, Ordering::SeqCst);
-    block_on(w.kakunin.halt(&w.acme, &agent, STOP, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, STOP, None)).unwrap();
     until("it fails", || w.status("key_tasks").failing == 1);
     for jump in [NOW.plus(DAY), NOW.minus(DAY), NOW] {
         let calls = w.keys.count();
@@ -244,7 +244,7 @@ fn a_clock_that_jumps_keeps_nothing_waiting_and_nobody_busy() {
     let (agent, old_too, _) = w.agent(&w.acme);
     assert_ne!(old, old_too);
     let model = common::MODEL.parse().unwrap();
-    block_on(w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, P256)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).renew(&agent, &model, Profile::Standard, P256)).unwrap();
     let live = w.kakunin.revocations();
     let reason = || live.reason(&w.kakunin.issuer().id(), &old_too).unwrap();
     stays("both stand", || reason().is_none());

@@ -156,9 +156,9 @@ impl World {
     pub(crate) fn agent(&self, tenant: &TenantId) -> (AgentId, Serial, KeyRef) {
         let name = format!("agent-{}", self.agents.fetch_add(1, Ordering::SeqCst));
         let spec = NewAgent::new(&name, MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(tenant, spec)).unwrap().id;
-        let issued = block_on(self.kakunin.certify(tenant, &agent, Profile::Standard, P256)).unwrap();
-        let all = block_on(self.kakunin.certificates(tenant, &agent)).unwrap();
+        let agent = block_on(self.kakunin.tenant(tenant).register(spec)).unwrap().id;
+        let issued = block_on(self.kakunin.tenant(tenant).certify(&agent, Profile::Standard, P256)).unwrap();
+        let all = block_on(self.kakunin.tenant(tenant).certificates(&agent)).unwrap();
         (agent, issued.facts.serial, all.last().unwrap().key.clone().unwrap())
     }
 

@@ -48,40 +48,43 @@ impl Case {
         match self {
             Self::Automatic => {
                 let wanted = if done(REVOKED) { EventStatus::Duplicate } else { EventStatus::Scored };
-                let seen = block_on(kakunin.observe(acme, straw(&one.facts, *STRAWS))).unwrap();
+                let seen = block_on(kakunin.tenant(acme).observe(straw(&one.facts, *STRAWS))).unwrap();
                 assert_eq!((seen.status, seen.revoked), (wanted, wanted == EventStatus::Scored));
             }
             Self::Operator => {
-                let revocation = block_on(kakunin.revoke(acme, serial, Cause::KeyCompromise)).unwrap();
+                let revocation = block_on(kakunin.tenant(acme).revoke(serial, Cause::KeyCompromise)).unwrap();
                 assert_eq!(revocation.cause, Cause::KeyCompromise);
             }
             Self::Regulator => {
-                let halt = block_on(kakunin.halt(acme, &one.agent, Cause::RegulatoryOrder, None)).unwrap();
+                let halt =
+                    block_on(kakunin.tenant(acme).halt(&one.agent, Cause::RegulatoryOrder, None)).unwrap();
                 assert_eq!(halt.serial, Some(*serial));
             }
             Self::HoldAndRelease => {
                 if !done(RELEASED) {
-                    block_on(kakunin.hold(acme, serial)).unwrap();
+                    block_on(kakunin.tenant(acme).hold(serial)).unwrap();
                     acknowledge(HELD);
                 }
-                block_on(kakunin.release(acme, serial)).unwrap();
+                block_on(kakunin.tenant(acme).release(serial)).unwrap();
                 acknowledge(RELEASED);
             }
             // Once more would supersede the new one.
             Self::Superseded | Self::Used if done(REVOKED) => {}
             Self::Superseded => {
                 let model = MODEL.parse().unwrap();
-                block_on(kakunin.renew(acme, &one.agent, &model, Profile::HighRisk, P256)).unwrap();
+                block_on(kakunin.tenant(acme).renew(&one.agent, &model, Profile::HighRisk, P256)).unwrap();
             }
             Self::Used => {
-                let mut newest = block_on(kakunin.agent(acme, &one.agent)).unwrap().certificate.unwrap();
+                let mut newest =
+                    block_on(kakunin.tenant(acme).agent(&one.agent)).unwrap().certificate.unwrap();
                 if newest == *serial {
                     let model = MODEL.parse().unwrap();
-                    let renewed = kakunin.renew(acme, &one.agent, &model, Profile::HighRisk, P256);
+                    let tenant = kakunin.tenant(acme);
+                    let renewed = tenant.renew(&one.agent, &model, Profile::HighRisk, P256);
                     newest = block_on(renewed).unwrap().facts.serial;
                 }
                 let event = Event::new(newest, "read:accounts".parse().unwrap(), Outcome::Ok);
-                block_on(kakunin.observe(acme, event)).unwrap();
+                block_on(kakunin.tenant(acme).observe(event)).unwrap();
             }
         }
         if self != Self::HoldAndRelease {

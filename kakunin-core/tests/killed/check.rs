@@ -128,7 +128,7 @@ pub(crate) fn holds(w: &World, case: Case, one: &Subject) {
         assert_eq!(block_on(w.parts.revocations.find(&issuer, &serial)).unwrap(), revocation);
         let key = certificate.key.as_ref().unwrap();
         assert_eq!(w.signs(key), revocation.is_none(), "{key} of {serial}: {revocation:?}");
-        let agent = block_on(w.kakunin.agent(&w.acme, &certificate.facts.agent)).unwrap();
+        let agent = block_on(w.kakunin.tenant(&w.acme).agent(&certificate.facts.agent)).unwrap();
         if agent.certificate == Some(serial) {
             let wanted = if revocation.is_some() { AgentState::Suspended } else { AgentState::Active };
             assert_eq!(agent.state, wanted);
@@ -139,7 +139,7 @@ pub(crate) fn holds(w: &World, case: Case, one: &Subject) {
     let held = block_on(w.parts.keys.list()).unwrap().len();
     assert_eq!(held, 4 + kept, "log, feed, root, issuing, and of certificates that stand or may again");
     let told = |kind| matches!(kind, NotificationKind::AgentRevoked | NotificationKind::AgentHalted);
-    let inbox = block_on(w.kakunin.notifications(&w.acme, None, 100)).unwrap();
+    let inbox = block_on(w.kakunin.tenant(&w.acme).notifications(None, 100)).unwrap();
     let told = inbox.iter().filter(|(_, item)| item.agent == one.agent && told(item.kind)).count();
     assert_eq!(told, if standing.contains_key(&one.facts.serial) { case.tells() } else { 0 });
 }

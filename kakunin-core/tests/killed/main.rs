@@ -209,7 +209,7 @@ fn examine((case, kept, _): (Case, Kept, Child), dir: &Path, one: &Subject, poin
     let decided = check::decided(&w);
     assert_eq!(decided[..first.len()], first[..]);
     if case != Case::HoldAndRelease {
-        let again = block_on(w.kakunin.revoke(&w.acme, serial, Cause::OperatorInitiated)).unwrap();
+        let again = block_on(w.kakunin.tenant(&w.acme).revoke(serial, Cause::OperatorInitiated)).unwrap();
         assert_eq!(again.cause, case.cause(), "the first reason stands");
         assert_eq!(check::decided(&w), decided);
     }

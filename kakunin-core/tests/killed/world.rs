@@ -80,15 +80,17 @@ impl World {
     pub(crate) fn populate(&self, straws: u32) -> String {
         block_on(self.kakunin.create_tenant(&self.acme)).unwrap();
         let one = self.agent("one");
-        (1..straws).for_each(|n| _ = block_on(self.kakunin.observe(&self.acme, straw(&one, n))).unwrap());
+        (1..straws)
+            .for_each(|n| _ = block_on(self.kakunin.tenant(&self.acme).observe(straw(&one, n))).unwrap());
         let gone = self.agent("gone");
-        block_on(self.kakunin.revoke(&self.acme, &gone.serial, Cause::Retired)).unwrap();
+        block_on(self.kakunin.tenant(&self.acme).revoke(&gone.serial, Cause::Retired)).unwrap();
         self.agent("other");
         // CRLs whose numbers the next ones have to exceed.
         for shard in [Some(gone.shard), Some(one.shard), None] {
             block_on(self.kakunin.crl(shard)).unwrap();
         }
-        let made = self.kakunin.create_join_token(&self.acme, &one.agent, Profile::Standard, 10 * MINUTE);
+        let tenant = self.kakunin.tenant(&self.acme);
+        let made = tenant.create_join_token(&one.agent, Profile::Standard, 10 * MINUTE);
         block_on(made).unwrap().1.reveal().to_owned()
     }
 
@@ -104,21 +106,21 @@ impl World {
 
     fn agent(&self, name: &str) -> Issued {
         let spec = NewAgent::new(name, MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap();
-        block_on(self.kakunin.certify(&self.acme, &agent.id, Profile::Standard, P256)).unwrap().facts
+        let agent = block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap();
+        block_on(self.kakunin.tenant(&self.acme).certify(&agent.id, Profile::Standard, P256)).unwrap().facts
     }
 
     pub(crate) fn subject(&self, token: String) -> Subject {
-        let (agents, _) = block_on(self.kakunin.agents(&self.acme, None, 0, 100)).unwrap();
+        let (agents, _) = block_on(self.kakunin.tenant(&self.acme).agents(None, 0, 100)).unwrap();
         let agent = agents.iter().find(|agent| agent.spec.name.as_str() == "one").unwrap().id;
-        let certificates = block_on(self.kakunin.certificates(&self.acme, &agent)).unwrap();
+        let certificates = block_on(self.kakunin.tenant(&self.acme).certificates(&agent)).unwrap();
         Subject { agent, facts: certificates.first().unwrap().facts, token }
     }
 
     /// Every certificate that was planned or issued.
     pub(crate) fn certificates(&self) -> Vec<CertificateEntry> {
-        let (agents, _) = block_on(self.kakunin.agents(&self.acme, None, 0, 100)).unwrap();
-        let of = |id| block_on(self.kakunin.certificates(&self.acme, id)).unwrap();
+        let (agents, _) = block_on(self.kakunin.tenant(&self.acme).agents(None, 0, 100)).unwrap();
+        let of = |id| block_on(self.kakunin.tenant(&self.acme).certificates(id)).unwrap();
         agents.iter().flat_map(|agent| of(&agent.id)).collect()
     }
 
@@ -138,7 +140,8 @@ pub(crate) static STRAWS: LazyLock<u32> = LazyLock::new(|| {
     let world = World::over(Parts::new(MemoryStore::new(), keys), 0);
     block_on(world.kakunin.create_tenant(&world.acme)).unwrap();
     let one = world.agent("one");
-    let breaks = |n: &u32| block_on(world.kakunin.observe(&world.acme, straw(&one, *n))).unwrap().revoked;
+    let breaks =
+        |n: &u32| block_on(world.kakunin.tenant(&world.acme).observe(straw(&one, *n))).unwrap().revoked;
     (1..1_000).find(breaks).unwrap()
 });
 

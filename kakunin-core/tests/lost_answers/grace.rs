@@ -22,7 +22,7 @@ fn the_old_certificate_stands_until_the_new_one_is_used() {
     assert_eq!(w.reason(&first), None, "whoever names the new one has not shown its key");
     let mut event = Event::new(second, "read:accounts/1".parse().unwrap(), Outcome::Ok);
     (event.attribution, event.unnamed) = (Attribution::Possession, true);
-    assert_eq!(block_on(w.kakunin.observe(&w.acme, event)).unwrap().status, EventStatus::Scored);
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).observe(event)).unwrap().status, EventStatus::Scored);
     assert_eq!(w.reason(&first), None, "whoever names the agent does not say with which certificate");
     assert_eq!(w.observe(&second, Attribution::Possession), EventStatus::Scored);
     assert_eq!(w.reason(&first), Some(Reason::Superseded));
@@ -61,7 +61,7 @@ fn a_grace_ends_by_itself_in_time_and_over_a_restart() {
     let size = w.size();
     block_on(w.kakunin.tend()).unwrap();
     assert_eq!(w.size(), size, "once");
-    assert!(block_on(w.kakunin.notifications(&w.acme, None, 9)).unwrap().is_empty());
+    assert!(block_on(w.kakunin.tenant(&w.acme).notifications(None, 9)).unwrap().is_empty());
 
     let w = world_of(KeyAlgorithm::P256, 0);
     let (_, first, second) = w.renewed();
@@ -73,12 +73,13 @@ fn a_grace_ends_by_itself_in_time_and_over_a_restart() {
 fn a_grace_is_no_longer_than_either_certificate() {
     let w = world_of(KeyAlgorithm::P256, DAY);
     let agent = w.agent();
-    let certify =
-        w.kakunin.certify(&w.acme, &agent, Profile::Standard, KeySource::Provider(KeyAlgorithm::P256));
+    let tenant = w.kakunin.tenant(&w.acme);
+    let certify = tenant.certify(&agent, Profile::Standard, KeySource::Provider(KeyAlgorithm::P256));
     let first = block_on(certify).unwrap().facts.serial;
     let model = MODEL.parse().unwrap();
     let source = KeySource::Provider(KeyAlgorithm::P256);
-    let short = w.kakunin.renew(&w.acme, &agent, &model, Profile::Ephemeral, source);
+    let tenant = w.kakunin.tenant(&w.acme);
+    let short = tenant.renew(&agent, &model, Profile::Ephemeral, source);
     let short = block_on(short).unwrap().facts;
     w.clock.set(short.not_after);
     block_on(w.kakunin.tend()).unwrap();

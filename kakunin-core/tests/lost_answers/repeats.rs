@@ -65,7 +65,7 @@ fn an_operator_s_first_certificate_is_given_once_more() {
     let (one, two) = (w.agent(), w.agent());
     let request = w.request(0);
     let certify = |agent: &AgentId, profile| {
-        block_on(w.kakunin.certify(&w.acme, agent, profile, KeySource::Request(&request)))
+        block_on(w.kakunin.tenant(&w.acme).certify(agent, profile, KeySource::Request(&request)))
     };
     let first = certify(&one, Profile::Standard).unwrap();
     let size = w.size();
@@ -73,9 +73,9 @@ fn an_operator_s_first_certificate_is_given_once_more() {
     assert_eq!(code(certify(&one, Profile::Ephemeral)), "exists", "another order");
     assert_eq!(code(certify(&two, Profile::Standard)), "key_in_use");
     assert_eq!(w.size(), size);
-    block_on(w.kakunin.hold(&w.acme, &first.facts.serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&first.facts.serial)).unwrap();
     assert_eq!(code(certify(&one, Profile::Standard)), "agent_suspended");
-    block_on(w.kakunin.release(&w.acme, &first.facts.serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&first.facts.serial)).unwrap();
     w.clock.set(NOW.plus(REPEATABLE + 1));
     assert_eq!(code(certify(&one, Profile::Standard)), "exists");
 }
@@ -109,9 +109,9 @@ fn a_redeemed_token_gives_nothing_once_trust_is_gone() {
     let agent = w.agent();
     let token = w.token(&agent);
     w.enrol(&token, 0).unwrap();
-    block_on(w.kakunin.halt(&w.acme, &agent, Cause::RegulatoryOrder, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::RegulatoryOrder, None)).unwrap();
     assert_eq!(code(w.enrol(&token, 0)), "join_token_invalid");
-    block_on(w.kakunin.reinstate(&w.acme, &agent, "a drill".to_owned().try_into().unwrap())).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).reinstate(&agent, "a drill".to_owned().try_into().unwrap())).unwrap();
     assert_eq!(code(w.enrol(&token, 0)), "join_token_invalid");
     let next = w.token(&agent);
     assert_eq!(code(w.enrol(&token, 2)), "join_token_invalid");

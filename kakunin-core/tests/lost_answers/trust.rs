@@ -16,17 +16,19 @@ fn whatever_takes_trust_away_takes_both() {
     type Take = fn(&World, &AgentId, &Serial, &Serial);
     let takes: [(&str, Take); 7] = [
         ("halt", |w, agent, _, _| {
-            block_on(w.kakunin.halt(&w.acme, agent, Cause::KillSwitchActivated, None)).map(|_| ()).unwrap();
+            block_on(w.kakunin.tenant(&w.acme).halt(agent, Cause::KillSwitchActivated, None))
+                .map(|_| ())
+                .unwrap();
         }),
-        ("retire", |w, agent, _, _| block_on(w.kakunin.retire(&w.acme, agent)).unwrap()),
+        ("retire", |w, agent, _, _| block_on(w.kakunin.tenant(&w.acme).retire(agent)).unwrap()),
         ("revoke the new one", |w, _, _, new| {
-            block_on(w.kakunin.revoke(&w.acme, new, Cause::OperatorInitiated)).map(|_| ()).unwrap();
+            block_on(w.kakunin.tenant(&w.acme).revoke(new, Cause::OperatorInitiated)).map(|_| ()).unwrap();
         }),
         ("revoke the new one as superseded", |w, _, _, new| {
-            block_on(w.kakunin.revoke(&w.acme, new, Cause::Superseded)).map(|_| ()).unwrap();
+            block_on(w.kakunin.tenant(&w.acme).revoke(new, Cause::Superseded)).map(|_| ()).unwrap();
         }),
         ("revoke the old one", |w, _, old, _| {
-            block_on(w.kakunin.revoke(&w.acme, old, Cause::KeyCompromise)).map(|_| ()).unwrap();
+            block_on(w.kakunin.tenant(&w.acme).revoke(old, Cause::KeyCompromise)).map(|_| ()).unwrap();
         }),
         ("risk of the old one", |w, _, old, _| risk(w, old)),
         ("risk, after a restart", |w, _, old, _| risk(w, old)),
@@ -44,7 +46,7 @@ fn whatever_takes_trust_away_takes_both() {
             assert_eq!(w.observe(serial, Attribution::Signed), EventStatus::NotAccepted, "{name}");
         }
         assert_eq!(code(w.renew_own(&old, 0, 2)), "agent_state", "{name}: nothing is given again");
-        let told = block_on(w.kakunin.notifications(&w.acme, None, 9)).unwrap();
+        let told = block_on(w.kakunin.tenant(&w.acme).notifications(None, 9)).unwrap();
         let told = told.iter().filter(|(_, item)| {
             matches!(item.kind, NotificationKind::AgentRevoked | NotificationKind::AgentHalted)
         });
@@ -70,7 +72,7 @@ fn of_events_that_are_refused_as_a_whole_none_takes_anything_away() {
     let used = Event::new(new, "read:accounts/1".parse().unwrap(), Outcome::Ok);
     for events in [vec![used], (0..1_000).map(refused).collect()] {
         let all = events.iter().cloned().chain([unknown()]).collect();
-        assert!(block_on(w.kakunin.observe_all_or_none(&w.acme, all)).is_err());
+        assert!(block_on(w.kakunin.tenant(&w.acme).observe_all_or_none(all)).is_err());
         assert_eq!((w.size(), w.reason(&old), w.reason(&new)), (size, None, None));
     }
     assert_eq!(w.state(&agent), AgentState::Active);
@@ -85,7 +87,7 @@ fn a_hold_takes_both_and_gives_both_back_while_their_time_lasts() {
             let w = world();
             let (agent, old, new) = w.renewed();
             let named = if named_old { old } else { new };
-            block_on(w.kakunin.hold(&w.acme, &named)).unwrap();
+            block_on(w.kakunin.tenant(&w.acme).hold(&named)).unwrap();
             let hold = Some(Reason::CertificateHold);
             assert_eq!((w.reason(&old), w.reason(&new)), (hold, hold));
             assert_eq!(
@@ -96,7 +98,7 @@ fn a_hold_takes_both_and_gives_both_back_while_their_time_lasts() {
             if late {
                 w.clock.set(NOW.plus(3 * DAY + HOUR));
             }
-            block_on(w.kakunin.release(&w.acme, &named)).unwrap();
+            block_on(w.kakunin.tenant(&w.acme).release(&named)).unwrap();
             let wanted = if late { Some(Reason::Superseded) } else { None };
             assert_eq!((w.reason(&old), w.reason(&new)), (wanted, None));
             assert_eq!(w.state(&agent), AgentState::Active);

@@ -46,7 +46,7 @@ impl World {
 
     pub(crate) fn agent(&self) -> AgentId {
         let spec = NewAgent::new("one", MODEL, ["read:accounts/*"]).unwrap();
-        block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
+        block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id
     }
 
     pub(crate) fn key(&self, n: u8) -> Arc<dyn Signer> {
@@ -67,7 +67,8 @@ impl World {
     }
 
     pub(crate) fn token(&self, agent: &AgentId) -> String {
-        let made = self.kakunin.create_join_token(&self.acme, agent, Profile::Elevated, 10 * MINUTE);
+        let tenant = self.kakunin.tenant(&self.acme);
+        let made = tenant.create_join_token(agent, Profile::Elevated, 10 * MINUTE);
         block_on(made).unwrap().1.reveal().to_owned()
     }
 
@@ -86,7 +87,7 @@ impl World {
 
     pub(crate) fn renew(&self, agent: &AgentId, source: KeySource<'_>) -> Result<Certificate, Error> {
         let model = MODEL.parse().unwrap();
-        block_on(self.kakunin.renew(&self.acme, agent, &model, Profile::Standard, source))
+        block_on(self.kakunin.tenant(&self.acme).renew(agent, &model, Profile::Standard, source))
     }
 
     /// An agent that joined with key 0 and renewed with key 2, three days later: both certificates.
@@ -105,15 +106,15 @@ impl World {
     pub(crate) fn observe(&self, serial: &Serial, attribution: Attribution) -> EventStatus {
         let mut event = Event::new(*serial, "read:accounts/1".parse().unwrap(), Outcome::Ok);
         event.attribution = attribution;
-        block_on(self.kakunin.observe(&self.acme, event)).unwrap().status
+        block_on(self.kakunin.tenant(&self.acme).observe(event)).unwrap().status
     }
 
     pub(crate) fn state(&self, agent: &AgentId) -> AgentState {
-        block_on(self.kakunin.agent(&self.acme, agent)).unwrap().state
+        block_on(self.kakunin.tenant(&self.acme).agent(agent)).unwrap().state
     }
 
     pub(crate) fn names(&self) -> Vec<&'static str> {
-        let all = block_on(self.kakunin.records(&self.acme, None, 1_000, |_| true)).unwrap();
+        let all = block_on(self.kakunin.tenant(&self.acme).records(None, 1_000, |_| true)).unwrap();
         all.items.iter().map(|recorded| recorded.record.name()).collect()
     }
 
@@ -130,7 +131,7 @@ pub(crate) fn risk(w: &World, serial: &Serial) {
     for n in 0..1_000 {
         let mut event = Event::refused(*serial, format!("delete:backups/{n}").parse().unwrap());
         event.attribution = Attribution::Signed;
-        if block_on(w.kakunin.observe(&w.acme, event)).unwrap().revoked {
+        if block_on(w.kakunin.tenant(&w.acme).observe(event)).unwrap().revoked {
             return;
         }
     }

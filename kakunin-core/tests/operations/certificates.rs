@@ -31,12 +31,12 @@ fn a_change_of_scope_takes_effect_with_the_next_certificate() {
     let pinned = constraints.clone();
     let scope_now = Some(set("delete:accounts"));
     let change = AgentChange { scope: scope_now, constraints: Some(Some(pinned)), ..AgentChange::default() };
-    let changed = block_on(w.kakunin.update(&w.acme, &agent, change));
+    let changed = block_on(w.kakunin.tenant(&w.acme).update(&agent, change));
     assert_eq!(changed.unwrap().spec.scope, set("delete:accounts"));
     let found = block_on(w.kakunin.find(&first.facts.serial)).unwrap();
     assert_eq!((scope(&found.der).scope, found.constraints), (set("read:accounts"), None));
     let renew = |model: &str, profile| {
-        block_on(w.kakunin.renew(&w.acme, &agent, &model.parse().unwrap(), profile, P256))
+        block_on(w.kakunin.tenant(&w.acme).renew(&agent, &model.parse().unwrap(), profile, P256))
     };
     let other = MODEL.replace('e', "f");
     assert_eq!(renew(&other, Profile::Standard).unwrap_err().code(), "attestation_mismatch");
@@ -47,7 +47,7 @@ fn a_change_of_scope_takes_effect_with_the_next_certificate() {
     assert_eq!((w.reason(&second.facts.serial), w.state(&agent)), (None, AgentState::Active));
     let seen = |serial| {
         let event = Event::new(serial, "read:accounts".parse().unwrap(), Outcome::Ok);
-        block_on(w.kakunin.observe(&w.acme, event)).unwrap().status
+        block_on(w.kakunin.tenant(&w.acme).observe(event)).unwrap().status
     };
     // The old one stands until the new one is used.
     assert_eq!((seen(first.facts.serial), w.reason(&first.facts.serial)), (EventStatus::Scored, None));
@@ -55,11 +55,14 @@ fn a_change_of_scope_takes_effect_with_the_next_certificate() {
     assert_eq!(w.reason(&first.facts.serial), Some(Reason::Superseded));
     let late = seen(first.facts.serial);
     assert_eq!(late, EventStatus::Scored, "renewal is no way out of what was done before");
-    let all = block_on(w.kakunin.certificates(&w.acme, &agent)).unwrap();
+    let all = block_on(w.kakunin.tenant(&w.acme).certificates(&agent)).unwrap();
     assert_eq!(all.len(), 2);
     assert_eq!(all[1].profile, Profile::HighRisk);
     assert!(all[0].revocation.is_some_and(|r| r.cause == Cause::Superseded));
-    assert!(block_on(w.kakunin.notifications(&w.acme, None, 9)).unwrap().is_empty(), "renewal alarms nobody");
+    assert!(
+        block_on(w.kakunin.tenant(&w.acme).notifications(None, 9)).unwrap().is_empty(),
+        "renewal alarms nobody"
+    );
 }
 
 #[test]
@@ -69,15 +72,15 @@ fn renewal_keeps_the_evidence_and_is_not_for_the_suspended() {
     for n in 0..6 {
         let mut event = Event::refused(certificate.facts.serial, "delete:x".parse().unwrap());
         event.target = Some(format!("t{n}").parse().unwrap());
-        block_on(w.kakunin.observe(&w.acme, event)).unwrap();
+        block_on(w.kakunin.tenant(&w.acme).observe(event)).unwrap();
     }
-    let before = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap();
+    let before = block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap();
     assert!(before.score.millionths() > 0 && !before.evidence.is_empty() && before.days[0].out_of_scope == 6);
     let model = MODEL.parse().unwrap();
-    let renewed = block_on(w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, P256)).unwrap();
-    assert_eq!(block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().score, before.score);
-    block_on(w.kakunin.hold(&w.acme, &renewed.facts.serial)).unwrap();
-    let held = block_on(w.kakunin.renew(&w.acme, &agent, &model, Profile::Standard, P256));
+    let renewed = block_on(w.kakunin.tenant(&w.acme).renew(&agent, &model, Profile::Standard, P256)).unwrap();
+    assert_eq!(block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap().score, before.score);
+    block_on(w.kakunin.tenant(&w.acme).hold(&renewed.facts.serial)).unwrap();
+    let held = block_on(w.kakunin.tenant(&w.acme).renew(&agent, &model, Profile::Standard, P256));
     assert_eq!(held.unwrap_err().code(), "agent_state");
 }
 
@@ -88,13 +91,13 @@ fn the_document_that_is_kept_is_the_one_that_is_pinned() {
     let document = |text: &str| Document::try_from(text.to_owned()).unwrap();
     let mut spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
     spec.constraints = Some(document("{\"daily_limit_usd\":1}"));
-    let agent = block_on(kakunin.register(&acme, spec)).unwrap().id;
+    let agent = block_on(kakunin.tenant(&acme).register(spec)).unwrap().id;
     let (changing, tenant, later) = (kakunin.clone(), acme.clone(), document("{\"daily_limit_usd\":2}"));
     let_happen(&meanwhile.signed, move || {
         let change = AgentChange { constraints: Some(Some(later)), ..AgentChange::default() };
-        block_on(changing.update(&tenant, &agent, change)).unwrap();
+        block_on(changing.tenant(&tenant).update(&agent, change)).unwrap();
     });
-    let issued = block_on(kakunin.certify(&acme, &agent, Profile::Standard, P256)).unwrap();
+    let issued = block_on(kakunin.tenant(&acme).certify(&agent, Profile::Standard, P256)).unwrap();
     let found = block_on(kakunin.find(&issued.facts.serial)).unwrap();
     let view = CertificateView::parse(&found.der, &oid::Arc::default()).unwrap();
     let pinned = view.extensions.agent.to_owned().unwrap().constraints;
@@ -106,7 +109,7 @@ fn an_agent_with_a_key_of_its_own_asks_with_a_request_it_made() {
     let w = world();
     let own = LocalKeys::ephemeral();
     let spec = NewAgent::new("own", MODEL, ["read:accounts"]).unwrap();
-    let agent = block_on(w.kakunin.register(&w.acme, spec)).unwrap().id;
+    let agent = block_on(w.kakunin.tenant(&w.acme).register(spec)).unwrap().id;
     for (n, algorithm) in
         [KeyAlgorithm::P256, KeyAlgorithm::Rsa2048, KeyAlgorithm::Ed25519].iter().enumerate()
     {
@@ -117,12 +120,17 @@ fn an_agent_with_a_key_of_its_own_asks_with_a_request_it_made() {
         let request = request.assemble(&signature);
         verified_by_openssl(&request);
         let source = KeySource::Request(&request);
-        let certificate = block_on(w.kakunin.certify(&w.acme, &agent, Profile::Standard, source)).unwrap();
+        let certificate =
+            block_on(w.kakunin.tenant(&w.acme).certify(&agent, Profile::Standard, source)).unwrap();
         let view = CertificateView::parse(&certificate.der, &oid::Arc::default()).unwrap();
         assert_eq!(view.spki, signer.public_key().as_der());
         assert_eq!(NameParts::read(view.subject).unwrap().common_name, Some("own"));
-        assert_eq!(block_on(w.kakunin.sign(&w.acme, &agent, b"x")).unwrap_err().code(), "key_elsewhere");
-        let revoked = w.kakunin.revoke(&w.acme, &certificate.facts.serial, Cause::OperatorInitiated);
+        assert_eq!(
+            block_on(w.kakunin.tenant(&w.acme).sign(&agent, b"x")).unwrap_err().code(),
+            "key_elsewhere"
+        );
+        let tenant = w.kakunin.tenant(&w.acme);
+        let revoked = tenant.revoke(&certificate.facts.serial, Cause::OperatorInitiated);
         block_on(revoked).unwrap();
         w.reinstate(&agent);
     }
@@ -148,7 +156,8 @@ fn a_crl_is_made_anew_when_something_was_revoked_and_not_before() {
     let crl = |shard| block_on(w.kakunin.published_crl(&w.kakunin.issuer().id(), shard)).unwrap();
     let (first, full) = (crl(shard), crl(None));
     assert_eq!(crl(shard), first);
-    let revoked = w.kakunin.revoke(&w.acme, &certificate.facts.serial, Cause::KeyCompromise);
+    let tenant = w.kakunin.tenant(&w.acme);
+    let revoked = tenant.revoke(&certificate.facts.serial, Cause::KeyCompromise);
     block_on(revoked).unwrap();
     let second = crl(shard);
     assert!(second.number > first.number && second.der.len() > first.der.len());
@@ -160,7 +169,8 @@ fn a_crl_is_made_anew_when_something_was_revoked_and_not_before() {
             break other.facts.serial;
         }
     };
-    let revoked = w.kakunin.revoke(&w.acme, &elsewhere, Cause::KeyCompromise);
+    let tenant = w.kakunin.tenant(&w.acme);
+    let revoked = tenant.revoke(&elsewhere, Cause::KeyCompromise);
     block_on(revoked).unwrap();
     assert_eq!(crl(shard).der, second.der);
     w.clock.set(NOW.plus(HOUR / 2));

@@ -29,18 +29,18 @@ pub(crate) fn world() -> World {
 
 pub(crate) fn reinstate(kakunin: &Kakunin, tenant: &TenantId, agent: &AgentId) {
     let reason = "it was a drill".to_owned().try_into().unwrap();
-    block_on(kakunin.reinstate(tenant, agent, reason)).unwrap();
+    block_on(kakunin.tenant(tenant).reinstate(agent, reason)).unwrap();
 }
 
 impl World {
     pub(crate) fn agent(&self, name: &str) -> (AgentId, Certificate) {
         let spec = NewAgent::new(name, MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
-        (agent, block_on(self.kakunin.certify(&self.acme, &agent, Profile::Standard, P256)).unwrap())
+        let agent = block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id;
+        (agent, block_on(self.kakunin.tenant(&self.acme).certify(&agent, Profile::Standard, P256)).unwrap())
     }
 
     pub(crate) fn state(&self, agent: &AgentId) -> AgentState {
-        block_on(self.kakunin.agent(&self.acme, agent)).unwrap().state
+        block_on(self.kakunin.tenant(&self.acme).agent(agent)).unwrap().state
     }
 
     pub(crate) fn reinstate(&self, agent: &AgentId) {
@@ -52,7 +52,7 @@ impl World {
     }
 
     pub(crate) fn names(&self) -> Vec<(&'static str, Option<String>)> {
-        let page = block_on(self.kakunin.records(&self.acme, None, 100, |_| true)).unwrap();
+        let page = block_on(self.kakunin.tenant(&self.acme).records(None, 100, |_| true)).unwrap();
         let by = |r: &kakunin_core::log::record::Record| r.by.as_ref().map(|by| by.as_str().to_owned());
         page.items.iter().map(|r| (r.record.name(), by(&r.record))).collect()
     }

@@ -28,7 +28,8 @@ fn a_call_that_is_dropped_after_its_append_leaves_nothing_behind_the_log() {
     late.1.store(SILENT, Ordering::Relaxed);
     {
         let acme = acme();
-        let mut revoke = std::pin::pin!(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
+        let tenant = kakunin.tenant(&acme);
+        let mut revoke = std::pin::pin!(tenant.revoke(&serial, Cause::KeyCompromise));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(revoke.as_mut().poll(&mut context).is_pending());
     }
@@ -37,8 +38,8 @@ fn a_call_that_is_dropped_after_its_append_leaves_nothing_behind_the_log() {
         kakunin.revocations().reason(&kakunin.issuer().id(), &serial),
         Ok(Some(Reason::KeyCompromise))
     );
-    assert_eq!(block_on(kakunin.agent(&acme(), &id)).unwrap().state, AgentState::Suspended);
-    let again = block_on(kakunin.revoke(&acme(), &serial, Cause::Superseded)).unwrap();
+    assert_eq!(block_on(kakunin.tenant(&acme()).agent(&id)).unwrap().state, AgentState::Suspended);
+    let again = block_on(kakunin.tenant(&acme()).revoke(&serial, Cause::Superseded)).unwrap();
     assert_eq!(again.cause, Cause::KeyCompromise, "what is in the log is known");
 }
 
@@ -55,19 +56,20 @@ fn a_revocation_whose_caller_went_away_is_in_force() {
     sink.does(Does::Silent);
     {
         let acme = acme();
-        let mut revoke = std::pin::pin!(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
+        let tenant = kakunin.tenant(&acme);
+        let mut revoke = std::pin::pin!(tenant.revoke(&serial, Cause::KeyCompromise));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(revoke.as_mut().poll(&mut context).is_pending());
     }
     sink.does(Does::Well);
     assert_eq!(reason(&serial), Some(Reason::KeyCompromise));
-    block_on(kakunin.revoke(&acme(), &other, Cause::Retired)).unwrap();
+    block_on(kakunin.tenant(&acme()).revoke(&other, Cause::Retired)).unwrap();
     assert_eq!(
         (reason(&serial), reason(&other)),
         (Some(Reason::KeyCompromise), Some(Reason::CessationOfOperation))
     );
-    assert_eq!(block_on(kakunin.agent(&acme(), &id)).unwrap().state, AgentState::Suspended);
-    let again = block_on(kakunin.revoke(&acme(), &serial, Cause::Superseded)).unwrap();
+    assert_eq!(block_on(kakunin.tenant(&acme()).agent(&id)).unwrap().state, AgentState::Suspended);
+    let again = block_on(kakunin.tenant(&acme()).revoke(&serial, Cause::Superseded)).unwrap();
     assert_eq!(again.cause, Cause::KeyCompromise);
 }
 
@@ -83,17 +85,19 @@ fn callers_whose_writer_went_away_are_answered() {
     let acme = acme();
     let event = || Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut waiting = Box::pin(kakunin.observe(&acme, event()));
+    let tenant = kakunin.tenant(&acme);
+    let mut waiting = Box::pin(tenant.observe(event()));
     {
         // The first takes the sequencer and hangs; the second queues behind it.
         late.1.store(SILENT, Ordering::Relaxed);
-        let mut writer = Box::pin(kakunin.observe(&acme, event()));
+        let tenant = kakunin.tenant(&acme);
+        let mut writer = Box::pin(tenant.observe(event()));
         assert!(writer.as_mut().poll(&mut context).is_pending());
         assert!(waiting.as_mut().poll(&mut context).is_pending());
     }
     late.1.store(UP, Ordering::Relaxed);
     assert!(block_on(waiting).is_ok());
-    assert_eq!(block_on(kakunin.observe(&acme, event())).unwrap().status, EventStatus::Scored);
+    assert_eq!(block_on(kakunin.tenant(&acme).observe(event())).unwrap().status, EventStatus::Scored);
 }
 
 /// A key whose revocation could not be recorded is refused, and stays so once it was asked for again.
@@ -104,7 +108,7 @@ fn a_revocation_of_a_key_that_was_not_recorded_is_recorded_when_it_is_asked_for_
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     block_on(kakunin.create_tenant(&acme())).unwrap();
     let (acme, label) = (acme(), "desk".parse().unwrap());
-    let (facts, key) = block_on(kakunin.create_api_key(&acme, Role::Operator, label, None)).unwrap();
+    let (facts, key) = block_on(kakunin.tenant(&acme).create_api_key(Role::Operator, label, None)).unwrap();
     let works = |kakunin: &Kakunin| kakunin.authenticate(key.reveal()).is_some();
     let revoke = || block_on(kakunin.revoke_api_key(&facts.id));
     sink.does(Does::Full);
@@ -142,7 +146,8 @@ fn a_revocation_whose_caller_went_away_is_published() {
     sink.does(Does::Silent);
     {
         let acme = acme();
-        let mut revoke = std::pin::pin!(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
+        let tenant = kakunin.tenant(&acme);
+        let mut revoke = std::pin::pin!(tenant.revoke(&serial, Cause::KeyCompromise));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(revoke.as_mut().poll(&mut context).is_pending());
     }

@@ -42,13 +42,15 @@ fn an_issuance_that_was_cut_off_leaves_a_serial_that_is_refused_and_no_key() {
     parts.keys = keys.clone();
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     block_on(kakunin.create_tenant(&acme())).unwrap();
-    let one = block_on(kakunin.register(&acme(), NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
+    let one =
+        block_on(kakunin.tenant(&acme()).register(NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
     let before = block_on(keys.list()).unwrap().len();
     dying.0.store(true, Ordering::Relaxed);
     {
         // Polled until it waits for the signature, and dropped there, as a process that dies does.
         let acme = acme();
-        let mut certify = std::pin::pin!(kakunin.certify(&acme, &one.id, Profile::Standard, P256));
+        let tenant = kakunin.tenant(&acme);
+        let mut certify = std::pin::pin!(tenant.certify(&one.id, Profile::Standard, P256));
         let waker = std::task::Waker::noop();
         assert!(certify.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
     }
@@ -56,11 +58,11 @@ fn an_issuance_that_was_cut_off_leaves_a_serial_that_is_refused_and_no_key() {
     drop(kakunin);
     dying.0.store(false, Ordering::Relaxed);
     let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
-    assert_eq!(block_on(kakunin.agent(&acme(), &one.id)).unwrap().state, AgentState::Pending);
+    assert_eq!(block_on(kakunin.tenant(&acme()).agent(&one.id)).unwrap().state, AgentState::Pending);
     assert_eq!(block_on(keys.list()).unwrap().len(), before, "the orphan was retired");
-    let planned = block_on(kakunin.entries(&acme(), 0, 100)).unwrap();
+    let planned = block_on(kakunin.tenant(&acme()).entries(0, 100)).unwrap();
     let serial = planned.iter().find_map(|e| Record::open(e).unwrap().serial).unwrap();
     let reason = kakunin.revocations().reason(&kakunin.issuer().id(), &serial).unwrap();
     assert_eq!(reason, Some(Reason::CessationOfOperation));
-    block_on(kakunin.certify(&acme(), &one.id, Profile::Standard, P256)).unwrap();
+    block_on(kakunin.tenant(&acme()).certify(&one.id, Profile::Standard, P256)).unwrap();
 }

@@ -70,7 +70,7 @@ fn a_model_finds_what_it_kept_after_a_restart_by_snapshot_and_by_replay() {
         let act = |kakunin: &Kakunin, outcome| {
             let mut event = Event::new(serial, "read:a".parse().unwrap(), outcome);
             event.attribution = kakunin_core::event::Attribution::Possession;
-            block_on(kakunin.observe(&acme(), event)).unwrap().score
+            block_on(kakunin.tenant(&acme()).observe(event)).unwrap().score
         };
         for outcome in [Outcome::Denied, Outcome::Ok, Outcome::Denied, Outcome::Denied] {
             act(&kakunin, outcome);
@@ -80,9 +80,9 @@ fn a_model_finds_what_it_kept_after_a_restart_by_snapshot_and_by_replay() {
         }
         drop(kakunin);
         let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
-        let risk = block_on(kakunin.risk(&acme(), &id)).unwrap();
+        let risk = block_on(kakunin.tenant(&acme()).risk(&id)).unwrap();
         assert_eq!((risk.score, kakunin.damage()), (score(2), Damage::default()), "snapshot: {snapshot}");
         assert_eq!(act(&kakunin, Outcome::Denied), score(3));
-        assert_eq!(block_on(kakunin.agent(&acme(), &id)).unwrap().state, AgentState::Suspended);
+        assert_eq!(block_on(kakunin.tenant(&acme()).agent(&id)).unwrap().state, AgentState::Suspended);
     }
 }

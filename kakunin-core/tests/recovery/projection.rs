@@ -24,13 +24,13 @@ fn a_projection_that_falls_behind_is_brought_level() {
     clock.set(NOW.plus(1_000));
     late.1.store(DOWN, Ordering::Relaxed);
     let acknowledged =
-        block_on(kakunin.observe(&acme(), Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok)));
+        block_on(kakunin.tenant(&acme()).observe(Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok)));
     assert!(acknowledged.is_ok(), "the record is durable, so it is acknowledged");
     late.1.store(UP, Ordering::Relaxed);
-    block_on(kakunin.hold(&acme(), &serial)).unwrap();
+    block_on(kakunin.tenant(&acme()).hold(&serial)).unwrap();
     drop(kakunin);
     let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
-    assert_eq!(block_on(kakunin.agent(&acme(), &id)).unwrap().state, AgentState::Suspended);
+    assert_eq!(block_on(kakunin.tenant(&acme()).agent(&id)).unwrap().state, AgentState::Suspended);
     assert_eq!(
         kakunin.revocations().reason(&kakunin.issuer().id(), &serial),
         Ok(Some(Reason::CertificateHold))

@@ -45,7 +45,7 @@ fn scores_of_a_life() -> Vec<Option<Score>> {
     let (parts, clock) = parts();
     let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
     live(&kakunin, &clock);
-    let entries = block_on(kakunin.entries(&acme(), 0, 10_000)).unwrap();
+    let entries = block_on(kakunin.tenant(&acme()).entries(0, 10_000)).unwrap();
     let score = |record: Record| match record.body {
         Body::Event(act, _) => Some(act.score),
         Body::Control(_) => None,
@@ -69,7 +69,7 @@ fn a_snapshot_changes_nothing() {
         if snapshot {
             block_on(kakunin.snapshot()).unwrap();
             let event = Event::new(agents[0].1, "read:a".parse().unwrap(), Outcome::Error);
-            block_on(kakunin.observe(&acme(), event)).unwrap();
+            block_on(kakunin.tenant(&acme()).observe(event)).unwrap();
         }
         let before = look(&kakunin, &agents);
         drop(kakunin);

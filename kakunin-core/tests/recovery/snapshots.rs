@@ -96,7 +96,7 @@ fn a_snapshot_that_is_cut_off_anywhere_costs_nothing() {
             block_on(kakunin.snapshot()).unwrap();
             let act = |kakunin: &Kakunin| {
                 let event = Event::refused(agents[0].1, "delete:a".parse().unwrap());
-                block_on(kakunin.observe(&acme(), event)).unwrap();
+                block_on(kakunin.tenant(&acme()).observe(event)).unwrap();
             };
             act(&kakunin);
             store.after(steps, what);
@@ -130,13 +130,13 @@ fn a_snapshot_stores_what_changed_and_holds_nobody_up() {
     let rows = || block_on(store.scan(&LogId::Tenant(acme()), Kind::Risk, None, 1_000)).unwrap();
     let before = rows();
     let event = || Event::refused(agents[0].1, "delete:a".parse().unwrap());
-    block_on(kakunin.observe(&acme(), event())).unwrap();
+    block_on(kakunin.tenant(&acme()).observe(event())).unwrap();
     // It hangs in its first step outside of the turn, and others decide.
     store.after(1, SILENT);
     let mut hangs = Box::pin(kakunin.snapshot());
     assert!(hangs.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    assert!(at_once(kakunin.observe(&acme(), event())).is_ok());
-    assert!(at_once(kakunin.revoke(&acme(), &agents[1].1, Cause::KeyCompromise)).is_ok());
+    assert!(at_once(kakunin.tenant(&acme()).observe(event())).is_ok());
+    assert!(at_once(kakunin.tenant(&acme()).revoke(&agents[1].1, Cause::KeyCompromise)).is_ok());
     drop(hangs);
     store.after(0, WELL);
     block_on(kakunin.snapshot()).unwrap();
@@ -158,7 +158,7 @@ fn whoever_tends_takes_snapshots_once_a_minute_if_anything_happened() {
     assert!(!first.is_empty(), "a minute is over");
     let act = || {
         let event = Event::refused(agents[0].1, "delete:a".parse().unwrap());
-        block_on(kakunin.observe(&acme(), event)).unwrap();
+        block_on(kakunin.tenant(&acme()).observe(event)).unwrap();
         block_on(kakunin.tend()).unwrap();
     };
     act();
@@ -177,21 +177,22 @@ fn reads_wait_for_no_disk() {
     let (id, serial) = agent(&kakunin, "one");
     sink.does(Does::Silent);
     let acme = acme();
-    let mut writing = Box::pin(kakunin.revoke(&acme, &serial, Cause::KeyCompromise));
+    let tenant = kakunin.tenant(&acme);
+    let mut writing = Box::pin(tenant.revoke(&serial, Cause::KeyCompromise));
     assert!(writing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     // What is committed so far; verifiers of this process refuse already.
-    assert_eq!(at_once(kakunin.agent(&acme, &id)).unwrap().state, AgentState::Active);
-    assert_eq!(at_once(kakunin.risk(&acme, &id)).unwrap().agent.id, id);
-    assert_eq!(at_once(kakunin.certificates(&acme, &id)).unwrap().len(), 1);
-    assert_eq!(at_once(kakunin.agents(&acme, None, 0, 10)).unwrap().1, 1);
+    assert_eq!(at_once(kakunin.tenant(&acme).agent(&id)).unwrap().state, AgentState::Active);
+    assert_eq!(at_once(kakunin.tenant(&acme).risk(&id)).unwrap().agent.id, id);
+    assert_eq!(at_once(kakunin.tenant(&acme).certificates(&id)).unwrap().len(), 1);
+    assert_eq!(at_once(kakunin.tenant(&acme).agents(None, 0, 10)).unwrap().1, 1);
     let name = "one".parse().unwrap();
-    assert_eq!(at_once(kakunin.agents_named(&acme, &name, None, 0, 10)).unwrap().1, 1);
-    assert!(at_once(kakunin.certificate_entry(&acme, &serial)).is_ok());
+    assert_eq!(at_once(kakunin.tenant(&acme).agents_named(&name, None, 0, 10)).unwrap().1, 1);
+    assert!(at_once(kakunin.tenant(&acme).certificate_entry(&serial)).is_ok());
     assert!(at_once(kakunin.find(&serial)).is_ok());
     drop(writing);
     // Nobody decides: what came of it is found out before anybody is told.
     sink.does(Does::Well);
-    assert_eq!(block_on(kakunin.agent(&acme, &id)).unwrap().state, AgentState::Suspended);
+    assert_eq!(block_on(kakunin.tenant(&acme).agent(&id)).unwrap().state, AgentState::Suspended);
     let event = Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
-    assert!(block_on(kakunin.observe(&acme, event)).is_ok());
+    assert!(block_on(kakunin.tenant(&acme).observe(event)).is_ok());
 }

@@ -29,8 +29,9 @@ pub(crate) fn acme() -> TenantId {
 }
 
 pub(crate) fn agent(kakunin: &Kakunin, name: &str) -> (AgentId, Serial) {
-    let agent = block_on(kakunin.register(&acme(), NewAgent::new(name, MODEL, ["read:a"]).unwrap())).unwrap();
-    let certificate = block_on(kakunin.certify(&acme(), &agent.id, Profile::Standard, P256)).unwrap();
+    let agent =
+        block_on(kakunin.tenant(&acme()).register(NewAgent::new(name, MODEL, ["read:a"]).unwrap())).unwrap();
+    let certificate = block_on(kakunin.tenant(&acme()).certify(&agent.id, Profile::Standard, P256)).unwrap();
     (agent.id, certificate.facts.serial)
 }
 
@@ -48,15 +49,15 @@ pub(crate) fn live(kakunin: &Kakunin, clock: &ManualClock) -> Vec<(AgentId, Seri
             };
             event.stream = Some(StreamSeq { stream: 1, seq: n });
             event.target = Some(format!("t{}", n % 9).parse().unwrap());
-            block_on(kakunin.observe(&acme(), event)).unwrap();
+            block_on(kakunin.tenant(&acme()).observe(event)).unwrap();
         }
     }
-    block_on(kakunin.hold(&acme(), &agents[3].1)).unwrap();
+    block_on(kakunin.tenant(&acme()).hold(&agents[3].1)).unwrap();
     let mut halted = agent(kakunin, "halted");
     let renewed =
-        block_on(kakunin.renew(&acme(), &halted.0, &MODEL.parse().unwrap(), Profile::HighRisk, P256));
+        block_on(kakunin.tenant(&acme()).renew(&halted.0, &MODEL.parse().unwrap(), Profile::HighRisk, P256));
     halted.1 = renewed.unwrap().facts.serial;
-    block_on(kakunin.halt(&acme(), &halted.0, Cause::RegulatoryOrder, None)).unwrap();
+    block_on(kakunin.tenant(&acme()).halt(&halted.0, Cause::RegulatoryOrder, None)).unwrap();
     block_on(kakunin.suspect_impersonation(&agents[0].1)).unwrap();
     agents.into_iter().chain([halted]).collect()
 }
@@ -65,11 +66,11 @@ pub(crate) type Seen = (Vec<(Agent, Risk, Option<Reason>)>, Vec<(u64, Notificati
 
 pub(crate) fn look(kakunin: &Kakunin, agents: &[(AgentId, Serial)]) -> Seen {
     let of = |(id, serial): &(AgentId, Serial)| {
-        let agent = block_on(kakunin.agent(&acme(), id)).unwrap();
+        let agent = block_on(kakunin.tenant(&acme()).agent(id)).unwrap();
         let reason = kakunin.revocations().reason(&kakunin.issuer().id(), serial).unwrap();
-        (agent, block_on(kakunin.risk(&acme(), id)).unwrap(), reason)
+        (agent, block_on(kakunin.tenant(&acme()).risk(id)).unwrap(), reason)
     };
-    (agents.iter().map(of).collect(), block_on(kakunin.notifications(&acme(), None, 1_000)).unwrap())
+    (agents.iter().map(of).collect(), block_on(kakunin.tenant(&acme()).notifications(None, 1_000)).unwrap())
 }
 
 /// What was recorded once stays recorded once, and what it was for stays known.
@@ -77,14 +78,14 @@ pub(crate) fn assert_known(kakunin: &Kakunin, serial: Serial) {
     let mut again = Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
     again.stream = Some(StreamSeq { stream: 1, seq: 119 });
     again.target = Some("t2".to_owned().try_into().unwrap());
-    let seen = block_on(kakunin.observe(&acme(), again.clone())).unwrap();
+    let seen = block_on(kakunin.tenant(&acme()).observe(again.clone())).unwrap();
     assert!(seen.status == EventStatus::Duplicate && seen.index.is_some(), "{seen:?}");
     again.target = Some("another".to_owned().try_into().unwrap());
-    let refused = block_on(kakunin.observe(&acme(), again.clone())).unwrap_err();
+    let refused = block_on(kakunin.tenant(&acme()).observe(again.clone())).unwrap_err();
     assert_eq!(refused.code(), "stream_number_reused");
     // Nothing is known any more of what a number was for that is far below the highest.
     again.stream = Some(StreamSeq { stream: 1, seq: 50 });
-    let seen = block_on(kakunin.observe(&acme(), again)).unwrap();
+    let seen = block_on(kakunin.tenant(&acme()).observe(again)).unwrap();
     assert_eq!((seen.status, seen.index), (EventStatus::Duplicate, None));
 }
 

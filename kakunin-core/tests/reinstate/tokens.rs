@@ -35,7 +35,7 @@ fn a_spare_join_token_opens_nothing_once_trust_was_taken_away() {
             Taking::Retire => assert_eq!(code(w.reinstate(&agent)), "agent_state"),
             Taking::Hold => {
                 assert_eq!(code(w.reinstate(&agent)), "agent_state", "that is what a release is for");
-                block_on(w.kakunin.release(&w.acme, &certificate.facts.serial)).unwrap();
+                block_on(w.kakunin.tenant(&w.acme).release(&certificate.facts.serial)).unwrap();
             }
             _ => assert_eq!(w.reinstate(&agent).unwrap().state, AgentState::Pending),
         }
@@ -48,7 +48,8 @@ fn a_renewal_takes_nothing_away() {
     let w = world();
     let (agent, _) = w.agent("one");
     let spare = w.join(&agent).unwrap();
-    block_on(w.kakunin.renew(&w.acme, &agent, &MODEL.parse().unwrap(), Profile::Ephemeral, P256)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).renew(&agent, &MODEL.parse().unwrap(), Profile::Ephemeral, P256))
+        .unwrap();
     assert!(!w.names().contains(&"join_token.voided"));
     assert_eq!(code(w.enrol(&spare)), "exists");
     w.clock.set(NOW.plus(9 * MINUTE));
@@ -58,9 +59,9 @@ fn a_renewal_takes_nothing_away() {
 #[test]
 fn an_agent_that_never_had_a_certificate_loses_its_token_too() {
     let w = world();
-    let agent = block_on(w.kakunin.register(&w.acme, spec("idle"))).unwrap().id;
+    let agent = block_on(w.kakunin.tenant(&w.acme).register(spec("idle"))).unwrap().id;
     let spare = w.join(&agent).unwrap();
-    block_on(w.kakunin.halt(&w.acme, &agent, Cause::RegulatoryOrder, None)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).halt(&agent, Cause::RegulatoryOrder, None)).unwrap();
     assert_eq!(code(w.enrol(&spare)), "join_token_invalid");
     w.reinstate(&agent).unwrap();
     assert_eq!(code(w.enrol(&spare)), "join_token_invalid");
@@ -72,12 +73,13 @@ fn an_agent_that_never_had_a_certificate_loses_its_token_too() {
 fn a_token_ends_with_the_api_key_that_it_was_made_with() {
     let w = world();
     let label = || "desk".parse().unwrap();
-    let made = block_on(w.kakunin.create_api_key(&w.acme, Role::Operator, label(), None)).unwrap().0;
-    let other = block_on(w.kakunin.create_api_key(&w.acme, Role::Operator, label(), None)).unwrap().0;
+    let made = block_on(w.kakunin.tenant(&w.acme).create_api_key(Role::Operator, label(), None)).unwrap().0;
+    let other = block_on(w.kakunin.tenant(&w.acme).create_api_key(Role::Operator, label(), None)).unwrap().0;
     let token = |with: &ApiKeyId, name: &str| {
         let kakunin = w.kakunin.acting_as(format!("key:{with}").try_into().unwrap());
-        let agent = block_on(kakunin.register(&w.acme, spec(name))).unwrap().id;
-        let token = kakunin.create_join_token(&w.acme, &agent, Profile::Standard, 10 * MINUTE);
+        let agent = block_on(kakunin.tenant(&w.acme).register(spec(name))).unwrap().id;
+        let tenant = kakunin.tenant(&w.acme);
+        let token = tenant.create_join_token(&agent, Profile::Standard, 10 * MINUTE);
         block_on(token).unwrap().1.reveal().to_owned()
     };
     let (used, spare, others) = (token(&made.id, "a"), token(&made.id, "b"), token(&other.id, "c"));
@@ -104,7 +106,7 @@ fn a_redeemed_token_whose_certificate_was_cut_off_gives_it_to_the_key_that_redee
 }
 
 fn redeemed_and_cut_off(w: World, restarts: bool) {
-    let agent = block_on(w.kakunin.register(&w.acme, spec("cut off"))).unwrap().id;
+    let agent = block_on(w.kakunin.tenant(&w.acme).register(spec("cut off"))).unwrap().id;
     let token = w.join(&agent).unwrap();
     // The process ends between the plan and the certificate, or the call is dropped there.
     w.meanwhile.let_happen(|| std::panic::resume_unwind(Box::new("killed")));

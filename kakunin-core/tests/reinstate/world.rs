@@ -191,12 +191,12 @@ pub(crate) const TAKINGS: [Taking; 14] = [
 
 impl World {
     pub(crate) fn agent(&self, name: &str) -> (AgentId, Certificate) {
-        let agent = block_on(self.kakunin.register(&self.acme, spec(name))).unwrap().id;
+        let agent = block_on(self.kakunin.tenant(&self.acme).register(spec(name))).unwrap().id;
         (agent, self.certify(&agent).unwrap())
     }
 
     pub(crate) fn certify(&self, agent: &AgentId) -> Result<Certificate, Error> {
-        block_on(self.kakunin.certify(&self.acme, agent, Profile::Standard, P256))
+        block_on(self.kakunin.tenant(&self.acme).certify(agent, Profile::Standard, P256))
     }
 
     pub(crate) fn request(&self, n: u8) -> Vec<u8> {
@@ -208,8 +208,11 @@ impl World {
     }
 
     pub(crate) fn join(&self, agent: &AgentId) -> Result<String, Error> {
-        let made =
-            block_on(self.kakunin.create_join_token(&self.acme, agent, Profile::Standard, 10 * MINUTE));
+        let made = block_on(self.kakunin.tenant(&self.acme).create_join_token(
+            agent,
+            Profile::Standard,
+            10 * MINUTE,
+        ));
         made.map(|(_, token)| token.reveal().to_owned())
     }
 
@@ -221,29 +224,29 @@ impl World {
         let (kakunin, acme) = (&self.kakunin, &self.acme);
         match taking {
             Taking::Halt => {
-                _ = block_on(kakunin.halt(acme, agent, Cause::KillSwitchActivated, None)).unwrap()
+                _ = block_on(kakunin.tenant(acme).halt(agent, Cause::KillSwitchActivated, None)).unwrap()
             }
-            Taking::Revoke(cause) => _ = block_on(kakunin.revoke(acme, serial, cause)).unwrap(),
-            Taking::Hold => _ = block_on(kakunin.hold(acme, serial)).unwrap(),
-            Taking::Retire => block_on(kakunin.retire(acme, agent)).unwrap(),
+            Taking::Revoke(cause) => _ = block_on(kakunin.tenant(acme).revoke(serial, cause)).unwrap(),
+            Taking::Hold => _ = block_on(kakunin.tenant(acme).hold(serial)).unwrap(),
+            Taking::Retire => block_on(kakunin.tenant(acme).retire(agent)).unwrap(),
             Taking::Behaviour => assert!((0..1_000).any(|n| {
                 let mut event = Event::refused(*serial, "delete:backups".parse().unwrap());
                 event.target = Some(format!("backup-{n}").parse().unwrap());
-                block_on(kakunin.observe(acme, event)).unwrap().revoked
+                block_on(kakunin.tenant(acme).observe(event)).unwrap().revoked
             })),
         }
     }
 
     pub(crate) fn reinstate(&self, agent: &AgentId) -> Result<Agent, Error> {
-        block_on(self.kakunin.reinstate(&self.acme, agent, note("the prompt was mended")))
+        block_on(self.kakunin.tenant(&self.acme).reinstate(agent, note("the prompt was mended")))
     }
 
     pub(crate) fn state(&self, agent: &AgentId) -> AgentState {
-        block_on(self.kakunin.agent(&self.acme, agent)).unwrap().state
+        block_on(self.kakunin.tenant(&self.acme).agent(agent)).unwrap().state
     }
 
     pub(crate) fn names(&self) -> Vec<&'static str> {
-        let page = block_on(self.kakunin.records(&self.acme, None, 1_000, |_| true)).unwrap();
+        let page = block_on(self.kakunin.tenant(&self.acme).records(None, 1_000, |_| true)).unwrap();
         page.items.iter().map(|r| r.record.name()).collect()
     }
 

@@ -16,9 +16,9 @@ fn a_key_stands_for_one_agent_and_one_certificate() {
     let (one, two) = (w.agent(), w.agent());
     let first = w.certify(&one, &w.request(0)).unwrap();
     assert_eq!(code(w.certify(&two, &w.request(0))), "key_in_use");
-    block_on(w.kakunin.revoke(&w.acme, &first.facts.serial, Cause::OperatorInitiated)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&first.facts.serial, Cause::OperatorInitiated)).unwrap();
     let reason = "it was a drill".to_owned().try_into().unwrap();
-    block_on(w.kakunin.reinstate(&w.acme, &one, reason)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).reinstate(&one, reason)).unwrap();
     assert_eq!(code(w.certify(&one, &w.request(0))), "key_in_use", "nor once more for the same agent");
     w.certify(&one, &w.request(2)).unwrap();
     // Another process that opens the deployment knows it too, and so does another tenant.
@@ -27,9 +27,10 @@ fn a_key_stands_for_one_agent_and_one_certificate() {
     let other = "other".parse().unwrap();
     block_on(again.create_tenant(&other)).unwrap();
     let spec = NewAgent::new("theirs", MODEL, ["read:mail"]).unwrap();
-    let theirs = block_on(again.register(&other, spec)).unwrap().id;
+    let theirs = block_on(again.tenant(&other).register(spec)).unwrap().id;
     let request = w.request(2);
-    let refused = again.certify(&other, &theirs, Profile::Standard, KeySource::Request(&request));
+    let tenant = again.tenant(&other);
+    let refused = tenant.certify(&theirs, Profile::Standard, KeySource::Request(&request));
     assert_eq!(code(block_on(refused)), "key_in_use");
 }
 

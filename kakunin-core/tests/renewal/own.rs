@@ -36,13 +36,13 @@ fn an_agent_renews_by_itself_with_its_current_key_alone() {
     assert_eq!(reason(), Some(Reason::Superseded));
     // A certificate that was replaced, held, revoked or has expired renews nothing.
     assert_eq!(code(renew(&first.serial, 0, 6, MODEL)), "agent_state");
-    block_on(w.kakunin.hold(&w.acme, &second.serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).hold(&second.serial)).unwrap();
     assert_eq!(code(renew(&second.serial, 4, 6, MODEL)), "agent_state");
-    block_on(w.kakunin.release(&w.acme, &second.serial)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).release(&second.serial)).unwrap();
     w.clock.set(second.not_after.plus(1));
     assert_eq!(code(renew(&second.serial, 4, 6, MODEL)), "agent_state");
     w.clock.set(NOW.plus(4 * DAY));
-    block_on(w.kakunin.revoke(&w.acme, &second.serial, Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&second.serial, Cause::KeyCompromise)).unwrap();
     assert_eq!(code(renew(&second.serial, 4, 6, MODEL)), "agent_state");
 }
 
@@ -57,7 +57,7 @@ struct Own<'w> {
 impl<'w> Own<'w> {
     fn joined(w: &'w World, profile: Profile) -> Self {
         let agent = w.agent();
-        let made = block_on(w.kakunin.create_join_token(&w.acme, &agent, profile, MINUTE)).unwrap();
+        let made = block_on(w.kakunin.tenant(&w.acme).create_join_token(&agent, profile, MINUTE)).unwrap();
         let serial = w.enrol(made.1.reveal(), 0).unwrap().facts.serial;
         Self { w, agent, serial, key: 0 }
     }
@@ -73,7 +73,7 @@ impl<'w> Own<'w> {
     }
 
     fn told(&self) -> usize {
-        let inbox = block_on(self.w.kakunin.notifications(&self.w.acme, None, 100)).unwrap();
+        let inbox = block_on(self.w.kakunin.tenant(&self.w.acme).notifications(None, 100)).unwrap();
         inbox.iter().filter(|(_, item)| item.kind == NotificationKind::SelfRenewalRefused).count()
     }
 }
@@ -91,13 +91,13 @@ fn an_agent_renews_itself_a_few_times_an_hour_and_an_operator_at_will() {
     };
     // A tenth of an hour from its issuance on, whatever its notBefore says.
     w.clock.set(NOW.plus(6 * MINUTE - 1));
-    let size = block_on(w.kakunin.entries(&w.acme, 0, 1_000)).unwrap().len();
+    let size = block_on(w.kakunin.tenant(&w.acme).entries(0, 1_000)).unwrap().len();
     assert_eq!(limited(&mut own, &w.kakunin), 1);
     assert_eq!(own.told(), 1);
     for _ in 0..50 {
         limited(&mut own, &w.kakunin);
     }
-    let after = block_on(w.kakunin.entries(&w.acme, 0, 1_000)).unwrap().len();
+    let after = block_on(w.kakunin.tenant(&w.acme).entries(0, 1_000)).unwrap().len();
     assert_eq!((own.told(), after), (1, size + 1), "once a day, and nothing else is written");
     for n in 1..=SELF_RENEWALS {
         w.clock.set(NOW.plus(u64::try_from(n).unwrap() * 6 * MINUTE));
@@ -119,7 +119,8 @@ fn an_agent_renews_itself_a_few_times_an_hour_and_an_operator_at_will() {
     let model = MODEL.parse().unwrap();
     for n in 0..9 {
         let source = KeySource::Provider(KeyAlgorithm::P256);
-        let renewed = again.renew(&w.acme, &own.agent, &model, Profile::Ephemeral, source);
+        let tenant = again.tenant(&w.acme);
+        let renewed = tenant.renew(&own.agent, &model, Profile::Ephemeral, source);
         block_on(renewed).unwrap_or_else(|error| panic!("{n}: {error}"));
     }
     assert_eq!(own.told(), 1);

@@ -24,8 +24,12 @@ fn the_record_says_what_was_attested_approved_and_seen() {
     let scope = |texts: &[&str]| ScopeSet::parse(texts).unwrap();
     let wider = scope(&["read:accounts/*", "send:mail"]);
     let approved = wider.clone();
-    block_on(w.kakunin.update(&w.acme, &agent, AgentChange { scope: Some(wider), ..AgentChange::default() }))
-        .unwrap();
+    block_on(
+        w.kakunin
+            .tenant(&w.acme)
+            .update(&agent, AgentChange { scope: Some(wider), ..AgentChange::default() }),
+    )
+    .unwrap();
     // What was used survives a restart, by snapshot and by replay.
     block_on(w.kakunin.snapshot()).unwrap();
     w.observe(first.serial, "erase:all", Outcome::Denied);
@@ -54,10 +58,10 @@ fn evidence_makes_the_next_life_shorter() {
     let mut seen = Vec::new();
     for n in 0..200 {
         w.observe(serial, &format!("delete:accounts/{n}"), Outcome::Denied);
-        if block_on(w.kakunin.agent(&w.acme, &agent)).unwrap().state != AgentState::Active {
+        if block_on(w.kakunin.tenant(&w.acme).agent(&agent)).unwrap().state != AgentState::Active {
             break;
         }
-        let band = block_on(w.kakunin.risk(&w.acme, &agent)).unwrap().band;
+        let band = block_on(w.kakunin.tenant(&w.acme).risk(&agent)).unwrap().band;
         let facts = w.renew(&agent, KeySource::Provider(KeyAlgorithm::P256)).unwrap().facts;
         let life = facts.not_after.since(facts.not_before) / DAY;
         let days = match band {

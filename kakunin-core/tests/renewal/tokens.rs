@@ -25,13 +25,14 @@ fn a_join_token_opens_once_in_time_for_its_agent() {
     let late = w.join(&two);
     w.clock.set(NOW.plus(MINUTE + 1));
     assert_eq!(code(w.enrol(&late, 2)), "join_token_invalid");
-    let long = w.kakunin.create_join_token(&w.acme, &two, Profile::Standard, 11 * MINUTE);
+    let tenant = w.kakunin.tenant(&w.acme);
+    let long = tenant.create_join_token(&two, Profile::Standard, 11 * MINUTE);
     assert_eq!(code(block_on(long)), "join_token_life");
     // After a restart too.
     let token = w.join(&two);
     let w = World { kakunin: block_on(Kakunin::open(config(), w.parts.clone())).unwrap(), ..w };
     assert!(w.enrol(&token, 4).is_ok());
-    let ordered = block_on(w.kakunin.records(&w.acme, None, 1, |_| true)).unwrap().items;
+    let ordered = block_on(w.kakunin.tenant(&w.acme).records(None, 1, |_| true)).unwrap().items;
     assert!(ordered.iter().all(|r| r.record.by.as_ref().unwrap().as_str().starts_with("join:")));
     assert!(!format!("{:?}", w.controls()).contains(&token[4..]));
 }

@@ -34,7 +34,7 @@ pub(crate) fn world() -> World {
 impl World {
     pub(crate) fn agent(&self) -> AgentId {
         let spec = NewAgent::new("one", MODEL, ["read:accounts/*", "write:ledger"]).unwrap();
-        block_on(self.kakunin.register(&self.acme, spec)).unwrap().id
+        block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id
     }
 
     /// Key number `n` of the workload.
@@ -53,7 +53,7 @@ impl World {
 
     pub(crate) fn certify(&self, agent: &AgentId, request: &[u8]) -> Result<Certificate, Error> {
         let source = KeySource::Request(request);
-        block_on(self.kakunin.certify(&self.acme, agent, Profile::Standard, source))
+        block_on(self.kakunin.tenant(&self.acme).certify(agent, Profile::Standard, source))
     }
 
     /// The word of key `n`, of the certificate `serial`, for a request.
@@ -64,11 +64,12 @@ impl World {
 
     pub(crate) fn renew(&self, agent: &AgentId, source: KeySource<'_>) -> Result<Certificate, Error> {
         let attested = MODEL.parse().unwrap();
-        block_on(self.kakunin.renew(&self.acme, agent, &attested, Profile::Standard, source))
+        block_on(self.kakunin.tenant(&self.acme).renew(agent, &attested, Profile::Standard, source))
     }
 
     pub(crate) fn join(&self, agent: &AgentId) -> String {
-        let made = block_on(self.kakunin.create_join_token(&self.acme, agent, Profile::Elevated, MINUTE));
+        let made =
+            block_on(self.kakunin.tenant(&self.acme).create_join_token(agent, Profile::Elevated, MINUTE));
         made.unwrap().1.reveal().to_owned()
     }
 
@@ -80,7 +81,7 @@ impl World {
     }
 
     pub(crate) fn controls(&self) -> Vec<Control> {
-        let all = block_on(self.kakunin.records(&self.acme, None, 1_000, |_| true)).unwrap();
+        let all = block_on(self.kakunin.tenant(&self.acme).records(None, 1_000, |_| true)).unwrap();
         all.items
             .into_iter()
             .filter_map(|recorded| match recorded.record.body {
@@ -101,7 +102,7 @@ impl World {
     pub(crate) fn observe(&self, serial: Serial, action: &str, outcome: Outcome) {
         let mut event = Event::new(serial, action.parse().unwrap(), outcome);
         event.attribution = Attribution::Signed;
-        block_on(self.kakunin.observe(&self.acme, event)).unwrap();
+        block_on(self.kakunin.tenant(&self.acme).observe(event)).unwrap();
     }
 }
 

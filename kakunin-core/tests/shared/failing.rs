@@ -92,7 +92,7 @@ fn what_was_written_though_nobody_heard_of_it_is_found_by_both() {
     sink.does(Does::Lost);
     let failed = [
         block_on(w.one.create_tenant(&"bolt".parse().unwrap())).unwrap_err(),
-        block_on(w.one.set_visibility(&w.acme, Visibility::Private)).unwrap_err(),
+        block_on(w.one.tenant(&w.acme).set_visibility(Visibility::Private)).unwrap_err(),
         block_on(w.one.rotate_issuing(None)).unwrap_err(),
     ];
     assert_eq!(failed.map(|error| error.code()), ["storage_unavailable"; 3]);
@@ -139,18 +139,18 @@ fn what_failed_to_be_closed_stays_closed_here_until_it_is_asked_for_again() {
     let own = block_on(w.one.rotate_issuing(Some(&w.acme))).unwrap().id();
     let open = |kakunin: &Kakunin| kakunin.may_read_revocations(&own, Reader::Anybody);
     sink.does(Does::Gone);
-    block_on(w.one.set_visibility(&w.acme, Visibility::Private)).unwrap_err();
+    block_on(w.one.tenant(&w.acme).set_visibility(Visibility::Private)).unwrap_err();
     sink.does(Does::Well);
     // Whatever else is ordered says nothing of it.
     block_on(w.one.create_tenant(&"bolt".parse().unwrap())).unwrap();
     follow(&w.one);
     follow(&w.other);
     assert_eq!((open(&w.one), open(&w.other)), (false, true));
-    block_on(w.one.set_visibility(&w.acme, Visibility::Public)).unwrap();
+    block_on(w.one.tenant(&w.acme).set_visibility(Visibility::Public)).unwrap();
     assert_eq!((open(&w.one), w.records("revocations.visibility_changed")), (true, 0));
-    block_on(w.one.set_visibility(&w.acme, Visibility::Private)).unwrap();
+    block_on(w.one.tenant(&w.acme).set_visibility(Visibility::Private)).unwrap();
     sink.does(Does::Full);
-    block_on(w.one.set_visibility(&w.acme, Visibility::Public)).unwrap_err();
+    block_on(w.one.tenant(&w.acme).set_visibility(Visibility::Public)).unwrap_err();
     sink.does(Does::Well);
     assert!(!open(&w.one), "open once that is on record");
     w.agree();

@@ -24,7 +24,7 @@ fn what_one_orders_the_other_knows_without_being_opened_again() {
     let bolt: TenantId = "bolt".parse().unwrap();
     block_on(one.create_tenant(&bolt)).unwrap();
     let (kept, gone) = (key(one, &bolt), key(one, &bolt));
-    let admin = block_on(one.create_api_key(acme, Role::Admin, "a".parse().unwrap(), None)).unwrap();
+    let admin = block_on(one.tenant(acme).create_api_key(Role::Admin, "a".parse().unwrap(), None)).unwrap();
     assert!(other.authenticate(kept.1.reveal()).is_none() && !block_on(other.had_admin_key()).unwrap());
     follow(other);
     for (known, text) in [&kept, &gone, &admin] {
@@ -37,7 +37,7 @@ fn what_one_orders_the_other_knows_without_being_opened_again() {
     assert!(other.authenticate(gone.1.reveal()).is_none() && other.authenticate(kept.1.reveal()).is_some());
     // A tenant's own CA, which it keeps to itself; then another for everybody, under another root.
     let own = block_on(one.rotate_issuing(Some(acme))).unwrap().id();
-    block_on(one.set_visibility(acme, Visibility::Private)).unwrap();
+    block_on(one.tenant(acme).set_visibility(Visibility::Private)).unwrap();
     assert!(other.may_read_revocations(&own, Reader::Anybody), "it knows of no such CA");
     follow(other);
     assert!(!other.may_read_revocations(&own, Reader::Anybody));
@@ -102,8 +102,8 @@ fn each_decides_on_what_the_other_recorded() {
         (&w.other, Visibility::Public),
         (&w.other, Visibility::Private),
     ] {
-        block_on(kakunin.set_visibility(&w.acme, visibility)).unwrap();
-        assert_eq!(block_on(kakunin.visibility(&w.acme)).unwrap(), visibility);
+        block_on(kakunin.tenant(&w.acme).set_visibility(visibility)).unwrap();
+        assert_eq!(block_on(kakunin.tenant(&w.acme).visibility()).unwrap(), visibility);
     }
     assert_eq!(w.records("revocations.visibility_changed"), 3);
     w.agree();
@@ -114,10 +114,10 @@ fn verifiers_of_both_know_what_a_ca_revoked_that_one_made() {
     let w = world();
     let own = block_on(w.one.rotate_issuing(Some(&w.acme))).unwrap().id();
     let spec = NewAgent::new("one", MODEL, ["read:a"]).unwrap();
-    let agent = block_on(w.one.register(&w.acme, spec)).unwrap().id;
-    let leaf = block_on(w.one.certify(&w.acme, &agent, Profile::Standard, P256)).unwrap().facts;
+    let agent = block_on(w.one.tenant(&w.acme).register(spec)).unwrap().id;
+    let leaf = block_on(w.one.tenant(&w.acme).certify(&agent, Profile::Standard, P256)).unwrap().facts;
     assert_eq!(leaf.issuer, own);
-    block_on(w.one.revoke(&w.acme, &leaf.serial, Cause::KeyCompromise)).unwrap();
+    block_on(w.one.tenant(&w.acme).revoke(&leaf.serial, Cause::KeyCompromise)).unwrap();
     follow(&w.other);
     assert_eq!(w.other.revocations().reason(&own, &leaf.serial).unwrap(), Some(Reason::KeyCompromise));
     w.agree();

@@ -73,12 +73,13 @@ impl Life {
             0 | 1 => {
                 let tenant: TenantId = format!("tenant{}", self.chance.below(9)).parse().unwrap();
                 self.tenants.push(tenant.clone());
-                ("tenant", block_on(one.create_tenant(&tenant)))
+                ("tenant", block_on(one.create_tenant(&tenant)).map(drop))
             }
             2 | 3 => {
                 let role = [Role::Admin, Role::Operator, Role::Reporter][self.chance.below(3)];
                 let expires = [None, Some(self.w.clock.now().plus(HOUR))][self.chance.below(2)];
-                let made = block_on(one.create_api_key(&tenant, role, "desk".parse().unwrap(), expires));
+                let made =
+                    block_on(one.tenant(&tenant).create_api_key(role, "desk".parse().unwrap(), expires));
                 let made = made.map(|(facts, text)| {
                     self.keys.push(facts.id);
                     self.texts.push(text);
@@ -95,7 +96,7 @@ impl Life {
             }
             7 | 8 => {
                 let visibility = [Visibility::Private, Visibility::Public][self.chance.below(2)];
-                ("visibility", block_on(one.set_visibility(&tenant, visibility)))
+                ("visibility", block_on(one.tenant(&tenant).set_visibility(visibility)))
             }
             9 => {
                 let shard = u16::try_from(self.chance.below(4)).unwrap();
@@ -116,11 +117,11 @@ impl Life {
         for one in [self.w.one.clone(), self.w.other.clone()] {
             follow(&one);
             for tenant in block_on(one.tenants()) {
-                let visibility = block_on(one.visibility(&tenant)).unwrap();
-                let asked = block_on(one.set_visibility(&tenant, visibility));
+                let visibility = block_on(one.tenant(&tenant).visibility()).unwrap();
+                let asked = block_on(one.tenant(&tenant).set_visibility(visibility));
                 assert!(asked.is_ok() || matches!(asked, Err(Error::SharedIssuer)), "{asked:?}");
                 if asked.is_err() {
-                    block_on(one.set_visibility(&tenant, Visibility::Public)).unwrap();
+                    block_on(one.tenant(&tenant).set_visibility(Visibility::Public)).unwrap();
                 }
             }
             for id in &self.keys {

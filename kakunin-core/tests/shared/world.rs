@@ -44,20 +44,20 @@ pub(crate) fn follow(kakunin: &Kakunin) {
 }
 
 pub(crate) fn key(kakunin: &Kakunin, tenant: &TenantId) -> (ApiKeyFacts, ApiKey) {
-    block_on(kakunin.create_api_key(tenant, Role::Operator, "desk".parse().unwrap(), None)).unwrap()
+    block_on(kakunin.tenant(tenant).create_api_key(Role::Operator, "desk".parse().unwrap(), None)).unwrap()
 }
 
 pub(crate) fn issuer_of_next(kakunin: &Kakunin, tenant: &TenantId, name: &str) -> Result<IssuerId, Error> {
     let spec = NewAgent::new(name, MODEL, ["read:a"]).unwrap();
-    let agent = block_on(kakunin.register(tenant, spec)).unwrap().id;
-    block_on(kakunin.certify(tenant, &agent, Profile::Standard, P256)).map(|leaf| leaf.facts.issuer)
+    let agent = block_on(kakunin.tenant(tenant).register(spec)).unwrap().id;
+    block_on(kakunin.tenant(tenant).certify(&agent, Profile::Standard, P256)).map(|leaf| leaf.facts.issuer)
 }
 
 /// Everything that the system log says, as callers see it.
 pub(crate) fn seen(kakunin: &Kakunin, now: UnixTime) -> String {
     let tenants = block_on(kakunin.tenants());
     let visible: Vec<_> =
-        tenants.iter().map(|tenant| block_on(kakunin.visibility(tenant)).unwrap()).collect();
+        tenants.iter().map(|tenant| block_on(kakunin.tenant(tenant).visibility()).unwrap()).collect();
     let mut cas = kakunin.authorities();
     // Whoever begins by now does not open one that was replaced and has ended.
     cas.retain(|ca| ca.current || ca.issuer.not_after() > now);

@@ -33,9 +33,10 @@ pub(crate) fn open(dir: &Path, keys: &Path) -> (Kakunin, TenantId) {
 }
 
 pub(crate) fn certified(kakunin: &Kakunin, acme: &TenantId) -> Serial {
-    let agent = block_on(kakunin.register(acme, NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
+    let agent =
+        block_on(kakunin.tenant(acme).register(NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
     let source = KeySource::Provider(KeyAlgorithm::P256);
-    block_on(kakunin.certify(acme, &agent.id, Profile::Standard, source)).unwrap().facts.serial
+    block_on(kakunin.tenant(acme).certify(&agent.id, Profile::Standard, source)).unwrap().facts.serial
 }
 
 pub(crate) fn event(serial: Serial) -> Event {
@@ -48,14 +49,15 @@ pub(crate) fn event(serial: Serial) -> Event {
 pub(crate) fn checked_size(kakunin: &Kakunin, acme: &TenantId) -> u64 {
     let mut frontier = Frontier::default();
     loop {
-        let entries = block_on(kakunin.entries(acme, frontier.size(), 1_000)).unwrap();
+        let entries = block_on(kakunin.tenant(acme).entries(frontier.size(), 1_000)).unwrap();
         if entries.is_empty() {
             break;
         }
         entries.iter().for_each(|e| frontier.push(leaf_hash(&e.leaf)));
     }
-    let key = VerifierKey::parse(&block_on(kakunin.log_verifier(acme)).unwrap()).unwrap();
-    let signed = Checkpoint::open(&block_on(kakunin.checkpoint(acme)).unwrap().unwrap(), &key).unwrap();
+    let key = VerifierKey::parse(&block_on(kakunin.tenant(acme).log_verifier()).unwrap()).unwrap();
+    let signed =
+        Checkpoint::open(&block_on(kakunin.tenant(acme).checkpoint()).unwrap().unwrap(), &key).unwrap();
     assert_eq!((signed.size, signed.root), (frontier.size(), frontier.root()));
     frontier.size()
 }

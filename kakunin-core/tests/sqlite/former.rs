@@ -61,38 +61,41 @@ fn makes_the_folder() {
     let (kakunin, _) = opened(&dir, NOW);
     let [acme, bolt] = ["acme", "bolt"].map(|name| name.parse::<TenantId>().unwrap());
     let agent = |tenant: &TenantId, name: &str| {
-        block_on(kakunin.register(tenant, NewAgent::new(name, MODEL, ["read:a"]).unwrap())).unwrap().id
+        block_on(kakunin.tenant(tenant).register(NewAgent::new(name, MODEL, ["read:a"]).unwrap())).unwrap().id
     };
     for tenant in [&acme, &bolt] {
         block_on(kakunin.create_tenant(tenant)).unwrap();
     }
     block_on(kakunin.rotate_issuing(Some(&bolt))).unwrap();
-    block_on(kakunin.set_visibility(&bolt, Visibility::Private)).unwrap();
+    block_on(kakunin.tenant(&bolt).set_visibility(Visibility::Private)).unwrap();
     for (role, label) in [(Role::Admin, "an admin"), (Role::Reporter, "a reporter")] {
-        let (_, key) = block_on(kakunin.create_api_key(&acme, role, label.parse().unwrap(), None)).unwrap();
+        let (_, key) =
+            block_on(kakunin.tenant(&acme).create_api_key(role, label.parse().unwrap(), None)).unwrap();
         std::fs::write(dir.join(format!("{role:?}.key").to_lowercase()), key.reveal()).unwrap();
     }
     let (gone, _) =
-        block_on(kakunin.create_api_key(&bolt, Role::Reporter, "gone".parse().unwrap(), None)).unwrap();
+        block_on(kakunin.tenant(&bolt).create_api_key(Role::Reporter, "gone".parse().unwrap(), None))
+            .unwrap();
     block_on(kakunin.revoke_api_key(&gone.id)).unwrap();
-    let certify = |tenant, id, key| block_on(kakunin.certify(tenant, id, Profile::Standard, key)).unwrap();
+    let certify =
+        |tenant, id, key| block_on(kakunin.tenant(tenant).certify(id, Profile::Standard, key)).unwrap();
     let (good, held, bad) = (agent(&acme, "good"), agent(&acme, "held"), agent(&acme, "bad"));
     let theirs = agent(&bolt, "theirs");
     let (own, of_another) = (request(&dir, 1), request(&dir, 2));
     let serial = certify(&acme, &good, KeySource::Request(&own)).facts.serial;
     let kept = certify(&acme, &held, P256).facts.serial;
-    block_on(kakunin.hold(&acme, &kept)).unwrap();
+    block_on(kakunin.tenant(&acme).hold(&kept)).unwrap();
     let lost = certify(&acme, &bad, P256).facts.serial;
-    block_on(kakunin.revoke(&acme, &lost, Cause::KeyCompromise)).unwrap();
+    block_on(kakunin.tenant(&acme).revoke(&lost, Cause::KeyCompromise)).unwrap();
     certify(&bolt, &theirs, KeySource::Request(&of_another));
     for seq in 0..40 {
         let mut event = Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
         event.stream = Some(StreamSeq { stream: 1, seq });
-        block_on(kakunin.observe(&acme, event)).unwrap();
+        block_on(kakunin.tenant(&acme).observe(event)).unwrap();
     }
     let joins = agent(&acme, "joins");
     let (_, token) =
-        block_on(kakunin.create_join_token(&acme, &joins, Profile::Standard, HOUR / 12)).unwrap();
+        block_on(kakunin.tenant(&acme).create_join_token(&joins, Profile::Standard, HOUR / 12)).unwrap();
     std::fs::write(dir.join("join.token"), token.reveal()).unwrap();
     block_on(kakunin.publish_due());
     block_on(kakunin.crl(None)).unwrap();
@@ -131,28 +134,28 @@ fn what_was_written_before_is_all_there() {
         assert_eq!(kakunin.authenticate(&reporter).unwrap().role, Role::Reporter);
         assert_eq!(kakunin.api_keys(None).len(), 2);
         assert!(block_on(kakunin.had_admin_key()).unwrap());
-        assert_eq!(block_on(kakunin.visibility(&bolt)).unwrap(), Visibility::Private);
-        assert_eq!(block_on(kakunin.visibility(&acme)).unwrap(), Visibility::Public);
+        assert_eq!(block_on(kakunin.tenant(&bolt).visibility()).unwrap(), Visibility::Private);
+        assert_eq!(block_on(kakunin.tenant(&acme).visibility()).unwrap(), Visibility::Public);
         assert_eq!(kakunin.authorities().len(), 2);
         let issuer = kakunin.issuer().id();
         let before = block_on(kakunin.published_crl(&issuer, Some(115))).unwrap();
         assert_eq!(before.number, 1_795_420_800, "as it was published, and not made again");
         block_on(kakunin.load()).unwrap();
-        let all = |state| block_on(kakunin.agents(&acme, state, 0, 100)).unwrap().0;
+        let all = |state| block_on(kakunin.tenant(&acme).agents(state, 0, 100)).unwrap().0;
         let count = |state| all(Some(state)).len();
         let [active, suspended, pending] =
             [AgentState::Active, AgentState::Suspended, AgentState::Pending].map(count);
         assert_eq!((active, suspended), (1 + usize::from(round == 1), 2));
         assert_eq!(pending, 1 - usize::from(round == 1));
         for agent in all(None) {
-            let listed = block_on(kakunin.certificates(&acme, &agent.id)).unwrap();
+            let listed = block_on(kakunin.tenant(&acme).certificates(&agent.id)).unwrap();
             assert_eq!(listed.len(), usize::from(agent.certificate.is_some()));
             for entry in listed {
-                let der = block_on(kakunin.certificate(&acme, &entry.facts.serial)).unwrap();
+                let der = block_on(kakunin.tenant(&acme).certificate(&entry.facts.serial)).unwrap();
                 assert!(!der.is_empty());
             }
         }
-        assert_eq!(block_on(kakunin.notifications(&acme, None, 10)).unwrap().len(), 1);
+        assert_eq!(block_on(kakunin.tenant(&acme).notifications(None, 10)).unwrap().len(), 1);
         if round == 0 {
             // Once, and what the vault has of it is found.
             block_on(kakunin.enrol(&token, &request(dir.path(), 3))).unwrap();
@@ -169,10 +172,11 @@ fn keys_that_were_bound_before_are_their_agents() {
     for (tenant, key) in [("acme", 2), ("bolt", 1)] {
         let tenant = tenant.parse().unwrap();
         let spec = NewAgent::new("new", MODEL, ["read:a"]).unwrap();
-        let agent = block_on(kakunin.register(&tenant, spec)).unwrap().id;
+        let agent = block_on(kakunin.tenant(&tenant).register(spec)).unwrap().id;
         let request = request(dir.path(), key);
         let source = KeySource::Request(&request);
-        let refused = block_on(kakunin.certify(&tenant, &agent, Profile::Standard, source)).unwrap_err();
+        let refused =
+            block_on(kakunin.tenant(&tenant).certify(&agent, Profile::Standard, source)).unwrap_err();
         assert_eq!(refused.code(), "key_in_use");
     }
 }
@@ -232,7 +236,7 @@ fn what_somebody_wrote_into_a_former_file_counts_as_little_as_in_one_of_today() 
     }
     drop(raw);
     let (kakunin, _) = opened(dir.path(), NOW.plus(MINUTE));
-    assert_eq!(block_on(kakunin.visibility(&"bolt".parse().unwrap())).unwrap(), Visibility::Private);
+    assert_eq!(block_on(kakunin.tenant(&"bolt".parse().unwrap()).visibility()).unwrap(), Visibility::Private);
     let admins = kakunin.api_keys(None).iter().filter(|facts| facts.role == Role::Admin).count();
     assert_eq!(admins, 1);
     let crl = block_on(kakunin.published_crl(&kakunin.issuer().id(), Some(115))).unwrap();

@@ -27,7 +27,7 @@ fn a_full_disk_is_one_clear_error_and_loses_nothing_acknowledged() {
     let serial = certified(&kakunin, &acme);
     let mut acknowledged = Vec::new();
     let error = loop {
-        match block_on(kakunin.observe(&acme, event(serial))) {
+        match block_on(kakunin.tenant(&acme).observe(event(serial))) {
             Ok(seen) => acknowledged.push(seen.index.unwrap()),
             Err(error) => break error,
         }
@@ -36,9 +36,9 @@ fn a_full_disk_is_one_clear_error_and_loses_nothing_acknowledged() {
     assert!(error.to_string().contains("free space") && acknowledged.len() > 50, "{error}");
     let size = checked_size(&kakunin, &acme);
     assert!(acknowledged.iter().all(|index| *index < size));
-    assert_eq!(block_on(kakunin.observe(&acme, event(serial))).unwrap_err().code(), "storage_full");
+    assert_eq!(block_on(kakunin.tenant(&acme).observe(event(serial))).unwrap_err().code(), "storage_full");
     std::fs::remove_file(&ballast).unwrap();
-    acknowledged.push(block_on(kakunin.observe(&acme, event(serial))).unwrap().index.unwrap());
+    acknowledged.push(block_on(kakunin.tenant(&acme).observe(event(serial))).unwrap().index.unwrap());
     drop(kakunin);
     let (kakunin, acme) = open(dir.path(), keys.path());
     let size = checked_size(&kakunin, &acme);
@@ -55,9 +55,9 @@ fn while_a_flood_fills_the_disk_every_halt_goes_through() {
     let (kakunin, acme) = open(dir.path(), keys.path());
     let agent = |n: usize| {
         let new = NewAgent::new(&format!("a{n}"), MODEL, ["read:a"]).unwrap();
-        let id = block_on(kakunin.register(&acme, new)).unwrap().id;
+        let id = block_on(kakunin.tenant(&acme).register(new)).unwrap().id;
         let source = KeySource::Provider(KeyAlgorithm::P256);
-        (id, block_on(kakunin.certify(&acme, &id, Profile::Standard, source)).unwrap().facts.serial)
+        (id, block_on(kakunin.tenant(&acme).certify(&id, Profile::Standard, source)).unwrap().facts.serial)
     };
     let agents: Vec<_> = (0..31).map(agent).collect();
     let flooding = agents[0].1;
@@ -68,7 +68,7 @@ fn while_a_flood_fills_the_disk_every_halt_goes_through() {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    match block_on(kakunin.observe_all(&acme, vec![event(flooding); 50])) {
+                    match block_on(kakunin.tenant(&acme).observe_all(vec![event(flooding); 50])) {
                         Ok(each) => each.iter().for_each(|one| match one {
                             Ok(_) => _ = recorded.fetch_add(1, Ordering::Relaxed),
                             Err(error) => {
@@ -86,7 +86,7 @@ fn while_a_flood_fills_the_disk_every_halt_goes_through() {
             while n == 5 && refused.load(Ordering::Relaxed) == 0 {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            block_on(kakunin.halt(&acme, id, Cause::OperatorInitiated, None)).unwrap();
+            block_on(kakunin.tenant(&acme).halt(id, Cause::OperatorInitiated, None)).unwrap();
         }
         over.store(true, Ordering::Relaxed);
     });

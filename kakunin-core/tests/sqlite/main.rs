@@ -36,7 +36,7 @@ fn child_that_is_killed() {
                 loop {
                     println!(
                         "ack {}",
-                        block_on(kakunin.observe(&acme, event(serial))).unwrap().index.unwrap()
+                        block_on(kakunin.tenant(&acme).observe(event(serial))).unwrap().index.unwrap()
                     );
                 }
             });

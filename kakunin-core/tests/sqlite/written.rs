@@ -26,7 +26,7 @@ fn history_cannot_be_rewritten_by_sql() {
     let dir = tempfile::tempdir().unwrap();
     let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
     let serial = certified(&kakunin, &acme);
-    block_on(kakunin.observe(&acme, event(serial))).unwrap();
+    block_on(kakunin.tenant(&acme).observe(event(serial))).unwrap();
     let size = checked_size(&kakunin, &acme);
     drop(kakunin);
     let raw = Connection::open(dir.path().join("k.db")).unwrap();
@@ -93,16 +93,16 @@ fn leaves_that_were_cut_off_are_missed_when_they_are_read() {
     let dir = tempfile::tempdir().unwrap();
     let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
     certified(&kakunin, &acme);
-    let size = block_on(kakunin.entries(&acme, 0, 100)).unwrap().len();
+    let size = block_on(kakunin.tenant(&acme).entries(0, 100)).unwrap().len();
     let raw = Connection::open(dir.path().join("k.db")).unwrap();
     raw.execute_batch("DROP TRIGGER leaf_delete; DELETE FROM leaf WHERE idx > 2;
         CREATE TRIGGER leaf_delete BEFORE DELETE ON leaf BEGIN SELECT RAISE(ABORT, 'append-only: leaf'); END;").unwrap();
     for (from, limit) in [(0, 100), (2, size), (3, 1), (u64::try_from(size).unwrap() - 1, 1)] {
-        let short = block_on(kakunin.entries(&acme, from, limit)).unwrap_err();
+        let short = block_on(kakunin.tenant(&acme).entries(from, limit)).unwrap_err();
         assert_eq!(short.code(), "storage_corrupt", "{from} {limit}");
     }
-    assert_eq!(block_on(kakunin.entries(&acme, 0, 3)).unwrap().len(), 3, "what is there is read");
-    assert!(block_on(kakunin.entries(&acme, u64::try_from(size).unwrap(), 9)).unwrap().is_empty());
+    assert_eq!(block_on(kakunin.tenant(&acme).entries(0, 3)).unwrap().len(), 3, "what is there is read");
+    assert!(block_on(kakunin.tenant(&acme).entries(u64::try_from(size).unwrap(), 9)).unwrap().is_empty());
 }
 
 /// The deployment itself knows nothing better; whoever kept a checkpoint does, at once and ever after.
@@ -115,9 +115,10 @@ fn an_older_copy_of_the_file_is_noticed_against_a_checkpoint_that_was_kept_elsew
     drop(kakunin);
     std::fs::copy(&file, &copy).unwrap();
     let (kakunin, acme) = open(dir.path(), &keys);
-    block_on(kakunin.revoke(&acme, &serial, Cause::KeyCompromise)).unwrap();
-    let key = VerifierKey::parse(&block_on(kakunin.log_verifier(&acme)).unwrap()).unwrap();
-    let kept = Checkpoint::open(&block_on(kakunin.checkpoint(&acme)).unwrap().unwrap(), &key).unwrap();
+    block_on(kakunin.tenant(&acme).revoke(&serial, Cause::KeyCompromise)).unwrap();
+    let key = VerifierKey::parse(&block_on(kakunin.tenant(&acme).log_verifier()).unwrap()).unwrap();
+    let kept =
+        Checkpoint::open(&block_on(kakunin.tenant(&acme).checkpoint()).unwrap().unwrap(), &key).unwrap();
     drop(kakunin);
     std::fs::copy(&copy, &file).unwrap();
     let (kakunin, acme) = open(dir.path(), &keys);
@@ -125,10 +126,10 @@ fn an_older_copy_of_the_file_is_noticed_against_a_checkpoint_that_was_kept_elsew
     assert_eq!((reason, kakunin.damage().count), (None, 0), "it goes on from there, and finds nothing wrong");
     assert!(checked_size(&kakunin, &acme) < kept.size);
     while checked_size(&kakunin, &acme) < kept.size {
-        block_on(kakunin.observe(&acme, event(serial))).unwrap();
+        block_on(kakunin.tenant(&acme).observe(event(serial))).unwrap();
     }
     let mut frontier = Frontier::default();
-    let entries = block_on(kakunin.entries(&acme, 0, usize::try_from(kept.size).unwrap())).unwrap();
+    let entries = block_on(kakunin.tenant(&acme).entries(0, usize::try_from(kept.size).unwrap())).unwrap();
     entries.iter().for_each(|e| frontier.push(leaf_hash(&e.leaf)));
     assert_eq!(frontier.size(), kept.size);
     assert_ne!(frontier.root(), kept.root, "what grew from it is another log");
@@ -141,11 +142,12 @@ fn what_somebody_wrote_into_the_vault_and_beside_the_log_opens_and_does_nothing(
     let dir = tempfile::tempdir().unwrap();
     let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
     let serial = certified(&kakunin, &acme);
-    let other = block_on(kakunin.register(&acme, NewAgent::new("two", MODEL, ["read:a"]).unwrap())).unwrap();
+    let other =
+        block_on(kakunin.tenant(&acme).register(NewAgent::new("two", MODEL, ["read:a"]).unwrap())).unwrap();
     let label: Label = "a".parse().unwrap();
-    let (facts, key) = block_on(kakunin.create_api_key(&acme, Role::Admin, label, None)).unwrap();
+    let (facts, key) = block_on(kakunin.tenant(&acme).create_api_key(Role::Admin, label, None)).unwrap();
     let (join, token) =
-        block_on(kakunin.create_join_token(&acme, &other.id, Profile::Standard, 600_000)).unwrap();
+        block_on(kakunin.tenant(&acme).create_join_token(&other.id, Profile::Standard, 600_000)).unwrap();
     drop(kakunin);
     let raw = Connection::open(dir.path().join("k.db")).unwrap();
     let ca_key: Vec<u8> = raw
@@ -182,7 +184,7 @@ fn what_somebody_wrote_into_the_vault_and_beside_the_log_opens_and_does_nothing(
     }
     let mut seen = event(serial);
     seen.stream = Some(StreamSeq { stream: 1, seq: 5 });
-    assert!(block_on(kakunin.observe(&acme, seen)).unwrap().index.is_some(), "recorded");
+    assert!(block_on(kakunin.tenant(&acme).observe(seen)).unwrap().index.is_some(), "recorded");
     block_on(kakunin.tend()).unwrap();
     block_on(kakunin.check_signing()).unwrap();
     let found = kakunin.damage();

@@ -78,7 +78,7 @@ pub(crate) async fn get_tenant(
     Reader(caller): Reader,
     Path(id): Path<String>,
 ) -> Result<Data<TenantState>, ApiError> {
-    let revocations = app.kakunin.visibility(&reached(&caller, &id)?).await?;
+    let revocations = app.kakunin.tenant(&reached(&caller, &id)?).visibility().await?;
     Ok(Data { data: TenantState { id, revocations } })
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn patch_tenant(
     Path(id): Path<String>,
     Json(patch): Json<TenantPatch>,
 ) -> Result<Data<TenantState>, ApiError> {
-    caller.kakunin(&app).set_visibility(&reached(&caller, &id)?, patch.revocations).await?;
+    caller.kakunin(&app).tenant(&reached(&caller, &id)?).set_visibility(patch.revocations).await?;
     Ok(Data { data: TenantState { id, revocations: patch.revocations } })
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn create_key(
         return Err(ApiError::unprocessable("expires_in_invalid", sentence).about("expires_in"));
     }
     let expires = body.expires_in.map(|seconds| app.now().plus(seconds * SECOND));
-    let (facts, key) = caller.kakunin(&app).create_api_key(&tenant, body.role, label, expires).await?;
+    let (facts, key) = caller.kakunin(&app).tenant(&tenant).create_api_key(body.role, label, expires).await?;
     let body = KeyBody::new(&facts, Some(key.reveal().to_owned()));
     Ok((StatusCode::CREATED, Data { data: body }).into_response())
 }

@@ -45,7 +45,7 @@ pub(crate) async fn create(
     Json(body): Json<NewAgentBody>,
 ) -> Result<Response, ApiError> {
     let spec = body.into_spec()?;
-    let agent = caller.kakunin(&app).register(caller.tenant(), spec).await?;
+    let agent = caller.kakunin(&app).tenant(caller.tenant()).register(spec).await?;
     Ok((StatusCode::CREATED, Data { data: AgentBody::new(&agent, None, dialect) }).into_response())
 }
 
@@ -107,8 +107,8 @@ pub(crate) async fn list(
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
         let (agents, total) = match name {
-            Some(name) => kakunin.agents_named(&tenant, &name, query.status, offset, limit).await?,
-            None => kakunin.agents(&tenant, query.status, offset, limit).await?,
+            Some(name) => kakunin.tenant(&tenant).agents_named(&name, query.status, offset, limit).await?,
+            None => kakunin.tenant(&tenant).agents(query.status, offset, limit).await?,
         };
         let data = agents.iter().map(|agent| AgentBody::new(agent, None, dialect)).collect();
         let next = offset.checked_add(limit).filter(|next| *next < total).and_then(|n| u64::try_from(n).ok());
@@ -136,19 +136,20 @@ pub(crate) async fn get(
     Path(id): Path<String>,
 ) -> Result<Data<AgentBody>, ApiError> {
     let id = agent_id(&id)?;
-    let agent = app.kakunin.agent(caller.tenant(), &id).await?;
+    let agent = app.kakunin.tenant(caller.tenant()).agent(&id).await?;
     let (kakunin, now) = (app.kakunin.clone(), app.now());
     let work = async move {
-        let certificates = kakunin.certificates(&agent.tenant, &id).await?;
+        let certificates = kakunin.tenant(&agent.tenant).certificates(&id).await?;
         let mut listed: Vec<_> =
             certificates.iter().map(|c| CertificateBody::listed(&agent.tenant, c, now)).collect();
         // What each allows stands in it alone, and is read anew.
         for (body, entry) in listed.iter_mut().zip(&certificates).rev().take(WITH_ACTIONS) {
-            body.permitted_actions = match kakunin.certificate(&agent.tenant, &entry.facts.serial).await {
-                Ok(der) => CertificateBody::actions(&der, &kakunin.place().arc),
-                // Planned, and given up before it was issued.
-                Err(_) => None,
-            };
+            body.permitted_actions =
+                match kakunin.tenant(&agent.tenant).certificate(&entry.facts.serial).await {
+                    Ok(der) => CertificateBody::actions(&der, &kakunin.place().arc),
+                    // Planned, and given up before it was issued.
+                    Err(_) => None,
+                };
         }
         Ok(Data { data: AgentBody::new(&agent, Some(listed), dialect) })
     };
@@ -159,11 +160,15 @@ async fn set_status(kakunin: &Kakunin, agent: &Agent, status: NewStatus) -> Resu
     let none =
         || AgentError::State { state: agent.state, step: "be suspended or released without a certificate" };
     match status {
-        NewStatus::Suspended => _ = kakunin.hold(&agent.tenant, &agent.certificate.ok_or_else(none)?).await?,
-        NewStatus::Active => kakunin.release(&agent.tenant, &agent.certificate.ok_or_else(none)?).await?,
-        NewStatus::Retired => kakunin.retire(&agent.tenant, &agent.id).await?,
+        NewStatus::Suspended => {
+            _ = kakunin.tenant(&agent.tenant).hold(&agent.certificate.ok_or_else(none)?).await?
+        }
+        NewStatus::Active => {
+            kakunin.tenant(&agent.tenant).release(&agent.certificate.ok_or_else(none)?).await?
+        }
+        NewStatus::Retired => kakunin.tenant(&agent.tenant).retire(&agent.id).await?,
     }
-    Ok(kakunin.agent(&agent.tenant, &agent.id).await?)
+    Ok(kakunin.tenant(&agent.tenant).agent(&agent.id).await?)
 }
 
 /// Changes what an agent is registered as; it takes effect with its next certificate.
@@ -185,7 +190,7 @@ pub(crate) async fn patch(
 ) -> Result<Data<AgentBody>, ApiError> {
     let id = agent_id(&id)?;
     let (status, kakunin) = (change.status, caller.kakunin(&app));
-    let changed = kakunin.update(caller.tenant(), &id, change.understood()?).await?;
+    let changed = kakunin.tenant(caller.tenant()).update(&id, change.understood()?).await?;
     let changed = match status {
         Some(status) => set_status(&kakunin, &changed, status).await?,
         None => changed,
@@ -218,6 +223,6 @@ pub(crate) async fn retire(
     _: Nothing,
 ) -> Result<Data<Retired>, ApiError> {
     let id = agent_id(&id)?;
-    caller.kakunin(&app).retire(caller.tenant(), &id).await?;
+    caller.kakunin(&app).tenant(caller.tenant()).retire(&id).await?;
     Ok(Data { data: Retired { id: id.to_string(), status: AgentState::Retired.to_string() } })
 }

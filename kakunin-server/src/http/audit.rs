@@ -135,7 +135,7 @@ pub(crate) async fn log(
     };
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
-        let page = kakunin.records(&tenant, before, limit, wanted).await?;
+        let page = kakunin.tenant(&tenant).records(before, limit, wanted).await?;
         let good = page.items.iter().map(|item| (item.index, row(tenant.as_str(), item)));
         let lost = page.damaged.iter().map(|index| (*index, damaged(tenant.as_str(), *index)));
         let mut data: Vec<_> = good.chain(lost).collect();
@@ -143,8 +143,8 @@ pub(crate) async fn log(
         let body = AuditPage {
             data: data.into_iter().map(|(_, row)| row).collect(),
             pagination: Pagination::new(limit, page.next),
-            checkpoint: kakunin.checkpoint(&tenant).await?,
-            log_verifier: kakunin.log_verifier(&tenant).await?,
+            checkpoint: kakunin.tenant(&tenant).checkpoint().await?,
+            log_verifier: kakunin.tenant(&tenant).log_verifier().await?,
         };
         Ok(axum::Json(body).into_response())
     };

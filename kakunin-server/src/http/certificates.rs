@@ -73,7 +73,7 @@ pub(crate) async fn get(
             (agent.tenant().clone(), Some(*agent.agent()))
         }
     };
-    let (entry, der) = app.kakunin.certificate_entry(&tenant, &serial_of(&id)?).await?;
+    let (entry, der) = app.kakunin.tenant(&tenant).certificate_entry(&serial_of(&id)?).await?;
     if agent.is_some_and(|agent| agent != entry.facts.agent) {
         return Err(ApiError::not_found("certificate"));
     }

@@ -108,7 +108,7 @@ pub(crate) async fn certify(
     let id = agent_id(&id)?;
     let source = source(body.csr.as_deref(), body.key_algorithm)?;
     let profile = body.profile.unwrap_or_default();
-    match caller.kakunin(&app).certify(caller.tenant(), &id, profile, source).await {
+    match caller.kakunin(&app).tenant(caller.tenant()).certify(&id, profile, source).await {
         Ok(certificate) => issued(&app, caller.tenant(), &certificate),
         Err(error @ ServiceError::Exists(_)) => Err(existing(&app, caller.tenant(), &id, error).await),
         Err(error) => Err(error.into()),
@@ -117,9 +117,9 @@ pub(crate) async fn certify(
 
 /// The refusal of a second certificate, with which one there is: the answer that gave it may have been lost.
 async fn existing(app: &App, tenant: &TenantId, id: &AgentId, error: ServiceError) -> ApiError {
-    let newest = app.kakunin.agent(tenant, id).await.ok().and_then(|agent| agent.certificate);
+    let newest = app.kakunin.tenant(tenant).agent(id).await.ok().and_then(|agent| agent.certificate);
     let entry = match newest {
-        Some(serial) => app.kakunin.certificate_entry(tenant, &serial).await.ok(),
+        Some(serial) => app.kakunin.tenant(tenant).certificate_entry(&serial).await.ok(),
         None => None,
     };
     // Not one from before, while another is being issued.
@@ -168,14 +168,14 @@ pub(crate) async fn renew(
     let profile = body.profile.unwrap_or_default();
     let (kakunin, tenant) = (caller.kakunin(&app), caller.tenant());
     let renewed = match body.serial_number.as_deref().map(serial_of).transpose()? {
-        None => kakunin.renew(tenant, &id, &attested, profile, source).await?,
+        None => kakunin.tenant(tenant).renew(&id, &attested, profile, source).await?,
         Some(serial) => {
             // Of this agent, or there is none.
-            let (entry, _) = kakunin.certificate_entry(tenant, &serial).await?;
+            let (entry, _) = kakunin.tenant(tenant).certificate_entry(&serial).await?;
             if entry.facts.agent != id {
                 return Err(ApiError::not_found("certificate"));
             }
-            kakunin.renew_certificate(tenant, &serial, &attested, profile, source).await?
+            kakunin.tenant(tenant).renew_certificate(&serial, &attested, profile, source).await?
         }
     };
     issued(&app, tenant, &renewed)

@@ -64,7 +64,8 @@ pub(crate) async fn create_token(
     let id = agent_id(&id)?;
     let life = body.expires_in.unwrap_or(600).saturating_mul(SECOND);
     let profile = body.profile.unwrap_or_default();
-    let (facts, token) = caller.kakunin(&app).create_join_token(caller.tenant(), &id, profile, life).await?;
+    let (facts, token) =
+        caller.kakunin(&app).tenant(caller.tenant()).create_join_token(&id, profile, life).await?;
     let data = TokenBody {
         id: facts.id.to_string(),
         agent_id: id.to_string(),
@@ -119,7 +120,7 @@ pub(crate) async fn grant(
     let id = agent_id(&id)?;
     let principal = Principal::try_from(body.principal);
     let principal = principal.map_err(|e| ApiError::unprocessable("principal_invalid", e.to_string()))?;
-    let (key, grant) = caller.kakunin(&app).grant_key(caller.tenant(), &id, &principal).await?;
+    let (key, grant) = caller.kakunin(&app).tenant(caller.tenant()).grant_key(&id, &principal).await?;
     let data = GrantBody {
         agent_id: id.to_string(),
         principal: principal.into(),

@@ -133,7 +133,7 @@ async fn answer(
         return Err(nothing(errors, 0));
     }
     let status = if refused > 0 || altered { StatusCode::MULTI_STATUS } else { StatusCode::CREATED };
-    let checkpoint = app.kakunin.checkpoint(caller.tenant()).await?;
+    let checkpoint = app.kakunin.tenant(caller.tenant()).checkpoint().await?;
     Ok((status, Data { data: BatchAnswer { results, refused, checkpoint } }).into_response())
 }
 
@@ -147,10 +147,10 @@ async fn observe(
     let events: Vec<_> = taken.iter().flatten().map(|taken| taken.reported.event.clone()).collect();
     let (kakunin, count) = (caller.kakunin(app), events.len());
     if !atomic {
-        let each = kakunin.observe_all(caller.tenant(), events).await?;
+        let each = kakunin.tenant(caller.tenant()).observe_all(events).await?;
         return Ok(each.into_iter().map(|seen| seen.map_err(ApiError::from)).collect());
     }
-    match kakunin.observe_all_or_none(caller.tenant(), events).await {
+    match kakunin.tenant(caller.tenant()).observe_all_or_none(events).await {
         Ok(all) => Ok(all.into_iter().map(Ok).collect()),
         Err(ServiceError::OneOfMany { index, error }) => {
             let mut errors = vec![None; count];

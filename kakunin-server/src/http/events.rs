@@ -45,7 +45,7 @@ pub(crate) async fn create(
     Content(body): Content,
 ) -> Result<Response, ApiError> {
     let taken = salvage::take(&mut Subjects::new(&app, caller.tenant()), &body).await?;
-    let observed = caller.kakunin(&app).observe(caller.tenant(), taken.reported.event.clone()).await?;
+    let observed = caller.kakunin(&app).tenant(caller.tenant()).observe(taken.reported.event.clone()).await?;
     if observed.status == EventStatus::NotAccepted {
         let sentence = "the agent's certificate is revoked or suspended, or was replaced or ran out more than a \
             day ago; the event is on record, and not scored";
@@ -72,7 +72,7 @@ pub(crate) async fn shown(
     let Some(index) = observed.index.filter(|_| differs && observed.status == EventStatus::Duplicate) else {
         return Ok(body);
     };
-    let page = app.kakunin.records(tenant, Some(index.saturating_add(1)), 1, |_| true).await?;
+    let page = app.kakunin.tenant(tenant).records(Some(index.saturating_add(1)), 1, |_| true).await?;
     let before = page.items.into_iter().find(|item| item.index == index);
     Ok(match before {
         Some(Recorded { record, .. }) => body.with_recorded(event, &record),
@@ -137,7 +137,7 @@ pub(crate) async fn list(
     };
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
-        let page = kakunin.records(&tenant, before, limit, wanted).await?;
+        let page = kakunin.tenant(&tenant).records(before, limit, wanted).await?;
         let data: Vec<_> = page.items.iter().filter_map(|item| recorded(item, &thresholds)).collect();
         Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, page.next) }).into_response())
     };

@@ -101,7 +101,7 @@ async fn readiness(app: &App, signing: bool) -> Response {
     let standing = pair.map(|pair| pair.standing(app.now()));
     let log_written = logging::is_written();
     let room = app.kakunin.room().await;
-    let mut reasons: Vec<_> = [
+    let found = [
         (failing > 0, "key_tasks_failing"),
         (!signing, "signing"),
         (urgent > 0, "authority_ending"),
@@ -114,15 +114,9 @@ async fn readiness(app: &App, signing: bool) -> Response {
         (room.full, "storage_full"),
         (standing.is_some_and(|standing| standing != Standing::Good), "tls_certificate"),
         (!log_written, "log_not_written"),
-    ]
-    .into_iter()
-    .filter_map(|(is, reason)| is.then_some(reason))
-    .collect();
-    for reason in following::reasons(&followers) {
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
-    }
+    ];
+    let found = found.into_iter().filter_map(|(is, reason)| is.then_some(reason));
+    let reasons = each_once(found.chain(following::reasons(&followers)));
     let body = Readiness {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         reasons,
@@ -148,6 +142,16 @@ async fn readiness(app: &App, signing: bool) -> Response {
         followers: followers.iter().map(Following::from).collect(),
     };
     axum::Json(body).into_response()
+}
+
+fn each_once(all: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    let mut once = Vec::new();
+    all.for_each(|reason| {
+        if !once.contains(&reason) {
+            once.push(reason);
+        }
+    });
+    once
 }
 
 const fn word_for(standing: Standing) -> &'static str {

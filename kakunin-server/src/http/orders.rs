@@ -41,9 +41,10 @@ pub(crate) async fn halt(
 ) -> Result<Data<HaltAnswer>, ApiError> {
     let id = agent_id(&id)?;
     let (cause, said) = body.ordered()?;
-    let halted = caller.kakunin(&app).saying(said).halt(caller.tenant(), &id, cause, None).await?;
+    let halted = caller.kakunin(&app).saying(said).tenant(caller.tenant()).halt(&id, cause, None).await?;
     // It is stopped. A CA that is down keeps nobody waiting: the receipt follows when it can sign.
-    let signing = app.kakunin.halt_receipt(caller.tenant(), &id, &halted);
+    let tenant = app.kakunin.tenant(caller.tenant());
+    let signing = tenant.halt_receipt(&id, &halted);
     let signed = tokio::time::timeout(RECEIPT_WAIT, signing).await.ok().and_then(Result::ok);
     Ok(Data { data: HaltAnswer::new(&id, &halted, signed.as_ref()) })
 }
@@ -77,7 +78,7 @@ pub(crate) async fn reinstate(
 ) -> Result<Data<AgentBody>, ApiError> {
     let id = agent_id(&id)?;
     let reason = Note::try_from(body.reason)?;
-    let agent = caller.kakunin(&app).reinstate(caller.tenant(), &id, reason).await?;
+    let agent = caller.kakunin(&app).tenant(caller.tenant()).reinstate(&id, reason).await?;
     Ok(Data { data: AgentBody::new(&agent, None, dialect) })
 }
 
@@ -128,7 +129,7 @@ pub(crate) async fn sign(
         ));
     }
     let message = body.payload.canonical()?;
-    let signed = caller.kakunin(&app).sign(caller.tenant(), &id, message.as_bytes()).await?;
+    let signed = caller.kakunin(&app).tenant(caller.tenant()).sign(&id, message.as_bytes()).await?;
     Ok(Data {
         data: SignAnswer {
             signature: Base64::encode_string(signed.signature.as_bytes()),

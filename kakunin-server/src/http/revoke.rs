@@ -65,7 +65,7 @@ pub(crate) async fn revoke(
         Ok(reason) => reason,
         Err(error) => {
             // Of a certificate that does not exist for the caller, nothing else is said.
-            app.kakunin.certificate(caller.tenant(), &serial).await?;
+            app.kakunin.tenant(caller.tenant()).certificate(&serial).await?;
             return Err(error);
         }
     };
@@ -73,9 +73,9 @@ pub(crate) async fn revoke(
     let (cause, given) = (reason.cause, reason.sent.clone());
     let kakunin = caller.kakunin(&app).saying(reason.said(note));
     let (status, taken) = if cause == Cause::Hold {
-        ("suspended", kakunin.hold(caller.tenant(), &serial).await?)
+        ("suspended", kakunin.tenant(caller.tenant()).hold(&serial).await?)
     } else {
-        ("revoked", kakunin.revoke(caller.tenant(), &serial, cause).await?)
+        ("revoked", kakunin.tenant(caller.tenant()).revoke(&serial, cause).await?)
     };
     // The first reason stands, and this one may not be it.
     let given = given.filter(|_| taken.cause == cause).map(|given| given.as_str().to_owned());
@@ -113,7 +113,7 @@ pub(crate) async fn hold(
     _: Nothing,
 ) -> Result<Data<RevokedBody>, ApiError> {
     let serial = serial_of(&id)?;
-    let held = caller.kakunin(&app).hold(caller.tenant(), &serial).await?;
+    let held = caller.kakunin(&app).tenant(caller.tenant()).hold(&serial).await?;
     Ok(Data { data: RevokedBody::new(&serial, "suspended", &held, None) })
 }
 
@@ -143,7 +143,7 @@ pub(crate) async fn release(
     _: Nothing,
 ) -> Result<Data<ReleasedBody>, ApiError> {
     let serial = serial_of(&id)?;
-    caller.kakunin(&app).release(caller.tenant(), &serial).await?;
+    caller.kakunin(&app).tenant(caller.tenant()).release(&serial).await?;
     let serial_number = serial.to_string();
     let status = "active".to_owned();
     Ok(Data { data: ReleasedBody { certificate_id: serial_number.clone(), serial_number, status } })

@@ -46,7 +46,7 @@ pub(crate) async fn risk(
         let sentence = format!("`window_days` is {days}: write 1 to 365");
         return Err(ApiError::bad_request("window_invalid", sentence));
     }
-    let risk = app.kakunin.risk(caller.tenant(), &agent_id(&id)?).await?;
+    let risk = app.kakunin.tenant(caller.tenant()).risk(&agent_id(&id)?).await?;
     Ok(Data { data: RiskBody::new(&risk, app.now()) })
 }
 
@@ -97,7 +97,7 @@ async fn inbox(
     let (mut data, mut next) = (Vec::new(), None);
     // One page of the store at a time; a filter that fits little ends with a cursor.
     for _ in 0..16 {
-        let items = kakunin.notifications(tenant, before, limit + 1).await?;
+        let items = kakunin.tenant(tenant).notifications(before, limit + 1).await?;
         let more = items.len() > limit;
         for (index, item) in items.iter().take(limit) {
             before = Some(*index);

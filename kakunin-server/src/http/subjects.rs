@@ -29,7 +29,7 @@ impl<'a> Subjects<'a> {
             Entry::Occupied(known) => return Ok(known.into_mut()),
             Entry::Vacant(entry) => entry,
         };
-        let der = self.app.kakunin.certificate(self.tenant, serial).await?;
+        let der = self.app.kakunin.tenant(self.tenant).certificate(serial).await?;
         let view = CertificateView::parse(&der, &self.app.kakunin.place().arc).ok();
         let claims = view.and_then(|view| view.extensions.agent.to_owned());
         Ok(entry.insert(claims.ok_or_else(|| ApiError::not_found("certificate"))?))
@@ -40,9 +40,10 @@ impl<'a> Subjects<'a> {
         if let Some(serial) = self.newest.get(agent) {
             return Ok(*serial);
         }
-        let serial = self.app.kakunin.agent(self.tenant, agent).await?.certificate.ok_or_else(|| {
-            ApiError::unprocessable("certificate_missing", "the agent has no certificate yet; certify it")
-        })?;
+        let serial =
+            self.app.kakunin.tenant(self.tenant).agent(agent).await?.certificate.ok_or_else(|| {
+                ApiError::unprocessable("certificate_missing", "the agent has no certificate yet; certify it")
+            })?;
         self.newest.insert(*agent, serial);
         Ok(serial)
     }

@@ -179,9 +179,10 @@ impl Replay {
             ..NewAgent::new(&agent.name, &format!("sha256:{:064}", 0), Vec::<&str>::new())?
         };
         let issued = pollster::block_on(async {
-            let registered = self.kakunin.register(&self.tenant, spec).await?;
+            let registered = self.kakunin.tenant(&self.tenant).register(spec).await?;
             self.kakunin
-                .certify(&self.tenant, &registered.id, Profile::Standard, KeySource::Provider(key))
+                .tenant(&self.tenant)
+                .certify(&registered.id, Profile::Standard, KeySource::Provider(key))
                 .await
         })?;
         Ok(self.verifier.verify(&[issued.der], BASE)?)
@@ -194,7 +195,8 @@ impl Replay {
                 batch.push(self.enforce(call));
             }
             let outside: Vec<_> = batch.iter().map(|(_, event)| event.out_of_scope).collect();
-            let observed = pollster::block_on(self.kakunin.replay(&self.tenant, std::mem::take(&mut batch)))?;
+            let observed =
+                pollster::block_on(self.kakunin.tenant(&self.tenant).replay(std::mem::take(&mut batch)))?;
             for ((call, outside), observed) in calls.iter().zip(outside).zip(observed) {
                 let Ok(observed) = observed else {
                     self.not_recorded += 1;
@@ -254,8 +256,8 @@ impl Replay {
         let end = calls.last().map_or(BASE, |c| BASE.plus(c.at).plus(DAY));
         self.clock.set(end);
         let (checkpoint, warnings) = pollster::block_on(async {
-            let note = self.kakunin.checkpoint(&self.tenant).await?.unwrap_or_default();
-            let key = VerifierKey::parse(&self.kakunin.log_verifier(&self.tenant).await?)?;
+            let note = self.kakunin.tenant(&self.tenant).checkpoint().await?.unwrap_or_default();
+            let key = VerifierKey::parse(&self.kakunin.tenant(&self.tenant).log_verifier().await?)?;
             Ok::<_, kakunin_core::service::Error>((Checkpoint::open(&note, &key)?, self.warnings().await?))
         })?;
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
@@ -280,7 +282,7 @@ impl Replay {
     async fn warnings(&self) -> Result<u64, kakunin_core::service::Error> {
         let (mut count, mut before) = (0, None);
         loop {
-            let items = self.kakunin.notifications(&self.tenant, before, 1_000).await?;
+            let items = self.kakunin.tenant(&self.tenant).notifications(before, 1_000).await?;
             let Some((last, _)) = items.last() else {
                 return Ok(count);
             };

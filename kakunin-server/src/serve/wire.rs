@@ -199,7 +199,7 @@ async fn admin_key(kakunin: &Kakunin, tenant: &TenantId, file: &Path) -> Result<
 
 async fn new_admin_key(kakunin: &Kakunin, tenant: &TenantId) -> Result<ApiKey, ServeError> {
     let label = "admin".parse().map_err(ServiceError::from)?;
-    Ok(kakunin.create_api_key(tenant, Role::Admin, label, None).await?.1)
+    Ok(kakunin.tenant(tenant).create_api_key(Role::Admin, label, None).await?.1)
 }
 
 /// Makes one more admin key for the first tenant of a deployment that is not being served, and gives it: for

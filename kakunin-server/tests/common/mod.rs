@@ -71,7 +71,7 @@ impl Rig {
         let tenant: TenantId = "default".parse().unwrap();
         kakunin.create_tenant(&tenant).await.unwrap();
         let label = "test".parse().unwrap();
-        let key = kakunin.create_api_key(&tenant, Role::Admin, label, None).await.unwrap().1;
+        let key = kakunin.tenant(&tenant).create_api_key(Role::Admin, label, None).await.unwrap().1;
         let router = router(kakunin.clone(), clock.clone(), ApiOptions::default()).unwrap();
         Self { router, key: key.reveal().to_owned(), kakunin, clock }
     }

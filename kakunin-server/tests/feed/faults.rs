@@ -297,8 +297,8 @@ async fn one_who_does_not_read_is_cut_and_keeps_nobody_waiting() {
             (kakunin.clone(), tenant.clone(), agent.serial.parse::<Serial>().unwrap());
         writers.spawn(async move {
             for _ in 0..records / 32 {
-                kakunin.hold(&tenant, &serial).await.unwrap();
-                kakunin.release(&tenant, &serial).await.unwrap();
+                kakunin.tenant(&tenant).hold(&serial).await.unwrap();
+                kakunin.tenant(&tenant).release(&serial).await.unwrap();
             }
         });
     }

@@ -34,9 +34,11 @@ fn followers_know_what_the_deployment_knows_whatever_happens_in_which_order() {
             let (serial, _) = certified[dice.roll(certified.len())];
             // Many are refused, as they should be: who is revoked is not released.
             match dice.roll(24) {
-                0 => _ = block_on(world.kakunin.revoke(&world.acme, &serial, Cause::OperatorInitiated)),
-                1..=10 => _ = block_on(world.kakunin.hold(&world.acme, &serial)),
-                11..=18 => _ = block_on(world.kakunin.release(&world.acme, &serial)),
+                0 => {
+                    _ = block_on(world.kakunin.tenant(&world.acme).revoke(&serial, Cause::OperatorInitiated))
+                }
+                1..=10 => _ = block_on(world.kakunin.tenant(&world.acme).hold(&serial)),
+                11..=18 => _ = block_on(world.kakunin.tenant(&world.acme).release(&serial)),
                 19..=21 => now = world.tick(700),
                 _ => now = world.tick(8 * MINUTE),
             }
@@ -102,7 +104,7 @@ fn a_full_crl_is_a_view_where_there_is_no_feed_and_a_shard_is_not() {
     let world = World::new();
     let [(revoked, _), (held, _), (good, _)] = ["a", "b", "c"].map(|n| world.certified(n, Profile::Standard));
     world.revoke(&revoked);
-    block_on(world.kakunin.hold(&world.acme, &held)).unwrap();
+    block_on(world.kakunin.tenant(&world.acme).hold(&held)).unwrap();
     let crl = |shard| block_on(world.kakunin.published_crl(&world.issuer(), shard)).unwrap();
     let issuer = world.kakunin.issuer();
     let view = Snapshot::from_crl(&issuer, &crl(None).der, NOW).unwrap();

@@ -54,14 +54,14 @@ impl World {
 
     pub(crate) fn certified(&self, name: &str, profile: Profile) -> (Serial, UnixTime) {
         let spec = NewAgent::new(name, MODEL, ["read:accounts"]).unwrap();
-        let agent = block_on(self.kakunin.register(&self.acme, spec)).unwrap().id;
+        let agent = block_on(self.kakunin.tenant(&self.acme).register(spec)).unwrap().id;
         let key = KeySource::Provider(KeyAlgorithm::P256);
-        let issued = block_on(self.kakunin.certify(&self.acme, &agent, profile, key)).unwrap();
+        let issued = block_on(self.kakunin.tenant(&self.acme).certify(&agent, profile, key)).unwrap();
         (issued.facts.serial, issued.facts.not_after)
     }
 
     pub(crate) fn revoke(&self, serial: &Serial) {
-        block_on(self.kakunin.revoke(&self.acme, serial, Cause::KeyCompromise)).unwrap();
+        block_on(self.kakunin.tenant(&self.acme).revoke(serial, Cause::KeyCompromise)).unwrap();
     }
 
     pub(crate) fn frame(&self, after: u64, limit: usize) -> Vec<u8> {

@@ -64,12 +64,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     let token_secret = secret(&parts, &known).await?;
     let first = first_authority(&parts, &host, (&log_signer, &seal_key), &known).await?;
     let inner = Inner {
-        policy: Policy {
-            thresholds: config.thresholds,
-            prior: Prior::default(),
-            renewal_grace: config.renewal_grace,
-            certificate_retention: config.certificate_retention,
-        },
+        policy: policy_of(&config),
         place: Place { trust_domain, public_url, arc },
         host,
         cas: Cas::new(known.clone(), first.clone()),
@@ -94,6 +89,15 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     inner.open_authorities().await?;
     inner.look_at_api_keys(&mut *inner.system.lock().await).await?;
     Ok((inner, feed_key))
+}
+
+fn policy_of(config: &Config) -> Policy {
+    Policy {
+        thresholds: config.thresholds,
+        prior: Prior::default(),
+        renewal_grace: config.renewal_grace,
+        certificate_retention: config.certificate_retention,
+    }
 }
 
 /// Opens the one that issues for all tenants without their own: there is always one.

@@ -11,7 +11,7 @@ use crate::id::{IssuerId, TenantId};
 use crate::log::entry::LogId;
 use crate::log::record::{CaRole, Control, Stage};
 use crate::service::engine::cas::ended;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::notices::told_key;
 use crate::store::state::Kind;
@@ -144,7 +144,7 @@ impl Running {
         Ok(())
     }
 
-    async fn tell_of_ending(&self, tenant: &Tenant, ending: &Ending) -> Result<(), Error> {
+    async fn tell_of_ending(&self, tenant: &TenantLog, ending: &Ending) -> Result<(), Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let mut sequencer = self.settled(tenant).await?;
         let key = told_key(&ending.issuer);

@@ -9,7 +9,7 @@ use crate::id::AgentId;
 use crate::log::entry::LogId;
 use crate::service::command::grace::EndGraces;
 use crate::service::engine::inner::Inner;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::time::{MINUTE, SECOND, UnixTime};
 
@@ -46,7 +46,7 @@ impl Follower for Graces {
 
 impl Inner {
     /// Supersedes what stood beside its successor for long enough.
-    pub(crate) async fn end_due_graces(&self, tenant: &Tenant) -> Result<(), Error> {
+    pub(crate) async fn end_due_graces(&self, tenant: &TenantLog) -> Result<(), Error> {
         loop {
             let due = {
                 let committed = self.committed(tenant).await?;

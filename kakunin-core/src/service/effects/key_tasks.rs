@@ -18,7 +18,7 @@ use crate::log::record::KeyAction;
 use crate::service::command::alert::DelayKeyTask;
 use crate::service::engine::backoff::{MAX_WAIT, until};
 use crate::service::engine::commits::Urgent;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::key_task::KeyTask;
 use crate::service::state::rows::set;
@@ -66,7 +66,7 @@ pub(super) struct AtOnce(pub(super) Weak<Running>);
 
 #[async_trait]
 impl Urgent for AtOnce {
-    async fn committed(&self, tenant: &Tenant) {
+    async fn committed(&self, tenant: &TenantLog) {
         if let Some(running) = self.0.upgrade() {
             running.run_key_tasks(tenant).await;
         }
@@ -76,7 +76,7 @@ impl Urgent for AtOnce {
 impl Running {
     /// Tells the key provider at once, unless it is far, or somebody is at it: then the follower does it. Nobody who takes
     /// an identity away waits for a provider that is down, nor for more than a few keys of others.
-    pub(super) async fn run_key_tasks(&self, tenant: &Tenant) {
+    pub(super) async fn run_key_tasks(&self, tenant: &TenantLog) {
         if !self.parts.keys.is_near() || !tenant.has_tasks.load(Ordering::Acquire) {
             return;
         }
@@ -93,7 +93,7 @@ impl Running {
         }
     }
 
-    async fn tell_provider(&self, tenant: &Tenant, turn: &mut Turn<'_>, most: usize) -> Result<(), Error> {
+    async fn tell_provider(&self, tenant: &TenantLog, turn: &mut Turn<'_>, most: usize) -> Result<(), Error> {
         // Before it is looked for: what is added meanwhile says so again.
         let new = tenant.has_tasks.swap(false, Ordering::AcqRel);
         let retry = turn.due && turn.left > 0;
@@ -111,7 +111,7 @@ impl Running {
     /// Works off the oldest of what is stored and `wanted`, and says how much is left, or 1 more if there may be more.
     pub(super) async fn work_off(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         turn: &mut Turn<'_>,
         most: usize,
         wanted: impl Fn(KeyAction) -> bool + Send + Sync,
@@ -200,7 +200,7 @@ impl Running {
         Ok(self.parts.state.put(log, &gone).await?)
     }
 
-    async fn perform(&self, tenant: &Tenant, task: &KeyTask) -> Result<(), Error> {
+    async fn perform(&self, tenant: &TenantLog, task: &KeyTask) -> Result<(), Error> {
         let keys = &self.parts.keys;
         let done = match task.task {
             KeyAction::Disable => keys.disable(&task.key).await.or_else(cannot_sign),
@@ -233,7 +233,7 @@ impl Running {
     }
 
     /// Puts a delay on record and into the inbox, once.
-    async fn tell(&self, tenant: &Tenant, log: &LogId, row: Vec<u8>, task: KeyTask) -> Result<(), Error> {
+    async fn tell(&self, tenant: &TenantLog, log: &LogId, row: Vec<u8>, task: KeyTask) -> Result<(), Error> {
         if task.told {
             return Ok(());
         }

@@ -24,5 +24,6 @@ pub(crate) mod sealing;
 mod snapshots;
 pub(crate) mod status;
 pub(crate) mod sweep;
+pub(crate) mod tenant;
 mod unit;
 pub(crate) mod visibility;

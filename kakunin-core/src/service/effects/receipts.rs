@@ -4,17 +4,18 @@ use async_trait::async_trait;
 use base64ct::{Base64, Encoding};
 
 use super::follower::Follower;
-use super::running::{Kakunin, Running};
 use super::unit::{Pace, Turn};
-use crate::id::{AgentId, TenantId};
+use crate::id::AgentId;
 use crate::issue::IssueError;
 use crate::log::entry::LogId;
 use crate::log::record::KeyAction;
 use crate::revoke::{Halt, Receipt};
 use crate::service::command::halt::KeepReceipt;
+use crate::service::effects::running::Running;
+use crate::service::effects::tenant::Tenant;
 use crate::service::engine::backoff::MAX_WAIT;
 use crate::service::engine::cas::ended;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::certificates::Certificates;
 use crate::service::state::key_task::{KeyTask, receipt_key};
@@ -55,26 +56,21 @@ fn is_receipt(task: KeyAction) -> bool {
     task == KeyAction::Receipt
 }
 
-impl Kakunin {
+impl Tenant {
     /// The receipt of a stop: see [`Halt::receipt_text`]. The CA signs when it is first asked for, and not again. If it
-    /// cannot, the follower `receipts` goes on trying ([`Kakunin::run`]); the agent is stopped all the same.
+    /// cannot, the follower `receipts` goes on trying ([`Kakunin::run`](crate::service::Kakunin::run)); the agent is stopped all the same.
     ///
     /// # Errors
     /// [`Error::NotFound`]; what the key provider says.
-    pub async fn halt_receipt(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-        halt: &Halt,
-    ) -> Result<Receipt, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+    pub async fn halt_receipt(&self, agent: &AgentId, halt: &Halt) -> Result<Receipt, Error> {
+        let tenant = self.inner.tenant(&self.id).await?;
         self.inner.receipt(&tenant, agent, halt).await
     }
 }
 
 impl Running {
     /// Signs at once what is owed, unless somebody is at it: perhaps whoever asks.
-    pub(super) async fn sign_receipts(&self, tenant: &Tenant, most: usize) {
+    pub(super) async fn sign_receipts(&self, tenant: &TenantLog, most: usize) {
         let unit = self.units.of(RECEIPTS, &LogId::Tenant(tenant.id.clone()), &self.commits);
         let Some(mut memory) = unit.turn.try_lock() else { return };
         if tenant.receipts.try_lock().is_none() {
@@ -89,7 +85,7 @@ impl Running {
     /// The receipt that is kept, or a new one.
     pub(crate) async fn receipt(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         agent: &AgentId,
         halt: &Halt,
     ) -> Result<Receipt, Error> {
@@ -117,7 +113,7 @@ impl Running {
 
     async fn kept_receipt(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         agent: &AgentId,
         halt: &Halt,
     ) -> Result<Option<Receipt>, Error> {
@@ -139,7 +135,7 @@ impl Running {
 
     /// Whether it is still to be signed: of a stop that took no certificate away the task is all that is left once the
     /// agent is reinstated.
-    async fn owes_receipt(&self, tenant: &Tenant, agent: &AgentId, halt: &Halt) -> Result<bool, Error> {
+    async fn owes_receipt(&self, tenant: &TenantLog, agent: &AgentId, halt: &Halt) -> Result<bool, Error> {
         let (log, key) = (LogId::Tenant(tenant.id.clone()), receipt_key(&halt.id));
         let Some(row) = self.parts.state.get(&log, Kind::Plan, &key).await? else { return Ok(false) };
         let task = self.opened_one(&log, Kind::Plan, &key, &row);

@@ -16,7 +16,7 @@ use crate::revoke::Said;
 use crate::service::engine::cas::Ca;
 use crate::service::engine::feed_key::FeedKey;
 use crate::service::engine::inner::Inner;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 
 /// A deployment: agents, their certificates, what they do, and the log of it all.
 ///
@@ -105,7 +105,7 @@ impl Running {
     }
 
     /// The tenant of a log, if it is loaded.
-    pub(super) async fn loaded(&self, log: &LogId) -> Option<Arc<Tenant>> {
+    pub(super) async fn loaded(&self, log: &LogId) -> Option<Arc<TenantLog>> {
         let LogId::Tenant(tenant) = log else { return None };
         self.loaded.read().await.get(tenant).cloned()
     }
@@ -119,7 +119,7 @@ impl Running {
 
 impl Kakunin {
     /// The same deployment, whose records from here on say that `who` asked for them, and whose events are
-    /// `who`'s: see [`Kakunin::observe_all`].
+    /// `who`'s: see [`Tenant::observe_all`](crate::service::Tenant::observe_all).
     #[must_use]
     pub fn acting_as(&self, who: ShortName) -> Self {
         Self { by: Some(who), ..self.clone() }

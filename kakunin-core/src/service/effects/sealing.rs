@@ -16,7 +16,7 @@ use crate::log::leaf::Leaf;
 use crate::log::merkle::{Frontier, leaf_hash};
 use crate::service::command::system::sealing::BeginSeals;
 use crate::service::engine::secret::commitment_of;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::engine::{seal, system};
 use crate::service::error::Error;
 use crate::store::state::{Change, Kind};
@@ -126,7 +126,7 @@ impl Running {
         Ok(())
     }
 
-    async fn check_tenant(&self, tenant: &Tenant) -> Result<(), Error> {
+    async fn check_tenant(&self, tenant: &TenantLog) -> Result<(), Error> {
         let mut sequencer = self.settled(tenant).await?;
         let log = sequencer.ledger.log().clone();
         let mut stored = sequencer.ledger.rows.cleared();

@@ -15,7 +15,7 @@ use crate::log::entry::LogId;
 use crate::log::record::KeyAction;
 use crate::service::command::abandon::Abandon;
 use crate::service::engine::backoff::MAX_WAIT;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::time::{MINUTE, SECOND};
 
@@ -70,7 +70,7 @@ impl Follower for Tenants {
 
 impl Running {
     /// A tenant, loaded when it is first asked for.
-    pub(crate) async fn tenant(&self, id: &TenantId) -> Result<Arc<Tenant>, Error> {
+    pub(crate) async fn tenant(&self, id: &TenantId) -> Result<Arc<TenantLog>, Error> {
         if let Some(tenant) = self.loaded.read().await.get(id) {
             return Ok(tenant.clone());
         }
@@ -81,14 +81,14 @@ impl Running {
         if let Some(tenant) = loaded.get(id) {
             return Ok(tenant.clone());
         }
-        let tenant = Arc::new(Tenant::load(self, id.clone()).await?);
+        let tenant = Arc::new(TenantLog::load(self, id.clone()).await?);
         self.sweep(&tenant).await?;
         loaded.insert(id.clone(), tenant.clone());
         Ok(tenant)
     }
 
     /// Ends what a crash cut off: issuances under way, and keys that were to be disabled.
-    async fn sweep(&self, tenant: &Tenant) -> Result<(), Error> {
+    async fn sweep(&self, tenant: &TenantLog) -> Result<(), Error> {
         let cut_off: Vec<_> = {
             let committed = tenant.committed.read();
             let planned = committed.agents.iter().filter(|(_, e)| e.row.plan.is_some());
@@ -116,7 +116,7 @@ impl Running {
 
     /// Gives up what was planned for an agent: the key is retired, the serial refused for ever.
     /// Says whether there was anything.
-    pub(crate) async fn abandon(&self, tenant: &Tenant, agent: AgentId) -> Result<bool, Error> {
+    pub(crate) async fn abandon(&self, tenant: &TenantLog, agent: AgentId) -> Result<bool, Error> {
         self.decide(tenant, None, Abandon { agent }).await
     }
 }

@@ -1,8 +1,9 @@
 //! Who may read what was revoked: everybody, unless a tenant with an issuing CA of its own keeps it to itself.
 
-use super::running::Kakunin;
 use crate::feed::Visibility;
 use crate::id::{IssuerId, TenantId};
+use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 
 /// Who reads.
@@ -29,15 +30,17 @@ impl Kakunin {
             (Some(owner), Reader::Of(tenant)) => owner == *tenant,
         }
     }
+}
 
+impl Tenant {
     /// Who may read what a tenant's own issuing CAs revoked.
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such tenant.
-    pub async fn visibility(&self, tenant: &TenantId) -> Result<Visibility, Error> {
-        if !self.inner.known.has_tenant(tenant) {
+    pub async fn visibility(&self) -> Result<Visibility, Error> {
+        if !self.inner.known.has_tenant(&self.id) {
             return Err(Error::NotFound("tenant"));
         }
-        Ok(self.inner.cas.visibility(tenant))
+        Ok(self.inner.cas.visibility(&self.id))
     }
 }

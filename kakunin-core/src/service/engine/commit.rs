@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cas::Ca;
 use super::inner::Inner;
 use super::ledger::Ledger;
-use super::tenant::{Sequencer, Tenant};
+use super::tenant::{Sequencer, TenantLog};
 use crate::error::StoreError;
 use crate::id::IssuerId;
 use crate::log::record::{Control, Record};
@@ -23,7 +23,7 @@ impl Inner {
     /// The tenant's sequencer, once what it has in memory is what the store has.
     pub(crate) async fn settled<'t>(
         &self,
-        tenant: &'t Tenant,
+        tenant: &'t TenantLog,
     ) -> Result<async_lock::MutexGuard<'t, Sequencer>, Error> {
         let mut sequencer = tenant.sequencer.lock().await;
         sequencer.settle(self).await?;

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use async_trait::async_trait;
 use event_listener::{Event, EventListener};
 
-use super::tenant::Tenant;
+use super::tenant::TenantLog;
 use crate::log::entry::LogId;
 
 /// What a caller does for its own records before it is answered.
 #[async_trait]
 pub(crate) trait Urgent: Debug + Send + Sync {
     /// A caller's decision about this tenant is durable, and there may be something to tell the key provider.
-    async fn committed(&self, tenant: &Tenant);
+    async fn committed(&self, tenant: &TenantLog);
 }
 
 /// How long each log is, as far as appends of this process and their projections are durable.
@@ -53,7 +53,7 @@ impl Commits {
     }
 
     /// Has it done, in the task of the caller whose decision asks for it.
-    pub(crate) async fn hurry(&self, tenant: &Tenant) {
+    pub(crate) async fn hurry(&self, tenant: &TenantLog) {
         if tenant.has_tasks.load(Ordering::Acquire)
             && let Some(urgent) = self.urgent.get()
         {

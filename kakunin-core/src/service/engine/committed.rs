@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::inner::Inner;
-use super::tenant::Tenant;
+use super::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::projection::Projection;
 
@@ -26,7 +26,7 @@ impl Inner {
     /// the last append ended is in doubt, that is found out first.
     pub(crate) async fn committed<'t>(
         &self,
-        tenant: &'t Tenant,
+        tenant: &'t TenantLog,
     ) -> Result<RwLockReadGuard<'t, Projection>, Error> {
         if let Some(mut sequencer) = tenant.sequencer.try_lock() {
             sequencer.settle(self).await?;

@@ -12,7 +12,7 @@ use super::parts::Parts;
 use super::scopes::Scopes;
 use super::seal::SealKey;
 use super::secret::{self, TokenSecret};
-use super::tenant::Tenant;
+use super::tenant::TenantLog;
 use super::turns::Turns;
 use crate::event::TokenKey;
 use crate::id::TenantId;
@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     /// What that log amounts to.
     pub(crate) known: Arc<Known>,
     /// Tenants that were asked for.
-    pub(crate) loaded: async_lock::RwLock<HashMap<TenantId, Arc<Tenant>>>,
+    pub(crate) loaded: async_lock::RwLock<HashMap<TenantId, Arc<TenantLog>>>,
     pub(crate) live: Arc<LiveRevocations>,
     pub(crate) serials: Serials,
     pub(crate) bound: BoundKeys,
@@ -66,7 +66,7 @@ impl Inner {
         self.known.read(|state| state.tenants.ids())
     }
 
-    pub(crate) async fn loaded_tenants(&self) -> Vec<Arc<Tenant>> {
+    pub(crate) async fn loaded_tenants(&self) -> Vec<Arc<TenantLog>> {
         self.loaded.read().await.values().cloned().collect()
     }
 

@@ -11,7 +11,7 @@ use futures_channel::oneshot;
 use super::inner::Inner;
 use super::job::{Answer, Decision, Job};
 use super::telling::Made;
-use super::tenant::{Sequencer, Tenant};
+use super::tenant::{Sequencer, TenantLog};
 use crate::error::StoreError;
 use crate::event::ShortName;
 use crate::log::entry::LogId;
@@ -32,7 +32,7 @@ impl Inner {
     /// A decision that refuses does so before it records anything: see [`Draft::position`](crate::service::command::draft::Draft::position).
     pub(crate) async fn decide<C: Command>(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         by: Option<ShortName>,
         command: C,
     ) -> Result<C::Answer, Error> {
@@ -49,7 +49,7 @@ impl Inner {
         Ok(value)
     }
 
-    fn told(&self, tenant: &Tenant, made: &Made) {
+    fn told(&self, tenant: &TenantLog, made: &Made) {
         if !made.is_empty() {
             let log = LogId::Tenant(tenant.id.clone());
             made.iter().for_each(|(index, record)| self.parts.listener.recorded(&log, *index, record));
@@ -57,7 +57,7 @@ impl Inner {
     }
 
     /// Waits for an answer, or for the sequencer, to decide for everybody who waits.
-    async fn answered<T>(&self, tenant: &Tenant, mut answered: oneshot::Receiver<Answer<T>>) -> Answer<T> {
+    async fn answered<T>(&self, tenant: &TenantLog, mut answered: oneshot::Receiver<Answer<T>>) -> Answer<T> {
         loop {
             let mut turn = pin!(tenant.sequencer.lock());
             let next = poll_fn(|cx| match Pin::new(&mut answered).poll(cx) {
@@ -74,7 +74,7 @@ impl Inner {
         }
     }
 
-    async fn sequence(&self, tenant: &Tenant, sequencer: &mut Sequencer) {
+    async fn sequence(&self, tenant: &TenantLog, sequencer: &mut Sequencer) {
         let mut jobs = tenant.take_jobs(MAX_BATCH);
         let mut error = loop {
             match self.sequence_all(tenant, sequencer, &mut jobs).await {
@@ -94,7 +94,7 @@ impl Inner {
     /// Decides, and makes it durable; who was refused is answered, and no longer among the jobs.
     async fn sequence_all(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         sequencer: &mut Sequencer,
         jobs: &mut Vec<Job>,
     ) -> Result<(), Error> {
@@ -117,7 +117,7 @@ impl Inner {
     /// Decides for all, one after the other, each on what those before it decided.
     fn decide_all(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         sequencer: &Sequencer,
         full: bool,
         jobs: &mut Vec<Job>,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::inner::Inner;
 use super::seal::RowKey;
-use super::tenant::{Sequencer, Tenant};
+use super::tenant::{Sequencer, TenantLog};
 use crate::error::StoreError;
 use crate::id::{AgentId, Serial, TenantId};
 use crate::log::entry::LogId;
@@ -20,7 +20,7 @@ use crate::service::state::projection::Projection;
 use crate::store::bound::Binding;
 use crate::store::state::{Change, Kind};
 
-impl Tenant {
+impl TenantLog {
     pub(crate) async fn load(inner: &Inner, id: TenantId) -> Result<Self, Error> {
         let log = LogId::Tenant(id.clone());
         let tokens = inner.tokens_of(&id);
@@ -63,7 +63,7 @@ impl Sequencer {
     pub(crate) fn draft<'d>(
         &self,
         inner: &'d Inner,
-        tenant: &'d Tenant,
+        tenant: &'d TenantLog,
         committed: &'d Projection,
     ) -> Draft<'d> {
         let time = self.ledger.time(inner.now());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::inner::Inner;
 use super::seal::{self, SealKey};
 use super::system;
-use super::tenant::{Sequencer, Tenant};
+use super::tenant::{Sequencer, TenantLog};
 use crate::error::StoreError;
 use crate::id::AgentId;
 use crate::log::entry::LogId;
@@ -94,7 +94,7 @@ impl Taken {
 
 impl Inner {
     /// Stores what changed since the last snapshot, if it is time.
-    pub(crate) async fn snapshot_if_due(&self, tenant: &Tenant) -> Result<(), Error> {
+    pub(crate) async fn snapshot_if_due(&self, tenant: &TenantLog) -> Result<(), Error> {
         let due = {
             let sequencer = self.settled(tenant).await?;
             let grown = sequencer.ledger.size() - sequencer.snapshot_at;
@@ -105,7 +105,7 @@ impl Inner {
     }
 
     /// Stores what changed since the last snapshot. Nobody who decides waits for more than a look at what changed.
-    pub(crate) async fn snapshot(&self, tenant: &Tenant) -> Result<(), Error> {
+    pub(crate) async fn snapshot(&self, tenant: &TenantLog) -> Result<(), Error> {
         let _one = tenant.snapshots.lock().await;
         let (mut histories, taken, head) = {
             let mut sequencer = self.settled(tenant).await?;

@@ -16,7 +16,7 @@ use crate::time::UnixTime;
 
 /// One tenant of the deployment.
 #[derive(Debug)]
-pub(crate) struct Tenant {
+pub(crate) struct TenantLog {
     pub(crate) id: TenantId,
     pub(crate) tokens: TokenKey,
     /// Decisions that wait for whoever holds the sequencer next.
@@ -50,7 +50,7 @@ pub(crate) struct Sequencer {
     pub(super) snapshot_time: UnixTime,
 }
 
-impl Tenant {
+impl TenantLog {
     pub(super) fn enqueue(&self, job: Job) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
     }

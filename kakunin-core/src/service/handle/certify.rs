@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::error::StoreError;
-use crate::id::{AgentId, Serial, TenantId, uuid_v7};
+use crate::id::{AgentId, Serial, uuid_v7};
 use crate::issue::{Certificate, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId, Spki};
 use crate::service::command::certify::{Begun, Conclude, Key, Making, Order, PlanKey};
 use crate::service::command::repeat;
-use crate::service::effects::running::{Kakunin, Running};
-use crate::service::engine::tenant::Tenant;
+use crate::service::effects::running::Running;
+use crate::service::effects::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::x509::csr::Proven;
 
@@ -34,7 +35,7 @@ impl Default for KeySource<'_> {
     }
 }
 
-impl Kakunin {
+impl Tenant {
     /// Gives an agent a certificate for a key from `source`, or once more the one that the same request got less than
     /// [`REPEATABLE`](crate::service::REPEATABLE) ago: key and serial are recorded as planned
     /// before they exist, or together with what is made of them, so that a crash leaves nothing unexplained.
@@ -49,31 +50,29 @@ impl Kakunin {
     /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
     /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     /// # let kakunin = Kakunin::open(config, parts).await?;
-    /// # let acme = "acme".parse()?;
-    /// # kakunin.create_tenant(&acme).await?;
+    /// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
     /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let agent = acme.register(spec).await?;
     /// let key = KeySource::Provider(KeyAlgorithm::P256);
-    /// let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
     /// // What it may do stands in the certificate; anybody can read it with `openssl x509 -text`.
     /// assert_eq!(issued.facts.agent, agent.id);
-    /// assert_eq!(kakunin.certificate(&acme, &issued.facts.serial).await?, issued.der);
+    /// assert_eq!(acme.certificate(&issued.facts.serial).await?, issued.der);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
     ///
     /// # Errors
     /// [`Error::Exists`] if it has one that is not revoked or expired; [`Error::Suspended`] if it was halted, revoked
-    /// or held: see [`Kakunin::reinstate`]; or if it never had one, and an agent of its name was; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
+    /// or held: see [`Tenant::reinstate`]; or if it never had one, and an agent of its name was; [`Error::Agent`] if it is retired; [`Error::Csr`], [`Error::Sign`] and what the store says.
     pub async fn certify(
         &self,
-        tenant: &TenantId,
         agent: &AgentId,
         profile: Profile,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+        let tenant = self.inner.tenant(&self.id).await?;
         let order = Order { agent: *agent, profile, by: self.by.clone(), renews: None, join: None };
         self.inner.fulfil(&tenant, &Arc::new(order), source).await
     }
@@ -82,7 +81,7 @@ impl Kakunin {
 impl Running {
     pub(crate) async fn fulfil(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Arc<Order>,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
@@ -112,7 +111,7 @@ impl Running {
 
     async fn with_their_key(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Arc<Order>,
         request: &Proven,
         binding: Option<&[u8]>,
@@ -127,7 +126,7 @@ impl Running {
     /// With a key that the provider makes; or made, if this renewal was asked for before and the answer lost.
     async fn with_key_of_ours(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Arc<Order>,
         algorithm: KeyAlgorithm,
     ) -> Result<Certificate, Error> {
@@ -141,7 +140,7 @@ impl Running {
 
     async fn with_new_key(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Arc<Order>,
         algorithm: KeyAlgorithm,
     ) -> Result<Certificate, Error> {
@@ -176,7 +175,7 @@ impl Running {
 
     async fn issue(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Arc<Order>,
         key: Key,
         spki: &Spki,

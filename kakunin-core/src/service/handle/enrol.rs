@@ -14,6 +14,7 @@ use crate::issue::{Certificate, Profile};
 use crate::service::command::certify::Order;
 use crate::service::command::enrol::{CreateJoinToken, MAX_JOIN_TOKEN_LIFE};
 use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::engine::vault::{Row, row_key};
 use crate::service::error::Error;
 use crate::service::state::agent::itself;
@@ -23,46 +24,6 @@ use crate::time::SECOND;
 use crate::x509::extensions::ModelHash;
 
 impl Kakunin {
-    /// Makes a token with which an agent's process gets the agent's certificate, once, within `life`
-    /// milliseconds. A token made before for the same agent is void; and this one once the API key is revoked that it is made with. Its text is in the answer and nowhere
-    /// else.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Suspended`]; [`Error::Agent`] if the agent is retired; [`Error::JoinTokenLife`].
-    pub async fn create_join_token(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-        profile: Profile,
-        life: u64,
-    ) -> Result<(JoinTokenFacts, JoinToken), Error> {
-        if !(SECOND..=MAX_JOIN_TOKEN_LIFE).contains(&life) {
-            return Err(Error::JoinTokenLife);
-        }
-        let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
-        let id = JoinTokenId::generate(inner.now(), &*inner.parts.entropy)?;
-        let token = JoinToken::generate(&id, &*inner.parts.entropy)?;
-        let hash = token.hash().ok_or(Error::JoinToken)?;
-        let row = Row { sha256: hex_encode(hash.as_bytes()), tenant: tenant.id.clone(), agent: *agent };
-        // The vault before the record that names it: what is on record works.
-        inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
-        let (agent, key) = (*agent, key_of(&inner.api_keys, self.by.as_ref()));
-        let commitment = KeyCommitment::new(id.as_bytes(), &hash);
-        let create = CreateJoinToken { id, agent, profile, life, commitment, key };
-        let decided = inner.decide(&tenant, self.by.clone(), create).await;
-        match decided {
-            Ok((facts, void)) => {
-                inner.forget_join_tokens(void.as_slice()).await;
-                Ok((facts, token))
-            }
-            Err(error) => {
-                inner.forget_join_tokens(&[id]).await;
-                Err(error)
-            }
-        }
-    }
-
     /// Gives the agent of a join token its certificate, for the key of a PKCS#10 request in DER or PEM. Of
     /// several calls with one token those for one key succeed, with one certificate: whoever redeemed it may send the
     /// same again while the token would live if nothing came of it, and for [`REPEATABLE`](crate::service::REPEATABLE) if the
@@ -70,7 +31,7 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::JoinToken`] for a token that is unknown, used, void or too old; else as
-    /// [`Kakunin::certify`].
+    /// [`Tenant::certify`].
     pub async fn enrol(&self, token: &str, request: &[u8]) -> Result<(TenantId, Certificate), Error> {
         let inner = &self.inner;
         let (id, hash) = JoinToken::open(token).ok_or(Error::JoinToken)?;
@@ -106,13 +67,13 @@ impl Kakunin {
         Ok((tenant.id.clone(), issued))
     }
 
-    /// Renews a certificate at the word of its own key: see [`Kakunin::renew`] and [`KeySource::Bound`].
+    /// Renews a certificate at the word of its own key: see [`Tenant::renew`] and [`KeySource::Bound`].
     /// The profile stays, or becomes shorter with the agent's band. The agent attests its model; its scope
     /// is the registered one, and is not on record as approved anew. The same request gets the same answer. Not before a tenth of the certificate's life, and
     /// [`SELF_RENEWALS`](crate::service::SELF_RENEWALS) times an hour at the most: its owner is told once a day of more.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::SelfRenewal`]; else as [`Kakunin::renew`].
+    /// [`Error::NotFound`]; [`Error::SelfRenewal`]; else as [`Tenant::renew`].
     pub async fn renew_own(
         &self,
         serial: &Serial,
@@ -157,5 +118,46 @@ impl Kakunin {
             }
         }
         Ok((tenant.id.clone(), renewed?))
+    }
+}
+
+impl Tenant {
+    /// Makes a token with which an agent's process gets the agent's certificate, once, within `life`
+    /// milliseconds. A token made before for the same agent is void; and this one once the API key is revoked that it is made with. Its text is in the answer and nowhere
+    /// else.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Suspended`]; [`Error::Agent`] if the agent is retired; [`Error::JoinTokenLife`].
+    pub async fn create_join_token(
+        &self,
+        agent: &AgentId,
+        profile: Profile,
+        life: u64,
+    ) -> Result<(JoinTokenFacts, JoinToken), Error> {
+        if !(SECOND..=MAX_JOIN_TOKEN_LIFE).contains(&life) {
+            return Err(Error::JoinTokenLife);
+        }
+        let inner = &self.inner;
+        let tenant = inner.tenant(&self.id).await?;
+        let id = JoinTokenId::generate(inner.now(), &*inner.parts.entropy)?;
+        let token = JoinToken::generate(&id, &*inner.parts.entropy)?;
+        let hash = token.hash().ok_or(Error::JoinToken)?;
+        let row = Row { sha256: hex_encode(hash.as_bytes()), tenant: tenant.id.clone(), agent: *agent };
+        // The vault before the record that names it: what is on record works.
+        inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
+        let (agent, key) = (*agent, key_of(&inner.api_keys, self.by.as_ref()));
+        let commitment = KeyCommitment::new(id.as_bytes(), &hash);
+        let create = CreateJoinToken { id, agent, profile, life, commitment, key };
+        let decided = inner.decide(&tenant, self.by.clone(), create).await;
+        match decided {
+            Ok((facts, void)) => {
+                inner.forget_join_tokens(void.as_slice()).await;
+                Ok((facts, token))
+            }
+            Err(error) => {
+                inner.forget_join_tokens(&[id]).await;
+                Err(error)
+            }
+        }
     }
 }

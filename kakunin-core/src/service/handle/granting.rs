@@ -1,13 +1,13 @@
 //! Lets the workload of an agent sign with the agent's key at the key provider, as whom it is known there.
 
 use crate::grant::{KeyGrant, Principal};
-use crate::id::{AgentId, TenantId};
+use crate::id::AgentId;
 use crate::key::KeyRef;
 use crate::service::command::grant::{ConfirmGrant, Grant};
-use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 
-impl Kakunin {
+impl Tenant {
     /// Grants a principal of the key provider's the use of the key of an agent's certificate: to sign, and
     /// to read the public key. It is on record before the provider is asked, and ends with the key: a
     /// revocation disables that, a renewal replaces it. A hold ends it too, and its release brings it not back.
@@ -17,12 +17,11 @@ impl Kakunin {
     /// if the workload keeps the key; what the provider says, which may know no principals.
     pub async fn grant_key(
         &self,
-        tenant: &TenantId,
         agent: &AgentId,
         principal: &Principal,
     ) -> Result<(KeyRef, KeyGrant), Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         if !inner.parts.keys.grants() {
             return Err(Error::NotGrantable);
         }

@@ -8,6 +8,7 @@ use crate::event::ShortName;
 use crate::id::{TenantId, hex_encode};
 use crate::service::command::system::api_keys::{CreateApiKey, RevokeApiKey};
 use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::engine::api_keys::{Row, row_key};
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
@@ -15,37 +16,6 @@ use crate::service::state::rows::octets;
 use crate::time::UnixTime;
 
 impl Kakunin {
-    /// Makes a key for a tenant. Its text is in the answer and nowhere else.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] if there is no such tenant.
-    pub async fn create_api_key(
-        &self,
-        tenant: &TenantId,
-        role: Role,
-        label: Label,
-        expires_at: Option<UnixTime>,
-    ) -> Result<(ApiKeyFacts, ApiKey), Error> {
-        let inner = &self.inner;
-        let created_at = inner.now();
-        let id = ApiKeyId::generate(created_at, &*inner.parts.entropy)?;
-        let key = ApiKey::generate(&id, &*inner.parts.entropy)?;
-        let hash = key.hash().ok_or(Error::NotFound("key"))?;
-        let commitment = Some(KeyCommitment::new(id.as_bytes(), &hash));
-        let facts =
-            ApiKeyFacts { id, tenant: tenant.clone(), role, label, created_at, expires_at, commitment };
-        let row = Row { sha256: hex_encode(hash.as_bytes()), facts: facts.clone() };
-        // The vault before the record that commits to it: what is on record works.
-        inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
-        if let Err(error) = inner.order(&CreateApiKey(facts.clone()), self.by.as_ref()).await {
-            // Perhaps it is on record; nobody was told the key.
-            let _ = inner.parts.vault().remove(&[row_key(&id)]).await;
-            return Err(error);
-        }
-        inner.api_keys.learn(id, Some(hash));
-        Ok((facts, key))
-    }
-
     /// Whose key this is, if it is one and has not expired.
     #[must_use]
     pub fn authenticate(&self, presented: &str) -> Option<Arc<ApiKeyFacts>> {
@@ -95,6 +65,38 @@ impl Kakunin {
         // A row that stays opens nothing, and is removed by a later start.
         let _ = self.inner.parts.vault().remove(&[row_key(id)]).await;
         Ok(())
+    }
+}
+
+impl Tenant {
+    /// Makes a key for a tenant. Its text is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such tenant.
+    pub async fn create_api_key(
+        &self,
+        role: Role,
+        label: Label,
+        expires_at: Option<UnixTime>,
+    ) -> Result<(ApiKeyFacts, ApiKey), Error> {
+        let inner = &self.inner;
+        let created_at = inner.now();
+        let id = ApiKeyId::generate(created_at, &*inner.parts.entropy)?;
+        let key = ApiKey::generate(&id, &*inner.parts.entropy)?;
+        let hash = key.hash().ok_or(Error::NotFound("key"))?;
+        let commitment = Some(KeyCommitment::new(id.as_bytes(), &hash));
+        let facts =
+            ApiKeyFacts { id, tenant: self.id.clone(), role, label, created_at, expires_at, commitment };
+        let row = Row { sha256: hex_encode(hash.as_bytes()), facts: facts.clone() };
+        // The vault before the record that commits to it: what is on record works.
+        inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
+        if let Err(error) = inner.order(&CreateApiKey(facts.clone()), self.by.as_ref()).await {
+            // Perhaps it is on record; nobody was told the key.
+            let _ = inner.parts.vault().remove(&[row_key(&id)]).await;
+            return Err(error);
+        }
+        inner.api_keys.learn(id, Some(hash));
+        Ok((facts, key))
     }
 }
 

@@ -1,27 +1,22 @@
 //! Agents are changed, reinstated and retired.
 
 use crate::agent::{Agent, AgentChange, AgentError, Note};
-use crate::id::{AgentId, TenantId};
+use crate::id::AgentId;
 use crate::service::command::reinstate::Reinstate;
 use crate::service::command::retire::Retire;
 use crate::service::command::update::Update;
-use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 
-impl Kakunin {
+impl Tenant {
     /// Changes what an agent is registered as. Its certificates stay what they are: the change takes
     /// effect with the next one.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Agent`] if it is retired, or the change is refused; [`Error::Suspended`] if its
     /// name is to change while an agent of the old or the new one is suspended.
-    pub async fn update(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-        change: AgentChange,
-    ) -> Result<Agent, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+    pub async fn update(&self, agent: &AgentId, change: AgentChange) -> Result<Agent, Error> {
+        let tenant = self.inner.tenant(&self.id).await?;
         self.inner.decide(&tenant, self.by.clone(), Update { agent: *agent, change }).await
     }
 
@@ -31,13 +26,13 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Agent`] if the reason is blank, or the agent is not suspended, or its
-    /// certificate is held, which [`Kakunin::release`] ends.
-    pub async fn reinstate(&self, tenant: &TenantId, agent: &AgentId, reason: Note) -> Result<Agent, Error> {
+    /// certificate is held, which [`Tenant::release`] ends.
+    pub async fn reinstate(&self, agent: &AgentId, reason: Note) -> Result<Agent, Error> {
         if reason.as_str().trim().is_empty() {
             return Err(AgentError::Note.into());
         }
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         let reinstate = Reinstate { agent: *agent, reason };
         inner.decide(&tenant, self.by.clone(), reinstate).await
     }
@@ -46,9 +41,9 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::NotFound`]; retiring a retired agent succeeds.
-    pub async fn retire(&self, tenant: &TenantId, agent: &AgentId) -> Result<(), Error> {
+    pub async fn retire(&self, agent: &AgentId) -> Result<(), Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         let retire = Retire { agent: *agent, said: self.said.clone() };
         inner.decide(&tenant, self.by.clone(), retire).await
     }

@@ -1,16 +1,15 @@
 //! Events are taken in.
 
 use crate::event::Event;
-use crate::id::TenantId;
 use crate::service::command::observe::{Batch, Each, Observed};
-use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::limits::MAX_EVENTS;
 use crate::time::UnixTime;
 
-/// Who reports is whom this deployment acts as ([`Kakunin::acting_as`]), or else the process itself. Stream
+/// Who reports is whom this deployment acts as ([`Kakunin::acting_as`](crate::service::Kakunin::acting_as)), or else the process itself. Stream
 /// numbers and identifiers of one reporter say nothing of another's events.
-impl Kakunin {
+impl Tenant {
     /// Records one event, scores it, and revokes if the score says so. Whether it was out of scope is read from the
     /// certificate. `kakunin_verify::Guard` makes such events of what it decides.
     ///
@@ -24,26 +23,25 @@ impl Kakunin {
     /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
     /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     /// # let kakunin = Kakunin::open(config, parts).await?;
-    /// # let acme = "acme".parse()?;
-    /// # kakunin.create_tenant(&acme).await?;
+    /// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
     /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let agent = acme.register(spec).await?;
     /// # let key = KeySource::Provider(KeyAlgorithm::P256);
-    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
+    /// # let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
     /// let serial = issued.facts.serial;
-    /// let seen = kakunin.observe(&acme, Event::new(serial, "read:mail".parse()?, Outcome::Ok)).await?;
+    /// let seen = acme.observe(Event::new(serial, "read:mail".parse()?, Outcome::Ok)).await?;
     /// assert_eq!((seen.status, seen.band), (EventStatus::Scored, Band::Low));
-    /// let worse = kakunin.observe(&acme, Event::refused(serial, "delete:vault".parse()?)).await?;
+    /// let worse = acme.observe(Event::refused(serial, "delete:vault".parse()?)).await?;
     /// assert!(worse.score > seen.score && !worse.revoked, "one refusal is none too many");
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
     ///
     /// # Errors
-    /// As those of one event in [`Kakunin::observe_all`].
-    pub async fn observe(&self, tenant: &TenantId, event: Event) -> Result<Observed, Error> {
-        self.observe_all(tenant, vec![event]).await?.pop().ok_or(Error::NotFound("event"))?
+    /// As those of one event in [`Tenant::observe_all`].
+    pub async fn observe(&self, event: Event) -> Result<Observed, Error> {
+        self.observe_all(vec![event]).await?.pop().ok_or(Error::NotFound("event"))?
     }
 
     /// Records events in order, scores each, and revokes where a score says so. An event that is refused costs
@@ -55,43 +53,33 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::TooManyEvents`], and what the store says; nothing of these events was recorded then.
-    pub async fn observe_all(
-        &self,
-        tenant: &TenantId,
-        events: Vec<Event>,
-    ) -> Result<Vec<Result<Observed, Error>>, Error> {
-        self.take_in(tenant, events, None, false).await
+    pub async fn observe_all(&self, events: Vec<Event>) -> Result<Vec<Result<Observed, Error>>, Error> {
+        self.take_in(events, None, false).await
     }
 
-    /// As [`Kakunin::observe_all`], but all of them or none.
+    /// As [`Tenant::observe_all`], but all of them or none.
     ///
     /// # Errors
-    /// [`Error::OneOfMany`] names the first that is refused; else as [`Kakunin::observe_all`].
-    pub async fn observe_all_or_none(
-        &self,
-        tenant: &TenantId,
-        events: Vec<Event>,
-    ) -> Result<Vec<Observed>, Error> {
-        self.take_in(tenant, events, None, true).await?.into_iter().collect()
+    /// [`Error::OneOfMany`] names the first that is refused; else as [`Tenant::observe_all`].
+    pub async fn observe_all_or_none(&self, events: Vec<Event>) -> Result<Vec<Observed>, Error> {
+        self.take_in(events, None, true).await?.into_iter().collect()
     }
 
-    /// As [`Kakunin::observe_all`], with the time of each event: for recorded traces, where the clock of
+    /// As [`Tenant::observe_all`], with the time of each event: for recorded traces, where the clock of
     /// this process says nothing. Times never go back in a log; an earlier one counts as the last.
     ///
     /// # Errors
-    /// As [`Kakunin::observe_all`].
+    /// As [`Tenant::observe_all`].
     pub async fn replay(
         &self,
-        tenant: &TenantId,
         events: Vec<(UnixTime, Event)>,
     ) -> Result<Vec<Result<Observed, Error>>, Error> {
         let (times, events) = events.into_iter().unzip();
-        self.take_in(tenant, events, Some(times), false).await
+        self.take_in(events, Some(times), false).await
     }
 
     async fn take_in(
         &self,
-        tenant: &TenantId,
         mut events: Vec<Event>,
         times: Option<Vec<UnixTime>>,
         whole: bool,
@@ -104,7 +92,7 @@ impl Kakunin {
             return Err(Error::TooManyEvents(count));
         }
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         inner.judge(&tenant, &mut events).await?;
         let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
         let batch = Batch { reporter, events, times, whole };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::agent::{Agent, NewAgent};
-use crate::id::{AgentId, TenantId};
+use crate::id::AgentId;
 use crate::service::command::register::{Ensure, Register};
-use crate::service::effects::running::Kakunin;
-use crate::service::engine::tenant::Tenant;
+use crate::service::effects::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 
-impl Kakunin {
+impl Tenant {
     /// Registers an agent; it is `pending` until it has a certificate.
     ///
     /// ```
@@ -22,11 +22,10 @@ impl Kakunin {
     /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
     /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     /// # let kakunin = Kakunin::open(config, parts).await?;
-    /// let acme = "acme".parse()?;
-    /// kakunin.create_tenant(&acme).await?;
+    /// let acme = kakunin.create_tenant(&"acme".parse()?).await?;
     /// let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     /// let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-    /// let agent = kakunin.register(&acme, spec).await?;
+    /// let agent = acme.register(spec).await?;
     /// assert_eq!(agent.state, AgentState::Pending);
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # }).unwrap();
@@ -34,8 +33,8 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::Agent`] if the specification is refused; [`Error::Suspended`] while an agent of that name is.
-    pub async fn register(&self, tenant: &TenantId, spec: NewAgent) -> Result<Agent, Error> {
-        let (tenant, new) = self.new_agent(tenant, spec).await?;
+    pub async fn register(&self, spec: NewAgent) -> Result<Agent, Error> {
+        let (tenant, new) = self.new_agent(spec).await?;
         self.inner.decide(&tenant, self.by.clone(), Register(new)).await
     }
 
@@ -46,15 +45,15 @@ impl Kakunin {
     /// # Errors
     /// [`Error::Suspended`] while an agent of that name is; [`Error::Agent`] if all of that name are retired, or the
     /// specification is refused.
-    pub async fn ensure_agent(&self, tenant: &TenantId, spec: NewAgent) -> Result<Agent, Error> {
-        let (tenant, new) = self.new_agent(tenant, spec).await?;
+    pub async fn ensure_agent(&self, spec: NewAgent) -> Result<Agent, Error> {
+        let (tenant, new) = self.new_agent(spec).await?;
         self.inner.decide(&tenant, self.by.clone(), Ensure(new)).await
     }
 
-    async fn new_agent(&self, tenant: &TenantId, spec: NewAgent) -> Result<(Arc<Tenant>, Agent), Error> {
+    async fn new_agent(&self, spec: NewAgent) -> Result<(Arc<TenantLog>, Agent), Error> {
         let inner = &self.inner;
         let id = AgentId::generate(inner.now(), &*inner.parts.entropy)?;
-        let agent = Agent::register(id, tenant.clone(), spec, inner.now())?;
-        Ok((inner.tenant(tenant).await?, agent))
+        let agent = Agent::register(id, self.id.clone(), spec, inner.now())?;
+        Ok((inner.tenant(&self.id).await?, agent))
     }
 }

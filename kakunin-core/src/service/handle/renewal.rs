@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use super::certify::KeySource;
 use crate::agent::{Agent, AgentError, AgentState};
-use crate::id::{AgentId, Serial, TenantId};
+use crate::id::{AgentId, Serial};
 use crate::issue::{Certificate, Profile};
 use crate::service::command::alert::RefuseSelfRenewal;
 use crate::service::command::certify::Order;
 use crate::service::command::renewal::Replaced;
-use crate::service::effects::running::{Kakunin, Running};
-use crate::service::engine::tenant::Tenant;
+use crate::service::effects::running::Running;
+use crate::service::effects::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::certificates::Certificates;
 use crate::x509::extensions::ModelHash;
 
-impl Kakunin {
+impl Tenant {
     /// Gives an active agent a new certificate in place of the one it has, which is superseded when the new one is
     /// first used, or after [`Config::renewal_grace`](crate::service::Config::renewal_grace). The same request for a key of the
     /// workload's is answered with the same certificate for [`REPEATABLE`](crate::service::REPEATABLE). Its evidence stays. Whoever asks attests which model the agent runs, and
@@ -25,16 +26,15 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::Agent`] if the attested model is not the registered one, or the agent is not active;
-    /// [`Error::Csr`] if a request is not bound to the current key; else as [`Kakunin::certify`].
+    /// [`Error::Csr`] if a request is not bound to the current key; else as [`Tenant::certify`].
     pub async fn renew(
         &self,
-        tenant: &TenantId,
         agent: &AgentId,
         attested: &ModelHash,
         profile: Profile,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+        let tenant = self.inner.tenant(&self.id).await?;
         let inner = &self.inner;
         let serial = {
             let committed = inner.committed(&tenant).await?;
@@ -46,21 +46,20 @@ impl Kakunin {
         self.renew_in_place_of(tenant, (*agent, serial), attested, profile, source).await
     }
 
-    /// As [`Kakunin::renew`], for whoever says which certificate is replaced: so the same request can be told although the
+    /// As [`Tenant::renew`], for whoever says which certificate is replaced: so the same request can be told although the
     /// provider makes the key, and is answered with the same certificate for [`REPEATABLE`](crate::service::REPEATABLE).
     ///
     /// # Errors
     /// [`Error::NotFound`] if there is no such certificate; [`Error::Agent`] if it is not the agent's newest; else as
-    /// [`Kakunin::renew`].
+    /// [`Tenant::renew`].
     pub async fn renew_certificate(
         &self,
-        tenant: &TenantId,
         serial: &Serial,
         attested: &ModelHash,
         profile: Profile,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+        let tenant = self.inner.tenant(&self.id).await?;
         let agent = {
             let committed = self.inner.committed(&tenant).await?;
             let certificate = committed.certificates.get(serial);
@@ -71,7 +70,7 @@ impl Kakunin {
 
     async fn renew_in_place_of(
         &self,
-        tenant: Arc<Tenant>,
+        tenant: Arc<TenantLog>,
         (agent, serial): (AgentId, Serial),
         attested: &ModelHash,
         profile: Profile,
@@ -87,7 +86,7 @@ impl Kakunin {
 impl Running {
     pub(crate) async fn renew(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: Order,
         source: KeySource<'_>,
     ) -> Result<Certificate, Error> {
@@ -95,14 +94,18 @@ impl Running {
     }
 
     /// Tells an agent's owner, once a day.
-    pub(crate) async fn tell_of_refused_renewal(&self, tenant: &Tenant, agent: AgentId) -> Result<(), Error> {
+    pub(crate) async fn tell_of_refused_renewal(
+        &self,
+        tenant: &TenantLog,
+        agent: AgentId,
+    ) -> Result<(), Error> {
         self.decide(tenant, None, RefuseSelfRenewal { agent }).await
     }
 
     /// What a certificate says that is or was replaced.
     pub(crate) async fn replaced(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         serial: Serial,
         approves: bool,
     ) -> Result<Replaced, Error> {

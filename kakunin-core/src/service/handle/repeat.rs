@@ -9,7 +9,7 @@ use crate::service::command::certify::Order;
 use crate::service::command::renewal::longest;
 use crate::service::command::repeat::REPEATABLE;
 use crate::service::effects::running::Running;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{CertificateState, Certificates, Standing};
@@ -21,7 +21,7 @@ impl Running {
     /// the key before it has to say so again.
     pub(crate) async fn answered_before(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Order,
         request: &Proven,
         binding: Option<&[u8]>,
@@ -44,7 +44,7 @@ impl Running {
     /// long, and with which algorithm.
     pub(crate) async fn made_before(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Order,
         algorithm: KeyAlgorithm,
     ) -> Result<Option<Certificate>, Error> {
@@ -61,7 +61,7 @@ impl Running {
     /// An agent's newest certificate, if it was given lately for this order, and its agent may still have it.
     async fn given_before(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Order,
         same: impl Fn(&AgentEntry, &CertificateState) -> bool,
     ) -> Result<Option<CertificateState>, Error> {
@@ -77,7 +77,7 @@ impl Running {
 
     async fn once_more(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         given: CertificateState,
     ) -> Result<(Certificate, Spki), Error> {
         let CertificateState { facts, profile, key, .. } = given;
@@ -91,7 +91,7 @@ impl Running {
     /// Whether a call for the same key was dropped before it came to its end: the turn is this one's, so nobody is at it.
     pub(crate) async fn was_cut_off(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         order: &Order,
         request: &Proven,
     ) -> Result<bool, Error> {

@@ -1,16 +1,31 @@
 //! Taking identities away, for whatever cause: one path, idempotent, never undone. Holds beside it.
 
 use crate::agent::Note;
-use crate::id::{AgentId, HaltId, Serial, TenantId};
+use crate::id::{AgentId, HaltId, Serial};
 use crate::revoke::{Cause, Halt, Revocation, Said};
 use crate::service::command::alert::Suspect;
 use crate::service::command::halt::StopAgent;
 use crate::service::command::hold::{Hold, Release};
 use crate::service::command::revoke::Revoke;
 use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 
 impl Kakunin {
+    /// Records that somebody uses an agent's certificate, or names it, without showing possession: an
+    /// alert for its owner, once a day and agent. It moves no score. Says whether this was the first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn suspect_impersonation(&self, serial: &Serial) -> Result<bool, Error> {
+        let inner = &self.inner;
+        let tenant = inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
+        let tenant = inner.tenant(&tenant).await?;
+        inner.decide(&tenant, None, Suspect { serial: *serial }).await
+    }
+}
+
+impl Tenant {
     /// Revokes a certificate, and with it the one that stands beside it after a renewal, unless it is the older one and
     /// the cause that it is superseded. The first cause stands: revoking it again gives the first revocation.
     ///
@@ -24,15 +39,14 @@ impl Kakunin {
     /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
     /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     /// # let kakunin = Kakunin::open(config, parts).await?;
-    /// # let acme = "acme".parse()?;
-    /// # kakunin.create_tenant(&acme).await?;
+    /// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
     /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let agent = acme.register(spec).await?;
     /// # let key = KeySource::Provider(KeyAlgorithm::P256);
-    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
-    /// kakunin.revoke(&acme, &issued.facts.serial, Cause::KeyCompromise).await?;
-    /// let again = kakunin.revoke(&acme, &issued.facts.serial, Cause::Retired).await?;
+    /// # let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
+    /// acme.revoke(&issued.facts.serial, Cause::KeyCompromise).await?;
+    /// let again = acme.revoke(&issued.facts.serial, Cause::Retired).await?;
     /// assert_eq!(again.cause, Cause::KeyCompromise);
     /// // Verifiers in this process refuse it from here on; others follow the CRL or the feed.
     /// let known = kakunin.revocations().reason(&issued.facts.issuer, &issued.facts.serial)?;
@@ -43,20 +57,15 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the certificate is not of this tenant's.
-    pub async fn revoke(
-        &self,
-        tenant: &TenantId,
-        serial: &Serial,
-        cause: Cause,
-    ) -> Result<Revocation, Error> {
+    pub async fn revoke(&self, serial: &Serial, cause: Cause) -> Result<Revocation, Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         let revoke = Revoke { serial: *serial, cause, said: self.said.clone() };
         inner.decide(&tenant, self.by.clone(), revoke).await
     }
 
     /// Stops an agent at once: its certificate, if it has one, is revoked for `cause`, and it stays
-    /// suspended until [`Kakunin::reinstate`]. Join tokens, grants and certificates in the making are void with it.
+    /// suspended until [`Tenant::reinstate`]. Join tokens, grants and certificates in the making are void with it.
     /// Stopping a stopped agent gives the first stop.
     ///
     /// ```
@@ -69,33 +78,26 @@ impl Kakunin {
     /// # config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
     /// # let parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
     /// # let kakunin = Kakunin::open(config, parts).await?;
-    /// # let acme = "acme".parse()?;
-    /// # kakunin.create_tenant(&acme).await?;
+    /// # let acme = kakunin.create_tenant(&"acme".parse()?).await?;
     /// # let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     /// # let spec = NewAgent::new("desk-7", model, ["read:mail"])?;
-    /// # let agent = kakunin.register(&acme, spec).await?;
+    /// # let agent = acme.register(spec).await?;
     /// # let key = KeySource::Provider(KeyAlgorithm::P256);
-    /// # let issued = kakunin.certify(&acme, &agent.id, Profile::Standard, key).await?;
-    /// let halt = kakunin.halt(&acme, &agent.id, Cause::KillSwitchActivated, None).await?;
+    /// # let issued = acme.certify(&agent.id, Profile::Standard, key).await?;
+    /// let halt = acme.halt(&agent.id, Cause::KillSwitchActivated, None).await?;
     /// assert_eq!(halt.serial, Some(issued.facts.serial));
-    /// let refused = kakunin.certify(&acme, &agent.id, Profile::Standard, KeySource::default()).await;
+    /// let refused = acme.certify(&agent.id, Profile::Standard, KeySource::default()).await;
     /// assert_eq!(refused.unwrap_err().code(), "agent_suspended");
-    /// kakunin.reinstate(&acme, &agent.id, "its prompt was mended".to_owned().try_into()?).await?;
+    /// acme.reinstate(&agent.id, "its prompt was mended".to_owned().try_into()?).await?;
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Agent`] if it is retired.
-    pub async fn halt(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-        cause: Cause,
-        note: Option<Note>,
-    ) -> Result<Halt, Error> {
+    pub async fn halt(&self, agent: &AgentId, cause: Cause, note: Option<Note>) -> Result<Halt, Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         let id = HaltId::generate(inner.now(), &*inner.parts.entropy)?;
         let reason = self.said.reason.clone();
         let said = Said { reason, note: note.or_else(|| self.said.note.clone()) };
@@ -103,26 +105,14 @@ impl Kakunin {
         inner.decide(&tenant, self.by.clone(), stop).await
     }
 
-    /// Records that somebody uses an agent's certificate, or names it, without showing possession: an
-    /// alert for its owner, once a day and agent. It moves no score. Says whether this was the first.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn suspect_impersonation(&self, serial: &Serial) -> Result<bool, Error> {
-        let inner = &self.inner;
-        let tenant = inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
-        let tenant = inner.tenant(&tenant).await?;
-        inner.decide(&tenant, None, Suspect { serial: *serial }).await
-    }
-
-    /// Suspends a certificate until [`Kakunin::release`], and with it the one that stands beside it after a renewal.
+    /// Suspends a certificate until [`Tenant::release`], and with it the one that stands beside it after a renewal.
     /// Holding a held one gives the first hold.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked already; [`Error::Agent`] if its agent is retired.
-    pub async fn hold(&self, tenant: &TenantId, serial: &Serial) -> Result<Revocation, Error> {
+    pub async fn hold(&self, serial: &Serial) -> Result<Revocation, Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         let hold = Hold { serial: *serial, said: self.said.clone() };
         inner.decide(&tenant, self.by.clone(), hold).await
     }
@@ -132,9 +122,9 @@ impl Kakunin {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked; [`Error::Suspended`] if its agent was halted, too;
     /// [`Error::Agent`] if that is retired, or has no certificate.
-    pub async fn release(&self, tenant: &TenantId, serial: &Serial) -> Result<(), Error> {
+    pub async fn release(&self, serial: &Serial) -> Result<(), Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         inner.decide(&tenant, self.by.clone(), Release { serial: *serial }).await
     }
 }

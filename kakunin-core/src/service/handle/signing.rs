@@ -2,11 +2,11 @@
 
 use crate::agent::AgentError;
 use crate::event::{Event, EventKind, Name, Outcome};
-use crate::id::{AgentId, Serial, TenantId, hex_encode};
+use crate::id::{AgentId, Serial, hex_encode};
 use crate::key::{KeyAlgorithm, Signature};
 use crate::scope::Action;
 use crate::service::command::observe::EventStatus;
-use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::certificates::Standing;
 use crate::time::UnixTime;
@@ -26,18 +26,18 @@ pub struct Signed {
     pub at: UnixTime,
 }
 
-impl Kakunin {
+impl Tenant {
     /// Signs a message with the key of an agent's certificate, which the provider keeps. That it was
     /// signed is recorded first, as an act of the agent's with the message's hash as its target.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Agent`] if the agent is not active; [`Error::KeyElsewhere`] if the
     /// workload keeps the key; what the provider says.
-    pub async fn sign(&self, tenant: &TenantId, agent: &AgentId, message: &[u8]) -> Result<Signed, Error> {
+    pub async fn sign(&self, agent: &AgentId, message: &[u8]) -> Result<Signed, Error> {
         use sha2::{Digest, Sha256};
         let sha256: [u8; 32] = Sha256::digest(message).into();
         let (serial, key, void_before) = {
-            let tenant = self.inner.tenant(tenant).await?;
+            let tenant = self.inner.tenant(&self.id).await?;
             let committed = self.inner.committed(&tenant).await?;
             let entry = committed.agents.get(agent).ok_or(Error::NotFound("agent"))?;
             let state = entry.row.agent.state;
@@ -52,15 +52,15 @@ impl Kakunin {
         let mut event = Event::new(serial, action, Outcome::Ok);
         event.kind = EventKind::MessageSigned;
         event.target = Name::try_from(hex_encode(&sha256)).ok();
-        let observed = self.observe(tenant, event).await?;
+        let observed = self.observe(event).await?;
         if observed.revoked || observed.status != EventStatus::Scored {
-            let state = self.agent(tenant, agent).await?.state;
+            let state = self.agent(agent).await?.state;
             return Err(AgentError::State { state, step: "sign" }.into());
         }
         let signer = self.inner.parts.keys.open(&key).await?;
         let signature = signer.sign(message).await?;
         // A provider may take seconds: whoever took trust away meanwhile was answered that nothing more comes.
-        let tenant = self.inner.tenant(tenant).await?;
+        let tenant = self.inner.tenant(&self.id).await?;
         let committed = self.inner.committed(&tenant).await?;
         let row = committed.agents.get(agent).map(|entry| &entry.row);
         if let Some(row) = row.filter(|row| row.void_before != void_before) {

@@ -3,7 +3,8 @@
 use crate::agent::{Agent, AgentState, Label};
 use crate::id::{AgentId, TenantId};
 use crate::risk::{Band, Day, Family, Score, Thresholds};
-use crate::service::effects::running::{Kakunin, Running};
+use crate::service::effects::running::Running;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::folding::standing_of;
@@ -35,13 +36,13 @@ pub struct Risk {
     pub refused: Refusals,
 }
 
-impl Kakunin {
+impl Tenant {
     /// One agent.
     ///
     /// # Errors
     /// [`Error::NotFound`] for another tenant's agents too.
-    pub async fn agent(&self, tenant: &TenantId, agent: &AgentId) -> Result<Agent, Error> {
-        self.inner.with_agent(tenant, agent, |entry| entry.row.agent.clone()).await
+    pub async fn agent(&self, agent: &AgentId) -> Result<Agent, Error> {
+        self.inner.with_agent(&self.id, agent, |entry| entry.row.agent.clone()).await
     }
 
     /// Up to `limit` agents from number `offset` on, in the order of their registration, all of them or
@@ -51,12 +52,11 @@ impl Kakunin {
     /// What the store says.
     pub async fn agents(
         &self,
-        tenant: &TenantId,
         state: Option<AgentState>,
         offset: usize,
         limit: usize,
     ) -> Result<(Vec<Agent>, usize), Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+        let tenant = self.inner.tenant(&self.id).await?;
         let (ids, total) = tenant.roster.page(state, offset, limit);
         let mut agents = Vec::with_capacity(ids.len());
         for id in ids {
@@ -72,13 +72,12 @@ impl Kakunin {
     /// What the store says.
     pub async fn agents_named(
         &self,
-        tenant: &TenantId,
         name: &Label,
         state: Option<AgentState>,
         offset: usize,
         limit: usize,
     ) -> Result<(Vec<Agent>, usize), Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+        let tenant = self.inner.tenant(&self.id).await?;
         let projection = self.inner.committed(&tenant).await?;
         let of = projection.names.all(name).filter_map(|id| projection.agents.get(id));
         let mut all: Vec<_> =
@@ -92,11 +91,11 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn risk(&self, tenant: &TenantId, agent: &AgentId) -> Result<Risk, Error> {
+    pub async fn risk(&self, agent: &AgentId) -> Result<Risk, Error> {
         let inner = &self.inner;
         let now = inner.now();
         inner
-            .with_agent(tenant, agent, |entry| {
+            .with_agent(&self.id, agent, |entry| {
                 let (score, band) = standing_of(entry, &*inner.parts.model, &inner.policy, now);
                 let (days, tally) = (entry.history.days(now), entry.tally.days(now));
                 let counted: u64 = tally.iter().map(DayTally::events).sum();

@@ -6,6 +6,7 @@ use crate::id::{AgentId, Serial, TenantId};
 use crate::log::entry::LogId;
 use crate::revoke::{Halt, Receipt, Revocation};
 use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::certificates::{CertificateEntry, CertificateState, Certificates};
 use crate::store::state::Kind;
@@ -61,47 +62,41 @@ impl Kakunin {
             der,
         })
     }
+}
 
+impl Tenant {
     /// A certificate this deployment issued, DER.
     ///
     /// # Errors
     /// [`Error::NotFound`] for another tenant's certificates too.
-    pub async fn certificate(&self, tenant: &TenantId, serial: &Serial) -> Result<Vec<u8>, Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+    pub async fn certificate(&self, serial: &Serial) -> Result<Vec<u8>, Error> {
+        let tenant = self.inner.tenant(&self.id).await?;
         self.inner.stored_certificate(&tenant, serial).await
     }
 }
 
-impl Kakunin {
+impl Tenant {
     /// A certificate this deployment issued, as its owner sees it, and its DER.
     ///
     /// # Errors
     /// [`Error::NotFound`] for another tenant's certificates too.
-    pub async fn certificate_entry(
-        &self,
-        tenant: &TenantId,
-        serial: &Serial,
-    ) -> Result<(CertificateEntry, Vec<u8>), Error> {
-        let tenant = self.inner.tenant(tenant).await?;
+    pub async fn certificate_entry(&self, serial: &Serial) -> Result<(CertificateEntry, Vec<u8>), Error> {
+        let tenant = self.inner.tenant(&self.id).await?;
         // First: what was planned and given up has a standing, and is no certificate.
         let der = self.inner.stored_certificate(&tenant, serial).await?;
         Ok((self.inner.stored_standing(&tenant, serial).await?.entry(), der))
     }
 }
 
-impl Kakunin {
+impl Tenant {
     /// The certificates of an agent, the newest [`MAX_CERTIFICATES_LISTED`] of them, oldest first. Older ones are
     /// found by their serial numbers, and in the log.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn certificates(
-        &self,
-        tenant: &TenantId,
-        agent: &AgentId,
-    ) -> Result<Vec<CertificateEntry>, Error> {
+    pub async fn certificates(&self, agent: &AgentId) -> Result<Vec<CertificateEntry>, Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         if !inner.committed(&tenant).await?.agents.contains_key(agent) {
             return Err(Error::NotFound("agent"));
         }

@@ -1,26 +1,24 @@
 //! The inbox of a tenant, newest first.
 
 use crate::error::StoreError;
-use crate::id::TenantId;
 use crate::log::entry::LogId;
-use crate::service::effects::running::Kakunin;
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::inbox::{Notification, key};
 use crate::store::state::Kind;
 
-impl Kakunin {
+impl Tenant {
     /// The inbox of a tenant, newest first: up to `limit` items below index `before`.
     ///
     /// # Errors
     /// What the store says.
     pub async fn notifications(
         &self,
-        tenant: &TenantId,
         before: Option<u64>,
         limit: usize,
     ) -> Result<Vec<(u64, Notification)>, Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(tenant).await?;
+        let tenant = inner.tenant(&self.id).await?;
         let log = LogId::Tenant(tenant.id.clone());
         let after = before.map(key);
         let after = after.as_ref().map(<[u8; 8]>::as_slice);

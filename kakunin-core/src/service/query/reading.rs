@@ -1,10 +1,10 @@
 //! The log as its owner reads it: entries, records newest first, checkpoints.
 
 use crate::error::StoreError;
-use crate::id::TenantId;
 use crate::log::entry::{Entry, LogId};
 use crate::log::record::Record;
 use crate::service::effects::running::{Kakunin, Running};
+use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 
 /// Most records looked at for one page: a filter that fits little ends early, with a cursor.
@@ -54,6 +54,19 @@ impl Running {
 }
 
 impl Kakunin {
+    /// Stores the risk histories of every tenant in use, so that the next start replays little.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn snapshot(&self) -> Result<(), Error> {
+        for tenant in self.inner.loaded_tenants().await {
+            self.inner.snapshot(&tenant).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Tenant {
     /// Up to `limit` records below index `before` that `wanted` takes, newest first. At most 2,048 are looked at, so
     /// a page may be short, or empty, although more follow: [`Page::next`] says whether. Reads what is durable, and
     /// waits for nobody who decides.
@@ -62,12 +75,11 @@ impl Kakunin {
     /// [`Error::NotFound`], and what the store says.
     pub async fn records(
         &self,
-        tenant: &TenantId,
         before: Option<u64>,
         limit: usize,
         wanted: impl Fn(&Record) -> bool,
     ) -> Result<Page, Error> {
-        let log = self.log_of(tenant).await?;
+        let log = self.log_of().await?;
         let size = self.inner.parts.sink.head(&log).await?.0.frontier.size();
         let mut end = before.unwrap_or(size).min(size);
         let stop = end.saturating_sub(MAX_SCAN);
@@ -106,38 +118,27 @@ impl Kakunin {
     ///
     /// # Errors
     /// [`Error::NotFound`], and what the store says.
-    pub async fn checkpoint(&self, tenant: &TenantId) -> Result<Option<String>, Error> {
-        Ok(self.inner.parts.sink.head(&self.log_of(tenant).await?).await?.1)
+    pub async fn checkpoint(&self) -> Result<Option<String>, Error> {
+        Ok(self.inner.parts.sink.head(&self.log_of().await?).await?.1)
     }
 
     /// The verifier key of a tenant's log: `name+hash+key`.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn log_verifier(&self, tenant: &TenantId) -> Result<String, Error> {
-        Ok(self.inner.log_key(&self.log_of(tenant).await?)?.to_string())
+    pub async fn log_verifier(&self) -> Result<String, Error> {
+        Ok(self.inner.log_key(&self.log_of().await?)?.to_string())
     }
 
-    async fn log_of(&self, tenant: &TenantId) -> Result<LogId, Error> {
-        Ok(LogId::Tenant(self.inner.tenant(tenant).await?.id.clone()))
+    async fn log_of(&self) -> Result<LogId, Error> {
+        Ok(LogId::Tenant(self.inner.tenant(&self.id).await?.id.clone()))
     }
 
     /// Up to `limit` entries of a tenant's log from index `from`.
     ///
     /// # Errors
     /// [`Error::NotFound`], and what the store says.
-    pub async fn entries(&self, tenant: &TenantId, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
-        Ok(self.inner.parts.sink.read(&self.log_of(tenant).await?, from, limit).await?)
-    }
-
-    /// Stores the risk histories of every tenant in use, so that the next start replays little.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn snapshot(&self) -> Result<(), Error> {
-        for tenant in self.inner.loaded_tenants().await {
-            self.inner.snapshot(&tenant).await?;
-        }
-        Ok(())
+    pub async fn entries(&self, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+        Ok(self.inner.parts.sink.read(&self.log_of().await?, from, limit).await?)
     }
 }

@@ -6,14 +6,14 @@ use crate::event::Event;
 use crate::id::Serial;
 use crate::scope::ScopeSet;
 use crate::service::effects::running::Running;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::x509::certificate::CertificateView;
 
 impl Running {
     /// Says of each event whether it was outside of its certificate's scope. Events whose certificate is not there keep
     /// what is said of them, and so do those whose reporter named no action.
-    pub(crate) async fn judge(&self, tenant: &Tenant, events: &mut [Event]) -> Result<(), Error> {
+    pub(crate) async fn judge(&self, tenant: &TenantLog, events: &mut [Event]) -> Result<(), Error> {
         for event in events.iter_mut().filter(|event| !event.unspecified) {
             if let Some(scope) = self.scope_of(tenant, &event.serial).await? {
                 event.out_of_scope = !scope.permits(&event.action);
@@ -22,7 +22,7 @@ impl Running {
         Ok(())
     }
 
-    async fn scope_of(&self, tenant: &Tenant, serial: &Serial) -> Result<Option<Arc<ScopeSet>>, Error> {
+    async fn scope_of(&self, tenant: &TenantLog, serial: &Serial) -> Result<Option<Arc<ScopeSet>>, Error> {
         if let Some(scope) = self.scopes.get(serial) {
             return Ok(Some(scope));
         }

@@ -8,7 +8,7 @@ use crate::log::leaf::Leaf;
 use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Cause, Revocation};
 use crate::service::effects::running::Running;
-use crate::service::engine::tenant::Tenant;
+use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::query::certificates::NOT_KEPT;
 use crate::service::state::agent::AgentRow;
@@ -19,7 +19,7 @@ use crate::x509::pem;
 impl Running {
     pub(crate) async fn stored_certificate(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         serial: &Serial,
     ) -> Result<Vec<u8>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
@@ -34,7 +34,7 @@ impl Running {
     }
 
     /// Whether the tenant has this certificate, and not only planned it.
-    async fn was_issued(&self, tenant: &Tenant, serial: &Serial) -> Result<bool, Error> {
+    async fn was_issued(&self, tenant: &TenantLog, serial: &Serial) -> Result<bool, Error> {
         if self.serials.tenant(serial).is_none_or(|owner| *owner != tenant.id) {
             return Ok(false);
         }
@@ -76,7 +76,7 @@ impl Running {
     // From the store, without waiting; where that is not what the verifiers of this process go by, from memory.
     pub(crate) async fn revocation_of(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         issuer: &IssuerId,
         serial: &Serial,
     ) -> Result<Option<Revocation>, Error> {
@@ -92,7 +92,7 @@ impl Running {
     // From the store, which has what is durable, and without waiting for the sequencer; unless somebody else wrote there.
     pub(crate) async fn stored_standing(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         serial: &Serial,
     ) -> Result<CertificateState, Error> {
         if let Some(row) = self.row_of(tenant, Kind::Standing, serial.as_bytes()).await?
@@ -108,7 +108,7 @@ impl Running {
     /// An agent from the store, as [`Inner::stored_standing`].
     pub(crate) async fn stored_agent(
         &self,
-        tenant: &Tenant,
+        tenant: &TenantLog,
         agent: &AgentId,
     ) -> Result<Option<Agent>, Error> {
         if let Some(row) = self.row_of(tenant, Kind::Agent, agent.as_bytes()).await? {
@@ -118,7 +118,7 @@ impl Running {
         Ok(committed.agents.get(agent).map(|entry| entry.row.agent.clone()))
     }
 
-    async fn row_of(&self, tenant: &Tenant, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    async fn row_of(&self, tenant: &TenantLog, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let row = self.parts.state.get(&log, kind, key).await?;
         Ok(row.and_then(|row| self.opened_one(&log, kind, key, &row)))

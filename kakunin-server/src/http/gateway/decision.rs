@@ -61,7 +61,7 @@ pub(super) async fn decide(
 
 async fn record(who: &Identified, event: Event) -> Result<Option<u64>, Error> {
     let denied = event.outcome == Outcome::Denied;
-    match who.reporter.observe(who.agent.tenant(), event).await {
+    match who.reporter.tenant(who.agent.tenant()).observe(event).await {
         // It is refused all the same, and the server's log and metrics say that there is no room.
         Err(Error::Store(StoreError::Full)) if denied => {
             STORAGE_REFUSED.count();
