@@ -1,7 +1,7 @@
 //! The append: from what was decided to what is durable, and everything else brought level with it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use super::cas::Ca;
 use super::inner::Inner;
@@ -12,6 +12,7 @@ use crate::id::IssuerId;
 use crate::log::record::{Control, Record};
 use crate::revoke::RevocationChange;
 use crate::service::error::Error;
+use crate::service::state::projection::Projection;
 use crate::store::audit::Append;
 use crate::store::state::Change;
 use crate::time::UnixTime;
@@ -28,6 +29,18 @@ impl Inner {
         let mut sequencer = tenant.sequencer.lock().await;
         sequencer.settle(self).await?;
         Ok(sequencer)
+    }
+
+    /// What is committed of a tenant. While somebody decides it is what was committed before; if nobody does, and how
+    /// the last append ended is in doubt, that is found out first.
+    pub(crate) async fn committed<'t>(
+        &self,
+        tenant: &'t TenantLog,
+    ) -> Result<RwLockReadGuard<'t, Projection>, Error> {
+        if let Some(mut sequencer) = tenant.sequencer.try_lock() {
+            sequencer.settle(self).await?;
+        }
+        Ok(tenant.committed.read())
     }
 
     /// Appends to a tenant's log and, with revocations, to the issuer's in the same transaction; then

@@ -2,9 +2,6 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::inner::Inner;
-use super::tenant::TenantLog;
-use crate::service::error::Error;
 use crate::service::state::projection::Projection;
 
 /// A projection that one writes, after each append, and many read. Nobody holds it while anything is waited for.
@@ -18,19 +15,5 @@ impl Committed {
 
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, Projection> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// What is committed of a tenant. While somebody decides it is what was committed before; if nobody does, and how
-    /// the last append ended is in doubt, that is found out first.
-    pub(crate) async fn committed<'t>(
-        &self,
-        tenant: &'t TenantLog,
-    ) -> Result<RwLockReadGuard<'t, Projection>, Error> {
-        if let Some(mut sequencer) = tenant.sequencer.try_lock() {
-            sequencer.settle(self).await?;
-        }
-        Ok(tenant.committed.read())
     }
 }

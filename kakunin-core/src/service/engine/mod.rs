@@ -9,6 +9,7 @@ pub(crate) mod committed;
 pub(crate) mod damage;
 pub(crate) mod feed_key;
 pub(crate) mod following;
+pub(crate) mod histories;
 pub(crate) mod inner;
 pub(crate) mod issuing;
 pub(crate) mod job;

@@ -5,9 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::committed::Committed;
+use super::histories::Histories;
 use super::job::Job;
 use super::ledger::Ledger;
-use super::snapshot::Histories;
 use crate::event::TokenKey;
 use crate::id::{AgentId, TenantId};
 use crate::service::command::decide::Need;
