@@ -75,11 +75,11 @@ pub(crate) async fn get(
     };
     let (entry, der) = app.kakunin.tenant(&tenant).certificate_entry(&serial_of(&id)?).await?;
     if agent.is_some_and(|agent| agent != entry.facts.agent) {
-        return Err(ApiError::not_found("certificate"));
+        return Err(ApiError::no_certificate());
     }
     Ok(Data { data: whole(&app, &tenant, &entry, &der)? })
 }
 
 pub(crate) fn serial_of(text: &str) -> Result<Serial, ApiError> {
-    text.parse().map_err(|_| ApiError::not_found("certificate"))
+    text.parse().map_err(|_| ApiError::no_certificate())
 }

@@ -104,6 +104,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("no such {what}"))
     }
 
+    /// In the core's words for one that is not kept: nobody learns why there is none.
+    pub(crate) fn no_certificate() -> Self {
+        Self::not_found("certificate; one that expired long ago is in the log alone")
+    }
+
     pub(crate) fn unauthorized(code: &'static str, sentence: &str) -> Self {
         Self { challenge: Some(BEARER), ..Self::new(StatusCode::UNAUTHORIZED, code, sentence) }
     }

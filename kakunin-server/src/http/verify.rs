@@ -52,7 +52,7 @@ pub(crate) async fn verify(
 ) -> Result<Response, ApiError> {
     let card = match serial.parse::<Serial>() {
         Ok(serial) => card(&app, &serial).await,
-        Err(_) => Err(ApiError::not_found("certificate")),
+        Err(_) => Err(ApiError::no_certificate()),
     };
     let card = match card {
         Ok(card) => card,
