@@ -38,6 +38,16 @@ impl Told {
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
         log.lines().filter(|line| line.contains("--gateway names")).map(str::to_owned).collect()
     }
+
+    /// Those that there are once there is one: nobody who is answered waits for the log.
+    fn warned(&self) -> Vec<String> {
+        for _ in 0..500 {
+            if self.warnings().is_empty() {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
+        self.warnings()
+    }
 }
 
 impl Drop for Told {
@@ -59,7 +69,7 @@ fn another_form_is_named_in_the_refusal_and_once_in_the_log() {
         assert!(sentence.starts_with("`x-client-cert` does not hold a certificate as base64"), "{sentence}");
         assert!(sentence.contains("--gateway") && !sentence.contains("issued again"), "{sentence}");
     }
-    let said = w.warnings();
+    let said = w.warned();
     assert_eq!(said.len(), 1, "{said:?}");
     for word in ["WARN", "127.0.0.1", "x-client-cert", "\"base64\"", "escaped PEM (nginx)"] {
         assert!(said[0].contains(word), "no {word}: {}", said[0]);
@@ -77,7 +87,7 @@ fn base64_of_pem_is_no_certificate_in_base64() {
     let w = Told::of("haproxy");
     let (_, answer) = w.auth("x-client-cert", &CertificateEncoding::Base64.write(&[pem]));
     assert!(answer["message"].as_str().unwrap().contains("--gateway"), "{answer}");
-    assert!(w.warnings()[0].contains("base64 of PEM"));
+    assert!(w.warned()[0].contains("base64 of PEM"));
 }
 
 /// The right form in a field that is not looked at is no certificate, and no sign of one is an empty field.
@@ -88,7 +98,7 @@ fn another_field_is_named_in_the_log() {
     assert_eq!(w.warnings(), Vec::<String>::new());
     let (status, answer) = w.auth("x-client-cert", &CertificateEncoding::Base64.write(&[[0x30; 400]]));
     assert_eq!((status.as_str(), &answer["error"]), ("401", &"missing_cert_serial".into()));
-    let said = w.warnings();
+    let said = w.warned();
     for word in ["127.0.0.1", "\"x-client-cert\"", "\"x-forwarded-client-cert\"", "XFCC", "base64 (caddy"] {
         assert!(said[0].contains(word), "no {word}: {said:?}");
     }
