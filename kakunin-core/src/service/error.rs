@@ -186,6 +186,10 @@ impl From<SignCrlError> for Error {
     }
 }
 
+/// What nobody has, or had so long ago that looking for it would be reading the log.
+pub(crate) const NOT_KEPT: Error =
+    Error::NotFound("certificate; one that expired long ago is in the log alone");
+
 impl Error {
     /// Stable code of this error.
     #[must_use]

@@ -196,3 +196,35 @@ fn reads_wait_for_no_disk() {
     let event = Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok);
     assert!(block_on(kakunin.tenant(&acme).observe(event)).is_ok());
 }
+
+/// Whoever writes to the store puts rows back that were there before, under their seal, and leaves newer histories.
+#[test]
+fn older_rows_beside_newer_histories_lose_nobodys_evidence() {
+    let (parts, clock) = parts();
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    let mut agents = live(&kakunin, &clock);
+    let log = LogId::Tenant(acme());
+    let rows = |kind| block_on(parts.state.scan(&log, kind, None, 10_000)).unwrap();
+    let kinds = [Kind::Agent, Kind::Standing, Kind::Seal];
+    let before: Vec<_> = kinds.into_iter().map(|kind| (kind, rows(kind))).collect();
+    let newest = agent(&kakunin, "newest");
+    for _ in 0..3 {
+        let event = Event::refused(newest.1, "delete:a".parse().unwrap());
+        block_on(kakunin.tenant(&acme()).observe(event)).unwrap();
+    }
+    agents.push(newest);
+    block_on(kakunin.snapshot()).unwrap();
+    let lived = look(&kakunin, &agents);
+    drop(kakunin);
+    for (kind, old) in before {
+        let histories = |key: &[u8]| kind == Kind::Seal && key != b"rows";
+        let gone = rows(kind).into_iter().filter(|(key, _)| !histories(key));
+        let gone = gone.map(|(key, _)| Change { kind, key, value: None });
+        let old = old.into_iter().filter(|(key, _)| !histories(key));
+        let old = old.map(|(key, value)| Change { kind, key, value: Some(value) });
+        block_on(parts.state.put(&log, &gone.chain(old).collect::<Vec<_>>())).unwrap();
+    }
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    assert_eq!(look(&kakunin, &agents), lived);
+    assert!(kakunin.damage().count > 0, "{:?}", kakunin.damage());
+}

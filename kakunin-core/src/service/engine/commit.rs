@@ -70,9 +70,7 @@ impl Inner {
             self.append_with_revocations(ledger, tenant_append, revocations).await?;
         }
         ledger.rows.take(sealing);
-        let level = self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok();
-        self.commits.grew(ledger.log(), ledger.size());
-        Ok(level)
+        Ok(self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok())
     }
 
     async fn append_with_revocations(

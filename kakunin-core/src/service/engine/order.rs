@@ -80,6 +80,7 @@ impl Inner {
             self.known.apply(index, record)?;
         }
         self.cas.adopt(self.now());
+        self.commits.grew(system.log(), system.size());
         if level {
             system.settled();
         }

@@ -26,6 +26,7 @@ use crate::time::UnixTime;
 
 /// Records read at once when a log is replayed.
 const REPLAY_STEP: usize = 4_096;
+
 impl Sequencer {
     /// Reads head, state and histories, and replays what they lack. Fires no effect.
     pub(crate) async fn reload(&mut self, inner: &Inner) -> Result<(), Error> {
@@ -55,6 +56,15 @@ impl Sequencer {
                 Frontier::default()
             }
         };
+        // A snapshot is never ahead of the rows: those are older ones that somebody put back.
+        let folded = if folded.size() > from.size() {
+            self.histories_differ(inner, &log);
+            self.forget_histories(inner, &log).await?;
+            projection.agents.values_mut().for_each(AgentEntry::begin_history);
+            Frontier::default()
+        } else {
+            folded
+        };
         let first = if folded.size() < from.size() { &folded } else { &from };
         system::verify(&inner.parts, &self.ledger, first.clone()).await?;
         let reach = Reach { stored: applied, sealed: from.size(), folded: folded.size() };
@@ -75,6 +85,8 @@ impl Sequencer {
         *self.committed.write() = projection;
         self.snapshot_at = folded;
         self.ledger.settled();
+        // Whatever follows it looks at once.
+        inner.commits.grew(&log, self.ledger.size());
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use futures_channel::oneshot;
@@ -14,6 +14,7 @@ use super::telling::Made;
 use super::tenant::{Sequencer, TenantLog};
 use crate::error::StoreError;
 use crate::event::ShortName;
+use crate::id::JoinTokenId;
 use crate::log::entry::LogId;
 use crate::service::command::decide::{Command, Need};
 use crate::service::command::draft::Decided;
@@ -43,7 +44,8 @@ impl Inner {
         let (value, made) = self.answered(tenant, answered).await?;
         self.told(tenant, &made);
         // Whoever made something to do of it does it, and nobody else waits.
-        if !made.is_empty() {
+        // So does who asks again because an answer was lost.
+        if !made.is_empty() || need == Need::Reserved {
             self.commits.hurry(tenant).await;
         }
         Ok(value)
@@ -65,7 +67,12 @@ impl Inner {
                 Poll::Pending => turn.as_mut().poll(cx).map(Ok),
             });
             match next.await {
-                Ok(mut sequencer) => self.sequence(tenant, &mut sequencer).await,
+                Ok(mut sequencer) => {
+                    let voided = self.sequence(tenant, &mut sequencer).await;
+                    drop(sequencer);
+                    // Others are answered, and decide meanwhile: a vault may be far.
+                    self.forget_join_tokens(&voided).await;
+                }
                 // Whoever had the sequencer before took our decision along.
                 Err(Ok(answer)) => return answer,
                 // It was dropped while it wrote: our records may be in the log, or not.
@@ -74,21 +81,27 @@ impl Inner {
         }
     }
 
-    async fn sequence(&self, tenant: &TenantLog, sequencer: &mut Sequencer) {
+    /// Gives join tokens that open nothing any more.
+    async fn sequence(&self, tenant: &TenantLog, sequencer: &mut Sequencer) -> Vec<JoinTokenId> {
         let mut jobs = tenant.take_jobs(MAX_BATCH);
-        let mut error = loop {
+        let done = loop {
             match self.sequence_all(tenant, sequencer, &mut jobs).await {
                 // Nothing was written. Now that it is known whose the key is, the one who wants it is refused, and the
                 // others are decided without that.
                 Err(Error::Store(StoreError::KeyTaken { key, agent }))
                     if self.bound.remember([Binding { key, agent }]) => {}
-                done => break done.err(),
+                done => break done,
             }
+        };
+        let (voided, mut error) = match done {
+            Ok(voided) => (voided, None),
+            Err(error) => (Vec::new(), Some(error)),
         };
         for job in jobs {
             let alone = job.work.answer(error.as_mut().map_or(Ok(()), |error| Err(again(error))));
             self.told(tenant, &alone);
         }
+        voided
     }
 
     /// Decides, and makes it durable; who was refused is answered, and no longer among the jobs.
@@ -97,21 +110,16 @@ impl Inner {
         tenant: &TenantLog,
         sequencer: &mut Sequencer,
         jobs: &mut Vec<Job>,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<JoinTokenId>, Error> {
         sequencer.settle(self).await?;
         let full = self.parts.sink.room().await.full;
         let mut decided = self.decide_all(tenant, sequencer, full, jobs)?;
         let voided = std::mem::take(&mut decided.voided);
         let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
-        let done = sequencer.commit(self, decided).await;
-        // After it, so that whoever looks finds them; whatever came of it, they may be there.
-        if has_tasks {
-            tenant.has_tasks.store(true, Ordering::Release);
-        }
-        if done.is_ok() {
-            self.forget_join_tokens(&voided).await;
-        }
-        done
+        // After it, so that whoever looks finds them; whatever comes of it, also if this is dropped, they may be there.
+        let _flag = has_tasks.then(|| Flag(&tenant.has_tasks));
+        sequencer.commit(self, decided).await?;
+        Ok(voided)
     }
 
     /// Decides for all, one after the other, each on what those before it decided.
@@ -154,6 +162,15 @@ impl Inner {
         let mut decided = draft.decided()?;
         decided.reserved = reserved || events && decided.is_small_and_takes();
         Ok(decided)
+    }
+}
+
+/// Says so once it is dropped.
+struct Flag<'t>(&'t AtomicBool);
+
+impl Drop for Flag<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

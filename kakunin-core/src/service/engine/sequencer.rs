@@ -94,6 +94,7 @@ impl Sequencer {
             .await?;
         inner.bound.remember(decided.bound.into_iter().map(|(key, agent)| Binding { key, agent }));
         self.commit_in_memory(decided.agents, decided.certificates, &decided.left);
+        inner.commits.grew(self.ledger.log(), self.ledger.size());
         inner.serials.forget(&decided.left);
         if level {
             self.ledger.settled();
@@ -127,6 +128,7 @@ impl Sequencer {
         if inner.append(&mut self.ledger, &[record], changes, &[], false).await? {
             self.ledger.settled();
         }
+        inner.commits.grew(self.ledger.log(), self.ledger.size());
         Ok(())
     }
 

@@ -100,10 +100,8 @@ impl Sequencer {
         let floor =
             seal.as_ref().and_then(|seal| inner.seal_key.read(&name, seal::HISTORIES, seal, kept.sum));
         let Some(floor) = floor.filter(|floor| floor.size() <= self.ledger.size()) else {
-            if inner.is_sealed() && (seal.is_some() || !rows.is_empty()) {
-                inner.damages.note(format!(
-                    "the risk histories of log {log} were changed by somebody else; they are folded anew from it"
-                ));
+            if seal.is_some() || !rows.is_empty() {
+                self.histories_differ(inner, log);
             }
             drop(kept);
             self.forget_histories(inner, log).await?;
@@ -117,6 +115,15 @@ impl Sequencer {
         }
         kept.floor = floor.clone();
         Ok(floor)
+    }
+
+    /// Notes it, unless they were stored by a version that sealed nothing.
+    pub(super) fn histories_differ(&self, inner: &Inner, log: &LogId) {
+        if inner.is_sealed() {
+            inner.damages.note(format!(
+                "the risk histories of log {log} were changed by somebody else; they are folded anew from it"
+            ));
+        }
     }
 
     /// Takes away what is stored of histories that are folded anew, and stored again.

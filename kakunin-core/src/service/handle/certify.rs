@@ -1,5 +1,6 @@
 //! Agents are given certificates.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::error::StoreError;
@@ -187,7 +188,12 @@ impl Running {
         let held = key.held();
         let (issuer, signer) = (ca.issuer.clone(), ca.signer.clone());
         let making = Making { order: order.clone(), issuer, signer, serial, key, spki: spki.clone() };
-        let (planned, prepared) = match self.decide(tenant, order.by.clone(), making).await? {
+        let begun = self.decide(tenant, order.by.clone(), making).await;
+        if begun.as_ref().is_err_and(|error| !matches!(error, Error::Store(_))) {
+            // Refused: nobody ever has it.
+            self.serials.forget(&HashSet::from([serial]));
+        }
+        let (planned, prepared) = match begun? {
             Begun::Issued(certificate) => return Ok(Certificate { key: held, ..certificate }),
             Begun::Planned(planned) => *planned,
         };

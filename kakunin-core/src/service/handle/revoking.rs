@@ -9,7 +9,7 @@ use crate::service::command::hold::{Hold, Release};
 use crate::service::command::revoke::Revoke;
 use crate::service::effects::running::Kakunin;
 use crate::service::effects::tenant::Tenant;
-use crate::service::error::Error;
+use crate::service::error::{Error, NOT_KEPT};
 
 impl Kakunin {
     /// Records that somebody uses an agent's certificate, or names it, without showing possession: an
@@ -19,7 +19,7 @@ impl Kakunin {
     /// [`Error::NotFound`].
     pub async fn suspect_impersonation(&self, serial: &Serial) -> Result<bool, Error> {
         let inner = &self.inner;
-        let tenant = inner.serials.tenant(serial).ok_or(Error::NotFound("certificate"))?;
+        let tenant = inner.serials.tenant(serial).ok_or(NOT_KEPT)?;
         let tenant = inner.tenant(&tenant).await?;
         inner.decide(&tenant, None, Suspect { serial: *serial }).await
     }

@@ -7,17 +7,13 @@ use crate::log::entry::LogId;
 use crate::revoke::{Halt, Receipt, Revocation};
 use crate::service::effects::running::Kakunin;
 use crate::service::effects::tenant::Tenant;
-use crate::service::error::Error;
+use crate::service::error::{Error, NOT_KEPT};
 use crate::service::state::certificates::{CertificateEntry, CertificateState, Certificates};
 use crate::store::state::Kind;
 use crate::x509::certificate::CertificateView;
 
 /// Most certificates of one agent in a list: the newest.
 pub const MAX_CERTIFICATES_LISTED: usize = 1_000;
-
-/// What nobody has, or had so long ago that looking for it would be reading the log.
-pub(crate) const NOT_KEPT: Error =
-    Error::NotFound("certificate; one that expired long ago is in the log alone");
 
 /// A certificate of this deployment, and whether it still stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,13 +11,12 @@ use crate::service::error::Error;
 use crate::x509::certificate::CertificateView;
 
 impl Running {
-    /// Says of each event whether it was outside of its certificate's scope. Events whose certificate is not there keep
-    /// what is said of them, and so do those whose reporter named no action.
+    /// Says of each event whether it was outside of its certificate's scope. Of one whose certificate is not there
+    /// nothing is believed; those whose reporter named no action keep what is said of them.
     pub(crate) async fn judge(&self, tenant: &TenantLog, events: &mut [Event]) -> Result<(), Error> {
         for event in events.iter_mut().filter(|event| !event.unspecified) {
-            if let Some(scope) = self.scope_of(tenant, &event.serial).await? {
-                event.out_of_scope = !scope.permits(&event.action);
-            }
+            let scope = self.scope_of(tenant, &event.serial).await?;
+            event.out_of_scope = scope.is_some_and(|scope| !scope.permits(&event.action));
         }
         Ok(())
     }

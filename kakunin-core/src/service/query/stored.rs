@@ -9,8 +9,7 @@ use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Cause, Revocation};
 use crate::service::effects::running::Running;
 use crate::service::engine::tenant::TenantLog;
-use crate::service::error::Error;
-use crate::service::query::certificates::NOT_KEPT;
+use crate::service::error::{Error, NOT_KEPT};
 use crate::service::state::agent::AgentRow;
 use crate::service::state::certificates::{self, CertificateState, Certificates};
 use crate::store::state::{Change, Kind};
@@ -38,8 +37,9 @@ impl Running {
         if self.serials.tenant(serial).is_none_or(|owner| *owner != tenant.id) {
             return Ok(false);
         }
-        let committed = self.committed(tenant).await?;
-        let revocation = committed.certificates.get(serial).map(|c| c.entry().revocation);
+        // Its row may have left with an append that nobody reads yet.
+        drop(self.settled(tenant).await?);
+        let revocation = tenant.committed.read().certificates.get(serial).map(|c| c.entry().revocation);
         let abandoned = |revocation: Revocation| revocation.cause == Cause::Abandoned;
         Ok(revocation.is_some_and(|revocation| !revocation.is_some_and(abandoned)))
     }
@@ -52,7 +52,7 @@ impl Running {
             let entries = self.parts.sink.read(log, index, 4_096).await?;
             if entries.is_empty() {
                 // Planned, and given up.
-                return Err(Error::NotFound("certificate"));
+                return Err(NOT_KEPT);
             }
             index = index.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
             let names =
@@ -100,9 +100,9 @@ impl Running {
         {
             return Ok(state);
         }
-        let committed = self.committed(tenant).await?;
-        let gone = || StoreError::Corrupt("how a certificate stands is gone".into());
-        Ok(committed.certificates.get(serial).cloned().ok_or_else(gone)?)
+        // As above.
+        drop(self.settled(tenant).await?);
+        tenant.committed.read().certificates.get(serial).cloned().ok_or(NOT_KEPT)
     }
 
     /// An agent from the store, as [`Inner::stored_standing`].

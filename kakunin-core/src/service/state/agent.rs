@@ -157,6 +157,12 @@ impl AgentEntry {
 }
 
 impl AgentEntry {
+    /// Forgets what is folded from its log, which is read anew.
+    pub(crate) fn begin_history(&mut self) {
+        (self.history, self.usage, self.tally) = (Arc::default(), Arc::default(), Arc::default());
+        (self.score, self.evidence, self.reach) = (Score::default(), [0; 4], 0);
+    }
+
     /// The agent's row, as it has to be stored.
     pub(crate) fn change(&self) -> Result<Change, StoreError> {
         set(Kind::Agent, self.row.agent.id.as_bytes().to_vec(), &self.row)

@@ -52,7 +52,7 @@ pub(crate) fn fold(
     model: &dyn RiskModel,
     policy: &Policy,
 ) -> Option<(Score, Score)> {
-    entry.reach = index + 1;
+    entry.reach = entry.reach.max(index + 1);
     match &record.body {
         Body::Event(act, _) => {
             let recorded = act.score?;

@@ -23,7 +23,7 @@ pub(crate) fn apply(
     let control = match &record.body {
         Body::Event(act, event) => {
             if let Some(entry) = entry {
-                entry.reach = index + 1;
+                entry.reach = entry.reach.max(index + 1);
                 let recorded = (index, &**act, event.as_deref());
                 entry.seen.remember(&entry.row.agent.id, record.time, recorded, changes);
             }
@@ -40,7 +40,7 @@ pub(crate) fn apply(
         )));
     };
     let before = entry.row.agent.state;
-    entry.reach = index + 1;
+    entry.reach = entry.reach.max(index + 1);
     entry.row.agent.updated_at = record.time;
     apply_control(Step { row: &mut entry.row, certificates, index, record, changes }, control)?;
     let suspended = entry.row.agent.state == AgentState::Suspended && before != AgentState::Suspended;
