@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use kakunin_core::agent::AgentState;
-use kakunin_core::conformance::risk_model;
 use kakunin_core::event::{Event, Facts, Outcome};
 use kakunin_core::risk::{Assessment, History, ModelId, Prior, RiskModel, Score};
 use kakunin_core::service::{Damage, Kakunin};
@@ -55,12 +54,19 @@ impl RiskModel for Streak {
     }
 }
 
+#[cfg(feature = "conformance")]
 #[test]
-fn a_model_finds_what_it_kept_after_a_restart_by_snapshot_and_by_replay() {
+fn it_is_a_risk_model() {
+    use kakunin_core::conformance::risk_model;
+
     risk_model::the_same_life_gives_the_same_scores(&Streak);
     risk_model::a_score_never_rises_between_events(&Streak);
     risk_model::an_encoded_history_judges_the_same(&Streak);
     risk_model::an_act_outside_the_scope_never_lowers_the_score(&Streak);
+}
+
+#[test]
+fn a_model_finds_what_it_kept_after_a_restart_by_snapshot_and_by_replay() {
     for snapshot in [true, false] {
         let (mut parts, _) = parts();
         parts.model = Arc::new(Streak);
