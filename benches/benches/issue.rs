@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 const CONNECTIONS: usize = 64;
 /// More than anything here issues in a second.
-const ENOUGH: usize = 9_000;
+const ENOUGH: usize = 16_000;
 /// What cfssl signs with in this run.
 const PEERS: [(&str, &str); 2] = [("rsa", "rsa_keygen_bits:2048"), ("ec", "ec_paramgen_curve:P-256")];
 
