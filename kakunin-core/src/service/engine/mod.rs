@@ -33,3 +33,4 @@ pub(crate) mod telling;
 pub(crate) mod tenant;
 pub(crate) mod turns;
 pub(crate) mod vault;
+pub(crate) mod yielding;

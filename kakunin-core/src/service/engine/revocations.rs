@@ -6,6 +6,7 @@ use super::cas::Ca;
 use super::inner::Inner;
 use super::ledger::Ledger;
 use super::system;
+use super::yielding::yield_now;
 use crate::error::StoreError;
 use crate::log::entry::LogId;
 use crate::log::merkle::Frontier;
@@ -13,6 +14,9 @@ use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Revocation, RevokedSet};
 use crate::service::error::Error;
 use crate::store::memory::Revocations;
+
+/// Revocations read at once.
+const STEP: usize = 65_536;
 
 impl Inner {
     pub(crate) async fn load_revocations(&self, ca: &Ca) -> Result<(), Error> {
@@ -76,11 +80,15 @@ impl Inner {
         let mut stored: Vec<(u64, Revocation)> = Vec::new();
         loop {
             let cursor = stored.last().map_or(0, |(last, _)| last.saturating_add(1));
-            let more = self.parts.revocations.after(&issuer, cursor, 65_536).await?;
+            let more = self.parts.revocations.after(&issuer, cursor, STEP).await?;
             if more.is_empty() {
                 return Ok(stored);
             }
+            let step = more.len();
             stored.extend(more);
+            if step == STEP {
+                yield_now().await;
+            }
         }
     }
 
@@ -99,6 +107,9 @@ impl Inner {
                     standing.apply(index, &change);
                 }
                 index += 1;
+            }
+            if index < size {
+                yield_now().await;
             }
         }
         Ok(standing)

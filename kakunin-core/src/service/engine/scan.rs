@@ -1,6 +1,7 @@
 //! Reading a table whole.
 
 use super::parts::Parts;
+use super::yielding::yield_now;
 use crate::error::StoreError;
 use crate::log::entry::LogId;
 use crate::store::state::Kind;
@@ -23,5 +24,6 @@ pub(crate) async fn scan(
         if end {
             return Ok(rows);
         }
+        yield_now().await;
     }
 }

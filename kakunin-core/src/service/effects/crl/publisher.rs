@@ -18,6 +18,7 @@ use crate::service::effects::follower::Follower;
 use crate::service::effects::running::{Followed, Kakunin, Running};
 use crate::service::effects::unit::{GATHER, Pace, Turn};
 use crate::service::engine::backoff::MAX_WAIT;
+use crate::service::engine::yielding::yield_now;
 use crate::service::error::Error;
 use crate::service::state::crl_mark::{Mark, mark_key};
 use crate::store::state::{Change, Kind};
@@ -277,18 +278,4 @@ fn served(ca: &Followed, index: &mut Index, shard: Option<u16>, crl: Arc<Publish
     let mut known = ca.crls.known();
     known.refused.remove(&shard);
     known.published.insert(shard, crl);
-}
-
-/// Lets other tasks run.
-async fn yield_now() {
-    let mut yielded = false;
-    core::future::poll_fn(|context| {
-        if yielded {
-            return core::task::Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        core::task::Poll::Pending
-    })
-    .await;
 }
