@@ -186,11 +186,11 @@ impl From<SignCrlError> for Error {
     }
 }
 
-/// What nobody has, or had so long ago that looking for it would be reading the log.
-pub(crate) const NOT_KEPT: Error =
-    Error::NotFound("certificate; one that expired long ago is in the log alone");
-
 impl Error {
+    /// A certificate that nobody has, or had so long ago that looking for it would be reading the log.
+    pub const NO_CERTIFICATE: Self =
+        Self::NotFound("certificate; one that expired long ago is in the log alone");
+
     /// Stable code of this error.
     #[must_use]
     pub const fn code(&self) -> &'static str {

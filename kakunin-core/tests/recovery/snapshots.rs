@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
-use kakunin_core::agent::AgentState;
+use kakunin_core::agent::{AgentState, NewAgent};
 use kakunin_core::error::StoreError;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::log::entry::LogId;
@@ -19,7 +19,7 @@ use kakunin_core::time::MINUTE;
 use pollster::block_on;
 
 use crate::common::sink::{Does, Sink};
-use crate::world::{NOW, acme, agent, config, live, look, parts};
+use crate::world::{MODEL, NOW, acme, agent, config, live, look, parts};
 
 const WELL: u8 = 0;
 const GONE: u8 = 1;
@@ -86,7 +86,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 #[test]
 fn a_snapshot_that_is_cut_off_anywhere_costs_nothing() {
     for what in [GONE, LOST, SILENT] {
-        for steps in 0..3 {
+        for steps in 0..5 {
             let (mut parts, clock) = parts();
             let store =
                 Arc::new(Broken(Arc::new(MemoryStore::new()), AtomicU8::new(WELL), AtomicU32::new(0)));
@@ -94,6 +94,11 @@ fn a_snapshot_that_is_cut_off_anywhere_costs_nothing() {
             let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
             let agents = live(&kakunin, &clock);
             block_on(kakunin.snapshot()).unwrap();
+            // More of them than one step stores.
+            for n in 0..300 {
+                let spec = NewAgent::new(&format!("idle {n}"), MODEL, ["read:a"]).unwrap();
+                block_on(kakunin.tenant(&acme()).register(spec)).unwrap();
+            }
             let act = |kakunin: &Kakunin| {
                 let event = Event::refused(agents[0].1, "delete:a".parse().unwrap());
                 block_on(kakunin.tenant(&acme()).observe(event)).unwrap();

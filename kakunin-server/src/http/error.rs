@@ -106,7 +106,7 @@ impl ApiError {
 
     /// In the core's words for one that is not kept: nobody learns why there is none.
     pub(crate) fn no_certificate() -> Self {
-        Self::not_found("certificate; one that expired long ago is in the log alone")
+        Self::from(ServiceError::NO_CERTIFICATE)
     }
 
     pub(crate) fn unauthorized(code: &'static str, sentence: &str) -> Self {

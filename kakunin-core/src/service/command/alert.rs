@@ -5,7 +5,7 @@ use super::draft::{Draft, known};
 use crate::id::{AgentId, Serial};
 use crate::key::KeyRef;
 use crate::log::record::{Control, KeyAction};
-use crate::service::error::{Error, NOT_KEPT};
+use crate::service::error::Error;
 
 /// Somebody names a certificate without showing possession. The answer: whether this is the first of the day.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ impl Command for Suspect {
     type Answer = bool;
 
     fn decide(self, draft: &mut Draft<'_>) -> Result<bool, Error> {
-        let agent = draft.agent_of(&self.serial).ok_or(NOT_KEPT)?;
+        let agent = draft.agent_of(&self.serial).ok_or(Error::NO_CERTIFICATE)?;
         if known(draft, &agent)?.row.alerted_today(draft.time) {
             return Ok(false);
         }

@@ -9,7 +9,7 @@ use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::Cause;
 use crate::risk::{Assessment, Band, Score};
-use crate::service::error::{Error, NOT_KEPT};
+use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{self, Reckoning};
 use crate::service::state::dedup::{Fingerprint, Reporter};
@@ -114,7 +114,7 @@ impl Draft<'_> {
     /// leaves nothing behind.
     pub(crate) fn observe(&mut self, reporter: Reporter, event: Event) -> Result<Observed, Error> {
         let (policy, model, tokens) = (self.rules.policy, self.rules.model, self.tokens);
-        let agent = self.agent_of(&event.serial).ok_or(NOT_KEPT)?;
+        let agent = self.agent_of(&event.serial).ok_or(Error::NO_CERTIFICATE)?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         self.end_due_grace(&agent)?;
         let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));

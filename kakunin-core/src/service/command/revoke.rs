@@ -4,7 +4,7 @@ use super::decide::{Command, Need};
 use super::draft::{Draft, known};
 use crate::id::Serial;
 use crate::revoke::{Cause, Revocation, Said};
-use crate::service::error::{Error, NOT_KEPT};
+use crate::service::error::Error;
 use crate::service::state::certificates::{CertificateState, Standing};
 
 /// Revokes a certificate; of one that is revoked, the first revocation is the answer.
@@ -33,7 +33,7 @@ impl Command for Revoke {
 impl Draft<'_> {
     /// A certificate of an agent of this tenant's.
     pub(crate) fn owned(&self, serial: &Serial) -> Result<&CertificateState, Error> {
-        let certificate = self.certificate(serial).ok_or(NOT_KEPT)?;
+        let certificate = self.certificate(serial).ok_or(Error::NO_CERTIFICATE)?;
         known(self, &certificate.facts.agent)?;
         Ok(certificate)
     }

@@ -34,16 +34,4 @@ impl Tenant {
     pub const fn id(&self) -> &TenantId {
         &self.id
     }
-
-    /// As [`Kakunin::acting_as`].
-    #[must_use]
-    pub fn acting_as(&self, who: ShortName) -> Self {
-        Self { by: Some(who), ..self.clone() }
-    }
-
-    /// As [`Kakunin::saying`].
-    #[must_use]
-    pub fn saying(&self, said: Said) -> Self {
-        Self { said, ..self.clone() }
-    }
 }

@@ -16,7 +16,7 @@ use crate::service::command::enrol::{CreateJoinToken, MAX_JOIN_TOKEN_LIFE};
 use crate::service::effects::running::Kakunin;
 use crate::service::effects::tenant::Tenant;
 use crate::service::engine::vault::{Row, row_key};
-use crate::service::error::{Error, NOT_KEPT};
+use crate::service::error::Error;
 use crate::service::state::agent::itself;
 use crate::service::state::certificates::Certificates;
 use crate::service::state::rows::octets;
@@ -82,12 +82,12 @@ impl Kakunin {
         binding: &[u8],
     ) -> Result<(TenantId, Certificate), Error> {
         let inner = &self.inner;
-        let tenant = inner.serials.tenant(serial).ok_or(NOT_KEPT)?;
+        let tenant = inner.serials.tenant(serial).ok_or(Error::NO_CERTIFICATE)?;
         let tenant = inner.tenant(&tenant).await?;
         let (agent, profile) = {
             let committed = inner.committed(&tenant).await?;
             let projection = &committed;
-            let certificate = projection.certificates.get(serial).ok_or(NOT_KEPT)?;
+            let certificate = projection.certificates.get(serial).ok_or(Error::NO_CERTIFICATE)?;
             let agent = certificate.facts.agent;
             let entry = projection.agents.get(&agent).ok_or(Error::NotFound("agent"))?;
             let state = entry.row.agent.state;

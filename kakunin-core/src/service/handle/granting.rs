@@ -21,15 +21,14 @@ impl Tenant {
         principal: &Principal,
     ) -> Result<(KeyRef, KeyGrant), Error> {
         let inner = &self.inner;
-        let tenant = inner.tenant(&self.id).await?;
         if !inner.parts.keys.grants() {
             return Err(Error::NotGrantable);
         }
         let grant = Grant { agent: *agent, to: principal.clone() };
-        let granted = inner.decide(&tenant, self.by.clone(), grant).await?;
+        let granted = self.order(grant).await?;
         let grant = inner.parts.keys.grant(&granted.key, principal).await;
         // Whoever took trust away meanwhile may have ended the grants before there was this one; also if its answer was lost.
-        let stands = inner.decide(&tenant, self.by.clone(), ConfirmGrant(granted.clone())).await?;
+        let stands = self.order(ConfirmGrant(granted.clone())).await?;
         stands?;
         Ok((granted.key, grant?))
     }

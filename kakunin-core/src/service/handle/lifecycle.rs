@@ -16,8 +16,7 @@ impl Tenant {
     /// [`Error::NotFound`]; [`Error::Agent`] if it is retired, or the change is refused; [`Error::Suspended`] if its
     /// name is to change while an agent of the old or the new one is suspended.
     pub async fn update(&self, agent: &AgentId, change: AgentChange) -> Result<Agent, Error> {
-        let tenant = self.inner.tenant(&self.id).await?;
-        self.inner.decide(&tenant, self.by.clone(), Update { agent: *agent, change }).await
+        self.order(Update { agent: *agent, change }).await
     }
 
     /// Trusts a suspended agent again, by name and for a reason, which goes on record with who said so. What it did
@@ -31,10 +30,8 @@ impl Tenant {
         if reason.as_str().trim().is_empty() {
             return Err(AgentError::Note.into());
         }
-        let inner = &self.inner;
-        let tenant = inner.tenant(&self.id).await?;
         let reinstate = Reinstate { agent: *agent, reason };
-        inner.decide(&tenant, self.by.clone(), reinstate).await
+        self.order(reinstate).await
     }
 
     /// Retires an agent for good; its certificate is revoked with it.
@@ -42,9 +39,7 @@ impl Tenant {
     /// # Errors
     /// [`Error::NotFound`]; retiring a retired agent succeeds.
     pub async fn retire(&self, agent: &AgentId) -> Result<(), Error> {
-        let inner = &self.inner;
-        let tenant = inner.tenant(&self.id).await?;
         let retire = Retire { agent: *agent, said: self.said.clone() };
-        inner.decide(&tenant, self.by.clone(), retire).await
+        self.order(retire).await
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod granting;
 pub(crate) mod keys;
 pub(crate) mod lifecycle;
 pub(crate) mod observe;
+mod ordering;
 pub(crate) mod register;
 pub(crate) mod renewal;
 pub(crate) mod repeat;

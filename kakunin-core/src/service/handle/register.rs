@@ -1,12 +1,9 @@
 //! Agents are registered, and found again by a program that starts.
 
-use std::sync::Arc;
-
 use crate::agent::{Agent, NewAgent};
 use crate::id::AgentId;
 use crate::service::command::register::{Ensure, Register};
 use crate::service::effects::tenant::Tenant;
-use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 
 impl Tenant {
@@ -34,8 +31,8 @@ impl Tenant {
     /// # Errors
     /// [`Error::Agent`] if the specification is refused; [`Error::Suspended`] while an agent of that name is.
     pub async fn register(&self, spec: NewAgent) -> Result<Agent, Error> {
-        let (tenant, new) = self.new_agent(spec).await?;
-        self.inner.decide(&tenant, self.by.clone(), Register(new)).await
+        let new = self.new_agent(spec)?;
+        self.order(Register(new)).await
     }
 
     /// The agent of that name, or a new one of that specification if there was none: for a program that starts,
@@ -46,14 +43,13 @@ impl Tenant {
     /// [`Error::Suspended`] while an agent of that name is; [`Error::Agent`] if all of that name are retired, or the
     /// specification is refused.
     pub async fn ensure_agent(&self, spec: NewAgent) -> Result<Agent, Error> {
-        let (tenant, new) = self.new_agent(spec).await?;
-        self.inner.decide(&tenant, self.by.clone(), Ensure(new)).await
+        let new = self.new_agent(spec)?;
+        self.order(Ensure(new)).await
     }
 
-    async fn new_agent(&self, spec: NewAgent) -> Result<(Arc<TenantLog>, Agent), Error> {
+    fn new_agent(&self, spec: NewAgent) -> Result<Agent, Error> {
         let inner = &self.inner;
         let id = AgentId::generate(inner.now(), &*inner.parts.entropy)?;
-        let agent = Agent::register(id, self.id.clone(), spec, inner.now())?;
-        Ok((inner.tenant(&self.id).await?, agent))
+        Ok(Agent::register(id, self.id.clone(), spec, inner.now())?)
     }
 }

@@ -12,7 +12,7 @@ use crate::service::command::renewal::Replaced;
 use crate::service::effects::running::Running;
 use crate::service::effects::tenant::Tenant;
 use crate::service::engine::tenant::TenantLog;
-use crate::service::error::{Error, NOT_KEPT};
+use crate::service::error::Error;
 use crate::service::state::certificates::Certificates;
 use crate::x509::extensions::ModelHash;
 
@@ -63,7 +63,7 @@ impl Tenant {
         let agent = {
             let committed = self.inner.committed(&tenant).await?;
             let certificate = committed.certificates.get(serial);
-            certificate.ok_or(NOT_KEPT)?.facts.agent
+            certificate.ok_or(Error::NO_CERTIFICATE)?.facts.agent
         };
         self.renew_in_place_of(tenant, (agent, *serial), attested, profile, source).await
     }

@@ -9,7 +9,7 @@ use crate::service::command::hold::{Hold, Release};
 use crate::service::command::revoke::Revoke;
 use crate::service::effects::running::Kakunin;
 use crate::service::effects::tenant::Tenant;
-use crate::service::error::{Error, NOT_KEPT};
+use crate::service::error::Error;
 
 impl Kakunin {
     /// Records that somebody uses an agent's certificate, or names it, without showing possession: an
@@ -19,7 +19,7 @@ impl Kakunin {
     /// [`Error::NotFound`].
     pub async fn suspect_impersonation(&self, serial: &Serial) -> Result<bool, Error> {
         let inner = &self.inner;
-        let tenant = inner.serials.tenant(serial).ok_or(NOT_KEPT)?;
+        let tenant = inner.serials.tenant(serial).ok_or(Error::NO_CERTIFICATE)?;
         let tenant = inner.tenant(&tenant).await?;
         inner.decide(&tenant, None, Suspect { serial: *serial }).await
     }
@@ -58,10 +58,8 @@ impl Tenant {
     /// # Errors
     /// [`Error::NotFound`] if the certificate is not of this tenant's.
     pub async fn revoke(&self, serial: &Serial, cause: Cause) -> Result<Revocation, Error> {
-        let inner = &self.inner;
-        let tenant = inner.tenant(&self.id).await?;
         let revoke = Revoke { serial: *serial, cause, said: self.said.clone() };
-        inner.decide(&tenant, self.by.clone(), revoke).await
+        self.order(revoke).await
     }
 
     /// Stops an agent at once: its certificate, if it has one, is revoked for `cause`, and it stays
@@ -96,13 +94,11 @@ impl Tenant {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Agent`] if it is retired.
     pub async fn halt(&self, agent: &AgentId, cause: Cause, note: Option<Note>) -> Result<Halt, Error> {
-        let inner = &self.inner;
-        let tenant = inner.tenant(&self.id).await?;
-        let id = HaltId::generate(inner.now(), &*inner.parts.entropy)?;
+        let id = HaltId::generate(self.inner.now(), &*self.inner.parts.entropy)?;
         let reason = self.said.reason.clone();
         let said = Said { reason, note: note.or_else(|| self.said.note.clone()) };
         let stop = StopAgent { id, agent: *agent, cause, said };
-        inner.decide(&tenant, self.by.clone(), stop).await
+        self.order(stop).await
     }
 
     /// Suspends a certificate until [`Tenant::release`], and with it the one that stands beside it after a renewal.
@@ -111,10 +107,8 @@ impl Tenant {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked already; [`Error::Agent`] if its agent is retired.
     pub async fn hold(&self, serial: &Serial) -> Result<Revocation, Error> {
-        let inner = &self.inner;
-        let tenant = inner.tenant(&self.id).await?;
         let hold = Hold { serial: *serial, said: self.said.clone() };
-        inner.decide(&tenant, self.by.clone(), hold).await
+        self.order(hold).await
     }
 
     /// Ends a hold: the certificate is accepted again, and the one that was held with it until its grace is over. Releasing what is not held changes nothing.
@@ -123,8 +117,6 @@ impl Tenant {
     /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked; [`Error::Suspended`] if its agent was halted, too;
     /// [`Error::Agent`] if that is retired, or has no certificate.
     pub async fn release(&self, serial: &Serial) -> Result<(), Error> {
-        let inner = &self.inner;
-        let tenant = inner.tenant(&self.id).await?;
-        inner.decide(&tenant, self.by.clone(), Release { serial: *serial }).await
+        self.order(Release { serial: *serial }).await
     }
 }

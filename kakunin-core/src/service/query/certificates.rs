@@ -7,7 +7,7 @@ use crate::log::entry::LogId;
 use crate::revoke::{Halt, Receipt, Revocation};
 use crate::service::effects::running::Kakunin;
 use crate::service::effects::tenant::Tenant;
-use crate::service::error::{Error, NOT_KEPT};
+use crate::service::error::Error;
 use crate::service::state::certificates::{CertificateEntry, CertificateState, Certificates};
 use crate::store::state::Kind;
 use crate::x509::certificate::CertificateView;
@@ -40,7 +40,7 @@ impl Kakunin {
     /// [`Error::NotFound`] for every serial number that no certificate has, or had so long ago that it is in the log alone:
     /// see [`Config::certificate_retention`](crate::service::Config::certificate_retention).
     pub async fn find(&self, serial: &Serial) -> Result<CertificateStatus, Error> {
-        let tenant = self.inner.serials.tenant(serial).ok_or(NOT_KEPT)?;
+        let tenant = self.inner.serials.tenant(serial).ok_or(Error::NO_CERTIFICATE)?;
         let tenant = self.inner.tenant(&tenant).await?;
         let der = self.inner.stored_certificate(&tenant, serial).await?;
         let corrupt = || StoreError::Corrupt("a stored certificate does not parse".into());

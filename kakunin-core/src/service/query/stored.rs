@@ -9,7 +9,7 @@ use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Cause, Revocation};
 use crate::service::effects::running::Running;
 use crate::service::engine::tenant::TenantLog;
-use crate::service::error::{Error, NOT_KEPT};
+use crate::service::error::Error;
 use crate::service::state::agent::AgentRow;
 use crate::service::state::certificates::{self, CertificateState, Certificates};
 use crate::store::state::{Change, Kind};
@@ -25,7 +25,7 @@ impl Running {
         let row = match self.row_of(tenant, Kind::Certificate, serial.as_bytes()).await? {
             Some(row) => row,
             None if self.was_issued(tenant, serial).await? => self.restored_certificate(&log, serial).await?,
-            None => return Err(NOT_KEPT),
+            None => return Err(Error::NO_CERTIFICATE),
         };
         let corrupt = || StoreError::Corrupt("a stored certificate does not decode".into());
         let text = core::str::from_utf8(&row).map_err(|_| corrupt())?;
@@ -52,7 +52,7 @@ impl Running {
             let entries = self.parts.sink.read(log, index, 4_096).await?;
             if entries.is_empty() {
                 // Planned, and given up.
-                return Err(NOT_KEPT);
+                return Err(Error::NO_CERTIFICATE);
             }
             index = index.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
             let names =
@@ -102,7 +102,7 @@ impl Running {
         }
         // As above.
         drop(self.settled(tenant).await?);
-        tenant.committed.read().certificates.get(serial).cloned().ok_or(NOT_KEPT)
+        tenant.committed.read().certificates.get(serial).cloned().ok_or(Error::NO_CERTIFICATE)
     }
 
     /// An agent from the store, as [`Inner::stored_standing`].
