@@ -9,6 +9,7 @@
 )]
 
 pub mod sink;
+pub mod state;
 
 use std::fmt;
 use std::sync::Arc;

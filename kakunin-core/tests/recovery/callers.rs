@@ -1,8 +1,5 @@
 //! Calls that end before they are answered, and writers that do.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use kakunin_core::access::Role;
 use kakunin_core::agent::AgentState;
 use kakunin_core::event::{Event, Outcome};
@@ -10,22 +7,22 @@ use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{EventStatus, Kakunin};
-use kakunin_core::store::MemoryStore;
 use pollster::block_on;
 
 use crate::common::sink::{Does, Sink};
-use crate::world::{Late, SILENT, UP, acme, agent, config, parts};
+use crate::common::state::State;
+use crate::world::{acme, agent, config, parts};
 
 /// A caller that goes away between append and projection, as when its connection breaks.
 #[test]
 fn a_call_that_is_dropped_after_its_append_leaves_nothing_behind_the_log() {
     let (mut parts, _) = parts();
-    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicU8::new(UP)));
+    let late = State::well();
     parts.state = late.clone();
     let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
     block_on(kakunin.create_tenant(&acme())).unwrap();
     let (id, serial) = agent(&kakunin, "one");
-    late.1.store(SILENT, Ordering::Relaxed);
+    late.applies(Does::Silent);
     {
         let acme = acme();
         let tenant = kakunin.tenant(&acme);
@@ -33,7 +30,7 @@ fn a_call_that_is_dropped_after_its_append_leaves_nothing_behind_the_log() {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         assert!(revoke.as_mut().poll(&mut context).is_pending());
     }
-    late.1.store(UP, Ordering::Relaxed);
+    late.applies(Does::Well);
     assert_eq!(
         kakunin.revocations().reason(&kakunin.issuer().id(), &serial),
         Ok(Some(Reason::KeyCompromise))
@@ -77,7 +74,7 @@ fn a_revocation_whose_caller_went_away_is_in_force() {
 #[test]
 fn callers_whose_writer_went_away_are_answered() {
     let (mut parts, _) = parts();
-    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicU8::new(UP)));
+    let late = State::well();
     parts.state = late.clone();
     let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
     block_on(kakunin.create_tenant(&acme())).unwrap();
@@ -89,13 +86,13 @@ fn callers_whose_writer_went_away_are_answered() {
     let mut waiting = Box::pin(tenant.observe(event()));
     {
         // The first takes the sequencer and hangs; the second queues behind it.
-        late.1.store(SILENT, Ordering::Relaxed);
+        late.applies(Does::Silent);
         let tenant = kakunin.tenant(&acme);
         let mut writer = Box::pin(tenant.observe(event()));
         assert!(writer.as_mut().poll(&mut context).is_pending());
         assert!(waiting.as_mut().poll(&mut context).is_pending());
     }
-    late.1.store(UP, Ordering::Relaxed);
+    late.applies(Does::Well);
     assert!(block_on(waiting).is_ok());
     assert_eq!(block_on(kakunin.tenant(&acme).observe(event())).unwrap().status, EventStatus::Scored);
 }

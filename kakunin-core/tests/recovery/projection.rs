@@ -1,32 +1,30 @@
 //! A projection that falls behind the log.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use kakunin_core::agent::AgentState;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::id::TenantId;
 use kakunin_core::revoke::Reason;
 use kakunin_core::service::Kakunin;
-use kakunin_core::store::MemoryStore;
 use pollster::block_on;
 
-use crate::world::{DOWN, Late, NOW, UP, acme, agent, config, parts};
+use crate::common::sink::Does;
+use crate::common::state::State;
+use crate::world::{NOW, acme, agent, config, parts};
 
 #[test]
 fn a_projection_that_falls_behind_is_brought_level() {
     let (mut parts, clock) = parts();
-    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicU8::new(UP)));
+    let late = State::well();
     parts.state = late.clone();
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     block_on(kakunin.create_tenant(&acme())).unwrap();
     let (id, serial) = agent(&kakunin, "one");
     clock.set(NOW.plus(1_000));
-    late.1.store(DOWN, Ordering::Relaxed);
+    late.applies(Does::Gone);
     let acknowledged =
         block_on(kakunin.tenant(&acme()).observe(Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok)));
     assert!(acknowledged.is_ok(), "the record is durable, so it is acknowledged");
-    late.1.store(UP, Ordering::Relaxed);
+    late.applies(Does::Well);
     block_on(kakunin.tenant(&acme()).hold(&serial)).unwrap();
     drop(kakunin);
     let kakunin = block_on(Kakunin::open(config(), parts)).unwrap();
@@ -40,14 +38,14 @@ fn a_projection_that_falls_behind_is_brought_level() {
 #[test]
 fn the_system_log_is_not_gone_on_with_before_its_state_is_level() {
     let (mut parts, _) = parts();
-    let late = Arc::new(Late(Arc::new(MemoryStore::new()), AtomicU8::new(UP)));
+    let late = State::well();
     parts.state = late.clone();
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     let tenants = ["a", "b"].map(|name| name.parse::<TenantId>().unwrap());
-    late.1.store(DOWN, Ordering::Relaxed);
+    late.applies(Does::Gone);
     block_on(kakunin.create_tenant(&tenants[0])).unwrap();
     assert!(block_on(kakunin.create_tenant(&tenants[1])).is_err(), "the state cannot be brought level");
-    late.1.store(UP, Ordering::Relaxed);
+    late.applies(Does::Well);
     block_on(kakunin.create_tenant(&tenants[1])).unwrap();
     drop(kakunin);
     let reopened = block_on(Kakunin::open(config(), parts)).unwrap();

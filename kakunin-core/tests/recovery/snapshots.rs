@@ -2,78 +2,20 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use async_trait::async_trait;
 use kakunin_core::agent::{AgentState, NewAgent};
-use kakunin_core::error::StoreError;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::log::entry::LogId;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Damage, Kakunin};
-use kakunin_core::store::MemoryStore;
-use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::store::state::{Change, Kind, StateStore};
 use kakunin_core::time::MINUTE;
 use pollster::block_on;
 
 use crate::common::sink::{Does, Sink};
+use crate::common::state::State;
 use crate::world::{MODEL, NOW, acme, agent, config, live, look, parts};
-
-const WELL: u8 = 0;
-const GONE: u8 = 1;
-const LOST: u8 = 2;
-const SILENT: u8 = 3;
-
-/// State that takes in so many steps of a snapshot, and then fails, with the step or without it, or never returns.
-#[derive(Debug)]
-struct Broken(Arc<MemoryStore>, AtomicU8, AtomicU32);
-
-impl Broken {
-    fn after(&self, steps: u32, what: u8) {
-        self.2.store(steps, Ordering::Relaxed);
-        self.1.store(what, Ordering::Relaxed);
-    }
-}
-
-#[async_trait]
-impl StateStore for Broken {
-    async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError> {
-        StateStore::apply(&*self.0, log, index, changes).await
-    }
-    async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
-        StateStore::applied(&*self.0, log).await
-    }
-    async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
-        let breaks = self.1.load(Ordering::Relaxed) != WELL && changes.iter().any(|c| c.kind == Kind::Seal);
-        if breaks && self.2.fetch_sub(1, Ordering::Relaxed) == 0 {
-            self.2.store(0, Ordering::Relaxed);
-            let gone = Err(StoreError::unavailable("gone"));
-            return match self.1.load(Ordering::Relaxed) {
-                GONE => gone,
-                LOST => self.0.put(log, changes).await.and(gone),
-                _ => std::future::pending().await,
-            };
-        }
-        self.0.put(log, changes).await
-    }
-    async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.get(log, kind, key).await
-    }
-    async fn scan(
-        &self,
-        log: &LogId,
-        kind: Kind,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        self.0.scan(log, kind, after, limit).await
-    }
-    async fn touched(&self) -> Result<Touched, StoreError> {
-        self.0.touched().await
-    }
-}
 
 /// What it gives without waiting.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
@@ -85,11 +27,10 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 
 #[test]
 fn a_snapshot_that_is_cut_off_anywhere_costs_nothing() {
-    for what in [GONE, LOST, SILENT] {
+    for what in [Does::Gone, Does::Lost, Does::Silent] {
         for steps in 0..5 {
             let (mut parts, clock) = parts();
-            let store =
-                Arc::new(Broken(Arc::new(MemoryStore::new()), AtomicU8::new(WELL), AtomicU32::new(0)));
+            let store = State::well();
             parts.state = store.clone();
             let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
             let agents = live(&kakunin, &clock);
@@ -104,22 +45,22 @@ fn a_snapshot_that_is_cut_off_anywhere_costs_nothing() {
                 block_on(kakunin.tenant(&acme()).observe(event)).unwrap();
             };
             act(&kakunin);
-            store.after(steps, what);
+            store.puts(steps, what);
             let cut_off = pin!(kakunin.snapshot()).as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            assert!(!matches!(cut_off, Poll::Ready(Ok(()))), "{what} {steps}");
-            store.after(0, WELL);
+            assert!(!matches!(cut_off, Poll::Ready(Ok(()))), "{what:?} {steps}");
+            store.puts(0, Does::Well);
             // The same process goes on, and another one after a crash comes to the same.
             act(&kakunin);
             let before = look(&kakunin, &agents);
             let crashed = block_on(Kakunin::open(config(), parts.clone())).unwrap();
-            assert_eq!(look(&crashed, &agents), before, "{what} {steps}");
-            assert_eq!(crashed.damage(), Damage::default(), "{what} {steps}");
+            assert_eq!(look(&crashed, &agents), before, "{what:?} {steps}");
+            assert_eq!(crashed.damage(), Damage::default(), "{what:?} {steps}");
             block_on(kakunin.snapshot()).unwrap();
             act(&kakunin);
             let before = look(&kakunin, &agents);
             let again = block_on(Kakunin::open(config(), parts)).unwrap();
-            assert_eq!(look(&again, &agents), before, "{what} {steps}");
-            assert_eq!((kakunin.damage(), again.damage()), <(Damage, Damage)>::default(), "{what} {steps}");
+            assert_eq!(look(&again, &agents), before, "{what:?} {steps}");
+            assert_eq!((kakunin.damage(), again.damage()), <(Damage, Damage)>::default(), "{what:?} {steps}");
         }
     }
 }
@@ -127,7 +68,7 @@ fn a_snapshot_that_is_cut_off_anywhere_costs_nothing() {
 #[test]
 fn a_snapshot_stores_what_changed_and_holds_nobody_up() {
     let (mut parts, clock) = parts();
-    let store = Arc::new(Broken(Arc::new(MemoryStore::new()), AtomicU8::new(WELL), AtomicU32::new(0)));
+    let store = State::well();
     parts.state = store.clone();
     let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
     let agents = live(&kakunin, &clock);
@@ -137,13 +78,13 @@ fn a_snapshot_stores_what_changed_and_holds_nobody_up() {
     let event = || Event::refused(agents[0].1, "delete:a".parse().unwrap());
     block_on(kakunin.tenant(&acme()).observe(event())).unwrap();
     // It hangs in its first step outside of the turn, and others decide.
-    store.after(1, SILENT);
+    store.puts(1, Does::Silent);
     let mut hangs = Box::pin(kakunin.snapshot());
     assert!(hangs.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     assert!(at_once(kakunin.tenant(&acme()).observe(event())).is_ok());
     assert!(at_once(kakunin.tenant(&acme()).revoke(&agents[1].1, Cause::KeyCompromise)).is_ok());
     drop(hangs);
-    store.after(0, WELL);
+    store.puts(0, Does::Well);
     block_on(kakunin.snapshot()).unwrap();
     let after = rows();
     let differing: Vec<_> =

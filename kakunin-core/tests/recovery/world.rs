@@ -1,19 +1,13 @@
 //! A deployment, a life in it, what can be seen of both, and a store that is behind.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
-use async_trait::async_trait;
 use kakunin_core::agent::{Agent, NewAgent};
-use kakunin_core::error::StoreError;
 use kakunin_core::event::{Event, Outcome, StreamSeq};
 use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::Profile;
-use kakunin_core::log::entry::LogId;
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::service::{EventStatus, Kakunin, Notification, Parts, Risk};
-use kakunin_core::store::MemoryStore;
-use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
 use kakunin_core::time::ManualClock;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
@@ -87,47 +81,4 @@ pub(crate) fn assert_known(kakunin: &Kakunin, serial: Serial) {
     again.stream = Some(StreamSeq { stream: 1, seq: 50 });
     let seen = block_on(kakunin.tenant(&acme()).observe(again)).unwrap();
     assert_eq!((seen.status, seen.index), (EventStatus::Duplicate, None));
-}
-
-/// State whose `apply` fails or never returns while it is told to, as after a crash between append and
-/// projection.
-#[derive(Debug)]
-pub(crate) struct Late(pub(crate) Arc<MemoryStore>, pub(crate) AtomicU8);
-
-pub(crate) const UP: u8 = 0;
-
-pub(crate) const DOWN: u8 = 1;
-
-pub(crate) const SILENT: u8 = 2;
-
-#[async_trait]
-impl StateStore for Late {
-    async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError> {
-        match self.1.load(Ordering::Relaxed) {
-            UP => StateStore::apply(&*self.0, log, index, changes).await,
-            DOWN => Err(StoreError::unavailable("down")),
-            _ => std::future::pending().await,
-        }
-    }
-    async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
-        StateStore::applied(&*self.0, log).await
-    }
-    async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
-        self.0.put(log, changes).await
-    }
-    async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.get(log, kind, key).await
-    }
-    async fn scan(
-        &self,
-        log: &LogId,
-        kind: Kind,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        self.0.scan(log, kind, after, limit).await
-    }
-    async fn touched(&self) -> Result<Touched, StoreError> {
-        self.0.touched().await
-    }
 }
