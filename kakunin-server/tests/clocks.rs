@@ -10,30 +10,12 @@
 
 mod binary;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use binary::{MODEL, Server, curl, kakunin, run, start, start_with};
+use binary::{MODEL, Server, curl, faketime, kakunin, off, run, start, start_with};
 use serde_json::{Value, json};
-
-/// libfaketime, which `make setup` installs.
-fn library() -> String {
-    let places = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
-    let there = |folder: PathBuf| Some(folder.join("faketime/libfaketime.so.1")).filter(|path| path.exists());
-    places
-        .filter_map(there)
-        .next()
-        .expect("run `make setup`: faketime is not installed")
-        .display()
-        .to_string()
-}
-
-/// What a process is started with whose clock is off by so much: `+1096d`, `+2h`.
-fn off(by: &str) -> [(String, String); 3] {
-    [("LD_PRELOAD", library()), ("FAKETIME", by.to_owned()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned())]
-        .map(|(name, value)| (name.to_owned(), value))
-}
 
 fn start_off(data: &Path, by: &str) -> Server {
     let environment = off(by);
@@ -260,7 +242,7 @@ fn after_a_clock_that_was_two_hours_ahead_was_put_right() {
     // Put right while it runs.
     let clock = folder.path().join("clock");
     std::fs::write(&clock, "+2h").unwrap();
-    let (library, file) = (library(), clock.display().to_string());
+    let (library, file) = (faketime(), clock.display().to_string());
     let environment = [
         ("LD_PRELOAD", library.as_str()),
         ("FAKETIME_TIMESTAMP_FILE", &file),

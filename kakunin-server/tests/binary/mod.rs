@@ -82,9 +82,33 @@ pub fn curl(arguments: &[&str]) -> (String, Value) {
     (format!("{status}{why}"), serde_json::from_str(body).unwrap_or(Value::String(body.to_owned())))
 }
 
+/// libfaketime, which `make setup` installs; its wrapper leaves names behind that the next process of the same
+/// number trips over.
+pub fn faketime() -> String {
+    let places = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
+    let mut there =
+        places.map(|folder| folder.join("faketime/libfaketime.so.1")).filter(|path| path.exists());
+    there.next().expect("run `make setup`: faketime is not installed").display().to_string()
+}
+
+/// What a process is started with whose clock is off by so much: `+1096d`, `+2h`.
+pub fn off(by: &str) -> [(String, String); 3] {
+    [
+        ("LD_PRELOAD", faketime()),
+        ("FAKETIME", by.to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
 pub fn run(program: &str, arguments: &[&str], folder: &Path) -> Output {
-    let out = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
-    assert!(out.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    ran(Command::new(program).args(arguments).current_dir(folder))
+}
+
+/// The output of a command that has to succeed.
+pub fn ran(command: &mut Command) -> Output {
+    let out = command.output().unwrap();
+    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
     out
 }
 
