@@ -1,0 +1,39 @@
+//! What can be told.
+
+use crate::words::words;
+
+words! {
+    /// What an endpoint can be told.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+    #[non_exhaustive]
+    pub enum WebhookEvent {
+        /// An agent has its first certificate, or one after it lost the one before.
+        CertificateIssued = "certificate.issued",
+        /// An agent's certificate was replaced by another.
+        CertificateRenewed = "certificate.renewed",
+        /// A certificate was taken away, for good.
+        CertificateRevoked = "certificate.revoked",
+        /// The score reached the threshold of warnings.
+        RiskWarning = "risk.warning",
+        /// The score reached the threshold of revocation.
+        RiskAlert = "risk.alert",
+        /// A certificate was suspended.
+        AgentHeld = "agent.held",
+        /// A suspended certificate is accepted again.
+        AgentReleased = "agent.released",
+        /// Somebody stopped the agent.
+        AgentHalted = "agent.halted",
+        /// The agent is not used any more.
+        AgentRetired = "agent.retired",
+        /// Somebody tries the endpoint; nothing happened.
+        Ping = "ping",
+    }
+}
+
+impl WebhookEvent {
+    /// Whether an endpoint can ask for it; it is pinged in any case.
+    #[must_use]
+    pub const fn can_be_chosen(self) -> bool {
+        !matches!(self, Self::Ping)
+    }
+}
