@@ -15,6 +15,7 @@
 //! | `Hold`, `Release` | `hold.rs` |
 //! | `StopAgent`, `KeepReceipt` | `halt.rs` |
 //! | `EndGraces` | `grace.rs` |
+//! | `CreateWebhook`, `ChangeWebhook`, `RotateWebhook`, `DisableWebhook`, `DeleteWebhook` | `webhook.rs` |
 //! | `Suspect`, `RefuseSelfRenewal`, `DelayKeyTask` | `alert.rs` |
 
 pub(crate) mod abandon;
@@ -39,3 +40,4 @@ pub(crate) mod retire;
 pub(crate) mod revoke;
 pub(crate) mod system;
 pub(crate) mod update;
+pub(crate) mod webhook;

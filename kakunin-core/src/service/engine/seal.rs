@@ -70,6 +70,11 @@ impl SealKey {
         value
     }
 
+    /// The key that a secret of this name in the vault is encrypted under.
+    pub(super) fn of_secret(&self, name: &[u8]) -> [u8; 32] {
+        self.mac(b'w', &[name])
+    }
+
     /// The change with the MAC of its value, for what is written beside the log.
     pub(crate) fn tagged(&self, log: &LogId, change: Change) -> Change {
         Rows::new(self.clone(), log.clone()).tagged(change)
