@@ -101,6 +101,11 @@ uuid_id!(
     JoinTokenId,
     "join token id"
 );
+uuid_id!(
+    /// An order that waits for a second person: a UUIDv7.
+    ApprovalId,
+    "approval id"
+);
 
 fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
     let dashes_fit =

@@ -15,10 +15,17 @@
 //! | `Hold`, `Release` | `hold.rs` |
 //! | `StopAgent`, `KeepReceipt` | `halt.rs` |
 //! | `EndGraces` | `grace.rs` |
+//! | `SetPolicy` | `policy.rs` |
+//! | `Judge` | `verdict.rs` |
+//! | `Resolve` | `breaker.rs`; what follows from scores `acting.rs` |
+//! | `Ask`, `Approve` | `approve.rs` |
 //! | `Suspect`, `RefuseSelfRenewal`, `DelayKeyTask` | `alert.rs` |
 
 pub(crate) mod abandon;
+pub(crate) mod acting;
 pub(crate) mod alert;
+pub(crate) mod approve;
+pub(crate) mod breaker;
 pub(crate) mod certify;
 pub(crate) mod decide;
 #[cfg(test)]
@@ -29,8 +36,10 @@ pub(crate) mod grace;
 pub(crate) mod grant;
 pub(crate) mod halt;
 pub(crate) mod hold;
+pub(crate) mod mark;
 pub(crate) mod named;
 pub(crate) mod observe;
+pub(crate) mod policy;
 pub(crate) mod register;
 pub(crate) mod reinstate;
 pub(crate) mod renewal;
@@ -39,3 +48,4 @@ pub(crate) mod retire;
 pub(crate) mod revoke;
 pub(crate) mod system;
 pub(crate) mod update;
+pub(crate) mod verdict;

@@ -18,6 +18,7 @@ use crate::key::Signer;
 use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, Hash};
 use crate::service::error::Error;
+use crate::service::state::own;
 use crate::service::state::system::rows::TABLES;
 use crate::store::state::{Change, Kind};
 
@@ -97,7 +98,9 @@ impl core::fmt::Debug for SealKey {
 /// Whether rows of this kind count in the seal of their log. They follow from records that are not events.
 pub(crate) fn counts(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
-        (LogId::Tenant(_), Kind::Agent | Kind::Standing) => true,
+        (LogId::Tenant(_), kind) => {
+            matches!(kind, Kind::Agent | Kind::Standing) || own::TABLES.contains(&kind)
+        }
         (LogId::System, kind) => kind == Kind::CrlMark || TABLES.contains(&kind),
         _ => false,
     }
@@ -106,7 +109,7 @@ pub(crate) fn counts(log: &LogId, kind: Kind) -> bool {
 /// Whether such a row carries a MAC of its own.
 fn carries(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
-        (LogId::Tenant(_), Kind::Agent | Kind::Standing) => true,
+        (LogId::Tenant(_), kind) if counts(log, kind) => true,
         (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox | Kind::Cursor) => true,
         // What was published, and how far; marks count instead.
         (LogId::System, Kind::Cursor | Kind::Crl) => true,
