@@ -29,6 +29,8 @@ pub mod access;
 #[cfg(feature = "service")]
 pub mod issue;
 #[cfg(feature = "service")]
+pub mod policy;
+#[cfg(feature = "service")]
 pub mod prelude;
 #[cfg(feature = "service")]
 pub mod service;

@@ -4,7 +4,7 @@ use super::{Event, EventKind, Name, Outcome};
 use crate::scope::Action;
 
 /// What an action can do to others, coarsely, from its verb and resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Effect {
     /// Looks at something.
     Read,
@@ -43,7 +43,7 @@ impl Effect {
 pub type Token = u64;
 
 /// All that a risk model may read of an event. It is in the leaf, so replay sees the same facts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Facts {
     /// What kind of act.
     pub kind: EventKind,

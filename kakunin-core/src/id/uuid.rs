@@ -102,6 +102,11 @@ uuid_id!(
     "join token id"
 );
 uuid_id!(
+    /// An order that waits for a second person: a UUIDv7.
+    ApprovalId,
+    "approval id"
+);
+uuid_id!(
     /// An endpoint that deliveries go to: a UUIDv7.
     WebhookId,
     "webhook id"

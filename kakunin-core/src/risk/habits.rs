@@ -117,6 +117,30 @@ impl Habits {
         }
     }
 
+    /// Takes an hour as busy as this for usual.
+    pub(super) fn teach_hour(&mut self, events: u32) {
+        (self.busy, self.busy_hours) = (self.busy.max(events), self.busy_hours.max(1));
+    }
+
+    /// Takes an act for granted from now on, because a person said so.
+    pub(super) fn teach(&mut self, day: u32, facts: &Facts) {
+        self.learn(day, facts, false);
+        let amount = facts.amount.unwrap_or(0).min(64);
+        if let Ok(at) = self.actions.binary_search_by_key(&facts.action, |a| a.action)
+            && let Some(habit) = self.actions.get_mut(at)
+        {
+            habit.amount = habit.amount.max(amount);
+        }
+        let refused = facts.out_of_scope.then(|| refusal_key(facts));
+        for key in pair_key(facts).into_iter().chain(refused) {
+            if let Ok(at) = self.pairs.binary_search_by_key(&key, |p| p.key)
+                && let Some(pair) = self.pairs.get_mut(at)
+            {
+                pair.days = KNOWN;
+            }
+        }
+    }
+
     fn used(&mut self, day: u32, facts: &Facts, fresh: bool, suspicious: bool) {
         let at = match self.actions.binary_search_by_key(&facts.action, |a| a.action) {
             Ok(at) => at,

@@ -50,6 +50,20 @@ impl History {
         self.habits.learn(to_u32(self.window.day()), facts, suspicious);
     }
 
+    /// Takes what was suspicious so far out of every later score; that it happened stays.
+    pub fn dismiss(&mut self) {
+        self.window.dismiss();
+        self.kept.clear();
+    }
+
+    /// Learns as habits what was suspicious, and is the agent's work: these acts, and hours as busy as the last one.
+    pub fn teach<'f>(&mut self, at: UnixTime, acts: impl Iterator<Item = &'f Facts>) {
+        self.window = self.window.at(at);
+        self.habits.teach_hour(self.window.this_hour());
+        let day = to_u32(self.window.day());
+        acts.for_each(|facts| self.habits.teach(day, facts));
+    }
+
     /// What the model keeps of the agent beside this: as [`RiskModel::keep`] gave it after the last event.
     #[must_use]
     pub fn kept(&self) -> &[u8] {

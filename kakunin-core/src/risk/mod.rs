@@ -58,9 +58,12 @@ impl fmt::Display for Score {
 
 words! {
     /// What is believed of an agent.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+    #[derive(
+        Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+    )]
     pub enum Band {
         /// Below the medium threshold.
+        #[default]
         Low = "low",
         /// Worth a look.
         Medium = "medium",

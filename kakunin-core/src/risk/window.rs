@@ -112,6 +112,12 @@ impl Window {
         slot(&mut self.days, day).into_iter().for_each(|b| b.add(facts, surprise));
     }
 
+    /// What was suspicious is so no more; that it happened stays.
+    pub(super) fn dismiss(&mut self) {
+        self.recent = [0; 4];
+        self.hours.iter_mut().chain(&mut self.days).for_each(|bucket| bucket.surprise = Default::default());
+    }
+
     /// Hours since the epoch.
     pub(super) const fn hour(&self) -> u64 {
         self.last.millis() / HOUR

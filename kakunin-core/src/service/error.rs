@@ -1,14 +1,16 @@
 //! What the service answers when it does not do what it was asked for.
 
-use super::limits::{MAX_EVENTS, MAX_JUMP, MAX_STREAMS, SELF_RENEWALS};
+use super::limits::{MAX_EVENTS, MAX_JUMP, MAX_STREAMS, MAX_WAITING, SELF_RENEWALS};
 use crate::agent::AgentError;
 use crate::error::StoreError;
 use crate::feed::FeedError;
-use crate::id::{AgentId, EntropyError, Serial};
+use crate::id::{AgentId, ApprovalId, EntropyError, Serial};
 use crate::issue::{IssueError, SignIssueError};
 use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
 use crate::log::record::RecordError;
+use crate::policy::PolicyError;
+use crate::webhook::WebhookError;
 use crate::x509::ca::{CaError, SignCaError};
 use crate::x509::crl::{CrlError, CrlRefused, SignCrlError};
 use crate::x509::csr::CsrError;
@@ -42,6 +44,33 @@ pub enum Error {
         /// Milliseconds until it may.
         wait: u64,
     },
+    /// The agent's score is at or above the threshold of revocation, and nobody has said what to make of that.
+    #[error("the score of agent {0} is high enough to revoke; give a verdict on it first, or reinstate it")]
+    VerdictNeeded(AgentId),
+    /// A policy that nobody can mean.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Somebody else changed the policy meanwhile.
+    #[error("the policy is another one by now; read it, and send the change again with its `ETag`")]
+    PolicyChanged,
+    /// The breaker holds nothing.
+    #[error("the breaker has not tripped, so there is nothing to release or to confirm")]
+    NotTripped,
+    /// The tenant's policy wants a second person for this.
+    #[error("by the tenant's policy this waits for a second person")]
+    SecondPerson,
+    /// It is on record as an order that waits for a second person.
+    #[error("this waits for a second person: have somebody else approve order {0} within a day")]
+    Waits(ApprovalId),
+    /// Whoever ordered it cannot be its second person.
+    #[error("this order is your own; it needs the word of somebody else")]
+    SamePerson,
+    /// An order that waits for a second person, of nobody.
+    #[error("an order that a second person approves says who gave it; act as somebody")]
+    Unnamed,
+    /// Too many orders wait.
+    #[error("{max} orders wait for a second person; have some of them decided", max = MAX_WAITING)]
+    TooManyWaiting,
     /// The workload keeps the key, so nobody else signs with it.
     #[error("the key of this agent is with its workload; sign there")]
     KeyElsewhere,
@@ -133,6 +162,9 @@ pub enum Error {
     /// The root's key is not here, so it signs nothing here.
     #[error("the root is kept offline: make a request, have it signed there, and install what comes back")]
     RootOffline,
+    /// A webhook is not made or changed.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -200,6 +232,14 @@ impl Error {
             Self::SharedIssuer => "issuer_shared",
             Self::Suspended(_) => "agent_suspended",
             Self::SelfRenewal { .. } => "self_renewal_limited",
+            Self::VerdictNeeded(_) => "verdict_required",
+            Self::Policy(e) => e.code(),
+            Self::PolicyChanged => "policy_changed",
+            Self::NotTripped => "breaker_not_tripped",
+            Self::SecondPerson | Self::Waits(_) => "approval_required",
+            Self::SamePerson => "approval_same_person",
+            Self::Unnamed => "approval_unnamed",
+            Self::TooManyWaiting => "approvals_waiting",
             Self::KeyElsewhere => "key_elsewhere",
             Self::NotGrantable => "key_not_grantable",
             Self::JoinToken => "join_token_invalid",
@@ -225,6 +265,7 @@ impl Error {
             Self::Note(e) => e.code(),
             Self::Feed(e) => e.code(),
             Self::Store(e) => e.code(),
+            Self::Webhook(e) => e.code(),
             Self::Deployment(_) => "deployment_mismatch",
         }
     }

@@ -14,6 +14,12 @@ pub const MAX_LATENESS: u64 = DAY;
 /// ten entries an agent at the most.
 pub const SELF_RENEWALS: usize = 4;
 
+/// How long an order waits for a second person, in milliseconds.
+pub const APPROVAL_LIFE: u64 = DAY;
+
+/// Most orders of a tenant that wait at once.
+pub const MAX_WAITING: usize = 100;
+
 /// Most streams of one reporter for one agent that are told apart; those that were idle for a day are forgotten.
 pub(crate) const MAX_STREAMS: usize = 256;
 

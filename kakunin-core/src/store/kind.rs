@@ -23,6 +23,11 @@ use crate::error::StoreError;
 /// | `ApiKeyCommitment` | system | key id | what commits to its hash, where its own record does not, JSON |
 /// | `CrlMark` | system | issuer and coverage | number and thisUpdate of the last CRL, 8 octets each |
 /// | `Crl` | system | issuer and coverage | what the next CRL is held against, and the CRL if it is small |
+/// | `Policy` | tenant | index of its record, 8 octets | the policy, JSON |
+/// | `Breaker` | tenant | `breaker` | identities lost of late, and whether it tripped, JSON |
+/// | `Approval` | tenant | approval id | an order that waits for a second person, JSON |
+/// | `Webhook` | tenant | webhook id | an endpoint, and since which record, JSON |
+/// | `Delivery` | tenant | webhook id, `q`, agent id, index; or webhook id, `h`, index, newest first | a delivery that waits, or what became of it, JSON |
 /// | `Layout` | system | code of a table, one octet | the version of its rows, two octets |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -63,11 +68,21 @@ pub enum Kind {
     Crl,
     /// Versions of the rows of each table.
     Layout,
+    /// What tenants decided over scores. Projection.
+    Policy,
+    /// Brakes of automatic revocation. Projection.
+    Breaker,
+    /// Orders that wait for a second person. Projection.
+    Approval,
+    /// Endpoints that are told what is on record. Projection.
+    Webhook,
+    /// Deliveries to them. Never rebuilt: lost ones are made again, or not known any more.
+    Delivery,
 }
 
 impl Kind {
     /// All tables.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -86,6 +101,11 @@ impl Kind {
         Self::CrlMark,
         Self::Crl,
         Self::Layout,
+        Self::Policy,
+        Self::Breaker,
+        Self::Approval,
+        Self::Webhook,
+        Self::Delivery,
     ];
 
     /// Stable number, as stores keep it.
@@ -110,6 +130,11 @@ impl Kind {
             Self::CrlMark => 16,
             Self::Crl => 17,
             Self::Layout => 18,
+            Self::Policy => 19,
+            Self::Breaker => 20,
+            Self::Webhook => 21,
+            Self::Delivery => 22,
+            Self::Approval => 24,
         }
     }
 
@@ -126,12 +151,12 @@ impl Kind {
         (vec![self.code()], self.version().to_be_bytes().to_vec())
     }
 
-    /// Whether the rows of a deployment, by its rows of [`Kind::Layout`], are of this program's versions; `false` if
-    /// none says so, as before there were versions.
+    /// How many tables of a deployment are, by its rows of [`Kind::Layout`], of this program's versions: fewer than
+    /// [`Kind::ALL`] if some are not there yet, 0 if none says so, as before there were versions.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] if some are of a later version, or of a table that is not known here.
-    pub fn are_current(layout: &[(Vec<u8>, Vec<u8>)]) -> Result<bool, StoreError> {
+    pub fn current(layout: &[(Vec<u8>, Vec<u8>)]) -> Result<usize, StoreError> {
         for (code, version) in layout {
             let known = Self::ALL.into_iter().find(|kind| *code == [kind.code()]);
             if known.is_none_or(|kind| *version != kind.version().to_be_bytes()) {
@@ -141,7 +166,7 @@ impl Kind {
                 )));
             }
         }
-        Ok(!layout.is_empty())
+        Ok(layout.len())
     }
 }
 
@@ -154,10 +179,10 @@ mod tests {
         let codes: std::collections::HashSet<_> = Kind::ALL.into_iter().map(Kind::code).collect();
         assert_eq!(codes.len(), Kind::ALL.len());
         let current: Vec<_> = Kind::ALL.into_iter().map(Kind::layout).collect();
-        assert!(Kind::are_current(&current).unwrap() && !Kind::are_current(&[]).unwrap());
+        assert_eq!([current.as_slice(), &[]].map(|rows| Kind::current(rows).unwrap()), [current.len(), 0]);
         let (later, unknown) = ((vec![1], vec![0, 2]), (vec![200], vec![0, 1]));
         for row in [later, unknown] {
-            let refused = Kind::are_current(&[current.as_slice(), &[row]].concat()).unwrap_err();
+            let refused = Kind::current(&[current.as_slice(), &[row]].concat()).unwrap_err();
             assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
         }
     }

@@ -13,7 +13,9 @@ pub enum WebhookError {
     #[error("a tenant has at most {max} webhooks; take one away, or let one URL be told more", max = super::MAX_WEBHOOKS)]
     TooMany,
     /// Nothing to tell, or what nobody can ask for.
-    #[error("name what the webhook is told: at least one event, and not `ping`, which is sent when somebody asks for it")]
+    #[error(
+        "name what the webhook is told: at least one event, and not `ping`, which is sent when somebody asks for it"
+    )]
     Events,
     /// Nothing is sent there.
     #[error(transparent)]

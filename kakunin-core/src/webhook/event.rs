@@ -25,6 +25,10 @@ words! {
         AgentHalted = "agent.halted",
         /// The agent is not used any more.
         AgentRetired = "agent.retired",
+        /// Another policy over scores is in force.
+        PolicyChanged = "policy.changed",
+        /// So much is taken away, or for one cause, that it is held until a person looks.
+        BreakerTripped = "breaker.tripped",
         /// Somebody tries the endpoint; nothing happened.
         Ping = "ping",
     }

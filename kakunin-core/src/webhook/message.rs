@@ -10,11 +10,11 @@ use crate::id::{TenantId, hex_encode};
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::{Revocation, Said};
 use crate::risk::{Band, Score};
-use crate::time::UnixTime;
+use crate::time::{SECOND, UnixTime};
 
 /// Whether a leaf of this kind may be told: the record has to be read to know.
 pub(crate) const fn may_be_told(kind: u16) -> bool {
-    matches!(kind, 17 | 22..=25 | 27 | 33)
+    matches!(kind, 17 | 22..=25 | 27 | 33 | 49 | 50)
 }
 
 /// What a record is told as, if it is.
@@ -32,6 +32,8 @@ pub(crate) fn event_of(record: &Record) -> Option<WebhookEvent> {
             WebhookEvent::RiskWarning
         }
         Control::BandChanged { to: Band::Revoke, .. } => WebhookEvent::RiskAlert,
+        Control::PolicyChanged(_) => WebhookEvent::PolicyChanged,
+        Control::BreakerTripped(_) => WebhookEvent::BreakerTripped,
         _ => return None,
     })
 }
@@ -65,7 +67,12 @@ pub(crate) fn body(scheme: Scheme, id: &str, told: &Told<'_>) -> Vec<u8> {
 }
 
 /// What is sent where somebody tries an endpoint.
-pub(crate) fn ping(scheme: Scheme, id: &str, (tenant, webhook): (&TenantId, &WebhookId), at: UnixTime) -> Vec<u8> {
+pub(crate) fn ping(
+    scheme: Scheme,
+    id: &str,
+    (tenant, webhook): (&TenantId, &WebhookId),
+    at: UnixTime,
+) -> Vec<u8> {
     let data = json!({ "tenant_id": tenant, "webhook_id": webhook });
     written(scheme, id, WebhookEvent::Ping, at, data)
 }
@@ -134,7 +141,10 @@ fn details(body: &Body, public_url: &str) -> Value {
         Control::CertificateRevoked { revocation, evidence, said } => {
             with(taken(revocation, said, "revoked_at", public_url), evidence.as_ref().map(because))
         }
-        Control::CertificateHeld { hold, said } => taken(hold, said, "held_at", public_url),
+        Control::CertificateHeld { hold, said, braked } => with(
+            taken(hold, said, "held_at", public_url),
+            braked.as_ref().map(|braked| because(&braked.evidence)),
+        ),
         Control::AgentHalted { halt, said } => json!({
             "halt_id": halt.id,
             "serial_number": halt.serial,
@@ -144,6 +154,12 @@ fn details(body: &Body, public_url: &str) -> Value {
         }),
         Control::BandChanged { from, to, evidence } => {
             with(json!({ "band": to, "previous_band": from }), Some(because(evidence)))
+        }
+        Control::PolicyChanged(change) => json!({
+            "before": change.before, "after": change.after, "replaces": change.replaces, "reason": change.reason,
+        }),
+        Control::BreakerTripped(tripped) => {
+            json!({ "in_common": tripped.in_common, "window_seconds": tripped.window / SECOND })
         }
         _ => json!({}),
     }

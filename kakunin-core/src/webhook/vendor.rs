@@ -19,7 +19,8 @@ pub(super) fn data(told: &Told<'_>) -> Value {
             "issued_at": facts.not_before.to_string(),
             "expires_at": facts.not_after.to_string(),
         }),
-        Control::CertificateRevoked { revocation, .. } | Control::CertificateHeld { hold: revocation, .. } => json!({
+        Control::CertificateRevoked { revocation, .. }
+        | Control::CertificateHeld { hold: revocation, .. } => json!({
             "certificate_id": revocation.serial,
             "agent_id": agent,
             "serial_number": revocation.serial,

@@ -13,7 +13,7 @@ use kakunin_core::service::Error as ServiceError;
 use kakunin_core::time::SECOND;
 use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::advice::advised;
@@ -317,7 +317,11 @@ impl From<ServiceError> for ApiError {
             ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
             _ => None,
         };
-        Self { field, retry_after, ..Self::new(status, code, advised(&error)) }
+        let data = match &error {
+            ServiceError::Waits(id) => Some(Arc::new(json!({ "approval_id": id }))),
+            _ => None,
+        };
+        Self { field, retry_after, data, ..Self::new(status, code, advised(&error)) }
     }
 }
 
@@ -333,10 +337,20 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::IdReused
         | ServiceError::NumberReused
         | ServiceError::NotGrantable
+        | ServiceError::VerdictNeeded(_)
+        | ServiceError::NotTripped
+        | ServiceError::SecondPerson
+        | ServiceError::SamePerson
+        | ServiceError::Unnamed
+        | ServiceError::TooManyWaiting
         | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
+        // It is done once somebody else says so.
+        ServiceError::Waits(_) => StatusCode::ACCEPTED,
+        ServiceError::PolicyChanged => StatusCode::PRECONDITION_FAILED,
         ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
         ServiceError::Agent(_)
         | ServiceError::JoinTokenLife
+        | ServiceError::Policy(_)
         | ServiceError::Csr(_)
         | ServiceError::TooManyEvents(_)
         | ServiceError::TooManyStreams

@@ -67,7 +67,8 @@ pub(crate) async fn shown(
     observed: &Observed,
 ) -> Result<ObservedBody, ApiError> {
     let event = &taken.reported.event;
-    let body = ObservedBody::new(taken, observed, &app.kakunin.thresholds());
+    let policy = app.kakunin.tenant(tenant).policy().await?.policy;
+    let body = ObservedBody::new(taken, observed, &policy.thresholds);
     let differs = event.unnamed || event.occurred_at.is_none();
     let Some(index) = observed.index.filter(|_| differs && observed.status == EventStatus::Duplicate) else {
         return Ok(body);
@@ -126,7 +127,8 @@ pub(crate) async fn list(
         let sentence = no_word(kind);
         return Err(ApiError::bad_request("action_type_invalid", sentence));
     }
-    let (band, thresholds) = (query.band, app.kakunin.thresholds());
+    let policy = app.kakunin.tenant(caller.tenant()).policy().await?.policy;
+    let (band, thresholds) = (query.band, policy.thresholds);
     let wanted = move |record: &Record| match &record.body {
         Body::Event(act, event) => {
             agent.is_none_or(|a| record.agent == Some(a))

@@ -1,6 +1,7 @@
 //! The kinds of records that are not events.
 
 use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal, Stage};
+use super::policy::{Approval, Braked, PolicyChange, Request, Resolved, Shadowed, Tripped, VerdictGiven};
 use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId, KeyCommitment};
 use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::feed::Visibility;
@@ -11,6 +12,7 @@ use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
 use crate::revoke::{Halt, Receipt, Revocation, RevocationChange, Said};
 use crate::risk::Band;
 use crate::time::UnixTime;
+use crate::webhook::{Disabled, WebhookFacts, WebhookId};
 
 /// Records that are not events.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -231,6 +233,9 @@ pub enum Control {
         /// What whoever ordered it had to say.
         #[serde(flatten)]
         said: Said,
+        /// Why, where the breaker holds what would have been taken away.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        braked: Option<Braked>,
     },
     /// `certificate.released`
     CertificateReleased {
@@ -248,90 +253,36 @@ pub enum Control {
     },
     /// `revocation.changed`, in the issuer's revocation log.
     RevocationChanged(RevocationChange),
-}
-
-impl Control {
-    /// Name of this kind of record.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::DeploymentCreated { .. } => "deployment.created",
-            Self::CaCreated { .. } => "ca.created",
-            Self::TenantCreated { .. } => "tenant.created",
-            Self::CrlPublished { .. } => "crl.published",
-            Self::ApiKeyCreated(_) => "api_key.created",
-            Self::ApiKeyRevoked { .. } => "api_key.revoked",
-            Self::VisibilityChanged { .. } => "revocations.visibility_changed",
-            Self::DeploymentSealed { .. } => "deployment.sealed",
-            Self::ApiKeyCommitted { .. } => "api_key.committed",
-            Self::AgentRegistered(_) => "agent.registered",
-            Self::AgentRetired => "agent.retired",
-            Self::AgentUpdated(_) => "agent.updated",
-            Self::AgentHalted { .. } => "agent.halted",
-            Self::HaltReceipt { .. } => "agent.halt_receipt",
-            Self::AgentReinstated { .. } => "agent.reinstated",
-            Self::SelfRenewalRefused => "agent.self_renewal_refused",
-            Self::CaEnding { .. } => "ca.ending",
-            Self::JoinTokenCreated(_) => "join_token.created",
-            Self::JoinTokenRedeemed { .. } => "join_token.redeemed",
-            Self::JoinTokenVoided { .. } => "join_token.voided",
-            Self::KeyPlanned { .. } => "key.planned",
-            Self::KeyBound { .. } => "key.bound",
-            Self::KeyAbandoned { .. } => "key.abandoned",
-            Self::KeyTaskDelayed { .. } => "key.task_delayed",
-            Self::KeyGranted { .. } => "key.granted",
-            Self::KeyGrantsVoided { .. } => "key.grants_voided",
-            Self::CertificatePlanned { .. } => "certificate.planned",
-            Self::CertificateIssued { .. } => "certificate.issued",
-            Self::CertificateRevoked { .. } => "certificate.revoked",
-            Self::CertificateHeld { .. } => "certificate.held",
-            Self::CertificateReleased { .. } => "certificate.released",
-            Self::BandChanged { .. } => "risk.band_changed",
-            Self::PossessionMissing => "agent.impersonation_suspected",
-            Self::RevocationChanged(_) => "revocation.changed",
-        }
-    }
-
-    /// Kind code, as leaves carry it.
-    #[must_use]
-    pub const fn kind(&self) -> u16 {
-        match self {
-            Self::DeploymentCreated { .. } => 1,
-            Self::CaCreated { .. } => 2,
-            Self::TenantCreated { .. } => 3,
-            Self::CrlPublished { .. } => 4,
-            Self::ApiKeyCreated(_) => 5,
-            Self::ApiKeyRevoked { .. } => 6,
-            Self::VisibilityChanged { .. } => 7,
-            Self::DeploymentSealed { .. } => 8,
-            Self::ApiKeyCommitted { .. } => 9,
-            Self::AgentRegistered(_) => 16,
-            Self::AgentRetired => 17,
-            Self::KeyPlanned { .. } => 18,
-            Self::KeyBound { .. } => 19,
-            Self::KeyAbandoned { .. } => 20,
-            Self::CertificatePlanned { .. } => 21,
-            Self::CertificateIssued { .. } => 22,
-            Self::CertificateRevoked { .. } => 23,
-            Self::CertificateHeld { .. } => 24,
-            Self::CertificateReleased { .. } => 25,
-            Self::AgentUpdated(_) => 26,
-            Self::AgentHalted { .. } => 27,
-            Self::JoinTokenCreated(_) => 28,
-            Self::JoinTokenRedeemed { .. } => 29,
-            Self::KeyTaskDelayed { .. } => 30,
-            Self::KeyGranted { .. } => 31,
-            Self::BandChanged { .. } => 33,
-            Self::PossessionMissing => 34,
-            Self::AgentReinstated { .. } => 35,
-            Self::HaltReceipt { .. } => 36,
-            Self::JoinTokenVoided { .. } => 37,
-            Self::KeyGrantsVoided { .. } => 38,
-            Self::SelfRenewalRefused => 39,
-            Self::CaEnding { .. } => 47,
-            Self::RevocationChanged(_) => 48,
-        }
-    }
+    /// `policy.changed`
+    PolicyChanged(PolicyChange),
+    /// `breaker.tripped`: identities that would be taken away automatically are held from here on.
+    BreakerTripped(Tripped),
+    /// `breaker.resolved`: a person released or confirmed what was held.
+    BreakerResolved(Resolved),
+    /// `agent.risk_verdict`: what a person says of an agent's score.
+    RiskVerdict(VerdictGiven),
+    /// `risk.shadowed`: what other rules would have done.
+    RiskShadowed(Shadowed),
+    /// `approval.requested`: an order waits for a second person.
+    ApprovalRequested(Request),
+    /// `approval.decided`
+    ApprovalDecided(Approval),
+    /// `webhook.created`: the endpoint is told what is on record from here on.
+    WebhookCreated(WebhookFacts),
+    /// `webhook.changed`: what it is from here on.
+    WebhookChanged(WebhookFacts),
+    /// `webhook.deleted`
+    WebhookDeleted {
+        /// Which.
+        id: WebhookId,
+    },
+    /// `webhook.disabled`: what came of deliveries ends them.
+    WebhookDisabled {
+        /// Which.
+        id: WebhookId,
+        /// Why.
+        why: Disabled,
+    },
 }
 
 #[cfg(test)]
@@ -346,7 +297,7 @@ mod tests {
             "agent":"0190d3a4-7c1e-7000-8000-000000000001","at":1795420800000,"cause":"hold","expires":1795507200000,"shard":7}"#;
         let read = |json: String| serde_json::from_str::<Control>(&json).unwrap();
         let held = read(format!(r#"{{"certificate_held":{revocation}}}"#));
-        let Control::CertificateHeld { hold, said } = &held else { panic!("{held:?}") };
+        let Control::CertificateHeld { hold, said, .. } = &held else { panic!("{held:?}") };
         assert_eq!((hold.cause, hold.shard, said), (Cause::Hold, 7, &Said::default()));
         let revoked =
             read(format!(r#"{{"certificate_revoked":{{"revocation":{revocation},"evidence":null}}}}"#));

@@ -4,12 +4,18 @@
 //! |---|---|
 //! | `seal.rs` | a record, and how it becomes an entry of a log and is read back |
 //! | `control.rs` | the kinds of records that are not events |
-//! | `parts.rs` | what such records are made of |
+//! | `kinds.rs` | their names and numbers |
+//! | `parts.rs`, `policy.rs` | what such records are made of |
 
 mod control;
+mod kinds;
 mod parts;
+mod policy;
 mod seal;
 
 pub use control::Control;
 pub use parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal, Stage};
+pub use policy::{
+    Approval, Braked, InCommon, PolicyChange, Request, Requested, Resolved, Shadowed, Tripped, VerdictGiven,
+};
 pub use seal::{Body, EVENT, Record, RecordError};

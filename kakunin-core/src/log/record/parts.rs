@@ -3,6 +3,7 @@
 use base64ct::{Base64, Encoding};
 
 use crate::id::{Serial, hex_encode};
+use crate::policy::Mode;
 use crate::risk::{Band, Family, ModelId, Score};
 use crate::scope::{Action, Scope, ScopeSet};
 use crate::time::UnixTime;
@@ -65,6 +66,12 @@ pub struct Evidence {
     pub event: u64,
     /// What each family contributes, strongest first.
     pub families: Vec<(Family, Score)>,
+    /// Index of the record that put the policy in force under which it was decided; `None` if the tenant had said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<u64>,
+    /// What follows from a score under it.
+    #[serde(default)]
+    pub mode: Mode,
 }
 
 /// The word of a certificate's key for the key that follows it: its signature over

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use super::decide::{Command, Need};
 use super::draft::{Draft, known};
 use super::enrol::redeemable;
-use super::renewal::{Replaced, longest};
+use super::renewal::Replaced;
 use crate::access::JoinTokenId;
 use crate::agent::{AgentError, AgentState, Document};
 use crate::event::ShortName;
@@ -148,9 +148,9 @@ impl Command for Making {
             old.is_due(draft, entry)?;
         }
         let stood = Stood::of(entry);
-        let standing = standing_of(entry, rules.model, rules.policy, draft.time);
+        let standing = standing_of(entry, rules.model, &draft.policy.policy, draft.time);
         let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
-        let profile = renewal.as_ref().map_or(order.profile, |r| order.profile.min(longest(r.band)));
+        let profile = order.profile.min(draft.policy.policy.ceiling(standing.1));
         let prepared =
             issue::prepare(&issuer, rules.place, &entry.row.agent, &spki, profile, serial, draft.now)?;
         let facts = *prepared.facts();
@@ -256,6 +256,7 @@ impl Order {
             }
             (false, _) => self.may_begin(draft, entry)?,
         }
+        draft.may_be_certified(entry)?;
         self.attested(entry)?;
         if entry.row.plan.is_some() {
             return Err(Error::Exists("a certificate for this agent is being issued"));

@@ -23,12 +23,14 @@ use crate::id::{AgentId, HaltId, IssuerId, Serial};
 use crate::issue::{Issued, Place, Profile};
 use crate::log::record::{Control, Record};
 use crate::revoke::{Cause, Said};
-use crate::risk::{Prior, Thresholds, Weighted};
+use crate::risk::{Prior, Weighted};
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
-use crate::service::state::policy::Policy;
+use crate::service::state::folding::Measure;
+use crate::service::state::own::{InForce, Own};
 use crate::service::state::projection::Projection;
+use crate::service::state::settings::Settings;
 use crate::service::state::system::fold::SystemState;
 use crate::service::state::system::known::Known;
 use crate::service::state::{apply, folding};
@@ -42,7 +44,7 @@ struct Tenant {
     projection: Projection,
     records: u64,
     now: UnixTime,
-    policy: Policy,
+    settings: Settings,
     model: Weighted,
     place: Place,
     bound: BoundKeys,
@@ -61,8 +63,8 @@ impl Tenant {
             projection: Projection::default(),
             records: 0,
             now: NOW,
-            policy: Policy {
-                thresholds: Thresholds::default(),
+            settings: Settings {
+                policy: Arc::default(),
                 prior: Prior::default(),
                 renewal_grace: 5 * MINUTE,
                 certificate_retention: 40 * DAY,
@@ -78,7 +80,7 @@ impl Tenant {
     /// The decision: a function of what is here and the command.
     fn decide<C: Command>(&self, command: C) -> Result<(C::Answer, Decided), Error> {
         let rules = Rules {
-            policy: &self.policy,
+            settings: &self.settings,
             model: &self.model,
             place: &self.place,
             bound: &self.bound,
@@ -98,12 +100,20 @@ impl Tenant {
     /// Folds records, as a replay does.
     fn fold(&mut self, records: &[Record]) {
         for record in records {
-            let id = record.agent.unwrap();
+            if Own::concerns(record) {
+                self.projection.own.apply(self.records, record, &mut Vec::new()).unwrap();
+            }
+            let Some(id) = record.agent else {
+                self.records += 1;
+                continue;
+            };
             let mut entry = self.projection.agents.get(&id).cloned();
             let certificates = &mut self.projection.certificates;
             apply::apply(&mut entry, certificates, self.records, record, &mut Vec::new()).unwrap();
             let mut entry = entry.unwrap();
-            folding::fold(&mut entry, self.records, record, &self.model, &self.policy);
+            let policy = InForce::before(&self.projection.own, self.records, &self.settings.policy).policy;
+            let (model, prior) = (&self.model, &self.settings.prior);
+            folding::fold(&mut entry, self.records, record, Measure { model, prior, policy: &policy });
             self.projection.put(entry);
             self.records += 1;
         }
@@ -118,6 +128,10 @@ impl Tenant {
             assert_eq!(folded.row, drafted.row);
             assert_eq!((folded.score, folded.evidence), (drafted.score, drafted.evidence));
             assert_eq!((&folded.history, folded.reach), (&drafted.history, drafted.reach));
+            assert_eq!((&folded.tally, &folded.usage), (&drafted.tally, &drafted.usage));
+        }
+        if let Some(own) = &decided.own {
+            assert_eq!(self.projection.own, *own);
         }
         for (serial, drafted) in &decided.certificates {
             use crate::service::state::certificates::Certificates as _;
@@ -178,7 +192,8 @@ fn events(serial: Serial, count: usize, outcome: Outcome) -> Batch {
 fn a_decision_changes_nothing_and_comes_out_alike_each_time() {
     let mut tenant = Tenant::new();
     let (id, serial) = tenant.certified(1);
-    let revoke = || Revoke { serial, cause: Cause::OperatorInitiated, said: Said::default() };
+    let revoke =
+        || Revoke { serial, cause: Cause::OperatorInitiated, said: Said::default(), approved: false };
     let (first, second) = (tenant.decide(revoke()).unwrap(), tenant.decide(revoke()).unwrap());
     assert_eq!(first.0, second.0);
     assert_eq!(first.1.records, second.1.records);
@@ -233,12 +248,14 @@ fn what_is_decided_is_what_its_records_say() {
             let outcome = if below(2) == 0 { Outcome::Denied } else { Outcome::Ok };
             let (said, reason) = (Said::default(), Note::try_from("looked at".to_owned()).unwrap());
             let taken = match command {
-                0 => tenant.live(Revoke { serial, cause: Cause::KeyCompromise, said }).map(drop),
+                0 => tenant
+                    .live(Revoke { serial, cause: Cause::KeyCompromise, said, approved: false })
+                    .map(drop),
                 1 => tenant.live(stop(n, id)).map(drop),
                 2 => tenant.live(Hold { serial, said }).map(drop),
-                3 => tenant.live(Release { serial }),
+                3 => tenant.live(Release { serial, approved: false }),
                 4 if below(20) == 0 => tenant.live(Retire { agent: id, said }),
-                5 => tenant.live(Reinstate { agent: id, reason }).map(drop),
+                5 => tenant.live(Reinstate { agent: id, reason, approved: false }).map(drop),
                 6 => tenant.live(Suspect { serial }).map(drop),
                 7 => tenant.live(RefuseSelfRenewal { agent: id }),
                 8 => tenant.live(Abandon { agent: id }).map(drop),

@@ -18,10 +18,12 @@ use crate::service::state::agent::AgentEntry;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::certificates::{CertificateState, Certificates, Drafted};
+use crate::service::state::folding::Measure;
 use crate::service::state::names::{self, Names};
-use crate::service::state::policy::Policy;
+use crate::service::state::own::{InForce, Own};
 use crate::service::state::projection::Projection;
-use crate::service::state::{apply, folding};
+use crate::service::state::settings::Settings;
+use crate::service::state::{apply, folding, notices};
 use crate::store::bound::Binding;
 use crate::store::state::Change;
 use crate::time::UnixTime;
@@ -30,7 +32,7 @@ use crate::x509::csr::CsrError;
 /// What decisions go by beside the state.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'p> {
-    pub(crate) policy: &'p Policy,
+    pub(crate) settings: &'p Settings,
     pub(crate) model: &'p dyn RiskModel,
     pub(crate) place: &'p Place,
     pub(crate) bound: &'p BoundKeys,
@@ -67,6 +69,10 @@ pub(crate) struct Draft<'p> {
     pub(crate) voided: Vec<JoinTokenId>,
     /// Keys that become agents' with this.
     bound: HashMap<IssuerId, AgentId>,
+    /// What the tenant decided for itself, if that changed.
+    pub(super) own: Option<Own>,
+    /// The policy that is in force after the draft so far.
+    pub(crate) policy: InForce,
 }
 
 impl<'p> Draft<'p> {
@@ -97,12 +103,18 @@ impl<'p> Draft<'p> {
             revocations: Vec::new(),
             voided: Vec::new(),
             bound: HashMap::new(),
+            own: None,
+            policy: InForce::of(&base.own, &rules.settings.policy),
         }
     }
 
     /// Whoever asked for what is drafted; events are never asked for.
     pub(crate) fn asked_by(&mut self, by: Option<ShortName>) {
         self.by = by;
+    }
+
+    pub(crate) const fn by(&self) -> Option<&ShortName> {
+        self.by.as_ref()
     }
 
     /// An agent as it will be after the draft so far.
@@ -194,6 +206,34 @@ impl<'p> Draft<'p> {
         Ok(())
     }
 
+    /// Adds a record that is about no agent.
+    pub(crate) fn push_own(&mut self, control: Control) -> Result<(), StoreError> {
+        let record = Record::control(self.time, None, None, control).asked_by(self.by.clone());
+        self.apply_own(self.next_index(), &record)?;
+        self.changes.extend(notices::changes(&record, self.next_index())?);
+        self.records.push(record);
+        Ok(())
+    }
+
+    /// What the tenant decided for itself, as it will be after the draft so far.
+    pub(crate) fn own(&self) -> &Own {
+        self.own.as_ref().unwrap_or(&self.base.own)
+    }
+
+    fn apply_own(&mut self, index: u64, record: &Record) -> Result<(), StoreError> {
+        if Own::concerns(record) {
+            let own = self.own.get_or_insert_with(|| self.base.own.clone());
+            own.apply(index, record, &mut self.changes)?;
+            self.policy = InForce::of(own, &self.rules.settings.policy);
+        }
+        Ok(())
+    }
+
+    /// What scores are made and counted by.
+    pub(crate) fn measure<'m>(&'m self, policy: &'m InForce) -> Measure<'m> {
+        Measure { model: self.rules.model, prior: &self.rules.settings.prior, policy: &policy.policy }
+    }
+
     pub(crate) fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
         let index = self.next_index();
         let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
@@ -205,7 +245,7 @@ impl<'p> Draft<'p> {
         if let Some(mut entry) = entry {
             // An event is folded by whoever assesses it.
             if is_control {
-                folding::fold(&mut entry, index, &record, self.rules.model, self.rules.policy);
+                folding::fold(&mut entry, index, &record, self.measure(&self.policy.clone()));
             }
             self.voided.extend(redeemed.filter(|_| entry.row.redeemed.is_none()).map(|old| old.facts.id));
             if changed {
@@ -214,6 +254,7 @@ impl<'p> Draft<'p> {
             }
             self.agents.insert(agent, entry);
         }
+        self.apply_own(index, &record)?;
         self.bound.extend(Binding::of(&record).map(|bound| (bound.key, bound.agent)));
         self.records.push(record);
         Ok(())
@@ -244,57 +285,6 @@ impl<'p> Draft<'p> {
         }
         Ok(())
     }
-
-    /// What is taken back to by [`Draft::back_to`], for events that are about these agents.
-    pub(crate) fn mark(&self, agents: impl Iterator<Item = AgentId>) -> Mark {
-        let agents: HashSet<_> = agents.collect();
-        let agents: Vec<_> = agents.into_iter().map(|id| (id, self.agents.get(&id).cloned())).collect();
-        // An event takes nothing away but the newest one, and the one that stands beside it.
-        let two = |(id, _): &(AgentId, _)| self.agent(id).map(|entry| entry.row.two());
-        let drafted = |serial| (serial, self.certificates.changed.get(&serial).cloned());
-        Mark {
-            records: self.records.len(),
-            revocations: self.revocations.len(),
-            changes: self.changes.len(),
-            voided: self.voided.len(),
-            certificates: agents.iter().filter_map(two).flatten().flatten().map(drafted).collect(),
-            agents,
-        }
-    }
-
-    /// Undoes what was drafted since: rows that stay named are written as they are.
-    pub(crate) fn back_to(&mut self, mark: Mark) {
-        self.records.truncate(mark.records);
-        self.revocations.truncate(mark.revocations);
-        self.changes.truncate(mark.changes);
-        self.voided.truncate(mark.voided);
-        for (serial, certificate) in mark.certificates {
-            match certificate {
-                Some(certificate) => _ = self.certificates.changed.insert(serial, certificate),
-                None => _ = self.certificates.changed.remove(&serial),
-            }
-        }
-        for (id, entry) in mark.agents {
-            let undone = match entry {
-                Some(entry) => self.agents.insert(id, entry),
-                None => self.agents.remove(&id),
-            };
-            let entry = self.agents.get(&id).or_else(|| self.base.agents.get(&id));
-            if let (Some((name, class)), Some(entry)) = (undone.as_ref().map(names::known_as), entry) {
-                self.names.moved(Some((&name, class)), entry);
-            }
-        }
-    }
-}
-
-/// Where a draft stood.
-pub(crate) struct Mark {
-    records: usize,
-    revocations: usize,
-    changes: usize,
-    voided: usize,
-    certificates: Vec<(Serial, Option<CertificateState>)>,
-    agents: Vec<(AgentId, Option<AgentEntry>)>,
 }
 
 /// What a draft leaves behind.
@@ -309,6 +299,8 @@ pub(crate) struct Decided {
     pub(crate) voided: Vec<JoinTokenId>,
     /// Keys that become agents' with it.
     pub(crate) bound: HashMap<IssuerId, AgentId>,
+    /// What the tenant decided for itself, if that changed with it.
+    pub(crate) own: Option<Own>,
     /// Whether it may be written where there is no room for anything else.
     pub(crate) reserved: bool,
 }
@@ -337,6 +329,7 @@ impl Draft<'_> {
             revocations: self.revocations,
             voided: self.voided,
             bound: self.bound,
+            own: self.own,
             reserved: false,
         })
     }

@@ -27,14 +27,14 @@ impl Command for EndGraces {
 impl Draft<'_> {
     /// Until when the certificate that is replaced stands beside the new one, by the clock: `None` if not at all.
     pub(crate) fn grace(&self, old: &Issued, new: &Issued) -> Option<UnixTime> {
-        let until = self.now.plus(self.rules.policy.renewal_grace).min(old.not_after).min(new.not_after);
+        let until = self.now.plus(self.rules.settings.renewal_grace).min(old.not_after).min(new.not_after);
         (until > self.now).then_some(until)
     }
 
     /// Supersedes the certificate before the agent's newest, if its time has come.
     pub(crate) fn end_due_grace(&mut self, agent: &AgentId) -> Result<(), StoreError> {
         let former = self.agent(agent).and_then(|entry| entry.row.former);
-        let over = former.is_some_and(|former| self.rules.policy.grace_is_over(former.until, self.now));
+        let over = former.is_some_and(|former| self.rules.settings.grace_is_over(former.until, self.now));
         if over { self.end_grace(agent) } else { Ok(()) }
     }
 

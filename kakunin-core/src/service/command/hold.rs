@@ -2,10 +2,13 @@
 
 use super::decide::{Command, Need};
 use super::draft::{Draft, known};
+use super::verdict::RELEASED;
 use crate::agent::{AgentError, AgentState};
-use crate::id::Serial;
+use crate::error::StoreError;
+use crate::id::{AgentId, Serial};
 use crate::issue::Issued;
-use crate::log::record::Control;
+use crate::log::record::{Braked, Control};
+use crate::policy::Verdict;
 use crate::revoke::{Cause, Revocation, RevocationChange, Said};
 use crate::service::error::Error;
 use crate::service::state::certificates::Standing;
@@ -21,6 +24,8 @@ pub(crate) struct Hold {
 #[derive(Clone)]
 pub(crate) struct Release {
     pub(crate) serial: Serial,
+    /// Whether a second person approved it.
+    pub(crate) approved: bool,
 }
 
 const REVOKED: Error = Error::Exists("the certificate is revoked, which is not undone");
@@ -36,20 +41,13 @@ impl Command for Hold {
             Standing::Revoked(_) => return Err(REVOKED),
             Standing::Good => {}
         }
-        let hold = certificate.facts.revocation(Cause::Hold, draft.now);
-        let beside = draft.beside(certificate);
-        let state = known(draft, &hold.agent)?.row.agent.state;
+        let facts = certificate.facts;
+        let state = known(draft, &facts.agent)?.row.agent.state;
         if state == AgentState::Retired {
             return Err(AgentError::State { state, step: "have its certificate held" }.into());
         }
-        let good = beside.iter().filter(|other| other.standing == Standing::Good);
-        let others = good.map(|other| other.facts.revocation(Cause::Hold, draft.now));
-        for hold in [hold].into_iter().chain(others.collect::<Vec<_>>()) {
-            draft.revocations.push(RevocationChange::Revoked(hold));
-            let held = Control::CertificateHeld { hold, said: self.said.clone() };
-            draft.push(hold.agent, Some(hold.serial), held)?;
-        }
-        Ok(hold)
+        draft.hold(&facts, self.said, None)?;
+        Ok(facts.revocation(Cause::Hold, draft.now))
     }
 }
 
@@ -65,8 +63,6 @@ impl Command for Release {
             Standing::Revoked(_) => return Err(REVOKED),
             Standing::Held(_) => {}
         }
-        let beside = draft.beside(certificate).into_iter().map(|other| other.facts);
-        let both: Vec<_> = [certificate.facts].into_iter().chain(beside).collect();
         // Nothing but a hold of its newest certificate, and of nothing else since, ends with this.
         let row = &known(draft, &agent)?.row;
         match row.agent.state {
@@ -74,11 +70,52 @@ impl Command for Release {
             AgentState::Active | AgentState::Suspended => {}
             state => return Err(AgentError::State { state, step: "have its certificate released" }.into()),
         }
-        draft.end_due_grace(&agent)?;
-        for Issued { issuer, serial, .. } in both {
-            if matches!(draft.certificate(&serial).map(|c| c.standing), Some(Standing::Held(_))) {
-                draft.revocations.push(RevocationChange::Released { issuer, serial });
-                draft.push(agent, Some(serial), Control::CertificateReleased { issuer })?;
+        if draft.needs_another_to_release() && !self.approved {
+            return Err(Error::SecondPerson);
+        }
+        // Else the next event would have it held again.
+        if row.braked.is_some() {
+            draft.judge(&agent, Verdict::Dismiss, RELEASED.to_owned().try_into()?)?;
+        }
+        draft.release(&self.serial)
+    }
+}
+
+impl Draft<'_> {
+    /// Holds a certificate that stands well, and the one beside it.
+    pub(super) fn hold(
+        &mut self,
+        facts: &Issued,
+        said: Said,
+        braked: Option<Braked>,
+    ) -> Result<(), StoreError> {
+        let beside = self.certificate(&facts.serial).map(|certificate| self.beside(certificate));
+        let good = beside.into_iter().flatten().filter(|other| other.standing == Standing::Good);
+        let both: Vec<_> = [*facts].into_iter().chain(good.map(|other| other.facts)).collect();
+        for facts in both {
+            let hold = facts.revocation(Cause::Hold, self.now);
+            self.revocations.push(RevocationChange::Revoked(hold));
+            let held = Control::CertificateHeld { hold, said: said.clone(), braked: braked.clone() };
+            self.push(hold.agent, Some(hold.serial), held)?;
+        }
+        Ok(())
+    }
+
+    /// Releases what is held of an agent.
+    pub(super) fn release_of(&mut self, agent: &AgentId) -> Result<(), Error> {
+        let standing = self.agent(agent).and_then(|entry| self.standing(entry)).map(|c| c.facts.serial);
+        standing.map_or(Ok(()), |serial| self.release(&serial))
+    }
+
+    fn release(&mut self, serial: &Serial) -> Result<(), Error> {
+        let certificate = self.owned(serial)?;
+        let (facts, beside) = (certificate.facts, self.beside(certificate));
+        let both: Vec<_> = [facts].into_iter().chain(beside.into_iter().map(|other| other.facts)).collect();
+        self.end_due_grace(&facts.agent)?;
+        for Issued { issuer, serial, agent, .. } in both {
+            if matches!(self.certificate(&serial).map(|c| c.standing), Some(Standing::Held(_))) {
+                self.revocations.push(RevocationChange::Released { issuer, serial });
+                self.push(agent, Some(serial), Control::CertificateReleased { issuer })?;
             }
         }
         Ok(())

@@ -16,10 +16,17 @@
 //! | `StopAgent`, `KeepReceipt` | `halt.rs` |
 //! | `EndGraces` | `grace.rs` |
 //! | `CreateWebhook`, `ChangeWebhook`, `RotateWebhook`, `DisableWebhook`, `DeleteWebhook` | `webhook.rs` |
+//! | `SetPolicy` | `policy.rs` |
+//! | `Judge` | `verdict.rs` |
+//! | `Resolve` | `breaker.rs`; what follows from scores `acting.rs` |
+//! | `Ask`, `Approve` | `approve.rs` |
 //! | `Suspect`, `RefuseSelfRenewal`, `DelayKeyTask` | `alert.rs` |
 
 pub(crate) mod abandon;
+pub(crate) mod acting;
 pub(crate) mod alert;
+pub(crate) mod approve;
+pub(crate) mod breaker;
 pub(crate) mod certify;
 pub(crate) mod decide;
 #[cfg(test)]
@@ -30,8 +37,10 @@ pub(crate) mod grace;
 pub(crate) mod grant;
 pub(crate) mod halt;
 pub(crate) mod hold;
+pub(crate) mod mark;
 pub(crate) mod named;
 pub(crate) mod observe;
+pub(crate) mod policy;
 pub(crate) mod register;
 pub(crate) mod reinstate;
 pub(crate) mod renewal;
@@ -40,4 +49,5 @@ pub(crate) mod retire;
 pub(crate) mod revoke;
 pub(crate) mod system;
 pub(crate) mod update;
+pub(crate) mod verdict;
 pub(crate) mod webhook;

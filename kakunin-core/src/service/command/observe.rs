@@ -4,15 +4,14 @@ use super::decide::{Command, Need};
 use super::draft::Draft;
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, Facts, Outcome, ShortName};
-use crate::id::AgentId;
 use crate::log::leaf::Act;
-use crate::log::record::{Body, Control, Evidence, Record};
-use crate::revoke::Cause;
-use crate::risk::{Assessment, Band, Score};
+use crate::log::record::{Body, Record};
+use crate::risk::{Band, Score};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{self, Reckoning};
 use crate::service::state::dedup::{Fingerprint, Reporter};
+use crate::service::state::folding::Measure;
 use crate::time::UnixTime;
 use crate::words::words;
 
@@ -48,6 +47,8 @@ pub struct Observed {
     pub band: Band,
     /// Whether this event took the agent's identity away: the certificate it has now.
     pub revoked: bool,
+    /// Whether it would have, and the breaker holds the identity instead until a person looks.
+    pub held: bool,
     /// What each family contributed to the score after it, in the order of [`Family::ALL`](crate::risk::Family::ALL), in
     /// millionths: see [`Family::ranked`](crate::risk::Family::ranked).
     pub evidence: [u32; 4],
@@ -113,7 +114,7 @@ impl Draft<'_> {
     /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon. What is refused
     /// leaves nothing behind.
     pub(crate) fn observe(&mut self, reporter: Reporter, event: Event) -> Result<Observed, Error> {
-        let (policy, model, tokens) = (self.rules.policy, self.rules.model, self.tokens);
+        let (settings, model, tokens) = (self.rules.settings, self.rules.model, self.tokens);
         let agent = self.agent_of(&event.serial).ok_or(Error::NO_CERTIFICATE)?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         self.end_due_grace(&agent)?;
@@ -126,6 +127,7 @@ impl Draft<'_> {
             score: entry.score,
             band: entry.row.band,
             revoked: false,
+            held: false,
             evidence: entry.evidence,
         };
         if let Some(index) = self.seen(entry, &event, client_id, reporter)? {
@@ -135,7 +137,7 @@ impl Draft<'_> {
         let accepted =
             counts(certificates::reckons(&self.certificates, entry, &event.serial, self.now), &event);
         let assessment = (accepted && event.attribution > Attribution::Asserted)
-            .then(|| model.assess(&entry.history, &policy.prior, self.time, &facts));
+            .then(|| model.assess(&entry.history, &settings.prior, self.time, &facts));
         let status = match (accepted, &assessment) {
             (true, Some(_)) => EventStatus::Scored,
             (true, None) => EventStatus::Unattributed,
@@ -156,10 +158,15 @@ impl Draft<'_> {
         self.add(agent, record)?;
         let mut observed = Observed { index: Some(index), status, ..before };
         if let Some(assessment) = assessment {
-            let time = self.time;
+            let (time, policy) = (self.time, self.policy.policy.clone());
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
             if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
-                entry.record((index, time), act, &assessment, (model, policy));
+                entry.record(
+                    (index, time),
+                    act,
+                    &assessment,
+                    Measure { model, prior: &settings.prior, policy: &policy },
+                );
             }
             (observed.score, observed.evidence) = (assessment.score, assessment.evidence);
             self.act_on(agent, index, &assessment, &mut observed)?;
@@ -191,48 +198,6 @@ impl Draft<'_> {
         }
         let first = id.flatten().or(number.flatten());
         Ok(id.or(number).map(|_| first.map(|first| first.index)))
-    }
-
-    /// Whether an event that is so assessed takes its agent's identity away.
-    fn takes(&self, entry: &AgentEntry, assessment: Option<&Assessment>) -> bool {
-        let thresholds = &self.rules.policy.thresholds;
-        assessment.is_some_and(|assessment| thresholds.band(assessment.score) == Band::Revoke)
-            && certificates::present(&self.certificates, entry).is_some()
-    }
-
-    fn act_on(
-        &mut self,
-        agent: AgentId,
-        event: u64,
-        assessment: &Assessment,
-        observed: &mut Observed,
-    ) -> Result<(), StoreError> {
-        let thresholds = &self.rules.policy.thresholds;
-        let (from, to) = (observed.band, thresholds.band(assessment.score));
-        // The one it has now, whichever it acted with.
-        let present = self.agent(&agent).and_then(|entry| certificates::present(&self.certificates, entry));
-        let present = present.map(|certificate| certificate.facts);
-        let lost = present.filter(|_| to == Band::Revoke);
-        if to == from && lost.is_none() {
-            return Ok(());
-        }
-        observed.band = to;
-        let evidence = Evidence {
-            score: assessment.score,
-            threshold: thresholds.revoke(),
-            model: self.rules.model.id(),
-            event,
-            families: assessment.strongest(),
-        };
-        if to != from {
-            let changed = Control::BandChanged { from, to, evidence: evidence.clone() };
-            self.push(agent, present.map(|facts| facts.serial), changed)?;
-        }
-        if let Some(facts) = lost {
-            observed.revoked = true;
-            self.revoke(facts.revocation(Cause::RiskThresholdExceeded, self.now), Some(evidence))?;
-        }
-        Ok(())
     }
 }
 

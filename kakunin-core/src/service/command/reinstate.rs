@@ -12,6 +12,8 @@ use crate::service::error::Error;
 pub(crate) struct Reinstate {
     pub(crate) agent: AgentId,
     pub(crate) reason: Note,
+    /// Whether a second person approved it.
+    pub(crate) approved: bool,
 }
 
 impl Command for Reinstate {
@@ -19,7 +21,7 @@ impl Command for Reinstate {
     type Answer = Agent;
 
     fn decide(self, draft: &mut Draft<'_>) -> Result<Agent, Error> {
-        let Self { agent, reason } = self;
+        let Self { agent, reason, approved } = self;
         let entry = known(draft, &agent)?;
         let state = entry.row.agent.state;
         let held = draft.standing(entry).is_some() && entry.row.halt.is_none();
@@ -30,6 +32,9 @@ impl Command for Reinstate {
         };
         if let Some(step) = refused {
             return Err(AgentError::State { state, step }.into());
+        }
+        if draft.needs_another_to_release() && !approved {
+            return Err(Error::SecondPerson);
         }
         abandon(draft, agent)?;
         draft.push(agent, None, Control::AgentReinstated { reason })?;

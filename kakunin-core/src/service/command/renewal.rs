@@ -5,7 +5,6 @@ use crate::agent::Document;
 use crate::crypto::PublicKey;
 use crate::error::StoreError;
 use crate::id::Serial;
-use crate::issue::Profile;
 use crate::key::Spki;
 use crate::log::record::{KeyBinding, Renewal};
 use crate::risk::{Band, Score};
@@ -101,14 +100,5 @@ impl Replaced {
             refused_more: 0,
             until: None,
         }
-    }
-}
-
-/// The longest life a renewal gives to an agent in that band.
-pub(crate) const fn longest(band: Band) -> Profile {
-    match band {
-        Band::Low => Profile::Standard,
-        Band::Medium => Profile::Elevated,
-        Band::Warning | Band::Revoke => Profile::HighRisk,
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct Revoke {
     pub(crate) serial: Serial,
     pub(crate) cause: Cause,
     pub(crate) said: Said,
+    /// Whether a second person approved it.
+    pub(crate) approved: bool,
 }
 
 impl Command for Revoke {
@@ -23,6 +25,9 @@ impl Command for Revoke {
         let certificate = draft.owned(&self.serial)?;
         if let Standing::Revoked(first) = certificate.standing {
             return Ok(first);
+        }
+        if draft.policy.policy.second_approver.revoke && !self.approved {
+            return Err(Error::SecondPerson);
         }
         let revocation = certificate.facts.revocation(self.cause, draft.now);
         draft.revoke_saying(revocation, None, self.said)?;

@@ -7,7 +7,9 @@ use crate::id::WebhookId;
 use crate::log::record::Control;
 use crate::service::error::Error;
 use crate::time::UnixTime;
-use crate::webhook::{Disabled, FormerSecret, MAX_WEBHOOKS, SecretName, WebhookError, WebhookEvent, WebhookFacts, WebhookUrl};
+use crate::webhook::{
+    Disabled, FormerSecret, MAX_WEBHOOKS, SecretName, WebhookError, WebhookEvent, WebhookFacts, WebhookUrl,
+};
 
 const NO_WEBHOOK: Error = Error::NotFound("webhook");
 
@@ -97,11 +99,15 @@ pub(crate) struct DisableWebhook {
 
 impl Command for DisableWebhook {
     const NEED: Need = Need::Ordinary;
-    type Answer = WebhookFacts;
+    type Answer = ();
 
-    fn decide(self, draft: &mut Draft<'_>) -> Result<WebhookFacts, Error> {
-        let why = Some(self.why);
-        changed(draft, &self.id, |facts| WebhookFacts { disabled: facts.disabled.or(why), ..facts })
+    fn decide(self, draft: &mut Draft<'_>) -> Result<(), Error> {
+        let Self { id, why } = self;
+        let endpoint = draft.own().webhooks.get(&id).ok_or(NO_WEBHOOK)?;
+        if endpoint.facts.is_active() {
+            draft.push_own(Control::WebhookDisabled { id, why })?;
+        }
+        Ok(())
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::brand::DEFAULT_ARC;
 use crate::id::TrustDomain;
 use crate::key::KeyAlgorithm;
-use crate::risk::Thresholds;
+use crate::policy::Policy;
 use crate::service::error::Error;
 use crate::time::{DAY, MINUTE};
 
@@ -21,8 +21,8 @@ pub struct Config {
     /// A root that is kept elsewhere, with the issuing CA that it signed for this deployment. Used when the
     /// deployment is made; see [`Kakunin::request_first_issuing`](crate::service::Kakunin::request_first_issuing).
     pub offline: Option<OfflineRoot>,
-    /// Where the bands of the risk score begin.
-    pub thresholds: Thresholds,
+    /// What decides over risk scores where a tenant has said nothing: see [`Tenant::set_policy`](crate::service::Tenant::set_policy).
+    pub policy: Policy,
     /// How long a renewed certificate stands beside the one that replaces it, in milliseconds, unless that is used
     /// before; [`Config::RENEWAL_GRACE`] if not said otherwise. With 0 it is superseded in the append of the
     /// renewal, and an agent that never got the answer is left with nothing until it asks again.
@@ -63,7 +63,7 @@ impl Config {
             arc: DEFAULT_ARC.to_owned(),
             ca_algorithms: (KeyAlgorithm::Rsa3072, KeyAlgorithm::Rsa2048),
             offline: None,
-            thresholds: Thresholds::default(),
+            policy: Policy::default(),
             renewal_grace: Self::RENEWAL_GRACE,
             certificate_retention: Self::CERTIFICATE_RETENTION,
         })

@@ -28,8 +28,8 @@ use crate::service::engine::turns::Turns;
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
-use crate::service::state::policy::Policy;
 use crate::service::state::serials::Serials;
+use crate::service::state::settings::Settings;
 use crate::service::state::system::known::Known;
 use crate::x509::oid::Arc as Oids;
 
@@ -64,7 +64,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     let token_secret = secret(&parts, &known).await?;
     let first = first_authority(&parts, &host, (&log_signer, &seal_key), &known).await?;
     let inner = Inner {
-        policy: policy_of(&config),
+        settings: settings_of(&config),
         place: Place { trust_domain, public_url, arc },
         host,
         cas: Cas::new(known.clone(), first.clone()),
@@ -91,9 +91,9 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     Ok((inner, feed_key))
 }
 
-fn policy_of(config: &Config) -> Policy {
-    Policy {
-        thresholds: config.thresholds,
+fn settings_of(config: &Config) -> Settings {
+    Settings {
+        policy: Arc::new(config.policy.clone()),
         prior: Prior::default(),
         renewal_grace: config.renewal_grace,
         certificate_retention: config.certificate_retention,

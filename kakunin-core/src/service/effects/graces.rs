@@ -51,7 +51,7 @@ impl Inner {
             let due = {
                 let committed = self.committed(tenant).await?;
                 let (graces, now) = (&committed.graces, self.now());
-                let over = |(until, _): &&(UnixTime, AgentId)| self.policy.grace_is_over(*until, now);
+                let over = |(until, _): &&(UnixTime, AgentId)| self.settings.grace_is_over(*until, now);
                 let ended = graces.iter().take_while(over);
                 let due = ended.chain(graces.iter().rev().take_while(over));
                 due.take(AT_ONCE).map(|(_, agent)| *agent).collect::<Vec<_>>()

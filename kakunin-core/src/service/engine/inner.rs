@@ -24,8 +24,8 @@ use crate::revoke::LiveRevocations;
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
-use crate::service::state::policy::Policy;
 use crate::service::state::serials::Serials;
+use crate::service::state::settings::Settings;
 use crate::service::state::system::known::Known;
 use crate::time::UnixTime;
 
@@ -33,7 +33,7 @@ use crate::time::UnixTime;
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) parts: Parts,
-    pub(crate) policy: Policy,
+    pub(crate) settings: Settings,
     pub(crate) place: Place,
     pub(crate) host: String,
     pub(crate) cas: Cas,

@@ -18,6 +18,8 @@ const FORMER_MARKS: &[u8] = b"crl-number/";
 pub(super) enum Came {
     /// Of this version.
     Current,
+    /// Of this version, which has more tables than the one that wrote them.
+    Fewer,
     /// Of none that they say: none are there, or a start before this one was cut off.
     Unnamed,
     /// Of an earlier one: what follows from the log is made anew from it.
@@ -29,8 +31,10 @@ pub(super) enum Came {
 /// its cursors. What follows from the log is taken away, to be made anew from it; CRLs are moved, each under its MAC.
 pub(super) async fn bring_up(parts: &Parts, system: &Ledger) -> Result<Came, StoreError> {
     let log = &LogId::System;
-    if Kind::are_current(&scan(parts, log, Kind::Layout).await?)? {
-        return Ok(Came::Current);
+    match Kind::current(&scan(parts, log, Kind::Layout).await?)? {
+        0 => {}
+        all if all == Kind::ALL.len() => return Ok(Came::Current),
+        _ => return Ok(Came::Fewer),
     }
     let gone = |kind, key: &[u8]| Change { kind, key: key.to_vec(), value: None };
     let mut changes = Vec::new();

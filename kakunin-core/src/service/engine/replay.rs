@@ -17,7 +17,9 @@ use crate::risk::Score;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{CertificateState, Certificates as _};
+use crate::service::state::folding::Measure;
 use crate::service::state::key_task::receipt_task;
+use crate::service::state::own::{self, InForce, Own};
 use crate::service::state::projection::Projection;
 use crate::service::state::{apply, certificates, dedup, folding, names, notices};
 use crate::store::bound::Binding;
@@ -44,7 +46,7 @@ impl Sequencer {
             self.ledger.rows = stored;
             (from, None)
         } else {
-            let none = Projection::keeping(inner.policy.certificate_retention);
+            let none = Projection::keeping(inner.settings.certificate_retention);
             (projection, self.ledger.rows) = (none, stored.cleared());
             (Frontier::default(), Some(stored))
         };
@@ -166,6 +168,9 @@ fn replay_one(
     (apply, fold): (bool, bool),
     (changes, rows): (&mut Vec<Change>, &mut HashSet<AgentId>),
 ) -> Result<Option<(Score, Score)>, Error> {
+    if apply && Own::concerns(record) {
+        projection.own.apply(index, record, changes)?;
+    }
     let Some(agent) = record.agent else {
         if apply {
             changes.extend(notices::changes(record, index)?);
@@ -181,7 +186,9 @@ fn replay_one(
     let mut scores = None;
     if let Some(mut entry) = entry {
         if fold {
-            scores = folding::fold(&mut entry, index, record, &*inner.parts.model, &inner.policy);
+            let InForce { policy, .. } = InForce::before(&projection.own, index, &inner.settings.policy);
+            let (model, prior) = (&*inner.parts.model, &inner.settings.prior);
+            scores = folding::fold(&mut entry, index, record, Measure { model, prior, policy: &policy });
         }
         if is_control {
             projection.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
@@ -204,12 +211,15 @@ struct Reach {
 /// The rows of agents and certificates, as they stand in memory and under the seal.
 async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows), Error> {
     let (mut rows, log) = (ledger.rows.cleared(), ledger.log());
-    let mut projection = Projection::keeping(inner.policy.certificate_retention);
-    for kind in [Kind::Standing, Kind::Agent] {
+    let mut projection = Projection::keeping(inner.settings.certificate_retention);
+    for kind in [Kind::Standing, Kind::Agent].into_iter().chain(own::TABLES) {
         for (key, row) in system::scan(&inner.parts, log, kind).await? {
             // One that does not decode is not under the seal either.
             let bare = SealKey::bare(&row).unwrap_or_default();
-            if kind == Kind::Agent {
+            if own::TABLES.contains(&kind) {
+                // As above.
+                let _ = projection.own.load(kind, &key, bare);
+            } else if kind == Kind::Agent {
                 AgentEntry::from_row(bare).into_iter().for_each(|entry| projection.put(entry));
             } else if let Ok(Some(certificate)) = certificates::load(&key, bare) {
                 projection.certificates.put(certificate);

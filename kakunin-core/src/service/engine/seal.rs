@@ -18,6 +18,7 @@ use crate::key::Signer;
 use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, Hash};
 use crate::service::error::Error;
+use crate::service::state::own;
 use crate::service::state::system::rows::TABLES;
 use crate::store::state::{Change, Kind};
 
@@ -102,7 +103,9 @@ impl core::fmt::Debug for SealKey {
 /// Whether rows of this kind count in the seal of their log. They follow from records that are not events.
 pub(crate) fn counts(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
-        (LogId::Tenant(_), Kind::Agent | Kind::Standing) => true,
+        (LogId::Tenant(_), kind) => {
+            matches!(kind, Kind::Agent | Kind::Standing) || own::TABLES.contains(&kind)
+        }
         (LogId::System, kind) => kind == Kind::CrlMark || TABLES.contains(&kind),
         _ => false,
     }
@@ -111,8 +114,9 @@ pub(crate) fn counts(log: &LogId, kind: Kind) -> bool {
 /// Whether such a row carries a MAC of its own.
 fn carries(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
-        (LogId::Tenant(_), Kind::Agent | Kind::Standing) => true,
-        (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox | Kind::Cursor) => true,
+        (LogId::Tenant(_), kind) if counts(log, kind) => true,
+        (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox) => true,
+        (LogId::Tenant(_), Kind::Cursor | Kind::Delivery) => true,
         // What was published, and how far; marks count instead.
         (LogId::System, Kind::Cursor | Kind::Crl) => true,
         _ => false,

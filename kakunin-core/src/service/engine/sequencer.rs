@@ -16,6 +16,7 @@ use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{CertificateState, Certificates};
 use crate::service::state::notices;
+use crate::service::state::own::{self, Own};
 use crate::service::state::projection::Projection;
 use crate::store::bound::Binding;
 use crate::store::state::{Change, Kind};
@@ -68,7 +69,7 @@ impl Sequencer {
     ) -> Draft<'d> {
         let time = self.ledger.time(inner.now());
         let rules = Rules {
-            policy: &inner.policy,
+            settings: &inner.settings,
             model: &*inner.parts.model,
             place: &inner.place,
             bound: &inner.bound,
@@ -93,7 +94,7 @@ impl Sequencer {
             )
             .await?;
         inner.bound.remember(decided.bound.into_iter().map(|(key, agent)| Binding { key, agent }));
-        self.commit_in_memory(decided.agents, decided.certificates, &decided.left);
+        self.commit_in_memory(decided.agents, decided.certificates, &decided.left, decided.own);
         inner.commits.grew(self.ledger.log(), self.ledger.size());
         inner.serials.forget(&decided.left);
         if level {
@@ -108,6 +109,7 @@ impl Sequencer {
         agents: HashMap<AgentId, AgentEntry>,
         certificates: HashMap<Serial, CertificateState>,
         left: &HashSet<Serial>,
+        own: Option<Own>,
     ) {
         self.changed.extend(agents.keys());
         let mut committed = self.committed.write();
@@ -117,6 +119,9 @@ impl Sequencer {
         let moved: Vec<_> = moved.collect();
         agents.into_values().for_each(|entry| committed.put(entry));
         committed.certificates.extend(certificates, left);
+        if let Some(own) = own {
+            committed.own = own;
+        }
         drop(committed);
         self.roster.update(&moved);
     }
@@ -142,6 +147,10 @@ impl Sequencer {
                 false => HashMap::new(),
             };
         let row = |(kind, key): &RowKey| {
+            if own::TABLES.contains(kind) {
+                let row = committed.own.row(*kind, key)?;
+                return Ok(row.unwrap_or_else(|| Change { kind: *kind, key: key.clone(), value: None }));
+            }
             let id = <[u8; 16]>::try_from(key.as_slice()).ok();
             let change = match kind {
                 Kind::Agent => id.and_then(|id| agents.get(&AgentId::from_bytes(id))).map(AgentEntry::change),

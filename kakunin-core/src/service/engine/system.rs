@@ -55,7 +55,7 @@ pub(crate) async fn load(
     let gone = extra.map(|(kind, key)| Change { kind: *kind, key: key.clone(), value: None });
     let sealing = system.rows.seal_anew(gone.collect(), system.frontier());
     parts.state.put(&LogId::System, &sealing.changes).await?;
-    let was_there = came == Came::Current || came == Came::Unnamed && !rows.is_empty();
+    let was_there = matches!(came, Came::Current | Came::Fewer) || came == Came::Unnamed && !rows.is_empty();
     if state.sealed.is_some() && was_there {
         damages.rebuilt(&LogId::System, &wrong);
     }

@@ -44,7 +44,8 @@ impl Inner {
         facts: &WebhookFacts,
         name: &SecretName,
     ) -> Result<WebhookSecret, Error> {
-        let lost = || StoreError::Corrupt(format!("the vault has no secret of webhook {}; rotate it", facts.id));
+        let lost =
+            || StoreError::Corrupt(format!("the vault has no secret of webhook {}; rotate it", facts.id));
         let row = row(tenant, &facts.id, &name.name);
         let kept = self.parts.vault().get(&row).await?.ok_or_else(lost)?;
         let (nonce, sealed) = kept.split_first_chunk::<NONCE>().ok_or_else(lost)?;

@@ -2,6 +2,7 @@
 
 use crate::agent::{Agent, AgentChange, AgentError, Note};
 use crate::id::AgentId;
+use crate::log::record::Requested;
 use crate::service::command::reinstate::Reinstate;
 use crate::service::command::retire::Retire;
 use crate::service::command::update::Update;
@@ -25,13 +26,16 @@ impl Tenant {
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Agent`] if the reason is blank, or the agent is not suspended, or its
-    /// certificate is held, which [`Tenant::release`] ends.
+    /// certificate is held, which [`Tenant::release`] ends; [`Error::Waits`] if the policy wants a second person.
     pub async fn reinstate(&self, agent: &AgentId, reason: Note) -> Result<Agent, Error> {
         if reason.as_str().trim().is_empty() {
             return Err(AgentError::Note.into());
         }
-        let reinstate = Reinstate { agent: *agent, reason };
-        self.order(reinstate).await
+        let reinstate = Reinstate { agent: *agent, reason: reason.clone(), approved: false };
+        match self.order(reinstate).await {
+            Err(Error::SecondPerson) => self.ask(Requested::Reinstate { agent: *agent, reason }).await,
+            done => done,
+        }
     }
 
     /// Retires an agent for good; its certificate is revoked with it.

@@ -8,6 +8,7 @@ pub(crate) mod keys;
 pub(crate) mod lifecycle;
 pub(crate) mod observe;
 mod ordering;
+pub(crate) mod policy;
 pub(crate) mod register;
 pub(crate) mod renewal;
 pub(crate) mod repeat;

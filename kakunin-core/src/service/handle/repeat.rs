@@ -6,13 +6,13 @@ use crate::error::StoreError;
 use crate::issue::Certificate;
 use crate::key::{KeyAlgorithm, Spki};
 use crate::service::command::certify::Order;
-use crate::service::command::renewal::longest;
 use crate::service::command::repeat::REPEATABLE;
 use crate::service::effects::running::Running;
 use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{CertificateState, Certificates, Standing};
+use crate::service::state::own::InForce;
 use crate::x509::certificate::CertificateView;
 use crate::x509::csr::Proven;
 
@@ -49,8 +49,9 @@ impl Running {
         algorithm: KeyAlgorithm,
     ) -> Result<Option<Certificate>, Error> {
         let Some((_, old)) = &order.renews else { return Ok(None) };
+        let policy = InForce::of(&self.committed(tenant).await?.own, &self.settings.policy).policy;
         let same = |entry: &AgentEntry, newest: &CertificateState| {
-            let profile = order.profile.min(longest(entry.row.band));
+            let profile = order.profile.min(policy.ceiling(entry.row.band));
             newest.key.is_some() && newest.profile == profile && newest.replaces == Some(old.serial)
         };
         let Some(newest) = self.given_before(tenant, order, same).await? else { return Ok(None) };

@@ -2,6 +2,7 @@
 
 use crate::agent::Note;
 use crate::id::{AgentId, HaltId, Serial};
+use crate::log::record::Requested;
 use crate::revoke::{Cause, Halt, Revocation, Said};
 use crate::service::command::alert::Suspect;
 use crate::service::command::halt::StopAgent;
@@ -56,10 +57,13 @@ impl Tenant {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NotFound`] if the certificate is not of this tenant's.
+    /// [`Error::NotFound`] if the certificate is not of this tenant's; [`Error::Waits`] if the policy wants a second person.
     pub async fn revoke(&self, serial: &Serial, cause: Cause) -> Result<Revocation, Error> {
-        let revoke = Revoke { serial: *serial, cause, said: self.said.clone() };
-        self.order(revoke).await
+        let said = self.said.clone();
+        match self.order(Revoke { serial: *serial, cause, said: said.clone(), approved: false }).await {
+            Err(Error::SecondPerson) => self.ask(Requested::Revoke { serial: *serial, cause, said }).await,
+            done => done,
+        }
     }
 
     /// Stops an agent at once: its certificate, if it has one, is revoked for `cause`, and it stays
@@ -117,6 +121,9 @@ impl Tenant {
     /// [`Error::NotFound`]; [`Error::Exists`] if it is revoked; [`Error::Suspended`] if its agent was halted, too;
     /// [`Error::Agent`] if that is retired, or has no certificate.
     pub async fn release(&self, serial: &Serial) -> Result<(), Error> {
-        self.order(Release { serial: *serial }).await
+        match self.order(Release { serial: *serial, approved: false }).await {
+            Err(Error::SecondPerson) => self.ask(Requested::Release { serial: *serial }).await,
+            done => done,
+        }
     }
 }

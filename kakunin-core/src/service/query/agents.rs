@@ -2,6 +2,7 @@
 
 use crate::agent::{Agent, AgentState, Label};
 use crate::id::{AgentId, TenantId};
+use crate::policy::RiskState;
 use crate::risk::{Band, Day, Family, Score, Thresholds};
 use crate::service::effects::running::Running;
 use crate::service::effects::tenant::Tenant;
@@ -20,6 +21,10 @@ pub struct Risk {
     pub score: Score,
     /// The band the score is in.
     pub band: Band,
+    /// Where it stands between its score and people.
+    pub state: RiskState,
+    /// Index of the record in which the breaker tripped that holds its identity, if one does.
+    pub held: Option<u64>,
     /// Where bands begin.
     pub thresholds: Thresholds,
     /// What each family contributed when the agent last did something, strongest first.
@@ -94,9 +99,10 @@ impl Tenant {
     pub async fn risk(&self, agent: &AgentId) -> Result<Risk, Error> {
         let inner = &self.inner;
         let now = inner.now();
+        let policy = self.policy().await?.policy;
         inner
             .with_agent(&self.id, agent, |entry| {
-                let (score, band) = standing_of(entry, &*inner.parts.model, &inner.policy, now);
+                let (score, band) = standing_of(entry, &*inner.parts.model, &policy, now);
                 let (days, tally) = (entry.history.days(now), entry.tally.days(now));
                 let counted: u64 = tally.iter().map(DayTally::events).sum();
                 let whole = days.iter().map(|d| u64::from(d.events)).sum::<u64>() == counted;
@@ -104,7 +110,9 @@ impl Tenant {
                     agent: entry.row.agent.clone(),
                     score,
                     band,
-                    thresholds: inner.policy.thresholds,
+                    thresholds: policy.thresholds,
+                    state: entry.row.risk_state,
+                    held: entry.row.braked.as_ref().map(|braked| braked.tripped),
                     evidence: Family::ranked(&entry.evidence),
                     days,
                     tally: whole.then_some(tally),

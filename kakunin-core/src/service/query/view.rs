@@ -6,7 +6,6 @@ use crate::id::{IssuerId, TenantId};
 use crate::issue::{Place, may_issue};
 use crate::log::entry::LogId;
 use crate::revoke::LiveRevocations;
-use crate::risk::Thresholds;
 use crate::service::effects::running::Kakunin;
 use crate::service::engine::damage::Damage;
 use crate::service::error::Error;
@@ -72,12 +71,6 @@ impl Kakunin {
         self.inner.is_not_revoked(&ca.root, &ca.issuer)?;
         ca.signer.sign(b"kakunin: are you there?").await?;
         Ok(())
-    }
-
-    /// Where the bands of the risk score begin.
-    #[must_use]
-    pub fn thresholds(&self) -> Thresholds {
-        self.inner.policy.thresholds
     }
 
     /// The tenants of this deployment, in the order of their names.

@@ -13,6 +13,8 @@ use crate::event::ShortName;
 use crate::id::{AgentId, IssuerId, Serial};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyRef, PlannedKeyId};
+use crate::log::record::Braked;
+use crate::policy::RiskState;
 use crate::revoke::{Halt, Receipt};
 use crate::risk::{Band, History, Score};
 use crate::store::state::{Change, Kind};
@@ -69,6 +71,15 @@ pub(crate) struct AgentRow {
     pub(crate) reinstated: u64,
     pub(crate) warned_on: Option<u64>,
     pub(crate) alerted_on: Option<u64>,
+    /// Where it stands between its score and people.
+    #[serde(default)]
+    pub(crate) risk_state: RiskState,
+    /// Why the breaker holds it, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) braked: Option<Braked>,
+    /// Its band by the rules that only report.
+    #[serde(default)]
+    pub(crate) shadow: Band,
 }
 
 /// A join token that was redeemed: whoever never got the answer may send the same again.
@@ -135,6 +146,9 @@ impl AgentEntry {
             former: None,
             warned_on: None,
             alerted_on: None,
+            risk_state: RiskState::None,
+            braked: None,
+            shadow: Band::Low,
         })
     }
 

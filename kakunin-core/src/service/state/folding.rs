@@ -3,13 +3,27 @@
 use std::sync::Arc;
 
 use super::agent::AgentEntry;
-use super::policy::Policy;
 use super::tally::Tally;
 use super::usage::Usage;
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Record, Renewal};
-use crate::risk::{Assessment, Band, RiskModel, Score};
+use crate::policy::{Policy, Verdict};
+use crate::risk::{Assessment, Band, Prior, RiskModel, Score};
 use crate::time::UnixTime;
+
+/// Whether an event is a ground for doubt: by itself, or because the score rose with it.
+pub(crate) fn is_suspicious(before: Score, assessment: &Assessment) -> bool {
+    assessment.score > before || assessment.surprise.iter().any(|bits| *bits > 0)
+}
+
+/// What scores are made and counted by.
+#[derive(Clone, Copy)]
+pub(crate) struct Measure<'m> {
+    pub(crate) model: &'m dyn RiskModel,
+    pub(crate) prior: &'m Prior,
+    /// The one that was in force.
+    pub(crate) policy: &'m Policy,
+}
 
 impl AgentEntry {
     /// Takes an assessed event into the history.
@@ -18,11 +32,12 @@ impl AgentEntry {
         place: (u64, UnixTime),
         act: &Act,
         assessment: &Assessment,
-        (model, policy): (&dyn RiskModel, &Policy),
+        measure: Measure<'_>,
     ) {
         let at = place.1;
-        Tally::note(&mut self.tally, place, act, assessment.score, &policy.thresholds);
-        Arc::make_mut(&mut self.history).record(model, at, &act.facts, assessment);
+        let judged = (assessment, is_suspicious(self.score, assessment));
+        Tally::note(&mut self.tally, place, act, judged, &measure.policy.thresholds);
+        Arc::make_mut(&mut self.history).record(measure.model, at, &act.facts, assessment);
         Usage::note(&mut self.usage, at, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
@@ -43,21 +58,35 @@ impl AgentEntry {
     }
 }
 
+impl AgentEntry {
+    /// A person judged the score: what makes it up counts no more.
+    fn judged(&mut self, verdict: Verdict, at: UnixTime) {
+        let history = Arc::make_mut(&mut self.history);
+        match verdict {
+            Verdict::ConfirmCompromised => return,
+            Verdict::ConfirmSafe => history.teach(at, self.tally.doubted()),
+            Verdict::Dismiss => {}
+        }
+        history.dismiss();
+        Arc::make_mut(&mut self.tally).dismiss();
+        (self.score, self.evidence) = (Score::default(), [0; 4]);
+    }
+}
+
 /// Folds one record into the agent's risk history, as it was folded when it was decided. Gives the score on record and
 /// the one that came out, where these are two.
 pub(crate) fn fold(
     entry: &mut AgentEntry,
     index: u64,
     record: &Record,
-    model: &dyn RiskModel,
-    policy: &Policy,
+    measure: Measure<'_>,
 ) -> Option<(Score, Score)> {
     entry.reach = entry.reach.max(index + 1);
     match &record.body {
         Body::Event(act, _) => {
             let recorded = act.score?;
-            let assessment = model.assess(&entry.history, &policy.prior, record.time, &act.facts);
-            entry.record((index, record.time), act, &assessment, (model, policy));
+            let assessment = measure.model.assess(&entry.history, measure.prior, record.time, &act.facts);
+            entry.record((index, record.time), act, &assessment, measure);
             return (recorded != assessment.score).then_some((recorded, assessment.score));
         }
         Body::Control(control) => match &**control {
@@ -65,6 +94,7 @@ pub(crate) fn fold(
                 entry.certified(*reinstates, renewal.as_ref().is_some_and(Renewal::is_approved));
             }
             Control::AgentReinstated { .. } => entry.forgive(),
+            Control::RiskVerdict(given) => entry.judged(given.verdict, record.time),
             _ => {}
         },
     }

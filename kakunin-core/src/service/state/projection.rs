@@ -1,10 +1,11 @@
-//! What a tenant's log amounts to: its agents, their certificates, and what is planned.
+//! What a tenant's log amounts to: its agents, their certificates, what is planned, and what the tenant decided for itself.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::agent::AgentEntry;
 use super::certificates::Issuances;
 use super::names::Names;
+use super::own::Own;
 use crate::id::AgentId;
 use crate::time::UnixTime;
 
@@ -14,6 +15,8 @@ pub(crate) struct Projection {
     pub(crate) agents: HashMap<AgentId, AgentEntry>,
     pub(crate) certificates: Issuances,
     pub(crate) names: Names,
+    /// What the tenant decided for itself.
+    pub(crate) own: Own,
     /// When the certificate before an agent's newest is superseded.
     pub(crate) graces: BTreeSet<(UnixTime, AgentId)>,
 }

@@ -4,15 +4,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::event::EventKind;
+use crate::event::{EventKind, Facts, Outcome, Token};
 use crate::log::leaf::Act;
-use crate::risk::{Score, Thresholds};
+use crate::risk::{Assessment, Score, Thresholds};
 use crate::time::{DAY, UnixTime};
 
 /// Days that are remembered, as in risk histories.
 const DAYS: u64 = 30;
 /// Events against an agent that are remembered.
 const RECENT: usize = 10;
+/// Suspicious events whose facts are remembered.
+const DOUBTED: usize = 16;
+/// Targets that are remembered, at which it failed.
+const FAILING: usize = 4;
 /// In the order in which they are counted; more are only added at the end.
 const KINDS: [EventKind; 8] = [
     EventKind::ApiCall,
@@ -34,6 +38,9 @@ pub struct DayTally {
     bands: [u32; 3],
     /// Events outside the scope, or with a failed authentication.
     adverse: u32,
+    /// Events that were suspicious, and that nobody dismissed.
+    #[serde(default)]
+    suspicious: u32,
     /// Events of each of [`KINDS`], and the sum of the scores after them in millionths.
     kinds: [(u32, u64); KINDS.len()],
 }
@@ -58,6 +65,25 @@ pub(crate) struct Tally {
     days: VecDeque<DayTally>,
     /// Newest first.
     adverse: VecDeque<Adverse>,
+    /// What the last suspicious events were, newest first: a person may say that they are its work.
+    #[serde(default)]
+    doubted: VecDeque<Facts>,
+    /// Targets at which it failed of late.
+    #[serde(default)]
+    failing: Vec<Failing>,
+}
+
+/// A target at which an agent failed: with an error, or in authenticating.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Failing {
+    /// Its token.
+    pub(crate) target: Token,
+    /// How often.
+    pub(crate) times: u32,
+    /// When it did last,
+    pub(crate) last: UnixTime,
+    /// and in which event.
+    pub(crate) index: u64,
 }
 
 /// A kind of event, how many there were, and the sum of the scores after them in millionths.
@@ -120,10 +146,11 @@ impl Tally {
         this: &mut Arc<Self>,
         (index, at): (u64, UnixTime),
         act: &Act,
-        score: Score,
+        (assessment, is_suspicious): (&Assessment, bool),
         thresholds: &Thresholds,
     ) {
-        let (tally, kind) = (Arc::make_mut(this), act.facts.kind);
+        let (tally, kind, score) = (Arc::make_mut(this), act.facts.kind, assessment.score);
+        tally.fails((index, at), &act.facts);
         let is_adverse = act.facts.out_of_scope || act.facts.auth_failure;
         let day = tally.days.back().map_or(0, |last| last.day).max(at.millis() / DAY);
         if tally.days.back().is_none_or(|last| last.day < day) {
@@ -133,11 +160,58 @@ impl Tally {
         if let Some(today) = tally.days.back_mut() {
             today.add(kind, score, thresholds);
             today.adverse = today.adverse.saturating_add(u32::from(is_adverse));
+            today.suspicious = today.suspicious.saturating_add(u32::from(is_suspicious));
+        }
+        if is_suspicious {
+            tally.doubted.truncate(tally.doubted.len().min(DOUBTED - 1));
+            tally.doubted.push_front(act.facts);
         }
         if is_adverse {
             tally.adverse.push_front(Adverse { index, kind, score, at });
             tally.adverse.truncate(RECENT);
         }
+    }
+
+    fn fails(&mut self, (index, at): (u64, UnixTime), facts: &Facts) {
+        let Some(target) = facts.target.or(facts.counterparty) else { return };
+        if facts.outcome != Outcome::Error && !facts.auth_failure {
+            return;
+        }
+        // One that failed long ago begins anew.
+        self.failing.retain(|known| known.last > at.minus(DAY));
+        if let Some(known) = self.failing.iter_mut().find(|known| known.target == target) {
+            (known.times, known.last, known.index) = (known.times.saturating_add(1), at, index);
+            return;
+        }
+        if self.failing.len() >= FAILING {
+            let longest_ago = (0..).zip(&self.failing).min_by_key(|(_, known)| known.index);
+            longest_ago.map(|(place, _)| place).map(|place| self.failing.swap_remove(place));
+        }
+        self.failing.push(Failing { target, times: 1, last: at, index });
+    }
+
+    /// Targets at which it failed since `from`.
+    pub(crate) fn failing(&self, from: UnixTime) -> impl Iterator<Item = &Failing> {
+        self.failing.iter().filter(move |known| known.last > from)
+    }
+
+    /// How many events of the window up to `now` were suspicious, and nobody dismissed them.
+    pub(crate) fn suspicious(&self, now: UnixTime) -> u32 {
+        let today = now.millis() / DAY;
+        let days = self.days.iter().filter(|past| past.day.saturating_add(DAYS) > today);
+        days.fold(0, |sum, day| sum.saturating_add(day.suspicious))
+    }
+
+    /// What the last suspicious events were.
+    pub(crate) fn doubted(&self) -> impl Iterator<Item = &Facts> {
+        self.doubted.iter()
+    }
+
+    /// What was suspicious is so no more.
+    pub(crate) fn dismiss(&mut self) {
+        self.days.iter_mut().for_each(|day| day.suspicious = 0);
+        self.doubted.clear();
+        self.failing.clear();
     }
 
     /// The days of the window up to `now`, oldest first.
@@ -156,7 +230,11 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Attribution, Effect, Facts, Outcome};
+    use crate::event::{Attribution, Effect};
+
+    fn scored(score: u32) -> Assessment {
+        Assessment { score: Score::from_millionths(score), evidence: [0; 4], surprise: [0; 4] }
+    }
 
     fn act(kind: EventKind, out_of_scope: bool) -> Act {
         let facts = Facts {
@@ -191,19 +269,25 @@ mod tests {
         let at = |day: u64| UnixTime::from_millis(day * DAY + 5);
         for day in 100..140 {
             for kind in KINDS {
-                let score = Score::from_millionths(if day == 139 { 900_000 } else { 100_000 });
+                let score = scored(if day == 139 { 900_000 } else { 100_000 });
+                let act = act(kind, kind == EventKind::Other);
                 Tally::note(
                     &mut tally,
                     (day, at(day)),
-                    &act(kind, kind == EventKind::Other),
-                    score,
+                    &act,
+                    (&score, kind == EventKind::Other),
                     &thresholds,
                 );
             }
         }
         // Time does not go back.
-        let early = Score::from_millionths(1);
-        Tally::note(&mut tally, (999, at(1)), &act(EventKind::ApiCall, false), early, &thresholds);
+        Tally::note(
+            &mut tally,
+            (999, at(1)),
+            &act(EventKind::ApiCall, false),
+            (&scored(1), false),
+            &thresholds,
+        );
         let days = tally.days(at(139));
         assert_eq!((days.len(), days[0].begin()), (30, UnixTime::from_millis(110 * DAY)));
         assert_eq!((days[29].events(), days[29].bands(), days[29].adverse()), (9, [1, 0, 8], 1));
@@ -217,5 +301,43 @@ mod tests {
         let stored = serde_json::to_vec(&*tally).unwrap();
         assert_eq!(serde_json::from_slice::<Tally>(&stored).unwrap(), *tally);
         assert!(stored.len() < 8_192, "{}", stored.len());
+        assert_eq!(
+            (tally.suspicious(at(139)), tally.suspicious(at(168)), tally.doubted().count()),
+            (30, 1, 16)
+        );
+        Arc::make_mut(&mut tally).dismiss();
+        assert_eq!((tally.suspicious(at(139)), tally.doubted().count()), (0, 0));
+        assert_eq!(tally.adverse(at(139)).len(), 10, "what happened stays");
+    }
+
+    #[test]
+    fn the_last_targets_at_which_it_failed_are_remembered_for_a_day() {
+        let (mut tally, thresholds) = (Arc::new(Tally::default()), Thresholds::default());
+        let at = |minute: u64| UnixTime::from_millis(100 * DAY + minute * 60_000);
+        let mut fails = |index: u64, target, outcome| {
+            let act = act(EventKind::ApiCall, false);
+            let facts = Facts { target, outcome, ..act.facts };
+            Tally::note(
+                &mut tally,
+                (index, at(index)),
+                &Act { facts, ..act },
+                (&scored(1), false),
+                &thresholds,
+            );
+            let mut all: Vec<_> = tally.failing(at(0)).map(|f| (f.target, f.times, f.index)).collect();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(fails(1, None, Outcome::Error), [], "nobody is named");
+        assert_eq!(fails(2, Some(7), Outcome::Ok), []);
+        assert_eq!(fails(3, Some(7), Outcome::Error), [(7, 1, 3)]);
+        assert_eq!(fails(4, Some(7), Outcome::Error), [(7, 2, 4)]);
+        for target in 8..11 {
+            fails(target, Some(target), Outcome::Error);
+        }
+        assert_eq!(fails(20, Some(7), Outcome::Error).len(), 4);
+        let all = fails(21, Some(99), Outcome::Error);
+        assert_eq!(all, [(7, 3, 20), (9, 1, 9), (10, 1, 10), (99, 1, 21)], "the oldest leaves");
+        assert_eq!(fails(2_000, Some(1), Outcome::Error), [(1, 1, 2_000)], "and all after a day");
     }
 }

@@ -100,8 +100,7 @@ impl Tenant {
         let body = ping(facts.scheme, &message, (&self.id, id), at);
         let to = To { facts, secret: Arc::new(secret), former };
         let outcome = send(&**transport, &to, (&message, WebhookEvent::Ping, at), body).await;
-        let delivered =
-            matches!(&outcome, Outcome::Answered(answer) if matches!(answer.status, 200..=299));
+        let delivered = matches!(&outcome, Outcome::Answered(answer) if matches!(answer.status, 200..=299));
         let (attempt, answer) = outcome.told(at, inner.now().since(at));
         Ok(Pinged { id: message, attempt, delivered, answer })
     }

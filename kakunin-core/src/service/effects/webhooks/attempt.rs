@@ -56,8 +56,7 @@ impl Running {
         (agent, item): (AgentId, Item),
     ) -> Result<Landed, Error> {
         let (log, index, at) = (LogId::Tenant(tenant.id.clone()), item.index, self.now());
-        let landed =
-            |event, outcome| Landed { agent, item, at, took: self.now().since(at), event, outcome };
+        let landed = |event, outcome| Landed { agent, item, at, took: self.now().since(at), event, outcome };
         let record = match self.parts.sink.read(&log, index, 1).await {
             Ok(entries) => entries.first().map(Record::open).and_then(Result::ok),
             Err(StoreError::Corrupt(_)) => None,
@@ -65,8 +64,7 @@ impl Running {
         };
         let told = record.as_ref().and_then(|record| Some((record, message::event_of(record)?)));
         let Some((record, event)) = told else { return Ok(landed(WebhookEvent::Ping, Outcome::Damaged)) };
-        let told =
-            Told { tenant: &tenant.id, public_url: &self.place.public_url, index, record, event };
+        let told = Told { tenant: &tenant.id, public_url: &self.place.public_url, index, record, event };
         let id = message::message_id(&to.facts.id, index);
         let body = message::body(to.facts.scheme, &id, &told);
         Ok(landed(event, send(transport, &to, (&id, event, at), body).await))
@@ -102,7 +100,10 @@ impl Outcome {
             }
             Self::Damaged => {
                 let (code, error) = ("record_damaged", "the record that it tells is not what was written");
-                (Attempt { code: Some(code.to_owned()), error: Some(error.to_owned()), ..attempt }, String::new())
+                (
+                    Attempt { code: Some(code.to_owned()), error: Some(error.to_owned()), ..attempt },
+                    String::new(),
+                )
             }
         }
     }

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::attempt::{Landed, Outcome, To};
-use super::outbox::{OF_ONE, Outbox};
+use super::outbox::Outbox;
 use super::rows::{
     self, Cursor, Delivery, DeliveryState, MAX_KEPT, Waiting, behind, decoded, kept_index, kept_key,
-    kept_prefix, place_of, waiting_key, waiting_prefix,
+    kept_prefix, place_of, waiting_prefix,
 };
 use crate::error::StoreError;
 use crate::id::{AgentId, WebhookId};
@@ -45,7 +45,12 @@ pub(super) struct Desk {
 
 impl Desk {
     /// As it was left, or as the endpoint was made after the record below `since`.
-    pub(super) async fn open(running: &Running, log: &LogId, id: WebhookId, since: u64) -> Result<Self, Error> {
+    pub(super) async fn open(
+        running: &Running,
+        log: &LogId,
+        id: WebhookId,
+        since: u64,
+    ) -> Result<Self, Error> {
         let state = &running.parts.state;
         let key = rows::cursor_key(&id);
         let row = state.get(log, Kind::Cursor, &key).await?;
@@ -77,14 +82,13 @@ impl Desk {
     /// Reads what waits of an agent; all that is here of it has been written.
     pub(super) async fn feed(&mut self, running: &Running, agent: AgentId) -> Result<(), Error> {
         let after = [&waiting_prefix(&self.id)[..], agent.as_bytes()].concat();
-        let found = running.parts.state.scan(&self.log, Kind::Delivery, Some(&after), OF_ONE + 1).await?;
-        let own = |(key, _): &(Vec<u8>, Vec<u8>)| {
-            place_of(&self.id, key).is_some_and(|(of, _)| of == agent)
-        };
+        let most = self.outbox.appetite();
+        let found = running.parts.state.scan(&self.log, Kind::Delivery, Some(&after), most + 1).await?;
+        let own = |(key, _): &(Vec<u8>, Vec<u8>)| place_of(&self.id, key).is_some_and(|(of, _)| of == agent);
         let found: Vec<_> = found.into_iter().take_while(own).collect();
-        let mut more = found.len() > OF_ONE;
-        let mut stored = Vec::with_capacity(OF_ONE);
-        for (key, value) in running.opened(&self.log, Kind::Delivery, found).await?.into_iter().take(OF_ONE) {
+        let mut more = found.len() > most;
+        let mut stored = Vec::with_capacity(most);
+        for (key, value) in running.opened(&self.log, Kind::Delivery, found).await?.into_iter().take(most) {
             let Some((_, index)) = place_of(&self.id, &key) else { continue };
             let waiting: Waiting = decoded(&value)?;
             let rests = waiting.next.is_some();
@@ -139,7 +143,11 @@ impl Desk {
     }
 
     /// Takes in how an attempt ended; says if the endpoint is to be disabled for it.
-    pub(super) async fn landed(&mut self, running: &Running, landed: Landed) -> Result<Option<Disabled>, Error> {
+    pub(super) async fn landed(
+        &mut self,
+        running: &Running,
+        landed: Landed,
+    ) -> Result<Option<Disabled>, Error> {
         let Landed { agent, item, at, ref outcome, .. } = landed;
         let (now, waiting) = (running.now(), item.waiting);
         let (means, mut disabled) = match outcome {
@@ -168,7 +176,8 @@ impl Desk {
                 if next.is_some() { DeliveryState::Retrying } else { DeliveryState::Failed }
             }
         };
-        let next = next.map(|wait| Waiting { attempts, first: Some(first), next: Some(now.plus(wait)), wait });
+        let next =
+            next.map(|wait| Waiting { attempts, first: Some(first), next: Some(now.plus(wait)), wait });
         self.keep(running, &landed, state, next.and_then(|waiting| waiting.next)).await?;
         match next {
             Some(waiting) => self.outbox.failed(agent, waiting, now),
@@ -243,7 +252,7 @@ impl Desk {
     /// Writes it, with how far the endpoint is, in one change.
     pub(super) async fn write(&mut self, running: &Running) -> Result<(), Error> {
         let now = running.now();
-        let (rows, next) = self.outbox.write(now);
+        let (rows, next) = (self.outbox.write(), self.outbox.next);
         let mut changes = last_of_each(std::mem::take(&mut self.changes));
         for (place, waiting) in rows {
             changes.push(rows::waiting_row(&self.id, place, waiting.as_ref())?);
@@ -280,8 +289,13 @@ impl Desk {
 
     /// Reads anew what waits of some agents, because somebody had a hand in it.
     pub(super) async fn look_again(&mut self, running: &Running, agents: Vec<AgentId>) -> Result<(), Error> {
-        agents.iter().for_each(|agent| self.outbox.store(*agent));
-        self.write(running).await?;
+        match self.write(running).await {
+            Err(Error::Store(StoreError::Full)) => {
+                self.outbox.starve(agents);
+                return Ok(());
+            }
+            written => written?,
+        }
         for agent in agents {
             self.feed(running, agent).await?;
         }

@@ -23,6 +23,7 @@ mod rows;
 mod step;
 mod tail;
 
+pub use asked::{Pinged, WebhookFigures};
 pub(super) use follower::Webhooks;
 pub(super) use hooks::Hooks;
 pub use rows::{Attempt, Delivery, DeliveryState};

@@ -32,7 +32,9 @@ type Flying<'r> = FuturesUnordered<Pin<Box<dyn Future<Output = Result<Landed, Er
 impl Running {
     /// Sends what is to be sent to an endpoint, until nothing is or what is left rests.
     pub(super) async fn serve(&self, log: &LogId, id: WebhookId, turn: &mut Turn<'_>) -> Result<(), Error> {
-        let (Some(tenant), Some(transport)) = (self.loaded(log).await, &self.parts.webhooks) else { return Ok(()) };
+        let (Some(tenant), Some(transport)) = (self.loaded(log).await, &self.parts.webhooks) else {
+            return Ok(());
+        };
         let Some(endpoint) = endpoint(&tenant, id) else { return Ok(()) };
         let desk = turn.memory.kept.take().and_then(|kept| kept.downcast::<Desk>().ok());
         let mut desk = match desk {
@@ -68,7 +70,7 @@ impl Running {
             if !asked.is_empty() {
                 desk.look_again(self, asked).await?;
             }
-            self.read_on(tenant, desk, &endpoint).await?;
+            self.take_in(tenant, desk, &endpoint).await?;
             desk.feed_hungry(self).await?;
             while flying.len() < AT_ONCE
                 && let Some(next) = desk.outbox.launch(self.now())
@@ -76,6 +78,7 @@ impl Running {
                 let to = desk.to(self, &endpoint.facts).await?;
                 flying.push(Box::pin(self.attempt(transport, tenant, to, next)));
             }
+            turn.goes_on(self.now(), desk.outbox.next);
             if flying.is_empty() {
                 return stored(desk.write(self).await);
             }
@@ -85,7 +88,6 @@ impl Running {
             {
                 return Ok(Some(full));
             }
-            turn.goes_on(self.now(), desk.outbox.next);
             for landed in some(&mut flying, round).await {
                 if let Some(why) = desk.landed(self, landed?).await? {
                     self.disable(tenant, desk.id(), why).await;
@@ -95,16 +97,16 @@ impl Running {
     }
 
     /// Takes in what the log tells since, as far as there is room.
-    async fn read_on(&self, tenant: &TenantLog, desk: &mut Desk, endpoint: &Endpoint) -> Result<(), Error> {
+    async fn take_in(&self, tenant: &TenantLog, desk: &mut Desk, endpoint: &Endpoint) -> Result<(), Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let size = self.commits.of(&log).load(Ordering::Acquire);
         let shared = self.webhooks.of(&tenant.id);
         while desk.outbox.next < size && desk.has_room() {
-            let (tells, upto) = shared.tail.lock().await.after(&*self.parts.sink, &log, (desk.outbox.next, size)).await?;
-            let now = self.now();
+            let (tells, upto) =
+                shared.tail.lock().await.after(&*self.parts.sink, &log, (desk.outbox.next, size)).await?;
             for (index, agent, event) in tells {
                 if endpoint.facts.events.contains(&event) {
-                    desk.outbox.take((agent, index), now);
+                    desk.outbox.take((agent, index));
                 }
             }
             desk.outbox.next = upto;

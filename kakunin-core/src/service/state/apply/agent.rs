@@ -5,6 +5,7 @@ use crate::agent::AgentState;
 use crate::error::StoreError;
 use crate::id::{HaltId, JoinTokenId};
 use crate::log::record::Evidence;
+use crate::policy::{Mode, RiskState, Verdict};
 use crate::revoke::{Halt, Receipt};
 use crate::risk::Band;
 use crate::service::state::agent::Redeemed;
@@ -43,18 +44,42 @@ impl<C: Certificates> Step<'_, C> {
         let row = &mut *self.row;
         row.agent.state = AgentState::Pending;
         (row.halt, row.receipt, row.band, row.join) = (None, None, Band::Low, None);
-        row.reinstated = self.index;
+        (row.reinstated, row.shadow, row.braked) = (self.index, Band::Low, None);
+        if row.risk_state != RiskState::None {
+            row.risk_state = RiskState::Remediated;
+        }
         row.self_renewals.clear();
     }
 
-    pub(super) fn band_changed(&mut self, to: Band, evidence: &Evidence) -> Result<(), StoreError> {
+    pub(super) fn band_changed(
+        &mut self,
+        from: Band,
+        to: Band,
+        evidence: &Evidence,
+    ) -> Result<(), StoreError> {
+        self.row.band = to;
+        if evidence.mode == Mode::Observe || from >= Band::Warning || to < Band::Warning {
+            return Ok(());
+        }
+        self.row.risk_state = RiskState::AtRisk;
         let today = self.record.time.millis() / DAY;
         if to == Band::Warning && self.row.warned_on != Some(today) {
             self.row.warned_on = Some(today);
             self.changes.push(Item::about(self.record, self.index).warned(evidence.clone()).change()?);
         }
-        self.row.band = to;
         Ok(())
+    }
+
+    /// A person said what to make of its score.
+    pub(super) fn judged(&mut self, verdict: Verdict) {
+        self.row.risk_state = match verdict {
+            Verdict::Dismiss => RiskState::Dismissed,
+            Verdict::ConfirmSafe => RiskState::ConfirmedSafe,
+            Verdict::ConfirmCompromised => RiskState::ConfirmedCompromised,
+        };
+        if verdict != Verdict::ConfirmCompromised {
+            (self.row.band, self.row.shadow) = (Band::Low, Band::Low);
+        }
     }
 
     pub(super) fn renewal_refused(&mut self) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use crate::agent::{AgentState, Document};
 use crate::error::StoreError;
 use crate::id::Serial;
 use crate::issue::{Issued, Profile};
-use crate::log::record::{Evidence, KeyAction, Renewal};
+use crate::log::record::{Braked, Evidence, KeyAction, Renewal};
 use crate::revoke::{Cause, Revocation, Said};
 use crate::risk::Band;
 use crate::service::limits::SELF_RENEWALS;
@@ -109,6 +109,9 @@ impl<C: Certificates> Step<'_, C> {
             // An older one, superseded by renewal, takes nothing away from its agent.
             row.agent.state = AgentState::Suspended;
         }
+        if revocation.cause.takes_trust() && self.row.agent.certificate == Some(revocation.serial) {
+            self.row.braked = None;
+        }
         let standing = (Standing::Revoked(*revocation), said.clone(), KeyAction::Retire);
         self.stand(&revocation.serial, standing)?;
         let told = former || self.row.halt.is_some_and(|halt| halt.serial == Some(revocation.serial));
@@ -135,7 +138,15 @@ impl<C: Certificates> Step<'_, C> {
         self.certificates.put(state);
     }
 
-    pub(super) fn held(&mut self, hold: &Revocation, said: &Said) -> Result<(), StoreError> {
+    pub(super) fn held(
+        &mut self,
+        hold: &Revocation,
+        said: &Said,
+        braked: Option<&Braked>,
+    ) -> Result<(), StoreError> {
+        if braked.is_some() {
+            self.row.braked = braked.cloned();
+        }
         self.stand(&hold.serial, (Standing::Held(*hold), said.clone(), KeyAction::Disable))?;
         // An older certificate says nothing of the agent.
         if self.row.agent.certificate == Some(hold.serial) {
@@ -145,6 +156,7 @@ impl<C: Certificates> Step<'_, C> {
     }
 
     pub(super) fn released(&mut self) -> Result<(), StoreError> {
+        self.row.braked = None;
         if let Some(serial) = self.record.serial {
             self.stand(&serial, (Standing::Good, Said::default(), KeyAction::Enable))?;
         }

@@ -68,7 +68,9 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         Control::AgentHalted { halt, .. } => step.halted(halt)?,
         Control::HaltReceipt { halt, receipt } => step.receipt(halt, receipt)?,
         Control::AgentReinstated { .. } => step.reinstated(),
-        Control::BandChanged { to, evidence, .. } => step.band_changed(*to, evidence)?,
+        Control::BandChanged { from, to, evidence } => step.band_changed(*from, *to, evidence)?,
+        Control::RiskVerdict(given) => step.judged(given.verdict),
+        Control::RiskShadowed(shadowed) => step.row.shadow = shadowed.to,
         Control::SelfRenewalRefused => step.renewal_refused()?,
         Control::PossessionMissing => step.possession_missing()?,
         Control::JoinTokenCreated(facts) => (step.row.join, step.row.redeemed) = (Some(*facts), None),
@@ -87,7 +89,7 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         Control::CertificateRevoked { revocation, evidence, said } => {
             step.revoked(revocation, evidence.as_ref(), said)?;
         }
-        Control::CertificateHeld { hold, said } => step.held(hold, said)?,
+        Control::CertificateHeld { hold, said, braked } => step.held(hold, said, braked.as_ref())?,
         Control::CertificateReleased { .. } => step.released()?,
         Control::AgentRegistered(_)
         | Control::DeploymentCreated { .. }
@@ -100,6 +102,15 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         | Control::ApiKeyCreated(_)
         | Control::ApiKeyRevoked { .. }
         | Control::CaEnding { .. }
+        | Control::PolicyChanged(_)
+        | Control::BreakerTripped(_)
+        | Control::BreakerResolved(_)
+        | Control::ApprovalRequested(_)
+        | Control::ApprovalDecided(_)
+        | Control::WebhookCreated(_)
+        | Control::WebhookChanged(_)
+        | Control::WebhookDeleted { .. }
+        | Control::WebhookDisabled { .. }
         | Control::RevocationChanged(_) => {}
     }
     Ok(())

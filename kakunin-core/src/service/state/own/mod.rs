@@ -1,0 +1,18 @@
+//! What a tenant's log says of the tenant itself.
+//!
+//! | file | has |
+//! |---|---|
+//! | `fold.rs` | all of it, how a record changes it, and its rows |
+//! | `policies.rs` | what was decided over scores, and since when |
+//! | `breaker.rs` | identities that were lost of late, and whether further ones are held |
+//! | `approvals.rs` | what waits for a second person |
+//! | `webhooks.rs` | endpoints that are told what is on record |
+
+pub(crate) mod approvals;
+pub(crate) mod breaker;
+mod fold;
+pub(crate) mod policies;
+pub(crate) mod webhooks;
+
+pub(crate) use fold::{Own, TABLES};
+pub use policies::InForce;
