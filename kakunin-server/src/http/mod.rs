@@ -87,6 +87,7 @@ mod text;
 mod validator;
 mod verify;
 mod viewer;
+mod webhooks;
 
 pub use crl::CRL_MAX_AGE;
 pub use gateway::{GatewayProxy, GatewayProxyError};

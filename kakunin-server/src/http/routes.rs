@@ -12,7 +12,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use super::app::App;
 use super::{
     access, agents, audit, certificates, certify, crl, enrol, event_batch, events, feed, gateway, health,
-    message, orders, pki, revoke, risk, verify,
+    message, orders, pki, revoke, risk, verify, webhooks,
 };
 
 /// Most octets of a body from who shows no account: a message to verify, a request for a certificate, one to check.
@@ -59,6 +59,9 @@ pub(super) fn all() -> Routes {
     add!(all: events::list, events::create, event_batch::batch, risk::notifications, audit::log);
     add!(all: access::create_tenant, access::get_tenant, access::patch_tenant);
     add!(all: access::list_keys, access::create_key, access::revoke_key);
+    add!(all: webhooks::endpoints::create, webhooks::endpoints::list, webhooks::endpoints::get);
+    add!(all: webhooks::endpoints::patch, webhooks::endpoints::rotate, webhooks::endpoints::delete);
+    add!(all: webhooks::deliveries::ping, webhooks::deliveries::list, webhooks::deliveries::redeliver);
     add!(all: verify::verify, message::verify);
     add!(all: crl::full, crl::chain, crl::shard, feed::page, feed::snapshot, feed::stream);
     add!(all: pki::authorities, pki::chain, pki::certificate, pki::bundle);

@@ -16,7 +16,7 @@ use crate::http::auth::Operator;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::json::{Data, Json, Nothing, Optional};
 use crate::http::schema::{LabelText, SchemeWord, WebhookEventWord, WebhookUrlText};
-use crate::http::text::label;
+use crate::http::compat::agent::label;
 
 /// An endpoint to be made.
 #[derive(Deserialize, ToSchema)]
