@@ -11,14 +11,16 @@ use clap::Args;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::service::Config;
 use kakunin_core::shape;
+use kakunin_core::webhook::Allow;
 use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{
     ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
     GatewayProxy, Network,
 };
 use kakunin_server::logging::Level;
-use kakunin_server::serve::{DEFAULT_CONNECTIONS_PER_ADDRESS, Listen, Patience, ServeOptions, Tls, WebhookOptions};
-use kakunin_core::webhook::Allow;
+use kakunin_server::serve::{
+    DEFAULT_CONNECTIONS_PER_ADDRESS, Listen, Patience, ServeOptions, Tls, WebhookOptions,
+};
 use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
 

@@ -12,3 +12,8 @@ pub mod process;
 mod replace;
 pub mod replay;
 pub mod serve;
+
+/// What the page about webhooks shows in Rust.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/WEBHOOKS.md")]
+struct Webhooks;

@@ -27,8 +27,8 @@ pub enum GuardError {
     /// Its host is read as another one by the HTTP client.
     #[error("the host of the URL is no name in DNS; write it in lower case, and other scripts in Punycode")]
     Url,
-    /// Not an address of the public.
-    #[error("{0} is {why}, and not among those that this deployment allows", why = .1.as_str())]
+    /// Not an address of the public. Which one it is a tenant is not told.
+    #[error("the host is at {why}, and not among those that this deployment allows", why = .1.as_str())]
     Barred(IpAddr, Barred),
 }
 

@@ -13,10 +13,10 @@ use utoipa::ToSchema;
 use super::webhook_id;
 use crate::http::app::App;
 use crate::http::auth::Operator;
+use crate::http::compat::agent::label;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::json::{Data, Json, Nothing, Optional};
 use crate::http::schema::{LabelText, SchemeWord, WebhookEventWord, WebhookUrlText};
-use crate::http::compat::agent::label;
 
 /// An endpoint to be made.
 #[derive(Deserialize, ToSchema)]
