@@ -13,6 +13,7 @@ pub mod process;
 mod replace;
 pub mod replay;
 pub mod serve;
+pub mod webhook;
 
 /// What the page about webhooks shows in Rust.
 #[cfg(doctest)]

@@ -13,9 +13,10 @@ use std::time::Duration;
 use arguments::{Arguments, Ca, Command};
 use clap::Parser;
 use kakunin_core::time::{Clock, SystemClock};
+use kakunin_server::client::Client;
 use kakunin_server::logging::Level;
 use kakunin_server::serve::make_admin_key;
-use kakunin_server::{ca, crl_sync, demo, http, logging, monitor, process, replay};
+use kakunin_server::{ca, crl_sync, demo, http, logging, monitor, process, replay, webhook};
 
 fn main() -> ExitCode {
     if let Err(error) = process::without_core_dumps() {
@@ -43,6 +44,10 @@ fn main() -> ExitCode {
             ended(in_runtime(crl_sync::run(&options.into())))
         }
         Command::Monitor(options) => watch_canaries(&options),
+        Command::Webhook(webhook) => {
+            let (server, json, asked) = webhook.apart();
+            ended(in_runtime(async { webhook::run(&Client::new(&server)?, &asked, json).await }))
+        }
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }

@@ -14,7 +14,9 @@ mod binary;
 mod common;
 
 mod api;
+mod command;
 mod killed;
 mod peers;
 mod receiver;
 mod secured;
+mod slow;
