@@ -23,6 +23,7 @@ use crate::error::StoreError;
 /// | `ApiKeyCommitment` | system | key id | what commits to its hash, where its own record does not, JSON |
 /// | `CrlMark` | system | issuer and coverage | number and thisUpdate of the last CRL, 8 octets each |
 /// | `Crl` | system | issuer and coverage | what the next CRL is held against, and the CRL if it is small |
+/// | `ReadMark` | tenant | who | which items of the inbox they have read, JSON |
 /// | `Layout` | system | code of a table, one octet | the version of its rows, two octets |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -63,11 +64,13 @@ pub enum Kind {
     Crl,
     /// Versions of the rows of each table.
     Layout,
+    /// What people have read of the inbox. Never rebuilt: a lost one means that items show as new again.
+    ReadMark,
 }
 
 impl Kind {
     /// All tables.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -86,6 +89,7 @@ impl Kind {
         Self::CrlMark,
         Self::Crl,
         Self::Layout,
+        Self::ReadMark,
     ];
 
     /// Stable number, as stores keep it.
@@ -110,6 +114,7 @@ impl Kind {
             Self::CrlMark => 16,
             Self::Crl => 17,
             Self::Layout => 18,
+            Self::ReadMark => 23,
         }
     }
 

@@ -332,6 +332,7 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::SharedIssuer
         | ServiceError::IdReused
         | ServiceError::NumberReused
+        | ServiceError::TooManyMarks
         | ServiceError::NotGrantable
         | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
         ServiceError::JoinToken => StatusCode::UNAUTHORIZED,

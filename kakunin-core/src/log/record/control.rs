@@ -237,6 +237,11 @@ pub enum Control {
         /// Who issued it.
         issuer: IssuerId,
     },
+    /// `certificate.expiring`: an agent's newest certificate ends soon; once for each certificate.
+    CertificateExpiring {
+        /// Its last moment.
+        not_after: UnixTime,
+    },
     /// `risk.band_changed`
     BandChanged {
         /// From which band.
@@ -286,6 +291,7 @@ impl Control {
             Self::CertificateRevoked { .. } => "certificate.revoked",
             Self::CertificateHeld { .. } => "certificate.held",
             Self::CertificateReleased { .. } => "certificate.released",
+            Self::CertificateExpiring { .. } => "certificate.expiring",
             Self::BandChanged { .. } => "risk.band_changed",
             Self::PossessionMissing => "agent.impersonation_suspected",
             Self::RevocationChanged(_) => "revocation.changed",
@@ -330,6 +336,7 @@ impl Control {
             Self::SelfRenewalRefused => 39,
             Self::CaEnding { .. } => 47,
             Self::RevocationChanged(_) => 48,
+            Self::CertificateExpiring { .. } => 64,
         }
     }
 }

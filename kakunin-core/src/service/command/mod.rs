@@ -15,7 +15,7 @@
 //! | `Hold`, `Release` | `hold.rs` |
 //! | `StopAgent`, `KeepReceipt` | `halt.rs` |
 //! | `EndGraces` | `grace.rs` |
-//! | `Suspect`, `RefuseSelfRenewal`, `DelayKeyTask` | `alert.rs` |
+//! | `Suspect`, `RefuseSelfRenewal`, `TellOfExpiry`, `DelayKeyTask` | `alert.rs` |
 
 pub(crate) mod abandon;
 pub(crate) mod alert;

@@ -67,7 +67,6 @@ pub(crate) struct AgentRow {
     /// before does not count any more.
     #[serde(default)]
     pub(crate) reinstated: u64,
-    pub(crate) warned_on: Option<u64>,
     pub(crate) alerted_on: Option<u64>,
 }
 
@@ -133,7 +132,6 @@ impl AgentEntry {
             reinstated: 0,
             redeemed: None,
             former: None,
-            warned_on: None,
             alerted_on: None,
         })
     }

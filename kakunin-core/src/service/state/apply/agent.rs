@@ -47,10 +47,14 @@ impl<C: Certificates> Step<'_, C> {
         row.self_renewals.clear();
     }
 
-    pub(super) fn band_changed(&mut self, to: Band, evidence: &Evidence) -> Result<(), StoreError> {
-        let today = self.record.time.millis() / DAY;
-        if to == Band::Warning && self.row.warned_on != Some(today) {
-            self.row.warned_on = Some(today);
+    pub(super) fn band_changed(
+        &mut self,
+        from: Band,
+        to: Band,
+        evidence: &Evidence,
+    ) -> Result<(), StoreError> {
+        // A score that falls through the band warns of nothing.
+        if to == Band::Warning && from < to {
             self.changes.push(Item::about(self.record, self.index).warned(evidence.clone()).change()?);
         }
         self.row.band = to;

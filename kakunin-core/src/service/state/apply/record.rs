@@ -68,7 +68,7 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         Control::AgentHalted { halt, .. } => step.halted(halt)?,
         Control::HaltReceipt { halt, receipt } => step.receipt(halt, receipt)?,
         Control::AgentReinstated { .. } => step.reinstated(),
-        Control::BandChanged { to, evidence, .. } => step.band_changed(*to, evidence)?,
+        Control::BandChanged { from, to, evidence } => step.band_changed(*from, *to, evidence)?,
         Control::SelfRenewalRefused => step.renewal_refused()?,
         Control::PossessionMissing => step.possession_missing()?,
         Control::JoinTokenCreated(facts) => (step.row.join, step.row.redeemed) = (Some(*facts), None),
@@ -89,6 +89,7 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         }
         Control::CertificateHeld { hold, said } => step.held(hold, said)?,
         Control::CertificateReleased { .. } => step.released()?,
+        Control::CertificateExpiring { not_after } => step.expiring(*not_after)?,
         Control::AgentRegistered(_)
         | Control::DeploymentCreated { .. }
         | Control::CaCreated { .. }
