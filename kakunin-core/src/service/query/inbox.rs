@@ -127,9 +127,13 @@ impl Tenant {
     /// # Errors
     /// [`Error::NotFound`], and what the store says.
     pub async fn notifications_from(&self, from: u64) -> Result<(Vec<(u64, Notification)>, u64), Error> {
-        let (log, end) = (self.inbox_log().await?, self.inbox_end().await?);
+        let tenant = self.inner.tenant(&self.id).await?;
+        let (log, grown) = (LogId::Tenant(tenant.id.clone()), tenant.inbox.size());
+        let newest = self.inner.newest_item(&log, u64::MAX).await?;
+        let end = newest.map_or(0, |(index, _)| index + 1);
         let items = self.inner.items_between(&log, (from, end), MOST).await?;
-        let next = items.last().map_or(end, |(index, _)| index + 1);
+        // Nobody waits for an item that somebody took away.
+        let next = items.last().map_or(end.max(grown), |(index, _)| index + 1);
         Ok((items, next))
     }
 
