@@ -26,6 +26,7 @@ use crate::error::StoreError;
 /// | `Policy` | tenant | index of its record, 8 octets | the policy, JSON |
 /// | `Breaker` | tenant | `breaker` | identities lost of late, and whether it tripped, JSON |
 /// | `Approval` | tenant | approval id | an order that waits for a second person, JSON |
+/// | `ReadMark` | tenant | who | which items of the inbox they have read, JSON |
 /// | `Layout` | system | code of a table, one octet | the version of its rows, two octets |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -72,11 +73,13 @@ pub enum Kind {
     Breaker,
     /// Orders that wait for a second person. Projection.
     Approval,
+    /// What people have read of the inbox. Never rebuilt: a lost one means that items show as new again.
+    ReadMark,
 }
 
 impl Kind {
     /// All tables.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -98,6 +101,7 @@ impl Kind {
         Self::Policy,
         Self::Breaker,
         Self::Approval,
+        Self::ReadMark,
     ];
 
     /// Stable number, as stores keep it.
@@ -125,6 +129,7 @@ impl Kind {
             Self::Policy => 19,
             Self::Breaker => 20,
             Self::Approval => 24,
+            Self::ReadMark => 23,
         }
     }
 

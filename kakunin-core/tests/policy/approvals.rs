@@ -34,7 +34,8 @@ fn a_revocation_waits_for_somebody_else_and_is_done_once() {
     assert_eq!(own.code(), "approval_same_person");
     let nobody = block_on(w.tenant().approve(&order, None)).unwrap_err();
     assert_eq!(nobody.code(), "approval_unnamed");
-    let beta = block_on(w.kakunin.acting_as("key:eve".parse().unwrap()).create_tenant(&"beta".parse().unwrap()));
+    let beta =
+        block_on(w.kakunin.acting_as("key:eve".parse().unwrap()).create_tenant(&"beta".parse().unwrap()));
     assert_eq!(block_on(beta.unwrap().approve(&order, None)).unwrap_err().code(), "not_found");
     let w = w.restarted();
     let w = w.rebuilt();
@@ -53,7 +54,8 @@ fn what_takes_trust_away_at_once_waits_for_nobody() {
     assert_eq!(w.reason(&first), Some(Reason::CertificateHold));
     block_on(w.tenant().halt(&one, Cause::KillSwitchActivated, None)).unwrap();
     let (two, second) = w.agent("two");
-    block_on(w.tenant().judge(&two, Verdict::ConfirmCompromised, Cause::KeyCompromise, note("leaked"))).unwrap();
+    block_on(w.tenant().judge(&two, Verdict::ConfirmCompromised, Cause::KeyCompromise, note("leaked")))
+        .unwrap();
     assert_eq!(w.reason(&second), Some(Reason::KeyCompromise));
     let (_, third) = w.agent("three");
     w.until(third, |seen| seen.revoked);

@@ -70,7 +70,10 @@ fn an_outage_costs_no_honest_agent_its_identity_and_one_call_ends_it() {
     let held = lost(&w, &agents, Reason::CertificateHold);
     assert!(held > 0, "the outage says nothing if it crosses no threshold");
     let alerts = w.inbox().iter().filter(|item| item.kind == NotificationKind::BreakerTripped).count();
-    assert_eq!((w.of(|control| matches!(control, Control::BreakerTripped(_)).then_some(())).len(), alerts), (1, 1));
+    assert_eq!(
+        (w.of(|control| matches!(control, Control::BreakerTripped(_)).then_some(())).len(), alerts),
+        (1, 1)
+    );
     assert_eq!(block_on(w.tenant().breaker()).unwrap().held.len(), held);
     assert_eq!(block_on(w.tenant_of("key:ann").release_held(note("the ledger was down"))).unwrap(), held);
     w.clock.set(NOW.plus(7 * DAY + 60 * MINUTE));

@@ -1,7 +1,6 @@
 //! What people say of a score: dismissed, confirmed, or safe; and the way back.
 
-use kakunin_core::agent::{AgentState, NewAgent};
-use kakunin_core::event::{Event, Outcome};
+use kakunin_core::agent::AgentState;
 use kakunin_core::log::record::Control;
 use kakunin_core::policy::{Mode, RiskState, Verdict};
 use kakunin_core::revoke::{Cause, Reason};
@@ -10,7 +9,7 @@ use kakunin_core::service::Error;
 use kakunin_core::time::HOUR;
 use pollster::block_on;
 
-use crate::world::{MODEL, NOW, World, note, refused, works, world};
+use crate::world::{NOW, World, note, refused, works, world};
 
 fn judge(w: &World, agent: &kakunin_core::id::AgentId, verdict: Verdict) -> Result<(), Error> {
     let cause = Cause::KeyCompromise;
@@ -50,38 +49,27 @@ fn what_is_dismissed_counts_no_more_and_what_happened_stays() {
     assert_eq!(record.by, "key:ann".parse().ok());
 }
 
-/// Whoever is said to be safe is believed: the same work raises no doubt the next day.
+/// Whoever is said to be safe is believed: the same act, which was dismissed only, raises more doubt the next day.
 #[test]
 fn what_is_confirmed_as_safe_is_learned() {
-    let rises = |verdict: Option<Verdict>| {
+    let next_day = |verdict| {
         let w = world();
         w.set(|policy| policy.mode = Mode::Warn);
-        let spec = NewAgent::new("pays", MODEL, ["create:payments", "read:accounts"]).unwrap();
-        let id = block_on(w.tenant().register(spec)).unwrap().id;
-        let serial = w.certify(&id);
-        // Some weeks of reading, so that a payment is new.
-        for day in 0..20 {
-            w.clock.set(NOW.plus(day * 24 * HOUR));
-            (0..5).for_each(|_| _ = w.observe(works(serial)));
-        }
-        let pay = |to: &str| {
-            let mut event = Event::new(serial, "create:payments".parse().unwrap(), Outcome::Ok);
-            event.counterparty = Some(to.parse().unwrap());
-            event.amount = Some(kakunin_core::event::Amount { minor: 120_000, currency: "EUR".parse().unwrap() });
-            event
-        };
-        let first = w.observe(pay("supplier"));
-        assert!(first.score > score(100_000), "{:?}", first.score);
-        if let Some(verdict) = verdict {
-            judge(&w, &id, verdict).unwrap();
-        }
-        w.clock.set(NOW.plus(21 * 24 * HOUR));
-        let before = w.risk(&id).score;
-        let after = w.observe(pay("supplier")).score;
-        after.millionths().saturating_sub(before.millionths())
+        let (id, serial) = w.agent("one");
+        (0..4).for_each(|_| _ = w.observe(refused(serial)));
+        judge(&w, &id, verdict).unwrap();
+        let w = w.restarted();
+        w.clock.set(NOW.plus(24 * HOUR));
+        assert_eq!(w.risk(&id).score, score(0), "either takes the evidence out of the score");
+        let after = w.observe(refused(serial)).score;
+        let w = w.rebuilt();
+        assert_eq!(w.risk(&id).score, after, "from the log alone");
+        (w.risk(&id).state, after)
     };
-    let [untouched, safe] = [None, Some(Verdict::ConfirmSafe)].map(rises);
-    assert!(safe == 0, "{safe}, and {untouched} if nobody says anything");
+    let (dismissed, doubt) = next_day(Verdict::Dismiss);
+    let (safe, less) = next_day(Verdict::ConfirmSafe);
+    assert_eq!((dismissed, safe), (RiskState::Dismissed, RiskState::ConfirmedSafe));
+    assert!(less.millionths() * 3 < doubt.millionths() * 2, "{less:?} of {doubt:?}");
 }
 
 const fn score(millionths: u32) -> Score {

@@ -336,6 +336,7 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::SharedIssuer
         | ServiceError::IdReused
         | ServiceError::NumberReused
+        | ServiceError::TooManyMarks
         | ServiceError::NotGrantable
         | ServiceError::VerdictNeeded(_)
         | ServiceError::NotTripped

@@ -67,4 +67,5 @@ kinds! {
     RiskShadowed = "risk.shadowed", 53;
     ApprovalRequested = "approval.requested", 54;
     ApprovalDecided = "approval.decided", 55;
+    CertificateExpiring = "certificate.expiring", 64;
 }
