@@ -81,7 +81,7 @@ pub(super) async fn decide(
     match decided {
         Ok(_) => Ok(index),
         Err(Unpermitted::Denied(denied)) => {
-            Err(Refused { error: refusal(&denied), shown: shown.cloned(), index, stays })
+            Err(Refused { error: Box::new(refusal(&denied)), shown: shown.cloned(), index, stays })
         }
         Err(Unpermitted::NotRecorded(error)) => {
             Err(Refused { stays: true, ..ApiError::from(error).at_gateway().into() })

@@ -26,7 +26,7 @@ pub(super) struct DryRunOf<'a> {
 
 /// A refusal that is let through.
 pub(super) struct WouldDeny {
-    pub(super) error: ApiError,
+    pub(super) error: Box<ApiError>,
     /// Index of the decision in the log, if it is one that stands there.
     pub(super) index: Option<u64>,
     shown: Option<VerifiedAgent>,
@@ -51,7 +51,7 @@ impl<'a> DryRunOf<'a> {
     pub(super) fn let_through(&self, refused: Refused) -> Result<WouldDeny, ApiError> {
         let Refused { error, shown, index, stays } = refused;
         if stays || !self.spares(shown.as_ref()) {
-            return Err(error);
+            return Err(*error);
         }
         let code = error.code();
         if let Some(left_out) = DRY_RUNS.count(code, shown.as_ref().map(|agent| *agent.agent())) {

@@ -18,7 +18,7 @@ pub(super) fn refusal(denied: &Denied) -> ApiError {
 
 /// A refusal, with what a dry run goes by.
 pub(super) struct Refused {
-    pub(super) error: ApiError,
+    pub(super) error: Box<ApiError>,
     /// Whose request it is, if that was shown.
     pub(super) shown: Option<VerifiedAgent>,
     /// Index of the decision in the log, if it is one that stands there.
@@ -39,12 +39,12 @@ impl From<ApiError> for Refused {
         // Of these, the check's own answers are 503, and decided.
         let decided = [Code::VerifyUnavailable.as_str(), Code::RevocationUnknown.as_str()];
         let stays = error.is_ours() && !decided.contains(&error.code());
-        Self { error, shown: None, index: None, stays }
+        Self { error: Box::new(error), shown: None, index: None, stays }
     }
 }
 
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
-        refused.error
+        *refused.error
     }
 }
