@@ -7,9 +7,11 @@ use core::fmt;
 use core::str::FromStr;
 
 use kakunin_core::id::TenantId;
+#[cfg(feature = "tower")]
+use kakunin_core::time::UnixTime;
 
 use crate::agent::VerifiedAgent;
-use crate::denied::Denied;
+use crate::denied::{Code, Denied};
 use crate::target::{is_plain_method, is_unreserved, path, plain_target};
 
 /// Which requests are let through whatever is decided of them: those of agents of some tenants, and those that ask for
@@ -152,9 +154,12 @@ pub struct WouldDeny {
 }
 
 impl WouldDeny {
-    /// `agent` is whose request it was shown to be, by a certificate that stands.
+    /// `shown` is whose request it was shown to be.
     #[cfg(feature = "tower")]
-    pub(crate) const fn new(denied: Denied, agent: Option<VerifiedAgent>) -> Self {
+    pub(crate) fn new(denied: Denied, shown: Option<&VerifiedAgent>, now: UnixTime) -> Self {
+        let named =
+            |agent: &&VerifiedAgent| is_about_what_is_asked(denied.code()) && agent.recheck(now).is_ok();
+        let agent = shown.filter(named).cloned();
         Self { denied, agent }
     }
 
@@ -164,12 +169,18 @@ impl WouldDeny {
         &self.denied
     }
 
-    /// Whose request it is, if that was shown by a certificate that stands: then it is what is asked for that would be
+    /// Whose request it is, where that was shown by a certificate that stands, and it is what is asked for that would be
     /// refused. Otherwise it is nobody's.
     #[must_use]
     pub const fn agent(&self) -> Option<&VerifiedAgent> {
         self.agent.as_ref()
     }
+}
+
+/// Whether a refusal with this code is about what an agent asks for, and not about who that is.
+#[must_use]
+pub fn is_about_what_is_asked(code: &str) -> bool {
+    [Code::ScopeViolation, Code::ActionMalformed].iter().any(|one| one.as_str() == code)
 }
 
 /// Whether a request says itself, in the fields by which enforcement points tell services whose it is, that it is somebody

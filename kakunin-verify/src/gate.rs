@@ -124,7 +124,8 @@ impl Gate {
         self.guard.refuse(agent, action, Attribution::Asserted, denied)
     }
 
-    /// What goes with a request that a dry run lets through, or the refusal again. `agent` is whose it was shown to be.
+    /// What goes with a request that a dry run lets through, or the refusal again. `agent` is whose it was shown to be,
+    /// though perhaps not that it was not sent before.
     fn spared(
         &self,
         parts: &Parts,
@@ -140,7 +141,6 @@ impl Gate {
         if !is_meant || plain(parts).is_err() || claims_another(&parts.headers, agent) {
             return Err(denied);
         }
-        let stands = agent.filter(|agent| agent.recheck(self.guard.now()).is_ok());
-        Ok(WouldDeny::new(denied, stands.cloned()))
+        Ok(WouldDeny::new(denied, agent, self.guard.now()))
     }
 }

@@ -102,6 +102,20 @@ fn who_is_revoked_is_let_through_as_nobody_and_refused_once_it_is_over() {
     }
 }
 
+/// Whether its signature was used before nobody looked at.
+#[test]
+fn who_is_released_in_this_very_moment_is_nobody_in_this_request() {
+    let site = Site::new();
+    let (revocations, issuer) = (site.revocations.clone(), site.world.issuing.key.id());
+    let release = move |_: Decision| {
+        revocations.publish(Snapshot::new(NOW).with(issuer, RevokedSet::default()));
+    };
+    let layer = site.layer().report_to(release).insecure_dry_run(of_tenant(&site));
+    revoke(&site, Reason::CertificateHold);
+    assert_eq!(says(&site, &layer, site.signed("a")), "agent_inactive to nobody");
+    assert_eq!(says(&site, &layer, site.signed("a")), format!("write:payments by {AGENT}"));
+}
+
 #[test]
 fn a_route_is_open_to_everybody_and_the_next_one_to_nobody() {
     let site = Site::new();

@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderMap, HeaderValue};
 use kakunin_verify::VerifiedAgent;
-use kakunin_verify::dry_run::claims_another;
+use kakunin_verify::dry_run::{claims_another, is_about_what_is_asked};
 
 use super::refusal::Refused;
 use super::target::Route;
@@ -74,9 +74,13 @@ impl<'a> DryRunOf<'a> {
 }
 
 impl WouldDeny {
-    /// Whose request it is, if that was shown by a certificate that stands: nobody else's name is passed on.
+    /// Whose request it is, where that was shown by a certificate that stands, and it is what is asked for that would be
+    /// refused: nobody else's name is passed on.
     pub(super) fn agent(&self, app: &App) -> Option<&VerifiedAgent> {
-        self.shown.as_ref().filter(|agent| agent.recheck(app.now()).is_ok())
+        let named = |agent: &&VerifiedAgent| {
+            is_about_what_is_asked(self.error.code()) && agent.recheck(app.now()).is_ok()
+        };
+        self.shown.as_ref().filter(named)
     }
 
     /// `would-deny; code=scope_violation`
