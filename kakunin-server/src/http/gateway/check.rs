@@ -79,7 +79,8 @@ pub(crate) async fn check(State(app): State<App>, request: Request<Body>) -> Res
     let json::Json(Raw { bytes, body }) = read(whole).await?;
     let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), bytes)?;
     let target = body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers));
-    let dry_run = DryRunOf::new(&app, &asked.headers, Route::passed_on(body.request.as_ref(), &target));
+    let dry_run = DryRunOf::new(&app, &asked.headers, Route::passed_on(body.request.as_ref(), &target))
+        .asked_by(asked.relayed_by.as_ref().map(Caller::tenant));
     match asked.permitted(&app, &body, target, &dry_run).await {
         Ok((who, index)) => {
             let answer = CheckAnswer::new(&body.action, index).of(&who.agent).by(who.attribution);

@@ -4,6 +4,7 @@
 //! is somebody's whom it did not show, as the service behind could believe that.
 
 use axum::http::{HeaderMap, HeaderValue};
+use kakunin_core::id::TenantId;
 use kakunin_verify::VerifiedAgent;
 use kakunin_verify::dry_run::{claims_another, is_about_what_is_asked};
 
@@ -22,6 +23,8 @@ pub(super) struct DryRunOf<'a> {
     app: &'a App,
     headers: &'a HeaderMap,
     route: Route<'a>,
+    /// Whose gateway asks, where it is one tenant's.
+    asker: Option<&'a TenantId>,
 }
 
 /// A refusal that is let through.
@@ -34,7 +37,13 @@ pub(super) struct WouldDeny {
 
 impl<'a> DryRunOf<'a> {
     pub(super) const fn new(app: &'a App, headers: &'a HeaderMap, route: Route<'a>) -> Self {
-        Self { app, headers, route }
+        Self { app, headers, route, asker: None }
+    }
+
+    /// Asked by this tenant's gateway: another tenant's dry run opens nothing behind it.
+    pub(super) const fn asked_by(mut self, asker: Option<&'a TenantId>) -> Self {
+        self.asker = asker;
+        self
     }
 
     /// Whether a refusal is let through, of a request that was shown to be this agent's, or nobody's.
@@ -43,7 +52,8 @@ impl<'a> DryRunOf<'a> {
         if dry_run.is_off() || !self.route.is_plain() {
             return false;
         }
-        let of_tenant = shown.is_some_and(|agent| dry_run.of_tenant(agent.tenant()));
+        let own = |agent: &VerifiedAgent| self.asker.is_none_or(|asker| asker == agent.tenant());
+        let of_tenant = shown.is_some_and(|agent| own(agent) && dry_run.of_tenant(agent.tenant()));
         (of_tenant || self.route.is_of(dry_run)) && !claims_another(self.headers, shown)
     }
 
