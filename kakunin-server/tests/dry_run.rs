@@ -99,6 +99,22 @@ async fn what_would_be_refused_is_on_record_as_it_is_and_let_through() {
 }
 
 #[tokio::test]
+async fn a_dry_run_spares_requests_and_no_identities() {
+    let w = dry(&["default"], &[]).await;
+    let agent = w.agent("astray", &["write:payments"]).await;
+    let cert = leaf(&agent);
+    let mut acts = 0;
+    while said(&auth(&w, &[("x-client-cert", &cert), VAULT]).await) == "would-deny; code=scope_violation" {
+        acts += 1;
+        assert!(acts < 300, "nothing was taken away");
+    }
+    let answer = auth(&w, &[("x-client-cert", &cert), PAY]).await;
+    assert_eq!((said(&answer).as_str(), named(&answer)), ("would-deny; code=agent_revoked", ["", ""]));
+    let status = w.admin.without_key().get(&format!("/api/v1/verify/{}", agent.serial)).await.unwrap();
+    assert_eq!(status.text("revocation_reason"), "risk_threshold_exceeded");
+}
+
+#[tokio::test]
 async fn an_agent_of_another_tenant_is_refused() {
     let w = dry(&["globex", "default2"], &[]).await;
     let agent = w.agent("one", &["write:payments"]).await;

@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(count("scope_violation", agents[0], 60), Some(2));
         let lines = agents.iter().filter(|agent| count("agent_expired", **agent, 61).is_some()).count();
         assert_eq!(lines, REMEMBERED - 3);
-        assert_eq!(count("agent_expired", agents[2_999], 62), None);
+        assert_eq!(count("agent_expired", agents[2_999], 61), None);
         assert_eq!(count("agent_expired", agents[2_999], 130), Some(0), "once others are old");
         let mut text = Exposition::default();
         runs.write(&mut text);
