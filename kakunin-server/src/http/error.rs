@@ -185,6 +185,10 @@ impl ApiError {
         self.status.is_server_error()
     }
 
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(crate) const fn code(&self) -> &'static str {
         self.code
     }

@@ -21,7 +21,7 @@
 //! | `app.rs`, `options.rs` | what handlers share; how the API behaves |
 //! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs` | who calls, and how often |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
-//! | `counts.rs`, `failures.rs` | what was refused or cut; who did not show who they are |
+//! | `counts.rs`, `failures.rs`, `dry_runs.rs` | what was refused or cut; who did not show who they are; what dry runs let through |
 //! | `surroundings.rs` | the TLS pair, files and log of whoever serves it |
 //! | `frame.rs`, `host.rs`, `preference.rs`, `validator.rs` | what every answer has in common; `Host`, `Accept`, entity tags |
 //! | `json.rs`, `schema.rs`, `page.rs`, `queries.rs`, `error.rs`, `request_id.rs` | shapes that all share |
@@ -41,6 +41,7 @@ mod certify;
 mod compat;
 mod counts;
 mod crl;
+mod dry_runs;
 mod enrol;
 mod error;
 mod event_batch;
