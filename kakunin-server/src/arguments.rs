@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use kakunin_core::brand::DEFAULT_ARC;
 use kakunin_core::id::{TenantId, WebhookId};
 use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::service::{NotificationKind, Severity};
 use kakunin_core::webhook::{Scheme, WebhookEvent};
 use kakunin_core::x509::oid::Arc;
 use kakunin_kms::url::KeyUrl;
@@ -14,6 +15,7 @@ use kakunin_server::ca::RootOptions;
 use kakunin_server::client;
 use kakunin_server::crl_sync;
 use kakunin_server::demo;
+use kakunin_server::inbox;
 use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     /// Webhooks of a tenant: who is told what happens, and what became of that.
     #[command(subcommand)]
     Webhook(Webhook),
+    /// Shows what people should know of a deployment, and marks what was read.
+    Inbox(Inbox),
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -322,6 +326,56 @@ impl Webhook {
             Self::Delete(one) => of(one, Asked::Delete),
         };
         ((&server).into(), json, asked)
+    }
+}
+
+/// What `kakunin inbox` shows.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Inbox {
+    #[command(subcommand)]
+    pub(crate) command: Option<InboxCommand>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+    /// Only what was not read with this key.
+    #[arg(long)]
+    unread: bool,
+    /// Only what is this urgent: info, warning or critical.
+    #[arg(long)]
+    severity: Option<Severity>,
+    /// Only what is of this kind, such as `pre_revocation_warning`.
+    #[arg(long)]
+    kind: Option<NotificationKind>,
+    /// How many, the newest first.
+    #[arg(long, default_value_t = 20, value_parser = |text: &str| between(text, 1_usize, 10_000))]
+    limit: usize,
+    /// Oldest first, and then what comes, until told to end.
+    #[arg(long)]
+    follow: bool,
+    /// Print each as a line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum InboxCommand {
+    /// Marks as read, for the API key that is shown.
+    Read {
+        #[command(flatten)]
+        server: Server,
+        /// Which.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// Everything that is there.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+impl From<&Inbox> for inbox::Options {
+    fn from(inbox: &Inbox) -> Self {
+        let Inbox { unread, severity, kind, limit, follow, json, .. } = *inbox;
+        Self { unread, severity, kind, limit, follow, json }
     }
 }
 

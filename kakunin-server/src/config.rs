@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use kakunin_core::id::TenantId;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::service::Config;
 use kakunin_core::shape;
@@ -21,6 +22,7 @@ use kakunin_server::logging::Level;
 use kakunin_server::serve::{
     DEFAULT_CONNECTIONS_PER_ADDRESS, Listen, Patience, ServeOptions, Tls, WebhookOptions,
 };
+use kakunin_verify::dry_run::{DryRun, RoutePattern};
 use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
 
@@ -125,6 +127,16 @@ pub(crate) struct Serve {
     /// Send webhooks over plain HTTP where a tenant says so: whoever is on the way reads them, and can keep them back.
     #[arg(long, env = "KAKUNIN_INSECURE_WEBHOOK_HTTP")]
     insecure_webhook_http: bool,
+    /// Tenant whose agents the gateway check lets through whatever it decides of them, which it records and tells all the
+    /// same: to see first.
+    #[arg(long, env = "KAKUNIN_INSECURE_DRY_RUN_TENANT", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed")]
+    insecure_dry_run_tenant: Vec<TenantId>,
+    /// Route that the gateway check lets everybody through to, the same way: `GET /reports`, or `/reports/*` for every
+    /// method and all that is below.
+    #[arg(long, env = "KAKUNIN_INSECURE_DRY_RUN_ROUTE", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed")]
+    insecure_dry_run_route: Vec<RoutePattern>,
     /// Serve others than this machine over plain HTTP.
     #[arg(long, env = "KAKUNIN_INSECURE_PLAIN_HTTP")]
     insecure_plain_http: bool,
@@ -243,6 +255,7 @@ impl Serve {
                 authorities: all.authority,
                 new_deployment: false,
                 insecure_serial_only: all.insecure_serial_only,
+                insecure_dry_run: dry_run_of(all.insecure_dry_run_tenant, all.insecure_dry_run_route),
                 key_rate: all.key_rate.unwrap_or(DEFAULT_KEY_RATE),
                 anonymous_rate: all.anonymous_rate.unwrap_or(DEFAULT_ANONYMOUS_RATE),
                 feed_subscribers: all.feed_subscribers.unwrap_or(DEFAULT_FEED_SUBSCRIBERS),
@@ -291,13 +304,9 @@ impl Serve {
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
             client_certificates: self.client_certificates || file.client_certificates,
-            trusted_proxy: if self.trusted_proxy.is_empty() {
-                file.trusted_proxy
-            } else {
-                self.trusted_proxy
-            },
-            gateway: if self.gateway.is_empty() { file.gateway } else { self.gateway },
-            authority: if self.authority.is_empty() { file.authority } else { self.authority },
+            trusted_proxy: first(self.trusted_proxy, file.trusted_proxy),
+            gateway: first(self.gateway, file.gateway),
+            authority: first(self.authority, file.authority),
             key_rate: self.key_rate.or(file.key_rate),
             anonymous_rate: self.anonymous_rate.or(file.anonymous_rate),
             connections_per_address: self.connections_per_address.or(file.connections_per_address),
@@ -307,20 +316,28 @@ impl Serve {
             feed_subscribers_per_address: self
                 .feed_subscribers_per_address
                 .or(file.feed_subscribers_per_address),
-            webhook_allow: if self.webhook_allow.is_empty() {
-                file.webhook_allow
-            } else {
-                self.webhook_allow
-            },
+            webhook_allow: first(self.webhook_allow, file.webhook_allow),
             webhook_trust: self.webhook_trust.or(file.webhook_trust),
             log_level: self.log_level.or(file.log_level),
             log_json: self.log_json || file.log_json,
             insecure_serial_only: self.insecure_serial_only || file.insecure_serial_only,
             insecure_webhook_http: self.insecure_webhook_http || file.insecure_webhook_http,
+            insecure_dry_run_tenant: first(self.insecure_dry_run_tenant, file.insecure_dry_run_tenant),
+            insecure_dry_run_route: first(self.insecure_dry_run_route, file.insecure_dry_run_route),
             insecure_plain_http: self.insecure_plain_http || file.insecure_plain_http,
             insecure_software_keys: self.insecure_software_keys || file.insecure_software_keys,
         }
     }
+}
+
+/// What was said, or else what comes after it.
+fn first<T>(said: Vec<T>, otherwise: Vec<T>) -> Vec<T> {
+    if said.is_empty() { otherwise } else { said }
+}
+
+fn dry_run_of(tenants: Vec<TenantId>, routes: Vec<RoutePattern>) -> DryRun {
+    let of_tenants = tenants.into_iter().fold(DryRun::new(), DryRun::tenant);
+    routes.into_iter().fold(of_tenants, DryRun::route)
 }
 
 fn tls_of(cert: Option<PathBuf>, key: Option<PathBuf>, clients: bool) -> Result<Option<Tls>, ConfigError> {

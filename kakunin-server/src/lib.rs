@@ -6,6 +6,7 @@ pub mod client;
 pub mod crl_sync;
 pub mod demo;
 pub mod http;
+pub mod inbox;
 pub mod logging;
 pub mod monitor;
 mod pem_file;

@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arguments::{Arguments, Ca, Command};
+use arguments::{Arguments, Ca, Command, InboxCommand};
 use clap::Parser;
 use kakunin_core::time::{Clock, SystemClock};
-use kakunin_server::client::Client;
+use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
 use kakunin_server::serve::make_admin_key;
-use kakunin_server::{ca, crl_sync, demo, http, logging, monitor, process, replay, webhook};
+use kakunin_server::{ca, crl_sync, demo, http, inbox, logging, monitor, process, replay, webhook};
 
 fn main() -> ExitCode {
     if let Err(error) = process::without_core_dumps() {
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
             let (server, json, asked) = webhook.apart();
             ended(in_runtime(async { webhook::run(&Client::new(&server)?, &asked, json).await }))
         }
+        Command::Inbox(options) => ended(in_runtime(show_inbox(&options))),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -109,6 +110,16 @@ fn say_that_it_is_the_first(data: &Path) {
     logging::complain(&format!(
         "{data} holds no deployment yet: this request is for the first issuing CA of a new one"
     ));
+}
+
+async fn show_inbox(options: &arguments::Inbox) -> Result<(), ClientError> {
+    match &options.command {
+        None => inbox::show(&Client::new(&(&options.server).into())?, &options.into()).await,
+        Some(InboxCommand::Read { server, id, .. }) => {
+            let what = id.clone().map_or(inbox::Read::All, inbox::Read::One);
+            inbox::read(&Client::new(&server.into())?, &what).await
+        }
+    }
 }
 
 fn watch_canaries(options: &arguments::Monitor) -> ExitCode {

@@ -17,6 +17,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use binary::{MODEL, Server, curl, run, start};
+use kakunin_core::x509::pem;
+use kakunin_verify::possession::CertificateEncoding;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -324,4 +326,53 @@ fn a_reserve_that_is_gone_is_set_aside_anew() {
     disk.free();
     assert!(api.within(is_whole));
     assert!(api.within(|api| api.get("/readyz").1["status"] == "ok"));
+}
+
+/// A dry run lets through what is on record, and what would have no record: nothing else.
+#[test]
+fn a_full_disk_ends_what_a_dry_run_lets_through() {
+    let disk = Disk::mount("16m");
+    let flags = ["--gateway", "127.0.0.1=nginx", "--insecure-dry-run-route", "/*"];
+    let server = start(&disk.data(), &flags);
+    let key = std::fs::read_to_string(disk.data().join("admin.key")).unwrap();
+    let api = Api { server, bearer: format!("authorization: Bearer {}", key.trim_end()) };
+    let body = json!({ "name": "one", "model_hash": MODEL, "permitted_actions": ["read:mail"] });
+    let id = api.post("/api/v1/agents", &body).1["data"]["id"].as_str().unwrap().to_owned();
+    let issued = api.post(&format!("/api/v1/agents/{id}/certify"), &json!({ "key_algorithm": "p256" })).1;
+    let pem = issued["data"]["certificate_pem"].as_str().unwrap();
+    let escaped = CertificateEncoding::UrlPem.write(&pem::decode(pem::CERTIFICATE, pem).unwrap());
+    let elsewhere = tempfile::tempdir().unwrap();
+    let head = elsewhere.path().join("head");
+    let ask = |certificate: &str, action: &str| {
+        let fields = [
+            format!("x-client-cert: {certificate}"),
+            format!("x-kakunin-action: {action}"),
+            "x-original-uri: /mail".to_owned(),
+        ];
+        let url = format!("{}/api/v1/gateway/auth", api.server.url);
+        let mut arguments: Vec<&str> = fields.iter().flat_map(|field| ["-H", field.as_str()]).collect();
+        let head = head.display().to_string();
+        arguments.extend(["-D", &head, &url]);
+        let (status, body) = curl(&arguments);
+        let head = std::fs::read_to_string(head).unwrap();
+        let would = head.lines().find_map(|line| line.strip_prefix("x-kakunin-dry-run: "));
+        (status, would.or(body["code"].as_str()).unwrap_or_default().to_owned())
+    };
+    let said = |status: &str, what: &str| (status.to_owned(), what.to_owned());
+    let nobody = said("200", "would-deny; code=missing_cert_serial");
+    let beyond = said("200", "would-deny; code=scope_violation");
+    assert_eq!([ask(&escaped, "read:mail"), ask("", "read:mail")], [said("200", ""), nobody.clone()]);
+    assert_eq!(ask(&escaped, "delete:mail"), beyond, "on record");
+    // What small records may still have had.
+    let serial = issued["data"]["serial_number"].as_str().unwrap();
+    let is_full = |_| {
+        disk.fill();
+        api.event(serial);
+        ask(&escaped, "read:mail") == said("507", "storage_full")
+    };
+    assert!((0..500).any(is_full), "{:?}", ask(&escaped, "read:mail"));
+    assert_eq!(ask(&escaped, "delete:mail"), said("403", "scope_violation"));
+    assert_eq!(ask("", "read:mail"), nobody, "there is nothing to record of nobody");
+    disk.free();
+    assert!(api.within(|_| ask(&escaped, "delete:mail") == beyond), "{:?}", ask(&escaped, "delete:mail"));
 }

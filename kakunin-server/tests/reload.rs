@@ -18,6 +18,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use binary::{curl, kakunin, off, ran, run};
+use kakunin_core::x509::pem;
+use kakunin_verify::possession::CertificateEncoding;
 use serde_json::{Value, json};
 use watched::{Watched, figure};
 
@@ -271,4 +273,99 @@ fn variables_that_are_not_known_are_warned_of() {
     let lines = server.end_with_lines().join("\n");
     assert_eq!(lines.matches("is not known").count(), 3, "{lines}");
     assert!(!lines.contains("kak_live_secret"));
+}
+
+/// What the server says of a request behind its gateway: the status, and why it would be another.
+fn asked(server: &Watched, certificate: &str, target: &str) -> (String, String) {
+    let head = server.data.join("head").display().to_string();
+    let certificate = format!("x-client-cert: {certificate}");
+    let (action, uri) = ("x-kakunin-action: write:payments", format!("x-original-uri: {target}"));
+    let fields = ["-H", &certificate, "-H", action, "-H", &uri, "-H", "x-original-method: GET"];
+    let url = format!("{}/api/v1/gateway/auth", server.url);
+    let (status, body) = curl(&[&["-D", &head], &fields[..], &[&*url]].concat());
+    let head = fs::read_to_string(&head).unwrap();
+    let would = head.lines().find_map(|line| line.strip_prefix("x-kakunin-dry-run: ").map(str::to_owned));
+    (status, would.unwrap_or_else(|| body["code"].as_str().unwrap_or_default().to_owned()))
+}
+
+#[test]
+fn a_dry_run_is_warned_of_at_each_start_and_over_when_it_is_taken_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kakunin.toml");
+    let write = |more: &str| {
+        let text =
+            format!("listen = \"127.0.0.1:0\"\nlog-json = true\ngateway = [\"127.0.0.1=nginx\"]\n{more}");
+        fs::write(&file, text).unwrap();
+    };
+    let on =
+        "insecure-dry-run-tenant = [\"default\", \"ghost\"]\ninsecure-dry-run-route = [\"GET /reports/*\"]\n";
+    write(on);
+    let server = Watched::start(folder.path(), &["--config", file.to_str().unwrap()], &[]);
+    let warned = |server: &Watched| {
+        server.said_with("--insecure-dry-run-tenant is in force", |fields| fields["tenant"] == "default");
+        server.said_with("--insecure-dry-run-route is in force", |f| f["route"] == "GET /reports/*");
+    };
+    warned(&server);
+    server
+        .said_with("--insecure-dry-run-tenant names a tenant that is not there", |f| f["tenant"] == "ghost");
+    let id = server.agent("one");
+    let made = server.post(&format!("/api/v1/agents/{id}/certify"), &json!({})).1;
+    let serial = made["data"]["serial_number"].as_str().unwrap();
+    let pem = made["data"]["certificate_pem"].as_str().unwrap();
+    let escaped = CertificateEncoding::UrlPem.write(&pem::decode(pem::CERTIFICATE, pem).unwrap());
+    let would = |code: &str| ("200".to_owned(), format!("would-deny; code={code}"));
+    let no = |code: &str| ("403".to_owned(), code.to_owned());
+    assert_eq!(asked(&server, &escaped, "/pay"), would("scope_violation"));
+    let line = server.said_with("a dry run lets through", |fields| fields["code"] == "scope_violation");
+    let fields = &line["fields"];
+    assert_eq!((&fields["tenant"], &fields["agent"]), (&json!("default"), &json!(id)));
+    assert_eq!((&fields["method"], &fields["path"]), (&json!("GET"), &json!("/pay")));
+    let revoke = format!("/api/v1/certificates/{serial}/revoke");
+    assert_eq!(server.post(&revoke, &json!({ "reason": "key_compromise" })).0, "200");
+    assert_eq!(asked(&server, &escaped, "/pay"), would("agent_revoked"));
+    let nobody = asked(&server, "", "/reports/1?token=secret");
+    assert_eq!(nobody, would("missing_cert_serial"));
+    server.said_with("a dry run lets through", |f| {
+        f["code"] == "missing_cert_serial" && f["path"] == "/reports/1"
+    });
+    let metrics = server.get("/metrics").1;
+    assert_eq!(figure(&metrics, "kakunin_gateway_dry_runs"), 3.0);
+    assert_eq!(figure(&metrics, "kakunin_gateway_dry_run_total{code=\"agent_revoked\"}"), 1.0);
+    // Once it is out, the same requests are refused.
+    write("insecure-dry-run-route = [\"GET /reports/*\"]\n");
+    server.signal("HUP");
+    server.said_with("the configuration was read again", |f| f["changed"] == "insecure-dry-run-tenant");
+    assert_eq!(asked(&server, &escaped, "/pay"), no("agent_revoked"));
+    assert_eq!(asked(&server, &escaped, "/reports/1"), would("agent_revoked"));
+    // A file that is refused changes nothing.
+    for wrong in ["insecure-dry-run-route = [\"/a/../b\"]\n", "insecure-dry-run-tenant = [\"No Tenant\"]\n"] {
+        let before = times(&server, "is refused: everything stays");
+        write(wrong);
+        server.signal("HUP");
+        until("it is refused", || times(&server, "is refused: everything stays") > before);
+        assert_eq!(asked(&server, &escaped, "/reports/1"), would("agent_revoked"));
+    }
+    let before = times(&server, "--insecure-dry-run-route is in force");
+    write("insecure-dry-run-route = [\"/reports/*\"]\n");
+    server.signal("HUP");
+    until("it is warned of", || times(&server, "--insecure-dry-run-route is in force") > before);
+    write("");
+    server.signal("HUP");
+    until("it is over", || asked(&server, &escaped, "/reports/1") == no("agent_revoked"));
+    assert_eq!(figure(&server.get("/metrics").1, "kakunin_gateway_dry_runs"), 0.0);
+    let lines = server.end_with_lines();
+    assert!(!lines.iter().any(|line| line.contains("token=secret")), "a query may hold secrets");
+    // The next start says it again, whoever names it.
+    let flags = ["--log-json", "--insecure-dry-run-route", "GET /reports/*,/b"];
+    let server = Watched::start(folder.path(), &flags, &[("KAKUNIN_INSECURE_DRY_RUN_TENANT", "default")]);
+    warned(&server);
+    server.said_with("--insecure-dry-run-route is in force", |f| f["route"] == "* /b");
+    let data = folder.path().join("other").display().to_string();
+    for wrong in ["GET reports", "/a/../b", "get /a", "/*/a", ""] {
+        let flags = ["serve", "--data", &data, "--insecure-dry-run-route", wrong];
+        let out = kakunin(&flags).output().unwrap();
+        assert!(!out.status.success(), "{wrong}");
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert!(said.contains("--insecure-dry-run-route") && said.contains("not a route"), "{said}");
+    }
 }

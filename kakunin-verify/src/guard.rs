@@ -17,6 +17,9 @@ use crate::report::{Decision, Reporter};
 /// [`Guard::authorize`] tells a [`Reporter`] and never waits. [`Guard::authorize_on_record`] answers once the decision is
 /// on record. Both are [`Guard::decide`] and one more step, for those who have more to say of a decision.
 ///
+/// There is no dry run of a guard: a refusal is a value, reported or on record when the caller has it, and whoever wants
+/// to see first goes on in spite of it. None of that makes an [`Authorized`].
+///
 /// ```
 /// # pollster::block_on(async {
 /// # use kakunin_core::prelude::*;

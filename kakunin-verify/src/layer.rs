@@ -29,6 +29,7 @@ use tower_service::Service;
 
 use crate::content::poll_read;
 use crate::denied::Denied;
+use crate::dry_run::DryRun;
 use crate::gate::{Begun, Gate};
 use crate::guard::Guard;
 use crate::possession::{Authorities, NonceFigures, Nonces};
@@ -130,6 +131,7 @@ impl AgentLayer {
             us,
             nonces,
             max_content,
+            dry_run: DryRun::new(),
         }))
     }
 
@@ -156,6 +158,17 @@ impl AgentLayer {
     #[must_use]
     pub fn max_signed_content(self, octets: usize) -> Self {
         self.with(|gate| gate.max_content = octets)
+    }
+
+    /// Lets through what would be refused, where `dry_run` says so: to see first, in front of a service that is in use.
+    /// Reporters are told of refusals as ever. Such a request carries a
+    /// [`WouldDeny`](crate::dry_run::WouldDeny) in its extensions, and no [`crate::Authorized`].
+    ///
+    /// Refused even so: what can be read in more than one way; what says in `x-kakunin-cert-serial` or
+    /// `x-kakunin-spiffe-id` that it is somebody's whom it did not show; and signed content that is too long, or breaks off.
+    #[must_use]
+    pub fn insecure_dry_run(self, dry_run: DryRun) -> Self {
+        self.with(|gate| gate.dry_run = dry_run)
     }
 
     /// How full the memory of nonces is.
@@ -218,7 +231,7 @@ where
             Ok(begun) => begun,
             Err(denied) => return Answer::refused(&denied),
         };
-        if begun.shown.is_signed() && !body.is_end_stream() {
+        if begun.is_signed() && !body.is_end_stream() {
             // The one that is ready goes; its copy stays.
             let copy = self.inner.clone();
             let inner = std::mem::replace(&mut self.inner, copy);

@@ -10,6 +10,7 @@ mod checker;
 mod content;
 mod context;
 pub mod denied;
+pub mod dry_run;
 #[cfg(feature = "follow")]
 pub mod feed;
 mod following;

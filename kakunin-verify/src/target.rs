@@ -100,7 +100,7 @@ fn check(segment: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-const fn is_unreserved(b: u8) -> bool {
+pub(crate) const fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
 }
 

@@ -1,6 +1,6 @@
 //! What the service answers when it does not do what it was asked for.
 
-use super::limits::{MAX_EVENTS, MAX_JUMP, MAX_STREAMS, MAX_WAITING, SELF_RENEWALS};
+use super::limits::{MAX_EVENTS, MAX_JUMP, MAX_READ_MARKS, MAX_STREAMS, MAX_WAITING, SELF_RENEWALS};
 use crate::agent::AgentError;
 use crate::error::StoreError;
 use crate::feed::FeedError;
@@ -118,6 +118,12 @@ pub enum Error {
          it was"
     )]
     NumberReused,
+    /// More items of the inbox marked one by one than are kept.
+    #[error(
+        "{max} items of the inbox are marked one by one above the oldest that is not; mark all up to one",
+        max = MAX_READ_MARKS
+    )]
+    TooManyMarks,
     /// One of the events that were to be recorded all or none; none was.
     #[error("event {index} is refused, and none was recorded: {error}")]
     OneOfMany {
@@ -251,6 +257,7 @@ impl Error {
             Self::StreamJump => "stream_jump",
             Self::IdReused => "client_id_reused",
             Self::NumberReused => "stream_number_reused",
+            Self::TooManyMarks => "too_many_marks",
             Self::OneOfMany { error, .. } => error.code(),
             Self::Record(RecordError::Leaf(_)) => "event_too_large",
             Self::Record(_) | Self::Entropy(_) => "internal",

@@ -20,6 +20,12 @@ pub const APPROVAL_LIFE: u64 = DAY;
 /// Most orders of a tenant that wait at once.
 pub const MAX_WAITING: usize = 100;
 
+/// How long before its end the owner of a certificate is told of it, in milliseconds; a tenth of its life if that is less.
+pub const EXPIRY_NOTICE: u64 = 7 * DAY;
+
+/// Most items of an inbox that one person marks as read one by one, above the oldest that they have not read.
+pub const MAX_READ_MARKS: usize = 1_000;
+
 /// Most streams of one reporter for one agent that are told apart; those that were idle for a day are forgotten.
 pub(crate) const MAX_STREAMS: usize = 256;
 

@@ -43,14 +43,17 @@ pub use error::{Error, Regression};
 pub use handle::certify::KeySource;
 pub use handle::signing::Signed;
 pub use handle::webhooks::{MAX_SECRET_OVERLAP, NewWebhook, SECRET_OVERLAP};
-pub use limits::{APPROVAL_LIFE, MAX_EVENTS, MAX_LATENESS, MAX_WAITING, SELF_RENEWALS};
+pub use limits::{
+    APPROVAL_LIFE, EXPIRY_NOTICE, MAX_EVENTS, MAX_LATENESS, MAX_READ_MARKS, MAX_WAITING, SELF_RENEWALS,
+};
 pub use query::agents::Risk;
 pub use query::authorities::Authority;
 pub use query::certificates::{CertificateStatus, MAX_CERTIFICATES_LISTED};
+pub use query::inbox::{InboxFilter, InboxItem, InboxPage};
 pub use query::policy::BreakerStatus;
 pub use query::reading::{Page, Recorded};
 pub use state::certificates::CertificateEntry;
-pub use state::inbox::{EndingNotice, Notification, NotificationKind};
+pub use state::inbox::{EndingNotice, Notification, NotificationKind, Severity};
 pub use state::own::InForce;
 pub use state::own::approvals::Waiting;
 pub use state::tally::{Adverse, DayTally, KindTally};

@@ -28,6 +28,7 @@ use crate::error::StoreError;
 /// | `Approval` | tenant | approval id | an order that waits for a second person, JSON |
 /// | `Webhook` | tenant | webhook id | an endpoint, and since which record, JSON |
 /// | `Delivery` | tenant | webhook id, `q`, agent id, index; or webhook id, `h`, index, newest first | a delivery that waits, or what became of it, JSON |
+/// | `ReadMark` | tenant | who | which items of the inbox they have read, JSON |
 /// | `Layout` | system | code of a table, one octet | the version of its rows, two octets |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -78,11 +79,13 @@ pub enum Kind {
     Webhook,
     /// Deliveries to them. Never rebuilt: lost ones are made again, or not known any more.
     Delivery,
+    /// What people have read of the inbox. Never rebuilt: a lost one means that items show as new again.
+    ReadMark,
 }
 
 impl Kind {
     /// All tables.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -106,6 +109,7 @@ impl Kind {
         Self::Approval,
         Self::Webhook,
         Self::Delivery,
+        Self::ReadMark,
     ];
 
     /// Stable number, as stores keep it.
@@ -135,6 +139,7 @@ impl Kind {
             Self::Webhook => 21,
             Self::Delivery => 22,
             Self::Approval => 24,
+            Self::ReadMark => 23,
         }
     }
 

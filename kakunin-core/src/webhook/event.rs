@@ -13,6 +13,8 @@ words! {
         CertificateRenewed = "certificate.renewed",
         /// A certificate was taken away, for good.
         CertificateRevoked = "certificate.revoked",
+        /// A certificate is about to end, and nothing has replaced it.
+        CertificateExpiring = "certificate.expiring",
         /// The score reached the threshold of warnings.
         RiskWarning = "risk.warning",
         /// The score reached the threshold of revocation.

@@ -14,7 +14,7 @@ use crate::time::{SECOND, UnixTime};
 
 /// Whether a leaf of this kind may be told: the record has to be read to know.
 pub(crate) const fn may_be_told(kind: u16) -> bool {
-    matches!(kind, 17 | 22..=25 | 27 | 33 | 49 | 50)
+    matches!(kind, 17 | 22..=25 | 27 | 33 | 49 | 50 | 64)
 }
 
 /// What a record is told as, if it is.
@@ -25,6 +25,7 @@ pub(crate) fn event_of(record: &Record) -> Option<WebhookEvent> {
         Control::CertificateIssued { renewal: Some(_), .. } => WebhookEvent::CertificateRenewed,
         Control::CertificateIssued { .. } => WebhookEvent::CertificateIssued,
         Control::CertificateRevoked { .. } => WebhookEvent::CertificateRevoked,
+        Control::CertificateExpiring { .. } => WebhookEvent::CertificateExpiring,
         Control::CertificateHeld { .. } => WebhookEvent::AgentHeld,
         Control::CertificateReleased { .. } => WebhookEvent::AgentReleased,
         Control::AgentHalted { .. } => WebhookEvent::AgentHalted,
@@ -145,6 +146,7 @@ fn details(body: &Body, public_url: &str) -> Value {
             taken(hold, said, "held_at", public_url),
             braked.as_ref().map(|braked| because(&braked.evidence)),
         ),
+        Control::CertificateExpiring { not_after } => json!({ "expires_at": not_after.to_string() }),
         Control::AgentHalted { halt, said } => json!({
             "halt_id": halt.id,
             "serial_number": halt.serial,

@@ -36,6 +36,12 @@ pub(super) fn data(told: &Told<'_>) -> Value {
             "risk_band": coarse(*to),
             "occurred_at": record.time.to_string(),
         }),
+        Control::CertificateExpiring { not_after } => json!({
+            "certificate_id": serial,
+            "agent_id": agent,
+            "serial_number": serial,
+            "expires_at": not_after.to_string(),
+        }),
         Control::AgentHalted { halt, .. } => json!({
             "agent_id": agent,
             "certificate_serial": halt.serial,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::{DeliveryState, WebhookChange};
+use kakunin_core::service::{DeliveryState, NotificationKind, WebhookChange};
 use kakunin_core::time::{DAY, HOUR, MINUTE, SECOND};
 use kakunin_core::webhook::Disabled;
 use pollster::block_on;
@@ -137,6 +137,10 @@ fn who_is_gone_is_told_nothing_more_until_somebody_says_so() {
     assert_eq!(w.facts(&facts.id).disabled, Some(Disabled::Gone));
     let kinds = block_on(w.acme.records(None, 1, |record| record.name() == "webhook.disabled")).unwrap();
     assert_eq!(kinds.items.len(), 1);
+    assert_eq!(kinds.items[0].record.by, None, "nobody ordered it");
+    let (_, item) = block_on(w.acme.notifications(None, 1)).unwrap().remove(0);
+    assert_eq!(item.kind, NotificationKind::WebhookDisabled);
+    assert!(item.said.unwrap().contains(&facts.id.to_string()));
     let tried = w.receivers.got(URL).len();
     w.receivers.set(URL, Does::Says(200));
     block_on(w.acme.release(&serial)).unwrap();

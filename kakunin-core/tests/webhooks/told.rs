@@ -1,8 +1,12 @@
 //! What is told, in which form.
 
 use kakunin_core::agent::Note;
+use kakunin_core::event::Event;
 use kakunin_core::issue::Profile;
+use kakunin_core::policy::{BreakerPolicy, Policy};
 use kakunin_core::revoke::Cause;
+use kakunin_core::risk::Score;
+use kakunin_core::service::Replaces;
 use kakunin_core::webhook::{Scheme, WebhookEvent, verify};
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -146,4 +150,41 @@ fn a_ping_says_what_came_of_it_and_is_no_delivery() {
     let failed = block_on(w.acme.ping_webhook(&facts.id)).unwrap();
     assert!(!failed.delivered && failed.attempt.status == Some(500));
     assert!(w.deliveries(&facts.id).is_empty());
+}
+
+#[test]
+fn what_agents_do_and_what_tenants_decide_is_told_with_the_evidence() {
+    let w = world();
+    w.endpoint(URL);
+    let before = block_on(w.acme.policy()).unwrap();
+    // One loss an hour; the next is a hold.
+    let breaker = BreakerPolicy { revocations: 1, share: Score::default(), ..BreakerPolicy::default() };
+    let policy = Policy { breaker: Some(breaker), ..(*before.policy).clone() };
+    block_on(w.acme.set_policy(policy, Replaces::Since(before.since), None)).unwrap();
+    let agents = [w.agent("first").1, w.agent("second").1];
+    for serial in agents {
+        let mut acts = (0..500).map(|_| {
+            let refused = Event::refused(serial, "delete:vault".parse().unwrap());
+            block_on(w.acme.observe(refused)).unwrap()
+        });
+        assert!(acts.any(|seen| seen.revoked || seen.held));
+    }
+    w.deliver();
+    let of = |kind: &str| {
+        let got = w.receivers.got(URL).into_iter().filter(|got| got.kind() == kind);
+        got.map(|got| got.json()["data"].clone()).collect::<Vec<_>>()
+    };
+    let (changed, tripped) = (of("policy.changed"), of("breaker.tripped"));
+    assert_eq!((changed.len(), &changed[0]["after"]["breaker"]["revocations"]), (1, &json!(1)));
+    assert!(changed[0]["agent_id"].is_null() && changed[0]["log_index"].is_u64());
+    assert_eq!((tripped.len(), tripped[0]["in_common"].is_object()), (1, true));
+    let (alerts, revoked, held) = (of("risk.alert"), of("certificate.revoked"), of("agent.held"));
+    assert_eq!((alerts.len(), revoked.len(), held.len()), (2, 1, 1));
+    for data in [&alerts[0], &alerts[1], &revoked[0], &held[0]] {
+        let (score, threshold) = (data["score"].as_f64().unwrap(), data["threshold"].as_f64().unwrap());
+        assert!(score >= threshold && score <= 1.0, "{data}");
+        assert!(data["evidence"][0]["family"].is_string() && data["event_index"].is_u64(), "{data}");
+    }
+    assert_eq!(revoked[0]["cause"], "risk_threshold_exceeded");
+    assert_eq!((&alerts[0]["band"], alerts[0]["previous_band"].is_string()), (&json!("revoke"), true));
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use kakunin_verify::feed::http::{Answer, Bounds, HttpClient, HttpError, Tls};
 use serde_json::Value;
@@ -118,6 +119,14 @@ impl Client {
         let status = answer.status();
         let body = answer.whole().await.map_err(|error| self.failed(&error))?;
         Err(refused(format!("GET {path}"), status, &body))
+    }
+
+    /// The next piece of a stream; `None` at its end.
+    ///
+    /// # Errors
+    /// [`ClientError::NoAnswer`].
+    pub async fn piece(&self, stream: &mut Answer) -> Result<Option<Bytes>, ClientError> {
+        stream.piece().await.map_err(|error| self.failed(&error))
     }
 
     fn head(&self, fields: &[(HeaderName, &str)]) -> Result<HeaderMap, ClientError> {

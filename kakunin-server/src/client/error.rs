@@ -31,6 +31,9 @@ pub enum ClientError {
         /// Why.
         why: String,
     },
+    /// What was asked for cannot be.
+    #[error("{0}")]
+    Argument(String),
     /// No answer, or it broke.
     #[error("no answer from {url}: {why}")]
     NoAnswer {

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::card::Cards;
 use super::error::ApiError;
 use super::gateway::Gateway;
+use super::inbox_stream::Inboxes;
 use super::limits::Limits;
 use super::listings::Listings;
 use super::options::ApiOptions;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) cards: Arc<Cards>,
     pub(crate) feeds: Arc<Feeds>,
+    pub(crate) inboxes: Arc<Inboxes>,
     pub(crate) listings: Arc<Listings>,
     pub(crate) renderings: Arc<Renderings>,
     pub(crate) ready: Arc<Ready>,
@@ -54,7 +56,8 @@ impl App {
             gateway,
             clock,
             cards: Arc::default(),
-            feeds: Arc::new(Feeds::new(kakunin.clone(), room, ended)),
+            feeds: Arc::new(Feeds::new(kakunin.clone(), room, ended.clone())),
+            inboxes: Arc::new(Inboxes::new(ended)),
             kakunin,
             listings: Arc::default(),
             renderings: Arc::default(),
@@ -79,6 +82,7 @@ impl App {
             clock: self.clock.clone(),
             cards: self.cards.clone(),
             feeds: self.feeds.clone(),
+            inboxes: self.inboxes.clone(),
             listings: self.listings.clone(),
             renderings: self.renderings.clone(),
             ready: self.ready.clone(),

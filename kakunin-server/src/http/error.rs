@@ -186,6 +186,10 @@ impl ApiError {
         self.status.is_server_error()
     }
 
+    pub(crate) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(crate) const fn code(&self) -> &'static str {
         self.code
     }
@@ -339,6 +343,7 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::SharedIssuer
         | ServiceError::IdReused
         | ServiceError::NumberReused
+        | ServiceError::TooManyMarks
         | ServiceError::NotGrantable
         | ServiceError::VerdictNeeded(_)
         | ServiceError::NotTripped

@@ -27,6 +27,16 @@ impl Exposition {
         self.family(name, "gauge", help, values);
     }
 
+    /// What happened since the start, by labels as above.
+    pub(super) fn counters<V: Display>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (String, V)>,
+    ) {
+        self.family(name, "counter", help, values);
+    }
+
     fn family<V: Display>(
         &mut self,
         name: &str,

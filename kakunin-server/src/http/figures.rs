@@ -6,6 +6,7 @@ use kakunin_core::service::{Ending, RootCrlEnding, Tended};
 use kakunin_core::time::{MINUTE, SECOND, UnixTime};
 
 use super::app::App;
+use super::dry_runs::DRY_RUNS;
 use super::exposition::Exposition;
 use super::{counts, following};
 use crate::logging;
@@ -29,6 +30,10 @@ pub(super) async fn all(app: &App) -> String {
     let lost = "Lines of the log that could not be written, or were not read in time.";
     to.counter("log_lines_lost_total", lost, logging::lines_lost());
     counts::write(&mut to);
+    let dry_run = &app.options.insecure_dry_run;
+    let help = "Tenants and routes whose requests are let through whatever is decided.";
+    to.gauge("gateway_dry_runs", help, dry_run.tenants().len() + dry_run.routes().len());
+    DRY_RUNS.write(&mut to);
     to.into_text()
 }
 

@@ -8,6 +8,7 @@
 //! | `certificates.rs`, `certify.rs`, `revoke.rs`, `standing.rs` | their certificates: shown, given and renewed, taken away; how they stand |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `inbox.rs`, `inbox_stream.rs` | the inbox: pages and what is read; new items as they come |
 //! | `event_members.rs`, `text.rs` | members of an event, one by one; texts that somebody sent |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
@@ -20,7 +21,7 @@
 //! | `app.rs`, `options.rs` | what handlers share; how the API behaves |
 //! | `auth.rs`, `caller.rs`, `peer.rs`, `limits.rs`, `anonymous.rs` | who calls, and how often |
 //! | `listings.rs`, `tally.rs`, `shared.rs` | lists apart from all else; shares; answers that all are sent |
-//! | `counts.rs`, `failures.rs` | what was refused or cut; who did not show who they are |
+//! | `counts.rs`, `failures.rs`, `dry_runs.rs` | what was refused or cut; who did not show who they are; what dry runs let through |
 //! | `surroundings.rs` | the TLS pair, files and log of whoever serves it |
 //! | `frame.rs`, `host.rs`, `preference.rs`, `validator.rs` | what every answer has in common; `Host`, `Accept`, entity tags |
 //! | `json.rs`, `schema.rs`, `page.rs`, `queries.rs`, `error.rs`, `request_id.rs` | shapes that all share |
@@ -40,6 +41,7 @@ mod certify;
 mod compat;
 mod counts;
 mod crl;
+mod dry_runs;
 mod enrol;
 mod error;
 mod event_batch;
@@ -55,6 +57,8 @@ mod gateway;
 mod health;
 mod host;
 mod html;
+mod inbox;
+mod inbox_stream;
 mod json;
 mod limits;
 mod listings;

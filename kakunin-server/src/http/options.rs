@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use kakunin_verify::dry_run::DryRun;
 use kakunin_verify::possession::Authority;
 
 use super::gateway::GatewayProxy;
@@ -28,6 +29,8 @@ pub struct ApiOptions {
     pub new_deployment: bool,
     /// Whether the gateway check takes a bare serial number for an identity, which proves nothing.
     pub insecure_serial_only: bool,
+    /// Whose requests, and which, the gateway check lets through whatever it decides.
+    pub insecure_dry_run: DryRun,
     /// Requests a second of one key.
     pub key_rate: NonZeroU32,
     /// Requests a second of one address (IPv6: /64) for what takes no account. What costs more than a look-up
@@ -47,6 +50,7 @@ impl Default for ApiOptions {
             authorities: Vec::new(),
             new_deployment: false,
             insecure_serial_only: false,
+            insecure_dry_run: DryRun::new(),
             key_rate: DEFAULT_KEY_RATE,
             anonymous_rate: DEFAULT_ANONYMOUS_RATE,
             feed_subscribers: DEFAULT_FEED_SUBSCRIBERS,

@@ -12,7 +12,7 @@ use utoipa::openapi::security::SecurityRequirement;
 use super::app::App;
 use super::{
     access, agents, audit, certificates, certify, crl, enrol, event_batch, events, feed, gateway, health,
-    message, orders, pki, revoke, risk, verify, webhooks,
+    inbox, inbox_stream, message, orders, pki, revoke, risk, verify, webhooks,
 };
 
 /// Most octets of a body from who shows no account: a message to verify, a request for a certificate, one to check.
@@ -56,7 +56,8 @@ pub(super) fn all() -> Routes {
     add!(all: certify::certify, certify::renew, orders::halt, orders::reinstate, orders::sign, risk::risk);
     add!(all: certificates::get, revoke::revoke, revoke::hold, revoke::release);
     add!(all: enrol::create_token, enrol::grant, enrol::enrol, enrol::renew);
-    add!(all: events::list, events::create, event_batch::batch, risk::notifications, audit::log);
+    add!(all: events::list, events::create, event_batch::batch, audit::log);
+    add!(all: inbox::list, inbox::mark, inbox::mark_up_to, inbox_stream::stream);
     add!(all: access::create_tenant, access::get_tenant, access::patch_tenant);
     add!(all: access::list_keys, access::create_key, access::revoke_key);
     add!(all: webhooks::endpoints::create, webhooks::endpoints::list, webhooks::endpoints::get);

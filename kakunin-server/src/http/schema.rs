@@ -6,6 +6,7 @@ use kakunin_core::agent::AgentState;
 use kakunin_core::event::{EventKind, Outcome};
 use kakunin_core::feed::Visibility;
 use kakunin_core::issue::Profile;
+use kakunin_core::service::{NotificationKind, Severity};
 use kakunin_core::webhook::{Scheme, WebhookEvent};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -34,6 +35,8 @@ words_of! {
     VisibilityWord: Visibility, Some("Who may read what a tenant's own issuing CAs revoked.");
     OutcomeWord: Outcome, Some("How it ended.");
     KindWord: EventKind, None::<&str>;
+    NotificationWord: NotificationKind, Some("What it tells.");
+    SeverityWord: Severity, Some("How much it asks of whoever reads it.");
     StateWord: AgentState, None::<&str>;
     SchemeWord: Scheme, Some("By Standard Webhooks 1.0.0, or as the hosted vendor signs, verifies or documents.");
 }

@@ -23,9 +23,9 @@ use super::error::{ApiError, chain};
 use super::places::{Place, Places};
 
 /// How often there is a frame although nothing changed.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a subscriber may take to accept a frame.
-const STALL: Duration = Duration::from_secs(20);
+pub(super) const STALL: Duration = Duration::from_secs(20);
 /// Most records of a frame that is made for one subscriber alone: a few of them wait for it in memory.
 const STEP: usize = 200;
 /// Frames that are kept for subscribers a little behind.
@@ -175,7 +175,7 @@ async fn hub(kakunin: Kakunin, issuer: IssuerId, frames: broadcast::Sender<Rende
 }
 
 /// Runs until it is done, or the server ends.
-async fn until(mut ended: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+pub(super) async fn until(mut ended: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     let end = async {
         if ended.wait_for(|ended| *ended).await.is_err() {
             // Nobody is left who could end it.
@@ -257,7 +257,7 @@ impl Subscriber {
 
 /// What a subscriber reads: server-sent events.
 #[derive(Debug)]
-pub(crate) struct Subscription(mpsc::Receiver<Bytes>);
+pub(crate) struct Subscription(pub(super) mpsc::Receiver<Bytes>);
 
 impl Body for Subscription {
     type Data = Bytes;

@@ -281,6 +281,23 @@ impl ServeOptions {
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))
     }
+
+    /// Warns of what is let through whatever is decided.
+    pub(super) fn warn_of_dry_runs(&self) {
+        let dry_run = &self.api.insecure_dry_run;
+        for tenant in dry_run.tenants() {
+            tracing::warn!(
+                %tenant,
+                "--insecure-dry-run-tenant is in force: its agents are let through whatever is decided, and what would be refused counts in their scores"
+            );
+        }
+        for route in dry_run.routes() {
+            tracing::warn!(
+                %route,
+                "--insecure-dry-run-route is in force: everybody is let through to it whatever is decided, and what would be refused counts in scores of agents"
+            );
+        }
+    }
 }
 
 #[cfg(test)]

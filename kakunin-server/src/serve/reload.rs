@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kakunin_verify::dry_run::DryRun;
+
 use super::exposed;
 use super::files::Watch;
 use super::listening::{Listening, Settings};
@@ -58,9 +60,16 @@ impl Reloads {
         self.listening.set(Settings::of(&options, http::router_of(app.clone())));
         self.watch.set_files(exposed::watched(&options));
         self.watch.look();
+        if done.changed.iter().any(|name| name.starts_with("insecure-dry-run")) {
+            options.warn_of_dry_runs();
+        }
         *now = (options, app);
         Ok(done)
     }
+}
+
+const fn dry_run_of(options: &ServeOptions) -> &DryRun {
+    &options.api.insecure_dry_run
 }
 
 /// Which options differ: those that can change, and those that cannot.
@@ -83,6 +92,8 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
         ("connections-per-address", old.connections_per_address != new.connections_per_address),
         ("keep-alive", old.patience != new.patience),
         ("insecure-serial-only", old.api.insecure_serial_only != new.api.insecure_serial_only),
+        ("insecure-dry-run-tenant", dry_run_of(old).tenants() != dry_run_of(new).tenants()),
+        ("insecure-dry-run-route", dry_run_of(old).routes() != dry_run_of(new).routes()),
     ];
     let kept = [
         ("data", old.data != new.data),

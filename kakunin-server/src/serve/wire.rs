@@ -72,6 +72,11 @@ pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<
     let tenant = first_tenant()?;
     kakunin.create_tenant(&tenant).await?;
     kakunin.load().await?;
+    options.warn_of_dry_runs();
+    let known = kakunin.tenants().await;
+    for tenant in options.api.insecure_dry_run.tenants().iter().filter(|tenant| !known.contains(tenant)) {
+        tracing::warn!(%tenant, "--insecure-dry-run-tenant names a tenant that is not there");
+    }
     let admin_key_file = folder.join(ADMIN_KEY_FILE);
     let admin_key = admin_key(&kakunin, &tenant, &admin_key_file).await?;
     Ok(Deployment { kakunin, clock: SystemClock, tenant, admin_key, admin_key_file, new })

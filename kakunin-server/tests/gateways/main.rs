@@ -12,6 +12,7 @@
 #[path = "../binary/mod.rs"]
 mod binary;
 mod client;
+mod dry_run;
 mod forms;
 #[path = "../../../kakunin-verify/tests/common/hostile.rs"]
 mod hostile;

@@ -72,14 +72,14 @@ pub(crate) async fn hostile(gateway: &str) {
     fields(&w, gateway).await;
 }
 
-fn head(row: &Row, fields: &[String]) -> Vec<u8> {
+pub(crate) fn head(row: &Row, fields: &[String]) -> Vec<u8> {
     let length = if ["POST", "PUT"].contains(&&*row.method) { "content-length: 0\r\n" } else { "" };
     let rest = format!(" HTTP/1.1\r\nhost: {NAME}\r\n{length}{}connection: close\r\n\r\n", fields.concat());
     [row.method.as_bytes(), b" ", &row.target, rest.as_bytes()].concat()
 }
 
 /// The status of a request in HTTP/1.1 with these very octets; none if there is no answer.
-async fn raw(client: &Client, head: &[u8]) -> Option<u16> {
+pub(crate) async fn raw(client: &Client, head: &[u8]) -> Option<u16> {
     let mut stream = client.connect(Protocol::Http1).await?;
     stream.write_all(head).await.ok()?;
     let mut answer = [0; 12];
@@ -100,7 +100,7 @@ fn judge(gateway: &str, row: &Row, status: Option<u16>, heads: &[Vec<u8>]) {
 }
 
 /// What a service serves that is asked so.
-fn served(head: &[u8]) -> BTreeSet<String> {
+pub(crate) fn served(head: &[u8]) -> BTreeSet<String> {
     resources(head.split(|b| *b == b' ').nth(1).unwrap())
 }
 

@@ -12,8 +12,16 @@ async fn each_401_says_how_to_show_who_asks() {
     let (id, serial) = certified(&w).await;
     let anybody = w.admin.without_key();
     let wrong = anybody.with_key("kak_live_wrong");
-    let gets =
-        ["agents", "events", "notifications", "audit-log", "api-keys", "tenants/default"].map(str::to_owned);
+    let gets = [
+        "agents",
+        "events",
+        "notifications",
+        "notifications/stream",
+        "audit-log",
+        "api-keys",
+        "tenants/default",
+    ]
+    .map(str::to_owned);
     for path in gets.into_iter().chain([format!("agents/{id}"), format!("agents/{id}/risk")]) {
         let path = format!("/api/v1/{path}");
         for (client, expected) in [

@@ -8,6 +8,7 @@ use kakunin_core::event::Outcome;
 use kakunin_core::feed::Visibility;
 use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::service::{NotificationKind, Severity};
 use serde_json::Value;
 
 /// The words of a member, wherever its schema has them.
@@ -41,6 +42,12 @@ fn words_in_the_description_are_the_core_s() {
     let parameters = description["paths"]["/api/v1/agents"]["get"]["parameters"].as_array().unwrap();
     let status = parameters.iter().find(|one| one["name"] == "status").unwrap();
     of_the_core(&words(&status["schema"]), AgentState::ALL);
+    let inbox = description["paths"]["/api/v1/notifications"]["get"]["parameters"].as_array().unwrap();
+    let asked = |name: &str| words(&inbox.iter().find(|one| one["name"] == name).unwrap()["schema"]);
+    of_the_core(&asked("kind"), NotificationKind::ALL);
+    of_the_core(&asked("severity"), Severity::ALL);
+    of_the_core(&words(member("NotificationBody", "kind")), NotificationKind::ALL);
+    of_the_core(&words(member("NotificationBody", "severity")), Severity::ALL);
     // Some of the core's, not all: what the server makes, and what a caller may order.
     for schema in ["CertifyBody", "RenewBody"] {
         assert!(

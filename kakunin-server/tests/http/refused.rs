@@ -77,6 +77,7 @@ async fn what_nobody_knows_is_refused_by_name() {
         format!("/api/v1/agents/{id}/risk"),
         "/api/v1/events".to_owned(),
         "/api/v1/notifications".to_owned(),
+        "/api/v1/notifications/stream".to_owned(),
         "/api/v1/audit-log".to_owned(),
         "/api/v1/tenants/default".to_owned(),
         "/api/v1/api-keys".to_owned(),

@@ -11,6 +11,7 @@ use http::request::{Builder, Parts};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use kakunin_core::time::ManualClock;
+use kakunin_verify::dry_run::WouldDeny;
 use kakunin_verify::layer::{AgentLayer, AgentService, Content, PeerCertificates};
 use kakunin_verify::possession::{CERTIFICATE_HEADER, write_certificates};
 use kakunin_verify::{Authorized, RevocationHandle, Verifier};
@@ -56,8 +57,14 @@ where
     fn call(&mut self, request: Request<Content<B>>) -> Self::Future {
         assert!(std::mem::take(&mut self.ready), "called before it was ready");
         self.calls.fetch_add(1, Ordering::Relaxed);
-        let authorized: &Authorized = request.extensions().get().unwrap();
-        let text = format!("{} by {}", authorized.action(), authorized.agent().agent());
+        let text = match (request.extensions().get::<Authorized>(), request.extensions().get::<WouldDeny>()) {
+            (Some(authorized), None) => format!("{} by {}", authorized.action(), authorized.agent().agent()),
+            (None, Some(would)) => {
+                let agent = would.agent().map_or("nobody".to_owned(), |agent| agent.agent().to_string());
+                format!("{} to {agent}", would.denied().code())
+            }
+            both => panic!("{both:?}"),
+        };
         let content = pollster::block_on(request.into_body().collect()).unwrap().to_bytes();
         ready(Ok(Response::new(text + &String::from_utf8_lossy(&content))))
     }

@@ -242,6 +242,11 @@ pub enum Control {
         /// Who issued it.
         issuer: IssuerId,
     },
+    /// `certificate.expiring`: an agent's newest certificate ends soon; once for each certificate.
+    CertificateExpiring {
+        /// Its last moment.
+        not_after: UnixTime,
+    },
     /// `risk.band_changed`
     BandChanged {
         /// From which band.

@@ -71,4 +71,5 @@ kinds! {
     WebhookChanged = "webhook.changed", 57;
     WebhookDeleted = "webhook.deleted", 58;
     WebhookDisabled = "webhook.disabled", 59;
+    CertificateExpiring = "certificate.expiring", 64;
 }

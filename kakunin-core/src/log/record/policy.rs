@@ -1,5 +1,7 @@
 //! What records of policies, brakes, verdicts and second persons are made of.
 
+use core::fmt;
+
 use super::Evidence;
 use crate::agent::Note;
 use crate::event::Name;
@@ -47,6 +49,23 @@ pub enum InCommon {
         /// Index of the last event in which the agent that tripped it failed there.
         event: u64,
     },
+}
+
+/// In a sentence.
+impl fmt::Display for InCommon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revocations { count, allowed } => {
+                write!(f, "{count} agents lost their identities automatically, and {allowed} are let through")
+            }
+            Self::Target { target: Some(target), agents, .. } => {
+                write!(f, "{agents} agents fail at the same target: {}", target.as_str())
+            }
+            Self::Target { target: None, agents, event, .. } => {
+                write!(f, "{agents} agents fail at the same target: that of event {event}")
+            }
+        }
+    }
 }
 
 /// Why the breaker tripped.

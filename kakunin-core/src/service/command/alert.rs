@@ -6,6 +6,7 @@ use crate::id::{AgentId, Serial};
 use crate::key::KeyRef;
 use crate::log::record::{Control, KeyAction};
 use crate::service::error::Error;
+use crate::service::state::certificates;
 
 /// Somebody names a certificate without showing possession. The answer: whether this is the first of the day.
 #[derive(Clone)]
@@ -46,6 +47,33 @@ impl Command for RefuseSelfRenewal {
         }
         let serial = row.agent.certificate;
         Ok(draft.push(self.agent, serial, Control::SelfRenewalRefused)?)
+    }
+}
+
+/// The newest certificates of these agents are about to end, and their owner was not told.
+#[derive(Clone)]
+pub(crate) struct TellOfExpiry(pub(crate) Vec<AgentId>);
+
+impl Command for TellOfExpiry {
+    const NEED: Need = Need::Ordinary;
+    type Answer = ();
+
+    fn records(&self) -> usize {
+        self.0.len()
+    }
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<(), Error> {
+        for agent in self.0 {
+            // As it is after what was decided meanwhile.
+            let Some(entry) = draft.agent(&agent) else { continue };
+            let due = certificates::told_from(&draft.certificates, entry).is_some_and(|at| at <= draft.now);
+            let Some(facts) = draft.standing(entry).filter(|_| due).map(|newest| newest.facts) else {
+                continue;
+            };
+            let not_after = facts.not_after;
+            draft.push(agent, Some(facts.serial), Control::CertificateExpiring { not_after })?;
+        }
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@
 //! | `Judge` | `verdict.rs` |
 //! | `Resolve` | `breaker.rs`; what follows from scores `acting.rs` |
 //! | `Ask`, `Approve` | `approve.rs` |
-//! | `Suspect`, `RefuseSelfRenewal`, `DelayKeyTask` | `alert.rs` |
+//! | `Suspect`, `RefuseSelfRenewal`, `TellOfExpiry`, `DelayKeyTask` | `alert.rs` |
 
 pub(crate) mod abandon;
 pub(crate) mod acting;

@@ -12,6 +12,7 @@ pub(crate) mod following;
 pub(crate) mod histories;
 pub(crate) mod inner;
 pub(crate) mod issuing;
+pub(crate) mod items;
 pub(crate) mod job;
 mod layout;
 pub(crate) mod lead;

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use super::cas::Growth;
 use super::inner::Inner;
+use super::items::Items;
 use super::seal::RowKey;
 use super::tenant::{Sequencer, TenantLog};
 use crate::error::StoreError;
@@ -26,8 +28,10 @@ impl TenantLog {
         let log = LogId::Tenant(id.clone());
         let tokens = inner.tokens_of(&id);
         let ledger = inner.ledger(log).await?;
+        let inbox = Arc::<Growth>::default();
         let mut sequencer = Sequencer {
             ledger,
+            items: Items::ringing(inbox.clone()),
             committed: Arc::default(),
             roster: Arc::default(),
             histories: Arc::default(),
@@ -45,6 +49,8 @@ impl TenantLog {
             snapshots: async_lock::Mutex::default(),
             histories: sequencer.histories.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
+            inbox,
+            marks: async_lock::Mutex::default(),
             receipts: async_lock::Mutex::default(),
             has_tasks: AtomicBool::new(true),
         })
@@ -84,17 +90,14 @@ impl Sequencer {
         if decided.records.is_empty() {
             return Ok(());
         }
+        let mut changes = decided.changes;
+        let items = self.items.number(&mut changes)?;
         let level = inner
-            .append(
-                &mut self.ledger,
-                &decided.records,
-                decided.changes,
-                &decided.revocations,
-                decided.reserved,
-            )
+            .append(&mut self.ledger, &decided.records, changes, &decided.revocations, decided.reserved)
             .await?;
         inner.bound.remember(decided.bound.into_iter().map(|(key, agent)| Binding { key, agent }));
         self.commit_in_memory(decided.agents, decided.certificates, &decided.left, decided.own);
+        self.items.take(items);
         inner.commits.grew(self.ledger.log(), self.ledger.size());
         inner.serials.forget(&decided.left);
         if level {
@@ -117,8 +120,8 @@ impl Sequencer {
         let known = &committed.agents;
         let moved = moved.filter(|(id, state)| known.get(id).is_none_or(|old| old.row.agent.state != *state));
         let moved: Vec<_> = moved.collect();
-        agents.into_values().for_each(|entry| committed.put(entry));
         committed.certificates.extend(certificates, left);
+        agents.into_values().for_each(|entry| committed.put(entry));
         if let Some(own) = own {
             committed.own = own;
         }
@@ -129,10 +132,12 @@ impl Sequencer {
     /// Appends a record that is about no agent.
     pub(crate) async fn note(&mut self, inner: &Inner, control: Control) -> Result<(), Error> {
         let record = Record::control(self.ledger.time(inner.now()), None, None, control);
-        let changes = notices::changes(&record, self.ledger.size())?;
+        let mut changes = notices::changes(&record, self.ledger.size())?;
+        let items = self.items.number(&mut changes)?;
         if inner.append(&mut self.ledger, &[record], changes, &[], false).await? {
             self.ledger.settled();
         }
+        self.items.take(items);
         inner.commits.grew(self.ledger.log(), self.ledger.size());
         Ok(())
     }

@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cas::Growth;
 use super::committed::Committed;
 use super::histories::Histories;
+use super::items::Items;
 use super::job::Job;
 use super::ledger::Ledger;
 use crate::event::TokenKey;
@@ -28,6 +30,10 @@ pub(crate) struct TenantLog {
     /// Held while a snapshot is taken and stored.
     pub(super) snapshots: async_lock::Mutex<()>,
     pub(super) histories: Arc<async_lock::Mutex<Histories>>,
+    /// How far its inbox has come.
+    pub(crate) inbox: Arc<Growth>,
+    /// Held while it is changed what somebody has read of it.
+    pub(crate) marks: async_lock::Mutex<()>,
     /// Held while a receipt is signed.
     pub(crate) receipts: async_lock::Mutex<()>,
     /// Whether there may be something new to tell the key provider: to look costs more than most decisions.
@@ -38,6 +44,8 @@ pub(crate) struct TenantLog {
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     pub(crate) ledger: Ledger,
+    /// What the tenant's inbox is rung by.
+    pub(super) items: Items,
     /// The tenant's, changed by this alone.
     pub(crate) committed: Arc<Committed>,
     /// The tenant's.

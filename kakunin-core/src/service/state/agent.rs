@@ -69,7 +69,6 @@ pub(crate) struct AgentRow {
     /// before does not count any more.
     #[serde(default)]
     pub(crate) reinstated: u64,
-    pub(crate) warned_on: Option<u64>,
     pub(crate) alerted_on: Option<u64>,
     /// Where it stands between its score and people.
     #[serde(default)]
@@ -144,7 +143,6 @@ impl AgentEntry {
             reinstated: 0,
             redeemed: None,
             former: None,
-            warned_on: None,
             alerted_on: None,
             risk_state: RiskState::None,
             braked: None,

@@ -10,7 +10,7 @@ use crate::id::{AgentId, IssuerId, Serial};
 use crate::issue::{Issued, Profile};
 use crate::key::KeyRef;
 use crate::revoke::{Cause, Halt, Receipt, Revocation, Said};
-use crate::service::limits::MAX_LATENESS;
+use crate::service::limits::{EXPIRY_NOTICE, MAX_LATENESS};
 use crate::store::state::{Change, Kind};
 use crate::time::UnixTime;
 
@@ -52,6 +52,9 @@ pub(crate) struct CertificateState {
     /// Whether somebody was granted its key at the provider, and still may use it.
     #[serde(default)]
     pub(crate) granted: bool,
+    /// Whether its owner was told that it ends soon.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) expiring: bool,
     /// The certificate that it replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaces: Option<Serial>,
@@ -269,6 +272,14 @@ fn standing<'c>(
 pub(crate) fn present<'c>(all: &'c impl Certificates, entry: &AgentEntry) -> Option<&'c CertificateState> {
     let newest = all.get(&entry.row.agent.certificate?)?;
     (!matches!(newest.standing, Standing::Revoked(_))).then_some(newest)
+}
+
+/// From when on the owner of an agent is to be told that its newest certificate ends, unless they were: 7 days before, or
+/// when a tenth of its life is left, whichever is later. An agent that renews itself did so long before.
+pub(crate) fn told_from(all: &impl Certificates, entry: &AgentEntry) -> Option<UnixTime> {
+    let newest = present(all, entry).filter(|newest| !newest.expiring)?;
+    let Issued { not_before, not_after, .. } = newest.facts;
+    Some(not_after.minus(EXPIRY_NOTICE.min(not_after.since(not_before) / 10)))
 }
 
 /// Whether what is done with a certificate of an agent counts against it: see [`Reckoning`].

@@ -14,6 +14,7 @@ pub(crate) mod names;
 pub(crate) mod notices;
 pub(crate) mod own;
 pub(crate) mod projection;
+pub(crate) mod read_marks;
 pub(crate) mod roster;
 pub(crate) mod rows;
 pub(crate) mod serials;

@@ -1,6 +1,6 @@
 //! What is believed of an agent, as it is shown.
 
-use kakunin_core::risk::{Day, Family};
+use kakunin_core::risk::{Day, Family, Score};
 use kakunin_core::service::Risk;
 use kakunin_core::time::{DAY, UnixTime};
 use serde::Serialize;
@@ -79,13 +79,15 @@ pub(crate) struct Factor {
 /// Over how many days.
 const WINDOW_DAYS: u32 = 30;
 
+impl Factor {
+    pub(super) fn new((family, share): &(Family, Score)) -> Self {
+        Self { family: family.as_str().to_owned(), contribution: number(*share) }
+    }
+}
+
 impl RiskBody {
     pub(crate) fn new(risk: &Risk, now: UnixTime) -> Self {
         let sum = |of: fn(&Day) -> u32| risk.days.iter().map(|d| u64::from(of(d))).sum();
-        let factor = |(family, share): &(Family, _)| Factor {
-            family: family.as_str().to_owned(),
-            contribution: number(*share),
-        };
         let refused = risk.refused.actions.iter().map(|refusal| RefusalBody {
             action: refusal.action.as_str().to_owned(),
             count: refusal.count,
@@ -106,7 +108,7 @@ impl RiskBody {
                 warning: number(risk.thresholds.warning()),
                 revoke: number(risk.thresholds.revoke()),
             },
-            factors: risk.evidence.iter().map(factor).collect(),
+            factors: risk.evidence.iter().map(Factor::new).collect(),
             total_events: sum(|d| d.events),
             out_of_scope_events: sum(|d| d.out_of_scope),
             auth_failure_events: sum(|d| d.auth_failures),

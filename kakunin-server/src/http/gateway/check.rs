@@ -4,24 +4,27 @@ use axum::body::{Body, Bytes};
 use axum::extract::{OriginalUri, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use kakunin_core::error::StoreError;
 use kakunin_core::event::{Attribution, Event, Name, ShortName};
 use kakunin_core::id::Serial;
 use kakunin_core::revoke::Reason;
 use kakunin_core::service::Kakunin;
 use kakunin_core::time::DAY;
-use kakunin_verify::VerifiedAgent;
 use kakunin_verify::denied::Code;
 use kakunin_verify::layer::{Presented, Shown};
 use kakunin_verify::possession::{Authorities, SERIAL_HEADER};
-use serde::{Deserialize, Serialize};
+use kakunin_verify::{Denied, VerifiedAgent};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::answer::CheckAnswer;
 use super::asked::AskedRequest;
 use super::decision::{Identified, Question, count, decide, itself};
+use super::dry_run::DryRunOf;
 use super::proxy::GatewayProxy;
-use super::refusal::refusal;
-use super::target;
+use super::refusal::{Refused, refusal};
+use super::target::{self, Route};
 use crate::http::app::App;
 use crate::http::auth::Caller;
 use crate::http::counts::STORAGE_REFUSED;
@@ -52,29 +55,14 @@ pub(crate) struct CheckBody {
     correlation: Option<String>,
 }
 
-/// A permission.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct CheckAnswer {
-    /// `allow`
-    decision: String,
-    agent_id: String,
-    tenant_id: String,
-    certificate_serial: String,
-    spiffe_id: String,
-    action: String,
-    /// `possession`, or `asserted` when it was recorded without moving the agent's score.
-    attribution: String,
-    /// Index of the decision in the tenant's log.
-    event_id: Option<String>,
-    expires_at: String,
-}
-
 /// Whether an agent may do what it asks for. Only 200 is yes.
 #[utoipa::path(
     operation_id = "checkRequest",
     post, path = "/api/v1/gateway/check", tag = "gateway", request_body = CheckBody, security((), ("api_key" = [])),
     responses(
-        (status = 200, description = "It may, and that is on record.", body = Data<CheckAnswer>),
+        (status = 200, description = "It may, and that is on record. Or a dry run lets it through: `dry_run` is true, `would` \
+            says why it would be refused, and so does `x-kakunin-dry-run`.", body = Data<CheckAnswer>,
+            headers(("x-kakunin-dry-run" = Option<String>, description = "`would-deny; code=scope_violation`"))),
         (status = 401, description = "It is not shown whose request it is: `missing_cert_serial`, `possession_missing` and the like.",
             body = ErrorBody),
         (status = 403, description = "It may not: `scope_violation`, `agent_revoked`, `agent_inactive`, `agent_expired` and the like.",
@@ -84,36 +72,26 @@ pub(crate) struct CheckAnswer {
         (status = 503, description = "Nothing could be decided: no.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn check(
-    State(app): State<App>,
-    request: Request<Body>,
-) -> Result<Data<CheckAnswer>, ApiError> {
+pub(crate) async fn check(State(app): State<App>, request: Request<Body>) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let caller = Caller::presented(&parts, &app)?;
     let whole = Request::from_parts(parts.clone(), body);
     let json::Json(Raw { bytes, body }) = read(whole).await?;
     let asked = Asked::new(&app, &parts, caller, body.request.as_ref(), bytes)?;
-    let who = asked.identify(&app).await?;
-    let question = Question {
-        action: &body.action,
-        target: body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers)),
-        // A gateway makes it of the name of a tool, or of a path: one that is none is refused, and counts.
-        instead: MALFORMED.parse().ok(),
-    };
-    let recorded = decide(&app, &who, question, |event| note(event, &body)).await?;
-    Ok(Data {
-        data: CheckAnswer {
-            decision: "allow".to_owned(),
-            agent_id: who.agent.agent().to_string(),
-            tenant_id: who.agent.tenant().to_string(),
-            certificate_serial: who.agent.serial().to_string(),
-            spiffe_id: who.agent.spiffe_id().to_owned(),
-            action: body.action,
-            attribution: who.attribution.as_str().to_owned(),
-            event_id: recorded.map(|index| index.to_string()),
-            expires_at: who.agent.not_after().to_string(),
-        },
-    })
+    let target = body.request.as_ref().map_or(Ok(()), |request| target::passed_on(request, &asked.headers));
+    let dry_run = DryRunOf::new(&app, &asked.headers, Route::passed_on(body.request.as_ref(), &target))
+        .asked_by(asked.relayed_by.as_ref().map(Caller::tenant));
+    match asked.permitted(&app, &body, target, &dry_run).await {
+        Ok((who, index)) => {
+            let answer = CheckAnswer::new(&body.action, index).of(&who.agent).by(who.attribution);
+            Ok(Data { data: answer }.into_response())
+        }
+        Err(refused) => {
+            let would = dry_run.let_through(refused)?;
+            let answer = CheckAnswer::new(&body.action, would.index).in_dry_run(&app, &would);
+            Ok((would.header(), Data { data: answer }).into_response())
+        }
+    }
 }
 
 /// The agent that asks for itself, with a certificate that stands, and by nobody's word but its key's.
@@ -147,7 +125,7 @@ struct Asked {
     /// The URI's, where HTTP/2 has it.
     authority: Option<String>,
     /// The certificates that a handshake proved: ours, or that of a gateway that is believed.
-    peer: Option<std::sync::Arc<[Vec<u8>]>>,
+    peer: Result<Option<std::sync::Arc<[Vec<u8>]>>, ApiError>,
     /// Whom a signature has to be for.
     us: Authorities,
     /// What was sent, if it came with the request that is checked.
@@ -179,7 +157,7 @@ impl Asked {
             }
             let headers = header_map(&request.headers.0)?;
             return Ok(Self {
-                peer: seen(&headers)?,
+                peer: seen(&headers),
                 headers,
                 method: request.method.clone(),
                 target: request.target.clone(),
@@ -200,7 +178,7 @@ impl Asked {
             method: parts.method.to_string(),
             target,
             authority: uri.authority().map(ToString::to_string),
-            peer: if own.is_some() { own } else { seen(&parts.headers)? },
+            peer: if own.is_some() { Ok(own) } else { seen(&parts.headers) },
             us: app.gateway.us.clone(),
             content: Some(body),
             relayed_by: None,
@@ -208,9 +186,25 @@ impl Asked {
         })
     }
 
-    async fn identify(&self, app: &App) -> Result<Identified, ApiError> {
+    /// Whose request it is, if the agent may, and the index of the record of that.
+    async fn permitted(
+        &self,
+        app: &App,
+        body: &CheckBody,
+        target: Result<(), Denied>,
+        dry_run: &DryRunOf<'_>,
+    ) -> Result<(Identified, Option<u64>), Refused> {
+        let who = self.identify(app).await?;
+        // A gateway makes it of the name of a tool, or of a path: one that is none is refused, and counts.
+        let question = Question { action: &body.action, target, instead: MALFORMED.parse().ok() };
+        let index = decide(app, &who, question, dry_run, |event| note(event, body)).await?;
+        Ok((who, index))
+    }
+
+    async fn identify(&self, app: &App) -> Result<Identified, Refused> {
         let target = (self.method.as_str(), self.target.as_str());
-        let mut presented = Presented::new(&self.headers, target, self.peer.as_deref(), false);
+        let peer = self.peer.as_ref().map_err(ApiError::clone)?;
+        let mut presented = Presented::new(&self.headers, target, peer.as_deref(), false);
         if let Some(authority) = &self.authority {
             presented = presented.authority(authority);
         }
@@ -235,7 +229,7 @@ impl Asked {
                     self.alert(app, &serial).await?;
                 }
                 app.limits.nobody(self.address)?;
-                Err(refusal(&denied))
+                Err(refusal(&denied).into())
             }
         }
     }
@@ -246,32 +240,32 @@ impl Asked {
     }
 
     /// Uses the nonce up, if there is one: after the limit, so that who is told to wait may send the same again.
-    fn use_up(&self, app: &App, shown: Shown) -> Result<Identified, ApiError> {
+    fn use_up(&self, app: &App, shown: Shown) -> Result<Identified, Refused> {
         let (agent, signed) = (shown.agent().clone(), shown.is_signed());
         let own = self.relayed_by.as_ref().is_none_or(|caller| caller.tenant() == agent.tenant());
         // What a gateway says it saw is its word alone, and reaches no other tenant.
         if !signed && !own {
             app.limits.nobody(self.address)?;
-            return Err(not_found());
+            return Err(not_found().into());
         }
         let reporter = self.reporter(app);
         if let Err(denied) = agent.recheck(app.now()) {
             // It costs no memory, so it may come again, and is nobody's doing.
             if signed && !own {
                 app.limits.nobody(self.address)?;
-                return Err(refusal(&denied));
+                return Err(Refused::of(&agent)(refusal(&denied)));
             }
-            count(app, &agent)?;
+            count(app, &agent).map_err(Refused::of(&agent))?;
             // Unless what is done with it counts all the same: then it must not come again.
             let counts = has_ended(app, &agent, denied.kind());
             let proved = !signed || counts && shown.spend(&app.gateway.nonces, app.now()).is_ok();
             let attribution = if proved { Attribution::Possession } else { Attribution::Asserted };
-            return Ok(Identified { agent, attribution, reporter });
+            return Ok(Identified { agent, attribution, is_shown: true, reporter });
         }
-        count(app, &agent)?;
+        count(app, &agent).map_err(Refused::of(&agent))?;
         let agent = shown.spend(&app.gateway.nonces, app.now()).map_err(|denied| refusal(&denied))?;
         let attribution = if own { Attribution::Possession } else { Attribution::Asserted };
-        Ok(Identified { agent, attribution, reporter })
+        Ok(Identified { agent, attribution, is_shown: true, reporter })
     }
 
     fn named(&self) -> Option<Serial> {
@@ -279,17 +273,18 @@ impl Asked {
     }
 
     // Under a flag that says insecure: nothing is shown, so nothing counts against the agent.
-    async fn by_serial_only(&self, app: &App, serial: Option<Serial>) -> Result<Identified, ApiError> {
+    async fn by_serial_only(&self, app: &App, serial: Option<Serial>) -> Result<Identified, Refused> {
         let serial = serial.ok_or_else(not_found)?;
         let found = app.kakunin.find(&serial).await.map_err(|_| not_found())?;
         if self.relayed_by.as_ref().is_some_and(|caller| *caller.tenant() != found.tenant) {
             app.limits.nobody(self.address)?;
-            return Err(not_found());
+            return Err(not_found().into());
         }
         let agent =
             app.gateway.verifier.identify(&[found.der], app.now()).map_err(|denied| refusal(&denied))?;
         count(app, &agent)?;
-        Ok(Identified { agent, attribution: Attribution::Asserted, reporter: self.reporter(app) })
+        let attribution = Attribution::Asserted;
+        Ok(Identified { agent, attribution, is_shown: false, reporter: self.reporter(app) })
     }
 
     // Once a day and serial number; the deployment makes sure of it, this only keeps it from being asked. A gateway

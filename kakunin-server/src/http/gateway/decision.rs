@@ -4,9 +4,10 @@ use kakunin_core::error::StoreError;
 use kakunin_core::event::{Attribution, Event, Outcome, ShortName};
 use kakunin_core::scope::Action;
 use kakunin_core::service::{Error, Kakunin};
-use kakunin_verify::{Denied, Guard, Refused, VerifiedAgent};
+use kakunin_verify::{Denied, Guard, Refused as Unpermitted, VerifiedAgent};
 
-use super::refusal::refusal;
+use super::dry_run::DryRunOf;
+use super::refusal::{Refused, refusal};
 use crate::http::app::App;
 use crate::http::counts::STORAGE_REFUSED;
 use crate::http::error::ApiError;
@@ -15,6 +16,8 @@ use crate::http::error::ApiError;
 pub(super) struct Identified {
     pub(super) agent: VerifiedAgent,
     pub(super) attribution: Attribution,
+    /// Whether it was shown at all: a serial number shows nothing.
+    pub(super) is_shown: bool,
     /// The enforcement point that reports the decision.
     pub(super) reporter: Kakunin,
 }
@@ -34,40 +37,67 @@ pub(super) struct Question<'a> {
     pub(super) instead: Option<Action>,
 }
 
-/// Decides whether the agent may, and puts that on record in its own tenant, with what `note` adds. Gives the index of the
-/// record.
+/// What became of the record of a decision.
+enum Kept {
+    /// What is asked for is no action, and nothing stands for it.
+    Nothing,
+    At(Option<u64>),
+    /// There was no room.
+    Lost,
+}
+
+/// Decides whether the agent may, and puts that on record in its own tenant, with what `note` adds; where a dry run lets a
+/// refusal through, the record says so. Gives the index of the record.
 pub(super) async fn decide(
     app: &App,
     who: &Identified,
     question: Question<'_>,
+    dry_run: &DryRunOf<'_>,
     note: impl FnOnce(&mut Event),
-) -> Result<Option<u64>, ApiError> {
+) -> Result<Option<u64>, Refused> {
+    let shown = Some(&who.agent).filter(|_| who.is_shown);
     let guard = Guard::new(app.clock.clone());
     let mut decided =
         guard.decide(&who.agent, question.action).attributed(who.attribution).and(question.target);
     if let Some(action) = question.instead {
         decided = decided.recorded_as(action);
     }
+    let spared = decided.denied().filter(|_| dry_run.spares(shown)).map(|denied| refusal(denied).code());
+    let mut kept = Kept::Nothing;
     let recorded = decided.record(async |mut event| {
         note(&mut event);
-        record(who, event).await
+        // Whoever reads the log has to know that it was done all the same.
+        event.details =
+            spared.and_then(|code| format!("{{\"dry_run\":true,\"would_deny\":\"{code}\"}}").parse().ok());
+        kept = record(who, event).await?;
+        Ok::<_, Error>(())
     });
-    match recorded.await {
-        Ok((_, index)) => Ok(index),
-        Err(Refused::Denied(denied)) => Err(refusal(&denied)),
-        Err(Refused::NotRecorded(error)) => Err(ApiError::from(error).at_gateway()),
+    let decided = recorded.await;
+    let (index, stays) = match kept {
+        Kept::At(index) => (index, false),
+        Kept::Nothing => (None, false),
+        Kept::Lost => (None, true),
+    };
+    match decided {
+        Ok(_) => Ok(index),
+        Err(Unpermitted::Denied(denied)) => {
+            Err(Refused { error: Box::new(refusal(&denied)), shown: shown.cloned(), index, stays })
+        }
+        Err(Unpermitted::NotRecorded(error)) => {
+            Err(Refused { stays: true, ..ApiError::from(error).at_gateway().into() })
+        }
     }
 }
 
-async fn record(who: &Identified, event: Event) -> Result<Option<u64>, Error> {
+async fn record(who: &Identified, event: Event) -> Result<Kept, Error> {
     let denied = event.outcome == Outcome::Denied;
     match who.reporter.tenant(who.agent.tenant()).observe(event).await {
         // It is refused all the same, and the server's log and metrics say that there is no room.
         Err(Error::Store(StoreError::Full)) if denied => {
             STORAGE_REFUSED.count();
-            Ok(None)
+            Ok(Kept::Lost)
         }
-        observed => observed.map(|observed| observed.index),
+        observed => observed.map(|observed| Kept::At(observed.index)),
     }
 }
 

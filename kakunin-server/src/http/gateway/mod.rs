@@ -10,12 +10,14 @@
 //! | `proxy.rs` | which gateways those are, and how each hands over certificates |
 //! | `looks.rs` | what a certificate in another form than that looks like, for the log |
 //! | `target.rs` | whether what the agent asks for can be read in one way only |
-//! | `decision.rs`, `refusal.rs` | what both share: the decision, its record, refusals |
-//! | `state.rs`, `asked.rs` | the verifier, nonces, own names; a request that is passed on |
+//! | `decision.rs`, `refusal.rs`, `dry_run.rs` | what both share: the decision, its record, refusals, and which of them a dry run lets through |
+//! | `state.rs`, `asked.rs`, `answer.rs` | the verifier, nonces, own names; a request that is passed on; the yes |
 
+mod answer;
 mod asked;
 pub(super) mod check;
 mod decision;
+mod dry_run;
 pub(super) mod forward;
 mod looks;
 mod proxy;

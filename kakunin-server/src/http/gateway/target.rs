@@ -5,6 +5,7 @@ use axum::extract::OriginalUri;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use kakunin_verify::Denied;
+use kakunin_verify::dry_run::DryRun;
 use kakunin_verify::target::{OVERRIDE_HEADERS, ambiguous, is_plain_method, plain_target};
 
 use super::asked::AskedRequest;
@@ -15,12 +16,63 @@ const METHODS: [&str; 2] = ["x-forwarded-method", "x-original-method"];
 /// Where Envoy puts it: behind the path that it asks.
 const ASKED: &str = "/gateway/auth";
 
+/// Where a request goes, in each of the words of whoever hands it over.
+pub(super) struct Route<'a> {
+    /// Whether there is one way to read it, also what is not looked at here.
+    plain: bool,
+    methods: Vec<&'a str>,
+    targets: Vec<&'a str>,
+}
+
+impl<'a> Route<'a> {
+    /// Of a request that a gateway holds back, if that was `read` so.
+    pub(super) fn forwarded(parts: &'a Parts, read: &Result<(), Denied>) -> Self {
+        let values = |names: &'static [&'static str]| {
+            let values = names.iter().flat_map(|name| parts.headers.get_all(*name));
+            values.map(|value| value.to_str().unwrap_or_default())
+        };
+        let (mut methods, mut targets): (Vec<_>, Vec<_>) =
+            (values(&METHODS).collect(), values(&TARGETS).collect());
+        // Who asks behind the path asks by the method, too.
+        if let Some(behind) = behind(parts) {
+            targets.insert(0, behind);
+            methods.insert(0, parts.method.as_str());
+        }
+        Self { plain: read.is_ok(), methods, targets }
+    }
+
+    /// Of a request in a body, if that was `read` so; without one, the agent asks for no route.
+    pub(super) fn passed_on(request: Option<&'a AskedRequest>, read: &Result<(), Denied>) -> Self {
+        let (methods, targets) = request.map(|one| (one.method.as_str(), one.target.as_str())).unzip();
+        let (methods, targets) = (methods.into_iter().collect(), targets.into_iter().collect());
+        Self { plain: read.is_ok(), methods, targets }
+    }
+
+    pub(super) const fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Whether a dry run is for it, whichever of its words one believes: a client may have added one.
+    pub(super) fn is_of(&self, dry_run: &DryRun) -> bool {
+        let of = |target: &&str| match &*self.methods {
+            [] => dry_run.of_route(None, target),
+            methods => methods.iter().all(|method| dry_run.of_route(Some(method), target)),
+        };
+        !self.targets.is_empty() && self.targets.iter().all(of)
+    }
+
+    /// Method and path, as far as they were handed over, for the log: a query may hold secrets.
+    pub(super) fn first(&self) -> (Option<&'a str>, Option<&'a str>) {
+        let path =
+            self.targets.first().map(|target| target.split_once('?').map_or(*target, |(path, _)| path));
+        (self.methods.first().copied(), path)
+    }
+}
+
 /// Whether the request that a gateway holds back can be read in one way only. What it does not say is not looked at; a
 /// client that writes these fields itself gets refused at most.
 pub(super) fn forwarded(parts: &Parts) -> Result<(), Denied> {
-    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
-    let asked = uri.path_and_query().map_or("/", |target| target.as_str());
-    if let Some((_, behind)) = asked.split_once(ASKED).filter(|(_, behind)| behind.starts_with('/')) {
+    if let Some(behind) = behind(parts) {
         plain_target(behind)?;
     }
     each(&parts.headers, &TARGETS, |target| plain_target(origin_form(target)).map(drop))?;
@@ -32,6 +84,13 @@ pub(super) fn forwarded(parts: &Parts) -> Result<(), Denied> {
         Some(name) => Err(ambiguous(name)),
         None => Ok(()),
     }
+}
+
+/// What Envoy puts there.
+fn behind(parts: &Parts) -> Option<&str> {
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |OriginalUri(uri)| uri);
+    let asked = uri.path_and_query().map_or("/", |target| target.as_str());
+    asked.split_once(ASKED).map(|(_, behind)| behind).filter(|behind| behind.starts_with('/'))
 }
 
 /// The same of a request in a body.

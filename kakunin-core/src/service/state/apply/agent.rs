@@ -62,9 +62,7 @@ impl<C: Certificates> Step<'_, C> {
             return Ok(());
         }
         self.row.risk_state = RiskState::AtRisk;
-        let today = self.record.time.millis() / DAY;
-        if to == Band::Warning && self.row.warned_on != Some(today) {
-            self.row.warned_on = Some(today);
+        if to == Band::Warning {
             self.changes.push(Item::about(self.record, self.index).warned(evidence.clone()).change()?);
         }
         Ok(())
@@ -98,5 +96,48 @@ impl<C: Certificates> Step<'_, C> {
         if let Some(facts) = self.row.join.take().filter(|facts| facts.id == *id) {
             self.row.redeemed = Some(Redeemed { facts, key_id: None });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::agent::{Agent, NewAgent};
+    use crate::id::AgentId;
+    use crate::log::record::{Control, Evidence, Record};
+    use crate::risk::{Band, ModelId, Score};
+    use crate::service::state::agent::AgentEntry;
+    use crate::service::state::apply;
+    use crate::service::state::certificates::Issuances;
+    use crate::store::state::Kind;
+    use crate::time::UnixTime;
+
+    #[test]
+    fn a_rise_to_the_warning_is_told_each_time_and_a_fall_to_it_never() {
+        let id = AgentId::from_bytes([7; 16]);
+        let spec = NewAgent::new("one", &format!("sha256:{:064}", 0), ["read:accounts"]).unwrap();
+        let agent = Agent::register(id, "acme".parse().unwrap(), spec, UnixTime::default()).unwrap();
+        let (mut entry, mut certificates) = (Some(AgentEntry::new(agent)), Issuances::default());
+        let score = Score::default();
+        let evidence = Evidence {
+            score,
+            threshold: score,
+            model: ModelId("m".into()),
+            event: 3,
+            families: Vec::new(),
+            policy: None,
+            mode: Mode::Warn,
+        };
+        let mut told = |from, to| {
+            let control = Control::BandChanged { from, to, evidence: evidence.clone() };
+            let record = Record::control(UnixTime::default(), Some(id), None, control);
+            let mut changes = Vec::new();
+            apply::apply(&mut entry, &mut certificates, 4, &record, &mut changes).unwrap();
+            changes.iter().filter(|change| change.kind == Kind::Inbox).count()
+        };
+        assert_eq!(told(Band::Low, Band::Warning), 1);
+        assert_eq!(told(Band::Warning, Band::Revoke), 0);
+        assert_eq!(told(Band::Revoke, Band::Warning), 0);
+        assert_eq!(told(Band::Warning, Band::Medium), 0);
+        assert_eq!(told(Band::Medium, Band::Warning), 1, "the same day");
     }
 }

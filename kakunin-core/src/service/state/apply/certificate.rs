@@ -14,6 +14,7 @@ use crate::service::state::certificates::{CertificateState, Certificates, Standi
 use crate::service::state::inbox::Item;
 use crate::service::state::key_task::task;
 use crate::store::state::{Change, Kind};
+use crate::time::UnixTime;
 
 impl<C: Certificates> Step<'_, C> {
     pub(super) fn planned(&mut self, facts: &Issued, profile: Profile) {
@@ -88,6 +89,7 @@ impl<C: Certificates> Step<'_, C> {
             index: self.index,
             issued_at: None,
             granted: false,
+            expiring: false,
             replaces: None,
             halt: None,
             receipt: None,
@@ -151,6 +153,10 @@ impl<C: Certificates> Step<'_, C> {
         // An older certificate says nothing of the agent.
         if self.row.agent.certificate == Some(hold.serial) {
             self.row.agent.state = AgentState::Suspended;
+            // What the breaker holds is told once, and not for each agent.
+            if braked.is_none() {
+                self.changes.push(Item::about(self.record, self.index).held().change()?);
+            }
         }
         Ok(())
     }
@@ -163,6 +169,14 @@ impl<C: Certificates> Step<'_, C> {
         if self.row.agent.certificate == self.record.serial {
             self.row.agent.state = AgentState::Active;
         }
+        Ok(())
+    }
+
+    pub(super) fn expiring(&mut self, not_after: UnixTime) -> Result<(), StoreError> {
+        if let Some(state) = self.certificate(self.record.serial) {
+            self.store(CertificateState { expiring: true, ..state })?;
+        }
+        self.changes.push(Item::about(self.record, self.index).expiring(not_after).change()?);
         Ok(())
     }
 

@@ -91,6 +91,7 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         }
         Control::CertificateHeld { hold, said, braked } => step.held(hold, said, braked.as_ref())?,
         Control::CertificateReleased { .. } => step.released()?,
+        Control::CertificateExpiring { not_after } => step.expiring(*not_after)?,
         Control::AgentRegistered(_)
         | Control::DeploymentCreated { .. }
         | Control::CaCreated { .. }
