@@ -126,8 +126,8 @@ async fn happen(tenant: &Tenant, agents: &[Serial], records: usize, pace: Option
     let mut next = Instant::now();
     for round in 0..records.div_ceil(agents.len()) {
         let mut all = JoinSet::new();
-        for serial in agents.iter().copied() {
-            let tenant = tenant.clone();
+        for serial in agents {
+            let (tenant, serial) = (tenant.clone(), *serial);
             all.spawn(async move {
                 if round % 2 == 0 {
                     tenant.hold(&serial).await.unwrap();

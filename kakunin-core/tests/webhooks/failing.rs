@@ -36,7 +36,9 @@ fn a_delivery_is_tried_by_the_table_under_one_identifier_until_it_is_taken() {
             assert_eq!(w.receivers.got(URL).len(), tried, "{does:?}: after {wait}");
             let (_, delivery) = w.deliveries(&facts.id).remove(0);
             assert_eq!(delivery.state, DeliveryState::Retrying);
-            assert!(delivery.next.unwrap() > NOW.plus(now) && delivery.count == tried as u32);
+            assert!(
+                delivery.next.unwrap() > NOW.plus(now) && usize::try_from(delivery.count).unwrap() == tried
+            );
         }
         w.receivers.set(URL, Does::Says(200));
         w.at(now + 2 * DAY);
@@ -93,7 +95,7 @@ fn one_endpoint_that_fails_holds_up_no_other_for_an_hour() {
         let (_, serial) = w.agent(&format!("desk-{minute}"));
         block_on(w.acme.revoke(&serial, Cause::KeyCompromise)).unwrap();
         w.deliver();
-        assert_eq!(w.receivers.taken(OTHER).len() as u64, 2 * (minute + 1));
+        assert_eq!(u64::try_from(w.receivers.taken(OTHER).len()).unwrap(), 2 * (minute + 1));
     }
     // Each was tried now and then, and none in a rush.
     let tried = w.receivers.got(URL).len();
@@ -185,7 +187,7 @@ fn after_days_of_nothing_but_failures_it_is_given_up_listed_and_redelivered_by_h
     block_on(w.acme.redeliver(&facts.id, &message)).unwrap();
     w.deliver();
     let taken = w.receivers.taken(URL);
-    assert_eq!(taken.iter().map(|got| got.id()).collect::<Vec<_>>(), [message.clone()]);
+    assert_eq!(taken.iter().map(|got| got.id()).collect::<Vec<_>>(), std::slice::from_ref(&message));
     assert_eq!(w.deliveries(&facts.id)[0].1.state, DeliveryState::Delivered);
     // Of what waits, the attempt is made now.
     w.receivers.set(URL, Does::Fails);

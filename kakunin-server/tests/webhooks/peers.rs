@@ -62,10 +62,10 @@ async fn peer(name: &str, secret: &str) -> (Peer, u16) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let child = child.unwrap_or_else(|error| panic!("{}: {error}; run `make setup`", program.display()));
+    let peer = Peer(child.unwrap_or_else(|error| panic!("{}: {error}; run `make setup`", program.display())));
     for _ in 0..500 {
         if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return (Peer(child), port);
+            return (peer, port);
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
