@@ -125,7 +125,7 @@ mod tests {
             event: 3,
             families: Vec::new(),
             policy: None,
-            mode: Mode::Warn,
+            mode: crate::policy::Mode::Warn,
         };
         let mut told = |from, to| {
             let control = Control::BandChanged { from, to, evidence: evidence.clone() };
