@@ -81,7 +81,8 @@ pub struct SecondApprover {
     pub policy: bool,
 }
 
-/// Rules that run beside those of the policy, over the same scores: what they would have done is on record, and nothing else.
+/// Rules that run beside those of the policy, over the same scores, or over those of a second model
+/// ([`Parts::shadow`](crate::service::Parts)): what they would have done is on record, and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Shadow {
@@ -198,10 +199,10 @@ impl Policy {
         }
     }
 
-    /// The band that the shadow's rules would have put it into, if there are such.
+    /// The band that these rules would put it into.
     #[must_use]
-    pub fn shadowed(&self, score: Score, from: Band) -> Option<Band> {
-        self.shadow.as_ref().map(|shadow| banded(&shadow.thresholds, self.hysteresis, score, from))
+    pub fn shadowed(&self, rules: &Shadow, score: Score, from: Band) -> Band {
+        banded(&rules.thresholds, self.hysteresis, score, from)
     }
 }
 

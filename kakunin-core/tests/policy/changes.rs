@@ -2,7 +2,7 @@
 
 use kakunin_core::issue::Profile;
 use kakunin_core::log::record::Control;
-use kakunin_core::policy::{Ceilings, Minimum, Mode, Policy, RiskState, Shadow};
+use kakunin_core::policy::{Ceilings, Minimum, Mode, Policy, RiskState};
 use kakunin_core::revoke::Reason;
 use kakunin_core::risk::{Band, Score, Thresholds};
 use kakunin_core::service::{Error, NotificationKind, Replaces};
@@ -125,25 +125,6 @@ fn a_band_is_left_with_some_distance_and_entered_again_at_its_threshold() {
     }
     let (before, after) = left.expect("it never left");
     assert!(after < score(700_000) && before >= score(700_000), "{before:?} {after:?}");
-}
-
-#[test]
-fn other_rules_report_and_do_nothing() {
-    let w = world();
-    let strict = Shadow {
-        thresholds: Thresholds::new(score(50_000), score(100_000), score(200_000)).unwrap(),
-        minimum: Minimum { events: 2 },
-    };
-    w.set(|policy| policy.shadow = Some(strict));
-    let (_, serial) = w.agent("one");
-    w.until(serial, |observed| observed.score >= score(250_000));
-    let told = w.of(|control| match control {
-        Control::RiskShadowed(shadowed) => Some((shadowed.to, shadowed.revokes, shadowed.evidence.threshold)),
-        _ => None,
-    });
-    let told: Vec<_> = told.into_iter().map(|(_, told)| told).collect();
-    assert_eq!(told.last(), Some(&(Band::Revoke, true, score(200_000))), "{told:?}");
-    assert_eq!((w.reason(&serial), w.inbox().len()), (None, 0));
 }
 
 #[test]

@@ -14,5 +14,6 @@ mod approvals;
 mod breaker;
 mod changes;
 mod outage;
+mod shadow;
 mod verdicts;
 mod world;

@@ -7,13 +7,14 @@ use crate::error::StoreError;
 use crate::id::AgentId;
 use crate::issue::Issued;
 use crate::log::record::{Braked, Control, Evidence, Shadowed};
-use crate::policy::{Minimum, Mode};
+use crate::policy::{Mode, Shadow};
 use crate::revoke::{Cause, Said};
-use crate::risk::{Assessment, Band, Score};
+use crate::risk::{Assessment, Band};
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates;
 use crate::service::state::folding::is_suspicious;
 use crate::service::state::own::InForce;
+use crate::service::state::second::Second;
 
 impl Draft<'_> {
     /// Whether an event that is so assessed takes its agent's identity away.
@@ -40,32 +41,27 @@ impl Draft<'_> {
         // The one it has now, whichever it acted with.
         let present = certificates::present(&self.certificates, entry).map(|certificate| certificate.facts);
         let (from, to) = (observed.band, policy.band(assessment.score, observed.band));
-        let enough = |minimum: Minimum| entry.tally.suspicious(self.time) >= minimum.events;
-        let takes = to == Band::Revoke && policy.mode == Mode::Enforce && enough(policy.minimum);
+        let enough = entry.tally.suspicious(self.time) >= policy.minimum.events;
+        let takes = to == Band::Revoke && policy.mode == Mode::Enforce && enough;
         let lost = present.filter(|_| takes);
-        let shadowed = policy.shadow.and_then(|shadow| {
-            let (from, to) = (entry.row.shadow, policy.shadowed(assessment.score, entry.row.shadow)?);
-            let told = to != from && from.max(to) >= Band::Warning;
-            told.then(|| (from, to, to == Band::Revoke && enough(shadow.minimum), shadow.thresholds.revoke()))
-        });
+        let shadowed = self.shadowed(entry, assessment, event);
         if to == from && lost.is_none() && shadowed.is_none() {
             return Ok(());
         }
         observed.band = to;
-        let evidence = |threshold: Score| Evidence {
+        let serial = present.map(|facts| facts.serial);
+        if let Some(shadowed) = shadowed {
+            self.push(agent, serial, Control::RiskShadowed(shadowed))?;
+        }
+        let reason = Evidence {
             score: assessment.score,
-            threshold,
+            threshold: policy.thresholds.revoke(),
             model: self.rules.model.id(),
             event,
             families: assessment.strongest(),
             policy: since,
             mode: policy.mode,
         };
-        let (reason, serial) = (evidence(policy.thresholds.revoke()), present.map(|facts| facts.serial));
-        if let Some((from, to, revokes, threshold)) = shadowed {
-            let evidence = evidence(threshold);
-            self.push(agent, serial, Control::RiskShadowed(Shadowed { from, to, revokes, evidence }))?;
-        }
         // Whoever jumps past both thresholds is warned of first.
         let jumps = from < Band::Warning && to == Band::Revoke;
         let steps = [Band::Warning].into_iter().filter(|_| jumps).chain([to]);
@@ -75,6 +71,30 @@ impl Draft<'_> {
             from = to;
         }
         lost.map_or(Ok(()), |facts| self.take_away(&facts, reason, observed))
+    }
+
+    /// What other rules or another model would do, if that changes with this event, and one of both is worth a warning.
+    fn shadowed(&self, entry: &AgentEntry, assessment: &Assessment, event: u64) -> Option<Shadowed> {
+        let InForce { since, policy } = &self.policy;
+        let second = entry.second.as_deref();
+        let own = || second.map(|_| Shadow { thresholds: policy.thresholds, minimum: policy.minimum });
+        let rules = policy.shadow.or_else(own)?;
+        let score = second.map_or(assessment.score, |second| second.score);
+        let (from, to) = (entry.row.shadow, policy.shadowed(&rules, score, entry.row.shadow));
+        if to == from || from.max(to) < Band::Warning {
+            return None;
+        }
+        let enough = entry.tally.suspicious(self.time) >= rules.minimum.events;
+        let evidence = Evidence {
+            score,
+            threshold: rules.thresholds.revoke(),
+            model: second.map_or_else(|| self.rules.model.id(), |second| second.model.clone()),
+            event,
+            families: second.map_or_else(|| assessment.strongest(), Second::families),
+            policy: *since,
+            mode: policy.mode,
+        };
+        Some(Shadowed { from, to, revokes: to == Band::Revoke && enough, evidence })
     }
 
     /// Takes the identity away, or holds it, if the breaker has tripped or trips with this one.

@@ -82,6 +82,7 @@ impl Tenant {
         let rules = Rules {
             settings: &self.settings,
             model: &self.model,
+            second: None,
             place: &self.place,
             bound: &self.bound,
             api_keys: &self.api_keys,
@@ -113,7 +114,12 @@ impl Tenant {
             let mut entry = entry.unwrap();
             let policy = InForce::before(&self.projection.own, self.records, &self.settings.policy).policy;
             let (model, prior) = (&self.model, &self.settings.prior);
-            folding::fold(&mut entry, self.records, record, Measure { model, prior, policy: &policy });
+            folding::fold(
+                &mut entry,
+                self.records,
+                record,
+                Measure { model, second: None, prior, policy: &policy },
+            );
             self.projection.put(entry);
             self.records += 1;
         }

@@ -34,6 +34,7 @@ use crate::x509::csr::CsrError;
 pub(crate) struct Rules<'p> {
     pub(crate) settings: &'p Settings,
     pub(crate) model: &'p dyn RiskModel,
+    pub(crate) second: Option<&'p dyn RiskModel>,
     pub(crate) place: &'p Place,
     pub(crate) bound: &'p BoundKeys,
     pub(crate) api_keys: &'p ApiKeys,
@@ -231,7 +232,8 @@ impl<'p> Draft<'p> {
 
     /// What scores are made and counted by.
     pub(crate) fn measure<'m>(&'m self, policy: &'m InForce) -> Measure<'m> {
-        Measure { model: self.rules.model, prior: &self.rules.settings.prior, policy: &policy.policy }
+        let Rules { settings, model, second, .. } = self.rules;
+        Measure { model, second, prior: &settings.prior, policy: &policy.policy }
     }
 
     pub(crate) fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! Taking events in: recorded once, scored, and acted upon.
 
 use super::decide::{Command, Need};
-use super::draft::Draft;
+use super::draft::{Draft, Rules};
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, Facts, Outcome, ShortName};
 use crate::log::leaf::Act;
@@ -114,7 +114,7 @@ impl Draft<'_> {
     /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon. What is refused
     /// leaves nothing behind.
     pub(crate) fn observe(&mut self, reporter: Reporter, event: Event) -> Result<Observed, Error> {
-        let (settings, model, tokens) = (self.rules.settings, self.rules.model, self.tokens);
+        let (Rules { settings, model, second, .. }, tokens) = (self.rules, self.tokens);
         let agent = self.agent_of(&event.serial).ok_or(Error::NO_CERTIFICATE)?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         self.end_due_grace(&agent)?;
@@ -161,12 +161,8 @@ impl Draft<'_> {
             let (time, policy) = (self.time, self.policy.policy.clone());
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
             if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
-                entry.record(
-                    (index, time),
-                    act,
-                    &assessment,
-                    Measure { model, prior: &settings.prior, policy: &policy },
-                );
+                let measure = Measure { model, second, prior: &settings.prior, policy: &policy };
+                entry.record((index, time), act, &assessment, measure);
             }
             (observed.score, observed.evidence) = (assessment.score, assessment.evidence);
             self.act_on(agent, index, &assessment, &mut observed)?;

@@ -11,6 +11,7 @@ use crate::log::merkle::Frontier;
 use crate::risk::{History, Score};
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::rows::set;
+use crate::service::state::second::Second;
 use crate::service::state::tally::Tally;
 use crate::service::state::usage::Usage;
 use crate::store::state::{Change, Kind, StateStore};
@@ -21,6 +22,8 @@ pub(super) const OLD_INDEX: &[u8] = b"index";
 const USAGE: &[u8] = b"u";
 /// And in the key of what its events amount to.
 const TALLY: &[u8] = b"t";
+/// And of what a second model makes of it.
+const SECOND: &[u8] = b"s";
 /// And of the index up to which these are folded.
 const INDEX: &[u8] = b"i";
 
@@ -45,6 +48,7 @@ pub(super) struct Taken {
     history: Arc<History>,
     usage: Arc<Usage>,
     tally: Arc<Tally>,
+    second: Option<Arc<Second>>,
 }
 
 impl Taken {
@@ -57,21 +61,24 @@ impl Taken {
             history: entry.history.clone(),
             usage: entry.usage.clone(),
             tally: entry.tally.clone(),
+            second: entry.second.clone(),
         }
     }
 
-    fn rows(&self) -> Result<[Change; 4], StoreError> {
+    fn rows(&self) -> Result<Vec<Change>, StoreError> {
         let scores = [&[self.score.millionths()], self.evidence.as_slice()].concat();
         let mut value: Vec<u8> = scores.into_iter().flat_map(u32::to_be_bytes).collect();
         value.extend(self.history.encode());
         let put =
             |part, value| Change { kind: Kind::Risk, key: key_of(&self.agent, part), value: Some(value) };
-        Ok([
+        let second = self.second.as_ref().map(|second| put(SECOND, second.encode()));
+        let rows = [
             put(b"", value),
             put(INDEX, self.reach.to_be_bytes().to_vec()),
             set(Kind::Risk, key_of(&self.agent, USAGE), &*self.usage)?,
             set(Kind::Risk, key_of(&self.agent, TALLY), &*self.tally)?,
-        ])
+        ];
+        Ok(rows.into_iter().chain(second).collect())
     }
 }
 
@@ -105,6 +112,7 @@ impl Histories {
 /// Reads one row into its agent's entry.
 pub(super) fn read(entry: &mut AgentEntry, part: &[u8], value: &[u8]) -> Option<()> {
     match part {
+        SECOND => entry.second = Some(Arc::new(Second::decode(value)?)),
         INDEX => entry.reach = u64::from_be_bytes(value.try_into().ok()?),
         TALLY => entry.tally = Arc::new(serde_json::from_slice(value).ok()?),
         USAGE => entry.usage = Arc::new(serde_json::from_slice(value).ok()?),

@@ -32,6 +32,9 @@ pub struct Parts {
     pub log_keys: Arc<dyn KeyProvider>,
     /// Judges events.
     pub model: Arc<dyn RiskModel>,
+    /// Judges the same events beside it, and only reports: see [`Shadow`](crate::policy::Shadow). What it remembers of an
+    /// agent begins when it is first set. Nobody unless it is set.
+    pub shadow: Option<Arc<dyn RiskModel>>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Gives randomness.
@@ -55,6 +58,7 @@ impl Parts {
             log_keys: keys.clone(),
             keys,
             model: Arc::new(Weighted::default()),
+            shadow: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             webhooks: None,

@@ -192,7 +192,9 @@ fn replay_one(
         if fold {
             let InForce { policy, .. } = InForce::before(&projection.own, index, &inner.settings.policy);
             let (model, prior) = (&*inner.parts.model, &inner.settings.prior);
-            scores = folding::fold(&mut entry, index, record, Measure { model, prior, policy: &policy });
+            let second = inner.parts.shadow.as_deref();
+            scores =
+                folding::fold(&mut entry, index, record, Measure { model, second, prior, policy: &policy });
         }
         if is_control {
             projection.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);

@@ -77,6 +77,7 @@ impl Sequencer {
         let rules = Rules {
             settings: &inner.settings,
             model: &*inner.parts.model,
+            second: inner.parts.shadow.as_deref(),
             place: &inner.place,
             bound: &inner.bound,
             api_keys: &inner.api_keys,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::dedup::Seen;
 use super::rows::set;
+use super::second::Second;
 use super::tally::Tally;
 use super::usage::Usage;
 use crate::access::JoinTokenFacts;
@@ -32,6 +33,8 @@ pub(crate) struct AgentEntry {
     pub(crate) usage: Arc<Usage>,
     /// What its events amount to; in memory and snapshots, as the history.
     pub(crate) tally: Arc<Tally>,
+    /// What a second model makes of it, if one runs; in memory and snapshots, as the history.
+    pub(crate) second: Option<Arc<Second>>,
     pub(crate) seen: Seen,
     /// Index after its last record.
     pub(crate) reach: u64,
@@ -158,6 +161,7 @@ impl AgentEntry {
             evidence: [0; 4],
             usage: Arc::default(),
             tally: Arc::default(),
+            second: None,
             seen: Seen::default(),
             reach: 0,
         }
@@ -172,6 +176,7 @@ impl AgentEntry {
     /// Forgets what is folded from its log, which is read anew.
     pub(crate) fn begin_history(&mut self) {
         (self.history, self.usage, self.tally) = (Arc::default(), Arc::default(), Arc::default());
+        self.second = None;
         (self.score, self.evidence, self.reach) = (Score::default(), [0; 4], 0);
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::agent::AgentEntry;
+use super::second::Second;
 use super::tally::Tally;
 use super::usage::Usage;
 use crate::log::leaf::Act;
@@ -20,6 +21,8 @@ pub(crate) fn is_suspicious(before: Score, assessment: &Assessment) -> bool {
 #[derive(Clone, Copy)]
 pub(crate) struct Measure<'m> {
     pub(crate) model: &'m dyn RiskModel,
+    /// One that runs beside it, and only reports.
+    pub(crate) second: Option<&'m dyn RiskModel>,
     pub(crate) prior: &'m Prior,
     /// The one that was in force.
     pub(crate) policy: &'m Policy,
@@ -35,6 +38,9 @@ impl AgentEntry {
         measure: Measure<'_>,
     ) {
         let at = place.1;
+        if let Some(second) = measure.second {
+            Second::record(&mut self.second, second, measure.prior, (at, &act.facts));
+        }
         let judged = (assessment, is_suspicious(self.score, assessment));
         Tally::note(&mut self.tally, place, act, judged, &measure.policy.thresholds);
         Arc::make_mut(&mut self.history).record(measure.model, at, &act.facts, assessment);
@@ -53,7 +59,7 @@ impl AgentEntry {
     /// Somebody decided to trust the agent again: the evidence is forgotten, and what it was refused.
     pub(crate) fn forgive(&mut self) {
         Usage::begin(&mut self.usage, true);
-        (self.history, self.tally) = (Arc::default(), Arc::default());
+        (self.history, self.tally, self.second) = (Arc::default(), Arc::default(), None);
         (self.score, self.evidence) = (Score::default(), [0; 4]);
     }
 }
@@ -68,6 +74,7 @@ impl AgentEntry {
             Verdict::Dismiss => {}
         }
         history.dismiss();
+        Second::dismiss(&mut self.second);
         Arc::make_mut(&mut self.tally).dismiss();
         (self.score, self.evidence) = (Score::default(), [0; 4]);
     }

@@ -17,6 +17,7 @@ pub(crate) mod projection;
 pub(crate) mod read_marks;
 pub(crate) mod roster;
 pub(crate) mod rows;
+pub(crate) mod second;
 pub(crate) mod serials;
 pub(crate) mod settings;
 pub(crate) mod system;
