@@ -5,23 +5,22 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kakunin_core::brand::DEFAULT_ARC;
-use kakunin_core::id::{TenantId, WebhookId};
+use kakunin_core::id::TenantId;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::service::{NotificationKind, Severity};
-use kakunin_core::webhook::{Scheme, WebhookEvent};
 use kakunin_core::x509::oid::Arc;
 use kakunin_kms::url::KeyUrl;
 use kakunin_server::ca::RootOptions;
-use kakunin_server::client;
 use kakunin_server::crl_sync;
 use kakunin_server::demo;
 use kakunin_server::inbox;
 use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
-use kakunin_server::webhook;
 
 use crate::config::{Serve, between, seconds};
+use crate::server_arguments::Server;
+use crate::webhook_arguments::Webhook;
 
 /// Machine identity for AI agents, taken away by itself when they misbehave.
 #[derive(Parser)]
@@ -231,104 +230,6 @@ impl From<&Monitor> for monitor::Options {
     }
 }
 
-/// What `kakunin webhook` does.
-#[derive(Subcommand)]
-pub(crate) enum Webhook {
-    /// Lists the webhooks.
-    List {
-        #[command(flatten)]
-        asking: Asking,
-    },
-    /// Makes one, and prints its secret, once.
-    Create {
-        #[command(flatten)]
-        asking: Asking,
-        /// Where deliveries go.
-        to: String,
-        /// What it is told, such as `certificate.revoked`; several times for several.
-        #[arg(long = "event", required = true, value_delimiter = ',')]
-        events: Vec<WebhookEvent>,
-        /// How deliveries are signed: standard, or as the hosted vendor does: vendor_server, vendor_sdk, vendor_docs.
-        #[arg(long, default_value_t)]
-        scheme: Scheme,
-        /// What it is for.
-        #[arg(long)]
-        label: Option<String>,
-    },
-    /// Sends a ping, and says what came of it.
-    Ping(OfWebhook),
-    /// Lists what became of deliveries, newest first.
-    Deliveries {
-        #[command(flatten)]
-        of: OfWebhook,
-        /// How many.
-        #[arg(long, default_value_t = 20, value_parser = |text: &str| between(text, 1_u16, 100))]
-        limit: u16,
-    },
-    /// Sends a message once more.
-    Redeliver {
-        #[command(flatten)]
-        of: OfWebhook,
-        /// Its identifier, `msg_...`.
-        message: String,
-    },
-    /// Gives it another secret, and prints that, once.
-    Rotate {
-        #[command(flatten)]
-        of: OfWebhook,
-        /// Seconds for which the one before signs as well.
-        #[arg(long, default_value_t = 86_400, value_parser = |text: &str| between(text, 0_u64, 604_800))]
-        overlap: u64,
-    },
-    /// Sends deliveries again; it goes on where it stopped.
-    Enable(OfWebhook),
-    /// Sends no deliveries until it is enabled.
-    Disable(OfWebhook),
-    /// Takes it away, with all that waits for it.
-    Delete(OfWebhook),
-}
-
-/// Whom it asks, and how the answer is printed.
-#[derive(Args)]
-pub(crate) struct Asking {
-    #[command(flatten)]
-    server: Server,
-    /// Print the answer as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// One webhook.
-#[derive(Args)]
-pub(crate) struct OfWebhook {
-    #[command(flatten)]
-    asking: Asking,
-    /// Which webhook: its id.
-    id: WebhookId,
-}
-
-impl Webhook {
-    /// Whom it asks, and for what.
-    pub(crate) fn apart(self) -> (client::Options, bool, webhook::Asked) {
-        use webhook::Asked;
-        let of = |OfWebhook { asking, id }: OfWebhook, what: fn(WebhookId) -> Asked| (asking, what(id));
-        let (Asking { server, json }, asked) = match self {
-            Self::List { asking } => (asking, Asked::List),
-            Self::Create { asking, to, events, scheme, label } => {
-                (asking, Asked::Create { url: to, events, scheme, label })
-            }
-            Self::Ping(one) => of(one, Asked::Ping),
-            Self::Deliveries { of, limit } => (of.asking, Asked::Deliveries { id: of.id, limit }),
-            Self::Redeliver { of, message } => (of.asking, Asked::Redeliver { id: of.id, message }),
-            Self::Rotate { of, overlap } => (of.asking, Asked::Rotate { id: of.id, overlap }),
-            Self::Enable(one) => of(one, |id| Asked::Switch { id, active: true }),
-            Self::Disable(one) => of(one, |id| Asked::Switch { id, active: false }),
-            Self::Delete(one) => of(one, Asked::Delete),
-        };
-        ((&server).into(), json, asked)
-    }
-}
-
 /// What `kakunin inbox` shows.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -376,26 +277,6 @@ impl From<&Inbox> for inbox::Options {
     fn from(inbox: &Inbox) -> Self {
         let Inbox { unread, severity, kind, limit, follow, json, .. } = *inbox;
         Self { unread, severity, kind, limit, follow, json }
-    }
-}
-
-/// Which server a command asks.
-#[derive(Args)]
-pub(crate) struct Server {
-    /// URL of the server.
-    #[arg(long, env = "KAKUNIN_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// File with an API key; without one, the variable KAKUNIN_API_KEY holds it.
-    #[arg(long)]
-    key_file: Option<PathBuf>,
-    /// Certificates (PEM) that the server is trusted by, if not the system's.
-    #[arg(long)]
-    ca: Option<PathBuf>,
-}
-
-impl From<&Server> for client::Options {
-    fn from(Server { url, key_file, ca }: &Server) -> Self {
-        Self { url: url.clone(), key_file: key_file.clone(), ca: ca.clone() }
     }
 }
 

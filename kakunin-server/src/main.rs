@@ -4,6 +4,9 @@ mod arguments;
 mod config;
 mod environment;
 mod running;
+mod server_arguments;
+mod webhook_arguments;
+mod webhook_arguments;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
