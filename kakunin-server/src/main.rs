@@ -6,7 +6,6 @@ mod environment;
 mod running;
 mod server_arguments;
 mod webhook_arguments;
-mod webhook_arguments;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
