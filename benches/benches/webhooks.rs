@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use kakunin_benches::certify::{MODEL, signing_requests};
 use kakunin_benches::load::{median, probe, same};
 use kakunin_core::agent::NewAgent;
 use kakunin_core::id::Serial;
 use kakunin_core::issue::Profile;
-use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{KeySource, NewWebhook, Tenant, WebhookChange};
 use kakunin_core::webhook::{Scheme, WebhookEvent, WebhookUrl};
@@ -31,7 +31,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const AGENTS: usize = 64;
 
 /// Receivers, by path: `/well`, `/hangs`, and `/maybe`, which fails while it is told to.
@@ -110,21 +109,24 @@ impl Receivers {
     }
 }
 
+/// Their workloads keep their keys, so that nobody has to tell a provider of what becomes of them.
 async fn agents(tenant: &Tenant, name: &str, count: usize) -> Vec<Serial> {
     let mut all = Vec::new();
-    for n in 0..count {
+    for (n, request) in signing_requests(count).await.into_iter().enumerate() {
         let agent = NewAgent::new(&format!("{name} {n}"), MODEL, ["read:mail"]).unwrap();
         let agent = tenant.register(agent).await.unwrap();
-        let key = KeySource::Provider(KeyAlgorithm::P256);
+        let key = KeySource::Request(request.as_bytes());
         all.push(tenant.certify(&agent.id, Profile::Standard, key).await.unwrap().facts.serial);
     }
     all
 }
 
-/// Holds and releases, so many records, all agents at once; `pace` waits between rounds.
-async fn happen(tenant: &Tenant, agents: &[Serial], records: usize, pace: Option<Duration>) {
+/// Holds and releases, about so many records, all agents at once; `pace` waits between rounds. Says how many it were.
+async fn happen(tenant: &Tenant, agents: &[Serial], records: usize, pace: Option<Duration>) -> usize {
     let mut next = Instant::now();
-    for round in 0..records.div_ceil(agents.len()) {
+    // Who is held is released again.
+    let rounds = records.div_ceil(agents.len()).next_multiple_of(2);
+    for round in 0..rounds {
         let mut all = JoinSet::new();
         for serial in agents {
             let (tenant, serial) = (tenant.clone(), *serial);
@@ -142,6 +144,7 @@ async fn happen(tenant: &Tenant, agents: &[Serial], records: usize, pace: Option
             tokio::time::sleep_until(next.into()).await;
         }
     }
+    rounds * agents.len()
 }
 
 fn resident() -> f64 {
@@ -220,10 +223,9 @@ async fn rate(tenant: &Tenant, receivers: &Receivers, held: &[Serial], records: 
     let (mut floors, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         tenant.change_webhook(&facts.id, switch(false)).await.unwrap();
-        happen(tenant, held, records / 3, None).await;
+        let told = happen(tenant, held, records / 3, None).await;
         floors.push(bare(receivers, &body, records / 3).await);
         let before = receivers.taken.load(Ordering::Relaxed);
-        let told = (records / 3).div_ceil(held.len()) * held.len();
         tenant.change_webhook(&facts.id, switch(true)).await.unwrap();
         let took = receivers.until_taken(before + told as u64).await;
         ours.push(told as f64 / took.as_secs_f64());
@@ -311,23 +313,19 @@ async fn memory(tenant: &Tenant, receivers: &Receivers, held: &[Serial], records
     receivers.fails.store(true, Ordering::Relaxed);
     let events = [WebhookEvent::AgentHeld, WebhookEvent::AgentReleased];
     let facts = tenant.create_webhook(receivers.endpoint("/maybe", &events)).await.unwrap().0;
-    happen(tenant, held, records / 10, None).await;
+    let first = happen(tenant, held, records / 10, None).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let few = resident();
-    happen(tenant, held, records - records / 10, None).await;
+    let told = first + happen(tenant, held, records - first, None).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let many = resident();
-    println!(
-        "memory of the whole process: {few:.1} MB with {} waiting, {many:.1} MB with {records}",
-        records / 10
-    );
+    println!("memory of the whole process: {few:.1} MB with {first} waiting, {many:.1} MB with {told}");
     receivers.fails.store(false, Ordering::Relaxed);
     let before = receivers.taken.load(Ordering::Relaxed);
     let deliveries = tenant.deliveries(&facts.id, None, 100).await.unwrap();
     for (message, _) in &deliveries {
         tenant.redeliver(&facts.id, message).await.unwrap();
     }
-    let told = records.div_ceil(10).div_ceil(held.len()) * held.len();
     let took = receivers.until_taken(before + told as u64).await;
     println!("  once they are taken: {:.0}/s, {:.1} MB", told as f64 / took.as_secs_f64(), resident());
     tenant.delete_webhook(&facts.id).await.unwrap();
