@@ -27,8 +27,9 @@ pub(crate) struct InboxStreamQuery {
 }
 
 /// Notifications as they come: server-sent events of the type `notification`, oldest first, whose data are what
-/// `/api/v1/notifications` has, and whose id is the cursor to go on with. The first event has an id alone. A comment
-/// comes every 5 s although nothing is new. The stream ends when its API key is revoked, and when the server does.
+/// `/api/v1/notifications` has, and whose id is the cursor to go on with: the notification's plus 1. The first event has
+/// an id alone. A comment comes every 5 s although nothing is new. The stream ends when its API key is revoked, and when
+/// the server does.
 #[utoipa::path(
     operation_id = "streamNotifications",
     get, path = "/api/v1/notifications/stream", tag = "events",
