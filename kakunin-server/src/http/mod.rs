@@ -8,7 +8,7 @@
 //! | `certificates.rs`, `certify.rs`, `revoke.rs`, `standing.rs` | their certificates: shown, given and renewed, taken away; how they stand |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
-//! | `inbox.rs`, `inbox_stream.rs` | the inbox: pages and what is read; new items as they come |
+//! | `inbox.rs`, `inbox_stream.rs`, `inboxes.rs` | the inbox: pages and what is read; new items as they come |
 //! | `event_members.rs`, `text.rs` | members of an event, one by one; texts that somebody sent |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
@@ -59,6 +59,7 @@ mod host;
 mod html;
 mod inbox;
 mod inbox_stream;
+mod inboxes;
 mod json;
 mod limits;
 mod listings;

@@ -65,6 +65,9 @@ impl Line<'_> {
                 tell!(warn, self, cause = hold.cause.as_str(), "certificate held");
             }
             Control::CertificateReleased { .. } => tell!(info, self, "certificate released"),
+            Control::CertificateExpiring { not_after } => {
+                tell!(warn, self, expires = %not_after, "certificate ends soon");
+            }
             Control::BandChanged { from, to, evidence } => self.moved(*from, *to, evidence),
             Control::AgentHalted { halt, .. } => {
                 tell!(warn, self, cause = halt.cause.as_str(), "agent halted");
