@@ -10,6 +10,7 @@ use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::x509::oid::Arc;
 use kakunin_kms::url::KeyUrl;
 use kakunin_server::ca::RootOptions;
+use kakunin_server::client;
 use kakunin_server::crl_sync;
 use kakunin_server::demo;
 use kakunin_server::monitor;
@@ -218,6 +219,26 @@ impl From<&Monitor> for monitor::Options {
             bound: Duration::from_secs(monitor.bound),
             by_score: monitor.by_score,
         }
+    }
+}
+
+/// Which server a command asks.
+#[derive(Args)]
+pub(crate) struct Server {
+    /// URL of the server.
+    #[arg(long, env = "KAKUNIN_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// File with an API key; without one, the variable KAKUNIN_API_KEY holds it.
+    #[arg(long)]
+    key_file: Option<PathBuf>,
+    /// Certificates (PEM) that the server is trusted by, if not the system's.
+    #[arg(long)]
+    ca: Option<PathBuf>,
+}
+
+impl From<Server> for client::Options {
+    fn from(Server { url, key_file, ca }: Server) -> Self {
+        Self { url, key_file, ca }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 
 use clap::CommandFactory;
+use kakunin_server::client::KEY_VARIABLE;
 
 use crate::arguments::Arguments;
 
@@ -37,6 +38,7 @@ fn known() -> BTreeSet<String> {
     }
     let mut known = BTreeSet::new();
     add(&Arguments::command(), &mut known);
+    known.insert(KEY_VARIABLE.to_owned());
     known
 }
 

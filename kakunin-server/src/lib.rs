@@ -2,6 +2,7 @@
 
 pub mod bounds;
 pub mod ca;
+pub mod client;
 pub mod crl_sync;
 pub mod demo;
 pub mod http;
