@@ -18,6 +18,7 @@ use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
 
 use crate::config::{Serve, between, seconds};
+use crate::policy_arguments::{Judge, Policy};
 
 /// Machine identity for AI agents, taken away by itself when they misbehave.
 #[derive(Parser)]
@@ -44,6 +45,21 @@ pub(crate) enum Command {
     CrlSync(CrlSync),
     /// Revokes a canary, and times who refuses it when, by the public API.
     Monitor(Monitor),
+    /// What a tenant decides over scores: policy, breaker, and what waits for a second person.
+    #[command(mut_args(|argument| argument.global(true)))]
+    Policy {
+        #[command(flatten)]
+        options: Box<Policy>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Says what is to be made of an agent's score.
+    Verdict {
+        #[command(flatten)]
+        judge: Judge,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Prints the OpenAPI document.
     Openapi,
 }
@@ -236,9 +252,9 @@ pub(crate) struct Server {
     ca: Option<PathBuf>,
 }
 
-impl From<Server> for client::Options {
-    fn from(Server { url, key_file, ca }: Server) -> Self {
-        Self { url, key_file, ca }
+impl From<&Server> for client::Options {
+    fn from(Server { url, key_file, ca }: &Server) -> Self {
+        Self { url: url.clone(), key_file: key_file.clone(), ca: ca.clone() }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod http;
 pub mod logging;
 pub mod monitor;
 mod pem_file;
+pub mod policy;
 pub mod process;
 mod replace;
 pub mod replay;

@@ -3,6 +3,7 @@
 mod arguments;
 mod config;
 mod environment;
+mod policy_arguments;
 mod running;
 
 use std::io::Write;
@@ -10,12 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arguments::{Arguments, Ca, Command};
+use arguments::{Arguments, Ca, Command, Server};
 use clap::Parser;
 use kakunin_core::time::{Clock, SystemClock};
+use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
+use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
 use kakunin_server::{ca, crl_sync, demo, http, logging, monitor, process, replay};
+use policy_arguments::{Judge, Policy};
 
 fn main() -> ExitCode {
     if let Err(error) = process::without_core_dumps() {
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
             ended(in_runtime(crl_sync::run(&options.into())))
         }
         Command::Monitor(options) => watch_canaries(&options),
+        Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
+        Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -104,6 +110,22 @@ fn say_that_it_is_the_first(data: &Path) {
     logging::complain(&format!(
         "{data} holds no deployment yet: this request is for the first issuing CA of a new one"
     ));
+}
+
+async fn decide(options: &Policy, server: &Server) -> Result<String, PolicyCommandError> {
+    policy::run(&Client::new(&server.into())?, &options.tenant, &options.order()).await
+}
+
+async fn give_verdict(judge: &Judge, server: &Server) -> Result<String, ClientError> {
+    let Judge { agent, verdict, reason, cause } = judge;
+    policy::judge(&Client::new(&server.into())?, agent, *verdict, reason, cause.as_deref()).await
+}
+
+fn said<E: std::error::Error>(done: Result<String, E>) -> ExitCode {
+    match done {
+        Ok(text) => print(&text),
+        Err(error) => ended(Err(error)),
+    }
 }
 
 fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
