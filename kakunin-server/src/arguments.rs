@@ -18,7 +18,7 @@ use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
 
 use crate::config::{Serve, between, seconds};
-use crate::policy_arguments::{Judge, Policy};
+use crate::policy_arguments::{Judge, Tenants};
 
 /// Machine identity for AI agents, taken away by itself when they misbehave.
 #[derive(Parser)]
@@ -49,7 +49,7 @@ pub(crate) enum Command {
     #[command(mut_args(|argument| argument.global(true)))]
     Policy {
         #[command(flatten)]
-        options: Box<Policy>,
+        options: Box<Tenants>,
         #[command(flatten)]
         server: Server,
     },

@@ -19,7 +19,7 @@ use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
 use kakunin_server::{ca, crl_sync, demo, http, logging, monitor, process, replay};
-use policy_arguments::{Judge, Policy};
+use policy_arguments::{Judge, Tenants};
 
 fn main() -> ExitCode {
     if let Err(error) = process::without_core_dumps() {
@@ -112,7 +112,7 @@ fn say_that_it_is_the_first(data: &Path) {
     ));
 }
 
-async fn decide(options: &Policy, server: &Server) -> Result<String, PolicyCommandError> {
+async fn decide(options: &Tenants, server: &Server) -> Result<String, PolicyCommandError> {
     policy::run(&Client::new(&server.into())?, &options.tenant, &options.order()).await
 }
 

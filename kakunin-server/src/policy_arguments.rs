@@ -11,7 +11,7 @@ use serde_json::Number;
 
 /// What a tenant decides over the scores of its agents.
 #[derive(Args)]
-pub(crate) struct Policy {
+pub(crate) struct Tenants {
     #[command(subcommand)]
     command: PolicyCommand,
     /// Which tenant.
@@ -92,7 +92,7 @@ struct Decision {
     reason: Option<String>,
 }
 
-impl Policy {
+impl Tenants {
     pub(crate) fn order(&self) -> Order {
         match &self.command {
             PolicyCommand::Show => Order::Show,
