@@ -1,5 +1,6 @@
 //! The breaker: one broken target takes no identity, and a person decides for all.
 
+use base64ct::{Base64, Encoding};
 use serde_json::{Value, json};
 
 use crate::world::{World, certified, fails, public, records, refused, risk, set, until_lost, why, world};
@@ -17,6 +18,15 @@ async fn figure(w: &World, name: &str) -> String {
     let text = String::from_utf8(text.to_vec()).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("kakunin_{name} ")));
     line.unwrap_or_else(|| panic!("no {name}: {text}")).to_owned()
+}
+
+/// What the revocation log tells anybody, as JSON.
+async fn feed(w: &World) -> Vec<String> {
+    let path = format!("/api/v1/feed/{}", w.kakunin.issuer().id());
+    let page = w.admin.without_key().get(&path).await.unwrap().data();
+    let decoded = |entry: &Value| Base64::decode_vec(entry["payload"].as_str().unwrap()).unwrap();
+    let entries = page["entries"].as_array().unwrap();
+    entries.iter().map(|entry| String::from_utf8(decoded(entry)).unwrap()).collect()
 }
 
 /// Agents that all fail at one target, of which all are held.
@@ -63,6 +73,15 @@ async fn an_outage_is_held_shown_and_released_by_one_call() {
         assert_eq!((&seen["status"], &seen["revocation_reason"]), (&json!("suspended"), &json!("hold")));
         assert!(!seen.to_string().contains("breaker") && !seen.to_string().contains("payments"), "{seen}");
         assert_eq!(risk(&w.admin, id).await["held_by_breaker"], true);
+    }
+    let told = feed(&w).await;
+    assert_eq!(told.len(), agents.len());
+    for (one, (_, serial)) in told.iter().zip(&agents) {
+        assert!(one.contains("\"hold\"") && one.contains(serial), "{one}");
+        assert!(
+            ["breaker", "braked", "payments", "score", "key:"].iter().all(|word| !one.contains(word)),
+            "{one}"
+        );
     }
     // It is no fault of the server's.
     let ready = w.admin.get("/readyz").await.unwrap();
