@@ -75,7 +75,8 @@ pub(crate) async fn get(
 }
 
 /// Puts a policy in force, in place of the one whose `ETag` is sent as `If-Match`: from the next record on, scores are acted
-/// upon by it. The one that is in force already changes nothing, and leaves no record. Where the one in force wants a second
+/// upon by it. The one that is in force already changes nothing, leaves no record, and is
+/// answered 200 whichever `ETag` is sent: the answer before may have been lost. Where the one in force wants a second
 /// person for that, the change waits for one.
 #[utoipa::path(
     operation_id = "putPolicy",
@@ -107,6 +108,8 @@ pub(crate) async fn put(
         Some(Matched::Any) => Replaces::Any,
         // Whoever comes between is noticed by the core.
         Some(Matched::This) => Replaces::Since(in_force.since),
+        // The answer was lost, and it is asked for again (RFC 9110, 13.1.1).
+        Some(Matched::Another) if *in_force.policy == policy => return shown(&HeaderMap::new(), &in_force),
         Some(Matched::Another) => return Err(ServiceError::PolicyChanged.into()),
         None => return Err(unconditional()),
     };

@@ -64,6 +64,20 @@ async fn a_policy_is_replaced_by_whoever_read_it_and_is_on_record() {
 }
 
 #[tokio::test]
+async fn whoever_lost_the_answer_asks_again() {
+    let w = world().await;
+    let (mut other, tag) = policy(&w.admin).await;
+    other["mode"] = json!("observe");
+    let first = put(&w.admin, &tag, &other).await;
+    for tag in [&*tag, "\"another\"", first.headers["etag"].to_str().unwrap(), "*"] {
+        let again = put(&w.admin, tag, &other).await;
+        assert_eq!((again.status, &again.headers["etag"]), (first.status, &first.headers["etag"]), "{tag}");
+        assert_eq!(again.data(), first.data());
+    }
+    assert_eq!(records(&w.admin, "policy.changed").await.len(), 1);
+}
+
+#[tokio::test]
 async fn nobody_replaces_what_nobody_read() {
     let w = world().await;
     let body = json!({ "policy": policy(&w.admin).await.0 }).to_string();
