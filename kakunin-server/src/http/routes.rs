@@ -11,8 +11,8 @@ use utoipa::openapi::security::SecurityRequirement;
 
 use super::app::App;
 use super::{
-    access, agents, audit, certificates, certify, crl, enrol, event_batch, events, feed, gateway, health,
-    inbox, inbox_stream, message, orders, pki, revoke, risk, verify,
+    access, agents, approvals, audit, breaker, certificates, certify, crl, enrol, event_batch, events, feed,
+    gateway, health, inbox, inbox_stream, message, orders, pki, policy, revoke, risk, verdicts, verify,
 };
 
 /// Most octets of a body from who shows no account: a message to verify, a request for a certificate, one to check.
@@ -60,6 +60,8 @@ pub(super) fn all() -> Routes {
     add!(all: inbox::list, inbox::mark, inbox::mark_up_to, inbox_stream::stream);
     add!(all: access::create_tenant, access::get_tenant, access::patch_tenant);
     add!(all: access::list_keys, access::create_key, access::revoke_key);
+    add!(all: policy::get, policy::put, breaker::get, breaker::release, breaker::confirm);
+    add!(all: verdicts::judge, approvals::list, approvals::approve, approvals::reject);
     add!(all: verify::verify, message::verify);
     add!(all: crl::full, crl::chain, crl::shard, feed::page, feed::snapshot, feed::stream);
     add!(all: pki::authorities, pki::chain, pki::certificate, pki::bundle);

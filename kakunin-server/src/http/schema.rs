@@ -6,6 +6,7 @@ use kakunin_core::agent::AgentState;
 use kakunin_core::event::{EventKind, Outcome};
 use kakunin_core::feed::Visibility;
 use kakunin_core::issue::Profile;
+use kakunin_core::policy::{Mode, RiskState, Verdict};
 use kakunin_core::service::{NotificationKind, Severity};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -37,6 +38,9 @@ words_of! {
     NotificationWord: NotificationKind, Some("What it tells.");
     SeverityWord: Severity, Some("How much it asks of whoever reads it.");
     StateWord: AgentState, None::<&str>;
+    ModeWord: Mode, Some("What follows from a score.");
+    VerdictWord: Verdict, Some("What is to be made of an agent's score.");
+    RiskStateWord: RiskState, Some("Where an agent stands between its score and people.");
 }
 
 /// A name: 1 to 64 characters in NFC, single spaces between words, nothing in it that is not seen: no controls of

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kakunin_core::error::StoreError;
 use kakunin_core::key::{KeyAlgorithm, SignError};
+use kakunin_core::policy::Policy;
 use kakunin_core::service::{Config, Error as ServiceError};
 use kakunin_core::x509::published::Published;
 
@@ -41,6 +42,8 @@ pub struct ServeOptions {
     pub connections_per_address: usize,
     /// How long a renewed certificate stands beside the one that replaces it, unless that is used before.
     pub renewal_grace: Duration,
+    /// What decides over scores where a tenant has said nothing.
+    pub default_policy: Policy,
     /// Further files that nobody else should read.
     pub secrets: Vec<PathBuf>,
     /// Serve others than this machine over plain HTTP.
@@ -180,6 +183,7 @@ impl ServeOptions {
             patience: Patience::default(),
             connections_per_address: DEFAULT_CONNECTIONS_PER_ADDRESS,
             renewal_grace: Duration::from_millis(Config::RENEWAL_GRACE),
+            default_policy: Policy::default(),
             secrets: Vec::new(),
             insecure_plain_http: false,
             insecure_software_keys: false,
@@ -199,6 +203,7 @@ impl ServeOptions {
             self.tls.clone_from(&old.tls);
         }
         self.renewal_grace = old.renewal_grace;
+        self.default_policy.clone_from(&old.default_policy);
         self.api.feed_subscribers = old.api.feed_subscribers;
         self.api.feed_subscribers_per_address = old.api.feed_subscribers_per_address;
         self.insecure_plain_http = old.insecure_plain_http;

@@ -105,6 +105,7 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
         ("key-file", old.key_file != new.key_file),
         ("tls-cert", is_switched),
         ("renewal-grace", old.renewal_grace != new.renewal_grace),
+        ("default-policy", old.default_policy != new.default_policy),
         ("feed-subscribers", old.api.feed_subscribers != new.api.feed_subscribers),
         (
             "feed-subscribers-per-address",
