@@ -64,7 +64,7 @@ const fn distrusts(control: &Control) -> bool {
 fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Result<(), StoreError> {
     match control {
         Control::AgentUpdated(spec) => step.row.agent.spec.clone_from(spec),
-        Control::AgentRetired => step.row.agent.state = AgentState::Retired,
+        Control::AgentRetired => (step.row.agent.state, step.row.braked) = (AgentState::Retired, None),
         Control::AgentHalted { halt, .. } => step.halted(halt)?,
         Control::HaltReceipt { halt, receipt } => step.receipt(halt, receipt)?,
         Control::AgentReinstated { .. } => step.reinstated(),

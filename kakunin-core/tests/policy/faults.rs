@@ -1,0 +1,70 @@
+//! What went wrong once.
+
+use kakunin_core::agent::{AgentState, NewAgent};
+use kakunin_core::issue::Profile;
+use kakunin_core::log::record::Control;
+use kakunin_core::policy::{BreakerPolicy, Mode, RiskState, Verdict};
+use kakunin_core::revoke::{Cause, Reason};
+use kakunin_core::risk::{Score, Thresholds};
+use kakunin_core::time::{HOUR, MINUTE};
+use pollster::block_on;
+
+use crate::world::{MODEL, NOW, P256, World, note, refused, works, world};
+
+fn after(w: &World, revocations: u32) {
+    w.set(|policy| {
+        let share = Score::default();
+        policy.breaker = Some(BreakerPolicy { revocations, share, ..BreakerPolicy::default() });
+    });
+}
+
+fn renew(w: &World, agent: &kakunin_core::id::AgentId) -> kakunin_core::id::Serial {
+    let model = MODEL.parse().unwrap();
+    block_on(w.tenant().renew(agent, &model, Profile::Standard, P256)).unwrap().facts.serial
+}
+
+/// More agents than one step takes, all of whose certificates ran out over night.
+#[test]
+fn what_the_breaker_holds_is_released_and_confirmed_also_if_it_ran_out_meanwhile() {
+    for confirm in [false, true] {
+        let w = world();
+        after(&w, 0);
+        let ephemeral = |n| {
+            let spec = NewAgent::new(&format!("agent {n}"), MODEL, ["read:accounts"]).unwrap();
+            let id = block_on(w.tenant().register(spec)).unwrap().id;
+            let issued = block_on(w.tenant().certify(&id, Profile::Ephemeral, P256)).unwrap();
+            (id, issued.facts.serial)
+        };
+        let agents: Vec<_> = (0..257).map(ephemeral).collect();
+        agents.iter().for_each(|(_, serial)| _ = w.lost(*serial));
+        w.clock.set(NOW.plus(9 * HOUR));
+        let tenant = w.tenant_of("key:ann");
+        let done = match confirm {
+            true => block_on(tenant.confirm_held(note("taken over"))),
+            false => block_on(tenant.release_held(note("an outage"))),
+        };
+        assert_eq!(done.unwrap(), agents.len());
+        assert_eq!(block_on(w.tenant().breaker()).unwrap().held, [], "confirmed: {confirm}");
+        let state = if confirm { AgentState::Suspended } else { AgentState::Active };
+        for (id, _) in &agents {
+            assert_eq!((w.risk(id).agent.state, w.risk(id).held), (state, None));
+            if !confirm {
+                w.certify(id);
+            }
+        }
+    }
+}
+
+#[test]
+fn who_is_halted_after_its_certificate_ran_out_is_not_released_with_the_others() {
+    let w = world();
+    after(&w, 0);
+    let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+    let id = block_on(w.tenant().register(spec)).unwrap().id;
+    let serial = block_on(w.tenant().certify(&id, Profile::Ephemeral, P256)).unwrap().facts.serial;
+    w.lost(serial);
+    w.clock.set(NOW.plus(9 * HOUR));
+    block_on(w.tenant().halt(&id, Cause::KillSwitchActivated, None)).unwrap();
+    assert_eq!(block_on(w.tenant().release_held(note("an outage"))).unwrap(), 0);
+    assert_eq!(w.risk(&id).agent.state, AgentState::Suspended);
+}
