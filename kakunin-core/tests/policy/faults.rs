@@ -68,3 +68,21 @@ fn who_is_halted_after_its_certificate_ran_out_is_not_released_with_the_others()
     assert_eq!(block_on(w.tenant().release_held(note("an outage"))).unwrap(), 0);
     assert_eq!(w.risk(&id).agent.state, AgentState::Suspended);
 }
+
+/// A band that is not left yet takes nothing away by itself.
+#[test]
+fn no_identity_is_lost_below_the_threshold() {
+    let w = world();
+    w.set(|policy| policy.mode = Mode::Warn);
+    let (id, serial) = w.agent("one");
+    let score = w.until(serial, |seen| seen.score >= Score::from_millionths(850_000)).0.score.millionths();
+    let revoke = Score::from_millionths(score + 1);
+    w.set(|policy| {
+        let thresholds = policy.thresholds;
+        policy.thresholds = Thresholds::new(thresholds.medium(), thresholds.warning(), revoke).unwrap();
+        policy.mode = Mode::Enforce;
+    });
+    let seen = w.observe(works(serial));
+    assert!(seen.score < revoke && !seen.revoked && !seen.held, "{seen:?}");
+    assert_eq!((w.reason(&serial), w.risk(&id).agent.state), (None, AgentState::Active));
+}
