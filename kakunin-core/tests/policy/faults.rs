@@ -86,3 +86,23 @@ fn no_identity_is_lost_below_the_threshold() {
     assert!(seen.score < revoke && !seen.revoked && !seen.held, "{seen:?}");
     assert_eq!((w.reason(&serial), w.risk(&id).agent.state), (None, AgentState::Active));
 }
+
+/// Late reports of a certificate that was replaced, about an agent that somebody holds.
+#[test]
+fn what_a_person_holds_the_breaker_does_not_hold_again() {
+    let w = world();
+    after(&w, 0);
+    let (_, other) = w.agent("other");
+    w.lost(other);
+    let (id, old) = w.agent("one");
+    let new = renew(&w, &id);
+    w.clock.set(NOW.plus(30 * MINUTE));
+    w.observe(works(new));
+    block_on(w.tenant_of("key:ann").hold(&new)).unwrap();
+    let from = w.size();
+    (0..60).for_each(|_| _ = w.observe(refused(old)));
+    let held = w.of(|control| matches!(control, Control::CertificateHeld { .. }).then_some(()));
+    assert_eq!(held.iter().filter(|(at, ())| *at >= from).count(), 0);
+    block_on(w.tenant().release_held(note("an outage"))).unwrap();
+    assert_eq!(w.reason(&new), Some(Reason::CertificateHold), "it is ann's");
+}

@@ -106,11 +106,16 @@ impl Draft<'_> {
         evidence: Evidence,
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
+        let held = self.held_of(&facts.agent).is_some();
         let Some(tripped) = self.brakes(facts.agent)? else {
             observed.revoked = true;
             let revocation = facts.revocation(Cause::RiskThresholdExceeded, self.now);
             return self.revoke(revocation, Some(evidence));
         };
+        // What is reported late, of a certificate that was replaced: whoever held it knows why.
+        if held {
+            return Ok(());
+        }
         observed.held = true;
         self.hold(facts, Said::default(), Some(Braked { tripped, evidence }))
     }
