@@ -69,6 +69,20 @@ fn who_is_halted_after_its_certificate_ran_out_is_not_released_with_the_others()
     assert_eq!(w.risk(&id).agent.state, AgentState::Suspended);
 }
 
+/// Two certificates of one agent stand beside each other after a renewal.
+#[test]
+fn an_identity_that_is_lost_counts_once() {
+    let w = world();
+    after(&w, 2);
+    let (_, other) = w.agent("other");
+    let (id, old) = w.agent("one");
+    renew(&w, &id);
+    w.lost(old);
+    assert_eq!(block_on(w.tenant().breaker()).unwrap().recent, 1);
+    w.lost(other);
+    assert_eq!(w.reason(&other), Some(Reason::PrivilegeWithdrawn), "the second of two");
+}
+
 /// A band that is not left yet takes nothing away by itself.
 #[test]
 fn no_identity_is_lost_below_the_threshold() {
