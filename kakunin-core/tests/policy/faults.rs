@@ -83,6 +83,22 @@ fn an_identity_that_is_lost_counts_once() {
     assert_eq!(w.reason(&other), Some(Reason::PrivilegeWithdrawn), "the second of two");
 }
 
+#[test]
+fn who_is_confirmed_as_compromised_without_a_certificate_is_given_none() {
+    let w = world();
+    let spec = NewAgent::new("one", MODEL, ["read:accounts"]).unwrap();
+    let id = block_on(w.tenant().register(spec)).unwrap().id;
+    let judge = |verdict| {
+        block_on(w.tenant_of("key:ann").judge(&id, verdict, Cause::KeyCompromise, note("its host"))).unwrap();
+    };
+    judge(Verdict::ConfirmCompromised);
+    assert_eq!(w.risk(&id).state, RiskState::ConfirmedCompromised);
+    let certified = || block_on(w.tenant().certify(&id, Profile::Standard, P256));
+    assert_eq!(certified().unwrap_err().code(), "verdict_required");
+    judge(Verdict::Dismiss);
+    certified().unwrap();
+}
+
 /// A band that is not left yet takes nothing away by itself.
 #[test]
 fn no_identity_is_lost_below_the_threshold() {

@@ -5,6 +5,7 @@ use super::step::Step;
 use crate::agent::AgentState;
 use crate::error::StoreError;
 use crate::log::record::{Body, Control, Record};
+use crate::policy::Verdict;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::Certificates;
 use crate::store::state::Change;
@@ -56,6 +57,7 @@ const fn distrusts(control: &Control) -> bool {
     match control {
         Control::AgentHalted { .. } | Control::AgentRetired | Control::CertificateHeld { .. } => true,
         Control::CertificateRevoked { revocation, .. } => revocation.cause.takes_trust(),
+        Control::RiskVerdict(given) => matches!(given.verdict, Verdict::ConfirmCompromised),
         _ => false,
     }
 }
