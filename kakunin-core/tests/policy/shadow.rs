@@ -11,7 +11,7 @@ use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
 use crate::common::{config, deployment, parts, reopened};
-use crate::world::{World, refused, works, world};
+use crate::world::{World, note, refused, works, world};
 
 const fn score(millionths: u32) -> Score {
     Score::from_millionths(millionths)
@@ -110,4 +110,20 @@ fn another_model_reports_by_the_same_rules_and_remembers_over_restarts() {
         let expected = if snapshot { ("counts/2", Band::Warning) } else { ("counts/1", Band::Revoke) };
         assert_eq!((model.as_str(), to), expected);
     }
+}
+
+/// What a second model made of an agent leaves with the trust that was lost, also from the store.
+#[test]
+fn what_a_second_model_forgets_is_no_damage() {
+    let (mut parts, clock) = parts(LocalKeys::ephemeral());
+    parts.shadow = Some(Arc::new(Counts("counts/1")));
+    let (kakunin, acme) = deployment(config(), &parts);
+    let w = World { kakunin, parts, clock, acme };
+    let (id, serial) = w.agent("one");
+    w.lost(serial);
+    block_on(w.kakunin.snapshot()).unwrap();
+    block_on(w.tenant().reinstate(&id, note("mended"))).unwrap();
+    block_on(w.kakunin.snapshot()).unwrap();
+    let w = w.restarted();
+    assert_eq!(w.risk(&id).score, score(0));
 }
