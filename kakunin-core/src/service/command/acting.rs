@@ -23,7 +23,7 @@ impl Draft<'_> {
         assessment.is_some_and(|assessment| {
             let this = u32::from(is_suspicious(entry.score, assessment));
             policy.mode == Mode::Enforce
-                && policy.band(assessment.score, entry.row.band) == Band::Revoke
+                && assessment.score >= policy.thresholds.revoke()
                 && entry.tally.suspicious(self.time).saturating_add(this) >= policy.minimum.events
         }) && certificates::present(&self.certificates, entry).is_some()
     }
@@ -42,7 +42,9 @@ impl Draft<'_> {
         let present = certificates::present(&self.certificates, entry).map(|certificate| certificate.facts);
         let (from, to) = (observed.band, policy.band(assessment.score, observed.band));
         let enough = entry.tally.suspicious(self.time) >= policy.minimum.events;
-        let takes = to == Band::Revoke && policy.mode == Mode::Enforce && enough;
+        // The band may be one that is not left yet: nothing is taken away below the threshold.
+        let reached = assessment.score >= policy.thresholds.revoke();
+        let takes = reached && policy.mode == Mode::Enforce && enough;
         let lost = present.filter(|_| takes);
         let shadowed = self.shadowed(entry, assessment, event);
         if to == from && lost.is_none() && shadowed.is_none() {
@@ -104,11 +106,16 @@ impl Draft<'_> {
         evidence: Evidence,
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
+        let held = self.held_of(&facts.agent).is_some();
         let Some(tripped) = self.brakes(facts.agent)? else {
             observed.revoked = true;
             let revocation = facts.revocation(Cause::RiskThresholdExceeded, self.now);
             return self.revoke(revocation, Some(evidence));
         };
+        // What is reported late, of a certificate that was replaced: whoever held it knows why.
+        if held {
+            return Ok(());
+        }
         observed.held = true;
         self.hold(facts, Said::default(), Some(Braked { tripped, evidence }))
     }

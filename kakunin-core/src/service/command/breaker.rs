@@ -120,7 +120,7 @@ impl Draft<'_> {
     fn take_held(&mut self, agent: &AgentId, reason: &Note) -> Result<(), Error> {
         let Some(entry) = self.agent(agent) else { return Ok(()) };
         let evidence = entry.row.braked.as_ref().map(|braked| braked.evidence.clone());
-        let Some(facts) = self.standing(entry).map(|certificate| certificate.facts) else { return Ok(()) };
+        let Some(facts) = self.held_of(agent) else { return Ok(()) };
         let said = Said { reason: None, note: Some(reason.clone()) };
         let cause = Cause::RiskThresholdExceeded;
         Ok(self.revoke_saying(facts.revocation(cause, self.now), evidence, said)?)

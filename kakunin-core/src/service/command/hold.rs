@@ -11,7 +11,7 @@ use crate::log::record::{Braked, Control};
 use crate::policy::Verdict;
 use crate::revoke::{Cause, Revocation, RevocationChange, Said};
 use crate::service::error::Error;
-use crate::service::state::certificates::Standing;
+use crate::service::state::certificates::{self, Standing};
 
 /// Holds a certificate, and the one beside it; of one that is held, the first hold is the answer.
 #[derive(Clone)]
@@ -101,10 +101,16 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// The newest certificate of an agent, if it is held: also one that ran out meanwhile, because its agent is as
+    /// suspended as before.
+    pub(super) fn held_of(&self, agent: &AgentId) -> Option<Issued> {
+        let newest = certificates::present(&self.certificates, self.agent(agent)?)?;
+        matches!(newest.standing, Standing::Held(_)).then_some(newest.facts)
+    }
+
     /// Releases what is held of an agent.
     pub(super) fn release_of(&mut self, agent: &AgentId) -> Result<(), Error> {
-        let standing = self.agent(agent).and_then(|entry| self.standing(entry)).map(|c| c.facts.serial);
-        standing.map_or(Ok(()), |serial| self.release(&serial))
+        self.held_of(agent).map_or(Ok(()), |held| self.release(&held.serial))
     }
 
     fn release(&mut self, serial: &Serial) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use super::draft::{Draft, known};
 use crate::agent::{AgentError, AgentState, Note};
 use crate::id::AgentId;
 use crate::log::record::{Control, VerdictGiven};
-use crate::policy::{Mode, Verdict};
+use crate::policy::{Mode, RiskState, Verdict};
 use crate::revoke::{Cause, Said};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
@@ -68,6 +68,8 @@ impl Draft<'_> {
         let policy = &self.policy.policy;
         let (score, _) = standing_of(entry, self.rules.model, policy, self.time);
         let allows = policy.mode == Mode::Observe || score < policy.thresholds.revoke();
+        // Also of one that had no certificate to lose.
+        let allows = allows && entry.row.risk_state != RiskState::ConfirmedCompromised;
         if allows { Ok(()) } else { Err(Error::VerdictNeeded(entry.row.agent.id)) }
     }
 

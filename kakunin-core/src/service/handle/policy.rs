@@ -48,9 +48,12 @@ impl Tenant {
     ) -> Result<InForce, Error> {
         let set = SetPolicy { policy, replaces, reason, approved: false };
         match self.order(set.clone()).await {
-            // As it is now: what another person changes meanwhile voids the order.
+            // What another person changes meanwhile voids the order.
             Err(Error::SecondPerson) => {
-                let replaces = self.policy().await?.since;
+                let replaces = match set.replaces {
+                    Replaces::Since(since) => since,
+                    Replaces::Any => self.policy().await?.since,
+                };
                 let SetPolicy { policy, reason, .. } = set;
                 self.ask(Requested::Policy { policy: Box::new(policy), replaces, reason }).await
             }

@@ -38,8 +38,10 @@ impl AgentEntry {
         measure: Measure<'_>,
     ) {
         let at = place.1;
-        if let Some(second) = measure.second {
-            Second::record(&mut self.second, second, measure.prior, (at, &act.facts));
+        match measure.second {
+            Some(second) => Second::record(&mut self.second, second, measure.prior, (at, &act.facts)),
+            // One that runs no more says nothing any more.
+            None => self.second = None,
         }
         let judged = (assessment, is_suspicious(self.score, assessment));
         Tally::note(&mut self.tally, place, act, judged, &measure.policy.thresholds);

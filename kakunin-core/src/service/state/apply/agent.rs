@@ -18,7 +18,8 @@ use crate::time::DAY;
 impl<C: Certificates> Step<'_, C> {
     pub(super) fn halted(&mut self, halt: &Halt) -> Result<(), StoreError> {
         (self.row.halt, self.row.receipt) = (Some(*halt), None);
-        self.row.agent.state = AgentState::Suspended;
+        // From here on it is suspended for this, and the breaker's hold of what ran out says no more.
+        (self.row.agent.state, self.row.braked) = (AgentState::Suspended, None);
         if let Some(mut state) = self.certificate(halt.serial) {
             (state.halt, state.receipt) = (Some(*halt), None);
             self.store(state)?;

@@ -38,6 +38,10 @@ impl Breaker {
 
     pub(super) fn lost(&mut self, at: UnixTime, agent: AgentId) -> Result<Change, StoreError> {
         let from = at.minus(DAY);
+        // The certificate that stood beside the newest goes with it: that is one identity.
+        if self.lost.back() == Some(&(at, agent)) {
+            return self.row();
+        }
         self.lost.push_back((at, agent));
         while self.lost.len() > MOST || self.lost.front().is_some_and(|(at, _)| *at <= from) {
             self.lost.pop_front();

@@ -71,7 +71,7 @@ impl Own {
     pub(crate) fn row(&self, kind: Kind, key: &[u8]) -> Result<Option<Change>, StoreError> {
         match kind {
             Kind::Policy => self.policies.row(key),
-            Kind::Breaker => self.breaker.row().map(Some),
+            Kind::Breaker => self.breaker.row().map(|row| Some(row).filter(|row| row.key == key)),
             Kind::Approval => self.approvals.row(key),
             _ => Ok(None),
         }
