@@ -18,7 +18,7 @@ const VERSION: u8 = 1;
 /// With what a model keeps at its end, and its length before that.
 const WITH_KEPT: u8 = 2;
 /// Surprise, in millionths of a bit, from which an event is no ground for trust.
-const SUSPICIOUS: u64 = 300_000;
+pub(crate) const SUSPICIOUS: u64 = 300_000;
 /// Score, in millionths, from which nothing is trusted that an agent does.
 const UNTRUSTED: u32 = 300_000;
 

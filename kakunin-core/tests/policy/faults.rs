@@ -1,14 +1,17 @@
 //! What went wrong once.
 
 use kakunin_core::agent::{AgentState, NewAgent};
+use kakunin_core::id::ApprovalId;
 use kakunin_core::issue::Profile;
 use kakunin_core::log::record::Control;
 use kakunin_core::policy::{BreakerPolicy, Mode, RiskState, Verdict};
 use kakunin_core::revoke::{Cause, Reason};
 use kakunin_core::risk::{Score, Thresholds};
+use kakunin_core::service::{Error, NotificationKind};
 use kakunin_core::time::{HOUR, MINUTE};
 use pollster::block_on;
 
+use crate::breaker::fails;
 use crate::world::{MODEL, NOW, P256, World, note, refused, works, world};
 
 fn after(w: &World, revocations: u32) {
@@ -65,7 +68,11 @@ fn who_is_halted_after_its_certificate_ran_out_is_not_released_with_the_others()
     w.lost(serial);
     w.clock.set(NOW.plus(9 * HOUR));
     block_on(w.tenant().halt(&id, Cause::KillSwitchActivated, None)).unwrap();
-    assert_eq!(block_on(w.tenant().release_held(note("an outage"))).unwrap(), 0);
+    // Nobody else was held, so it is closed.
+    assert_eq!(
+        block_on(w.tenant().release_held(note("an outage"))).unwrap_err().code(),
+        "breaker_not_tripped"
+    );
     assert_eq!(w.risk(&id).agent.state, AgentState::Suspended);
 }
 
@@ -135,4 +142,105 @@ fn what_a_person_holds_the_breaker_does_not_hold_again() {
     assert_eq!(held.iter().filter(|(at, ())| *at >= from).count(), 0);
     block_on(w.tenant().release_held(note("an outage"))).unwrap();
     assert_eq!(w.reason(&new), Some(Reason::CertificateHold), "it is ann's");
+}
+
+/// An order that waited gives back nothing that was taken away after it.
+#[test]
+fn what_was_ordered_before_somebody_stopped_it_again_is_void() {
+    let w = world();
+    w.set(|policy| policy.second_approver.release = true);
+    let (ann, bob, cat) = (w.tenant_of("key:ann"), w.tenant_of("key:bob"), w.tenant_of("key:cat"));
+    let (id, serial) = w.agent("one");
+    block_on(ann.hold(&serial)).unwrap();
+    let [first, other] = [&ann, &cat].map(|who| waits(block_on(who.release(&serial))));
+    assert_eq!(waits(block_on(ann.release(&serial))), first, "sent again, it is the same order");
+    block_on(bob.approve(&first, None)).unwrap();
+    block_on(cat.hold(&serial)).unwrap();
+    assert_eq!(block_on(bob.approve(&other, None)).unwrap_err().code(), "approval_outdated");
+    assert_eq!(w.reason(&serial), Some(Reason::CertificateHold));
+    block_on(ann.halt(&id, Cause::OperatorInitiated, None)).unwrap();
+    let [first, other] = [&ann, &cat].map(|who| waits(block_on(who.reinstate(&id, note("mended")))));
+    block_on(bob.approve(&first, None)).unwrap();
+    let again = w.certify(&id);
+    block_on(ann.halt(&id, Cause::KillSwitchActivated, None)).unwrap();
+    assert_eq!(block_on(bob.approve(&other, None)).unwrap_err().code(), "approval_outdated");
+    assert_eq!(
+        (w.risk(&id).agent.state, w.reason(&again)),
+        (AgentState::Suspended, Some(Reason::PrivilegeWithdrawn))
+    );
+}
+
+fn waits<T: core::fmt::Debug>(done: Result<T, Error>) -> ApprovalId {
+    match done {
+        Err(Error::Waits(id)) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_breaker_closes_with_the_last_that_it_holds() {
+    let w = world();
+    after(&w, 0);
+    let agents: Vec<_> = (0..4).map(|n| w.agent(&format!("agent {n}"))).collect();
+    agents.iter().for_each(|(_, serial)| _ = w.lost(*serial));
+    let tripped = || block_on(w.tenant().breaker()).unwrap().tripped.is_some();
+    let [(_, first), (second, _), (third, _), (_, fourth)] = agents[..] else { panic!() };
+    block_on(w.tenant().release(&first)).unwrap();
+    block_on(w.tenant().halt(&second, Cause::OperatorInitiated, None)).unwrap();
+    block_on(w.tenant().retire(&third)).unwrap();
+    assert!(tripped());
+    block_on(w.tenant().revoke(&fourth, Cause::KeyCompromise)).unwrap();
+    assert!(!tripped());
+    // The next one is an alert again.
+    w.lost(first);
+    let alerts = w.inbox().iter().filter(|item| item.kind == NotificationKind::BreakerTripped).count();
+    assert_eq!((w.reason(&first), alerts), (Some(Reason::CertificateHold), 2));
+}
+
+#[test]
+fn a_person_takes_over_what_the_breaker_holds() {
+    let w = world();
+    after(&w, 0);
+    let (_, one) = w.agent("one");
+    let (_, two) = w.agent("two");
+    [one, two].into_iter().for_each(|serial| _ = w.lost(serial));
+    block_on(w.tenant_of("key:ann").hold(&one)).unwrap();
+    assert_eq!(block_on(w.tenant().release_held(note("an outage"))).unwrap(), 1);
+    assert_eq!([w.reason(&one), w.reason(&two)], [Some(Reason::CertificateHold), None]);
+}
+
+/// One failure happens to everybody: it makes nobody a fellow victim.
+#[test]
+fn nobody_hides_behind_what_happens_to_everybody() {
+    let w = world();
+    let agents: Vec<_> = (0..4).map(|n| w.agent(&format!("agent {n}"))).collect();
+    agents.iter().for_each(|(_, serial)| _ = w.observe(fails(*serial, "https://ledger.example")));
+    let (_, bad) = agents[0];
+    w.observe(fails(bad, "https://ledger.example"));
+    w.lost(bad);
+    assert_eq!(w.reason(&bad), Some(Reason::PrivilegeWithdrawn));
+}
+
+/// Who is over the threshold when a tenant begins to enforce loses nothing by honest work.
+#[test]
+fn ordinary_work_takes_no_identity_away() {
+    let w = world();
+    w.set(|policy| policy.mode = Mode::Observe);
+    let (_, serial) = w.agent("one");
+    w.until(serial, |seen| seen.score >= Score::from_millionths(870_000));
+    w.set(|policy| policy.mode = Mode::Enforce);
+    let seen = w.observe(works(serial));
+    assert!(seen.score >= Score::from_millionths(850_000) && !seen.revoked, "{seen:?}");
+    assert!(w.observe(refused(serial)).revoked);
+}
+
+#[test]
+fn a_verdict_takes_away_for_what_verdicts_are_about() {
+    let w = world();
+    let (id, serial) = w.agent("one");
+    let judge = |cause| block_on(w.tenant().judge(&id, Verdict::ConfirmCompromised, cause, note("x")));
+    assert_eq!(judge(Cause::Superseded).unwrap_err().code(), "verdict_cause");
+    assert_eq!(w.reason(&serial), None);
+    judge(Cause::RiskThresholdExceeded).unwrap();
+    assert_eq!(w.reason(&serial), Some(Reason::PrivilegeWithdrawn));
 }

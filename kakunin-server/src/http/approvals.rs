@@ -69,11 +69,11 @@ impl From<&Requested> for OrderBody {
                 cause: cause.as_str().to_owned(),
                 reason: said.note.as_ref().map(text),
             },
-            Requested::Release { serial } => Self::Release { certificate_serial: serial.to_string() },
-            Requested::Reinstate { agent, reason } => {
+            Requested::Release { serial, .. } => Self::Release { certificate_serial: serial.to_string() },
+            Requested::Reinstate { agent, reason, .. } => {
                 Self::Reinstate { agent_id: agent.to_string(), reason: text(reason) }
             }
-            Requested::ReleaseHeld { reason } => Self::ReleaseHeld { reason: text(reason) },
+            Requested::ReleaseHeld { reason, .. } => Self::ReleaseHeld { reason: text(reason) },
         }
     }
 }

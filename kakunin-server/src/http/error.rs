@@ -353,6 +353,7 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::NotTripped
         | ServiceError::SecondPerson
         | ServiceError::SamePerson
+        | ServiceError::OrderOutdated
         | ServiceError::Unnamed
         | ServiceError::TooManyWaiting
         | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
@@ -363,6 +364,7 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         ServiceError::Agent(_)
         | ServiceError::JoinTokenLife
         | ServiceError::Policy(_)
+        | ServiceError::VerdictCause
         | ServiceError::Csr(_)
         | ServiceError::TooManyEvents(_)
         | ServiceError::TooManyStreams

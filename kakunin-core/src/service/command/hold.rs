@@ -37,7 +37,7 @@ impl Command for Hold {
     fn decide(self, draft: &mut Draft<'_>) -> Result<Revocation, Error> {
         let certificate = draft.owned(&self.serial)?;
         match certificate.standing {
-            Standing::Held(first) => return Ok(first),
+            Standing::Held(first) => return draft.hold_further(first, self.said),
             Standing::Revoked(_) => return Err(REVOKED),
             Standing::Good => {}
         }
@@ -99,6 +99,16 @@ impl Draft<'_> {
             self.push(hold.agent, Some(hold.serial), held)?;
         }
         Ok(())
+    }
+
+    /// Of a certificate that is held already: one that the breaker holds is a person's hold from here on, which is not
+    /// released with the others.
+    fn hold_further(&mut self, first: Revocation, said: Said) -> Result<Revocation, Error> {
+        if known(self, &first.agent)?.row.braked.is_some() {
+            let held = Control::CertificateHeld { hold: first, said, braked: None };
+            self.push(first.agent, Some(first.serial), held)?;
+        }
+        Ok(first)
     }
 
     /// The newest certificate of an agent, if it is held: also one that ran out meanwhile, because its agent is as

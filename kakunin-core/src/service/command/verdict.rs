@@ -25,7 +25,7 @@ pub(crate) struct Judge {
 }
 
 impl Command for Judge {
-    const NEED: Need = Need::Reserved;
+    const NEED: Need = Need::Ordinary;
     type Answer = ();
 
     fn decide(self, draft: &mut Draft<'_>) -> Result<(), Error> {
@@ -34,6 +34,9 @@ impl Command for Judge {
         let (state, braked) = (entry.row.agent.state, entry.row.braked.is_some());
         if state == AgentState::Retired {
             return Err(AgentError::State { state, step: "be judged" }.into());
+        }
+        if !matches!(cause, Cause::KeyCompromise | Cause::RiskThresholdExceeded) {
+            return Err(Error::VerdictCause);
         }
         let standing = draft.standing(entry).map(|certificate| certificate.facts);
         if verdict != Verdict::ConfirmCompromised && braked && draft.needs_another_to_release() {
@@ -49,6 +52,19 @@ impl Command for Judge {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// A verdict that takes the identity away, also where there is no room for anything else.
+#[derive(Clone)]
+pub(crate) struct Condemn(pub(crate) Judge);
+
+impl Command for Condemn {
+    const NEED: Need = Need::Reserved;
+    type Answer = ();
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<(), Error> {
+        self.0.decide(draft)
     }
 }
 

@@ -45,7 +45,8 @@ impl<C: Certificates> Step<'_, C> {
         let row = &mut *self.row;
         row.agent.state = AgentState::Pending;
         (row.halt, row.receipt, row.band, row.join) = (None, None, Band::Low, None);
-        (row.reinstated, row.shadow, row.braked) = (self.index, Band::Low, None);
+        (row.reinstated, row.braked) = (self.index, None);
+        (row.shadow, row.shadow_revokes) = (Band::Low, false);
         if row.risk_state != RiskState::None {
             row.risk_state = RiskState::Remediated;
         }
@@ -77,7 +78,7 @@ impl<C: Certificates> Step<'_, C> {
             Verdict::ConfirmCompromised => RiskState::ConfirmedCompromised,
         };
         if verdict != Verdict::ConfirmCompromised {
-            (self.row.band, self.row.shadow) = (Band::Low, Band::Low);
+            (self.row.band, self.row.shadow, self.row.shadow_revokes) = (Band::Low, Band::Low, false);
         }
     }
 

@@ -72,7 +72,9 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         Control::AgentReinstated { .. } => step.reinstated(),
         Control::BandChanged { from, to, evidence } => step.band_changed(*from, *to, evidence)?,
         Control::RiskVerdict(given) => step.judged(given.verdict),
-        Control::RiskShadowed(shadowed) => step.row.shadow = shadowed.to,
+        Control::RiskShadowed(shadowed) => {
+            (step.row.shadow, step.row.shadow_revokes) = (shadowed.to, shadowed.revokes);
+        }
         Control::SelfRenewalRefused => step.renewal_refused()?,
         Control::PossessionMissing => step.possession_missing()?,
         Control::JoinTokenCreated(facts) => (step.row.join, step.row.redeemed) = (Some(*facts), None),

@@ -45,8 +45,8 @@ impl Own {
             Control::PolicyChanged(change) => changes.push(self.policies.changed(index, &change.after)?),
             Control::BreakerTripped(tripped) => changes.push(self.breaker.tripped(index, tripped)?),
             Control::BreakerResolved(_) => changes.push(self.breaker.resolved()?),
-            Control::CertificateRevoked { evidence: Some(_), .. } => {
-                changes.extend(record.agent.map(|agent| self.breaker.lost(record.time, agent)).transpose()?);
+            Control::CertificateRevoked { evidence: Some(evidence), .. } => {
+                changes.push(self.breaker.lost(record.time, evidence.event)?);
             }
             Control::ApprovalRequested(request) => {
                 changes.push(self.approvals.requested(record, request)?);
