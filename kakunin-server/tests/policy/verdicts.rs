@@ -1,5 +1,7 @@
 //! Verdicts, and the way back.
 
+use std::process::Command;
+
 use axum::http::Method;
 use serde_json::json;
 
@@ -76,6 +78,14 @@ async fn whoever_is_compromised_loses_its_identity_for_that() {
     }
 }
 
+/// A request for a key that its workload keeps.
+fn request() -> String {
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null"];
+    let made = Command::new("openssl").args(["req", "-new", "-subj", "/CN=any"]).args(key).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn an_agent_is_trusted_again_with_a_fresh_key_by_one_call() {
     let w = world().await;
@@ -83,8 +93,12 @@ async fn an_agent_is_trusted_again_with_a_fresh_key_by_one_call() {
     assert_eq!(until_lost(&w.admin, &refused(&lost)).await["revoked"], true);
     let reinstate = format!("/api/v1/agents/{id}/reinstate");
     // What cannot be meant is refused before anything is done.
-    for wrong in [json!({ "csr": "x", "key_algorithm": "p256" }), json!({ "profile": "for ever" }), json!([])]
-    {
+    for wrong in [
+        json!({ "csr": "no request" }),
+        json!({ "csr": "x", "key_algorithm": "p256" }),
+        json!({ "profile": "for ever" }),
+        json!([]),
+    ] {
         let answer =
             w.admin.post(&reinstate, &json!({ "reason": "mended", "certify": wrong })).await.unwrap();
         assert_eq!(answer.status, 422, "{wrong}");
@@ -114,14 +128,21 @@ async fn an_agent_is_trusted_again_with_a_fresh_key_by_one_call() {
     }
     // Twice is once too often, and says so.
     assert_eq!(w.admin.post(&reinstate, &body).await.unwrap().status, 409);
-    // A certificate that is refused does not take the trust back.
+    // A certificate that is refused does not take the trust back: a key is fresh, or there is none.
+    let request = request();
     until_lost(&w.admin, &refused(serial)).await;
-    let answer = w
-        .admin
-        .post(&reinstate, &json!({ "reason": "again", "certify": { "csr": "no request" } }))
-        .await
-        .unwrap();
-    assert_eq!((answer.status.as_u16(), answer.data()), (422, json!({ "reinstated": true })));
+    let body = json!({ "reason": "again", "certify": { "csr": request } });
+    let answer = w.admin.post(&reinstate, &body).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    let serial = answer.data()["certificate"]["serial_number"].as_str().unwrap().to_owned();
+    until_lost(&w.admin, &refused(&serial)).await;
+    let answer = w.admin.post(&reinstate, &body).await.unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), answer.data()),
+        (409, json!({ "reinstated": true })),
+        "{}",
+        answer.json()
+    );
     assert_eq!(risk(&w.admin, &id).await["agent_status"], "pending");
     let without = w.admin.send(Method::GET, &format!("/api/v1/agents/{id}"), &[], Vec::new()).await.unwrap();
     assert!(without.data()["certificate"].is_null());
