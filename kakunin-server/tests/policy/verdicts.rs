@@ -3,9 +3,13 @@
 use std::process::Command;
 
 use axum::http::Method;
+use kakunin_core::policy::{Mode, Policy};
+use kakunin_core::service::Replaces;
+use kakunin_core::time::{MINUTE, UnixTime};
 use serde_json::json;
 
-use crate::world::{certified, public, records, refused, risk, set, until, until_lost, why, world};
+use crate::common::Rig;
+use crate::world::{MODEL, certified, public, records, refused, risk, set, until, until_lost, why, world};
 
 #[tokio::test]
 async fn a_verdict_says_what_becomes_of_a_score() {
@@ -18,8 +22,7 @@ async fn a_verdict_says_what_becomes_of_a_score() {
     let before = risk(&w.admin, &id).await;
     assert_eq!((&before["risk_state"], &before["held_by_breaker"]), (&json!("atRisk"), &json!(false)));
     // Somebody decides before it is given another certificate.
-    let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    let renew = json!({ "model_hash": model, "key_algorithm": "p256" });
+    let renew = json!({ "model_hash": MODEL, "key_algorithm": "p256" });
     let renewal = w.admin.post(&format!("/api/v1/agents/{id}/renew"), &renew).await.unwrap();
     assert_eq!(why(&renewal), (409, "verdict_required".to_owned()));
     assert_eq!(renewal.data()["verdict_url"], verdict);
@@ -57,6 +60,33 @@ async fn a_verdict_says_what_becomes_of_a_score() {
     let record = &records(&w.admin, "agent.risk_verdict").await[0];
     assert_eq!((&record["affected_id"], &record["actor_type"]), (&json!(id), &json!("user")));
     assert!(record["metadata"].to_string().contains("a test of ours"));
+}
+
+/// Its certificate ran out, and nobody has said what to make of its score.
+#[tokio::test]
+async fn whoever_is_doubted_is_certified_after_a_verdict() {
+    let rig = Rig::new().await;
+    let tenant = rig.kakunin.tenant(&"default".parse().unwrap());
+    let policy = Policy { mode: Mode::Warn, ..Policy::default() };
+    tenant.set_policy(policy, Replaces::Any, None).await.unwrap();
+    let spec = json!({ "name": "one", "model_hash": MODEL, "scope": ["read:accounts"] });
+    let id = rig.post("/api/v1/agents", &spec).await.text("id");
+    let certify = format!("/api/v1/agents/{id}/certify");
+    let wanted = json!({ "key_algorithm": "p256", "profile": "high-risk" });
+    let first = rig.post(&certify, &wanted).await;
+    let ends = UnixTime::from_rfc3339(&first.text("expires_at")).unwrap();
+    rig.clock.set(ends.minus(MINUTE));
+    for _ in 0..100 {
+        assert_eq!(rig.post("/api/v1/events", &refused(&first.text("serial_number"))).await.status, 201);
+    }
+    rig.clock.set(ends.plus(MINUTE));
+    let doubted = rig.post(&certify, &wanted).await;
+    assert_eq!(why(&doubted), (409, "verdict_required".to_owned()), "{}", doubted.json());
+    let verdict = doubted.text("verdict_url");
+    assert!(doubted.data()["risk_score"].as_f64().unwrap() >= 0.85);
+    let said = json!({ "verdict": "dismiss", "reason": "a drill" });
+    assert_eq!(rig.post(&verdict, &said).await.status, 200);
+    assert_eq!(rig.post(&certify, &wanted).await.status, 201);
 }
 
 #[tokio::test]
