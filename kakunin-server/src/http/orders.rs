@@ -6,6 +6,8 @@ use axum::extract::{Path, State};
 use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
 use kakunin_core::id::hex_encode;
+use kakunin_core::service::{Error as ServiceError, KeySource};
+use kakunin_core::x509::csr::Proven;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -101,6 +103,9 @@ pub(crate) async fn reinstate(
     let (reason, tenant) = (Note::try_from(body.reason)?, caller.kakunin(&app).tenant(caller.tenant()));
     // What cannot be meant is refused before anything is done.
     let wanted = body.certify.as_ref().map(CertifyBody::understood).transpose()?;
+    if let Some((_, KeySource::Request(request))) = &wanted {
+        Proven::read(request).map_err(ServiceError::from)?;
+    }
     let agent = tenant.reinstate(&id, reason).await?;
     let Some((profile, source)) = wanted else {
         return Ok(Data {

@@ -8,6 +8,7 @@
 )]
 
 mod approvals;
+mod audit;
 #[path = "../binary/mod.rs"]
 mod binary;
 mod breaker;

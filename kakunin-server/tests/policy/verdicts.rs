@@ -1,9 +1,15 @@
 //! Verdicts, and the way back.
 
+use std::process::Command;
+
 use axum::http::Method;
+use kakunin_core::policy::{Mode, Policy};
+use kakunin_core::service::Replaces;
+use kakunin_core::time::{MINUTE, UnixTime};
 use serde_json::json;
 
-use crate::world::{certified, public, records, refused, risk, set, until, until_lost, why, world};
+use crate::common::Rig;
+use crate::world::{MODEL, certified, public, records, refused, risk, set, until, until_lost, why, world};
 
 #[tokio::test]
 async fn a_verdict_says_what_becomes_of_a_score() {
@@ -16,8 +22,7 @@ async fn a_verdict_says_what_becomes_of_a_score() {
     let before = risk(&w.admin, &id).await;
     assert_eq!((&before["risk_state"], &before["held_by_breaker"]), (&json!("atRisk"), &json!(false)));
     // Somebody decides before it is given another certificate.
-    let model = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    let renew = json!({ "model_hash": model, "key_algorithm": "p256" });
+    let renew = json!({ "model_hash": MODEL, "key_algorithm": "p256" });
     let renewal = w.admin.post(&format!("/api/v1/agents/{id}/renew"), &renew).await.unwrap();
     assert_eq!(why(&renewal), (409, "verdict_required".to_owned()));
     assert_eq!(renewal.data()["verdict_url"], verdict);
@@ -57,6 +62,33 @@ async fn a_verdict_says_what_becomes_of_a_score() {
     assert!(record["metadata"].to_string().contains("a test of ours"));
 }
 
+/// Its certificate ran out, and nobody has said what to make of its score.
+#[tokio::test]
+async fn whoever_is_doubted_is_certified_after_a_verdict() {
+    let rig = Rig::new().await;
+    let tenant = rig.kakunin.tenant(&"default".parse().unwrap());
+    let policy = Policy { mode: Mode::Warn, ..Policy::default() };
+    tenant.set_policy(policy, Replaces::Any, None).await.unwrap();
+    let spec = json!({ "name": "one", "model_hash": MODEL, "scope": ["read:accounts"] });
+    let id = rig.post("/api/v1/agents", &spec).await.text("id");
+    let certify = format!("/api/v1/agents/{id}/certify");
+    let wanted = json!({ "key_algorithm": "p256", "profile": "high-risk" });
+    let first = rig.post(&certify, &wanted).await;
+    let ends = UnixTime::from_rfc3339(&first.text("expires_at")).unwrap();
+    rig.clock.set(ends.minus(MINUTE));
+    for _ in 0..100 {
+        assert_eq!(rig.post("/api/v1/events", &refused(&first.text("serial_number"))).await.status, 201);
+    }
+    rig.clock.set(ends.plus(MINUTE));
+    let doubted = rig.post(&certify, &wanted).await;
+    assert_eq!(why(&doubted), (409, "verdict_required".to_owned()), "{}", doubted.json());
+    let verdict = doubted.text("verdict_url");
+    assert!(doubted.data()["risk_score"].as_f64().unwrap() >= 0.85);
+    let said = json!({ "verdict": "dismiss", "reason": "a drill" });
+    assert_eq!(rig.post(&verdict, &said).await.status, 200);
+    assert_eq!(rig.post(&certify, &wanted).await.status, 201);
+}
+
 #[tokio::test]
 async fn whoever_is_compromised_loses_its_identity_for_that() {
     let w = world().await;
@@ -76,6 +108,14 @@ async fn whoever_is_compromised_loses_its_identity_for_that() {
     }
 }
 
+/// A request for a key that its workload keeps.
+fn request() -> String {
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null"];
+    let made = Command::new("openssl").args(["req", "-new", "-subj", "/CN=any"]).args(key).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap()
+}
+
 #[tokio::test]
 async fn an_agent_is_trusted_again_with_a_fresh_key_by_one_call() {
     let w = world().await;
@@ -83,8 +123,12 @@ async fn an_agent_is_trusted_again_with_a_fresh_key_by_one_call() {
     assert_eq!(until_lost(&w.admin, &refused(&lost)).await["revoked"], true);
     let reinstate = format!("/api/v1/agents/{id}/reinstate");
     // What cannot be meant is refused before anything is done.
-    for wrong in [json!({ "csr": "x", "key_algorithm": "p256" }), json!({ "profile": "for ever" }), json!([])]
-    {
+    for wrong in [
+        json!({ "csr": "no request" }),
+        json!({ "csr": "x", "key_algorithm": "p256" }),
+        json!({ "profile": "for ever" }),
+        json!([]),
+    ] {
         let answer =
             w.admin.post(&reinstate, &json!({ "reason": "mended", "certify": wrong })).await.unwrap();
         assert_eq!(answer.status, 422, "{wrong}");
@@ -114,14 +158,21 @@ async fn an_agent_is_trusted_again_with_a_fresh_key_by_one_call() {
     }
     // Twice is once too often, and says so.
     assert_eq!(w.admin.post(&reinstate, &body).await.unwrap().status, 409);
-    // A certificate that is refused does not take the trust back.
+    // A certificate that is refused does not take the trust back: a key is fresh, or there is none.
+    let request = request();
     until_lost(&w.admin, &refused(serial)).await;
-    let answer = w
-        .admin
-        .post(&reinstate, &json!({ "reason": "again", "certify": { "csr": "no request" } }))
-        .await
-        .unwrap();
-    assert_eq!((answer.status.as_u16(), answer.data()), (422, json!({ "reinstated": true })));
+    let body = json!({ "reason": "again", "certify": { "csr": request } });
+    let answer = w.admin.post(&reinstate, &body).await.unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.json());
+    let serial = answer.data()["certificate"]["serial_number"].as_str().unwrap().to_owned();
+    until_lost(&w.admin, &refused(&serial)).await;
+    let answer = w.admin.post(&reinstate, &body).await.unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), answer.data()),
+        (409, json!({ "reinstated": true })),
+        "{}",
+        answer.json()
+    );
     assert_eq!(risk(&w.admin, &id).await["agent_status"], "pending");
     let without = w.admin.send(Method::GET, &format!("/api/v1/agents/{id}"), &[], Vec::new()).await.unwrap();
     assert!(without.data()["certificate"].is_null());

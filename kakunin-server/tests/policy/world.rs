@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 pub(crate) use crate::common::{World, code, world};
 
-const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+pub(crate) const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 pub(crate) const POLICY: &str = "/api/v1/tenants/default/policy";
 
 /// The policy that is in force, and its tag.
