@@ -19,6 +19,7 @@ use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
 
 use crate::config::{Serve, between, seconds};
+use crate::policy_arguments::{Judge, Tenants};
 use crate::server_arguments::Server;
 use crate::webhook_arguments::Webhook;
 
@@ -52,6 +53,21 @@ pub(crate) enum Command {
     Webhook(Webhook),
     /// Shows what people should know of a deployment, and marks what was read.
     Inbox(Inbox),
+    /// What a tenant decides over scores: policy, breaker, and what waits for a second person.
+    #[command(mut_args(|argument| argument.global(true)))]
+    Policy {
+        #[command(flatten)]
+        options: Box<Tenants>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Says what is to be made of an agent's score.
+    Verdict {
+        #[command(flatten)]
+        judge: Judge,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Prints the OpenAPI document.
     Openapi,
 }

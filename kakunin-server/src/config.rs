@@ -10,13 +10,14 @@ use std::time::Duration;
 use clap::Args;
 use kakunin_core::id::TenantId;
 use kakunin_core::key::KeyAlgorithm;
+use kakunin_core::policy::Policy;
 use kakunin_core::service::Config;
 use kakunin_core::shape;
 use kakunin_core::webhook::Allow;
 use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{
     ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
-    GatewayProxy, Network,
+    GatewayProxy, Network, policy_from_json,
 };
 use kakunin_server::logging::Level;
 use kakunin_server::serve::{
@@ -101,6 +102,9 @@ pub(crate) struct Serve {
     /// Seconds that a renewed certificate stands beside the one that replaces it, unless that is used before [default: 300].
     #[arg(long, env = "KAKUNIN_RENEWAL_GRACE", value_parser = seconds::<u32>)]
     renewal_grace: Option<u32>,
+    /// File with what decides over scores where a tenant has said nothing, as `kakunin policy show` prints `policy`.
+    #[arg(long, env = "KAKUNIN_DEFAULT_POLICY")]
+    default_policy: Option<PathBuf>,
     /// Subscribers of the revocation feed at once [default: 1000].
     #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS", value_parser = number::<usize>)]
     feed_subscribers: Option<usize>,
@@ -175,6 +179,8 @@ pub(crate) enum ConfigError {
     CaAlgorithm,
     #[error("--gateway names {0}, and the same addresses in another form: say it once")]
     Gateways(String),
+    #[error("--default-policy: cannot use {path}: {why}", path = path.display())]
+    Policy { path: PathBuf, why: String },
     #[error("--client-certificates needs --tls-cert and --tls-key")]
     NoTls,
 }
@@ -278,6 +284,7 @@ impl Serve {
                 trust: all.webhook_trust,
                 insecure_http: all.insecure_webhook_http,
             },
+            default_policy: all.default_policy.as_deref().map_or_else(|| Ok(Policy::default()), policy_in)?,
             secrets: secrets.into_iter().collect(),
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
@@ -312,6 +319,7 @@ impl Serve {
             connections_per_address: self.connections_per_address.or(file.connections_per_address),
             keep_alive: self.keep_alive.or(file.keep_alive),
             renewal_grace: self.renewal_grace.or(file.renewal_grace),
+            default_policy: self.default_policy.or(file.default_policy),
             feed_subscribers: self.feed_subscribers.or(file.feed_subscribers),
             feed_subscribers_per_address: self
                 .feed_subscribers_per_address
@@ -364,6 +372,12 @@ fn level_of(text: Option<&str>) -> Result<Level, ConfigError> {
 
 fn ca_algorithm(text: &str) -> Result<KeyAlgorithm, ConfigError> {
     text.parse().map_err(|_| ConfigError::CaAlgorithm)
+}
+
+fn policy_in(path: &Path) -> Result<Policy, ConfigError> {
+    let refused = |why| ConfigError::Policy { path: path.to_owned(), why };
+    let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    policy_from_json(&text).map_err(refused)
 }
 
 fn read(path: &Path) -> Result<Serve, ConfigError> {

@@ -10,6 +10,7 @@ pub mod inbox;
 pub mod logging;
 pub mod monitor;
 mod pem_file;
+pub mod policy;
 pub mod process;
 mod replace;
 pub mod replay;

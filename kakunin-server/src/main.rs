@@ -3,6 +3,7 @@
 mod arguments;
 mod config;
 mod environment;
+mod policy_arguments;
 mod running;
 mod server_arguments;
 mod webhook_arguments;
@@ -17,8 +18,11 @@ use clap::Parser;
 use kakunin_core::time::{Clock, SystemClock};
 use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
+use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
 use kakunin_server::{ca, crl_sync, demo, http, inbox, logging, monitor, process, replay, webhook};
+use policy_arguments::{Judge, Tenants};
+use server_arguments::Server;
 
 fn main() -> ExitCode {
     if let Err(error) = process::without_core_dumps() {
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
             ended(in_runtime(async { webhook::run(&Client::new(&server)?, &asked, json).await }))
         }
         Command::Inbox(options) => ended(in_runtime(show_inbox(&options))),
+        Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
+        Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -121,6 +127,22 @@ async fn show_inbox(options: &arguments::Inbox) -> Result<(), ClientError> {
             let what = id.clone().map_or(inbox::Read::All, inbox::Read::One);
             inbox::read(&Client::new(&server.into())?, &what).await
         }
+    }
+}
+
+async fn decide(options: &Tenants, server: &Server) -> Result<String, PolicyCommandError> {
+    policy::run(&Client::new(&server.into())?, &options.tenant, &options.order()).await
+}
+
+async fn give_verdict(judge: &Judge, server: &Server) -> Result<String, ClientError> {
+    let Judge { agent, verdict, reason, cause } = judge;
+    policy::judge(&Client::new(&server.into())?, agent, *verdict, reason, cause.as_deref()).await
+}
+
+fn said<E: std::error::Error>(done: Result<String, E>) -> ExitCode {
+    match done {
+        Ok(text) => print(&text),
+        Err(error) => ended(Err(error)),
     }
 }
 

@@ -5,12 +5,17 @@
 mod common;
 
 use axum::http::Method;
-use common::{World, check, code, world};
+use common::{World, check, code, world, world_with};
 use kakunin_server::demo::{Answer, Client};
 use serde_json::{Value, json};
 
 const BATCH: &str = "/api/v1/events/batch";
 const EVENTS: &str = "/api/v1/events";
+
+/// Many agents fall here, one after the other.
+async fn without_breaker() -> World {
+    world_with(|options| options.default_policy.breaker = None).await
+}
 
 async fn raw(client: &Client, path: &str, body: &[u8]) -> Answer {
     client.send(Method::POST, path, &[("content-type", "application/json")], body.to_vec()).await.unwrap()
@@ -34,7 +39,7 @@ fn among_refusals(serial: &str, hostile: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn one_event_that_cannot_be_taken_costs_itself_alone() {
-    let w = world().await;
+    let w = without_breaker().await;
     let foreign = "41".repeat(16);
     let hostile: [(&[u8], &str, Value); 14] = [
         (b"\"serial\":\"FOREIGN\",\"action\":\"read:mail\"", "not_found", json!("certificate_serial")),
@@ -115,7 +120,7 @@ async fn one_event_that_cannot_be_taken_costs_itself_alone() {
 
 #[tokio::test]
 async fn no_name_that_an_agent_chooses_keeps_its_refusals_from_counting() {
-    let w = world().await;
+    let w = without_breaker().await;
     let bad: [(&str, &str, &str); 11] = [
         ("tool", "\"LONG\"", "name_invalid"),
         ("tool", "7", "body_invalid"),

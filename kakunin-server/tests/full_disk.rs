@@ -224,6 +224,11 @@ fn a_full_disk_takes_trust_away_and_gives_none() {
     ] {
         assert_eq!(api.get(path).0, "200", "{path}");
     }
+    let read = || api.post("/api/v1/notifications/read", &json!({ "up_to": "9007199254740991" }));
+    let unread = || api.get("/api/v1/notifications").1["unread_count"].as_u64().unwrap();
+    let (before, (status, refused)) = (unread(), read());
+    assert_eq!((status.as_str(), &refused["code"]), ("507", &json!("storage_full")));
+    assert!(before >= 4 && unread() == before, "{before} are unread still");
     for path in
         [format!("feed/{issuer}"), format!("feed/{issuer}/snapshot"), format!("agents/{}/risk", good.0)]
     {
@@ -257,6 +262,8 @@ fn a_full_disk_takes_trust_away_and_gives_none() {
     disk.free();
     assert!(api.within(|api| api.event(&good.1).0 == "201"), "{:?}", api.event(&good.1));
     assert!(api.within(|api| api.get("/readyz").1["status"] == "ok"), "{:?}", api.get("/readyz"));
+    let marked = api.post("/api/v1/notifications/read", &json!({ "up_to": "9007199254740991" }));
+    assert_eq!((marked.0.as_str(), &marked.1["data"]["unread_count"]), ("200", &json!(0)));
     assert_eq!(api.metric("kakunin_storage_full"), 0.0);
     assert!(api.metric("kakunin_storage_reserve_bytes") >= 1_048_576.0);
     // What was refused left no claim behind.

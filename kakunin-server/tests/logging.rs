@@ -177,6 +177,33 @@ fn what_happens_to_an_agent_is_in_the_log() {
     }
 }
 
+/// However many it holds.
+#[test]
+fn a_breaker_that_tripped_is_warned_of_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Watched::start(folder.path(), &["--log-json"], &[]);
+    let serials: Vec<_> = (0..4).map(|n| server.certify(&server.agent(&format!("desk {n}")))).collect();
+    let fails = |serial: &String| {
+        json!({"serial": serial, "action": "read:mail", "outcome": "denied", "auth_failure": true,
+            "target": "payments-api"})
+    };
+    for _ in 0..60 {
+        let events: Vec<_> = serials.iter().map(fails).collect();
+        server.post("/api/v1/events/batch", &json!({ "events": events }));
+    }
+    let line = server.said("certificate held");
+    assert!(line["fields"]["score"].as_f64().unwrap() >= 0.85, "{line}");
+    let metrics = server.get("/metrics").1;
+    assert_eq!(figure(&metrics, "kakunin_breakers_tripped"), 1.0);
+    assert_eq!(figure(&metrics, "kakunin_breaker_holds_total"), 4.0);
+    assert_eq!(figure(&metrics, "kakunin_automatic_revocations_total"), 0.0);
+    assert_eq!(server.get("/readyz").1["reasons"], json!([]));
+    let lines = server.end_with_lines();
+    let tripped: Vec<_> = lines.iter().filter(|line| line.contains("the breaker tripped")).collect();
+    assert!(tripped.len() == 1 && tripped[0].contains("WARN"), "{tripped:?}");
+    assert!(!lines.concat().contains("payments-api"), "names of targets are the tenant's");
+}
+
 #[test]
 fn failed_authentication_is_told_once_a_minute_and_address_with_how_many_were_left_out() {
     let folder = tempfile::tempdir().unwrap();

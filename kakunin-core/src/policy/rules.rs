@@ -73,7 +73,8 @@ pub struct Ceilings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct SecondApprover {
-    /// To revoke a certificate. A halt and a hold need nobody else: both take effect at once.
+    /// To revoke a certificate. A halt, a hold and a verdict that an agent is compromised need nobody else: they stop
+    /// somebody, and take effect at once.
     pub revoke: bool,
     /// To release a hold, to reinstate an agent, or to release what the breaker holds.
     pub release: bool,

@@ -126,7 +126,9 @@ impl Habits {
     pub(super) fn teach(&mut self, day: u32, facts: &Facts) {
         self.learn(day, facts, false);
         let amount = facts.amount.unwrap_or(0).min(64);
-        if let Ok(at) = self.actions.binary_search_by_key(&facts.action, |a| a.action)
+        // What was refused is no habit of doing, whatever it was worth.
+        if facts.outcome != Outcome::Denied
+            && let Ok(at) = self.actions.binary_search_by_key(&facts.action, |a| a.action)
             && let Some(habit) = self.actions.get_mut(at)
         {
             habit.amount = habit.amount.max(amount);

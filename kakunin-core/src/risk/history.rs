@@ -18,7 +18,7 @@ const VERSION: u8 = 1;
 /// With what a model keeps at its end, and its length before that.
 const WITH_KEPT: u8 = 2;
 /// Surprise, in millionths of a bit, from which an event is no ground for trust.
-const SUSPICIOUS: u64 = 300_000;
+pub(crate) const SUSPICIOUS: u64 = 300_000;
 /// Score, in millionths, from which nothing is trusted that an agent does.
 const UNTRUSTED: u32 = 300_000;
 
@@ -58,8 +58,9 @@ impl History {
 
     /// Learns as habits what was suspicious, and is the agent's work: these acts, and hours as busy as the last one.
     pub fn teach<'f>(&mut self, at: UnixTime, acts: impl Iterator<Item = &'f Facts>) {
-        self.window = self.window.at(at);
+        // The hour in which it did something last: people judge it later.
         self.habits.teach_hour(self.window.this_hour());
+        self.window = self.window.at(at);
         let day = to_u32(self.window.day());
         acts.for_each(|facts| self.habits.teach(day, facts));
     }
@@ -195,6 +196,33 @@ mod tests {
                 let _ = Weighted::default().current(&history, UnixTime::from_millis(u64::MAX));
             }
         }
+    }
+
+    /// A person judges hours later, and what was refused is no measure of what is usual.
+    #[test]
+    fn the_last_busy_hour_is_taught_and_no_amount_that_was_refused() {
+        let (model, mut history) = (Weighted::default(), History::default());
+        let at = UnixTime::from_millis(1_767_571_200_000);
+        let mut facts = Facts {
+            kind: EventKind::Transaction,
+            effect: Effect::Pay,
+            outcome: Outcome::Ok,
+            out_of_scope: false,
+            auth_failure: false,
+            amount: Some(3),
+            action: 1,
+            target: Some(2),
+            counterparty: None,
+            session: None,
+        };
+        for _ in 0..90 {
+            let assessment = model.assess(&history, &Prior::default(), at, &facts);
+            history.record(&model, at, &facts, &assessment);
+        }
+        (facts.outcome, facts.amount) = (Outcome::Denied, Some(60));
+        history.teach(at.plus(DAY / 4), [facts].iter());
+        assert_eq!(history.habits().busy().0, 90);
+        assert_eq!(history.habits().action(1).map(|habit| habit.amount), Some(3));
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::event::Facts;
 use crate::time::UnixTime;
 use crate::words::words;
 
+#[cfg(feature = "service")]
+pub(crate) use history::SUSPICIOUS;
 pub use history::{History, MAX_KEPT_LEN};
 pub use prior::Prior;
 pub use weighted::Weighted;

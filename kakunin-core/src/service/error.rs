@@ -47,6 +47,9 @@ pub enum Error {
     /// The agent's score is at or above the threshold of revocation, and nobody has said what to make of that.
     #[error("the score of agent {0} is high enough to revoke; give a verdict on it first, or reinstate it")]
     VerdictNeeded(AgentId),
+    /// A verdict that is to take the identity away for something else.
+    #[error("a verdict takes an identity away for `key_compromise` or `risk_threshold_exceeded`")]
+    VerdictCause,
     /// A policy that nobody can mean.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -59,6 +62,9 @@ pub enum Error {
     /// The tenant's policy wants a second person for this.
     #[error("by the tenant's policy this waits for a second person")]
     SecondPerson,
+    /// What an order that waited was about is not as it was.
+    #[error("what this order is about changed since it was given; have it given anew")]
+    OrderOutdated,
     /// It is on record as an order that waits for a second person.
     #[error("this waits for a second person: have somebody else approve order {0} within a day")]
     Waits(ApprovalId),
@@ -239,10 +245,12 @@ impl Error {
             Self::Suspended(_) => "agent_suspended",
             Self::SelfRenewal { .. } => "self_renewal_limited",
             Self::VerdictNeeded(_) => "verdict_required",
+            Self::VerdictCause => "verdict_cause",
             Self::Policy(e) => e.code(),
             Self::PolicyChanged => "policy_changed",
             Self::NotTripped => "breaker_not_tripped",
             Self::SecondPerson | Self::Waits(_) => "approval_required",
+            Self::OrderOutdated => "approval_outdated",
             Self::SamePerson => "approval_same_person",
             Self::Unnamed => "approval_unnamed",
             Self::TooManyWaiting => "approvals_waiting",

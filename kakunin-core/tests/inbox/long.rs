@@ -76,7 +76,7 @@ fn marks(w: &World) {
     assert_eq!(left, ITEMS / 2);
     assert!(cost < 20, "{cost}");
     // Every second one above it, as many as there is room for.
-    let most = MAX_READ_MARKS as u64;
+    let most = u64::try_from(MAX_READ_MARKS).unwrap();
     for n in 0..most {
         assert_eq!(block_on(ann.mark_read(at(500_001 + 2 * n))).unwrap(), ITEMS / 2 - n - 1);
     }

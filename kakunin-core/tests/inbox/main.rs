@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
+    clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
 

@@ -65,14 +65,15 @@ fn items(w: &World) -> Vec<(u64, Notification)> {
 fn same_after(w: World) {
     let before = items(&w);
     let numbers: Vec<_> = before.iter().rev().map(|(_, item)| item.number).collect();
-    assert_eq!(numbers, (1..=before.len() as u64).collect::<Vec<_>>());
+    let count = u64::try_from(before.len()).unwrap();
+    assert_eq!(numbers, (1..=count).collect::<Vec<_>>());
     let w = w.restarted();
     assert_eq!(items(&w), before);
     let w = w.rebuilt();
     assert_eq!(items(&w), before);
     // And it goes on counting where it was.
     w.suspect(&["another"]);
-    assert_eq!(items(&w)[0].1.number, before.len() as u64 + 1);
+    assert_eq!(items(&w)[0].1.number, count + 1);
 }
 
 #[test]

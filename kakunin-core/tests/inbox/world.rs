@@ -125,7 +125,7 @@ impl World {
             let mut mac = mac.clone();
             mac.update(b"v");
             for part in [log.as_bytes(), &[Kind::Inbox.code()], &key, &value] {
-                mac.update(&(part.len() as u64).to_be_bytes());
+                mac.update(&u64::try_from(part.len()).unwrap().to_be_bytes());
                 mac.update(part);
             }
             value.extend(&mac.finalize().into_bytes()[..16]);

@@ -72,7 +72,7 @@ fn trust_comes_back_with_two() {
     assert_eq!(w.reason(&first), None);
     block_on(ann.halt(&one, Cause::OperatorInitiated, None)).unwrap();
     let reinstate = waits(block_on(ann.reinstate(&one, note("mended"))));
-    let again = waits(block_on(ann.reinstate(&one, note("mended"))));
+    let again = waits(block_on(ann.reinstate(&one, note("mended, and looked at"))));
     block_on(bob.approve(&reinstate, None)).unwrap();
     w.certify(&one);
     // What is not true any more when it is approved is refused then, and waits on.
@@ -125,10 +125,12 @@ fn orders_wait_for_a_day_and_only_so_many() {
     let unnamed = block_on(w.tenant().revoke(&serial, Cause::Unspecified)).unwrap_err();
     assert_eq!(unnamed.code(), "approval_unnamed");
     let first = waits(block_on(ann.revoke(&serial, Cause::Unspecified)));
-    for _ in 1..MAX_WAITING {
-        waits(block_on(ann.revoke(&serial, Cause::Unspecified)));
+    for n in 1..MAX_WAITING {
+        let other = w.tenant_of(&format!("key:{n}"));
+        assert_ne!(waits(block_on(other.revoke(&serial, Cause::Unspecified))), first);
     }
-    let more = block_on(ann.revoke(&serial, Cause::Unspecified)).unwrap_err();
+    assert_eq!(waits(block_on(ann.revoke(&serial, Cause::Unspecified))), first, "sent again");
+    let more = block_on(w.tenant_of("key:more").revoke(&serial, Cause::Unspecified)).unwrap_err();
     assert_eq!(more.code(), "approvals_waiting");
     w.clock.set(NOW.plus(APPROVAL_LIFE));
     let late = block_on(w.tenant_of("key:bob").approve(&first, None)).unwrap_err();

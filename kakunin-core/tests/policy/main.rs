@@ -13,6 +13,7 @@ mod common;
 mod approvals;
 mod breaker;
 mod changes;
+mod faults;
 mod outage;
 mod shadow;
 mod verdicts;

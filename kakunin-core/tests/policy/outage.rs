@@ -20,7 +20,7 @@ fn errs(serial: Serial) -> Event {
 
 /// Whether a client with back-off tries again in this second of the outage: after 1 s, 2 s, 4 s, up to a minute.
 fn backs_off(second: u64) -> bool {
-    (0..6).any(|n| second == (1 << n) - 1) || second > 31 && (second - 31) % 60 == 0
+    (0..6).any(|n| second == (1 << n) - 1) || second > 31 && (second - 31).is_multiple_of(60)
 }
 
 /// A week of work, and then: the target fails for 20 minutes, half of the clients retry without back-off, and all of them

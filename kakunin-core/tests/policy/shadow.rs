@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use kakunin_core::event::{Facts, Outcome};
 use kakunin_core::log::record::{Control, Shadowed};
-use kakunin_core::policy::{Minimum, Shadow};
+use kakunin_core::policy::{Minimum, Shadow, Verdict};
+use kakunin_core::revoke::Cause;
 use kakunin_core::risk::{Assessment, Band, History, ModelId, Prior, RiskModel, Score, Thresholds};
 use kakunin_core::time::UnixTime;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
 use crate::common::{config, deployment, parts, reopened};
-use crate::world::{World, refused, works, world};
+use crate::world::{World, note, refused, works, world};
 
 const fn score(millionths: u32) -> Score {
     Score::from_millionths(millionths)
@@ -110,4 +111,48 @@ fn another_model_reports_by_the_same_rules_and_remembers_over_restarts() {
         let expected = if snapshot { ("counts/2", Band::Warning) } else { ("counts/1", Band::Revoke) };
         assert_eq!((model.as_str(), to), expected);
     }
+}
+
+/// What a second model made of an agent leaves with the trust that was lost, also from the store.
+#[test]
+fn what_a_second_model_forgets_is_no_damage() {
+    let (mut parts, clock) = parts(LocalKeys::ephemeral());
+    parts.shadow = Some(Arc::new(Counts("counts/1")));
+    let (kakunin, acme) = deployment(config(), &parts);
+    let w = World { kakunin, parts, clock, acme };
+    let (id, serial) = w.agent("one");
+    w.lost(serial);
+    block_on(w.kakunin.snapshot()).unwrap();
+    block_on(w.tenant().reinstate(&id, note("mended"))).unwrap();
+    block_on(w.kakunin.snapshot()).unwrap();
+    let w = w.restarted();
+    assert_eq!(w.risk(&id).score, score(0));
+}
+
+/// A model that runs no more reports no more.
+#[test]
+fn a_second_model_that_is_taken_away_is_silent() {
+    let (mut parts, clock) = parts(LocalKeys::ephemeral());
+    parts.shadow = Some(Arc::new(Counts("counts/1")));
+    let (kakunin, acme) = deployment(config(), &parts);
+    let w = World { kakunin, parts, clock, acme };
+    let (id, serial) = w.agent("one");
+    (0..3).for_each(|_| _ = w.observe(refused(serial)));
+    block_on(w.tenant().judge(&id, Verdict::Dismiss, Cause::KeyCompromise, note("nothing"))).unwrap();
+    (0..3).for_each(|_| _ = w.observe(refused(serial)));
+    let before = told(&w).len();
+    block_on(w.kakunin.snapshot()).unwrap();
+    let World { kakunin, mut parts, clock, acme } = w;
+    drop(kakunin);
+    parts.shadow = None;
+    let kakunin = reopened(config(), &parts);
+    let w = World { kakunin, parts, clock, acme };
+    // Its band of before would be left or entered anew by whatever is looked at.
+    w.set(|policy| {
+        policy.thresholds = Thresholds::new(score(900_000), score(950_000), score(1_000_000)).unwrap()
+    });
+    (0..2).for_each(|_| _ = w.observe(works(serial)));
+    w.set(|policy| policy.thresholds = Thresholds::default());
+    w.observe(works(serial));
+    assert_eq!(told(&w).len(), before);
 }

@@ -22,12 +22,13 @@ fn what_is_dismissed_counts_no_more_and_what_happened_stays() {
     w.set(|policy| policy.mode = Mode::Warn);
     let (id, serial) = w.agent("one");
     let (_, needed) = w.until(serial, |observed| observed.band == Band::Warning);
+    let events = u64::try_from(needed).unwrap();
     assert_eq!(w.risk(&id).state, RiskState::AtRisk);
     judge(&w, &id, Verdict::Dismiss).unwrap();
     let check = |w: &World| {
         let risk = w.risk(&id);
         assert_eq!((risk.score, risk.band, risk.state), (Score::default(), Band::Low, RiskState::Dismissed));
-        assert_eq!(risk.days.iter().map(|day| u64::from(day.events)).sum::<u64>(), needed as u64);
+        assert_eq!(risk.days.iter().map(|day| u64::from(day.events)).sum::<u64>(), events);
         assert_eq!(risk.adverse.unwrap().len(), needed.min(10));
     };
     check(&w);

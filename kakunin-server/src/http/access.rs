@@ -104,8 +104,8 @@ pub(crate) async fn patch_tenant(
     Ok(Data { data: TenantState { id, revocations: patch.revocations } })
 }
 
-// Foreign tenants do not exist, but for who makes them.
-fn reached(caller: &Caller, id: &str) -> Result<TenantId, ApiError> {
+/// The tenant of a path. Foreign tenants do not exist, but for who makes them.
+pub(crate) fn reached(caller: &Caller, id: &str) -> Result<TenantId, ApiError> {
     let tenant = id.parse().ok().filter(|id| caller.tenant() == id || caller.may_make_tenants());
     tenant.ok_or_else(|| ApiError::not_found("tenant"))
 }

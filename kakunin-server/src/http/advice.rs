@@ -15,6 +15,13 @@ pub(crate) fn advised(error: &Error) -> String {
         Error::Suspended(agent) => {
             return format!("{error}: `POST /api/v1/agents/{agent}/reinstate`; a hold is released instead");
         }
+        Error::VerdictNeeded(agent) => {
+            return format!("{error}: `POST /api/v1/agents/{agent}/verdict`");
+        }
+        Error::SecondPerson => {
+            "release its certificate, which asks for one: `POST /api/v1/certificates/{id}/release`"
+        }
+        Error::NotTripped => "`GET /api/v1/tenants/{id}/breaker`",
         _ => return error.to_string(),
     };
     format!("{error}: {advice}")

@@ -19,6 +19,7 @@ use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Nothing};
 use super::page::{self, ListBody, Meta, Pagination, Params};
 use super::schema::StateWord;
+use super::waiting::WaitingBody;
 
 /// Of how many certificates of an agent, the newest first, it is said what they allow.
 const WITH_ACTIONS: usize = 64;
@@ -178,6 +179,7 @@ async fn set_status(kakunin: &Kakunin, agent: &Agent, status: NewStatus) -> Resu
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 200, description = "As it is registered now.", body = Data<AgentBody>),
+        (status = 202, description = "Changed, and what `status` orders waits for a second person.", body = Data<WaitingBody>),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::card::Cards;
 use super::error::ApiError;
 use super::gateway::Gateway;
-use super::inbox_stream::Inboxes;
+use super::inboxes::Inboxes;
 use super::limits::Limits;
 use super::listings::Listings;
 use super::options::ApiOptions;

@@ -18,6 +18,15 @@ use super::json::Data;
 
 /// What whoever asked for a certificate gets.
 pub(crate) fn issued(app: &App, tenant: &TenantId, certificate: &Certificate) -> Result<Response, ApiError> {
+    Ok((StatusCode::CREATED, Data { data: given(app, tenant, certificate)? }).into_response())
+}
+
+/// A certificate that was issued just now, with those above it.
+pub(crate) fn given(
+    app: &App,
+    tenant: &TenantId,
+    certificate: &Certificate,
+) -> Result<CertificateBody, ApiError> {
     let Certificate { facts, der, profile, key } = certificate;
     let entry = CertificateEntry {
         facts: *facts,
@@ -26,7 +35,7 @@ pub(crate) fn issued(app: &App, tenant: &TenantId, certificate: &Certificate) ->
         revocation: None,
         said: Said::default(),
     };
-    Ok((StatusCode::CREATED, Data { data: whole(app, tenant, &entry, der)? }).into_response())
+    whole(app, tenant, &entry, der)
 }
 
 /// A certificate with those above it.

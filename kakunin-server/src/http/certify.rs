@@ -19,6 +19,7 @@ use super::compat::certificate::CertificateBody;
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Json, Optional};
 use super::schema::{ModelHashText, ProfileWord};
+use super::verdicts::explained;
 
 /// Algorithm of a key that the server makes.
 #[derive(Clone, Copy, Default, Deserialize, ToSchema)]
@@ -73,6 +74,12 @@ pub(crate) struct RenewBody {
     key_binding: Option<String>,
 }
 
+impl CertifyBody {
+    pub(crate) fn understood(&self) -> Result<(Profile, KeySource<'_>), ApiError> {
+        Ok((self.profile.unwrap_or_default(), source(self.csr.as_deref(), self.key_algorithm)?))
+    }
+}
+
 fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'_>, ApiError> {
     match (csr, algorithm) {
         (Some(csr), None) => Ok(KeySource::Request(csr.as_bytes())),
@@ -96,7 +103,8 @@ fn source(csr: Option<&str>, algorithm: Option<Algorithm>) -> Result<KeySource<'
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 201, description = "Issued.", body = Data<CertificateBody>),
-        (status = "4XX", description = "Refused; 409 if it has a certificate that stands, or is suspended.", body = ErrorBody),
+        (status = "4XX", description = "Refused; 409 if it has a certificate that stands, is suspended, or \
+            its score is high enough to revoke (`verdict_required`: give a verdict first).", body = ErrorBody),
     ),
 )]
 pub(crate) async fn certify(
@@ -106,12 +114,11 @@ pub(crate) async fn certify(
     Optional(body): Optional<CertifyBody>,
 ) -> Result<Response, ApiError> {
     let id = agent_id(&id)?;
-    let source = source(body.csr.as_deref(), body.key_algorithm)?;
-    let profile = body.profile.unwrap_or_default();
+    let (profile, source) = body.understood()?;
     match caller.kakunin(&app).tenant(caller.tenant()).certify(&id, profile, source).await {
         Ok(certificate) => issued(&app, caller.tenant(), &certificate),
         Err(error @ ServiceError::Exists(_)) => Err(existing(&app, caller.tenant(), &id, error).await),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(explained(&app, caller.tenant(), &id, error).await),
     }
 }
 
@@ -145,7 +152,8 @@ pub(crate) fn binding(text: &str) -> Result<Vec<u8>, ApiError> {
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
         (status = 201, description = "Issued.", body = Data<CertificateBody>),
-        (status = "4XX", description = "Refused.", body = ErrorBody),
+        (status = "4XX", description = "Refused; 409 also if its score is high enough to revoke (`verdict_required`: give a \
+            verdict first).", body = ErrorBody),
     ),
 )]
 pub(crate) async fn renew(
@@ -168,15 +176,18 @@ pub(crate) async fn renew(
     let profile = body.profile.unwrap_or_default();
     let (kakunin, tenant) = (caller.kakunin(&app), caller.tenant());
     let renewed = match body.serial_number.as_deref().map(serial_of).transpose()? {
-        None => kakunin.tenant(tenant).renew(&id, &attested, profile, source).await?,
+        None => kakunin.tenant(tenant).renew(&id, &attested, profile, source).await,
         Some(serial) => {
             // Of this agent, or there is none.
             let (entry, _) = kakunin.tenant(tenant).certificate_entry(&serial).await?;
             if entry.facts.agent != id {
                 return Err(ApiError::not_found("certificate"));
             }
-            kakunin.tenant(tenant).renew_certificate(&serial, &attested, profile, source).await?
+            kakunin.tenant(tenant).renew_certificate(&serial, &attested, profile, source).await
         }
     };
-    issued(&app, tenant, &renewed)
+    match renewed {
+        Ok(renewed) => issued(&app, tenant, &renewed),
+        Err(error) => Err(explained(&app, tenant, &id, error).await),
+    }
 }

@@ -1,4 +1,4 @@
-//! What this process refused or cut, as `/metrics` shows it. What strangers bring about is logged once a minute.
+//! What this process refused, cut or took away, as `/metrics` shows it. What strangers bring about is logged once a minute.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +37,8 @@ counters! {
     ANONYMOUS_REFUSED: "anonymous_refused_total", "Requests without an account beyond what one address may ask.";
     AUTHENTICATIONS_FAILED: "authentications_failed_total", "Requests that did not show who asks, or showed an identity that is gone.";
     STORAGE_REFUSED: "storage_refused_total", "Requests, and events of batches, refused because the store has no room left.";
+    IDENTITIES_TAKEN: "automatic_revocations_total", "Identities taken away for what agents did, also where a person confirmed that.";
+    IDENTITIES_HELD: "breaker_holds_total", "Identities that a breaker holds, or held, instead of taking them away.";
     CERTIFICATES_UNREADABLE: "gateway_certificates_unreadable_total", "Requests of gateways whose certificate is not in the form and field that is configured.";
 }
 

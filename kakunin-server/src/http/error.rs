@@ -20,8 +20,9 @@ use utoipa::ToSchema;
 use super::advice::advised;
 use super::counts;
 use super::request_id::{RequestId, current};
+use super::waiting::WaitingBody;
 
-/// Why a request was not done.
+/// Why a request was not done; or not yet, where it waits for a second person.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -69,7 +70,8 @@ pub(crate) struct ErrorBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     results: Option<Value>,
-    /// What there is already: `certificate_id` where an agent has a certificate.
+    /// What there is already: `certificate_id` where an agent has a certificate, `risk_score` and `verdict_url` where a verdict
+    /// on its score is needed first.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     data: Option<Value>,
@@ -224,7 +226,9 @@ impl ApiError {
 
     pub(crate) fn render(&self, request_id: &str, problem: bool) -> Response {
         let title = self.status.canonical_reason().unwrap_or("error");
-        let (kind, body) = if problem {
+        let (kind, body) = if self.status.is_success() {
+            ("application/json", serde_json::to_vec(&json!({ "data": self.data.as_deref() })))
+        } else if problem {
             let body = Problem {
                 r#type: format!("urn:kakunin:error:{}", self.code),
                 title,
@@ -324,11 +328,14 @@ impl From<ServiceError> for ApiError {
             ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
             _ => None,
         };
+        let sentence = advised(&error);
         let data = match &error {
-            ServiceError::Waits(id) => Some(Arc::new(json!({ "approval_id": id }))),
+            ServiceError::Waits(id) => {
+                serde_json::to_value(WaitingBody::new(id, &sentence)).ok().map(Arc::new)
+            }
             _ => None,
         };
-        Self { field, retry_after, data, ..Self::new(status, code, advised(&error)) }
+        Self { field, retry_after, data, ..Self::new(status, code, sentence) }
     }
 }
 
@@ -349,6 +356,7 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::NotTripped
         | ServiceError::SecondPerson
         | ServiceError::SamePerson
+        | ServiceError::OrderOutdated
         | ServiceError::Unnamed
         | ServiceError::TooManyWaiting
         | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
@@ -362,6 +370,7 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::Webhook(_)
         | ServiceError::JoinTokenLife
         | ServiceError::Policy(_)
+        | ServiceError::VerdictCause
         | ServiceError::Csr(_)
         | ServiceError::TooManyEvents(_)
         | ServiceError::TooManyStreams

@@ -24,6 +24,7 @@ pub(super) async fn all(app: &App) -> String {
     let help = "Attempts to deliver to webhooks that failed, and are made again.";
     to.counter("webhook_failures_total", help, attempts.failed);
     following::write(&app.kakunin.followers(), &mut to);
+    decisions(app, &mut to).await;
     requests(app, &mut to);
     ends(app, &mut to);
     tls(app, &mut to);
@@ -53,6 +54,18 @@ fn lifecycle(app: &App, to: &mut Exposition) {
     to.gauge("damage_found", "What was found in the store that this server did not write.", damage);
     let ahead = "By how much the time of the log is ahead of the clock.";
     to.gauge("log_ahead_seconds", ahead, kakunin.log_ahead() / SECOND);
+}
+
+/// What waits for people. A tenant that cannot be read now is in neither.
+async fn decisions(app: &App, to: &mut Exposition) {
+    let (mut tripped, mut waiting) = (0_usize, 0_usize);
+    for tenant in app.kakunin.tenants().await {
+        let tenant = app.kakunin.tenant(&tenant);
+        tripped += usize::from(tenant.tripped().await.is_ok_and(|tripped| tripped.is_some()));
+        waiting += tenant.waiting().await.map_or(0, |orders| orders.len());
+    }
+    to.gauge("breakers_tripped", "Tenants whose breaker holds identities until a person looks.", tripped);
+    to.gauge("approvals_waiting", "Orders that wait for a second person.", waiting);
 }
 
 fn requests(app: &App, to: &mut Exposition) {

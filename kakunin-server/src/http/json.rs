@@ -231,6 +231,10 @@ pub(crate) mod object {
         Ok(Option::<Object<T>>::deserialize(d)?.map(|Object(value)| value))
     }
 
+    pub(crate) fn required<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<T, D::Error> {
+        Object::deserialize(d).map(|Object(value)| value)
+    }
+
     pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
         d: D,
     ) -> Result<Option<Option<T>>, D::Error> {

@@ -6,9 +6,11 @@
 //! | `compat/` | the hosted vendor's dialect: bodies and words, in and out |
 //! | `agents.rs`, `orders.rs` | agents |
 //! | `certificates.rs`, `certify.rs`, `revoke.rs`, `standing.rs` | their certificates: shown, given and renewed, taken away; how they stand |
+//! | `policy.rs`, `policy_body.rs`, `breaker.rs`, `verdicts.rs` | what a tenant decides over scores, and what its people make of them |
+//! | `approvals.rs`, `waiting.rs` | what waits for a second person |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
-//! | `inbox.rs`, `inbox_stream.rs` | the inbox: pages and what is read; new items as they come |
+//! | `inbox.rs`, `inbox_stream.rs`, `inboxes.rs` | the inbox: pages and what is read; new items as they come |
 //! | `event_members.rs`, `text.rs` | members of an event, one by one; texts that somebody sent |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
 //! | `gateway/` | the check of one request |
@@ -32,8 +34,10 @@ mod advice;
 mod agents;
 mod anonymous;
 mod app;
+mod approvals;
 mod audit;
 mod auth;
+mod breaker;
 mod caller;
 mod card;
 mod certificates;
@@ -59,6 +63,7 @@ mod host;
 mod html;
 mod inbox;
 mod inbox_stream;
+mod inboxes;
 mod json;
 mod limits;
 mod listings;
@@ -71,6 +76,8 @@ mod parts;
 mod peer;
 mod pki;
 mod places;
+mod policy;
+mod policy_body;
 mod preference;
 mod queries;
 mod ready;
@@ -89,8 +96,10 @@ mod surroundings;
 mod tally;
 mod text;
 mod validator;
+mod verdicts;
 mod verify;
 mod viewer;
+mod waiting;
 mod webhooks;
 
 pub use crl::CRL_MAX_AGE;
@@ -99,13 +108,14 @@ pub use limits::{DEFAULT_ANONYMOUS_RATE, DEFAULT_KEY_RATE};
 pub use openapi::document as openapi;
 pub use options::{ApiOptions, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS};
 pub use peer::{Network, NetworkError};
+pub use policy_body::policy_from_json;
 pub use router::{router, router_until};
 pub use verify::MAX_AGE as VERIFY_MAX_AGE;
 
 pub(crate) use app::App;
 pub(crate) use counts::{
     BODIES_CROWDED, BODIES_NOT_SENT, BODIES_NOT_TAKEN, CONNECTIONS_NOT_ACCEPTED, CONNECTIONS_REFUSED,
-    CONNECTIONS_SILENT,
+    CONNECTIONS_SILENT, IDENTITIES_HELD, IDENTITIES_TAKEN,
 };
 pub(crate) use error::{ApiError, chain};
 pub(crate) use failures::FAILURES;

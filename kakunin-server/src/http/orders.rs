@@ -6,18 +6,25 @@ use axum::extract::{Path, State};
 use base64ct::{Base64, Encoding};
 use kakunin_core::agent::Note;
 use kakunin_core::id::hex_encode;
+use kakunin_core::service::{Error as ServiceError, KeySource};
+use kakunin_core::x509::csr::Proven;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::agents::agent_id;
 use super::app::App;
 use super::auth::Operator;
+use super::certificates::given;
+use super::certify::CertifyBody;
 use super::compat::agent::AgentBody;
+use super::compat::certificate::CertificateBody;
 use super::compat::client::Dialect;
 use super::compat::halt::{HaltAnswer, HaltBody, algorithm_name};
 use super::error::{ApiError, ErrorBody};
-use super::json::{Data, Free, Json, Optional};
+use super::json::{Data, Free, Json, Optional, object};
 use super::schema::ReasonText;
+use super::waiting::WaitingBody;
 
 /// How long a stop waits for its receipt.
 const RECEIPT_WAIT: Duration = Duration::from_secs(2);
@@ -56,16 +63,32 @@ pub(crate) struct ReinstateBody {
     /// Why it is trusted again; it goes on record with who said so.
     #[schema(value_type = ReasonText)]
     reason: String,
+    /// Give it a new certificate at once, with a fresh key: the body of `certify`. An order that waits for a second person
+    /// leaves that for afterwards.
+    #[serde(default, deserialize_with = "object::optional")]
+    certify: Option<CertifyBody>,
 }
 
-/// Trusts a suspended agent again: it is `pending`, what it did is forgotten, and it can be given a new certificate. Its
-/// old ones stay revoked. A hold is released instead.
+/// An agent that is trusted again.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ReinstatedBody {
+    #[serde(flatten)]
+    agent: AgentBody,
+    /// Its new certificate, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<CertificateBody>,
+}
+
+/// Trusts a suspended agent again: it is `pending`, what it did is forgotten, and it can be given a new certificate, at once
+/// with `certify`. Its old ones stay revoked. If that certificate is refused the agent is trusted all the same, which `data.reinstated`
+/// says: `certify` it. A hold is released instead.
 #[utoipa::path(
     operation_id = "reinstateAgent",
     post, path = "/api/v1/agents/{id}/reinstate", tag = "agents", request_body = ReinstateBody,
     params(("id" = String, Path, description = "The agent.", format = "uuid")),
     responses(
-        (status = 200, description = "Trusted again.", body = Data<AgentBody>),
+        (status = 200, description = "Trusted again.", body = Data<ReinstatedBody>),
+        (status = 202, description = "Waits for a second person.", body = Data<WaitingBody>),
         (status = "4XX", description = "Refused; 409 if it is not suspended, or held.", body = ErrorBody),
     ),
 )]
@@ -75,11 +98,24 @@ pub(crate) async fn reinstate(
     dialect: Dialect,
     Path(id): Path<String>,
     Json(body): Json<ReinstateBody>,
-) -> Result<Data<AgentBody>, ApiError> {
+) -> Result<Data<ReinstatedBody>, ApiError> {
     let id = agent_id(&id)?;
-    let reason = Note::try_from(body.reason)?;
-    let agent = caller.kakunin(&app).tenant(caller.tenant()).reinstate(&id, reason).await?;
-    Ok(Data { data: AgentBody::new(&agent, None, dialect) })
+    let (reason, tenant) = (Note::try_from(body.reason)?, caller.kakunin(&app).tenant(caller.tenant()));
+    // What cannot be meant is refused before anything is done.
+    let wanted = body.certify.as_ref().map(CertifyBody::understood).transpose()?;
+    if let Some((_, KeySource::Request(request))) = &wanted {
+        Proven::read(request).map_err(ServiceError::from)?;
+    }
+    let agent = tenant.reinstate(&id, reason).await?;
+    let Some((profile, source)) = wanted else {
+        return Ok(Data {
+            data: ReinstatedBody { agent: AgentBody::new(&agent, None, dialect), certificate: None },
+        });
+    };
+    let trusted = |error: ApiError| error.because_of(json!({ "reinstated": true }));
+    let issued = tenant.certify(&id, profile, source).await.map_err(|error| trusted(error.into()))?;
+    let agent = AgentBody::new(&tenant.agent(&id).await?, None, dialect);
+    Ok(Data { data: ReinstatedBody { agent, certificate: Some(given(&app, tenant.id(), &issued)?) } })
 }
 
 /// A message to be signed.

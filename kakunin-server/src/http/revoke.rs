@@ -14,6 +14,7 @@ use super::compat::reason::{RawReason, Reason, given, to_revoke};
 use super::error::{ApiError, ErrorBody};
 use super::json::{Data, Nothing, Optional};
 use super::schema::NoteText;
+use super::waiting::WaitingBody;
 
 /// Why it is taken away.
 #[derive(Default, Deserialize, ToSchema)]
@@ -51,6 +52,7 @@ pub(crate) struct RevokedBody {
     params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
     responses(
         (status = 200, description = "Revoked.", body = Data<RevokedBody>),
+        (status = 202, description = "Waits for a second person.", body = Data<WaitingBody>),
         (status = "4XX", description = "Refused.", body = ErrorBody),
     ),
 )]
@@ -126,13 +128,14 @@ pub(crate) struct ReleasedBody {
     status: String,
 }
 
-/// Ends a suspension.
+/// Ends a suspension. Of a certificate that the breaker holds, the evidence is dismissed with it.
 #[utoipa::path(
     operation_id = "releaseCertificate",
     post, path = "/api/v1/certificates/{id}/release", tag = "certificates",
     params(("id" = String, Path, description = "Serial number.", pattern = "^[0-9A-F]{32}$")),
     responses(
         (status = 200, description = "Accepted again.", body = Data<ReleasedBody>),
+        (status = 202, description = "Waits for a second person.", body = Data<WaitingBody>),
         (status = "4XX", description = "Refused; 409 if it is revoked.", body = ErrorBody),
     ),
 )]

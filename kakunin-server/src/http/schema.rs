@@ -6,6 +6,7 @@ use kakunin_core::agent::AgentState;
 use kakunin_core::event::{EventKind, Outcome};
 use kakunin_core::feed::Visibility;
 use kakunin_core::issue::Profile;
+use kakunin_core::policy::{Mode, RiskState, Verdict};
 use kakunin_core::service::{NotificationKind, Severity};
 use kakunin_core::webhook::{Scheme, WebhookEvent};
 use utoipa::openapi::RefOr;
@@ -39,6 +40,9 @@ words_of! {
     SeverityWord: Severity, Some("How much it asks of whoever reads it.");
     StateWord: AgentState, None::<&str>;
     SchemeWord: Scheme, Some("By Standard Webhooks 1.0.0, or as the hosted vendor signs, verifies or documents.");
+    ModeWord: Mode, Some("What follows from a score.");
+    VerdictWord: Verdict, Some("What is to be made of an agent's score.");
+    RiskStateWord: RiskState, Some("Where an agent stands between its score and people.");
 }
 
 /// What an endpoint can be told.

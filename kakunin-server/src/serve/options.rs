@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kakunin_core::error::StoreError;
 use kakunin_core::key::{KeyAlgorithm, SignError};
+use kakunin_core::policy::Policy;
 use kakunin_core::service::{Config, Error as ServiceError};
 use kakunin_core::webhook::{Allow, ClientError};
 use kakunin_core::x509::published::Published;
@@ -44,6 +45,8 @@ pub struct ServeOptions {
     pub renewal_grace: Duration,
     /// Where webhooks may go, and whom TLS trusts there.
     pub webhooks: WebhookOptions,
+    /// What decides over scores where a tenant has said nothing.
+    pub default_policy: Policy,
     /// Further files that nobody else should read.
     pub secrets: Vec<PathBuf>,
     /// Serve others than this machine over plain HTTP.
@@ -206,6 +209,7 @@ impl ServeOptions {
             connections_per_address: DEFAULT_CONNECTIONS_PER_ADDRESS,
             renewal_grace: Duration::from_millis(Config::RENEWAL_GRACE),
             webhooks: WebhookOptions::default(),
+            default_policy: Policy::default(),
             secrets: Vec::new(),
             insecure_plain_http: false,
             insecure_software_keys: false,
@@ -226,6 +230,7 @@ impl ServeOptions {
         }
         self.renewal_grace = old.renewal_grace;
         self.webhooks.clone_from(&old.webhooks);
+        self.default_policy.clone_from(&old.default_policy);
         self.api.feed_subscribers = old.api.feed_subscribers;
         self.api.feed_subscribers_per_address = old.api.feed_subscribers_per_address;
         self.insecure_plain_http = old.insecure_plain_http;

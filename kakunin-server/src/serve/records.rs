@@ -2,12 +2,12 @@
 
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::Body;
-use kakunin_core::log::record::{Control, Evidence, Record};
+use kakunin_core::log::record::{Approval, Control, Evidence, InCommon, Record, Resolved, Tripped};
 use kakunin_core::revoke::Cause;
 use kakunin_core::risk::Band;
 use kakunin_core::service::{RecordListener, ScoresDiffer};
 
-use crate::http::{RequestId, current_request};
+use crate::http::{IDENTITIES_HELD, IDENTITIES_TAKEN, RequestId, current_request};
 
 /// Writes a line for each record that says what became of an agent, or of who may call. There is one for each that was decided,
 /// whoever or whatever decided it; each stands in the audit log, too, so that they come no faster than that grows.
@@ -17,6 +17,7 @@ pub(super) struct Lines;
 impl RecordListener for Lines {
     fn recorded(&self, log: &LogId, index: u64, record: &Record) {
         if let Body::Control(control) = &record.body {
+            count(control);
             let request = current_request();
             Line { log, index, record, request_id: request.as_ref().map(RequestId::as_str) }.write(control);
         }
@@ -61,11 +62,31 @@ impl Line<'_> {
             Control::CertificateRevoked { revocation, evidence, .. } => {
                 self.revoked(revocation.cause, evidence.as_ref())
             }
-            Control::CertificateHeld { hold, .. } => {
-                tell!(warn, self, cause = hold.cause.as_str(), "certificate held");
+            Control::CertificateHeld { hold, braked, .. } => {
+                let score = braked.as_ref().map(|braked| score(&braked.evidence));
+                tell!(warn, self, cause = hold.cause.as_str(), score, "certificate held");
             }
             Control::CertificateReleased { .. } => tell!(info, self, "certificate released"),
+            Control::CertificateExpiring { not_after } => {
+                tell!(warn, self, expires = %not_after, "certificate ends soon");
+            }
             Control::BandChanged { from, to, evidence } => self.moved(*from, *to, evidence),
+            Control::BreakerTripped(tripped) => self.tripped(tripped),
+            Control::BreakerResolved(Resolved { confirmed, .. }) => {
+                tell!(warn, self, confirmed, "the breaker is closed: a person looked at what it held");
+            }
+            Control::PolicyChanged(change) => {
+                tell!(warn, self, mode = change.after.mode.as_str(), "policy changed");
+            }
+            Control::RiskVerdict(given) => {
+                tell!(warn, self, verdict = given.verdict.as_str(), "verdict on an agent's score");
+            }
+            Control::ApprovalRequested(request) => {
+                tell!(warn, self, approval = %request.id, "an order waits for a second person");
+            }
+            Control::ApprovalDecided(Approval { id, approved, .. }) => {
+                tell!(info, self, approval = %id, approved, "an order that waited was decided");
+            }
             Control::AgentHalted { halt, .. } => {
                 tell!(warn, self, cause = halt.cause.as_str(), "agent halted");
             }
@@ -84,6 +105,25 @@ impl Line<'_> {
                 tell!(info, self, of = %tenant, visibility = visibility.as_str(), "visibility of revocations changed");
             }
             _ => {}
+        }
+    }
+
+    /// Once, when it trips. What the agents have in common is named in the record, and by the API.
+    fn tripped(&self, tripped: &Tripped) {
+        match &tripped.in_common {
+            InCommon::Target { agents, .. } => tell!(
+                warn,
+                self,
+                agents,
+                "the breaker tripped: agents fail at one target, and further automatic revocations are holds until a person releases or confirms them (kakunin policy breaker)"
+            ),
+            InCommon::Revocations { count, allowed } => tell!(
+                warn,
+                self,
+                count,
+                allowed,
+                "the breaker tripped: too many identities were lost, and further automatic revocations are holds until a person releases or confirms them (kakunin policy breaker)"
+            ),
         }
     }
 
@@ -106,6 +146,14 @@ impl Line<'_> {
             tell!(info, self, from = was, to = is, score, "risk band changed");
         }
     }
+}
+
+fn count(control: &Control) {
+    match control {
+        Control::CertificateRevoked { evidence: Some(_), .. } => IDENTITIES_TAKEN.count(),
+        Control::CertificateHeld { braked: Some(_), .. } => IDENTITIES_HELD.count(),
+        _ => return,
+    };
 }
 
 fn score(evidence: &Evidence) -> f64 {

@@ -108,6 +108,7 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
         ("webhook-allow", differ(&old.webhooks.allow, &new.webhooks.allow)),
         ("webhook-trust", old.webhooks.trust != new.webhooks.trust),
         ("insecure-webhook-http", old.webhooks.insecure_http != new.webhooks.insecure_http),
+        ("default-policy", old.default_policy != new.default_policy),
         ("feed-subscribers", old.api.feed_subscribers != new.api.feed_subscribers),
         (
             "feed-subscribers-per-address",

@@ -179,6 +179,7 @@ pub(crate) async fn config(
         public_url: options.public_url.clone().unwrap_or(public_url),
         ca_algorithms: (root, options.ca_algorithm),
         renewal_grace: u64::try_from(options.renewal_grace.as_millis()).unwrap_or(u64::MAX),
+        policy: options.default_policy.clone(),
         ..config
     })
 }

@@ -163,6 +163,9 @@ pub enum Requested {
     Release {
         /// Which.
         serial: Serial,
+        /// Index after the record that last took trust away from its agent: a later one voids the order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<u64>,
     },
     /// To trust a suspended agent again.
     Reinstate {
@@ -170,11 +173,17 @@ pub enum Requested {
         agent: AgentId,
         /// Why.
         reason: Note,
+        /// As of [`Requested::Release`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<u64>,
     },
     /// To release all that the breaker holds.
     ReleaseHeld {
         /// Why.
         reason: Note,
+        /// Index of the record in which it tripped: what it holds after another is not released.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tripped: Option<u64>,
     },
 }
 

@@ -21,10 +21,10 @@ impl Draft<'_> {
     pub(super) fn takes(&self, entry: &AgentEntry, assessment: Option<&Assessment>) -> bool {
         let policy = &self.policy.policy;
         assessment.is_some_and(|assessment| {
-            let this = u32::from(is_suspicious(entry.score, assessment));
             policy.mode == Mode::Enforce
-                && policy.band(assessment.score, entry.row.band) == Band::Revoke
-                && entry.tally.suspicious(self.time).saturating_add(this) >= policy.minimum.events
+                && assessment.score >= policy.thresholds.revoke()
+                && is_suspicious(entry.score, assessment)
+                && entry.tally.suspicious(self.time).saturating_add(1) >= policy.minimum.events
         }) && certificates::present(&self.certificates, entry).is_some()
     }
 
@@ -33,7 +33,7 @@ impl Draft<'_> {
         &mut self,
         agent: AgentId,
         event: u64,
-        assessment: &Assessment,
+        (assessment, is_suspicious): (&Assessment, bool),
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
         let InForce { since, policy } = self.policy.clone();
@@ -42,7 +42,9 @@ impl Draft<'_> {
         let present = certificates::present(&self.certificates, entry).map(|certificate| certificate.facts);
         let (from, to) = (observed.band, policy.band(assessment.score, observed.band));
         let enough = entry.tally.suspicious(self.time) >= policy.minimum.events;
-        let takes = to == Band::Revoke && policy.mode == Mode::Enforce && enough;
+        // The band may be one that is not left yet: nothing is taken away below the threshold.
+        let reached = assessment.score >= policy.thresholds.revoke();
+        let takes = reached && policy.mode == Mode::Enforce && enough && is_suspicious;
         let lost = present.filter(|_| takes);
         let shadowed = self.shadowed(entry, assessment, event);
         if to == from && lost.is_none() && shadowed.is_none() {
@@ -81,10 +83,12 @@ impl Draft<'_> {
         let rules = policy.shadow.or_else(own)?;
         let score = second.map_or(assessment.score, |second| second.score);
         let (from, to) = (entry.row.shadow, policy.shadowed(&rules, score, entry.row.shadow));
-        if to == from || from.max(to) < Band::Warning {
+        let enough = entry.tally.suspicious(self.time) >= rules.minimum.events;
+        let revokes = to == Band::Revoke && enough;
+        let changes = to != from || revokes != entry.row.shadow_revokes;
+        if !changes || from.max(to) < Band::Warning {
             return None;
         }
-        let enough = entry.tally.suspicious(self.time) >= rules.minimum.events;
         let evidence = Evidence {
             score,
             threshold: rules.thresholds.revoke(),
@@ -94,7 +98,7 @@ impl Draft<'_> {
             policy: *since,
             mode: policy.mode,
         };
-        Some(Shadowed { from, to, revokes: to == Band::Revoke && enough, evidence })
+        Some(Shadowed { from, to, revokes, evidence })
     }
 
     /// Takes the identity away, or holds it, if the breaker has tripped or trips with this one.
@@ -104,11 +108,16 @@ impl Draft<'_> {
         evidence: Evidence,
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
+        let held = self.held_of(&facts.agent).is_some();
         let Some(tripped) = self.brakes(facts.agent)? else {
             observed.revoked = true;
             let revocation = facts.revocation(Cause::RiskThresholdExceeded, self.now);
             return self.revoke(revocation, Some(evidence));
         };
+        // What is reported late, of a certificate that was replaced: whoever held it knows why.
+        if held {
+            return Ok(());
+        }
         observed.held = true;
         self.hold(facts, Said::default(), Some(Braked { tripped, evidence }))
     }

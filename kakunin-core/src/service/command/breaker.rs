@@ -11,34 +11,50 @@ use crate::policy::{BreakerPolicy, Verdict};
 use crate::revoke::{Cause, Said};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
+use crate::service::state::tally::Failing;
 use crate::time::UnixTime;
 
-/// How often an agent must have failed at a target before that is looked at: once happens to everybody.
+/// How often an agent must have failed at a target for that to count: once happens to everybody.
 const FAILED: u32 = 2;
+/// Why it closes by itself.
+const CLOSED: &str = "nobody is held by it any more";
 
 /// A person looked at what the breaker holds: the agents have their identities again, or lose them for good. It is done
-/// for so many at once; the breaker is closed with the last. The answer: for how many, and whether that was all.
+/// for so many at once; the breaker is closed with the last.
 #[derive(Clone)]
 pub(crate) struct Resolve {
     pub(crate) confirm: bool,
     pub(crate) reason: Note,
     /// Whether a second person approved it.
     pub(crate) approved: bool,
+    /// Of which trip, if it is to be none that came later.
+    pub(crate) of: Option<u64>,
     pub(crate) most: usize,
+}
+
+/// What was done of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolving {
+    /// For how many agents.
+    pub(crate) agents: usize,
+    /// Whether that was all.
+    pub(crate) done: bool,
+    /// In which record it had tripped.
+    pub(crate) tripped: u64,
 }
 
 impl Command for Resolve {
     const NEED: Need = Need::Ordinary;
-    type Answer = (usize, bool);
+    type Answer = Resolving;
 
     fn records(&self) -> usize {
         self.most * 4
     }
 
-    fn decide(self, draft: &mut Draft<'_>) -> Result<(usize, bool), Error> {
-        let Some((tripped, _)) = draft.own().breaker.is_tripped().cloned() else {
-            return Err(Error::NotTripped);
-        };
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Resolving, Error> {
+        let tripped = draft.own().breaker.is_tripped().map(|(index, _)| *index);
+        let of = |tripped: &u64| self.of.is_none_or(|of| of == *tripped);
+        let tripped = tripped.filter(of).ok_or(Error::NotTripped)?;
         if !self.confirm && !self.approved && draft.policy.policy.second_approver.release {
             return Err(Error::SecondPerson);
         }
@@ -58,7 +74,7 @@ impl Command for Resolve {
             let Self { confirm: confirmed, reason, .. } = self;
             draft.push_own(Control::BreakerResolved(Resolved { tripped, confirmed, reason }))?;
         }
-        Ok((held.len(), all))
+        Ok(Resolving { agents: held.len(), done: all, tripped })
     }
 }
 
@@ -95,7 +111,13 @@ impl Draft<'_> {
     /// The target at which this agent fails, and so many others do.
     fn fails_with_others(&self, agent: AgentId, from: UnixTime, least: u32) -> Option<InCommon> {
         let own = self.agent(&agent)?.tally.failing(from).filter(|failing| failing.times >= FAILED);
-        let fails = |target| move |entry: &&AgentEntry| entry.tally.failing(from).any(|f| f.target == target);
+        let counts = |f: &Failing, target| f.target == target && f.times >= FAILED;
+        let fails = |target| {
+            move |entry: &&AgentEntry| {
+                let victim = entry.row.agent.state == AgentState::Active || entry.row.braked.is_some();
+                victim && entry.tally.failing(from).any(|f| counts(f, target))
+            }
+        };
         let counted = own.map(|failing| (self.all_agents().filter(fails(failing.target)).count(), failing));
         let (agents, failing) = counted.max_by_key(|(agents, failing)| (*agents, failing.times))?;
         let agents = u64::try_from(agents).unwrap_or(u64::MAX);
@@ -116,13 +138,24 @@ impl Draft<'_> {
         }
     }
 
+    /// Closes the breaker with the last agent that it held, if that was released, revoked, halted or retired by itself:
+    /// else somebody is held long after without an alert.
+    pub(super) fn close_if_empty(&mut self) -> Result<(), StoreError> {
+        let tripped = self.own().breaker.is_tripped().map(|(index, _)| *index);
+        let empty = || self.all_agents().all(|entry| entry.row.braked.is_none());
+        let Some(tripped) = tripped.filter(|_| empty()) else { return Ok(()) };
+        let reason = CLOSED.to_owned().try_into().map_err(StoreError::unavailable)?;
+        self.push_own(Control::BreakerResolved(Resolved { tripped, confirmed: false, reason }))
+    }
+
     /// Takes away what the breaker holds of an agent.
     fn take_held(&mut self, agent: &AgentId, reason: &Note) -> Result<(), Error> {
         let Some(entry) = self.agent(agent) else { return Ok(()) };
         let evidence = entry.row.braked.as_ref().map(|braked| braked.evidence.clone());
-        let Some(facts) = self.standing(entry).map(|certificate| certificate.facts) else { return Ok(()) };
+        let Some(facts) = self.held_of(agent) else { return Ok(()) };
         let said = Said { reason: None, note: Some(reason.clone()) };
         let cause = Cause::RiskThresholdExceeded;
+        self.judge(agent, Verdict::ConfirmCompromised, reason.clone())?;
         Ok(self.revoke_saying(facts.revocation(cause, self.now), evidence, said)?)
     }
 }

@@ -288,6 +288,8 @@ impl Order {
         let entry = known(draft, &self.agent)?;
         if Stood::of(entry) == stood {
             self.may_begin(draft, entry)?;
+            // Its score may have crossed meanwhile.
+            draft.may_be_certified(entry)?;
             return Ok(entry);
         }
         let state = entry.row.agent.state;

@@ -72,6 +72,8 @@ pub(crate) struct Draft<'p> {
     bound: HashMap<IssuerId, AgentId>,
     /// What the tenant decided for itself, if that changed.
     pub(super) own: Option<Own>,
+    /// Whether the breaker holds somebody no more whom it held before.
+    unbraked: bool,
     /// The policy that is in force after the draft so far.
     pub(crate) policy: InForce,
 }
@@ -105,6 +107,7 @@ impl<'p> Draft<'p> {
             voided: Vec::new(),
             bound: HashMap::new(),
             own: None,
+            unbraked: false,
             policy: InForce::of(&base.own, &rules.settings.policy),
         }
     }
@@ -241,6 +244,7 @@ impl<'p> Draft<'p> {
         let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
         let is_control = matches!(record.body, Body::Control(_));
         let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+        let braked = entry.as_ref().is_some_and(|entry| entry.row.braked.is_some());
         let redeemed = entry.as_ref().filter(|_| is_control).and_then(|entry| entry.row.redeemed);
         let certificates = &mut self.certificates;
         let changed = apply::apply(&mut entry, certificates, index, &record, &mut self.changes)?;
@@ -250,6 +254,7 @@ impl<'p> Draft<'p> {
                 folding::fold(&mut entry, index, &record, self.measure(&self.policy.clone()));
             }
             self.voided.extend(redeemed.filter(|_| entry.row.redeemed.is_none()).map(|old| old.facts.id));
+            self.unbraked |= braked && entry.row.braked.is_none();
             if changed {
                 self.rows.insert(agent);
                 self.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
@@ -319,6 +324,10 @@ impl Decided {
 
 impl Draft<'_> {
     pub(crate) fn decided(mut self) -> Result<Decided, StoreError> {
+        if self.unbraked {
+            self.by = None;
+            self.close_if_empty()?;
+        }
         for entry in self.rows.iter().filter_map(|id| self.agents.get(id)) {
             self.changes.push(entry.change()?);
         }

@@ -11,7 +11,7 @@ use crate::log::record::{Braked, Control};
 use crate::policy::Verdict;
 use crate::revoke::{Cause, Revocation, RevocationChange, Said};
 use crate::service::error::Error;
-use crate::service::state::certificates::Standing;
+use crate::service::state::certificates::{self, Standing};
 
 /// Holds a certificate, and the one beside it; of one that is held, the first hold is the answer.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ impl Command for Hold {
     fn decide(self, draft: &mut Draft<'_>) -> Result<Revocation, Error> {
         let certificate = draft.owned(&self.serial)?;
         match certificate.standing {
-            Standing::Held(first) => return Ok(first),
+            Standing::Held(first) => return draft.hold_further(first, self.said),
             Standing::Revoked(_) => return Err(REVOKED),
             Standing::Good => {}
         }
@@ -101,10 +101,26 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// Of a certificate that is held already: one that the breaker holds is a person's hold from here on, which is not
+    /// released with the others.
+    fn hold_further(&mut self, first: Revocation, said: Said) -> Result<Revocation, Error> {
+        if known(self, &first.agent)?.row.braked.is_some() {
+            let held = Control::CertificateHeld { hold: first, said, braked: None };
+            self.push(first.agent, Some(first.serial), held)?;
+        }
+        Ok(first)
+    }
+
+    /// The newest certificate of an agent, if it is held: also one that ran out meanwhile, because its agent is as
+    /// suspended as before.
+    pub(super) fn held_of(&self, agent: &AgentId) -> Option<Issued> {
+        let newest = certificates::present(&self.certificates, self.agent(agent)?)?;
+        matches!(newest.standing, Standing::Held(_)).then_some(newest.facts)
+    }
+
     /// Releases what is held of an agent.
     pub(super) fn release_of(&mut self, agent: &AgentId) -> Result<(), Error> {
-        let standing = self.agent(agent).and_then(|entry| self.standing(entry)).map(|c| c.facts.serial);
-        standing.map_or(Ok(()), |serial| self.release(&serial))
+        self.held_of(agent).map_or(Ok(()), |held| self.release(&held.serial))
     }
 
     fn release(&mut self, serial: &Serial) -> Result<(), Error> {

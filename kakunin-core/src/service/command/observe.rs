@@ -11,7 +11,7 @@ use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{self, Reckoning};
 use crate::service::state::dedup::{Fingerprint, Reporter};
-use crate::service::state::folding::Measure;
+use crate::service::state::folding::{Measure, is_suspicious};
 use crate::time::UnixTime;
 use crate::words::words;
 
@@ -160,12 +160,13 @@ impl Draft<'_> {
         if let Some(assessment) = assessment {
             let (time, policy) = (self.time, self.policy.policy.clone());
             let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
+            let doubted = is_suspicious(entry.score, &assessment);
             if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
                 let measure = Measure { model, second, prior: &settings.prior, policy: &policy };
                 entry.record((index, time), act, &assessment, measure);
             }
             (observed.score, observed.evidence) = (assessment.score, assessment.evidence);
-            self.act_on(agent, index, &assessment, &mut observed)?;
+            self.act_on(agent, index, (&assessment, doubted), &mut observed)?;
             // The agent has its new certificate.
             let newest = self.agent(&agent).and_then(|entry| entry.row.agent.certificate);
             if named && newest == Some(serial) {

@@ -5,7 +5,7 @@ use super::draft::{Draft, known};
 use crate::agent::{AgentError, AgentState, Note};
 use crate::id::AgentId;
 use crate::log::record::{Control, VerdictGiven};
-use crate::policy::{Mode, Verdict};
+use crate::policy::{Mode, RiskState, Verdict};
 use crate::revoke::{Cause, Said};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
@@ -25,7 +25,7 @@ pub(crate) struct Judge {
 }
 
 impl Command for Judge {
-    const NEED: Need = Need::Reserved;
+    const NEED: Need = Need::Ordinary;
     type Answer = ();
 
     fn decide(self, draft: &mut Draft<'_>) -> Result<(), Error> {
@@ -34,6 +34,9 @@ impl Command for Judge {
         let (state, braked) = (entry.row.agent.state, entry.row.braked.is_some());
         if state == AgentState::Retired {
             return Err(AgentError::State { state, step: "be judged" }.into());
+        }
+        if !matches!(cause, Cause::KeyCompromise | Cause::RiskThresholdExceeded) {
+            return Err(Error::VerdictCause);
         }
         let standing = draft.standing(entry).map(|certificate| certificate.facts);
         if verdict != Verdict::ConfirmCompromised && braked && draft.needs_another_to_release() {
@@ -49,6 +52,19 @@ impl Command for Judge {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// A verdict that takes the identity away, also where there is no room for anything else.
+#[derive(Clone)]
+pub(crate) struct Condemn(pub(crate) Judge);
+
+impl Command for Condemn {
+    const NEED: Need = Need::Reserved;
+    type Answer = ();
+
+    fn decide(self, draft: &mut Draft<'_>) -> Result<(), Error> {
+        self.0.decide(draft)
     }
 }
 
@@ -68,6 +84,8 @@ impl Draft<'_> {
         let policy = &self.policy.policy;
         let (score, _) = standing_of(entry, self.rules.model, policy, self.time);
         let allows = policy.mode == Mode::Observe || score < policy.thresholds.revoke();
+        // Also of one that had no certificate to lose.
+        let allows = allows && entry.row.risk_state != RiskState::ConfirmedCompromised;
         if allows { Ok(()) } else { Err(Error::VerdictNeeded(entry.row.agent.id)) }
     }
 

@@ -19,6 +19,7 @@ use crate::service::engine::secret::commitment_of;
 use crate::service::engine::tenant::TenantLog;
 use crate::service::engine::{seal, system};
 use crate::service::error::Error;
+use crate::service::state::own;
 use crate::store::state::{Change, Kind};
 use crate::time::{HOUR, SECOND};
 
@@ -130,7 +131,7 @@ impl Running {
         let mut sequencer = self.settled(tenant).await?;
         let log = sequencer.ledger.log().clone();
         let mut stored = sequencer.ledger.rows.cleared();
-        for kind in [Kind::Agent, Kind::Standing] {
+        for kind in [Kind::Agent, Kind::Standing].into_iter().chain(own::TABLES) {
             for (key, value) in system::scan(&self.parts, &log, kind).await? {
                 stored.add(kind, key, &value);
             }

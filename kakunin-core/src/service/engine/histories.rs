@@ -71,14 +71,19 @@ impl Taken {
         value.extend(self.history.encode());
         let put =
             |part, value| Change { kind: Kind::Risk, key: key_of(&self.agent, part), value: Some(value) };
-        let second = self.second.as_ref().map(|second| put(SECOND, second.encode()));
+        // Where it has none, the row of before leaves: it would count in the sum.
+        let second = Change {
+            kind: Kind::Risk,
+            key: key_of(&self.agent, SECOND),
+            value: self.second.as_ref().map(|second| second.encode()),
+        };
         let rows = [
             put(b"", value),
             put(INDEX, self.reach.to_be_bytes().to_vec()),
             set(Kind::Risk, key_of(&self.agent, USAGE), &*self.usage)?,
             set(Kind::Risk, key_of(&self.agent, TALLY), &*self.tally)?,
         ];
-        Ok(rows.into_iter().chain(second).collect())
+        Ok(rows.into_iter().chain([second]).collect())
     }
 }
 
@@ -94,7 +99,8 @@ impl Histories {
         let mut changes = Vec::with_capacity(some.len() * 4 + 1);
         for taken in some {
             let rows = taken.rows()?;
-            let mac = rows.iter().map(|row| mac_of(key, &name, row)).fold(0, u128::wrapping_add);
+            let there = rows.iter().filter(|row| row.value.is_some());
+            let mac = there.map(|row| mac_of(key, &name, row)).fold(0, u128::wrapping_add);
             let before = self.of.insert(taken.agent, mac).unwrap_or_default();
             self.sum = self.sum.wrapping_sub(before).wrapping_add(mac);
             changes.extend(rows);

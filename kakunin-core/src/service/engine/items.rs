@@ -1,43 +1,16 @@
 //! The inbox of a tenant as it is stored: where its end is, and its items in either order.
 
-use std::sync::Arc;
-
-use super::cas::Growth;
 use super::inner::Inner;
 use super::yielding::yield_now;
 use crate::error::StoreError;
 use crate::log::entry::LogId;
 use crate::service::error::Error;
-use crate::service::state::inbox::{Notification, Reached, index, key, number};
+use crate::service::state::inbox::{Notification, Reached, index, key};
 use crate::service::state::rows::set;
 use crate::store::state::{Change, Kind};
 
 /// Items read or written at once where all of them are.
 const STEP: usize = 1_024;
-
-/// How far the inbox of a tenant has come, for whoever decides; and a bell for whoever waits for more.
-#[derive(Debug)]
-pub(crate) struct Items {
-    reached: Reached,
-    growth: Arc<Growth>,
-}
-
-impl Items {
-    pub(super) fn ringing(growth: Arc<Growth>) -> Self {
-        Self { reached: Reached::default(), growth }
-    }
-
-    /// Numbers the items among these changes.
-    pub(super) fn number(&self, changes: &mut [Change]) -> Result<Reached, StoreError> {
-        number(changes, self.reached)
-    }
-
-    /// They are durable.
-    pub(super) fn take(&mut self, reached: Reached) {
-        self.reached = reached;
-        self.growth.raise(reached.end);
-    }
-}
 
 /// Items beside each other, newest first.
 pub(crate) struct Stretch {

@@ -1,6 +1,7 @@
 //! Logs: who decides next, the append, its seals, and what is loaded from it.
 
 pub(crate) mod api_keys;
+mod arrivals;
 pub(crate) mod backoff;
 pub(crate) mod cas;
 pub(crate) mod commit;

@@ -72,7 +72,7 @@ impl Sequencer {
         system::verify(&inner.parts, &self.ledger, first.clone()).await?;
         let reach = Reach { stored: applied, sealed: from.size(), folded: folded.size() };
         self.changed.clear();
-        self.items.take(inner.reached(&log, from.size()).await?);
+        self.arrivals.take(inner.reached(&log, from.size()).await?);
         self.replay(inner, &mut projection, first.clone(), &reach).await?;
         if let Some(stored) = wrong {
             self.rebuilt(inner, &projection, &stored).await?;
@@ -149,12 +149,12 @@ impl Sequencer {
                 for entry in rows.iter().filter_map(|id| projection.agents.get(id)) {
                     changes.push(entry.change()?);
                 }
-                let items = self.items.number(&mut changes)?;
+                let items = self.arrivals.number(&mut changes)?;
                 let sealing = self.ledger.rows.seal_anew(changes, &frontier);
                 let index = (frontier.size(), reach.stored);
                 system::store(&inner.parts, &log, index, &sealing.changes).await?;
                 self.ledger.rows.take(sealing);
-                self.items.take(items);
+                self.arrivals.take(items);
             }
         }
         if let Some(differing) = differing {

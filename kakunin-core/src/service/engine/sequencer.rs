@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use super::arrivals::Arrivals;
 use super::cas::Growth;
 use super::inner::Inner;
-use super::items::Items;
 use super::seal::RowKey;
 use super::tenant::{Sequencer, TenantLog};
 use crate::error::StoreError;
@@ -31,7 +31,7 @@ impl TenantLog {
         let inbox = Arc::<Growth>::default();
         let mut sequencer = Sequencer {
             ledger,
-            items: Items::ringing(inbox.clone()),
+            arrivals: Arrivals::ringing(inbox.clone()),
             committed: Arc::default(),
             roster: Arc::default(),
             histories: Arc::default(),
@@ -92,13 +92,13 @@ impl Sequencer {
             return Ok(());
         }
         let mut changes = decided.changes;
-        let items = self.items.number(&mut changes)?;
+        let items = self.arrivals.number(&mut changes)?;
         let level = inner
             .append(&mut self.ledger, &decided.records, changes, &decided.revocations, decided.reserved)
             .await?;
         inner.bound.remember(decided.bound.into_iter().map(|(key, agent)| Binding { key, agent }));
         self.commit_in_memory(decided.agents, decided.certificates, &decided.left, decided.own);
-        self.items.take(items);
+        self.arrivals.take(items);
         inner.commits.grew(self.ledger.log(), self.ledger.size());
         inner.serials.forget(&decided.left);
         if level {
@@ -134,11 +134,11 @@ impl Sequencer {
     pub(crate) async fn note(&mut self, inner: &Inner, control: Control) -> Result<(), Error> {
         let record = Record::control(self.ledger.time(inner.now()), None, None, control);
         let mut changes = notices::changes(&record, self.ledger.size())?;
-        let items = self.items.number(&mut changes)?;
+        let items = self.arrivals.number(&mut changes)?;
         if inner.append(&mut self.ledger, &[record], changes, &[], false).await? {
             self.ledger.settled();
         }
-        self.items.take(items);
+        self.arrivals.take(items);
         inner.commits.grew(self.ledger.log(), self.ledger.size());
         Ok(())
     }

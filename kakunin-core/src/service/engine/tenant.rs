@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::arrivals::Arrivals;
 use super::cas::Growth;
 use super::committed::Committed;
 use super::histories::Histories;
-use super::items::Items;
 use super::job::Job;
 use super::ledger::Ledger;
 use crate::event::TokenKey;
@@ -44,8 +44,8 @@ pub(crate) struct TenantLog {
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     pub(crate) ledger: Ledger,
-    /// What the tenant's inbox is rung by.
-    pub(super) items: Items,
+    /// What comes into the tenant's inbox.
+    pub(super) arrivals: Arrivals,
     /// The tenant's, changed by this alone.
     pub(crate) committed: Arc<Committed>,
     /// The tenant's.

@@ -33,7 +33,9 @@ impl Tenant {
         }
         let reinstate = Reinstate { agent: *agent, reason: reason.clone(), approved: false };
         match self.order(reinstate).await {
-            Err(Error::SecondPerson) => self.ask(Requested::Reinstate { agent: *agent, reason }).await,
+            Err(Error::SecondPerson) => {
+                self.ask(Requested::Reinstate { agent: *agent, reason, since: None }).await
+            }
             done => done,
         }
     }

@@ -6,9 +6,9 @@ use crate::log::record::Requested;
 use crate::policy::{Policy, Verdict};
 use crate::revoke::Cause;
 use crate::service::command::approve::{Approve, RELEASED_AT_ONCE};
-use crate::service::command::breaker::Resolve;
+use crate::service::command::breaker::{Resolve, Resolving};
 use crate::service::command::policy::{Replaces, SetPolicy};
-use crate::service::command::verdict::Judge;
+use crate::service::command::verdict::{Condemn, Judge};
 use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::own::InForce;
@@ -48,9 +48,12 @@ impl Tenant {
     ) -> Result<InForce, Error> {
         let set = SetPolicy { policy, replaces, reason, approved: false };
         match self.order(set.clone()).await {
-            // As it is now: what another person changes meanwhile voids the order.
+            // What another person changes meanwhile voids the order.
             Err(Error::SecondPerson) => {
-                let replaces = self.policy().await?.since;
+                let replaces = match set.replaces {
+                    Replaces::Since(since) => since,
+                    Replaces::Any => self.policy().await?.since,
+                };
                 let SetPolicy { policy, reason, .. } = set;
                 self.ask(Requested::Policy { policy: Box::new(policy), replaces, reason }).await
             }
@@ -73,7 +76,11 @@ impl Tenant {
         cause: Cause,
         reason: Note,
     ) -> Result<(), Error> {
-        self.order(Judge { agent: *agent, verdict, reason, cause }).await
+        let judge = Judge { agent: *agent, verdict, reason, cause };
+        match verdict {
+            Verdict::ConfirmCompromised => self.order(Condemn(judge)).await,
+            Verdict::Dismiss | Verdict::ConfirmSafe => self.order(judge).await,
+        }
     }
 
     /// Releases everything that the breaker holds, with the evidence dismissed, and closes it. Gives how many agents
@@ -82,8 +89,8 @@ impl Tenant {
     /// # Errors
     /// [`Error::NotTripped`]; [`Error::Waits`] if the policy wants a second person. Called again it goes on.
     pub async fn release_held(&self, reason: Note) -> Result<usize, Error> {
-        match self.resolve(false, &reason, false).await {
-            Err(Error::SecondPerson) => self.ask(Requested::ReleaseHeld { reason }).await,
+        match self.resolve(false, &reason, (false, None)).await {
+            Err(Error::SecondPerson) => self.ask(Requested::ReleaseHeld { reason, tripped: None }).await,
             done => done,
         }
     }
@@ -93,15 +100,21 @@ impl Tenant {
     /// # Errors
     /// [`Error::NotTripped`]. Called again it goes on.
     pub async fn confirm_held(&self, reason: Note) -> Result<usize, Error> {
-        self.resolve(true, &reason, false).await
+        self.resolve(true, &reason, (false, None)).await
     }
 
-    async fn resolve(&self, confirm: bool, reason: &Note, approved: bool) -> Result<usize, Error> {
+    /// Of this trip, or of the one that there is; a later one waits for somebody to look.
+    async fn resolve(
+        &self,
+        confirm: bool,
+        reason: &Note,
+        (approved, mut of): (bool, Option<u64>),
+    ) -> Result<usize, Error> {
         let (mut all, most) = (0, RELEASED_AT_ONCE);
         loop {
-            let (some, done) =
-                self.order(Resolve { confirm, reason: reason.clone(), approved, most }).await?;
-            all += some;
+            let resolve = Resolve { confirm, reason: reason.clone(), approved, of, most };
+            let Resolving { agents, done, tripped } = self.order(resolve).await?;
+            (all, of) = (all + agents, Some(tripped));
             if done {
                 return Ok(all);
             }
@@ -116,8 +129,8 @@ impl Tenant {
     pub async fn approve(&self, id: &ApprovalId, reason: Option<Note>) -> Result<Requested, Error> {
         let order = self.order(Approve { id: *id, approved: true, reason }).await?;
         let order = order.ok_or(Error::NotFound("order"))?;
-        if let Requested::ReleaseHeld { reason } = &order {
-            match self.resolve(false, reason, true).await {
+        if let Requested::ReleaseHeld { reason, tripped } = &order {
+            match self.resolve(false, reason, (true, *tripped)).await {
                 // It was done with the approval.
                 Err(Error::NotTripped) => {}
                 done => drop(done?),
@@ -138,7 +151,6 @@ impl Tenant {
     pub(super) async fn ask<T>(&self, order: Requested) -> Result<T, Error> {
         use crate::service::command::approve::Ask;
         let id = ApprovalId::generate(self.inner.now(), &*self.inner.parts.entropy)?;
-        self.order(Ask { id, order }).await?;
-        Err(Error::Waits(id))
+        Err(Error::Waits(self.order(Ask { id, order }).await?))
     }
 }

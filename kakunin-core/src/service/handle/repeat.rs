@@ -12,6 +12,7 @@ use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{CertificateState, Certificates, Standing};
+use crate::service::state::folding::standing_of;
 use crate::service::state::own::InForce;
 use crate::x509::certificate::CertificateView;
 use crate::x509::csr::Proven;
@@ -51,7 +52,8 @@ impl Running {
         let Some((_, old)) = &order.renews else { return Ok(None) };
         let policy = InForce::of(&self.committed(tenant).await?.own, &self.settings.policy).policy;
         let same = |entry: &AgentEntry, newest: &CertificateState| {
-            let profile = order.profile.min(policy.ceiling(entry.row.band));
+            let (_, band) = standing_of(entry, &*self.parts.model, &policy, self.now());
+            let profile = order.profile.min(policy.ceiling(band));
             newest.key.is_some() && newest.profile == profile && newest.replaces == Some(old.serial)
         };
         let Some(newest) = self.given_before(tenant, order, same).await? else { return Ok(None) };

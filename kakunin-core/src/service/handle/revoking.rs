@@ -122,7 +122,7 @@ impl Tenant {
     /// [`Error::Agent`] if that is retired, or has no certificate.
     pub async fn release(&self, serial: &Serial) -> Result<(), Error> {
         match self.order(Release { serial: *serial, approved: false }).await {
-            Err(Error::SecondPerson) => self.ask(Requested::Release { serial: *serial }).await,
+            Err(Error::SecondPerson) => self.ask(Requested::Release { serial: *serial, since: None }).await,
             done => done,
         }
     }

@@ -127,22 +127,22 @@ impl Tenant {
     /// # Errors
     /// [`Error::NotFound`], and what the store says.
     pub async fn notifications_from(&self, from: u64) -> Result<(Vec<(u64, Notification)>, u64), Error> {
-        let tenant = self.inner.tenant(&self.id).await?;
-        let (log, grown) = (LogId::Tenant(tenant.id.clone()), tenant.inbox.size());
-        let newest = self.inner.newest_item(&log, u64::MAX).await?;
-        let end = newest.map_or(0, |(index, _)| index + 1);
+        let (log, end) = (self.inbox_log().await?, self.inbox_end().await?);
         let items = self.inner.items_between(&log, (from, end), MOST).await?;
-        // Nobody waits for an item that somebody took away.
-        let next = items.last().map_or(end.max(grown), |(index, _)| index + 1);
+        let next = items.last().map_or(end, |(index, _)| index + 1);
         Ok((items, next))
     }
 
     /// Index after the newest item of the inbox; 0 if there is none.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`], and what the store says.
     pub async fn inbox_end(&self) -> Result<u64, Error> {
-        Ok(self.inner.tenant(&self.id).await?.inbox.size())
+        let tenant = self.inner.tenant(&self.id).await?;
+        // Who waits is told of an item a moment after it can be read; and nobody waits for one that somebody took away.
+        let told = tenant.inbox.size();
+        let newest = self.inner.newest_item(&LogId::Tenant(tenant.id.clone()), u64::MAX).await?;
+        Ok(newest.map_or(0, |(index, _)| index + 1).max(told))
     }
 
     /// Waits until there is an item at this index or above it.

@@ -29,6 +29,16 @@ impl Tenant {
         Ok(InForce::of(&committed.own, &self.inner.settings.policy))
     }
 
+    /// In which record the breaker tripped, and why, if it did: what [`Tenant::breaker`] says without looking at every
+    /// agent.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn tripped(&self) -> Result<Option<(u64, Tripped)>, Error> {
+        let tenant = self.inner.tenant(&self.id).await?;
+        Ok(self.inner.committed(&tenant).await?.own.breaker.is_tripped().cloned())
+    }
+
     /// How the breaker stands.
     ///
     /// # Errors

@@ -82,6 +82,9 @@ pub(crate) struct AgentRow {
     /// Its band by the rules that only report.
     #[serde(default)]
     pub(crate) shadow: Band,
+    /// Whether these would have taken its identity away.
+    #[serde(default)]
+    pub(crate) shadow_revokes: bool,
 }
 
 /// A join token that was redeemed: whoever never got the answer may send the same again.
@@ -150,6 +153,7 @@ impl AgentEntry {
             risk_state: RiskState::None,
             braked: None,
             shadow: Band::Low,
+            shadow_revokes: false,
         })
     }
 

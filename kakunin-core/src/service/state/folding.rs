@@ -9,12 +9,14 @@ use super::usage::Usage;
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Record, Renewal};
 use crate::policy::{Policy, Verdict};
-use crate::risk::{Assessment, Band, Prior, RiskModel, Score};
+use crate::risk::{Assessment, Band, Prior, RiskModel, SUSPICIOUS, Score};
 use crate::time::UnixTime;
 
-/// Whether an event is a ground for doubt: by itself, or because the score rose with it.
+/// Whether an event is a ground for doubt: by itself, as far as the history would not trust it either; with a model that
+/// says nothing of single events, because the score rose with it.
 pub(crate) fn is_suspicious(before: Score, assessment: &Assessment) -> bool {
-    assessment.score > before || assessment.surprise.iter().any(|bits| *bits > 0)
+    let surprise: u64 = assessment.surprise.iter().copied().map(u64::from).sum();
+    surprise >= SUSPICIOUS || surprise == 0 && assessment.score > before
 }
 
 /// What scores are made and counted by.
@@ -38,8 +40,10 @@ impl AgentEntry {
         measure: Measure<'_>,
     ) {
         let at = place.1;
-        if let Some(second) = measure.second {
-            Second::record(&mut self.second, second, measure.prior, (at, &act.facts));
+        match measure.second {
+            Some(second) => Second::record(&mut self.second, second, measure.prior, (at, &act.facts)),
+            // One that runs no more says nothing any more.
+            None => self.second = None,
         }
         let judged = (assessment, is_suspicious(self.score, assessment));
         Tally::note(&mut self.tally, place, act, judged, &measure.policy.thresholds);
@@ -116,5 +120,5 @@ pub(crate) fn standing_of(
     now: UnixTime,
 ) -> (Score, Band) {
     let score = model.current(&entry.history, now).min(entry.score);
-    (score, policy.thresholds.band(score))
+    (score, policy.band(score, entry.row.band))
 }

@@ -38,7 +38,9 @@ pub(crate) struct ObservedBody {
     occurred_at: String,
     /// Whether this event took the identity away.
     revoked: bool,
-    /// The same, as others call it: revocation has happened, it is not queued.
+    /// Whether it would have, and the breaker holds the identity instead, until a person looks.
+    held: bool,
+    /// As `revoked`, as others call it: revocation has happened, it is not queued.
     revocation_check_queued: bool,
     /// Which event of a batch, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +75,7 @@ impl ObservedBody {
             factors: Vec::new(),
             occurred_at: event.occurred_at.unwrap_or(observed.at).to_string(),
             revoked: observed.revoked,
+            held: observed.held,
             revocation_check_queued: observed.revoked,
             index: None,
             field: altered.and_then(ApiError::field).map(str::to_owned),

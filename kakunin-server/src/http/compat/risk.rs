@@ -1,5 +1,6 @@
 //! What is believed of an agent, as it is shown.
 
+use kakunin_core::policy::RiskState;
 use kakunin_core::risk::{Day, Family, Score};
 use kakunin_core::service::Risk;
 use kakunin_core::time::{DAY, UnixTime};
@@ -8,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::band::{CoarseBand, number};
 use super::risk_summary::{DayBody, Summary, trend};
+use crate::http::schema::RiskStateWord;
 
 /// What is believed of an agent.
 #[derive(Serialize, ToSchema)]
@@ -24,6 +26,11 @@ pub(crate) struct RiskBody {
     /// The same in three: `low`, `medium` or `high`.
     risk_band: String,
     thresholds: ThresholdsBody,
+    /// Where it stands between its score and people.
+    #[schema(inline, value_type = RiskStateWord)]
+    risk_state: RiskState,
+    /// Whether the breaker holds its identity, until a person looks.
+    held_by_breaker: bool,
     /// What each family of evidence contributed when the agent last did something, strongest first.
     factors: Vec<Factor>,
     /// Scored events in the window.
@@ -108,6 +115,8 @@ impl RiskBody {
                 warning: number(risk.thresholds.warning()),
                 revoke: number(risk.thresholds.revoke()),
             },
+            risk_state: risk.state,
+            held_by_breaker: risk.held.is_some(),
             factors: risk.evidence.iter().map(Factor::new).collect(),
             total_events: sum(|d| d.events),
             out_of_scope_events: sum(|d| d.out_of_scope),

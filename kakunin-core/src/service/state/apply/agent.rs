@@ -18,7 +18,8 @@ use crate::time::DAY;
 impl<C: Certificates> Step<'_, C> {
     pub(super) fn halted(&mut self, halt: &Halt) -> Result<(), StoreError> {
         (self.row.halt, self.row.receipt) = (Some(*halt), None);
-        self.row.agent.state = AgentState::Suspended;
+        // From here on it is suspended for this, and the breaker's hold of what ran out says no more.
+        (self.row.agent.state, self.row.braked) = (AgentState::Suspended, None);
         if let Some(mut state) = self.certificate(halt.serial) {
             (state.halt, state.receipt) = (Some(*halt), None);
             self.store(state)?;
@@ -44,7 +45,8 @@ impl<C: Certificates> Step<'_, C> {
         let row = &mut *self.row;
         row.agent.state = AgentState::Pending;
         (row.halt, row.receipt, row.band, row.join) = (None, None, Band::Low, None);
-        (row.reinstated, row.shadow, row.braked) = (self.index, Band::Low, None);
+        (row.reinstated, row.braked) = (self.index, None);
+        (row.shadow, row.shadow_revokes) = (Band::Low, false);
         if row.risk_state != RiskState::None {
             row.risk_state = RiskState::Remediated;
         }
@@ -76,7 +78,7 @@ impl<C: Certificates> Step<'_, C> {
             Verdict::ConfirmCompromised => RiskState::ConfirmedCompromised,
         };
         if verdict != Verdict::ConfirmCompromised {
-            (self.row.band, self.row.shadow) = (Band::Low, Band::Low);
+            (self.row.band, self.row.shadow, self.row.shadow_revokes) = (Band::Low, Band::Low, false);
         }
     }
 

@@ -146,17 +146,12 @@ impl<C: Certificates> Step<'_, C> {
         said: &Said,
         braked: Option<&Braked>,
     ) -> Result<(), StoreError> {
-        if braked.is_some() {
-            self.row.braked = braked.cloned();
-        }
+        self.row.braked = braked.cloned();
         self.stand(&hold.serial, (Standing::Held(*hold), said.clone(), KeyAction::Disable))?;
         // An older certificate says nothing of the agent.
         if self.row.agent.certificate == Some(hold.serial) {
             self.row.agent.state = AgentState::Suspended;
-            // What the breaker holds is told once, and not for each agent.
-            if braked.is_none() {
-                self.changes.push(Item::about(self.record, self.index).held().change()?);
-            }
+            self.changes.push(Item::about(self.record, self.index).held().change()?);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::step::Step;
 use crate::agent::AgentState;
 use crate::error::StoreError;
 use crate::log::record::{Body, Control, Record};
+use crate::policy::Verdict;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::Certificates;
 use crate::store::state::Change;
@@ -56,6 +57,7 @@ const fn distrusts(control: &Control) -> bool {
     match control {
         Control::AgentHalted { .. } | Control::AgentRetired | Control::CertificateHeld { .. } => true,
         Control::CertificateRevoked { revocation, .. } => revocation.cause.takes_trust(),
+        Control::RiskVerdict(given) => matches!(given.verdict, Verdict::ConfirmCompromised),
         _ => false,
     }
 }
@@ -64,13 +66,15 @@ const fn distrusts(control: &Control) -> bool {
 fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Result<(), StoreError> {
     match control {
         Control::AgentUpdated(spec) => step.row.agent.spec.clone_from(spec),
-        Control::AgentRetired => step.row.agent.state = AgentState::Retired,
+        Control::AgentRetired => (step.row.agent.state, step.row.braked) = (AgentState::Retired, None),
         Control::AgentHalted { halt, .. } => step.halted(halt)?,
         Control::HaltReceipt { halt, receipt } => step.receipt(halt, receipt)?,
         Control::AgentReinstated { .. } => step.reinstated(),
         Control::BandChanged { from, to, evidence } => step.band_changed(*from, *to, evidence)?,
         Control::RiskVerdict(given) => step.judged(given.verdict),
-        Control::RiskShadowed(shadowed) => step.row.shadow = shadowed.to,
+        Control::RiskShadowed(shadowed) => {
+            (step.row.shadow, step.row.shadow_revokes) = (shadowed.to, shadowed.revokes);
+        }
         Control::SelfRenewalRefused => step.renewal_refused()?,
         Control::PossessionMissing => step.possession_missing()?,
         Control::JoinTokenCreated(facts) => (step.row.join, step.row.redeemed) = (Some(*facts), None),

@@ -3,32 +3,30 @@
 use std::collections::VecDeque;
 
 use crate::error::StoreError;
-use crate::id::AgentId;
 use crate::log::record::Tripped;
 use crate::policy::BreakerPolicy;
 use crate::service::state::rows::set;
 use crate::store::state::{Change, Kind};
-use crate::time::{DAY, UnixTime};
+use crate::time::{DAY, MINUTE, UnixTime};
 
 const KEY: &[u8] = b"breaker";
-/// Losses that are remembered: of more than are ever let through in a window the oldest say nothing.
-const MOST: usize = 10_000;
 
 /// The breaker of a tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Breaker {
-    /// When an agent lost its identity automatically, oldest first.
-    lost: VecDeque<(UnixTime, AgentId)>,
+    /// How many lost theirs automatically, by minute since 1970, oldest first: a day of them.
+    lost: VecDeque<(u64, u64)>,
+    /// For which event the last one did.
+    last: Option<u64>,
     /// Since which record further losses are holds, and why.
     tripped: Option<(u64, Tripped)>,
 }
 
 impl Breaker {
-    /// How many identities were lost in the window that ends at `now`.
+    /// How many identities were lost in the window that ends at `now`, to the minute.
     pub(crate) fn recent(&self, policy: &BreakerPolicy, now: UnixTime) -> u64 {
-        let from = now.minus(policy.window);
-        let recent = self.lost.iter().rev().take_while(|(at, _)| *at > from);
-        u64::try_from(recent.count()).unwrap_or(u64::MAX)
+        let from = now.minus(policy.window).millis() / MINUTE;
+        self.lost.iter().rev().take_while(|(minute, _)| *minute > from).map(|(_, count)| count).sum()
     }
 
     /// Since which record further losses are holds, and why.
@@ -36,10 +34,18 @@ impl Breaker {
         self.tripped.as_ref()
     }
 
-    pub(super) fn lost(&mut self, at: UnixTime, agent: AgentId) -> Result<Change, StoreError> {
-        let from = at.minus(DAY);
-        self.lost.push_back((at, agent));
-        while self.lost.len() > MOST || self.lost.front().is_some_and(|(at, _)| *at <= from) {
+    pub(super) fn lost(&mut self, at: UnixTime, event: u64) -> Result<Change, StoreError> {
+        // The certificate that stood beside the newest goes with it: that is one identity.
+        if self.last.replace(event) == Some(event) {
+            return self.row();
+        }
+        let minute = at.millis() / MINUTE;
+        match self.lost.back_mut() {
+            Some((last, count)) if *last >= minute => *count += 1,
+            _ => self.lost.push_back((minute, 1)),
+        }
+        let over = |(before, _): &(u64, u64)| before.saturating_add(DAY / MINUTE) <= minute;
+        while self.lost.front().is_some_and(over) {
             self.lost.pop_front();
         }
         self.row()

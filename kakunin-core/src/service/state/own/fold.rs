@@ -51,8 +51,8 @@ impl Own {
             Control::PolicyChanged(change) => changes.push(self.policies.changed(index, &change.after)?),
             Control::BreakerTripped(tripped) => changes.push(self.breaker.tripped(index, tripped)?),
             Control::BreakerResolved(_) => changes.push(self.breaker.resolved()?),
-            Control::CertificateRevoked { evidence: Some(_), .. } => {
-                changes.extend(record.agent.map(|agent| self.breaker.lost(record.time, agent)).transpose()?);
+            Control::CertificateRevoked { evidence: Some(evidence), .. } => {
+                changes.push(self.breaker.lost(record.time, evidence.event)?);
             }
             Control::ApprovalRequested(request) => {
                 changes.push(self.approvals.requested(record, request)?);
@@ -83,7 +83,7 @@ impl Own {
     pub(crate) fn row(&self, kind: Kind, key: &[u8]) -> Result<Option<Change>, StoreError> {
         match kind {
             Kind::Policy => self.policies.row(key),
-            Kind::Breaker => self.breaker.row().map(Some),
+            Kind::Breaker => self.breaker.row().map(|row| Some(row).filter(|row| row.key == key)),
             Kind::Approval => self.approvals.row(key),
             Kind::Webhook => self.webhooks.row(key),
             _ => Ok(None),

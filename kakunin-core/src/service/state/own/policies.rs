@@ -3,39 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Own;
 use crate::error::StoreError;
 use crate::policy::Policy;
 use crate::service::state::rows::set;
 use crate::store::state::{Change, Kind};
-
-/// A policy, and since when it decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InForce {
-    /// Index of the record that put it in force; `None`: the tenant has said nothing, and it is the deployment's.
-    pub since: Option<u64>,
-    /// The policy.
-    pub policy: Arc<Policy>,
-}
-
-impl InForce {
-    /// What is in force after all that was decided; the deployment's if nothing was.
-    pub(crate) fn of(own: &Own, default: &Arc<Policy>) -> Self {
-        Self::from(own.policies.0.last_key_value(), default)
-    }
-
-    /// What was in force before the record at `index`.
-    pub(crate) fn before(own: &Own, index: u64, default: &Arc<Policy>) -> Self {
-        Self::from(own.policies.0.range(..index).next_back(), default)
-    }
-
-    fn from(said: Option<(&u64, &Arc<Policy>)>, default: &Arc<Policy>) -> Self {
-        match said {
-            Some((since, policy)) => Self { since: Some(*since), policy: policy.clone() },
-            None => Self { since: None, policy: default.clone() },
-        }
-    }
-}
 
 /// All policies that were in force, by the index of the record that put them there: an event is folded anew under the
 /// one that it was decided under.
@@ -43,6 +14,16 @@ impl InForce {
 pub(crate) struct Policies(BTreeMap<u64, Arc<Policy>>);
 
 impl Policies {
+    /// The last one, and the index of its record.
+    pub(super) fn last(&self) -> Option<(&u64, &Arc<Policy>)> {
+        self.0.last_key_value()
+    }
+
+    /// The last one before the record at `index`.
+    pub(super) fn before(&self, index: u64) -> Option<(&u64, &Arc<Policy>)> {
+        self.0.range(..index).next_back()
+    }
+
     pub(super) fn changed(&mut self, index: u64, policy: &Policy) -> Result<Change, StoreError> {
         self.0.insert(index, Arc::new(policy.clone()));
         row_of(index, policy)
