@@ -38,6 +38,8 @@ pub mod service;
 pub mod shape;
 #[cfg(feature = "service")]
 pub mod store;
+#[cfg(feature = "service")]
+pub mod webhook;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

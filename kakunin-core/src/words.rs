@@ -96,7 +96,9 @@ mod tests {
             use crate::access::Role;
             use crate::issue::Profile;
             use crate::log::record::CaRole;
-            one_list!(Role, Profile, CaRole);
+            use crate::service::DeliveryState;
+            use crate::webhook::{Disabled, Scheme, WebhookEvent};
+            one_list!(DeliveryState, Disabled, Scheme, WebhookEvent, Role, Profile, CaRole);
         }
         #[cfg(feature = "feed")]
         one_list!(crate::feed::Visibility);

@@ -11,7 +11,6 @@ use kakunin_core::service::{NotificationKind, Severity};
 use kakunin_core::x509::oid::Arc;
 use kakunin_kms::url::KeyUrl;
 use kakunin_server::ca::RootOptions;
-use kakunin_server::client;
 use kakunin_server::crl_sync;
 use kakunin_server::demo;
 use kakunin_server::inbox;
@@ -21,6 +20,8 @@ use kakunin_server::serve::Listen;
 
 use crate::config::{Serve, between, seconds};
 use crate::policy_arguments::{Judge, Tenants};
+use crate::server_arguments::Server;
+use crate::webhook_arguments::Webhook;
 
 /// Machine identity for AI agents, taken away by itself when they misbehave.
 #[derive(Parser)]
@@ -47,6 +48,9 @@ pub(crate) enum Command {
     CrlSync(CrlSync),
     /// Revokes a canary, and times who refuses it when, by the public API.
     Monitor(Monitor),
+    /// Webhooks of a tenant: who is told what happens, and what became of that.
+    #[command(subcommand)]
+    Webhook(Webhook),
     /// Shows what people should know of a deployment, and marks what was read.
     Inbox(Inbox),
     /// What a tenant decides over scores: policy, breaker, and what waits for a second person.
@@ -289,26 +293,6 @@ impl From<&Inbox> for inbox::Options {
     fn from(inbox: &Inbox) -> Self {
         let Inbox { unread, severity, kind, limit, follow, json, .. } = *inbox;
         Self { unread, severity, kind, limit, follow, json }
-    }
-}
-
-/// Which server a command asks.
-#[derive(Args)]
-pub(crate) struct Server {
-    /// URL of the server.
-    #[arg(long, env = "KAKUNIN_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// File with an API key; without one, the variable KAKUNIN_API_KEY holds it.
-    #[arg(long)]
-    key_file: Option<PathBuf>,
-    /// Certificates (PEM) that the server is trusted by, if not the system's.
-    #[arg(long)]
-    ca: Option<PathBuf>,
-}
-
-impl From<&Server> for client::Options {
-    fn from(Server { url, key_file, ca }: &Server) -> Self {
-        Self { url: url.clone(), key_file: key_file.clone(), ca: ca.clone() }
     }
 }
 

@@ -13,13 +13,16 @@ use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::policy::Policy;
 use kakunin_core::service::Config;
 use kakunin_core::shape;
+use kakunin_core::webhook::Allow;
 use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{
     ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
     GatewayProxy, Network, policy_from_json,
 };
 use kakunin_server::logging::Level;
-use kakunin_server::serve::{DEFAULT_CONNECTIONS_PER_ADDRESS, Listen, Patience, ServeOptions, Tls};
+use kakunin_server::serve::{
+    DEFAULT_CONNECTIONS_PER_ADDRESS, Listen, Patience, ServeOptions, Tls, WebhookOptions,
+};
 use kakunin_verify::dry_run::{DryRun, RoutePattern};
 use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
@@ -108,6 +111,14 @@ pub(crate) struct Serve {
     /// Of these, how many from one address that shows no API key [default: 100].
     #[arg(long, env = "KAKUNIN_FEED_SUBSCRIBERS_PER_ADDRESS", value_parser = number::<usize>)]
     feed_subscribers_per_address: Option<usize>,
+    /// Network, address or name that webhooks may be sent to although it is not public, such as `10.1.0.0/16` or
+    /// `hooks.internal`.
+    #[arg(long, env = "KAKUNIN_WEBHOOK_ALLOW", value_delimiter = ',')]
+    #[serde(deserialize_with = "parsed")]
+    webhook_allow: Vec<Allow>,
+    /// File with the certificates that TLS trusts where webhooks go, PEM [default: those of the system].
+    #[arg(long, env = "KAKUNIN_WEBHOOK_TRUST")]
+    webhook_trust: Option<PathBuf>,
     /// Log what is at least this important: error, warn, info or debug, which is each request [default: info].
     #[arg(long, env = "KAKUNIN_LOG_LEVEL")]
     log_level: Option<String>,
@@ -117,6 +128,9 @@ pub(crate) struct Serve {
     /// Let the gateway check take a bare serial number, which anybody can name, for an identity.
     #[arg(long, env = "KAKUNIN_INSECURE_SERIAL_ONLY")]
     insecure_serial_only: bool,
+    /// Send webhooks over plain HTTP where a tenant says so: whoever is on the way reads them, and can keep them back.
+    #[arg(long, env = "KAKUNIN_INSECURE_WEBHOOK_HTTP")]
+    insecure_webhook_http: bool,
     /// Tenant whose agents the gateway check lets through whatever it decides of them, which it records and tells all the
     /// same: to see first.
     #[arg(long, env = "KAKUNIN_INSECURE_DRY_RUN_TENANT", value_delimiter = ',')]
@@ -266,6 +280,11 @@ impl Serve {
                 .renewal_grace
                 .map_or(Duration::from_millis(Config::RENEWAL_GRACE), |s| Duration::from_secs(s.into())),
             default_policy: all.default_policy.as_deref().map_or_else(|| Ok(Policy::default()), policy_in)?,
+            webhooks: WebhookOptions {
+                allow: all.webhook_allow,
+                trust: all.webhook_trust,
+                insecure_http: all.insecure_webhook_http,
+            },
             secrets: secrets.into_iter().collect(),
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
@@ -305,9 +324,12 @@ impl Serve {
             feed_subscribers_per_address: self
                 .feed_subscribers_per_address
                 .or(file.feed_subscribers_per_address),
+            webhook_allow: first(self.webhook_allow, file.webhook_allow),
+            webhook_trust: self.webhook_trust.or(file.webhook_trust),
             log_level: self.log_level.or(file.log_level),
             log_json: self.log_json || file.log_json,
             insecure_serial_only: self.insecure_serial_only || file.insecure_serial_only,
+            insecure_webhook_http: self.insecure_webhook_http || file.insecure_webhook_http,
             insecure_dry_run_tenant: first(self.insecure_dry_run_tenant, file.insecure_dry_run_tenant),
             insecure_dry_run_route: first(self.insecure_dry_run_route, file.insecure_dry_run_route),
             insecure_plain_http: self.insecure_plain_http || file.insecure_plain_http,

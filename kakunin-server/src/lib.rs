@@ -15,3 +15,9 @@ pub mod process;
 mod replace;
 pub mod replay;
 pub mod serve;
+pub mod webhook;
+
+/// What the page about webhooks shows in Rust.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/WEBHOOKS.md")]
+struct Webhooks;

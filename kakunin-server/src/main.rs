@@ -5,21 +5,24 @@ mod config;
 mod environment;
 mod policy_arguments;
 mod running;
+mod server_arguments;
+mod webhook_arguments;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arguments::{Arguments, Ca, Command, InboxCommand, Server};
+use arguments::{Arguments, Ca, Command, InboxCommand};
 use clap::Parser;
 use kakunin_core::time::{Clock, SystemClock};
 use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
-use kakunin_server::{ca, crl_sync, demo, http, inbox, logging, monitor, process, replay};
+use kakunin_server::{ca, crl_sync, demo, http, inbox, logging, monitor, process, replay, webhook};
 use policy_arguments::{Judge, Tenants};
+use server_arguments::Server;
 
 fn main() -> ExitCode {
     if let Err(error) = process::without_core_dumps() {
@@ -47,6 +50,10 @@ fn main() -> ExitCode {
             ended(in_runtime(crl_sync::run(&options.into())))
         }
         Command::Monitor(options) => watch_canaries(&options),
+        Command::Webhook(webhook) => {
+            let (server, json, asked) = webhook.apart();
+            ended(in_runtime(async { webhook::run(&Client::new(&server)?, &asked, json).await }))
+        }
         Command::Inbox(options) => ended(in_runtime(show_inbox(&options))),
         Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
         Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),

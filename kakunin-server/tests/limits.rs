@@ -68,6 +68,12 @@ details 16 KiB | kakunin-core/src/event/names.rs | MAX_DETAILS_LEN: usize = 16 *
 notes 64 KiB | kakunin-core/src/log/note.rs | MAX_NOTE_LEN: usize = 64 * 1024
 64 signatures | kakunin-core/src/log/note.rs | MAX_SIGNATURES: usize = 64
 risk history 8 KiB | kakunin-core/src/risk/history.rs | MAX_HISTORY_LEN: usize = 8_192
+50 webhooks a tenant | kakunin-core/src/webhook/mod.rs | MAX_WEBHOOKS: usize = 50
+URLs of 2,048 octets | kakunin-core/src/webhook/url.rs | MAX_URL_LEN: usize = 2_048
+16 deliveries of a webhook at once | kakunin-core/src/service/effects/webhooks/step.rs | AT_ONCE: usize = 16
+256 webhooks at once | kakunin-core/src/service/effects/webhooks/follower.rs | AT_ONCE: usize = 256
+10 s an attempt | kakunin-core/src/webhook/client/post.rs | WHOLE: Duration = Duration::from_secs(10)
+1,024 octets of an answer | kakunin-core/src/webhook/transport.rs | MAX_ANSWER: usize = 1_024
 256 cached issuers | kakunin-verify/src/known.rs | MAX_ISSUERS: usize = 256
 16,384 cached certificates | kakunin-verify/src/verifier.rs | DEFAULT_CACHE: usize = 16 * 1024";
 

@@ -22,7 +22,7 @@ pub use error::IdError;
 pub use hex::{hex_decode, hex_encode};
 pub use name::{Environment, TenantId, TrustDomain};
 pub use number::{IssuerId, Serial, SerialNumber};
-pub use uuid::{AgentId, ApiKeyId, ApprovalId, HaltId, JoinTokenId, uuid_v7};
+pub use uuid::{AgentId, ApiKeyId, ApprovalId, HaltId, JoinTokenId, WebhookId, uuid_v7};
 
 #[cfg(test)]
 mod tests {

@@ -106,6 +106,11 @@ uuid_id!(
     ApprovalId,
     "approval id"
 );
+uuid_id!(
+    /// An endpoint that deliveries go to: a UUIDv7.
+    WebhookId,
+    "webhook id"
+);
 
 fn uuid_from_text(text: &str) -> Option<[u8; 16]> {
     let dashes_fit =

@@ -10,6 +10,7 @@ use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
 use crate::log::record::RecordError;
 use crate::policy::PolicyError;
+use crate::webhook::WebhookError;
 use crate::x509::ca::{CaError, SignCaError};
 use crate::x509::crl::{CrlError, CrlRefused, SignCrlError};
 use crate::x509::csr::CsrError;
@@ -173,6 +174,9 @@ pub enum Error {
     /// The root's key is not here, so it signs nothing here.
     #[error("the root is kept offline: make a request, have it signed there, and install what comes back")]
     RootOffline,
+    /// A webhook is not made or changed.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -276,6 +280,7 @@ impl Error {
             Self::Note(e) => e.code(),
             Self::Feed(e) => e.code(),
             Self::Store(e) => e.code(),
+            Self::Webhook(e) => e.code(),
             Self::Deployment(_) => "deployment_mismatch",
         }
     }

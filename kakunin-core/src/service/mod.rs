@@ -25,6 +25,7 @@ pub use command::enrol::MAX_JOIN_TOKEN_LIFE;
 pub use command::observe::{EventStatus, Observed};
 pub use command::policy::Replaces;
 pub use command::repeat::REPEATABLE;
+pub use command::webhook::WebhookChange;
 pub use deployment::config::{Config, OfflineRoot};
 pub use effects::crl::{COALESCE_MOST, FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, RootCrlEnding};
 pub use effects::ending::Ending;
@@ -34,12 +35,14 @@ pub use effects::running::Kakunin;
 pub use effects::status::{FollowerError, FollowerState, FollowerStatus};
 pub use effects::tenant::Tenant;
 pub use effects::visibility::Reader;
+pub use effects::webhooks::{Attempt, Delivery, DeliveryState, Pinged, WebhookFigures};
 pub use engine::damage::Damage;
 pub use engine::parts::Parts;
 pub use engine::telling::{RecordListener, ScoresDiffer};
 pub use error::{Error, Regression};
 pub use handle::certify::KeySource;
 pub use handle::signing::Signed;
+pub use handle::webhooks::{MAX_SECRET_OVERLAP, NewWebhook, SECRET_OVERLAP};
 pub use limits::{
     APPROVAL_LIFE, EXPIRY_NOTICE, MAX_EVENTS, MAX_LATENESS, MAX_READ_MARKS, MAX_WAITING, SELF_RENEWALS,
 };

@@ -26,6 +26,8 @@ use crate::error::StoreError;
 /// | `Policy` | tenant | index of its record, 8 octets | the policy, JSON |
 /// | `Breaker` | tenant | `breaker` | identities lost of late, and whether it tripped, JSON |
 /// | `Approval` | tenant | approval id | an order that waits for a second person, JSON |
+/// | `Webhook` | tenant | webhook id | an endpoint, and since which record, JSON |
+/// | `Delivery` | tenant | webhook id, `q`, agent id, index; or webhook id, `h`, index, newest first | a delivery that waits, or what became of it, JSON |
 /// | `ReadMark` | tenant | who | which items of the inbox they have read, JSON |
 /// | `Layout` | system | code of a table, one octet | the version of its rows, two octets |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,13 +75,17 @@ pub enum Kind {
     Breaker,
     /// Orders that wait for a second person. Projection.
     Approval,
+    /// Endpoints that are told what is on record. Projection.
+    Webhook,
+    /// Deliveries to them. Never rebuilt: lost ones are made again, or not known any more.
+    Delivery,
     /// What people have read of the inbox. Never rebuilt: a lost one means that items show as new again.
     ReadMark,
 }
 
 impl Kind {
     /// All tables.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -101,6 +107,8 @@ impl Kind {
         Self::Policy,
         Self::Breaker,
         Self::Approval,
+        Self::Webhook,
+        Self::Delivery,
         Self::ReadMark,
     ];
 
@@ -128,6 +136,8 @@ impl Kind {
             Self::Layout => 18,
             Self::Policy => 19,
             Self::Breaker => 20,
+            Self::Webhook => 21,
+            Self::Delivery => 22,
             Self::Approval => 24,
             Self::ReadMark => 23,
         }

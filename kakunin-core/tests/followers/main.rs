@@ -279,6 +279,7 @@ fn every_follower_has_a_name_that_stays() {
         "crls",
         "feed",
         "receipts",
+        "webhooks",
         "graces",
         "tenants",
         "crl_records",

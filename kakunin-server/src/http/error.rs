@@ -11,6 +11,7 @@ use kakunin_core::error::StoreError;
 use kakunin_core::issue::IssueError;
 use kakunin_core::service::Error as ServiceError;
 use kakunin_core::time::SECOND;
+use kakunin_core::webhook::WebhookError;
 use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -319,6 +320,8 @@ impl From<ServiceError> for ApiError {
             ServiceError::IdReused => Some("client_id".into()),
             ServiceError::JoinTokenLife => Some("expires_in".into()),
             ServiceError::Agent(AgentError::Attestation) => Some("model_hash".into()),
+            ServiceError::Webhook(WebhookError::Events) => Some("events".into()),
+            ServiceError::Webhook(WebhookError::Guard(_)) => Some("url".into()),
             _ => None,
         };
         let retry_after = match &error {
@@ -361,7 +364,10 @@ const fn status_of(error: &ServiceError) -> StatusCode {
         ServiceError::Waits(_) => StatusCode::ACCEPTED,
         ServiceError::PolicyChanged => StatusCode::PRECONDITION_FAILED,
         ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
+        ServiceError::Webhook(WebhookError::TooMany) => StatusCode::CONFLICT,
+        ServiceError::Webhook(WebhookError::NoneHere) => StatusCode::SERVICE_UNAVAILABLE,
         ServiceError::Agent(_)
+        | ServiceError::Webhook(_)
         | ServiceError::JoinTokenLife
         | ServiceError::Policy(_)
         | ServiceError::VerdictCause

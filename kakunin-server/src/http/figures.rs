@@ -18,6 +18,11 @@ pub(super) async fn all(app: &App) -> String {
     to.gauge("storage_full", "Whether the store has no room left.", u8::from(room.full));
     let reserve = "Room set aside in the store for what takes identities away.";
     to.gauge("storage_reserve_bytes", reserve, room.reserve);
+    let attempts = app.kakunin.webhook_figures();
+    let help = "Attempts to deliver to webhooks that were taken.";
+    to.counter("webhook_deliveries_total", help, attempts.delivered);
+    let help = "Attempts to deliver to webhooks that failed, and are made again.";
+    to.counter("webhook_failures_total", help, attempts.failed);
     following::write(&app.kakunin.followers(), &mut to);
     decisions(app, &mut to).await;
     requests(app, &mut to);

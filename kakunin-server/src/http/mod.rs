@@ -100,6 +100,7 @@ mod verdicts;
 mod verify;
 mod viewer;
 mod waiting;
+mod webhooks;
 
 pub use crl::CRL_MAX_AGE;
 pub use gateway::{GatewayProxy, GatewayProxyError};

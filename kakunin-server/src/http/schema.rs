@@ -8,6 +8,7 @@ use kakunin_core::feed::Visibility;
 use kakunin_core::issue::Profile;
 use kakunin_core::policy::{Mode, RiskState, Verdict};
 use kakunin_core::service::{NotificationKind, Severity};
+use kakunin_core::webhook::{Scheme, WebhookEvent};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
@@ -41,7 +42,26 @@ words_of! {
     ModeWord: Mode, Some("What follows from a score.");
     VerdictWord: Verdict, Some("What is to be made of an agent's score.");
     RiskStateWord: RiskState, Some("Where an agent stands between its score and people.");
+    SchemeWord: Scheme, Some("By Standard Webhooks 1.0.0, or as the hosted vendor signs, verifies or documents.");
 }
+
+/// What an endpoint can be told.
+pub(crate) struct WebhookEventWord;
+
+impl PartialSchema for WebhookEventWord {
+    fn schema() -> RefOr<Schema> {
+        let all = WebhookEvent::ALL.iter().filter(|event| event.can_be_chosen());
+        let words = all.map(|event| event.as_str());
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build().into()
+    }
+}
+
+impl ToSchema for WebhookEventWord {}
+
+/// Where deliveries go: https, to a public address, without a name, password or fragment. No pattern says all of that.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^https?://[!$-;=?-Z\[\]_a-z~]{1,2041}$")]
+pub(crate) struct WebhookUrlText(String);
 
 /// A name: 1 to 64 characters in NFC, single spaces between words, nothing in it that is not seen: no controls of
 /// any kind, no private use, nothing unassigned. No pattern says all of that.

@@ -46,7 +46,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use listen::{Listen, ListenError};
-pub use options::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeError, ServeOptions, Tls};
+pub use options::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeError, ServeOptions, Tls, WebhookOptions};
 pub use reload::{Reloaded, Reloads};
 pub use wire::{Deployment, make_admin_key};
 

@@ -8,6 +8,7 @@ use kakunin_core::error::StoreError;
 use kakunin_core::key::{KeyAlgorithm, SignError};
 use kakunin_core::policy::Policy;
 use kakunin_core::service::{Config, Error as ServiceError};
+use kakunin_core::webhook::{Allow, ClientError};
 use kakunin_core::x509::published::Published;
 
 use kakunin_kms::url::{KeyUrl, KeyUrlError, Scheme};
@@ -44,6 +45,8 @@ pub struct ServeOptions {
     pub renewal_grace: Duration,
     /// What decides over scores where a tenant has said nothing.
     pub default_policy: Policy,
+    /// Where webhooks may go, and whom TLS trusts there.
+    pub webhooks: WebhookOptions,
     /// Further files that nobody else should read.
     pub secrets: Vec<PathBuf>,
     /// Serve others than this machine over plain HTTP.
@@ -72,6 +75,17 @@ impl Default for Patience {
         let seconds = Duration::from_secs;
         Self { head: seconds(10), idle: seconds(75), stall: seconds(20) }
     }
+}
+
+/// Where webhooks may go, and whom TLS trusts there.
+#[derive(Clone, Debug, Default)]
+pub struct WebhookOptions {
+    /// Places that are sent to although their addresses are not public.
+    pub allow: Vec<Allow>,
+    /// File with the certificates that TLS trusts, PEM; those of the system if not given.
+    pub trust: Option<PathBuf>,
+    /// Whether something is sent in the clear.
+    pub insecure_http: bool,
 }
 
 /// TLS files; they are read again when they change.
@@ -137,6 +151,17 @@ pub enum ServeError {
     /// The key file is missing, although there are keys.
     #[error("{path} is missing, and the keys in this folder are encrypted with it: put it back, or name it with --key-file", path = .0.display())]
     KeyFileMissing(PathBuf),
+    /// What webhooks trust cannot be used.
+    #[error("--webhook-trust: {path}: {why}", path = path.display())]
+    WebhookTrust {
+        /// Which file.
+        path: PathBuf,
+        /// What it holds.
+        why: String,
+    },
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] ClientError),
     /// The key file cannot be used.
     #[error(transparent)]
     Secret(#[from] kakunin_kms::local::SecretError),
@@ -184,6 +209,7 @@ impl ServeOptions {
             connections_per_address: DEFAULT_CONNECTIONS_PER_ADDRESS,
             renewal_grace: Duration::from_millis(Config::RENEWAL_GRACE),
             default_policy: Policy::default(),
+            webhooks: WebhookOptions::default(),
             secrets: Vec::new(),
             insecure_plain_http: false,
             insecure_software_keys: false,
@@ -204,6 +230,7 @@ impl ServeOptions {
         }
         self.renewal_grace = old.renewal_grace;
         self.default_policy.clone_from(&old.default_policy);
+        self.webhooks.clone_from(&old.webhooks);
         self.api.feed_subscribers = old.api.feed_subscribers;
         self.api.feed_subscribers_per_address = old.api.feed_subscribers_per_address;
         self.insecure_plain_http = old.insecure_plain_http;
@@ -254,6 +281,7 @@ impl ServeOptions {
             (self.insecure_plain_http, "insecure-plain-http"),
             (self.insecure_software_keys, "insecure-software-keys"),
             (self.api.insecure_serial_only, "insecure-serial-only"),
+            (self.webhooks.insecure_http, "insecure-webhook-http"),
         ]
         .into_iter()
         .filter_map(|(on, name)| on.then_some(name))

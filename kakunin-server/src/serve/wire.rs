@@ -14,12 +14,14 @@ use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::SystemClock;
+use kakunin_core::webhook::{Guard, HttpWebhooks, WebhookTransport};
 use kakunin_core::x509::published::Published;
 use kakunin_kms::local::{LocalKeys, Secret};
 use kakunin_kms::private;
 
-use super::options::{ServeError, ServeOptions};
+use super::options::{ServeError, ServeOptions, WebhookOptions};
 use super::records::Lines;
+use crate::pem_file;
 
 /// The tenant of the first key.
 const FIRST_TENANT: &str = "default";
@@ -103,7 +105,22 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
         _ => local.clone(),
     };
     let store = SqliteStore::open(folder.join(DATABASE))?;
-    Ok(Parts { log_keys: local, listener: Arc::new(Lines), ..Parts::new(store, keys) })
+    let webhooks: Option<Arc<dyn WebhookTransport>> = Some(Arc::new(webhooks(&options.webhooks)?));
+    Ok(Parts { log_keys: local, listener: Arc::new(Lines), webhooks, ..Parts::new(store, keys) })
+}
+
+fn webhooks(options: &WebhookOptions) -> Result<HttpWebhooks, ServeError> {
+    let roots = match &options.trust {
+        Some(path) => {
+            let octets = fs::read(path).map_err(|source| ServeError::File { path: path.clone(), source })?;
+            let wrong = |why| ServeError::WebhookTrust { path: path.clone(), why };
+            pem_file::certificates(path, &octets).map_err(wrong)?
+        }
+        None => Vec::new(),
+    };
+    let roots: Vec<_> = roots.iter().map(|root| root.to_vec()).collect();
+    let guard = Guard { allow: options.allow.clone(), http: options.insecure_http };
+    Ok(HttpWebhooks::new(guard, &roots)?)
 }
 
 /// The same, of a deployment that is there: commands that change one make none.

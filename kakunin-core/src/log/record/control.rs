@@ -12,6 +12,7 @@ use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
 use crate::revoke::{Halt, Receipt, Revocation, RevocationChange, Said};
 use crate::risk::Band;
 use crate::time::UnixTime;
+use crate::webhook::{Disabled, WebhookFacts, WebhookId};
 
 /// Records that are not events.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -271,6 +272,22 @@ pub enum Control {
     ApprovalRequested(Request),
     /// `approval.decided`
     ApprovalDecided(Approval),
+    /// `webhook.created`: the endpoint is told what is on record from here on.
+    WebhookCreated(WebhookFacts),
+    /// `webhook.changed`: what it is from here on.
+    WebhookChanged(WebhookFacts),
+    /// `webhook.deleted`
+    WebhookDeleted {
+        /// Which.
+        id: WebhookId,
+    },
+    /// `webhook.disabled`: what came of deliveries ends them.
+    WebhookDisabled {
+        /// Which.
+        id: WebhookId,
+        /// Why.
+        why: Disabled,
+    },
 }
 
 #[cfg(test)]

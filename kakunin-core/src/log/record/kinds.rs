@@ -67,5 +67,9 @@ kinds! {
     RiskShadowed = "risk.shadowed", 53;
     ApprovalRequested = "approval.requested", 54;
     ApprovalDecided = "approval.decided", 55;
+    WebhookCreated = "webhook.created", 56;
+    WebhookChanged = "webhook.changed", 57;
+    WebhookDeleted = "webhook.deleted", 58;
+    WebhookDisabled = "webhook.disabled", 59;
     CertificateExpiring = "certificate.expiring", 64;
 }

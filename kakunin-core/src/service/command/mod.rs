@@ -15,6 +15,7 @@
 //! | `Hold`, `Release` | `hold.rs` |
 //! | `StopAgent`, `KeepReceipt` | `halt.rs` |
 //! | `EndGraces` | `grace.rs` |
+//! | `CreateWebhook`, `ChangeWebhook`, `RotateWebhook`, `DisableWebhook`, `DeleteWebhook` | `webhook.rs` |
 //! | `SetPolicy` | `policy.rs` |
 //! | `Judge` | `verdict.rs` |
 //! | `Resolve` | `breaker.rs`; what follows from scores `acting.rs` |
@@ -49,3 +50,4 @@ pub(crate) mod revoke;
 pub(crate) mod system;
 pub(crate) mod update;
 pub(crate) mod verdict;
+pub(crate) mod webhook;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::running::Running;
-use super::unit::{Memory, Pace, Turn, Unit};
+use super::unit::{Memory, Pace, Part, Turn, Unit};
 use crate::log::entry::LogId;
 use crate::service::error::Error;
 use crate::time::UnixTime;
@@ -23,6 +23,17 @@ pub(super) trait Follower: Send + Sync {
 
     /// The logs that it follows now, each in turns of its own; nothing if that is not known at the moment.
     fn logs(&self, running: &Running) -> Option<Vec<LogId>>;
+
+    /// The parts of such a log that it follows apart from each other; nothing if that is not known at the moment.
+    fn parts(&self, running: &Running, log: &LogId) -> Option<Vec<Part>> {
+        let _ = (running, log);
+        Some(vec![None])
+    }
+
+    /// Turns that are under way at once, at the most: where all of them hang, the other followers have theirs.
+    fn at_once(&self) -> usize {
+        32
+    }
 
     /// How often it is its turn.
     fn pace(&self) -> Pace;
@@ -47,9 +58,16 @@ impl Running {
     /// This follower, at each log that it follows now.
     pub(super) fn units_of(&self, follower: &dyn Follower) -> Vec<Arc<Unit>> {
         let name = follower.name();
-        let Some(logs) = follower.logs(self) else { return self.units.named(name) };
-        self.units.retain(name, &logs);
-        logs.iter().map(|log| self.units.of(name, log, &self.commits)).collect()
+        let places = follower.logs(self).and_then(|logs| {
+            let of = |log: LogId| {
+                let parts = follower.parts(self, &log)?;
+                Some(parts.into_iter().map(|part| (log.clone(), part)).collect::<Vec<_>>())
+            };
+            logs.into_iter().map(of).collect::<Option<Vec<_>>>()
+        });
+        let Some(places) = places.map(|places| places.concat()) else { return self.units.named(name) };
+        self.units.retain(name, &places);
+        places.iter().map(|(log, part)| self.units.of_part(name, (log, *part), &self.commits)).collect()
     }
 
     /// Waits for its turn at each log that it follows, and has it, for somebody who asked. Goes on after one that fails, and

@@ -24,14 +24,16 @@ use super::snapshots::Snapshots;
 use super::status::FollowerStatus;
 use super::sweep::Tenants;
 use super::unit::{GATHER, Unit};
+use super::webhooks::Webhooks;
 use crate::time::SECOND;
 
 /// What takes trust away comes first.
-const FOLLOWERS: [&dyn Follower; 12] = [
+const FOLLOWERS: [&dyn Follower; 13] = [
     &KeyTasks,
     &Crls,
     &Feeds,
     &Receipts,
+    &Webhooks,
     &Graces,
     &Tenants,
     &CrlRecords,
@@ -42,8 +44,6 @@ const FOLLOWERS: [&dyn Follower; 12] = [
     &Snapshots,
 ];
 
-/// Turns of one follower that are under way at once: where all of them hang, the other followers have theirs.
-const AT_ONCE: usize = 32;
 /// How long appends are gathered while more wait for a turn than there are at once, in milliseconds.
 const HURRY: u64 = 5;
 /// How long it sleeps at the most: a clock that jumped is noticed then.
@@ -51,7 +51,7 @@ const NAP: u64 = SECOND;
 
 impl Kakunin {
     /// Does what follows from the logs, for as long as it is polled: tells the key provider what was decided, publishes
-    /// CRLs, cosigns the feed, has receipts signed, ends graces, tells inboxes of authorities and certificates that end, stores risk histories,
+    /// CRLs, cosigns the feed, has receipts signed, tells webhooks, ends graces, tells inboxes of authorities and certificates that end, stores risk histories,
     /// and looks after what is stored. An append wakes it; `sleep` waits for the rest, for example `tokio::time::sleep`:
     ///
     /// ```no_run
@@ -84,9 +84,14 @@ impl Kakunin {
                 listed = Some(now);
             }
             let nap = turns.begin(running, &units);
+            running.rounds.notify(usize::MAX);
             turns.until(grown, sleep(Duration::from_millis(nap.max(GATHER))), true).await;
+            // What comes after a quiet time is looked at at once.
             let gather = if turns.crowded { HURRY } else { GATHER };
-            turns.until(pending(), sleep(Duration::from_millis(gather)), false).await;
+            let gather = gather.saturating_sub(running.now().since(now));
+            if gather > 0 {
+                turns.until(pending(), sleep(Duration::from_millis(gather)), false).await;
+            }
         }
     }
 
@@ -134,7 +139,7 @@ impl<'r> Turns<'r> {
                 continue;
             }
             let (Some(follower), Some(of)) = (FOLLOWERS.get(*n), self.of.get_mut(*n)) else { continue };
-            if *of >= AT_ONCE {
+            if *of >= follower.at_once() {
                 self.crowded = true;
                 continue;
             }

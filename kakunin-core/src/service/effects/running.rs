@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use event_listener::Event;
+
 use super::checking::Checking;
 use super::cosigned::Feed;
 use super::crl::{Publisher, RootCrls, Unwritten};
 use super::unit::Units;
+use super::webhooks::Hooks;
 use crate::event::ShortName;
 use crate::id::IssuerId;
 use crate::log::entry::LogId;
@@ -37,6 +40,9 @@ pub(crate) struct Running {
     pub(crate) root_crls: RootCrls,
     pub(crate) unwritten: Unwritten,
     pub(super) units: Units,
+    /// Rings when it is looked whose turn it is: each second at the least, while somebody runs them.
+    pub(super) rounds: Event,
+    pub(crate) webhooks: Hooks,
     /// Ends of authorities that tenants were told of last.
     pub(super) told: Mutex<Vec<Told>>,
     pub(crate) checking: async_lock::Mutex<Checking>,
@@ -80,6 +86,8 @@ impl Running {
             root_crls: RootCrls::default(),
             unwritten: Unwritten::default(),
             units: Units::default(),
+            rounds: Event::new(),
+            webhooks: Hooks::default(),
             told: Mutex::default(),
             checking: async_lock::Mutex::default(),
         }
@@ -108,6 +116,12 @@ impl Running {
     pub(super) async fn loaded(&self, log: &LogId) -> Option<Arc<TenantLog>> {
         let LogId::Tenant(tenant) = log else { return None };
         self.loaded.read().await.get(tenant).cloned()
+    }
+
+    /// As [`Running::loaded`], for who cannot wait: nothing while one is being loaded.
+    pub(super) fn loaded_now(&self, log: &LogId) -> Option<Arc<TenantLog>> {
+        let LogId::Tenant(tenant) = log else { return None };
+        self.loaded.try_read()?.get(tenant).cloned()
     }
 
     /// The logs of all tenants that are loaded; nothing while one is being loaded, which may take long.

@@ -1,19 +1,24 @@
 //! One follower at one log: how far it is, when it is its turn again, and what became of the last one.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::status::{FollowerError, FollowerState, FollowerStatus, is_full};
-use crate::id::Entropy;
+use crate::id::{Entropy, WebhookId};
 use crate::log::entry::LogId;
 use crate::service::engine::backoff::{Backoff, until};
 use crate::service::engine::commits::Commits;
 use crate::service::error::Error;
 use crate::time::{MINUTE, SECOND, UnixTime};
 
-/// How long appends are gathered before it is looked whose turn it is, in milliseconds.
-pub(super) const GATHER: u64 = 50;
+/// How long appends are gathered at the most before it is looked whose turn it is, in milliseconds: the first after a
+/// quiet time is looked at at once.
+pub(super) const GATHER: u64 = 20;
+
+/// What of a log somebody follows in turns of its own: an endpoint, or `None`, the whole.
+pub(super) type Part = Option<WebhookId>;
 
 /// How often it is a follower's turn, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +38,8 @@ pub(super) struct Memory {
     pub(super) resting: HashSet<Vec<u8>>,
     /// When all was looked at.
     pub(super) looked: UnixTime,
+    /// What a follower keeps besides; lost if a turn fails or is dropped.
+    pub(super) kept: Option<Box<dyn Any + Send>>,
 }
 
 /// One turn. Before it ends the follower says what is left, and when it is its turn again if not as its pace says.
@@ -57,10 +64,11 @@ pub(super) struct Turn<'u> {
     pub(super) pace: Pace,
 }
 
-/// One follower at one log.
+/// One follower at one log, or a part of it.
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) log: LogId,
+    part: Part,
     pub(super) turn: Arc<async_lock::Mutex<Memory>>,
     size: Arc<AtomicU64>,
     progress: Mutex<Progress>,
@@ -133,6 +141,12 @@ impl Unit {
         self.progress().left
     }
 
+    /// Makes it its turn now, unless it is at it.
+    pub(super) fn hurry(&self) {
+        let mut progress = self.progress();
+        (progress.level, progress.rests) = (None, UnixTime::default());
+    }
+
     /// Code of the last error, if the last attempt failed.
     pub(super) fn failing(&self) -> Option<&'static str> {
         self.progress().failing.as_ref().map(|(_, error)| error.code)
@@ -140,6 +154,18 @@ impl Unit {
 }
 
 impl Turn<'_> {
+    /// Whose turn it is.
+    pub(super) const fn part(&self) -> Part {
+        self.unit.part
+    }
+
+    /// Shows that it goes on, and up to which size of the log it has come.
+    pub(super) fn goes_on(&mut self, now: UnixTime, level: u64) {
+        self.size = level;
+        let mut progress = self.unit.progress();
+        (progress.began, progress.level) = (Some(now), Some(level));
+    }
+
     /// Shows what is left before it is done, which may take long.
     pub(super) fn found(&mut self, left: usize) {
         self.left = left;
@@ -205,33 +231,48 @@ impl Drop for Turn<'_> {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub(super) struct Units(Mutex<BTreeMap<(&'static str, LogId), Arc<Unit>>>);
+pub(super) struct Units(Mutex<BTreeMap<Name, Arc<Unit>>>);
+
+/// The name of a follower, a log, and which part of it.
+type Name = (&'static str, LogId, Part);
 
 impl Units {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<(&'static str, LogId), Arc<Unit>>> {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<Name, Arc<Unit>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The one of this name at this log.
     pub(super) fn of(&self, name: &'static str, log: &LogId, commits: &Commits) -> Arc<Unit> {
+        self.of_part(name, (log, None), commits)
+    }
+
+    /// The one of this name at a part of a log.
+    pub(super) fn of_part(
+        &self,
+        name: &'static str,
+        (log, part): (&LogId, Part),
+        commits: &Commits,
+    ) -> Arc<Unit> {
         let unit = || {
             let (turn, progress) = (Arc::default(), Mutex::default());
-            Arc::new(Unit { log: log.clone(), turn, size: commits.of(log), progress })
+            Arc::new(Unit { log: log.clone(), part, turn, size: commits.of(log), progress })
         };
-        self.all().entry((name, log.clone())).or_insert_with(unit).clone()
+        self.all().entry((name, log.clone(), part)).or_insert_with(unit).clone()
     }
 
     /// Those of this name.
     pub(super) fn named(&self, name: &'static str) -> Vec<Arc<Unit>> {
         let all = self.all();
-        let own = all.range((name, LogId::System)..).take_while(|((of, _), _)| *of == name);
+        let own = all.range((name, LogId::System, None)..).take_while(|((of, ..), _)| *of == name);
         own.map(|(_, unit)| unit.clone()).collect()
     }
 
-    /// Forgets those at logs of issuing CAs that are not followed any more.
-    pub(super) fn retain(&self, name: &'static str, logs: &[LogId]) {
-        let gone = |log: &LogId| matches!(log, LogId::Revocations(_)) && !logs.contains(log);
-        self.all().retain(|(of, log), _| *of != name || !gone(log));
+    /// Forgets those at logs of issuing CAs, and at parts of logs, that are not followed any more.
+    pub(super) fn retain(&self, name: &'static str, places: &[(LogId, Part)]) {
+        let known: HashSet<_> = places.iter().map(|(log, part)| (log, part)).collect();
+        let may_go = |log: &LogId, part: &Part| part.is_some() || matches!(log, LogId::Revocations(_));
+        let stays = |log: &LogId, part: &Part| !may_go(log, part) || known.contains(&(log, part));
+        self.all().retain(|(of, log, part), _| *of != name || stays(log, part));
     }
 
     /// How the follower of this name stands.

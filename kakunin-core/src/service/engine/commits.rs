@@ -42,6 +42,11 @@ impl Commits {
         self.grown.notify(usize::MAX);
     }
 
+    /// Has whoever follows logs look again, although none grew.
+    pub(crate) fn rouse(&self) {
+        self.grown.notify(usize::MAX);
+    }
+
     /// Rings when any log grows from now on.
     pub(crate) fn listen(&self) -> EventListener {
         self.grown.listen()

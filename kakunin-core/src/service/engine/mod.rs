@@ -35,4 +35,5 @@ pub(crate) mod telling;
 pub(crate) mod tenant;
 pub(crate) mod turns;
 pub(crate) mod vault;
+pub(crate) mod webhook_secrets;
 pub(crate) mod yielding;

@@ -12,6 +12,7 @@ use crate::store::revocations::RevocationStore;
 use crate::store::state::StateStore;
 use crate::store::vault::{StateVault, Vault};
 use crate::time::{Clock, SystemClock};
+use crate::webhook::WebhookTransport;
 
 /// What a deployment runs on; each part can be replaced by another that keeps its contract.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Gives randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Sends deliveries to webhooks; `None`: there are no webhooks.
+    pub webhooks: Option<Arc<dyn WebhookTransport>>,
     /// Is told what was recorded; nobody unless it is set.
     pub listener: Arc<dyn RecordListener>,
 }
@@ -58,6 +61,7 @@ impl Parts {
             shadow: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
+            webhooks: None,
             listener: Arc::new(Nobody),
         }
     }

@@ -71,6 +71,11 @@ impl SealKey {
         value
     }
 
+    /// The key that a secret of this name in the vault is encrypted under.
+    pub(super) fn of_secret(&self, name: &[u8]) -> [u8; 32] {
+        self.mac(b'w', &[name])
+    }
+
     /// The change with the MAC of its value, for what is written beside the log.
     pub(crate) fn tagged(&self, log: &LogId, change: Change) -> Change {
         Rows::new(self.clone(), log.clone()).tagged(change)
@@ -110,8 +115,8 @@ pub(crate) fn counts(log: &LogId, kind: Kind) -> bool {
 fn carries(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
         (LogId::Tenant(_), kind) if counts(log, kind) => true,
-        (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox | Kind::Cursor) => true,
-        (LogId::Tenant(_), Kind::ReadMark) => true,
+        (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox) => true,
+        (LogId::Tenant(_), Kind::Cursor | Kind::Delivery | Kind::ReadMark) => true,
         // What was published, and how far; marks count instead.
         (LogId::System, Kind::Cursor | Kind::Crl) => true,
         _ => false,

@@ -16,3 +16,4 @@ pub(crate) mod revoking;
 pub(crate) mod signing;
 pub(crate) mod tenants;
 pub(crate) mod visibility;
+pub(crate) mod webhooks;

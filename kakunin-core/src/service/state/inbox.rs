@@ -76,6 +76,8 @@ words! {
         CertificateExpiring = "certificate_expiring",
         /// An authority that the tenant's agents depend on is about to end, or has ended; once for each stage.
         AuthorityEnding = "authority_ending",
+        /// A webhook is told nothing more, because of what came of deliveries; about no agent.
+        WebhookDisabled = "webhook_disabled",
     }
 }
 
@@ -107,7 +109,8 @@ impl Notification {
             | NotificationKind::AgentHeld
             | NotificationKind::KeyTaskDelayed
             | NotificationKind::SelfRenewalRefused
-            | NotificationKind::CertificateExpiring => Severity::Warning,
+            | NotificationKind::CertificateExpiring
+            | NotificationKind::WebhookDisabled => Severity::Warning,
             NotificationKind::AuthorityEnding => match self.ending {
                 Some(EndingNotice { stage: Stage::Urgent | Stage::Ended, .. }) => Severity::Critical,
                 _ => Severity::Warning,
@@ -171,6 +174,11 @@ impl Item {
     /// `what` the agents have in common, in a sentence; its record is about no agent.
     pub(crate) fn breaker_tripped(self, what: String) -> Self {
         self.of(NotificationKind::BreakerTripped).with(|item| Notification { said: Some(what), ..item })
+    }
+
+    /// `what` became of which webhook, in a sentence; its record is about no agent.
+    pub(crate) fn webhook_disabled(self, what: String) -> Self {
+        self.of(NotificationKind::WebhookDisabled).with(|item| Notification { said: Some(what), ..item })
     }
 
     pub(crate) fn impersonated(self) -> Self {

@@ -6,6 +6,7 @@ use crate::error::StoreError;
 use crate::id::IssuerId;
 use crate::log::record::{Body, Control, Record};
 use crate::store::state::{Change, Kind};
+use crate::webhook::Disabled;
 
 /// Rows that follow from a record of a tenant's log that is about no agent.
 pub(crate) fn changes(record: &Record, index: u64) -> Result<Vec<Change>, StoreError> {
@@ -13,6 +14,15 @@ pub(crate) fn changes(record: &Record, index: u64) -> Result<Vec<Change>, StoreE
     if let Control::BreakerTripped(tripped) = &**control {
         let what = tripped.in_common.to_string();
         return Ok(vec![Item::about(record, index).breaker_tripped(what).change()?]);
+    }
+    if let Control::WebhookDisabled { id, why } = &**control {
+        let what = match why {
+            Disabled::Gone => "its receiver answered 410 (gone)",
+            Disabled::Failing => "nothing came through for days",
+            Disabled::Ordered => "somebody ordered it",
+        };
+        let what = format!("Webhook {id} is disabled: {what}.");
+        return Ok(vec![Item::about(record, index).webhook_disabled(what).change()?]);
     }
     let Control::CaEnding { issuer, role, not_after, stage } = **control else { return Ok(Vec::new()) };
     let told = set(Kind::Cursor, told_key(&issuer), &stage)?;

@@ -100,6 +100,7 @@ impl NotificationBody {
                 }
                 Some(agent) => format!("/api/v1/agents/{agent}/risk"),
                 None if item.ending.is_some() => "/api/v1/ca".to_owned(),
+                None if item.kind == NotificationKind::WebhookDisabled => "/api/v1/webhooks".to_owned(),
                 None => "/api/v1/notifications".to_owned(),
             },
             read,
@@ -155,6 +156,11 @@ fn told(item: &Notification) -> (&'static str, &'static str, String) {
             let what = item.said.as_deref().unwrap_or_default();
             let message = "Further agents that would lose their identity are held instead, until somebody decides.";
             ("system_alert", "Automatic revocation is stopped", format!("{message} {what}").trim_end().to_owned())
+        }
+        NotificationKind::WebhookDisabled => {
+            let what = item.said.as_deref().unwrap_or_default();
+            let message = "Nothing is sent there until somebody switches it on again; then it goes on where it stopped.";
+            ("system_alert", "Webhook is disabled", format!("{what} {message}").trim_start().to_owned())
         }
         NotificationKind::KeyTaskDelayed => (
             "system_alert",

@@ -112,6 +112,10 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         | Control::BreakerResolved(_)
         | Control::ApprovalRequested(_)
         | Control::ApprovalDecided(_)
+        | Control::WebhookCreated(_)
+        | Control::WebhookChanged(_)
+        | Control::WebhookDeleted { .. }
+        | Control::WebhookDisabled { .. }
         | Control::RevocationChanged(_) => {}
     }
     Ok(())

@@ -3,12 +3,13 @@
 use super::approvals::Approvals;
 use super::breaker::Breaker;
 use super::policies::Policies;
+use super::webhooks::Webhooks;
 use crate::error::StoreError;
 use crate::log::record::{Body, Control, Record};
 use crate::store::state::{Change, Kind};
 
 /// The tables of its rows.
-pub(crate) const TABLES: [Kind; 3] = [Kind::Policy, Kind::Breaker, Kind::Approval];
+pub(crate) const TABLES: [Kind; 4] = [Kind::Policy, Kind::Breaker, Kind::Approval, Kind::Webhook];
 
 /// What a tenant's log says of the tenant itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub(crate) struct Own {
     pub(crate) policies: Policies,
     pub(crate) breaker: Breaker,
     pub(crate) approvals: Approvals,
+    pub(crate) webhooks: Webhooks,
 }
 
 impl Own {
@@ -27,7 +29,11 @@ impl Own {
             | Control::BreakerTripped(_)
             | Control::BreakerResolved(_)
             | Control::ApprovalRequested(_)
-            | Control::ApprovalDecided(_) => true,
+            | Control::ApprovalDecided(_)
+            | Control::WebhookCreated(_)
+            | Control::WebhookChanged(_)
+            | Control::WebhookDeleted { .. }
+            | Control::WebhookDisabled { .. } => true,
             Control::CertificateRevoked { evidence, .. } => evidence.is_some(),
             _ => false,
         }
@@ -52,6 +58,11 @@ impl Own {
                 changes.push(self.approvals.requested(record, request)?);
             }
             Control::ApprovalDecided(approval) => changes.push(self.approvals.decided(&approval.id)),
+            Control::WebhookCreated(facts) | Control::WebhookChanged(facts) => {
+                changes.push(self.webhooks.is(index, facts)?);
+            }
+            Control::WebhookDeleted { id } => changes.push(self.webhooks.deleted(id)),
+            Control::WebhookDisabled { id, why } => changes.extend(self.webhooks.disabled(id, *why)?),
             _ => {}
         }
         Ok(())
@@ -63,6 +74,7 @@ impl Own {
             Kind::Policy => self.policies.load(key, value),
             Kind::Breaker => self.breaker.load(value),
             Kind::Approval => self.approvals.load(value),
+            Kind::Webhook => self.webhooks.load(value),
             _ => None,
         }
     }
@@ -73,6 +85,7 @@ impl Own {
             Kind::Policy => self.policies.row(key),
             Kind::Breaker => self.breaker.row().map(|row| Some(row).filter(|row| row.key == key)),
             Kind::Approval => self.approvals.row(key),
+            Kind::Webhook => self.webhooks.row(key),
             _ => Ok(None),
         }
     }
