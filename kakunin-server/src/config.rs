@@ -279,12 +279,12 @@ impl Serve {
             renewal_grace: all
                 .renewal_grace
                 .map_or(Duration::from_millis(Config::RENEWAL_GRACE), |s| Duration::from_secs(s.into())),
+            default_policy: all.default_policy.as_deref().map_or_else(|| Ok(Policy::default()), policy_in)?,
             webhooks: WebhookOptions {
                 allow: all.webhook_allow,
                 trust: all.webhook_trust,
                 insecure_http: all.insecure_webhook_http,
             },
-            default_policy: all.default_policy.as_deref().map_or_else(|| Ok(Policy::default()), policy_in)?,
             secrets: secrets.into_iter().collect(),
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,

@@ -39,10 +39,10 @@ words_of! {
     NotificationWord: NotificationKind, Some("What it tells.");
     SeverityWord: Severity, Some("How much it asks of whoever reads it.");
     StateWord: AgentState, None::<&str>;
-    SchemeWord: Scheme, Some("By Standard Webhooks 1.0.0, or as the hosted vendor signs, verifies or documents.");
     ModeWord: Mode, Some("What follows from a score.");
     VerdictWord: Verdict, Some("What is to be made of an agent's score.");
     RiskStateWord: RiskState, Some("Where an agent stands between its score and people.");
+    SchemeWord: Scheme, Some("By Standard Webhooks 1.0.0, or as the hosted vendor signs, verifies or documents.");
 }
 
 /// What an endpoint can be told.

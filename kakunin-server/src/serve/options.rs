@@ -43,10 +43,10 @@ pub struct ServeOptions {
     pub connections_per_address: usize,
     /// How long a renewed certificate stands beside the one that replaces it, unless that is used before.
     pub renewal_grace: Duration,
-    /// Where webhooks may go, and whom TLS trusts there.
-    pub webhooks: WebhookOptions,
     /// What decides over scores where a tenant has said nothing.
     pub default_policy: Policy,
+    /// Where webhooks may go, and whom TLS trusts there.
+    pub webhooks: WebhookOptions,
     /// Further files that nobody else should read.
     pub secrets: Vec<PathBuf>,
     /// Serve others than this machine over plain HTTP.
@@ -208,8 +208,8 @@ impl ServeOptions {
             patience: Patience::default(),
             connections_per_address: DEFAULT_CONNECTIONS_PER_ADDRESS,
             renewal_grace: Duration::from_millis(Config::RENEWAL_GRACE),
-            webhooks: WebhookOptions::default(),
             default_policy: Policy::default(),
+            webhooks: WebhookOptions::default(),
             secrets: Vec::new(),
             insecure_plain_http: false,
             insecure_software_keys: false,
@@ -229,8 +229,8 @@ impl ServeOptions {
             self.tls.clone_from(&old.tls);
         }
         self.renewal_grace = old.renewal_grace;
-        self.webhooks.clone_from(&old.webhooks);
         self.default_policy.clone_from(&old.default_policy);
+        self.webhooks.clone_from(&old.webhooks);
         self.api.feed_subscribers = old.api.feed_subscribers;
         self.api.feed_subscribers_per_address = old.api.feed_subscribers_per_address;
         self.insecure_plain_http = old.insecure_plain_http;

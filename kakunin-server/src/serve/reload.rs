@@ -105,10 +105,10 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
         ("key-file", old.key_file != new.key_file),
         ("tls-cert", is_switched),
         ("renewal-grace", old.renewal_grace != new.renewal_grace),
+        ("default-policy", old.default_policy != new.default_policy),
         ("webhook-allow", differ(&old.webhooks.allow, &new.webhooks.allow)),
         ("webhook-trust", old.webhooks.trust != new.webhooks.trust),
         ("insecure-webhook-http", old.webhooks.insecure_http != new.webhooks.insecure_http),
-        ("default-policy", old.default_policy != new.default_policy),
         ("feed-subscribers", old.api.feed_subscribers != new.api.feed_subscribers),
         (
             "feed-subscribers-per-address",

@@ -89,6 +89,7 @@ fn it_shows_what_is_new_and_marks_what_was_read() {
     let key = std::fs::read_to_string(&file).unwrap();
     let environment = [("KAKUNIN_API_KEY", key.trim_end()), ("KAKUNIN_URL", server.url.as_str())];
     assert_eq!(said(&["inbox", "--limit", "1"], &environment).len(), 2);
+    assert_eq!(said(&["inbox", "read", "--all"], &environment), ["0 unread"]);
 }
 
 #[test]

@@ -77,7 +77,6 @@ impl Sequencer {
         if let Some(stored) = wrong {
             self.rebuilt(inner, &projection, &stored).await?;
         }
-        let folded = folded.size();
         projection.recount();
         self.roster.replace(projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         if let LogId::Tenant(tenant) = &log {
@@ -87,7 +86,7 @@ impl Sequencer {
             inner.bound.remember(all().filter_map(bound));
         }
         *self.committed.write() = projection;
-        self.snapshot_at = folded;
+        self.snapshot_at = folded.size();
         self.ledger.settled();
         // Whatever follows it looks at once.
         inner.commits.grew(&log, self.ledger.size());
