@@ -267,7 +267,7 @@ async fn check(
     quick: bool,
 ) {
     let asking = agents(tenant, "asking", 1).await[0];
-    let body = format!(r#"{{"action":"read:mail","certificate_serial":"{asking}"}}"#);
+    let body = r#"{"action":"read:mail"}"#;
     let request = same(format!(
         "POST /api/v1/gateway/check HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {key}\r\nx-kakunin-cert-serial: {asking}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -42,7 +42,8 @@ fn operations(w: &World, agent: &Agent) -> Vec<(Method, String, usize)> {
                 _ => agent.id.clone(),
             };
             let method_of_it = method.to_uppercase().parse().unwrap();
-            let path_of_it = path.replace("{id}", &id).replace("{approval_id}", &agent.id);
+            let path_of_it =
+                path.replace("{id}", &id).replace("{approval_id}", &agent.id).replace("{delivery}", "msg_1");
             all.push((method_of_it, path_of_it, needed(method, path)));
         }
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::event::WebhookEvent;
 use super::facts::WebhookId;
 use super::scheme::Scheme;
+use super::told::{Told, number};
 use super::vendor;
 use crate::id::{TenantId, hex_encode};
 use crate::log::record::{Body, Control, Evidence, Record};
@@ -37,17 +38,6 @@ pub(crate) fn event_of(record: &Record) -> Option<WebhookEvent> {
         Control::BreakerTripped(_) => WebhookEvent::BreakerTripped,
         _ => return None,
     })
-}
-
-/// A record that is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Told<'r> {
-    pub(crate) tenant: &'r TenantId,
-    /// Where the deployment can be asked.
-    pub(crate) public_url: &'r str,
-    pub(crate) index: u64,
-    pub(crate) record: &'r Record,
-    pub(crate) event: WebhookEvent,
 }
 
 /// Identifier of a message: the same whoever makes it, and whenever, so that a receiver knows it again.
@@ -194,9 +184,4 @@ fn with(mut value: Value, more: Option<Value>) -> Value {
         all.extend(more);
     }
     value
-}
-
-/// As a number from 0 to 1.
-pub(super) fn number(score: Score) -> f64 {
-    f64::from(score.millionths()) / 1e6
 }

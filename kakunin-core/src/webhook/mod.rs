@@ -6,7 +6,7 @@
 //! | `event.rs`, `facts.rs` | what can be told; an endpoint, as it is on record |
 //! | `scheme.rs`, `secret.rs`, `sign.rs` | how a delivery is signed, and how a receiver checks that |
 //! | `retry.rs`, `answer.rs` | when it is tried again; what an answer means |
-//! | `message.rs`, `vendor.rs` | what a record is told as; in the vendor's words |
+//! | `told.rs`, `message.rs`, `vendor.rs` | what a record is told as; in the vendor's words |
 //! | `url.rs`, `address.rs`, `allow.rs`, `guard.rs` | where nothing is sent to |
 //! | `transport.rs`, `client/` | one attempt; by HTTP, feature `webhooks` |
 
@@ -24,6 +24,7 @@ pub(crate) mod retry;
 mod scheme;
 mod secret;
 mod sign;
+pub(crate) mod told;
 mod transport;
 mod url;
 mod vendor;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::message::{Told, number};
+use super::told::{Told, number};
 use crate::log::record::{Body, Control};
 use crate::risk::Band;
 

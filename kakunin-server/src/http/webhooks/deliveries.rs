@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::webhook_id;
 use crate::http::app::App;
-use crate::http::auth::Operator;
+use crate::http::auth::{Operator, Reader};
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::json::{Data, Nothing};
 use crate::http::page::{self, PageBody, Pagination, Params};
@@ -103,7 +103,7 @@ impl DeliveryBody {
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    Operator(caller): Operator,
+    Reader(caller): Reader,
     Path(id): Path<String>,
     Params(query): Params<DeliveryQuery>,
 ) -> Result<Response, ApiError> {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::webhook_id;
 use crate::http::app::App;
-use crate::http::auth::Operator;
+use crate::http::auth::{Operator, Reader};
 use crate::http::compat::agent::label;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::json::{Data, Json, Nothing, Optional};
@@ -149,7 +149,7 @@ pub(crate) async fn create(
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    Operator(caller): Operator,
+    Reader(caller): Reader,
 ) -> Result<Data<Vec<WebhookBody>>, ApiError> {
     let all = app.kakunin.tenant(caller.tenant()).webhooks().await?;
     Ok(Data { data: all.iter().map(|facts| WebhookBody::new(&app, facts, None)).collect() })
@@ -167,7 +167,7 @@ pub(crate) async fn list(
 )]
 pub(crate) async fn get(
     State(app): State<App>,
-    Operator(caller): Operator,
+    Reader(caller): Reader,
     Path(id): Path<String>,
 ) -> Result<Data<WebhookBody>, ApiError> {
     let facts = app.kakunin.tenant(caller.tenant()).webhook(&webhook_id(&id)?).await?;

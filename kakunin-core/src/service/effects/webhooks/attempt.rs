@@ -12,7 +12,8 @@ use crate::service::effects::running::Running;
 use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::time::UnixTime;
-use crate::webhook::message::{self, Told};
+use crate::webhook::message;
+use crate::webhook::told::Told;
 use crate::webhook::{
     Answer, Delivered, PostError, WebhookEvent, WebhookFacts, WebhookSecret, WebhookTransport, sign,
 };
