@@ -87,6 +87,16 @@ impl Line<'_> {
             Control::ApprovalDecided(Approval { id, approved, .. }) => {
                 tell!(info, self, approval = %id, approved, "an order that waited was decided");
             }
+            // Where it goes may be a secret of its receiver's.
+            Control::WebhookCreated(facts) => tell!(info, self, webhook = %facts.id, "webhook made"),
+            Control::WebhookChanged(facts) => {
+                let active = facts.is_active();
+                tell!(info, self, webhook = %facts.id, active, "webhook changed");
+            }
+            Control::WebhookDeleted { id } => tell!(info, self, webhook = %id, "webhook taken away"),
+            Control::WebhookDisabled { id, why } => {
+                tell!(warn, self, webhook = %id, why = why.as_str(), "webhook disabled");
+            }
             Control::AgentHalted { halt, .. } => {
                 tell!(warn, self, cause = halt.cause.as_str(), "agent halted");
             }
