@@ -12,7 +12,6 @@ use kakunin_core::issue::IssueError;
 use kakunin_core::service::Error as ServiceError;
 use kakunin_core::time::SECOND;
 use kakunin_core::webhook::WebhookError;
-use kakunin_core::x509::csr::CsrError;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -20,6 +19,7 @@ use utoipa::ToSchema;
 use super::advice::advised;
 use super::counts;
 use super::request_id::{RequestId, current};
+use super::status::status_of;
 use super::waiting::WaitingBody;
 
 /// Why a request was not done; or not yet, where it waits for a second person.
@@ -336,49 +336,6 @@ impl From<ServiceError> for ApiError {
             _ => None,
         };
         Self { field, retry_after, data, ..Self::new(status, code, sentence) }
-    }
-}
-
-const fn status_of(error: &ServiceError) -> StatusCode {
-    match error {
-        ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
-        ServiceError::SelfRenewal { .. } => StatusCode::TOO_MANY_REQUESTS,
-        ServiceError::Exists(_)
-        | ServiceError::Suspended(_)
-        | ServiceError::Csr(CsrError::Duplicate)
-        | ServiceError::KeyElsewhere
-        | ServiceError::SharedIssuer
-        | ServiceError::IdReused
-        | ServiceError::NumberReused
-        | ServiceError::TooManyMarks
-        | ServiceError::NotGrantable
-        | ServiceError::VerdictNeeded(_)
-        | ServiceError::NotTripped
-        | ServiceError::SecondPerson
-        | ServiceError::SamePerson
-        | ServiceError::OrderOutdated
-        | ServiceError::Unnamed
-        | ServiceError::TooManyWaiting
-        | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
-        // It is done once somebody else says so.
-        ServiceError::Waits(_) => StatusCode::ACCEPTED,
-        ServiceError::PolicyChanged => StatusCode::PRECONDITION_FAILED,
-        ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
-        ServiceError::Webhook(WebhookError::TooMany) => StatusCode::CONFLICT,
-        ServiceError::Webhook(WebhookError::NoneHere) => StatusCode::SERVICE_UNAVAILABLE,
-        ServiceError::Agent(_)
-        | ServiceError::Webhook(_)
-        | ServiceError::JoinTokenLife
-        | ServiceError::Policy(_)
-        | ServiceError::VerdictCause
-        | ServiceError::Csr(_)
-        | ServiceError::TooManyEvents(_)
-        | ServiceError::TooManyStreams
-        | ServiceError::StreamJump
-        | ServiceError::OneOfMany { .. }
-        | ServiceError::Record(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        ServiceError::Store(StoreError::Full) => StatusCode::INSUFFICIENT_STORAGE,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

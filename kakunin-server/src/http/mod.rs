@@ -90,6 +90,7 @@ mod salvage;
 mod schema;
 mod shared;
 mod standing;
+mod status;
 mod streams;
 mod subjects;
 mod surroundings;
