@@ -17,6 +17,9 @@ pub enum WebhookError {
         "name what the webhook is told: at least one event, and not `ping`, which is sent when somebody asks for it"
     )]
     Events,
+    /// Enough pings are under way.
+    #[error("pings of this tenant wait for answers; send the next one when they have come")]
+    Pinging,
     /// Nothing is sent there.
     #[error(transparent)]
     Guard(#[from] GuardError),
@@ -29,6 +32,7 @@ impl WebhookError {
         match self {
             Self::NoneHere => "webhooks_unavailable",
             Self::TooMany => "too_many_webhooks",
+            Self::Pinging => "webhook_pings_busy",
             Self::Events => "webhook_events_invalid",
             Self::Guard(error) => error.code(),
         }

@@ -23,11 +23,11 @@ pub(crate) fn wait(attempts: u32, asked: Option<u64>, entropy: &dyn Entropy) -> 
     Some(table.max(asked.unwrap_or(0).min(MOST_ASKED)))
 }
 
-/// Milliseconds until then, for who waits at most `longest`. A time that is further away is of a clock that was ahead: it has
-/// come.
+/// Milliseconds until then, for who waits at most `longest`. A time that is further away, by more than a minute, is of a
+/// clock that was ahead: it has come.
 pub(crate) const fn until(at: UnixTime, longest: u64, now: UnixTime) -> u64 {
     let left = at.since(now);
-    if left > longest { 0 } else { left }
+    if left > longest.saturating_add(MINUTE) { 0 } else { left }
 }
 
 #[cfg(test)]

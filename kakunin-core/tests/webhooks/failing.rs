@@ -232,3 +232,76 @@ fn a_clock_hours_off_neither_floods_nor_stalls() {
     w.deliver();
     assert_eq!(w.receivers.taken(URL).len(), 8);
 }
+
+/// What flies when an endpoint is switched off lands, and waits for it to be switched on.
+#[test]
+fn an_endpoint_that_is_switched_off_under_way_loses_nothing() {
+    let w = world();
+    let (facts, _) = w.endpoint(URL);
+    let serials: Vec<_> = (0..3).map(|n| w.agent(&format!("desk-{n}")).1).collect();
+    w.deliver();
+    let before = w.receivers.got(URL).len();
+    w.receivers.set(URL, Does::Waits(500));
+    for serial in &serials {
+        block_on(w.acme.hold(serial)).unwrap();
+    }
+    let active = |active| {
+        let change = WebhookChange { active: Some(active), ..WebhookChange::default() };
+        block_on(w.acme.change_webhook(&facts.id, change)).unwrap();
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| w.deliver());
+        w.receivers.until(URL, before + 3);
+        active(false);
+        w.receivers.open(3);
+    });
+    let states: BTreeSet<_> = w.deliveries(&facts.id).iter().take(3).map(|(_, d)| d.state.as_str()).collect();
+    assert_eq!(states, BTreeSet::from(["retrying"]), "how they ended is known");
+    w.receivers.set(URL, Does::Says(204));
+    w.deliver();
+    assert_eq!(w.receivers.got(URL).len(), before + 3, "it is off");
+    // Switched on, it goes on at once: its owner mended it.
+    active(true);
+    w.deliver();
+    let taken = w.receivers.taken(URL).split_off(before);
+    assert_eq!(taken.iter().map(|got| got.kind()).collect::<Vec<_>>(), ["agent.held"; 3]);
+}
+
+/// The usual way to move: the old receiver says 410 while the new one is on record.
+#[test]
+fn what_a_former_url_says_disables_nothing() {
+    let w = world();
+    let (facts, _) = w.endpoint(URL);
+    let (_, serial) = w.agent("desk-7");
+    w.deliver();
+    w.receivers.set(URL, Does::Waits(410));
+    block_on(w.acme.hold(&serial)).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| w.deliver());
+        let before = w.receivers.got(URL).len();
+        w.receivers.until(URL, before.max(2));
+        let url = Some(kakunin_core::webhook::WebhookUrl::parse(OTHER).unwrap());
+        let change = WebhookChange { url, ..WebhookChange::default() };
+        block_on(w.acme.change_webhook(&facts.id, change)).unwrap();
+        w.receivers.open(1);
+    });
+    assert!(w.facts(&facts.id).is_active());
+}
+
+#[test]
+fn few_pings_of_a_tenant_are_under_way_at_once() {
+    let w = world();
+    let (facts, _) = w.endpoint(URL);
+    w.receivers.set(URL, Does::Waits(204));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert!(block_on(w.acme.ping_webhook(&facts.id)).unwrap().delivered));
+        }
+        w.receivers.until(URL, 4);
+        let more = block_on(w.acme.ping_webhook(&facts.id)).unwrap_err();
+        assert_eq!(more.code(), "webhook_pings_busy");
+        w.receivers.open(4);
+    });
+    w.receivers.open(1);
+    assert!(block_on(w.acme.ping_webhook(&facts.id)).unwrap().delivered);
+}

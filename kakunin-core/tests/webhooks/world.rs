@@ -24,6 +24,8 @@ use crate::common::{MODEL, NOW, P256, config, deployment, parts};
 pub(crate) enum Does {
     Says(u16),
     Busy(u64),
+    /// Says so once [`Receivers::open`] lets it.
+    Waits(u16),
     Fails,
 }
 
@@ -59,6 +61,17 @@ pub(crate) struct Receivers {
     does: Mutex<HashMap<String, Does>>,
     about: Mutex<HashMap<String, Does>>,
     got: Mutex<HashMap<String, Vec<Got>>>,
+    gate: Gate,
+}
+
+/// Closed at first.
+#[derive(Debug)]
+struct Gate(async_lock::Semaphore);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(async_lock::Semaphore::new(0))
+    }
 }
 
 impl Receivers {
@@ -69,6 +82,18 @@ impl Receivers {
     /// What all of them do about this agent.
     pub(crate) fn about(&self, agent: &AgentId, does: Does) {
         self.about.lock().unwrap().insert(agent.to_string(), does);
+    }
+
+    /// Lets so many that wait go on.
+    pub(crate) fn open(&self, many: usize) {
+        self.gate.0.add_permits(many);
+    }
+
+    /// Waits until so many came.
+    pub(crate) fn until(&self, url: &str, came: usize) {
+        while self.got(url).len() < came {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
     }
 
     pub(crate) fn got(&self, url: &str) -> Vec<Got> {
@@ -100,8 +125,13 @@ impl WebhookTransport for Receivers {
         let taken = matches!(does, Does::Says(200..=299));
         let got = Got { fields: fields.into_iter().collect(), body, taken };
         self.got.lock().unwrap().entry(url.to_string()).or_default().push(got);
+        if let Does::Waits(_) = does {
+            self.gate.0.acquire().await.forget();
+        }
         match does {
-            Does::Says(status) => Ok(Answer { status, retry_after: None, body: b"so it is".to_vec() }),
+            Does::Waits(status) | Does::Says(status) => {
+                Ok(Answer { status, retry_after: None, body: b"so it is".to_vec() })
+            }
             Does::Busy(seconds) => Ok(Answer { status: 503, retry_after: Some(seconds), body: Vec::new() }),
             Does::Fails => Err(PostError::TooSlow),
         }

@@ -326,6 +326,7 @@ impl From<ServiceError> for ApiError {
         };
         let retry_after = match &error {
             ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
+            ServiceError::Webhook(WebhookError::Pinging) => Some(10),
             _ => None,
         };
         let sentence = advised(&error);

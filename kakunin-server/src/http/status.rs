@@ -34,6 +34,7 @@ pub(super) const fn status_of(error: &ServiceError) -> StatusCode {
         ServiceError::PolicyChanged => StatusCode::PRECONDITION_FAILED,
         ServiceError::JoinToken => StatusCode::UNAUTHORIZED,
         ServiceError::Webhook(WebhookError::TooMany) => StatusCode::CONFLICT,
+        ServiceError::Webhook(WebhookError::Pinging) => StatusCode::TOO_MANY_REQUESTS,
         ServiceError::Webhook(WebhookError::NoneHere) => StatusCode::SERVICE_UNAVAILABLE,
         ServiceError::Agent(_)
         | ServiceError::Webhook(_)

@@ -94,6 +94,8 @@ impl Command for RotateWebhook {
 #[derive(Clone)]
 pub(crate) struct DisableWebhook {
     pub(crate) id: WebhookId,
+    /// Where it was sent: what comes of a former URL says nothing of the one that it has now.
+    pub(crate) url: WebhookUrl,
     pub(crate) why: Disabled,
 }
 
@@ -102,9 +104,9 @@ impl Command for DisableWebhook {
     type Answer = ();
 
     fn decide(self, draft: &mut Draft<'_>) -> Result<(), Error> {
-        let Self { id, why } = self;
+        let Self { id, url, why } = self;
         let endpoint = draft.own().webhooks.get(&id).ok_or(NO_WEBHOOK)?;
-        if endpoint.facts.is_active() {
+        if endpoint.facts.is_active() && endpoint.facts.url == url {
             draft.push_own(Control::WebhookDisabled { id, why })?;
         }
         Ok(())

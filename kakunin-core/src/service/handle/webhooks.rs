@@ -1,6 +1,7 @@
 //! Endpoints: made, changed, given another secret, taken away.
 
 use crate::agent::Label;
+use crate::error::StoreError;
 use crate::id::{WebhookId, hex_encode};
 use crate::log::entry::LogId;
 use crate::service::command::webhook::{
@@ -62,7 +63,11 @@ impl Tenant {
         inner.keep_webhook_secret((&self.id, &id), &facts.secret, &secret).await?;
         let created = inner.decide(&tenant, self.by.clone(), CreateWebhook(facts.clone())).await;
         if let Err(error) = created {
-            inner.forget_webhook_secrets((&self.id, &id), &[]).await;
+            // Where it is in doubt whether that is on record, a secret too many is better than none.
+            let certain = !matches!(&error, Error::Store(store) if !matches!(store, StoreError::Full));
+            if certain {
+                inner.forget_webhook_secrets((&self.id, &id), &[]).await;
+            }
             return Err(error);
         }
         Ok((facts, secret))

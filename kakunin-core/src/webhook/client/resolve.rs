@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
 
 use crate::webhook::guard::Guard;
 
@@ -23,6 +24,9 @@ pub trait Resolver: Debug + Send + Sync {
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
 }
 
+/// Look-ups that are under way at once.
+static LOOKUPS: Semaphore = Semaphore::const_new(64);
+
 /// As the system does.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct System;
@@ -30,7 +34,16 @@ pub(super) struct System;
 #[async_trait]
 impl Resolver for System {
     async fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
+        // A look-up has a thread of the runtime until it ends, also if nobody waits for it any more: whoever names hosts
+        // that never resolve has these, and no others.
+        let permit = LOOKUPS.acquire().await.map_err(io::Error::other)?;
+        let host = host.to_owned();
+        let found = tokio::spawn(async move {
+            let _permit = permit;
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            io::Result::Ok(found.map(|address| address.ip()).collect())
+        });
+        found.await.map_err(io::Error::other)?
     }
 }
 

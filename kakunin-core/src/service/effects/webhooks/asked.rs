@@ -83,11 +83,13 @@ impl Tenant {
     /// delivery of anything.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Webhook`] if this deployment sends nothing.
+    /// [`Error::NotFound`]; [`Error::Webhook`] if this deployment sends nothing, or four pings of this tenant are under way.
     pub async fn ping_webhook(&self, id: &WebhookId) -> Result<Pinged, Error> {
         let inner = &self.inner;
         let (_, endpoint) = self.endpoint(id).await?;
         let transport = inner.parts.webhooks.as_ref().ok_or(WebhookError::NoneHere)?;
+        let shared = inner.webhooks.of(&self.id);
+        let _ping = shared.pings.begin().ok_or(WebhookError::Pinging)?;
         let facts = endpoint.facts.clone();
         let (at, mut nonce) = (inner.now(), [0; 8]);
         inner.parts.entropy.fill(&mut nonce)?;

@@ -30,6 +30,8 @@ pub(super) struct To {
 /// An attempt that ended.
 #[derive(Debug)]
 pub(super) struct Landed {
+    /// The endpoint as it was when it began.
+    pub(super) facts: Arc<WebhookFacts>,
     pub(super) agent: AgentId,
     pub(super) item: Item,
     pub(super) at: UnixTime,
@@ -57,7 +59,11 @@ impl Running {
         (agent, item): (AgentId, Item),
     ) -> Result<Landed, Error> {
         let (log, index, at) = (LogId::Tenant(tenant.id.clone()), item.index, self.now());
-        let landed = |event, outcome| Landed { agent, item, at, took: self.now().since(at), event, outcome };
+        let facts = to.facts.clone();
+        let landed = |event, outcome| {
+            let took = self.now().since(at);
+            Landed { facts, agent, item, at, took, event, outcome }
+        };
         let record = match self.parts.sink.read(&log, index, 1).await {
             Ok(entries) => entries.first().map(Record::open).and_then(Result::ok),
             Err(StoreError::Corrupt(_)) => None,

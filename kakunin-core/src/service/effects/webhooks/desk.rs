@@ -16,7 +16,7 @@ use crate::service::effects::running::Running;
 use crate::service::error::Error;
 use crate::service::state::rows::set;
 use crate::store::state::{Change, Kind};
-use crate::time::{DAY, UnixTime};
+use crate::time::{DAY, SECOND, UnixTime};
 use crate::webhook::{Disabled, Means, WebhookFacts, WebhookSecret, retry};
 
 /// How long a delivery is kept for who asks what became of it.
@@ -27,6 +27,8 @@ const ATTEMPTS: usize = 10;
 const GATHER: u64 = 100;
 /// And how many, at the most.
 const MANY: usize = 256;
+/// How long it is not written that an endpoint is further, if nothing else is to be written, in milliseconds.
+const MOVES: u64 = 10 * SECOND;
 
 /// Where one endpoint's deliveries are worked at.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(super) struct Desk {
     /// Rows of those that changed, for the next write.
     changes: Vec<Change>,
     written: UnixTime,
+    /// Whether the endpoint was switched off when it was looked at last.
+    off: bool,
     secrets: HashMap<String, Arc<WebhookSecret>>,
 }
 
@@ -62,7 +66,8 @@ impl Desk {
         cursor.next = cursor.next.max(since).min(size.max(since));
         let (kept, changes) = (BTreeSet::new(), Vec::new());
         let (outbox, secrets, written) = (Outbox::from(cursor.next), HashMap::new(), UnixTime::default());
-        let mut desk = Self { id, log: log.clone(), outbox, cursor, kept, changes, written, secrets };
+        let mut desk =
+            Self { id, log: log.clone(), outbox, cursor, kept, changes, written, off: false, secrets };
         desk.load_waiting(running).await?;
         desk.load_kept(running).await?;
         Ok(desk)
@@ -257,7 +262,9 @@ impl Desk {
         for (place, waiting) in rows {
             changes.push(rows::waiting_row(&self.id, place, waiting.as_ref())?);
         }
-        let moved = next != self.cursor.next;
+        // That nothing was to be told is read again quickly.
+        let rests = now >= self.written && now.since(self.written) < MOVES;
+        let moved = next != self.cursor.next && !rests;
         if !moved && changes.is_empty() {
             return Ok(());
         }
@@ -271,6 +278,15 @@ impl Desk {
         }
         self.written = now;
         Ok(())
+    }
+
+    /// Whether it sends. Once an endpoint is switched on again, what rested after failures is due: its owner mended it.
+    pub(super) fn goes_on(&mut self, active: bool) -> bool {
+        if active && std::mem::replace(&mut self.off, !active) {
+            self.outbox.rouse();
+        }
+        self.off = !active;
+        active
     }
 
     /// Whether there is room for more, here and among what is yet to be written.

@@ -20,8 +20,30 @@ pub(crate) struct Hooks {
 #[derive(Debug, Default)]
 pub(crate) struct OfTenant {
     pub(super) tail: async_lock::Mutex<Tail>,
+    /// Held by each ping that is under way.
+    pub(super) pings: Pings,
     /// Held while secrets and records of endpoints change.
     orders: Arc<async_lock::Mutex<()>>,
+}
+
+/// Most pings of a tenant at once: they go to whom it names.
+const PINGS: usize = 4;
+
+/// Pings of a tenant that may begin.
+#[derive(Debug)]
+pub(super) struct Pings(async_lock::Semaphore);
+
+impl Default for Pings {
+    fn default() -> Self {
+        Self(async_lock::Semaphore::new(PINGS))
+    }
+}
+
+impl Pings {
+    /// One of them, for as long as this is held.
+    pub(super) fn begin(&self) -> Option<async_lock::SemaphoreGuard<'_>> {
+        self.0.try_acquire()
+    }
 }
 
 /// Attempts since this process began.

@@ -65,12 +65,17 @@ impl Outbox {
 
     /// Whether there is room for more.
     pub(super) fn has_room(&self) -> bool {
-        self.held + self.rows.len() < WINDOW
+        self.busy() + self.rows.len() < WINDOW
+    }
+
+    /// What is here and does not rest: an agent that rests after a failure has one place, and takes up nobody else's.
+    fn busy(&self) -> usize {
+        self.held.saturating_sub(self.resting.len())
     }
 
     /// How many that are stored of one agent are taken in at once.
-    pub(super) const fn appetite(&self) -> usize {
-        if self.held < WINDOW { OF_ONE } else { 1 }
+    pub(super) fn appetite(&self) -> usize {
+        if self.busy() < WINDOW { OF_ONE } else { 1 }
     }
 
     /// Takes in what a record told.
@@ -105,7 +110,9 @@ impl Outbox {
         if let Head::Rests(at) = head {
             self.resting.remove(&(at, agent));
         }
-        self.ready.retain(|ready| *ready != agent);
+        if before.is_some() {
+            self.ready.retain(|ready| *ready != agent);
+        }
         let flying = before.filter(|_| head == Head::Flies).and_then(|lane| lane.items.front().copied());
         let item = |(index, waiting)| Item { index, waiting, stored: true };
         let stored = stored.into_iter().map(item).filter(|item| flying.is_none_or(|f| f.index != item.index));
@@ -161,6 +168,14 @@ impl Outbox {
             }
         }
         None
+    }
+
+    /// Makes all ready that rest.
+    pub(super) fn rouse(&mut self) {
+        for (_, agent) in std::mem::take(&mut self.resting) {
+            self.lanes.entry(agent).and_modify(|lane| lane.head = Head::Ready);
+            self.ready.push_back(agent);
+        }
     }
 
     /// Makes those ready whose time has come. If the clock went back, also those whose time was by a clock that was ahead.

@@ -180,3 +180,22 @@ fn a_clock_that_goes_back_keeps_nothing_waiting_for_hours() {
     assert!(outbox.launch(ahead).is_none());
     assert!(outbox.launch(NOW).is_some(), "the clock was ahead");
 }
+
+#[test]
+fn however_many_agents_rest_the_others_are_told() {
+    let mut outbox = Outbox::from(0);
+    for n in 0..5_000 {
+        assert!(outbox.has_room(), "{n} rest");
+        outbox.take((agent(n), n));
+        let (of, _) = outbox.launch(NOW).unwrap();
+        let next = Some(NOW.plus(HOUR));
+        outbox.failed(of, Waiting { attempts: 3, first: Some(NOW), next, wait: HOUR }, NOW);
+        outbox.write();
+    }
+    outbox.take((agent(9_999), 5_000));
+    assert_eq!(outbox.launch(NOW).map(|(of, _)| of), Some(agent(9_999)));
+    outbox.landed(agent(9_999), NOW);
+    assert!(outbox.launch(NOW).is_none());
+    outbox.rouse();
+    assert_eq!((0..6_000).filter_map(|_| outbox.launch(NOW)).count(), 5_000);
+}

@@ -22,10 +22,12 @@ use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::own::webhooks::Endpoint;
 use crate::time::SECOND;
-use crate::webhook::{Disabled, WebhookTransport};
+use crate::webhook::WebhookTransport;
 
 /// Deliveries of one endpoint that are under way at once.
 const AT_ONCE: usize = 16;
+/// How often the log is read before it is looked again at what flies.
+const READS: usize = 4;
 
 type Flying<'r> = FuturesUnordered<Pin<Box<dyn Future<Output = Result<Landed, Error>> + Send + 'r>>>;
 
@@ -44,6 +46,9 @@ impl Running {
         };
         let full = self.work(&tenant, &**transport, &mut desk, turn).await?;
         turn.left = 0;
+        if self::endpoint(&tenant, id).is_none() {
+            return Ok(());
+        }
         if let Some(next) = desk.outbox.next_at() {
             turn.pace.again = next.since(self.now()).clamp(SECOND, turn.pace.again);
         }
@@ -60,37 +65,39 @@ impl Running {
         desk: &mut Desk,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Error>, Error> {
-        let mut flying = Flying::new();
+        let (mut flying, mut full) = (Flying::new(), None);
         loop {
             // Before the look, so that what comes in between wakes it.
             let round = self.rounds.listen();
-            let active = endpoint(tenant, desk.id()).filter(|endpoint| endpoint.facts.is_active());
-            let Some(endpoint) = active else { return stored(desk.write(self).await) };
-            let asked = self.webhooks.asked(&desk.id());
-            if !asked.is_empty() {
-                desk.look_again(self, asked).await?;
-            }
-            self.take_in(tenant, desk, &endpoint).await?;
-            desk.feed_hungry(self).await?;
-            while flying.len() < AT_ONCE
-                && let Some(next) = desk.outbox.launch(self.now())
-            {
-                let to = desk.to(self, &endpoint.facts).await?;
-                flying.push(Box::pin(self.attempt(transport, tenant, to, next)));
+            // With one that is gone goes all that waits for it; of one that is switched off, what flies lands first.
+            let Some(endpoint) = endpoint(tenant, desk.id()) else { return Ok(None) };
+            if desk.goes_on(endpoint.facts.is_active()) && full.is_none() {
+                let asked = self.webhooks.asked(&desk.id());
+                if !asked.is_empty() {
+                    desk.look_again(self, asked).await?;
+                }
+                self.take_in(tenant, desk, &endpoint).await?;
+                desk.feed_hungry(self).await?;
+                while flying.len() < AT_ONCE
+                    && let Some(next) = desk.outbox.launch(self.now())
+                {
+                    let to = desk.to(self, &endpoint.facts).await?;
+                    flying.push(Box::pin(self.attempt(transport, tenant, to, next)));
+                }
             }
             turn.goes_on(self.now(), desk.outbox.next);
             if flying.is_empty() {
-                return stored(desk.write(self).await);
+                let written = stored(desk.write(self).await)?;
+                return Ok(full.or(written));
             }
-            if desk.is_due(self.now())
-                && let Some(full) = stored(desk.write(self).await)?
-                && !desk.has_room()
-            {
-                return Ok(Some(full));
+            if desk.is_due(self.now()) {
+                full = stored(desk.write(self).await)?.filter(|_| !desk.has_room()).or(full);
             }
             for landed in some(&mut flying, round).await {
-                if let Some(why) = desk.landed(self, landed?).await? {
-                    self.disable(tenant, desk.id(), why).await;
+                let landed = landed?;
+                let url = landed.facts.url.clone();
+                if let Some(why) = desk.landed(self, landed).await? {
+                    self.disable(tenant, DisableWebhook { id: desk.id(), url, why }).await;
                 }
             }
         }
@@ -101,7 +108,11 @@ impl Running {
         let log = LogId::Tenant(tenant.id.clone());
         let size = self.commits.of(&log).load(Ordering::Acquire);
         let shared = self.webhooks.of(&tenant.id);
-        while desk.outbox.next < size && desk.has_room() {
+        // What flies is looked after in between.
+        for _ in 0..READS {
+            if desk.outbox.next >= size || !desk.has_room() {
+                break;
+            }
             let (tells, upto) =
                 shared.tail.lock().await.after(&*self.parts.sink, &log, (desk.outbox.next, size)).await?;
             for (index, agent, event) in tells {
@@ -115,8 +126,8 @@ impl Running {
     }
 
     /// If that cannot be decided now, the next failure asks again.
-    async fn disable(&self, tenant: &TenantLog, id: WebhookId, why: Disabled) {
-        let _ = self.decide(tenant, None, DisableWebhook { id, why }).await;
+    async fn disable(&self, tenant: &TenantLog, disable: DisableWebhook) {
+        let _ = self.decide(tenant, None, disable).await;
     }
 }
 
