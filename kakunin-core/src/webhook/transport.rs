@@ -26,7 +26,7 @@ pub enum PostError {
     #[error("no TLS: {0}")]
     Tls(String),
     /// It took too long.
-    #[error("no answer within 10 seconds")]
+    #[error("no answer in time")]
     TooSlow,
     /// The connection broke, or what came is no HTTP.
     #[error("no answer: {0}")]

@@ -1,6 +1,7 @@
 //! Receivers that fail, and what becomes of deliveries to them.
 
 use std::collections::BTreeSet;
+use std::future::pending;
 
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{DeliveryState, NotificationKind, WebhookChange};
@@ -295,13 +296,16 @@ fn few_pings_of_a_tenant_are_under_way_at_once() {
     w.receivers.set(URL, Does::Waits(204));
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| assert!(block_on(w.acme.ping_webhook(&facts.id)).unwrap().delivered));
+            scope.spawn(|| assert!(block_on(w.acme.ping_webhook(&facts.id, pending())).unwrap().delivered));
         }
         w.receivers.until(URL, 4);
-        let more = block_on(w.acme.ping_webhook(&facts.id)).unwrap_err();
+        let more = block_on(w.acme.ping_webhook(&facts.id, pending())).unwrap_err();
         assert_eq!(more.code(), "webhook_pings_busy");
         w.receivers.open(4);
     });
     w.receivers.open(1);
-    assert!(block_on(w.acme.ping_webhook(&facts.id)).unwrap().delivered);
+    assert!(block_on(w.acme.ping_webhook(&facts.id, pending())).unwrap().delivered);
+    // Whoever asks has no patience left.
+    let late = block_on(w.acme.ping_webhook(&facts.id, std::future::ready(()))).unwrap();
+    assert_eq!((late.delivered, late.attempt.code.as_deref()), (false, Some("timed_out")));
 }

@@ -6,6 +6,7 @@ use kakunin_core::store::MemoryStore;
 use kakunin_core::webhook::{Disabled, MAX_WEBHOOKS, Scheme, WebhookEvent, WebhookUrl};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
+use std::future::pending;
 
 use crate::common::{config, deployment};
 use crate::world::{OTHER, URL, all_events, new, world};
@@ -86,7 +87,7 @@ fn what_cannot_be_is_refused_and_leaves_nothing_behind() {
     let zeta = block_on(w.kakunin.create_tenant(&"zeta".parse().unwrap())).unwrap();
     for code in [
         block_on(zeta.webhook(&facts.id)).unwrap_err().code(),
-        block_on(zeta.ping_webhook(&facts.id)).unwrap_err().code(),
+        block_on(zeta.ping_webhook(&facts.id, pending())).unwrap_err().code(),
         block_on(zeta.rotate_webhook(&facts.id, 0)).unwrap_err().code(),
         block_on(zeta.delete_webhook(&facts.id)).unwrap_err().code(),
         block_on(zeta.deliveries(&facts.id, None, 1)).unwrap_err().code(),

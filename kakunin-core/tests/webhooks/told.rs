@@ -10,6 +10,7 @@ use kakunin_core::service::Replaces;
 use kakunin_core::webhook::{Scheme, WebhookEvent, verify};
 use pollster::block_on;
 use serde_json::{Value, json};
+use std::future::pending;
 
 use crate::common::{MODEL, NOW, P256};
 use crate::world::{OTHER, URL, new, world};
@@ -131,7 +132,7 @@ fn the_vendors_receivers_get_its_own_words() {
 fn a_ping_says_what_came_of_it_and_is_no_delivery() {
     let w = world();
     let (facts, secret) = w.endpoint(URL);
-    let pinged = block_on(w.acme.ping_webhook(&facts.id)).unwrap();
+    let pinged = block_on(w.acme.ping_webhook(&facts.id, pending())).unwrap();
     assert!(pinged.delivered && pinged.attempt.status == Some(204) && pinged.answer == "so it is");
     let got = w.receivers.got(URL).remove(0);
     assert_eq!((got.kind().as_str(), got.id()), ("ping", pinged.id));
@@ -147,7 +148,7 @@ fn a_ping_says_what_came_of_it_and_is_no_delivery() {
     .unwrap();
     assert_eq!(got.json()["data"]["webhook_id"], Value::String(facts.id.to_string()));
     w.receivers.set(URL, crate::world::Does::Says(500));
-    let failed = block_on(w.acme.ping_webhook(&facts.id)).unwrap();
+    let failed = block_on(w.acme.ping_webhook(&facts.id, pending())).unwrap();
     assert!(!failed.delivered && failed.attempt.status == Some(500));
     assert!(w.deliveries(&facts.id).is_empty());
 }

@@ -1,5 +1,7 @@
 //! Pings, what became of deliveries, and one of them once more.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -88,6 +90,9 @@ impl DeliveryBody {
         }
     }
 }
+
+/// How long whoever sends a ping waits for the receiver: less than a delivery does, since somebody waits for this answer.
+const PING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What became of deliveries to an endpoint, newest first: the last 1,000 of the last 30 days. What was not tried yet is not
 /// among them.
@@ -185,7 +190,9 @@ pub(crate) async fn ping(
     Path(id): Path<String>,
     _: Nothing,
 ) -> Result<Data<PingBody>, ApiError> {
-    let pinged = caller.kakunin(&app).tenant(caller.tenant()).ping_webhook(&webhook_id(&id)?).await?;
+    let patience = tokio::time::sleep(PING_PATIENCE);
+    let pinged =
+        caller.kakunin(&app).tenant(caller.tenant()).ping_webhook(&webhook_id(&id)?, patience).await?;
     let data = PingBody {
         id: pinged.id,
         delivered: pinged.delivered,

@@ -1,6 +1,10 @@
 //! What people ask of an endpoint: which there are, a ping, what became of deliveries, and one of them once more.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+
+use futures_util::future::{Either, select};
 
 use super::attempt::{Outcome, To, send};
 use super::follower::Webhooks;
@@ -18,7 +22,7 @@ use crate::service::error::Error;
 use crate::service::state::own::webhooks::Endpoint;
 use crate::store::state::{Change, Kind};
 use crate::webhook::message::{event_of, index_of, message_id, ping};
-use crate::webhook::{WebhookError, WebhookEvent, WebhookFacts};
+use crate::webhook::{PostError, WebhookError, WebhookEvent, WebhookFacts};
 
 /// Rows taken away at once.
 const STEP: usize = 1_024;
@@ -79,12 +83,17 @@ impl Tenant {
         Ok((tenant, endpoint.ok_or(Error::NotFound("webhook"))?))
     }
 
-    /// Sends a `ping` to an endpoint, and waits for the answer: some seconds at the most. It is tried once, and is no
+    /// Sends a `ping` to an endpoint, and waits for the answer until `patience` ends: `tokio::time::sleep`, for example, or
+    /// `std::future::pending` for as long as the transport waits. It is tried once, and is no
     /// delivery of anything.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Webhook`] if this deployment sends nothing, or four pings of this tenant are under way.
-    pub async fn ping_webhook(&self, id: &WebhookId) -> Result<Pinged, Error> {
+    pub async fn ping_webhook(
+        &self,
+        id: &WebhookId,
+        patience: impl Future<Output = ()> + Send,
+    ) -> Result<Pinged, Error> {
         let inner = &self.inner;
         let (_, endpoint) = self.endpoint(id).await?;
         let transport = inner.parts.webhooks.as_ref().ok_or(WebhookError::NoneHere)?;
@@ -101,7 +110,11 @@ impl Tenant {
         let message = format!("msg_{}_ping{}", hex_encode(id.as_bytes()), hex_encode(&nonce));
         let body = ping(facts.scheme, &message, (&self.id, id), at);
         let to = To { facts, secret: Arc::new(secret), former };
-        let outcome = send(&**transport, &to, (&message, WebhookEvent::Ping, at), body).await;
+        let sent = send(&**transport, &to, (&message, WebhookEvent::Ping, at), body);
+        let outcome = match select(pin!(sent), pin!(patience)).await {
+            Either::Left((outcome, _)) => outcome,
+            Either::Right(_) => Outcome::Failed(PostError::TooSlow),
+        };
         let delivered = matches!(&outcome, Outcome::Answered(answer) if matches!(answer.status, 200..=299));
         let (attempt, answer) = outcome.told(at, inner.now().since(at));
         Ok(Pinged { id: message, attempt, delivered, answer })
