@@ -140,7 +140,7 @@ pub(crate) struct Judge {
     /// Why; it goes on record.
     #[arg(long)]
     pub(crate) reason: String,
-    /// With confirmCompromised, for what the certificate is revoked: key_compromise [default] or risk_threshold_exceeded.
+    /// With confirmCompromised, for what the certificate is revoked: key_compromise, the default, or risk_threshold_exceeded.
     #[arg(long)]
     pub(crate) cause: Option<String>,
 }
