@@ -109,6 +109,8 @@ async fn answer(
     taken: &[Result<Taken, ApiError>],
     observed: Vec<Result<Observed, ApiError>>,
 ) -> Result<Response, ApiError> {
+    let tenant = app.kakunin.tenant(caller.tenant());
+    let policy = tenant.policy().await?.policy;
     let mut observed = observed.into_iter();
     let mut results = Vec::with_capacity(taken.len());
     let (mut errors, mut altered) = (Vec::with_capacity(taken.len()), false);
@@ -120,7 +122,7 @@ async fn answer(
         let (result, error) = match seen {
             Ok((taken, seen)) => {
                 altered |= taken.altered.is_some();
-                let body = shown(app, caller.tenant(), taken, &seen).await?.numbered(index);
+                let body = shown(&tenant, &policy, taken, &seen).await?.numbered(index);
                 (ResultBody::Recorded(Box::new(body)), None)
             }
             Err(error) => (ResultBody::Refused(RefusedBody::new(index, Some(&error))), Some(error)),
@@ -133,7 +135,7 @@ async fn answer(
         return Err(nothing(errors, 0));
     }
     let status = if refused > 0 || altered { StatusCode::MULTI_STATUS } else { StatusCode::CREATED };
-    let checkpoint = app.kakunin.tenant(caller.tenant()).checkpoint().await?;
+    let checkpoint = tenant.checkpoint().await?;
     Ok((status, Data { data: BatchAnswer { results, refused, checkpoint } }).into_response())
 }
 

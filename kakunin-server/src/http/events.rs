@@ -4,11 +4,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::event::Event;
-use kakunin_core::id::TenantId;
 use kakunin_core::log::leaf::Act;
 use kakunin_core::log::record::{Body, Record};
+use kakunin_core::policy::Policy;
 use kakunin_core::risk::Family;
-use kakunin_core::service::{EventStatus, Observed, Recorded};
+use kakunin_core::service::{EventStatus, Observed, Recorded, Tenant};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -55,25 +55,26 @@ pub(crate) async fn create(
     let factors = ranked.iter().map(|(family, _)| family.as_str().to_owned()).collect();
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    let data = shown(&app, caller.tenant(), &taken, &observed).await?.because_of(factors);
+    let tenant = app.kakunin.tenant(caller.tenant());
+    let policy = tenant.policy().await?.policy;
+    let data = shown(&tenant, &policy, &taken, &observed).await?.because_of(factors);
     Ok((status, Data { data }).into_response())
 }
 
-/// What became of an event; of a duplicate, with what was recorded, where that may be another than what came now.
+/// What became of an event, in the bands of the policy that is in force; of a duplicate, with what was recorded, where that may be another than what came now.
 pub(crate) async fn shown(
-    app: &App,
-    tenant: &TenantId,
+    tenant: &Tenant,
+    policy: &Policy,
     taken: &Taken,
     observed: &Observed,
 ) -> Result<ObservedBody, ApiError> {
     let event = &taken.reported.event;
-    let policy = app.kakunin.tenant(tenant).policy().await?.policy;
     let body = ObservedBody::new(taken, observed, &policy.thresholds);
     let differs = event.unnamed || event.occurred_at.is_none();
     let Some(index) = observed.index.filter(|_| differs && observed.status == EventStatus::Duplicate) else {
         return Ok(body);
     };
-    let page = app.kakunin.tenant(tenant).records(Some(index.saturating_add(1)), 1, |_| true).await?;
+    let page = tenant.records(Some(index.saturating_add(1)), 1, |_| true).await?;
     let before = page.items.into_iter().find(|item| item.index == index);
     Ok(match before {
         Some(Recorded { record, .. }) => body.with_recorded(event, &record),

@@ -17,15 +17,17 @@ use crate::service::state::own::InForce;
 use crate::service::state::second::Second;
 
 impl Draft<'_> {
-    /// Whether an event that is so assessed takes its agent's identity away.
-    pub(super) fn takes(&self, entry: &AgentEntry, assessment: Option<&Assessment>) -> bool {
+    /// The certificate that an event takes away which is so assessed and not folded in yet: the one that the agent has
+    /// now, whichever it acted with.
+    pub(super) fn loses(&self, entry: &AgentEntry, assessment: &Assessment) -> Option<Issued> {
         let policy = &self.policy.policy;
-        assessment.is_some_and(|assessment| {
-            policy.mode == Mode::Enforce
-                && assessment.score >= policy.thresholds.revoke()
-                && is_suspicious(entry.score, assessment)
-                && entry.tally.suspicious(self.time).saturating_add(1) >= policy.minimum.events
-        }) && certificates::present(&self.certificates, entry).is_some()
+        // The band may be one that is not left yet: nothing is taken away below the threshold.
+        let takes = policy.mode == Mode::Enforce
+            && assessment.score >= policy.thresholds.revoke()
+            && is_suspicious(entry.score, assessment)
+            && entry.tally.suspicious(self.time).saturating_add(1) >= policy.minimum.events;
+        let present = takes.then(|| certificates::present(&self.certificates, entry)).flatten();
+        present.map(|certificate| certificate.facts)
     }
 
     /// What follows from the agent's score after the event at this index, which is on record by now.
@@ -33,25 +35,19 @@ impl Draft<'_> {
         &mut self,
         agent: AgentId,
         event: u64,
-        (assessment, is_suspicious): (&Assessment, bool),
+        (assessment, lost): (&Assessment, Option<Issued>),
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
         let InForce { since, policy } = self.policy.clone();
         let Some(entry) = self.agent(&agent) else { return Ok(()) };
-        // The one it has now, whichever it acted with.
-        let present = certificates::present(&self.certificates, entry).map(|certificate| certificate.facts);
         let (from, to) = (observed.band, policy.band(assessment.score, observed.band));
-        let enough = entry.tally.suspicious(self.time) >= policy.minimum.events;
-        // The band may be one that is not left yet: nothing is taken away below the threshold.
-        let reached = assessment.score >= policy.thresholds.revoke();
-        let takes = reached && policy.mode == Mode::Enforce && enough && is_suspicious;
-        let lost = present.filter(|_| takes);
         let shadowed = self.shadowed(entry, assessment, event);
         if to == from && lost.is_none() && shadowed.is_none() {
             return Ok(());
         }
         observed.band = to;
-        let serial = present.map(|facts| facts.serial);
+        let present = certificates::present(&self.certificates, entry);
+        let serial = present.map(|certificate| certificate.facts.serial);
         if let Some(shadowed) = shadowed {
             self.push(agent, serial, Control::RiskShadowed(shadowed))?;
         }

@@ -4,14 +4,15 @@ use super::decide::{Command, Need};
 use super::draft::{Draft, Rules};
 use crate::error::StoreError;
 use crate::event::{Attribution, Event, Facts, Outcome, ShortName};
+use crate::id::AgentId;
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Record};
-use crate::risk::{Band, Score};
+use crate::risk::{Assessment, Band, Score};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{self, Reckoning};
 use crate::service::state::dedup::{Fingerprint, Reporter};
-use crate::service::state::folding::{Measure, is_suspicious};
+use crate::service::state::folding::Measure;
 use crate::time::UnixTime;
 use crate::words::words;
 
@@ -114,7 +115,7 @@ impl Draft<'_> {
     /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon. What is refused
     /// leaves nothing behind.
     pub(crate) fn observe(&mut self, reporter: Reporter, event: Event) -> Result<Observed, Error> {
-        let (Rules { settings, model, second, .. }, tokens) = (self.rules, self.tokens);
+        let (Rules { settings, model, .. }, tokens) = (self.rules, self.tokens);
         let agent = self.agent_of(&event.serial).ok_or(Error::NO_CERTIFICATE)?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         self.end_due_grace(&agent)?;
@@ -143,7 +144,8 @@ impl Draft<'_> {
             (true, None) => EventStatus::Unattributed,
             (false, _) => EventStatus::NotAccepted,
         };
-        if self.scarce && !self.takes(entry, assessment.as_ref()) {
+        let lost = assessment.as_ref().and_then(|assessment| self.loses(entry, assessment));
+        if self.scarce && lost.is_none() {
             return Err(StoreError::Full.into());
         }
         let (index, serial, named) = (self.next_index(), event.serial, !event.unnamed);
@@ -158,15 +160,9 @@ impl Draft<'_> {
         self.add(agent, record)?;
         let mut observed = Observed { index: Some(index), status, ..before };
         if let Some(assessment) = assessment {
-            let (time, policy) = (self.time, self.policy.policy.clone());
-            let entry = self.agents.get_mut(&agent).ok_or_else(corrupt)?;
-            let doubted = is_suspicious(entry.score, &assessment);
-            if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
-                let measure = Measure { model, second, prior: &settings.prior, policy: &policy };
-                entry.record((index, time), act, &assessment, measure);
-            }
+            self.fold_in(agent, index, &assessment)?;
             (observed.score, observed.evidence) = (assessment.score, assessment.evidence);
-            self.act_on(agent, index, (&assessment, doubted), &mut observed)?;
+            self.act_on(agent, index, (&assessment, lost), &mut observed)?;
             // The agent has its new certificate.
             let newest = self.agent(&agent).and_then(|entry| entry.row.agent.certificate);
             if named && newest == Some(serial) {
@@ -174,6 +170,18 @@ impl Draft<'_> {
             }
         }
         Ok(observed)
+    }
+
+    /// Takes the event that was added last into its agent's history, as replay does.
+    fn fold_in(&mut self, agent: AgentId, index: u64, assessment: &Assessment) -> Result<(), StoreError> {
+        let (Rules { settings, model, second, .. }, policy) = (self.rules, self.policy.policy.clone());
+        let entry = self.agents.get_mut(&agent);
+        let entry = entry.ok_or_else(|| StoreError::Corrupt("an event's agent is gone".into()))?;
+        if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
+            let measure = Measure { model, second, prior: &settings.prior, policy: &policy };
+            entry.record((index, self.time), act, assessment, measure);
+        }
+        Ok(())
     }
 
     /// Whether an event was recorded before, and at which index if that is known; refused if what was recorded under its

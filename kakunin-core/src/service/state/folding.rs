@@ -74,7 +74,7 @@ impl AgentEntry {
         let history = Arc::make_mut(&mut self.history);
         match verdict {
             Verdict::ConfirmCompromised => return,
-            Verdict::ConfirmSafe => history.teach(at, self.tally.doubted()),
+            Verdict::ConfirmSafe => history.teach(at, self.tally.doubted(at)),
             Verdict::Dismiss => {}
         }
         history.dismiss();

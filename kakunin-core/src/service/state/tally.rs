@@ -67,7 +67,7 @@ pub(crate) struct Tally {
     adverse: VecDeque<Adverse>,
     /// What the last suspicious events were, newest first: a person may say that they are its work.
     #[serde(default)]
-    doubted: VecDeque<Facts>,
+    doubted: VecDeque<(UnixTime, Facts)>,
     /// Targets at which it failed of late.
     #[serde(default)]
     failing: Vec<Failing>,
@@ -164,7 +164,7 @@ impl Tally {
         }
         if is_suspicious {
             tally.doubted.truncate(tally.doubted.len().min(DOUBTED - 1));
-            tally.doubted.push_front(act.facts);
+            tally.doubted.push_front((at, act.facts));
         }
         if is_adverse {
             tally.adverse.push_front(Adverse { index, kind, score, at });
@@ -202,9 +202,10 @@ impl Tally {
         days.fold(0, |sum, day| sum.saturating_add(day.suspicious))
     }
 
-    /// What the last suspicious events were.
-    pub(crate) fn doubted(&self) -> impl Iterator<Item = &Facts> {
-        self.doubted.iter()
+    /// What the last suspicious events of the window up to `now` were.
+    pub(crate) fn doubted(&self, now: UnixTime) -> impl Iterator<Item = &Facts> {
+        let from = now.minus(DAYS * DAY);
+        self.doubted.iter().filter(move |(at, _)| *at >= from).map(|(_, facts)| facts)
     }
 
     /// What was suspicious is so no more.
@@ -302,11 +303,12 @@ mod tests {
         assert_eq!(serde_json::from_slice::<Tally>(&stored).unwrap(), *tally);
         assert!(stored.len() < 8_192, "{}", stored.len());
         assert_eq!(
-            (tally.suspicious(at(139)), tally.suspicious(at(168)), tally.doubted().count()),
+            (tally.suspicious(at(139)), tally.suspicious(at(168)), tally.doubted(at(139)).count()),
             (30, 1, 16)
         );
+        assert_eq!(tally.doubted(at(168)).count(), 2, "what is long past teaches nobody");
         Arc::make_mut(&mut tally).dismiss();
-        assert_eq!((tally.suspicious(at(139)), tally.doubted().count()), (0, 0));
+        assert_eq!((tally.suspicious(at(139)), tally.doubted(at(139)).count()), (0, 0));
         assert_eq!(tally.adverse(at(139)).len(), 10, "what happened stays");
     }
 

@@ -21,22 +21,10 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// Whether a record changes any of it.
+    /// Whether a record may change any of it: those that are about no agent, and identities that were lost automatically.
     pub(crate) fn concerns(record: &Record) -> bool {
         let Body::Control(control) = &record.body else { return false };
-        match &**control {
-            Control::PolicyChanged(_)
-            | Control::BreakerTripped(_)
-            | Control::BreakerResolved(_)
-            | Control::ApprovalRequested(_)
-            | Control::ApprovalDecided(_)
-            | Control::WebhookCreated(_)
-            | Control::WebhookChanged(_)
-            | Control::WebhookDeleted { .. }
-            | Control::WebhookDisabled { .. } => true,
-            Control::CertificateRevoked { evidence, .. } => evidence.is_some(),
-            _ => false,
-        }
+        record.agent.is_none() || matches!(&**control, Control::CertificateRevoked { evidence: Some(_), .. })
     }
 
     /// Applies a record, and says which rows change.
