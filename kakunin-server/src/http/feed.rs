@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use kakunin_core::feed::MAX_ENTRIES;
 use kakunin_core::id::IssuerId;
@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::anonymous;
 use super::app::App;
 use super::error::{ApiError, ErrorBody};
+use super::event_stream::{NO_STORE, resumed, streamed};
 use super::json::Data;
 use super::page::Params;
 use super::shared;
@@ -19,10 +20,7 @@ use super::validator::{tag_of, validated};
 use super::viewer::Viewer;
 
 const PAGE_AGE: HeaderValue = HeaderValue::from_static("public, max-age=1");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
-const LAST_EVENT_ID: &str = "last-event-id";
 
 /// From where on.
 #[derive(Deserialize, IntoParams)]
@@ -168,21 +166,10 @@ pub(crate) async fn stream(
 ) -> Result<Response, ApiError> {
     let issuer = issuer_of(&app, issuer)?;
     let admitted = viewer.admit(&app, &issuer)?;
-    let resumed = headers.get(LAST_EVENT_ID).map(cursor_of).transpose()?;
-    let cursor = resumed.or(query.after).unwrap_or(0);
+    let cursor = resumed(&headers)?.or(query.after).unwrap_or(0);
     let subscription = app.feeds.subscribe(issuer, cursor, admitted.clone())?;
-    let mut response = admitted.publish(&app, &issuer, Body::new(subscription).into_response(), NO_STORE)?;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, EVENTS);
-    // nginx would wait for a buffer to fill.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
-}
-
-fn cursor_of(value: &HeaderValue) -> Result<u64, ApiError> {
-    let wrong =
-        || ApiError::bad_request("cursor_malformed", "`Last-Event-ID` is the id of an event of this stream");
-    value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(wrong)
+    let response = Body::new(subscription).into_response();
+    Ok(streamed(admitted.publish(&app, &issuer, response, NO_STORE)?))
 }
 
 fn issuer_of(app: &App, text: String) -> Result<IssuerId, ApiError> {

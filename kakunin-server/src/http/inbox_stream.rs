@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -10,11 +10,8 @@ use utoipa::IntoParams;
 use super::app::App;
 use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
+use super::event_stream::{NO_STORE, resumed, streamed};
 use super::page::Params;
-
-const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const LAST_EVENT_ID: &str = "last-event-id";
 
 /// From where on.
 #[derive(Deserialize, IntoParams)]
@@ -49,19 +46,8 @@ pub(crate) async fn stream(
     Params(query): Params<InboxStreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let resumed = headers.get(LAST_EVENT_ID).map(cursor_of).transpose()?;
-    let subscription = app.inboxes.subscribe(app.kakunin.clone(), caller, resumed.or(query.after)).await?;
-    let mut response = Body::new(subscription).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, EVENTS);
-    headers.insert(header::CACHE_CONTROL, NO_STORE);
-    // nginx would wait for a buffer to fill.
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
-}
-
-fn cursor_of(value: &HeaderValue) -> Result<u64, ApiError> {
-    let wrong =
-        || ApiError::bad_request("cursor_malformed", "`Last-Event-ID` is the id of an event of this stream");
-    value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(wrong)
+    let after = resumed(&headers)?.or(query.after);
+    let subscription = app.inboxes.subscribe(app.kakunin.clone(), caller, after).await?;
+    let response = ([(header::CACHE_CONTROL, NO_STORE)], Body::new(subscription));
+    Ok(streamed(response.into_response()))
 }

@@ -50,6 +50,7 @@ mod enrol;
 mod error;
 mod event_batch;
 mod event_members;
+mod event_stream;
 mod events;
 mod exposition;
 mod failures;

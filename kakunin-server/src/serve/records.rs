@@ -71,9 +71,25 @@ impl Line<'_> {
                 tell!(warn, self, expires = %not_after, "certificate ends soon");
             }
             Control::BandChanged { from, to, evidence } => self.moved(*from, *to, evidence),
+            Control::AgentHalted { halt, .. } => {
+                tell!(warn, self, cause = halt.cause.as_str(), "agent halted");
+            }
+            Control::AgentReinstated { .. } => tell!(warn, self, "agent reinstated"),
+            Control::AgentRetired => tell!(info, self, "agent retired"),
+            Control::PossessionMissing => {
+                tell!(warn, self, "somebody shows an agent's certificate without its key");
+            }
+            Control::SelfRenewalRefused => tell!(warn, self, "agent renews itself too often"),
+            other => self.write_own(other),
+        }
+    }
+
+    /// What became of a tenant itself, and not of an agent.
+    fn write_own(&self, control: &Control) {
+        match control {
             Control::BreakerTripped(tripped) => self.tripped(tripped),
             Control::BreakerResolved(Resolved { confirmed, .. }) => {
-                tell!(warn, self, confirmed, "the breaker is closed: a person looked at what it held");
+                tell!(warn, self, confirmed, "the breaker is closed");
             }
             Control::PolicyChanged(change) => {
                 tell!(warn, self, mode = change.after.mode.as_str(), "policy changed");
@@ -97,15 +113,6 @@ impl Line<'_> {
             Control::WebhookDisabled { id, why } => {
                 tell!(warn, self, webhook = %id, why = why.as_str(), "webhook disabled");
             }
-            Control::AgentHalted { halt, .. } => {
-                tell!(warn, self, cause = halt.cause.as_str(), "agent halted");
-            }
-            Control::AgentReinstated { .. } => tell!(warn, self, "agent reinstated"),
-            Control::AgentRetired => tell!(info, self, "agent retired"),
-            Control::PossessionMissing => {
-                tell!(warn, self, "somebody shows an agent's certificate without its key");
-            }
-            Control::SelfRenewalRefused => tell!(warn, self, "agent renews itself too often"),
             Control::ApiKeyCreated(facts) => {
                 let (key, role) = (facts.id.to_string(), facts.role.as_str());
                 tell!(info, self, key, role, of = %facts.tenant, "API key made");

@@ -262,7 +262,7 @@ pub enum Control {
     PolicyChanged(PolicyChange),
     /// `breaker.tripped`: identities that would be taken away automatically are held from here on.
     BreakerTripped(Tripped),
-    /// `breaker.resolved`: a person released or confirmed what was held.
+    /// `breaker.resolved`: what was held was released or confirmed, or nobody is held any more.
     BreakerResolved(Resolved),
     /// `agent.risk_verdict`: what a person says of an agent's score.
     RiskVerdict(VerdictGiven),

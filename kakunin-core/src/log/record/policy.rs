@@ -77,7 +77,7 @@ pub struct Tripped {
     pub window: u64,
 }
 
-/// A person looked at what the breaker holds.
+/// The breaker is closed: a person looked at what it holds, or it holds nobody any more.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Resolved {
     /// Index of the record in which it tripped.

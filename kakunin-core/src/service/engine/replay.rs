@@ -79,12 +79,7 @@ impl Sequencer {
         }
         projection.recount();
         self.roster.replace(projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
-        if let LogId::Tenant(tenant) = &log {
-            let all = || projection.certificates.states();
-            inner.serials.remember_all(tenant, all().map(|c| c.facts.serial));
-            let bound = |c: &CertificateState| Some(Binding { key: c.key_id?, agent: c.facts.agent });
-            inner.bound.remember(all().filter_map(bound));
-        }
+        remember(inner, &log, &projection);
         *self.committed.write() = projection;
         self.snapshot_at = folded.size();
         self.ledger.settled();
@@ -161,6 +156,15 @@ impl Sequencer {
         }
         Ok(())
     }
+}
+
+/// Has it known to the deployment which serials and keys are whose.
+fn remember(inner: &Inner, log: &LogId, projection: &Projection) {
+    let LogId::Tenant(tenant) = log else { return };
+    let all = || projection.certificates.states();
+    inner.serials.remember_all(tenant, all().map(|c| c.facts.serial));
+    let bound = |c: &CertificateState| Some(Binding { key: c.key_id?, agent: c.facts.agent });
+    inner.bound.remember(all().filter_map(bound));
 }
 
 /// Gives the score on record and the one that came out, where these are two.
