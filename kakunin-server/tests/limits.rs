@@ -61,6 +61,7 @@ leaves 512 octets | kakunin-core/src/log/leaf.rs | MAX_LEAF_LEN: usize = 512
 events 32 KiB | kakunin-core/src/event/report.rs | MAX_EVENT_LEN: usize = 32 * 1024
 details 16 KiB | kakunin-core/src/event/names.rs | MAX_DETAILS_LEN: usize = 16 * 1024
 1,000 events a call | kakunin-core/src/service/limits.rs | MAX_EVENTS: usize = 1_000
+16,384 events a tenant wait | kakunin-core/src/service/limits.rs | MAX_QUEUED: usize = 16_384
 100 orders a tenant wait | kakunin-core/src/service/limits.rs | MAX_WAITING: usize = 100
 256 streams a reporter and agent | kakunin-core/src/service/limits.rs | MAX_STREAMS: usize = 256
 4,096 streams | kakunin-core/src/service/state/dedup/seen.rs | MAX_ALL_STREAMS: usize = 4_096

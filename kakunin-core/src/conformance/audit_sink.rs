@@ -51,7 +51,7 @@ pub fn append(log: LogId, head: &Head, leaves: &[&[u8]]) -> Append {
         })
         .collect();
     let checkpoint = format!("checkpoint of {log} at {}\n", next.frontier.size());
-    let (changes, revocations, bindings) = (Vec::new(), Vec::new(), Vec::new());
+    let (changes, revocations, bindings) = (Arc::default(), Vec::new(), Vec::new());
     let expected = head.clone();
     Append { log, expected, next, entries, checkpoint, changes, revocations, bindings, reserved: false }
 }
@@ -259,7 +259,7 @@ pub async fn what_follows_from_an_append_is_applied_with_it(store: &dyn Store) {
         |value: &[u8]| vec![Change { kind: Kind::Agent, key: b"k".to_vec(), value: Some(value.to_vec()) }];
     let both = |head: &(Head, Head), value: &[u8], changes: &[(u64, RevocationChange)]| {
         let mut tenant = append(tenant.clone(), &head.0, &[value]);
-        tenant.changes = set(value);
+        tenant.changes = set(value).into();
         let mut list = append(list.clone(), &head.1, &[value]);
         list.revocations = changes.to_vec();
         vec![tenant, list]

@@ -1,5 +1,8 @@
 //! The facts of an event: all that a risk model may read, and all that survives erasure.
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
 use super::{Event, EventKind, Name, Outcome};
 use crate::scope::Action;
 
@@ -67,24 +70,24 @@ pub struct Facts {
     pub session: Option<Token>,
 }
 
-/// The key under which names of one tenant become tokens.
+/// The key under which names of one tenant become tokens, as far as a MAC can be begun with it.
 #[derive(Clone)]
-pub struct TokenKey([u8; 32]);
+pub struct TokenKey(Hmac<Sha256>);
 
 impl TokenKey {
     /// Takes 32 random octets.
     #[must_use]
-    pub const fn new(key: [u8; 32]) -> Self {
-        Self(key)
+    pub fn new(key: [u8; 32]) -> Self {
+        // A block of the hash, as the MAC wants its key.
+        let mut block = [0; 64];
+        block.iter_mut().zip(key).for_each(|(to, from)| *to = from);
+        Self(Hmac::new(&block.into()))
     }
 
     /// The token of `name` in its role.
     #[must_use]
     pub fn token(&self, role: &str, name: &str) -> Token {
-        use hmac::{Hmac, KeyInit, Mac};
-        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.0) else {
-            return 0;
-        };
+        let mut mac = self.0.clone();
         mac.update(role.as_bytes());
         mac.update(&[0]);
         mac.update(name.as_bytes());
@@ -125,7 +128,6 @@ pub fn amount_bucket(minor: u64) -> u8 {
 /// The token of an action's text, the same for every tenant.
 #[must_use]
 pub fn action_token(action: &Action) -> Token {
-    use sha2::{Digest, Sha256};
     first_u64(&Sha256::digest(action.as_str().as_bytes()))
 }
 

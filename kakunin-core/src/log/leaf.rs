@@ -84,10 +84,8 @@ impl Leaf {
     /// # Errors
     /// [`LeafError::TooLong`].
     pub fn encode(&self) -> Result<Vec<u8>, LeafError> {
-        let mut out = Vec::with_capacity(256);
-        // Writing to a Vec cannot fail; an error here would be a fault of this function.
-        write(self, &mut Encoder::new(&mut out)).map_err(|_| LeafError::Malformed)?;
-        if out.len() > MAX_LEAF_LEN { Err(LeafError::TooLong) } else { Ok(out) }
+        let Self { kind, time, agent, serial, act, commitment } = self;
+        encode(*kind, *time, (agent.as_ref(), serial.as_ref()), act.as_ref(), commitment.as_ref())
     }
 
     /// Decodes a leaf.
@@ -110,6 +108,21 @@ impl Leaf {
     }
 }
 
+/// Encodes a leaf whose parts lie elsewhere.
+pub(crate) fn encode(
+    kind: u16,
+    time: UnixTime,
+    whose: (Option<&AgentId>, Option<&Serial>),
+    act: Option<&Act>,
+    commitment: Option<&[u8; 32]>,
+) -> Result<Vec<u8>, LeafError> {
+    let mut out = Vec::with_capacity(256);
+    // Writing to a Vec cannot fail; an error here would be a fault of this function.
+    write(kind, time, whose, act, commitment, &mut Encoder::new(&mut out))
+        .map_err(|_| LeafError::Malformed)?;
+    if out.len() > MAX_LEAF_LEN { Err(LeafError::TooLong) } else { Ok(out) }
+}
+
 /// The commitment to a payload: HMAC-SHA-256 under 32 random octets, so that it says nothing once
 /// payload and salt are erased.
 #[must_use]
@@ -120,11 +133,17 @@ pub fn commitment(salt: &[u8; 32], payload: &[u8]) -> [u8; 32] {
 
 type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
 
-fn write(leaf: &Leaf, e: &mut Encoder<&mut Vec<u8>>) -> Written {
-    let act = leaf.act.as_ref();
+fn write(
+    kind: u16,
+    time: UnixTime,
+    (agent, serial): (Option<&AgentId>, Option<&Serial>),
+    act: Option<&Act>,
+    commitment: Option<&[u8; 32]>,
+    e: &mut Encoder<&mut Vec<u8>>,
+) -> Written {
     let optional = [
-        leaf.agent.is_some(),
-        leaf.serial.is_some(),
+        agent.is_some(),
+        serial.is_some(),
         act.is_some_and(|a| a.subject.is_some()),
         act.is_some_and(|a| a.tool.is_some()),
         act.is_some(),
@@ -134,21 +153,21 @@ fn write(leaf: &Leaf, e: &mut Encoder<&mut Vec<u8>>) -> Written {
         act.is_some(),
         act.is_some_and(|a| a.stream.is_some()),
         act.is_some_and(|a| a.client_id.is_some()),
-        leaf.commitment.is_some(),
+        commitment.is_some(),
         act.is_some_and(|a| a.reporter.is_some()),
     ];
     let present = optional.into_iter().map(u64::from).sum::<u64>();
-    e.map(3 + present)?.u8(0)?.u64(VERSION)?.u8(1)?.u16(leaf.kind)?.u8(2)?.u64(leaf.time.millis())?;
-    if let Some(agent) = &leaf.agent {
+    e.map(3 + present)?.u8(0)?.u64(VERSION)?.u8(1)?.u16(kind)?.u8(2)?.u64(time.millis())?;
+    if let Some(agent) = agent {
         e.u8(3)?.bytes(agent.as_bytes())?;
     }
-    if let Some(serial) = &leaf.serial {
+    if let Some(serial) = serial {
         e.u8(4)?.bytes(serial.as_bytes())?;
     }
     if let Some(act) = act {
         write_act(act, e)?;
     }
-    if let Some(commitment) = &leaf.commitment {
+    if let Some(commitment) = commitment {
         e.u8(14)?.bytes(commitment)?;
     }
     if let Some(reporter) = act.and_then(|a| a.reporter) {

@@ -6,9 +6,15 @@ use core::str::FromStr;
 use super::parsed::{Scope, ScopeError};
 
 /// One concrete action: a scope without a wildcard.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(try_from = "String")]
 pub struct Action(pub(super) Scope);
+
+impl serde::Serialize for Action {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
 
 impl Action {
     /// Parses a concrete action.

@@ -97,6 +97,9 @@ pub enum Error {
     /// The request is refused.
     #[error(transparent)]
     Csr(#[from] CsrError),
+    /// More waits of this tenant than is written soon.
+    #[error("too much of this tenant waits to be recorded, and nothing of this was; send it again in a second")]
+    QueueFull,
     /// More events at once than are taken in.
     #[error("{0} events at once are too many; send at most {max}", max = MAX_EVENTS)]
     TooManyEvents(usize),
@@ -260,6 +263,7 @@ impl Error {
             Self::JoinTokenLife => "join_token_life",
             Self::Agent(e) => e.code(),
             Self::Csr(e) => e.code(),
+            Self::QueueFull => "queue_full",
             Self::TooManyEvents(_) => "too_many_events",
             Self::TooManyStreams => "too_many_streams",
             Self::StreamJump => "stream_jump",

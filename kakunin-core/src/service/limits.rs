@@ -5,6 +5,12 @@ use crate::time::DAY;
 /// Most events in one call of [`Tenant::observe_all`](super::Tenant::observe_all).
 pub const MAX_EVENTS: usize = 1_000;
 
+/// Most events of a tenant that wait to be decided: more are refused, and whoever sent them comes back.
+pub(crate) const MAX_QUEUED: usize = 16_384;
+
+/// Records of orders that may wait beside these: no flood of events keeps an order from being taken in.
+pub(crate) const QUEUED_ORDERS: usize = 2_048;
+
 /// How long after a certificate was replaced or ran out an act under it still counts against its agent, by the
 /// log's time, in milliseconds.
 pub const MAX_LATENESS: u64 = DAY;

@@ -1,6 +1,7 @@
 //! Where logs are kept: the one durable write.
 
 use core::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -36,7 +37,7 @@ pub struct Append {
     pub checkpoint: String,
     /// Changes of the state projection. A sink that keeps the projections too applies them in the same
     /// transaction; every caller applies them again, and they are idempotent by index.
-    pub changes: Vec<Change>,
+    pub changes: Arc<[Change]>,
     /// Changes of the revocation projection, with their indices; only in revocation logs.
     pub revocations: Vec<(u64, RevocationChange)>,
     /// Keys that become agents' with it, as its records say: see [`AuditSink::append`].

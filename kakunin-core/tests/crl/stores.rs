@@ -66,7 +66,7 @@ fn a_store_from_before_the_last_crl_is_caught() {
         next: head,
         entries: system,
         checkpoint: checkpoint.unwrap(),
-        changes: Vec::new(),
+        changes: Arc::default(),
         revocations: Vec::new(),
         bindings: Vec::new(),
         reserved: false,

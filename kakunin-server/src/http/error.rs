@@ -325,6 +325,7 @@ impl From<ServiceError> for ApiError {
             _ => None,
         };
         let retry_after = match &error {
+            ServiceError::QueueFull => Some(1),
             ServiceError::SelfRenewal { wait } => Some(wait / SECOND + 1),
             ServiceError::Webhook(WebhookError::Pinging) => Some(10),
             _ => None,

@@ -18,6 +18,8 @@ pub(super) async fn all(app: &App) -> String {
     to.gauge("storage_full", "Whether the store has no room left.", u8::from(room.full));
     let reserve = "Room set aside in the store for what takes identities away.";
     to.gauge("storage_reserve_bytes", reserve, room.reserve);
+    let waiting = app.kakunin.waiting().await;
+    to.gauge("records_waiting", "Records that wait to be written, of all tenants.", waiting);
     let attempts = app.kakunin.webhook_figures();
     let help = "Attempts to deliver to webhooks that were taken.";
     to.counter("webhook_deliveries_total", help, attempts.delivered);

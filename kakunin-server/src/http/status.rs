@@ -11,7 +11,7 @@ use kakunin_core::x509::csr::CsrError;
 pub(super) const fn status_of(error: &ServiceError) -> StatusCode {
     match error {
         ServiceError::NotFound(_) => StatusCode::NOT_FOUND,
-        ServiceError::SelfRenewal { .. } => StatusCode::TOO_MANY_REQUESTS,
+        ServiceError::SelfRenewal { .. } | ServiceError::QueueFull => StatusCode::TOO_MANY_REQUESTS,
         ServiceError::Exists(_)
         | ServiceError::Suspended(_)
         | ServiceError::Csr(CsrError::Duplicate)

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::event::{Event, ShortName};
 use crate::id::{AgentId, Entropy, EntropyError, Serial};
 use crate::log::entry::{Entry, Payload};
-use crate::log::leaf::{Act, Leaf, LeafError};
+use crate::log::leaf::{self, Act, Leaf, LeafError};
 use crate::time::UnixTime;
 
 /// One record.
@@ -87,26 +87,31 @@ impl Record {
     /// # Errors
     /// [`RecordError`].
     pub fn seal(&self, entropy: &dyn Entropy) -> Result<Entry, RecordError> {
+        let mut salt = [0; 32];
+        entropy.fill(&mut salt)?;
+        self.seal_with(salt)
+    }
+
+    /// Makes the entries of these records: randomness is drawn once for all of them.
+    pub(crate) fn seal_all(records: &[Self], entropy: &dyn Entropy) -> Result<Vec<Entry>, RecordError> {
+        let mut salts = vec![[0; 32]; records.len()];
+        entropy.fill(salts.as_flattened_mut())?;
+        records.iter().zip(salts).map(|(record, salt)| record.seal_with(salt)).collect()
+    }
+
+    fn seal_with(&self, salt: [u8; 32]) -> Result<Entry, RecordError> {
         let (kind, act, octets) = match &self.body {
             Body::Event(act, event) => {
-                let octets = event.as_ref().map(serde_json::to_vec).transpose();
-                (EVENT, Some((**act).clone()), octets.map_err(|_| RecordError::Payload)?)
+                (EVENT, Some(&**act), event.as_ref().map(|event| json(event)).transpose()?)
             }
             Body::Control(control) => {
-                let payload = Asked { by: self.by.clone(), record: control };
-                let octets = serde_json::to_vec(&payload).map_err(|_| RecordError::Payload)?;
-                (control.kind(), None, Some(octets))
+                (control.kind(), None, Some(json(&Asked { by: self.by.clone(), record: control })?))
             }
         };
-        let payload = octets
-            .map(|octets| {
-                let mut salt = [0; 32];
-                entropy.fill(&mut salt).map(|()| Payload { salt, octets })
-            })
-            .transpose()?;
+        let payload = octets.map(|octets| Payload { salt, octets });
         let commitment = payload.as_ref().map(Payload::commitment);
-        let leaf = Leaf { kind, time: self.time, agent: self.agent, serial: self.serial, act, commitment };
-        Ok(Entry { leaf: leaf.encode()?, payload })
+        let whose = (self.agent.as_ref(), self.serial.as_ref());
+        Ok(Entry { leaf: leaf::encode(kind, self.time, whose, act, commitment.as_ref())?, payload })
     }
 
     /// Reads an entry back, and checks its payload against the leaf's commitment.
@@ -140,4 +145,10 @@ impl Record {
         };
         Ok(Self { time: leaf.time, agent: leaf.agent, serial: leaf.serial, by, body })
     }
+}
+
+fn json(payload: &impl serde::Serialize) -> Result<Vec<u8>, RecordError> {
+    let mut octets = Vec::with_capacity(256);
+    serde_json::to_writer(&mut octets, payload).map_err(|_| RecordError::Payload)?;
+    Ok(octets)
 }

@@ -81,7 +81,7 @@ impl Command for Resolve {
 impl Draft<'_> {
     /// All agents, as they will be after the draft so far.
     pub(crate) fn all_agents(&self) -> impl Iterator<Item = &AgentEntry> {
-        let before = self.base.agents.iter().map(|(id, entry)| self.agents.get(id).unwrap_or(entry));
+        let before = self.base.agents.keys().filter_map(|id| self.agent(id));
         before.chain(self.agents.iter().filter(|(id, _)| !self.base.agents.contains_key(id)).map(|(_, e)| e))
     }
 

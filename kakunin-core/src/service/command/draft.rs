@@ -25,7 +25,7 @@ use crate::service::state::projection::Projection;
 use crate::service::state::settings::Settings;
 use crate::service::state::{apply, folding, notices};
 use crate::store::bound::Binding;
-use crate::store::state::Change;
+use crate::store::state::{Change, Kind};
 use crate::time::UnixTime;
 use crate::x509::csr::CsrError;
 
@@ -45,6 +45,8 @@ pub(crate) struct Draft<'p> {
     pub(crate) rules: Rules<'p>,
     pub(crate) tokens: &'p TokenKey,
     pub(crate) base: &'p Projection,
+    /// Agents as they are after an append that is being written, and not in `base` yet.
+    pub(crate) ahead: Option<&'p HashMap<AgentId, AgentEntry>>,
     first_index: u64,
     /// The time of the last record before the draft.
     last: UnixTime,
@@ -90,6 +92,7 @@ impl<'p> Draft<'p> {
             rules,
             tokens,
             base,
+            ahead: None,
             first_index,
             last,
             time,
@@ -123,7 +126,12 @@ impl<'p> Draft<'p> {
 
     /// An agent as it will be after the draft so far.
     pub(crate) fn agent(&self, id: &AgentId) -> Option<&AgentEntry> {
-        self.agents.get(id).or_else(|| self.base.agents.get(id))
+        self.agents.get(id).or_else(|| self.before(id))
+    }
+
+    /// An agent as it was before the draft.
+    pub(crate) fn before(&self, id: &AgentId) -> Option<&'p AgentEntry> {
+        self.ahead.and_then(|ahead| ahead.get(id)).or_else(|| self.base.agents.get(id))
     }
 
     /// Whether a key may become an agent's with what is drafted, as far as that is known here: the store decides.
@@ -241,7 +249,7 @@ impl<'p> Draft<'p> {
 
     pub(crate) fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
         let index = self.next_index();
-        let mut entry = self.agents.remove(&agent).or_else(|| self.base.agents.get(&agent).cloned());
+        let mut entry = self.agents.remove(&agent).or_else(|| self.before(&agent).cloned());
         let is_control = matches!(record.body, Body::Control(_));
         let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
         let braked = entry.as_ref().is_some_and(|entry| entry.row.braked.is_some());
@@ -316,6 +324,20 @@ pub(crate) struct Decided {
 const FEW: usize = 16;
 
 impl Decided {
+    /// Whether it only adds events to histories: no agent's row changes, no certificate and nothing that the tenant decided
+    /// for itself, nothing is taken away, and nobody is told of anything.
+    pub(crate) fn only_adds(&self) -> bool {
+        let events = self.records.iter().all(|record| matches!(record.body, Body::Event(..)));
+        events
+            && self.changes.iter().all(|change| change.kind == Kind::Dedup)
+            && self.certificates.is_empty()
+            && self.left.is_empty()
+            && self.revocations.is_empty()
+            && self.voided.is_empty()
+            && self.bound.is_empty()
+            && self.own.is_none()
+    }
+
     /// Whether it takes trust away, and little else is recorded with that.
     pub(crate) const fn is_small_and_takes(&self) -> bool {
         !self.revocations.is_empty() && self.records.len() <= FEW

@@ -57,7 +57,7 @@ impl Draft<'_> {
                 Some(entry) => self.agents.insert(id, entry),
                 None => self.agents.remove(&id),
             };
-            let entry = self.agents.get(&id).or_else(|| self.base.agents.get(&id));
+            let entry = self.agents.get(&id).or_else(|| self.before(&id));
             if let (Some((name, class)), Some(entry)) = (undone.as_ref().map(names::known_as), entry) {
                 self.names.moved(Some((&name, class)), entry);
             }

@@ -54,8 +54,8 @@ pub(crate) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
         (0..).zip(&records).map(|(n, r)| rows::changes(n, r)).collect::<Result<Vec<_>, _>>()?.concat();
     let mut append = system.prepare(&records, &[], &*parts.entropy).await?;
     let size = append.next.frontier.size();
-    let changes = system.rows.seal(changes, &append.next.frontier).changes;
-    append.changes.clone_from(&changes);
+    let changes: Arc<[_]> = system.rows.seal(changes, &append.next.frontier).changes.into();
+    append.changes = changes.clone();
     parts.sink.append(vec![append]).await?;
     parts.state.apply(&LogId::System, size, &changes).await?;
     Ok(())

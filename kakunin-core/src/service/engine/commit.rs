@@ -5,8 +5,11 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use super::cas::Ca;
 use super::inner::Inner;
-use super::ledger::Ledger;
-use super::tenant::{Sequencer, TenantLog};
+use super::ledger::{Ledger, Place};
+use super::seal::Sealing;
+use super::settled::Settled;
+use super::tenant::TenantLog;
+use super::writing::{Agents, Writing};
 use crate::error::StoreError;
 use crate::id::IssuerId;
 use crate::log::record::{Control, Record};
@@ -22,13 +25,8 @@ type OfOne = (Arc<Ca>, Vec<RevocationChange>);
 
 impl Inner {
     /// The tenant's sequencer, once what it has in memory is what the store has.
-    pub(crate) async fn settled<'t>(
-        &self,
-        tenant: &'t TenantLog,
-    ) -> Result<async_lock::MutexGuard<'t, Sequencer>, Error> {
-        let mut sequencer = tenant.sequencer.lock().await;
-        sequencer.settle(self).await?;
-        Ok(sequencer)
+    pub(crate) async fn settled<'t>(&self, tenant: &'t TenantLog) -> Result<Settled<'t>, Error> {
+        Settled::of(self, tenant, tenant.sequencer.lock().await).await
     }
 
     /// What is committed of a tenant. While somebody decides it is what was committed before; if nobody does, and how
@@ -37,9 +35,7 @@ impl Inner {
         &self,
         tenant: &'t TenantLog,
     ) -> Result<RwLockReadGuard<'t, Projection>, Error> {
-        if let Some(mut sequencer) = tenant.sequencer.try_lock() {
-            sequencer.settle(self).await?;
-        }
+        Settled::at_once(self, tenant).await?;
         Ok(tenant.committed.read())
     }
 
@@ -58,19 +54,54 @@ impl Inner {
         revocations: &[RevocationChange],
         reserved: bool,
     ) -> Result<bool, Error> {
-        let entropy = &*self.parts.entropy;
-        let mut tenant_append = ledger.prepare(records, &[], entropy).await?;
-        tenant_append.reserved = reserved;
-        let mut sealing = ledger.rows.seal(changes, &tenant_append.next.frontier);
-        let changes = std::mem::take(&mut sealing.changes);
-        tenant_append.changes.clone_from(&changes);
+        let (mut append, sealing) = self.sealed(ledger, records, changes).await?;
+        append.reserved = reserved;
+        let changes = append.changes.clone();
         if revocations.is_empty() {
-            self.write(&mut [(ledger, tenant_append)]).await?;
+            self.write(vec![(ledger, append)]).await?;
         } else {
-            self.append_with_revocations(ledger, tenant_append, revocations).await?;
+            self.append_with_revocations(ledger, append, revocations).await?;
         }
         ledger.rows.take(sealing);
         Ok(self.parts.state.apply(ledger.log(), ledger.size(), &changes).await.is_ok())
+    }
+
+    /// Records and rows as they are written.
+    pub(super) async fn sealed(
+        &self,
+        ledger: &Ledger,
+        records: &[Record],
+        changes: Vec<Change>,
+    ) -> Result<(Append, Sealing), Error> {
+        let mut append = ledger.prepare(records, &[], &*self.parts.entropy).await?;
+        let mut sealing = ledger.rows.seal(changes, &append.next.frontier);
+        append.changes = std::mem::take(&mut sealing.changes).into();
+        Ok((append, sealing))
+    }
+
+    /// Writes what only adds to histories, while others decide on it. Nobody reads it before it is durable.
+    pub(super) async fn write_ahead(
+        &self,
+        tenant: &TenantLog,
+        (writing, before): (&mut Writing, Place),
+        append: Append,
+        agents: &Agents,
+    ) -> Result<(), Error> {
+        let (log, head, changes) = (append.log.clone(), append.next.clone(), append.changes.clone());
+        *writing = Writing::InDoubt;
+        if let Err(error) = self.parts.sink.append(vec![append]).await {
+            *writing = Writing::failed(&error, before);
+            return Err(error.into());
+        }
+        let size = head.frontier.size();
+        let level = self.parts.state.apply(&log, size, &changes).await.is_ok();
+        tenant.committed.write().add(agents);
+        self.lead.saw(head.time);
+        self.commits.grew(&log, size);
+        if level {
+            *writing = Writing::Done;
+        }
+        Ok(())
     }
 
     async fn append_with_revocations(
@@ -83,23 +114,24 @@ impl Inner {
         let still = |change: &&RevocationChange| !self.cas.has_ended(&change.serial().0);
         let revocations: Vec<_> = revocations.iter().filter(still).copied().collect();
         let groups = self.by_authority(&revocations)?;
-        let mut logs = Vec::with_capacity(groups.len());
+        let (mut logs, mut copied) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
         // In the order of their identifiers, so that two appends never wait for each other.
         for (ca, changes) in &groups {
             let mut log = ca.log.lock().await;
             self.settle_revocations(ca, &mut log).await?;
             let copies: Vec<_> = changes.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
-            let copied = log.prepare(&copies, changes, &*self.parts.entropy).await?;
-            logs.push((log, copied));
+            copied.push(log.prepare(&copies, changes, &*self.parts.entropy).await?);
+            logs.push(log);
         }
+        let applied: Vec<_> = copied.iter().map(|append| append.revocations.clone()).collect();
         // Refused from the moment it is decided: if this call is dropped while it waits, verifiers err
         // on the side of refusing. What is released waits until it is written.
         let revoked = revocations.iter().filter(|c| matches!(c, RevocationChange::Revoked(_)));
         self.live.apply_all(revoked);
         let mut appends = vec![(ledger, tenant_append)];
-        appends.extend(logs.iter_mut().map(|(log, copied)| (&mut **log, copied.clone())));
-        if let Err(error) = self.write(&mut appends).await {
-            for ((ca, _), (log, _)) in groups.iter().zip(&mut logs) {
+        appends.extend(logs.iter_mut().map(|log| &mut **log).zip(copied));
+        if let Err(error) = self.write(appends).await {
+            for ((ca, _), log) in groups.iter().zip(&mut logs) {
                 // Why nothing was written is what the caller hears; whoever comes next loads again.
                 if self.load_live(ca).await.is_err() {
                     log.unsettled();
@@ -108,8 +140,8 @@ impl Inner {
             return Err(error);
         }
         self.live.apply_all(&revocations);
-        for ((ca, _), (log, copied)) in groups.iter().zip(&mut logs) {
-            if self.parts.revocations.apply(&ca.issuer.id(), &copied.revocations).await.is_ok() {
+        for (((ca, _), log), applied) in groups.iter().zip(&mut logs).zip(applied) {
+            if self.parts.revocations.apply(&ca.issuer.id(), &applied).await.is_ok() {
                 log.settled();
             }
             ca.growth.raise(log.size());
@@ -129,20 +161,21 @@ impl Inner {
         groups.into_iter().map(with_ca).collect()
     }
 
-    async fn write(&self, appends: &mut [(&mut Ledger, Append)]) -> Result<(), Error> {
-        let written = appends.iter().map(|(_, append)| append.clone()).collect();
-        appends.iter_mut().for_each(|(ledger, _)| ledger.unsettled());
-        match self.parts.sink.append(written).await {
+    async fn write(&self, appends: Vec<(&mut Ledger, Append)>) -> Result<(), Error> {
+        let (mut ledgers, appends): (Vec<_>, Vec<_>) = appends.into_iter().unzip();
+        let heads: Vec<_> = appends.iter().map(|append| append.next.clone()).collect();
+        ledgers.iter_mut().for_each(|ledger| ledger.unsettled());
+        match self.parts.sink.append(appends).await {
             Ok(()) => {
-                for (ledger, append) in appends {
-                    ledger.appended(append.next.clone(), self.now());
+                for (ledger, head) in ledgers.iter_mut().zip(heads) {
+                    ledger.appended(head, self.now());
                     self.lead.saw(ledger.last_time());
                 }
                 Ok(())
             }
             Err(error @ (StoreError::Full | StoreError::KeyTaken { .. })) => {
                 // Certain: nothing was written, so memory is still what the store has.
-                appends.iter_mut().for_each(|(ledger, _)| ledger.settled());
+                ledgers.iter_mut().for_each(|ledger| ledger.settled());
                 Err(error.into())
             }
             Err(error) => Err(error.into()),

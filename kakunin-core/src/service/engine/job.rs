@@ -1,6 +1,8 @@
 //! Decisions of callers, as they wait.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_channel::oneshot;
 
@@ -14,7 +16,18 @@ use crate::service::error::Error;
 pub(crate) struct Job {
     pub(super) records: usize,
     pub(super) need: Need,
+    /// Set once somebody has it in hand.
+    pub(super) taken: Arc<AtomicBool>,
+    /// Why it is refused, once that is decided. What it was decided by may not be durable yet, so its caller is told with
+    /// all others.
+    pub(super) refused: Option<Error>,
     pub(super) work: Box<dyn Work>,
+}
+
+impl Job {
+    pub(super) fn taken(&self) {
+        self.taken.store(true, Ordering::Release);
+    }
 }
 
 pub(crate) trait Work: Send {

@@ -19,6 +19,9 @@ use crate::store::bound::Binding;
 use crate::time::UnixTime;
 use crate::x509::ca::AssembleError;
 
+/// Where a log ended, and what the clock said then.
+pub(crate) type Place = (Head, UnixTime);
+
 /// One log as its sequencer knows it.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -115,7 +118,7 @@ impl Ledger {
         revocations: &[RevocationChange],
         entropy: &dyn Entropy,
     ) -> Result<Append, Error> {
-        let entries = records.iter().map(|r| r.seal(entropy)).collect::<Result<Vec<_>, _>>()?;
+        let entries = Record::seal_all(records, entropy)?;
         let mut next = self.head.clone();
         for (record, entry) in records.iter().zip(&entries) {
             next.time = next.time.max(record.time);
@@ -139,7 +142,7 @@ impl Ledger {
             checkpoint,
             next,
             entries,
-            changes: Vec::new(),
+            changes: Arc::default(),
             bindings: records.iter().filter_map(Binding::of).collect(),
             revocations: indices.zip(revocations.iter().copied()).collect(),
             reserved: false,
@@ -159,6 +162,16 @@ impl Ledger {
             self.clock = now;
         }
         self.head = head;
+    }
+
+    /// Where it ends.
+    pub(crate) fn place(&self) -> Place {
+        (self.head.clone(), self.clock)
+    }
+
+    /// What was to come after it was not written.
+    pub(crate) fn back_to(&mut self, (head, clock): Place) {
+        (self.head, self.clock) = (head, clock);
     }
 
     /// Memory is what the store has.

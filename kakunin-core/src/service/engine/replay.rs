@@ -81,6 +81,7 @@ impl Sequencer {
         self.roster.replace(projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
         remember(inner, &log, &projection);
         *self.committed.write() = projection;
+        self.ahead = None;
         self.snapshot_at = folded.size();
         self.ledger.settled();
         // Whatever follows it looks at once.

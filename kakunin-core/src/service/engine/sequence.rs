@@ -1,15 +1,19 @@
-//! Deciding: callers queue, one of them decides for all that wait and makes it durable in one append, and
-//! each is answered once its own records are on disk.
+//! Deciding: callers queue, one of them decides for all that wait and makes it durable in one append, and each is answered
+//! once its own records are on disk. While events are written, the next ones are decided on them (ADR 27).
 
 use std::future::{Future, poll_fn};
+use std::mem::take;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
+use async_lock::MutexGuard;
 use futures_channel::oneshot;
 
 use super::inner::Inner;
 use super::job::{Answer, Decision, Job};
+use super::settled::Settled;
 use super::telling::Made;
 use super::tenant::{Sequencer, TenantLog};
 use crate::error::StoreError;
@@ -38,10 +42,10 @@ impl Inner {
         command: C,
     ) -> Result<C::Answer, Error> {
         let (caller, answered) = oneshot::channel();
-        let (records, need) = (command.records(), C::NEED);
-        let work = Decision { by, command: Some(command), value: None, caller };
-        tenant.enqueue(Job { records, need, work: Box::new(work) });
-        let (value, made) = self.answered(tenant, answered).await?;
+        let (records, need, taken) = (command.records(), C::NEED, Arc::<AtomicBool>::default());
+        let work = Box::new(Decision { by, command: Some(command), value: None, caller });
+        tenant.queue.push(Job { records, need, taken: taken.clone(), refused: None, work })?;
+        let (value, made) = self.answered(tenant, &taken, answered).await?;
         self.told(tenant, &made);
         // Whoever made something to do of it does it, and nobody else waits.
         // So does who asks again because an answer was lost.
@@ -59,7 +63,14 @@ impl Inner {
     }
 
     /// Waits for an answer, or for the sequencer, to decide for everybody who waits.
-    async fn answered<T>(&self, tenant: &TenantLog, mut answered: oneshot::Receiver<Answer<T>>) -> Answer<T> {
+    async fn answered<T>(
+        &self,
+        tenant: &TenantLog,
+        taken: &AtomicBool,
+        mut answered: oneshot::Receiver<Answer<T>>,
+    ) -> Answer<T> {
+        // Whoever took it along was dropped while it wrote: our records may be in the log, or not.
+        let unknown = |_: oneshot::Canceled| Err(StoreError::unavailable(OUTCOME_UNKNOWN).into());
         loop {
             let mut turn = pin!(tenant.sequencer.lock());
             let next = poll_fn(|cx| match Pin::new(&mut answered).poll(cx) {
@@ -67,54 +78,107 @@ impl Inner {
                 Poll::Pending => turn.as_mut().poll(cx).map(Ok),
             });
             match next.await {
-                Ok(mut sequencer) => {
-                    let voided = self.sequence(tenant, &mut sequencer).await;
+                // Others decide meanwhile.
+                Ok(sequencer) if taken.load(Ordering::Acquire) => {
                     drop(sequencer);
-                    // Others are answered, and decide meanwhile: a vault may be far.
+                    return answered.await.unwrap_or_else(unknown);
+                }
+                Ok(sequencer) => {
+                    let voided = self.sequence(tenant, sequencer).await;
+                    // A vault may be far.
                     self.forget_join_tokens(&voided).await;
                 }
-                // Whoever had the sequencer before took our decision along.
-                Err(Ok(answer)) => return answer,
-                // It was dropped while it wrote: our records may be in the log, or not.
-                Err(Err(oneshot::Canceled)) => return Err(StoreError::unavailable(OUTCOME_UNKNOWN).into()),
+                Err(answer) => return answer.unwrap_or_else(unknown),
             }
         }
     }
 
-    /// Gives join tokens that open nothing any more.
-    async fn sequence(&self, tenant: &TenantLog, sequencer: &mut Sequencer) -> Vec<JoinTokenId> {
-        let mut jobs = tenant.take_jobs(MAX_BATCH);
-        let done = loop {
-            match self.sequence_all(tenant, sequencer, &mut jobs).await {
-                // Nothing was written. Now that it is known whose the key is, the one who wants it is refused, and the
-                // others are decided without that.
-                Err(Error::Store(StoreError::KeyTaken { key, agent }))
-                    if self.bound.remember([Binding { key, agent }]) => {}
-                done => break done,
-            }
+    /// Decides for those that wait, and answers them. Gives join tokens that open nothing any more.
+    async fn sequence(&self, tenant: &TenantLog, sequencer: MutexGuard<'_, Sequencer>) -> Vec<JoinTokenId> {
+        let mut jobs = tenant.queue.take(MAX_BATCH);
+        let events = jobs.iter().all(|job| job.need == Need::Events);
+        let done = match events {
+            true => self.sequence_events(tenant, sequencer, &mut jobs).await,
+            // On what is durable, so that no order is decided twice because of what others sent.
+            false => match Settled::of(self, tenant, sequencer).await {
+                Ok(sequencer) => self.sequence_settled(tenant, sequencer, &mut jobs).await,
+                Err(error) => Err(error),
+            },
         };
         let (voided, mut error) = match done {
             Ok(voided) => (voided, None),
             Err(error) => (Vec::new(), Some(error)),
         };
         for job in jobs {
-            let alone = job.work.answer(error.as_mut().map_or(Ok(()), |error| Err(again(error))));
+            let failed = error.as_mut().map(again).or(job.refused);
+            let alone = job.work.answer(failed.map_or(Ok(()), Err));
             self.told(tenant, &alone);
         }
         voided
     }
 
-    /// Decides, and makes it durable; who was refused is answered, and no longer among the jobs.
-    async fn sequence_all(
+    /// Decides on what is durable; nobody decides before this is.
+    async fn sequence_settled(
+        &self,
+        tenant: &TenantLog,
+        mut sequencer: Settled<'_>,
+        jobs: &mut [Job],
+    ) -> Result<Vec<JoinTokenId>, Error> {
+        let again = jobs.iter().any(|job| job.need == Need::Key);
+        loop {
+            let decided = self.decide_all(tenant, &sequencer, again, jobs).await?;
+            match self.commit(tenant, &mut sequencer, decided).await {
+                // Nothing was written. Now that it is known whose the key is, the one who wants it is refused, and the
+                // others are decided without that.
+                Err(Error::Store(StoreError::KeyTaken { key, agent }))
+                    if self.bound.remember([Binding { key, agent }]) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Decides events on what is being written, and has them sealed when that is durable. If they change nothing but
+    /// histories, the next are decided on them while they are written (ADR 27).
+    async fn sequence_events(
+        &self,
+        tenant: &TenantLog,
+        mut sequencer: MutexGuard<'_, Sequencer>,
+        jobs: &mut [Job],
+    ) -> Result<Vec<JoinTokenId>, Error> {
+        let depends = tenant.writing.try_lock().is_none_or(|mut writing| !sequencer.learn(&mut writing));
+        if sequencer.ledger.is_stale() {
+            let settled = Settled::of(self, tenant, sequencer).await?;
+            return self.sequence_settled(tenant, settled, jobs).await;
+        }
+        let mut decided = self.decide_all(tenant, &sequencer, depends, jobs).await?;
+        let ahead = match decided.only_adds() && !decided.records.is_empty() {
+            true => Some(self.sealed(&sequencer.ledger, &decided.records, take(&mut decided.changes)).await?.0),
+            false => None,
+        };
+        let mut writing = tenant.writing.lock().await;
+        if !sequencer.learn(&mut writing) {
+            // What it was decided on is not in the log.
+            let settled = Settled::with(self, sequencer, writing).await?;
+            return self.sequence_settled(tenant, settled, jobs).await;
+        }
+        let Some(append) = ahead else {
+            return self.commit(tenant, &mut sequencer, decided).await;
+        };
+        let agents = Arc::new(decided.agents);
+        let before = sequencer.go_ahead(self, append.next.clone(), agents.clone());
+        drop(sequencer);
+        self.write_ahead(tenant, (&mut writing, before), append, &agents).await?;
+        Ok(Vec::new())
+    }
+
+    /// Makes it durable; nobody decides meanwhile.
+    async fn commit(
         &self,
         tenant: &TenantLog,
         sequencer: &mut Sequencer,
-        jobs: &mut Vec<Job>,
+        mut decided: Decided,
     ) -> Result<Vec<JoinTokenId>, Error> {
-        sequencer.settle(self).await?;
-        let full = self.parts.sink.room().await.full;
-        let mut decided = self.decide_all(tenant, sequencer, full, jobs)?;
-        let voided = std::mem::take(&mut decided.voided);
+        let voided = take(&mut decided.voided);
         let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
         // After it, so that whoever looks finds them; whatever comes of it, also if this is dropped, they may be there.
         let _flag = has_tasks.then(|| Flag(&tenant.has_tasks));
@@ -122,42 +186,34 @@ impl Inner {
         Ok(voided)
     }
 
-    /// Decides for all, one after the other, each on what those before it decided.
-    fn decide_all(
+    /// Decides for all, one after the other, each on what those before it decided; `again` if that may have to be done once
+    /// more.
+    async fn decide_all(
         &self,
         tenant: &TenantLog,
         sequencer: &Sequencer,
-        full: bool,
-        jobs: &mut Vec<Job>,
+        again: bool,
+        jobs: &mut [Job],
     ) -> Result<Decided, Error> {
+        let full = self.parts.sink.room().await.full;
         let committed = tenant.committed.read();
         let mut draft = sequencer.draft(self, tenant, &committed);
         draft.scarce = full;
-        draft.again = jobs.iter().any(|job| job.need == Need::Key);
+        draft.again = again;
         // Where there is no room, nothing else gets into the draft.
         let reserved = full || jobs.iter().all(|job| job.need == Need::Reserved);
         let events = jobs.iter().all(|job| job.need == Need::Events);
-        let mut failure = None;
-        for mut job in std::mem::take(jobs) {
+        for job in jobs {
             if full && matches!(job.need, Need::Ordinary | Need::Key) {
-                job.work.answer(Err(StoreError::Full.into()));
+                job.refused = Some(StoreError::Full.into());
                 continue;
             }
             let before = draft.position();
-            let decided = if failure.is_none() { job.work.decide(&mut draft) } else { Ok(()) };
-            match decided {
-                Err(error) if !matches!(error, Error::Store(_)) && draft.position() == before => {
-                    job.work.answer(Err(error));
-                    continue;
-                }
+            job.refused = match job.work.decide(&mut draft) {
+                Err(error) if !matches!(error, Error::Store(_)) && draft.position() == before => Some(error),
                 // What it recorded before it failed must not be written: nothing of this draft is.
-                Err(error) => failure = Some(error),
-                Ok(()) => {}
-            }
-            jobs.push(job);
-        }
-        if let Some(error) = failure {
-            return Err(error);
+                decided => decided.map(|()| None)?,
+            };
         }
         let mut decided = draft.decided()?;
         decided.reserved = reserved || events && decided.is_small_and_takes();

@@ -2,13 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::arrivals::Arrivals;
 use super::cas::Growth;
 use super::inner::Inner;
+use super::ledger::Place;
+use super::queue::Queue;
 use super::seal::RowKey;
 use super::tenant::{Sequencer, TenantLog};
+use super::writing::{Agents, Writing};
 use crate::error::StoreError;
 use crate::id::{AgentId, Serial, TenantId};
 use crate::log::entry::LogId;
@@ -20,6 +23,7 @@ use crate::service::state::certificates::{CertificateState, Certificates};
 use crate::service::state::notices;
 use crate::service::state::own::{self, Own};
 use crate::service::state::projection::Projection;
+use crate::store::audit::Head;
 use crate::store::bound::Binding;
 use crate::store::state::{Change, Kind};
 
@@ -31,6 +35,7 @@ impl TenantLog {
         let inbox = Arc::<Growth>::default();
         let mut sequencer = Sequencer {
             ledger,
+            ahead: None,
             arrivals: Arrivals::ringing(inbox.clone()),
             committed: Arc::default(),
             roster: Arc::default(),
@@ -43,12 +48,13 @@ impl TenantLog {
         Ok(Self {
             id,
             tokens,
-            queue: Mutex::default(),
+            queue: Queue::default(),
             roster: sequencer.roster.clone(),
             committed: sequencer.committed.clone(),
             snapshots: async_lock::Mutex::default(),
             histories: sequencer.histories.clone(),
             sequencer: async_lock::Mutex::new(sequencer),
+            writing: async_lock::Mutex::default(),
             inbox,
             marks: async_lock::Mutex::default(),
             receipts: async_lock::Mutex::default(),
@@ -66,9 +72,29 @@ impl Sequencer {
         Ok(())
     }
 
-    /// A draft over what is committed.
+    /// Learns how the append ended that was under way: whether what was decided on it stands.
+    pub(super) fn learn(&mut self, writing: &mut Writing) -> bool {
+        match std::mem::take(writing) {
+            Writing::Done => return true,
+            Writing::Refused(place) => self.ledger.back_to(place),
+            Writing::InDoubt => self.ledger.unsettled(),
+        }
+        self.ahead = None;
+        false
+    }
+
+    /// Goes on from what is about to be written, and says where the log ended before it.
+    pub(super) fn go_ahead(&mut self, inner: &Inner, head: Head, agents: Agents) -> Place {
+        let before = self.ledger.place();
+        self.ledger.appended(head, inner.now());
+        self.changed.extend(agents.keys());
+        self.ahead = Some(agents);
+        before
+    }
+
+    /// A draft over what is committed, and what is being written.
     pub(crate) fn draft<'d>(
-        &self,
+        &'d self,
         inner: &'d Inner,
         tenant: &'d TenantLog,
         committed: &'d Projection,
@@ -83,7 +109,9 @@ impl Sequencer {
             api_keys: &inner.api_keys,
         };
         let after = (self.ledger.size(), self.ledger.last_time());
-        Draft::new(rules, &tenant.tokens, committed, after, (time, inner.now()))
+        let mut draft = Draft::new(rules, &tenant.tokens, committed, after, (time, inner.now()));
+        draft.ahead = self.ahead.as_deref();
+        draft
     }
 
     /// Appends what was decided, and makes it the state.
@@ -116,6 +144,7 @@ impl Sequencer {
         own: Option<Own>,
     ) {
         self.changed.extend(agents.keys());
+        self.ahead = None;
         let mut committed = self.committed.write();
         let moved = agents.iter().map(|(id, entry)| (*id, entry.row.agent.state));
         let known = &committed.agents;

@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::arrivals::Arrivals;
 use super::cas::Growth;
 use super::committed::Committed;
 use super::histories::Histories;
-use super::job::Job;
 use super::ledger::Ledger;
+use super::queue::Queue;
+use super::writing::{Agents, Writing};
 use crate::event::TokenKey;
 use crate::id::{AgentId, TenantId};
-use crate::service::command::decide::Need;
 use crate::service::state::roster::Roster;
 use crate::time::UnixTime;
 
@@ -22,8 +22,11 @@ pub(crate) struct TenantLog {
     pub(crate) id: TenantId,
     pub(crate) tokens: TokenKey,
     /// Decisions that wait for whoever holds the sequencer next.
-    pub(crate) queue: Mutex<Vec<Job>>,
+    pub(crate) queue: Queue,
+    /// Held by whoever decides.
     pub(crate) sequencer: async_lock::Mutex<Sequencer>,
+    /// Held by whoever writes; whoever decides takes it after the sequencer.
+    pub(super) writing: async_lock::Mutex<Writing>,
     /// What the log amounts to, for whoever reads.
     pub(crate) committed: Arc<Committed>,
     pub(crate) roster: Arc<Roster>,
@@ -44,6 +47,8 @@ pub(crate) struct TenantLog {
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     pub(crate) ledger: Ledger,
+    /// What the last append made of its agents, if it changed nothing else: it may still be under way.
+    pub(super) ahead: Option<Agents>,
     /// What comes into the tenant's inbox.
     pub(super) arrivals: Arrivals,
     /// The tenant's, changed by this alone.
@@ -56,32 +61,4 @@ pub(crate) struct Sequencer {
     pub(super) changed: HashSet<AgentId>,
     pub(super) snapshot_at: u64,
     pub(super) snapshot_time: UnixTime,
-}
-
-impl TenantLog {
-    pub(super) fn enqueue(&self, job: Job) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(job);
-    }
-
-    /// Jobs that were waiting, up to about `limit` records; their order is kept, but that those come first, and alone,
-    /// that take trust away: no other one is written into what is set aside for them.
-    pub(super) fn take_jobs(&self, limit: usize) -> Vec<Job> {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut records = 0;
-        if queue.iter().any(|job| job.need == Need::Reserved) {
-            let take = |job: &mut Job| {
-                let fits = job.need == Need::Reserved && (records == 0 || records + job.records <= limit);
-                records += if fits { job.records } else { 0 };
-                fits
-            };
-            return queue.extract_if(.., take).collect();
-        }
-        let fits = queue.iter().take_while(|job| {
-            let first = records == 0;
-            records += job.records;
-            first || records <= limit
-        });
-        let count = fits.count();
-        queue.drain(..count).collect()
-    }
 }

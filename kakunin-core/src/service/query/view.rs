@@ -60,6 +60,11 @@ impl Kakunin {
         self.inner.parts.sink.room().await
     }
 
+    /// Records that wait to be decided and written, of all tenants: it grows while callers send more than the store writes.
+    pub async fn waiting(&self) -> usize {
+        self.inner.loaded_tenants().await.iter().map(|tenant| tenant.queue.len()).sum()
+    }
+
     /// Whether the CA can issue now: it is valid, and its key signs. Without it nothing is issued, and with no key no
     /// CRL is made; everything else goes on.
     ///

@@ -24,7 +24,8 @@ use crate::time::{DAY, UnixTime};
 /// An agent with all that decisions about it need.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentEntry {
-    pub(crate) row: AgentRow,
+    /// Shared with the copies that drafts make.
+    pub(crate) row: Arc<AgentRow>,
     pub(crate) history: Arc<History>,
     pub(crate) score: Score,
     /// What each family contributed to the score.
@@ -159,7 +160,7 @@ impl AgentEntry {
 
     fn of(row: AgentRow) -> Self {
         Self {
-            row,
+            row: Arc::new(row),
             history: Arc::default(),
             score: Score::default(),
             evidence: [0; 4],
@@ -186,7 +187,7 @@ impl AgentEntry {
 
     /// The agent's row, as it has to be stored.
     pub(crate) fn change(&self) -> Result<Change, StoreError> {
-        set(Kind::Agent, self.row.agent.id.as_bytes().to_vec(), &self.row)
+        set(Kind::Agent, self.row.agent.id.as_bytes().to_vec(), &*self.row)
     }
 }
 

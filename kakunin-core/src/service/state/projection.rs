@@ -75,6 +75,11 @@ impl Projection {
         self.agents.insert(id, entry);
     }
 
+    /// Takes agents in of which only histories changed.
+    pub(crate) fn add(&mut self, agents: &HashMap<AgentId, AgentEntry>) {
+        self.agents.extend(agents.iter().map(|(id, entry)| (*id, entry.clone())));
+    }
+
     /// Looks once more for what [`Projection::put`] keeps, after a replay.
     pub(crate) fn recount(&mut self) {
         let former = |(id, entry): (&AgentId, &AgentEntry)| Some((entry.row.former?.until, *id));

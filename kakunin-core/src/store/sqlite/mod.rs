@@ -5,6 +5,8 @@
 //! the calling thread, each over a connection of its own.
 
 mod bound;
+mod copier;
+mod entries;
 mod error;
 mod fill;
 mod levels;
@@ -45,6 +47,8 @@ pub struct SqliteStore {
     state: Levels<LogId>,
     revocations: Levels<IssuerId>,
     room: Arc<Mutex<Room>>,
+    /// Closed after all connections: with it go the locks of this process on the file.
+    _file: Arc<File>,
     /// Held until the store is dropped.
     _lock: File,
 }
@@ -64,9 +68,10 @@ impl SqliteStore {
         let readers = within(&mut reserve, || Readers::open(&path))?;
         reserve.look();
         let room = reserve.shared();
-        let writer = Writer::start(path.clone(), connection, reserve)?;
+        let file = Arc::new(File::open(&path).map_err(StoreError::unavailable)?);
+        let writer = Writer::start(path.clone(), connection, reserve, file.clone())?;
         let (state, revocations) = (Levels::default(), Levels::default());
-        Ok(Self { path, writer, readers, state, revocations, room, _lock: lock })
+        Ok(Self { path, writer, readers, state, revocations, room, _file: file, _lock: lock })
     }
 
     fn read<T>(&self, query: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {

@@ -3,7 +3,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::bound;
+use super::{bound, entries};
 use super::error::{corrupt, store_error};
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
@@ -40,21 +40,7 @@ pub(super) fn append(connection: &Connection, append: &Append) -> Result<(), Sto
     }
     let id = log_id(connection, &append.log)?;
     let (first, next) = (append.expected.frontier.size(), &append.next);
-    {
-        let mut leaf = connection
-            .prepare_cached("INSERT INTO leaf(log_id, idx, leaf) VALUES (?1, ?2, ?3)")
-            .map_err(store_error)?;
-        let mut payload = connection
-            .prepare_cached("INSERT INTO payload(log_id, idx, salt, octets) VALUES (?1, ?2, ?3, ?4)")
-            .map_err(store_error)?;
-        for (index, entry) in (first..).zip(&append.entries) {
-            let index = signed(index)?;
-            leaf.execute(params![id, index, entry.leaf]).map_err(store_error)?;
-            if let Some(Payload { salt, octets }) = &entry.payload {
-                payload.execute(params![id, index, salt, octets]).map_err(store_error)?;
-            }
-        }
-    }
+    entries::insert(connection, id, signed(first)?, &append.entries)?;
     let sql = "INSERT INTO batch(log_id, prev_size, new_size, root, frontier, time, checkpoint)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let size = signed(next.frontier.size())?;
@@ -154,18 +140,16 @@ pub(super) fn put_state(connection: &Connection, log: &LogId, changes: &[Change]
 }
 
 fn put_rows(connection: &Connection, id: i64, changes: &[Change]) -> Result<(), StoreError> {
-    for Change { kind, key, value } in changes {
-        match value {
-            Some(value) => connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO state(log_id, kind, key, value) VALUES (?1, ?2, ?3, ?4)",
-                )
-                .and_then(|mut s| s.execute(params![id, kind.code(), key, value])),
-            None => connection
-                .prepare_cached("DELETE FROM state WHERE log_id = ?1 AND kind = ?2 AND key = ?3")
-                .and_then(|mut s| s.execute(params![id, kind.code(), key])),
+    for run in changes.chunk_by(|one, next| one.value.is_some() == next.value.is_some()) {
+        if run.iter().all(|change| change.value.is_some()) {
+            entries::put(connection, id, run)?;
+            continue;
         }
-        .map_err(store_error)?;
+        let sql = "DELETE FROM state WHERE log_id = ?1 AND kind = ?2 AND key = ?3";
+        let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+        for Change { kind, key, .. } in run {
+            statement.execute(params![id, kind.code(), key]).map_err(store_error)?;
+        }
     }
     Ok(())
 }

@@ -2,14 +2,17 @@
 //! savepoint, and every caller is answered after COMMIT, before the WAL is copied into the file. Where there is no room,
 //! what takes trust away is written into what is set aside for it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use async_lock::{Semaphore, SemaphoreGuardArc};
 use futures_channel::oneshot;
 use rusqlite::Connection;
 
+use super::copier::{Copier, WORTH};
 use super::error::{may_be_full, store_error};
 use super::reserve::Reserve;
 use super::{rows, schema};
@@ -23,11 +26,12 @@ use crate::store::state::{Change, Touched};
 /// Entries that go into one transaction, about: nobody with one entry waits long for others with many.
 const MAX_GROUP: usize = 4_096;
 
-/// Pages of WAL that are worth copying: 8 MB. The heads of many logs are written again and again, so a
-/// later copy is a smaller one.
-const CHECKPOINT_PAGES: i64 = 2_000;
-/// And where there is little room.
+/// Calls that wait at once; whoever comes then waits before it is one of them, unless it takes trust away.
+const PLACES: usize = 256;
+/// Pages of WAL that are worth copying where there is little room.
 const FEW_PAGES: i64 = 16;
+/// Octets to which the WAL's file is cut when it begins anew, after a long reader let it grow.
+const MOST_WAL: i64 = 64 << 20;
 /// Octets of a page.
 const PAGE: u64 = 4_096;
 
@@ -66,32 +70,50 @@ impl Work {
     }
 }
 
-type Answer = oneshot::Sender<Result<(), StoreError>>;
+/// A call as it waits: with its answer, and its place among those that wait.
+#[derive(Debug)]
+struct Call {
+    work: Work,
+    answer: oneshot::Sender<Result<(), StoreError>>,
+    _place: Option<SemaphoreGuardArc>,
+}
 
 /// Sends calls to the thread; dropping it ends the thread after what it was sent.
 #[derive(Debug)]
 pub(super) struct Writer {
-    jobs: Option<Sender<(Work, Answer)>>,
+    jobs: Option<Sender<Call>>,
+    places: Arc<Semaphore>,
     touched: Arc<Mutex<Touched>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, connection: Connection, reserve: Reserve) -> Result<Self, StoreError> {
+    /// `file` is the database's, opened once more; it is closed after everything else.
+    pub(super) fn start(
+        path: PathBuf,
+        connection: Connection,
+        reserve: Reserve,
+        file: Arc<File>,
+    ) -> Result<Self, StoreError> {
         let (jobs, queue) = channel();
+        connection.pragma_update(None, "journal_size_limit", MOST_WAL).map_err(store_error)?;
+        // Those that insert many rows are there in three sizes.
+        connection.set_prepared_statement_cache_capacity(64);
         let touched = Arc::new(Mutex::default());
         let guard = Guard { version: schema::data_version(&connection)?, touched: touched.clone() };
         let thread = std::thread::Builder::new().name("kakunin-sqlite".into());
         let thread = thread
-            .spawn(move || serve(&path, connection, (guard, reserve), &queue))
+            .spawn(move || serve((&path, file), connection, (guard, reserve), &queue))
             .map_err(StoreError::unavailable)?;
-        Ok(Self { jobs: Some(jobs), touched, thread: Some(thread) })
+        let places = Arc::new(Semaphore::new(PLACES));
+        Ok(Self { jobs: Some(jobs), places, touched, thread: Some(thread) })
     }
 
     pub(super) async fn call(&self, work: Work) -> Result<(), StoreError> {
         let (answer, answered) = oneshot::channel();
         let gone = || StoreError::unavailable("the writing thread has ended; open the store anew");
-        self.jobs.as_ref().ok_or_else(gone)?.send((work, answer)).map_err(|_| gone())?;
+        let _place = if work.is_reserved() { None } else { Some(self.places.acquire_arc().await) };
+        self.jobs.as_ref().ok_or_else(gone)?.send(Call { work, answer, _place }).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 
@@ -137,20 +159,21 @@ impl Drop for Writer {
 }
 
 fn serve(
-    path: &Path,
+    (path, file): (&Path, Arc<File>),
     mut connection: Connection,
     (mut guard, mut reserve): (Guard, Reserve),
-    queue: &Receiver<(Work, Answer)>,
+    queue: &Receiver<Call>,
 ) {
+    let mut copier = Copier::start(path, file);
     while let Ok(first) = queue.recv() {
         let group = group(first, queue);
-        let works: Vec<_> = group.iter().map(|(work, _)| work).collect();
+        let works: Vec<_> = group.iter().map(|call| &call.work).collect();
         let results = write(&connection, &mut guard, &mut reserve, &works);
         // So that a flood of what is refused takes nothing of what is set aside.
         let takes = works.iter().any(|work| matches!(work, Work::Append(_)) && work.is_reserved());
-        for ((_, answer), result) in group.into_iter().zip(results) {
+        for (call, result) in group.into_iter().zip(results) {
             // A caller that went away does not need its answer.
-            let _ = answer.send(result);
+            let _ = call.answer.send(result);
         }
         // A transaction that could not be undone: closing the connection undoes it. If there is no new one
         // yet, every call fails until there is.
@@ -161,16 +184,19 @@ fn serve(
             // Its numbers are others; its opening looked at the schema.
             guard.version = schema::data_version(&connection).unwrap_or(-1);
         }
-        copy(&connection, &mut reserve, takes);
+        copy(&connection, &mut reserve, copier.as_mut(), takes);
     }
+    // The last connection to close is the one that writes.
+    drop(copier);
 }
 
-/// Copies the WAL into the file if that is worth it, or before there is no room to do so: it is written from its
-/// beginning then. If it fails nothing is lost: the WAL stays, and the next group tries again.
-fn copy(connection: &Connection, reserve: &mut Reserve, takes: bool) {
+/// Has the WAL copied into the file, and copies what is left, or all of it before there is no room to do so: it is written
+/// from its beginning then. If it fails nothing is lost: the WAL stays, and the next group tries again.
+fn copy(connection: &Connection, reserve: &mut Reserve, copier: Option<&mut Copier>, takes: bool) {
     let pages = wal_pages(connection);
     let octets = u64::try_from(pages).unwrap_or_default().saturating_mul(PAGE);
-    if pages < CHECKPOINT_PAGES && (pages < FEW_PAGES || !reserve.is_little_beside(octets)) {
+    let through = copier.map_or(pages >= WORTH, |copier| copier.is_through(pages));
+    if !through && (pages < FEW_PAGES || !reserve.is_little_beside(octets)) {
         return;
     }
     let checkpoint =
@@ -221,13 +247,13 @@ fn write(
 }
 
 /// A call, and those that wait behind it.
-fn group(first: (Work, Answer), queue: &Receiver<(Work, Answer)>) -> Vec<(Work, Answer)> {
-    let mut size = first.0.size();
+fn group(first: Call, queue: &Receiver<Call>) -> Vec<Call> {
+    let mut size = first.work.size();
     let mut group = vec![first];
     while size < MAX_GROUP
         && let Ok(next) = queue.try_recv()
     {
-        size += next.0.size();
+        size += next.work.size();
         group.push(next);
     }
     group

@@ -306,6 +306,7 @@ impl Asked {
             // A serial number that no certificate has is nobody's.
             Err(kakunin_core::service::Error::NotFound(_)) => {}
             // Whoever asks is refused all the same.
+            Err(kakunin_core::service::Error::QueueFull) => {}
             Err(kakunin_core::service::Error::Store(StoreError::Full)) => _ = STORAGE_REFUSED.count(),
             Err(error) => return Err(ApiError::from(error).at_gateway()),
         }

@@ -92,6 +92,7 @@ pub(super) async fn decide(
 async fn record(who: &Identified, event: Event) -> Result<Kept, Error> {
     let denied = event.outcome == Outcome::Denied;
     match who.reporter.tenant(who.agent.tenant()).observe(event).await {
+        Err(Error::QueueFull) if denied => Ok(Kept::Lost),
         // It is refused all the same, and the server's log and metrics say that there is no room.
         Err(Error::Store(StoreError::Full)) if denied => {
             STORAGE_REFUSED.count();

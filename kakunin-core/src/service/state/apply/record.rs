@@ -1,6 +1,8 @@
 //! One function applies a record to the state of its agent, whether it was just decided or is read back after a crash, so
 //! that replay cannot come to another state than life did.
 
+use std::sync::Arc;
+
 use super::step::Step;
 use crate::agent::AgentState;
 use crate::error::StoreError;
@@ -40,14 +42,14 @@ pub(crate) fn apply(
             "record {index} concerns an agent that was never registered"
         )));
     };
-    let before = entry.row.agent.state;
     entry.reach = entry.reach.max(index + 1);
-    entry.row.agent.updated_at = record.time;
-    apply_control(Step { row: &mut entry.row, certificates, index, record, changes }, control)?;
-    let suspended = entry.row.agent.state == AgentState::Suspended && before != AgentState::Suspended;
+    let row = Arc::make_mut(&mut entry.row);
+    let before = row.agent.state;
+    row.agent.updated_at = record.time;
+    apply_control(Step { row, certificates, index, record, changes }, control)?;
+    let suspended = row.agent.state == AgentState::Suspended && before != AgentState::Suspended;
     if suspended || distrusts(control) {
-        entry.row.void_before = index + 1;
-        entry.row.redeemed = None;
+        (row.void_before, row.redeemed) = (index + 1, None);
     }
     Ok(true)
 }

@@ -1,0 +1,87 @@
+//! One append under way, and what is decided on it.
+
+use kakunin_core::service::EventStatus;
+use pollster::block_on;
+
+use crate::gate::{Caller, Ends, World};
+
+#[test]
+fn the_next_events_are_decided_and_sealed_while_the_first_are_written_and_seen_by_nobody() {
+    let w = World::new();
+    let risk = || block_on(w.kakunin.tenant(&w.acme).risk(&w.agent)).unwrap();
+    let before = risk();
+    w.gate.shut();
+    let drawn = w.drawn.times();
+    let (mut first, mut second, mut third) = (w.observes(1), w.observes(2), w.observes(3));
+    assert!(first.told().is_none() && second.told().is_none() && third.told().is_none());
+    assert_eq!((w.gate.begun(), w.drawn.times() - drawn), (1, 2), "one is written, one is sealed, one waits");
+    assert_eq!(risk(), before, "and nobody sees any of it");
+    w.gate.let_through(0, Ends::Well);
+    assert!(second.told().is_none(), "it is not durable, whatever the first is");
+    let index = first.told().unwrap().unwrap().index.unwrap();
+    assert_ne!(risk(), before);
+    assert!(second.told().is_none() && third.told().is_none());
+    assert_eq!((w.gate.begun(), w.drawn.times() - drawn), (2, 3), "the third is sealed by now");
+    w.gate.open();
+    assert_eq!(second.told().unwrap().unwrap().index, Some(index + 1));
+    assert_eq!(third.told().unwrap().unwrap().index, Some(index + 2));
+    w.assert_level();
+}
+
+#[test]
+fn what_was_decided_on_a_write_that_failed_is_decided_anew() {
+    for (ends, told, status) in [
+        (Ends::Well, None, EventStatus::Duplicate),
+        (Ends::Full, Some("storage_full"), EventStatus::Scored),
+        (Ends::Gone, Some("storage_unavailable"), EventStatus::Scored),
+        (Ends::Lost, Some("storage_unavailable"), EventStatus::Duplicate),
+    ] {
+        let w = World::new();
+        w.gate.shut();
+        // The same event: whether it is a duplicate is decided by whether the first is written.
+        let (mut first, mut same, mut next) = (w.observes(1), w.observes(1), w.observes(2));
+        assert!(first.told().is_none() && same.told().is_none() && next.told().is_none());
+        w.gate.let_through(0, ends);
+        let code = first.told().unwrap().err().map(|error| error.code());
+        assert_eq!(code, told, "{ends:?}");
+        w.gate.open();
+        let same = same.told().unwrap().unwrap();
+        let next = next.told().unwrap().unwrap();
+        assert_eq!((same.status, next.status), (status, EventStatus::Scored), "{ends:?}");
+        let recorded = w.recorded();
+        assert_eq!(recorded[1..], [(1, same.index.unwrap()), (2, next.index.unwrap())], "{ends:?}");
+        w.assert_level();
+    }
+}
+
+#[test]
+fn one_who_goes_away_while_it_writes_costs_nobody_else_anything() {
+    let w = World::new();
+    w.gate.shut();
+    let (mut first, mut same) = (w.observes(1), w.observes(1));
+    assert!(first.told().is_none() && same.told().is_none());
+    drop(first);
+    w.gate.open();
+    let same = same.told().unwrap().unwrap();
+    assert_eq!(same.status, EventStatus::Scored);
+    assert_eq!(w.recorded()[1..], [(1, same.index.unwrap())]);
+    w.assert_level();
+}
+
+#[test]
+fn orders_are_decided_on_what_is_durable() {
+    let w = World::new();
+    w.gate.shut();
+    let mut event = w.observes(1);
+    assert!(event.told().is_none());
+    let tenant = w.kakunin.tenant(&w.acme);
+    let mut halt = Caller::of(tenant.halt(&w.agent, kakunin_core::revoke::Cause::KillSwitchActivated, None));
+    assert!(halt.told().is_none());
+    // The halt is not lost with what it did not wait for.
+    w.gate.let_through(0, Ends::Gone);
+    assert!(event.told().unwrap().is_err());
+    w.gate.open();
+    assert!(halt.told().unwrap().is_ok());
+    assert_eq!(w.recorded().len(), 1);
+    assert_eq!(w.kakunin.revocations().reason(&w.kakunin.issuer().id(), &w.serial).unwrap().is_some(), true);
+}
