@@ -57,7 +57,10 @@ fn grown(dir: &Path, bare: &Connection) {
     let (path, keys) = (dir.join("grown.db"), Arc::new(LocalKeys::ephemeral()));
     let (kakunin, of) = deployment_with(SqliteStore::open(&path).unwrap(), keys.clone());
     println!("\nevents in the log, 1,000 a call, two callers");
-    println!("{:<16} {:>12} {:>12} {:>8} {:>16}", "events", "an event", "bare SQLite", "ratio", "resident memory");
+    println!(
+        "{:<16} {:>12} {:>12} {:>8} {:>16}",
+        "events", "an event", "bare SQLite", "ratio", "resident memory"
+    );
     let mut thousands = 0;
     for size in sizes {
         while thousands < *size {

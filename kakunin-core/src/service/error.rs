@@ -98,7 +98,9 @@ pub enum Error {
     #[error(transparent)]
     Csr(#[from] CsrError),
     /// More waits of this tenant than is written soon.
-    #[error("too much of this tenant waits to be recorded, and nothing of this was; send it again in a second")]
+    #[error(
+        "too much of this tenant waits to be recorded, and nothing of this was; send it again in a second"
+    )]
     QueueFull,
     /// More events at once than are taken in.
     #[error("{0} events at once are too many; send at most {max}", max = MAX_EVENTS)]

@@ -69,7 +69,11 @@ impl Gate {
     }
 
     fn ends(&self, place: usize) -> Option<Ends> {
-        self.shut.lock().unwrap().as_ref().map_or(Some(Ends::Well), |waiting| waiting.get(place).copied().flatten())
+        self.shut
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map_or(Some(Ends::Well), |waiting| waiting.get(place).copied().flatten())
     }
 }
 

@@ -44,7 +44,11 @@ fn a_flood_is_told_to_come_back_and_orders_go_through_it() {
     assert!(flood.iter_mut().all(|call| matches!(call.told(), Some(Ok(MANY)))), "who was let in is answered");
     assert!(halt.told().unwrap().is_ok() && register.told().unwrap().is_ok());
     assert_eq!(block_on(w.kakunin.waiting()), 0);
-    assert_eq!(batch(&w.kakunin, &w.acme, w.serial).told().unwrap().unwrap(), MANY, "and there is room again");
+    assert_eq!(
+        batch(&w.kakunin, &w.acme, w.serial).told().unwrap().unwrap(),
+        MANY,
+        "and there is room again"
+    );
 }
 
 #[test]

@@ -12,6 +12,8 @@ mod deployment;
 mod former;
 mod full;
 mod opened;
+#[cfg(feature = "conformance")]
+mod wal;
 mod written;
 
 use std::io::{BufRead, BufReader};

@@ -101,9 +101,7 @@ impl Record {
 
     fn seal_with(&self, salt: [u8; 32]) -> Result<Entry, RecordError> {
         let (kind, act, octets) = match &self.body {
-            Body::Event(act, event) => {
-                (EVENT, Some(&**act), event.as_ref().map(|event| json(event)).transpose()?)
-            }
+            Body::Event(act, event) => (EVENT, Some(&**act), event.as_ref().map(json).transpose()?),
             Body::Control(control) => {
                 (control.kind(), None, Some(json(&Asked { by: self.by.clone(), record: control })?))
             }

@@ -28,6 +28,8 @@ use crate::store::state::Kind;
 
 /// Records that go into one append, over all callers that wait.
 const MAX_BATCH: usize = 4_000;
+/// And while another is written: what is durable is shown to everybody between two decisions.
+const MAX_AHEAD: usize = 1_000;
 
 const OUTCOME_UNKNOWN: &str = "the call that was writing this was dropped; see whether it was done, or send it again with its stream number";
 
@@ -95,7 +97,8 @@ impl Inner {
 
     /// Decides for those that wait, and answers them. Gives join tokens that open nothing any more.
     async fn sequence(&self, tenant: &TenantLog, sequencer: MutexGuard<'_, Sequencer>) -> Vec<JoinTokenId> {
-        let mut jobs = tenant.queue.take(MAX_BATCH);
+        let most = if tenant.writing.try_lock().is_some() { MAX_BATCH } else { MAX_AHEAD };
+        let mut jobs = tenant.queue.take(most);
         let events = jobs.iter().all(|job| job.need == Need::Events);
         let done = match events {
             true => self.sequence_events(tenant, sequencer, &mut jobs).await,
@@ -152,7 +155,9 @@ impl Inner {
         }
         let mut decided = self.decide_all(tenant, &sequencer, depends, jobs).await?;
         let ahead = match decided.only_adds() && !decided.records.is_empty() {
-            true => Some(self.sealed(&sequencer.ledger, &decided.records, take(&mut decided.changes)).await?.0),
+            true => {
+                Some(self.sealed(&sequencer.ledger, &decided.records, take(&mut decided.changes)).await?.0)
+            }
             false => None,
         };
         let mut writing = tenant.writing.lock().await;

@@ -1,8 +1,8 @@
 //! What the sequencer of a tenant does: drafts, and makes what was decided the state.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::arrivals::Arrivals;
 use super::cas::Growth;

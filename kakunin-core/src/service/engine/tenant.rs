@@ -1,8 +1,8 @@
 //! One tenant: its sequencer, which decides everything that depends on order.
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::arrivals::Arrivals;
 use super::cas::Growth;

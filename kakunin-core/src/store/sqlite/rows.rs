@@ -3,8 +3,8 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{bound, entries};
 use super::error::{corrupt, store_error};
+use super::{bound, entries};
 use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::log::entry::{Entry, LogId, Payload};

@@ -329,3 +329,28 @@ fn run(connection: &Connection, work: &Work) -> Result<(), StoreError> {
         Work::Look => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::state::Kind;
+
+    fn call(tenant: &str, changes: usize) -> Call {
+        let change = Change { kind: Kind::Cursor, key: Vec::new(), value: Some(Vec::new()) };
+        let work = Work::Put(LogId::Tenant(tenant.parse().unwrap()), vec![change; changes]);
+        Call { work, answer: oneshot::channel().0, _place: None }
+    }
+
+    #[test]
+    fn who_has_much_takes_those_along_who_wait_behind_it() {
+        let (jobs, queue) = channel();
+        // Each log has one append here; that of one is as large as any can be.
+        for n in 0..10 {
+            jobs.send(call(&format!("other-{n}"), 1)).unwrap();
+        }
+        jobs.send(call("flood", 4_000)).unwrap();
+        jobs.send(call("other-10", 1)).unwrap();
+        assert_eq!(group(call("flood", 4_000), &queue).len(), 12, "one transaction for all who waited");
+        assert_eq!(queue.try_recv().unwrap().work.size(), 2, "and the next for who came then");
+    }
+}
