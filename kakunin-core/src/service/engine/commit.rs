@@ -135,6 +135,7 @@ impl Inner {
         match self.parts.sink.append(written).await {
             Ok(()) => {
                 for (ledger, append) in appends {
+                    self.recent.keep(append);
                     ledger.appended(append.next.clone(), self.now());
                     self.lead.saw(ledger.last_time());
                 }
