@@ -10,6 +10,7 @@
 //! | `approvals.rs`, `waiting.rs` | what waits for a second person |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `proofs.rs` | answers that prove that it is on record |
 //! | `inbox.rs`, `inbox_stream.rs`, `inboxes.rs` | the inbox: pages and what is read; new items as they come |
 //! | `event_members.rs`, `text.rs` | members of an event, one by one; texts that somebody sent |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
@@ -80,6 +81,7 @@ mod places;
 mod policy;
 mod policy_body;
 mod preference;
+mod proofs;
 mod queries;
 mod ready;
 mod request_id;

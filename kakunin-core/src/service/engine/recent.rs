@@ -99,13 +99,24 @@ impl Appended {
         self.octets.get(start..*self.ends.get(place)?)
     }
 
+    /// The hashes of leaves, by their indices in the log.
+    pub(crate) fn hashes(&self, range: &Range<u64>) -> Option<&[Hash]> {
+        let place = |index: u64| usize::try_from(index.checked_sub(self.before.size())?).ok();
+        self.stretch().leaves().get(place(range.start)?..place(range.end)?)
+    }
+
     /// The root of a full subtree of the log after it, if a proof of one of its leaves may need it.
     pub(crate) fn root(&self, subtree: Subtree) -> Option<Hash> {
+        self.stretch().root(subtree)
+    }
+
+    // It costs as much as the append's own hashes, so it is made for the first who asks.
+    fn stretch(&self) -> &Stretch {
         let stretch = || {
             let leaves = self.indices().filter_map(|index| self.leaf(index)).map(leaf_hash).collect();
             Stretch::new(self.before.clone(), leaves)
         };
-        self.stretch.get_or_init(stretch).root(subtree)
+        self.stretch.get_or_init(stretch)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::service::engine::nodes::Nodes;
 use crate::service::error::Error;
 
 /// Most leaves that one range proof is over.
-pub const MAX_PROVEN: u64 = 4_096;
+pub const MAX_PROVEN: u64 = 16_384;
 
 /// A leaf, and the proof that it is in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct ProvenLeaf {
 pub struct ProvenRange {
     /// The leaves.
     pub leaves: Vec<Vec<u8>>,
+    /// Their hashes.
+    pub hashes: Vec<Hash>,
     /// The proof.
     pub proof: RangeProof,
 }
@@ -103,23 +105,24 @@ impl Tenant {
         Ok(ProvenLeaf { leaf, proof: TlogProof { extra: None, index, hashes, checkpoint: signed.note } })
     }
 
-    /// Proves that the records of these indices, at most 4,096, are in the log, as [`Tenant::prove`] does of one.
+    /// Proves that the records of these indices, at most 16,384, are in the log, as [`Tenant::prove`] does of one.
     ///
     /// # Errors
     /// As those of [`Tenant::prove`].
     pub async fn prove_range(&self, range: Range<u64>) -> Result<ProvenRange, Error> {
         if range.is_empty() || range.end - range.start > MAX_PROVEN {
-            return Err(Error::NotFound("range of 1 to 4096 records"));
+            return Err(Error::NotFound("range of 1 to 16384 records"));
         }
         let log = self.log_of().await?;
         if let Some(recent) = self.inner.recent.with(&log, &range) {
             let spans = around(&range, recent.size());
             let [left, right] = [&spans.left, &spans.right].map(|spans| roots(spans, |s| recent.root(s)));
             let leaves = range.clone().map(|index| recent.leaf(index).map(<[u8]>::to_vec)).collect();
-            if let (Some(left), Some(right), Some(leaves)) = (left, right, leaves) {
+            let hashes = recent.hashes(&range).map(<[Hash]>::to_vec);
+            if let (Some(left), Some(right), Some(leaves), Some(hashes)) = (left, right, leaves, hashes) {
                 let checkpoint = recent.checkpoint.clone();
                 let proof = RangeProof { first: range.start, left, right, checkpoint };
-                return Ok(ProvenRange { leaves, proof });
+                return Ok(ProvenRange { leaves, hashes, proof });
             }
         }
         let signed = self.inner.signed(&log).await?;
@@ -137,7 +140,7 @@ impl Tenant {
         let mut left = self.inner.proven(&log, &signed, &all, holds).await?;
         let right = left.split_off(middle);
         let proof = RangeProof { first: range.start, left, right, checkpoint: signed.note };
-        Ok(ProvenRange { leaves, proof })
+        Ok(ProvenRange { leaves, hashes, proof })
     }
 
     /// Proves that the log as it is now is the one that had `first` records, and grew.
