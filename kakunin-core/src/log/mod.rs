@@ -40,6 +40,9 @@ pub mod cosignature;
 pub mod leaf;
 pub mod merkle;
 pub mod note;
+pub mod proof;
+pub mod range;
+pub mod subtrees;
 
 #[cfg(feature = "service")]
 pub mod entry;

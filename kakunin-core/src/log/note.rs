@@ -182,6 +182,13 @@ fn split(note: &str) -> Result<(&str, &str), NoteError> {
     }
 }
 
+/// Whether it is a signed note, whoever signed it.
+pub(super) fn check(note: &str) -> Result<(), NoteError> {
+    let (_, lines) = split(note)?;
+    let signed = lines.lines().all(|line| parse_line(line).is_some());
+    if signed && lines.lines().count() <= MAX_SIGNATURES { Ok(()) } else { Err(NoteError::Malformed) }
+}
+
 fn parse_line(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
     let (name, blob) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
     let blob = Base64::decode_vec(blob).ok()?;

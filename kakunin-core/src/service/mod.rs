@@ -51,6 +51,7 @@ pub use query::authorities::Authority;
 pub use query::certificates::{CertificateStatus, MAX_CERTIFICATES_LISTED};
 pub use query::inbox::{InboxFilter, InboxItem, InboxPage};
 pub use query::policy::BreakerStatus;
+pub use query::proofs::{Grown, MAX_PROVEN, ProvenLeaf, ProvenRange};
 pub use query::reading::{Page, Recorded};
 pub use state::certificates::CertificateEntry;
 pub use state::inbox::{EndingNotice, Notification, NotificationKind, Severity};

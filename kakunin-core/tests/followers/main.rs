@@ -288,6 +288,7 @@ fn every_follower_has_a_name_that_stays() {
         "expiring",
         "checks",
         "snapshots",
+        "tiles",
     ];
     assert_eq!(names, known);
 }

@@ -12,6 +12,7 @@ use super::card::Cards;
 use super::error::ApiError;
 use super::gateway::Gateway;
 use super::inboxes::Inboxes;
+use super::ingest::Ingests;
 use super::limits::Limits;
 use super::listings::Listings;
 use super::options::ApiOptions;
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) cards: Arc<Cards>,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) inboxes: Arc<Inboxes>,
+    pub(crate) ingests: Arc<Ingests>,
     pub(crate) listings: Arc<Listings>,
     pub(crate) renderings: Arc<Renderings>,
     pub(crate) ready: Arc<Ready>,
@@ -57,7 +59,8 @@ impl App {
             clock,
             cards: Arc::default(),
             feeds: Arc::new(Feeds::new(kakunin.clone(), room, ended.clone())),
-            inboxes: Arc::new(Inboxes::new(ended)),
+            inboxes: Arc::new(Inboxes::new(ended.clone())),
+            ingests: Arc::new(Ingests::new(ended)),
             kakunin,
             listings: Arc::default(),
             renderings: Arc::default(),
@@ -83,6 +86,7 @@ impl App {
             cards: self.cards.clone(),
             feeds: self.feeds.clone(),
             inboxes: self.inboxes.clone(),
+            ingests: self.ingests.clone(),
             listings: self.listings.clone(),
             renderings: self.renderings.clone(),
             ready: self.ready.clone(),

@@ -196,6 +196,11 @@ impl ApiError {
         self.code
     }
 
+    /// In how many seconds it may be done, if that is all that is wrong.
+    pub(crate) const fn waits(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     pub(crate) fn sentence(&self) -> &str {
         &self.sentence
     }

@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::service::{Error as ServiceError, MAX_EVENTS, Observed};
+use kakunin_core::event::Event;
+use kakunin_core::service::{Error as ServiceError, EventStatus, MAX_EVENTS, Observed, Tenant};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,12 +12,14 @@ use utoipa::ToSchema;
 use super::app::App;
 use super::auth::{Caller, Reporter};
 use super::compat::event::EventBody;
-use super::compat::recorded::ObservedBody;
+use super::compat::recorded::{ObservedBody, Sent};
 use super::error::{ApiError, ErrorBody};
 use super::events::shown;
 use super::json::{self, Data};
+use super::page::Params;
 use super::parts::{self, Content};
-use super::salvage::{self, Taken};
+use super::proofs::{LeafProof, LevelQuery, RangeBody};
+use super::salvage;
 use super::subjects::Subjects;
 
 /// Events in the order in which they happened.
@@ -38,8 +41,11 @@ pub(crate) struct BatchAnswer {
     results: Vec<ResultBody>,
     /// How many were refused.
     refused: usize,
-    /// Signed note (C2SP) over the tenant's log with these events in it.
+    /// Signed note (C2SP) over the tenant's log with these events in it: that of the append that recorded them.
     checkpoint: Option<String>,
+    /// Proof that what was recorded just now is in the log by that checkpoint, with nothing missing from the first to the
+    /// last. Null if all of it was recorded before.
+    proof: Option<RangeBody>,
 }
 
 /// What became of one event of a batch.
@@ -70,10 +76,12 @@ struct RefusedBody {
     field: Option<String>,
 }
 
-/// Records up to 1,000 events. One that is refused costs nothing but itself, unless `atomic` is true.
+/// Records up to 1,000 events. One that is refused costs nothing but itself, unless `atomic` is true. The answer proves
+/// what was recorded by the hashes of the leaves; at the level `proved` it has the leaves themselves, and of each event
+/// that was recorded before its own proof.
 #[utoipa::path(
     operation_id = "reportEvents",
-    post, path = "/api/v1/events/batch", tag = "events", request_body = BatchBody,
+    post, path = "/api/v1/events/batch", tag = "events", params(LevelQuery), request_body = BatchBody,
     responses(
         (status = 201, description = "Recorded, each with what became of it.", body = Data<BatchAnswer>),
         (status = 207, description = "Not all as they were sent: look into `results`, each with a status, or a code and a field.",
@@ -84,69 +92,87 @@ struct RefusedBody {
 pub(crate) async fn batch(
     State(app): State<App>,
     Reporter(caller): Reporter,
+    Params(query): Params<LevelQuery>,
     Content(body): Content,
 ) -> Result<Response, ApiError> {
-    let (sent, atomic) = envelope(&body)?;
+    let (texts, atomic) = envelope(&body)?;
     let mut subjects = Subjects::new(&app, caller.tenant());
-    let mut taken = Vec::with_capacity(sent.len());
-    for event in sent {
-        taken.push(match salvage::take(&mut subjects, event).await {
+    let (mut sent, mut events) = (Vec::with_capacity(texts.len()), Vec::with_capacity(texts.len()));
+    for text in texts {
+        sent.push(match salvage::take(&mut subjects, text).await {
+            Ok(taken) => {
+                let (one, event) = Sent::of(taken);
+                events.push(event);
+                Ok(one)
+            }
             Err(error) if error.is_ours() => return Err(error),
-            taken => taken,
+            Err(error) => Err(error),
         });
     }
-    if atomic && let Some(at) = taken.iter().position(Result::is_err) {
-        let errors = taken.into_iter().map(Result::err).collect();
+    if atomic && let Some(at) = sent.iter().position(Result::is_err) {
+        let errors = sent.into_iter().map(Result::err).collect();
         return Err(nothing(errors, at));
     }
-    let observed = observe(&app, &caller, &taken, atomic).await?;
-    answer(&app, &caller, &taken, observed).await
+    let observed = observe(&app, &caller, events, atomic).await?;
+    answer(&app.kakunin.tenant(caller.tenant()), sent, observed, query.proves()).await
 }
 
 async fn answer(
-    app: &App,
-    caller: &Caller,
-    taken: &[Result<Taken, ApiError>],
+    tenant: &Tenant,
+    sent: Vec<Result<Sent, ApiError>>,
     observed: Vec<Result<Observed, ApiError>>,
+    proves: bool,
 ) -> Result<Response, ApiError> {
-    let tenant = app.kakunin.tenant(caller.tenant());
     let policy = tenant.policy().await?.policy;
     let mut observed = observed.into_iter();
-    let mut results = Vec::with_capacity(taken.len());
-    let (mut errors, mut altered) = (Vec::with_capacity(taken.len()), false);
-    for (index, taken) in taken.iter().enumerate() {
-        let seen = taken.as_ref().map_err(Clone::clone).and_then(|taken| {
+    let mut results = Vec::with_capacity(sent.len());
+    let (mut errors, mut altered, mut indices) = (Vec::new(), false, Vec::with_capacity(sent.len()));
+    for (index, sent) in sent.into_iter().enumerate() {
+        let seen = sent.and_then(|sent| {
             let seen = observed.next().ok_or_else(|| ApiError::not_found("event"))??;
-            Ok((taken, seen))
+            Ok((sent, seen))
         });
-        let (result, error) = match seen {
-            Ok((taken, seen)) => {
-                altered |= taken.altered.is_some();
-                let body = shown(&tenant, &policy, taken, &seen).await?.numbered(index);
-                (ResultBody::Recorded(Box::new(body)), None)
+        let (sent, seen) = match seen {
+            Ok(both) => both,
+            Err(error) => {
+                results.push(ResultBody::Refused(RefusedBody::new(index, Some(&error))));
+                errors.push(Some(error));
+                continue;
             }
-            Err(error) => (ResultBody::Refused(RefusedBody::new(index, Some(&error))), Some(error)),
         };
-        results.push(result);
-        errors.push(error);
+        altered |= sent.altered.is_some();
+        let mut body = shown(tenant, &policy, &sent, &seen).await?.numbered(index);
+        match seen.index {
+            // What was recorded before is somewhere else.
+            Some(_) if seen.status == EventStatus::Duplicate && proves => {
+                body = body.proved(LeafProof::of(tenant, seen.index).await);
+            }
+            Some(at) if seen.status != EventStatus::Duplicate => indices.push(at),
+            _ => {}
+        }
+        results.push(ResultBody::Recorded(Box::new(body)));
+        errors.push(None);
     }
     let refused = errors.iter().flatten().count();
     if refused == results.len() {
         return Err(nothing(errors, 0));
     }
     let status = if refused > 0 || altered { StatusCode::MULTI_STATUS } else { StatusCode::CREATED };
-    let checkpoint = tenant.checkpoint().await?;
-    Ok((status, Data { data: BatchAnswer { results, refused, checkpoint } }).into_response())
+    let proof = RangeBody::of(tenant, &indices, proves).await;
+    let checkpoint = match &proof {
+        Some(proof) => Some(proof.checkpoint.clone()),
+        None => tenant.checkpoint().await?,
+    };
+    Ok((status, Data { data: BatchAnswer { results, refused, checkpoint, proof } }).into_response())
 }
 
 /// Of each event that could be taken, in their order; or an error, if nothing was recorded.
 async fn observe(
     app: &App,
     caller: &Caller,
-    taken: &[Result<Taken, ApiError>],
+    events: Vec<Event>,
     atomic: bool,
 ) -> Result<Vec<Result<Observed, ApiError>>, ApiError> {
-    let events: Vec<_> = taken.iter().flatten().map(|taken| taken.reported.event.clone()).collect();
     let (kakunin, count) = (caller.kakunin(app), events.len());
     if !atomic {
         let each = kakunin.tenant(caller.tenant()).observe_all(events).await?;

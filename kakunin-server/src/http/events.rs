@@ -17,19 +17,21 @@ use super::auth::{Reader, Reporter};
 use super::compat::band::CoarseBand;
 use super::compat::event::EventBody;
 use super::compat::event_words::no_word;
-use super::compat::recorded::{ObservedBody, RecordedEvent, recorded};
+use super::compat::recorded::{ObservedBody, RecordedEvent, Sent, recorded};
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
 use super::page::{self, PageBody, Pagination, Params};
 use super::parts::Content;
-use super::salvage::{self, Taken};
+use super::proofs::{LeafProof, LevelQuery};
+use super::salvage;
 use super::subjects::Subjects;
 use super::text::is_word;
 
-/// Records one event of an agent of this tenant, scores it, and revokes if the score says so.
+/// Records one event of an agent of this tenant, scores it, and revokes if the score says so. At the level `proved` the
+/// answer has the leaf that holds it, and the proof that it is in the log.
 #[utoipa::path(
     operation_id = "reportEvent",
-    post, path = "/api/v1/events", tag = "events", request_body = EventBody,
+    post, path = "/api/v1/events", tag = "events", params(LevelQuery), request_body = EventBody,
     responses(
         (status = 201, description = "Recorded; 200 for a duplicate.", body = Data<ObservedBody>),
         (status = 200, description = "Recorded before: what was recorded.", body = Data<ObservedBody>),
@@ -42,22 +44,28 @@ use super::text::is_word;
 pub(crate) async fn create(
     State(app): State<App>,
     Reporter(caller): Reporter,
+    Params(query): Params<LevelQuery>,
     Content(body): Content,
 ) -> Result<Response, ApiError> {
     let taken = salvage::take(&mut Subjects::new(&app, caller.tenant()), &body).await?;
-    let observed = caller.kakunin(&app).tenant(caller.tenant()).observe(taken.reported.event.clone()).await?;
+    let (sent, event) = Sent::of(taken);
+    let observed = caller.kakunin(&app).tenant(caller.tenant()).observe(event).await?;
     if observed.status == EventStatus::NotAccepted {
         let sentence = "the agent's certificate is revoked or suspended, or was replaced or ran out more than a \
             day ago; the event is on record, and not scored";
         return Err(ApiError::unprocessable("agent_not_active", sentence));
     }
     let ranked = Family::ranked(&observed.evidence);
-    let factors = ranked.iter().map(|(family, _)| family.as_str().to_owned()).collect();
+    let factors = ranked.iter().map(|(family, _)| family.as_str()).collect();
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
     let tenant = app.kakunin.tenant(caller.tenant());
     let policy = tenant.policy().await?.policy;
-    let data = shown(&tenant, &policy, &taken, &observed).await?.because_of(factors);
+    let data = shown(&tenant, &policy, &sent, &observed).await?.because_of(factors);
+    let data = match query.proves() {
+        true => data.proved(LeafProof::of(&tenant, observed.index).await),
+        false => data,
+    };
     Ok((status, Data { data }).into_response())
 }
 
@@ -65,19 +73,18 @@ pub(crate) async fn create(
 pub(crate) async fn shown(
     tenant: &Tenant,
     policy: &Policy,
-    taken: &Taken,
+    sent: &Sent,
     observed: &Observed,
 ) -> Result<ObservedBody, ApiError> {
-    let event = &taken.reported.event;
-    let body = ObservedBody::new(taken, observed, &policy.thresholds);
-    let differs = event.unnamed || event.occurred_at.is_none();
+    let body = ObservedBody::new(sent, observed, &policy.thresholds);
+    let differs = sent.unnamed || sent.occurred_at.is_none();
     let Some(index) = observed.index.filter(|_| differs && observed.status == EventStatus::Duplicate) else {
         return Ok(body);
     };
     let page = tenant.records(Some(index.saturating_add(1)), 1, |_| true).await?;
     let before = page.items.into_iter().find(|item| item.index == index);
     Ok(match before {
-        Some(Recorded { record, .. }) => body.with_recorded(event, &record),
+        Some(Recorded { record, .. }) => body.with_recorded(sent, &record),
         None => body,
     })
 }

@@ -86,7 +86,7 @@ pub(crate) fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 /// Refuses a body that would have to be unpacked.
-fn check_coding(headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn check_coding(headers: &HeaderMap) -> Result<(), ApiError> {
     let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
     if headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
         return Ok(());
@@ -106,6 +106,12 @@ pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
 
 pub(crate) fn too_large() -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body is too long; send less at once")
+}
+
+/// Of one line of many.
+pub(super) fn too_large_line() -> ApiError {
+    let sentence = "a line has 64 KiB at the most; send less in one event";
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "line_too_long", sentence)
 }
 
 /// Why the connection gives no more of a body.

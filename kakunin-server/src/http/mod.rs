@@ -10,6 +10,8 @@
 //! | `approvals.rs`, `waiting.rs` | what waits for a second person |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
+//! | `event_lines.rs`, `ingest.rs`, `lines.rs` | events that come one a line, for as long as they come |
+//! | `proofs.rs` | answers that prove that it is on record |
 //! | `inbox.rs`, `inbox_stream.rs`, `inboxes.rs` | the inbox: pages and what is read; new items as they come |
 //! | `event_members.rs`, `text.rs` | members of an event, one by one; texts that somebody sent |
 //! | `salvage.rs`, `parts.rs` | what is recorded of events that are not all as they should be |
@@ -49,6 +51,7 @@ mod dry_runs;
 mod enrol;
 mod error;
 mod event_batch;
+mod event_lines;
 mod event_members;
 mod event_stream;
 mod events;
@@ -65,8 +68,10 @@ mod html;
 mod inbox;
 mod inbox_stream;
 mod inboxes;
+mod ingest;
 mod json;
 mod limits;
+mod lines;
 mod listings;
 mod message;
 mod openapi;
@@ -80,6 +85,7 @@ mod places;
 mod policy;
 mod policy_body;
 mod preference;
+mod proofs;
 mod queries;
 mod ready;
 mod request_id;
@@ -123,6 +129,7 @@ pub(crate) use error::{ApiError, chain};
 pub(crate) use failures::FAILURES;
 pub(crate) use frame::{finished, refused};
 pub(crate) use host::check as check_host;
+pub(crate) use ingest::AsItComes;
 pub(crate) use json::BodyError;
 pub(crate) use limits::network_of;
 pub(crate) use peer::{Peer, client_address};

@@ -11,9 +11,9 @@ use utoipa::openapi::security::SecurityRequirement;
 
 use super::app::App;
 use super::{
-    access, agents, approvals, audit, breaker, certificates, certify, crl, enrol, event_batch, events, feed,
-    gateway, health, inbox, inbox_stream, message, orders, pki, policy, revoke, risk, verdicts, verify,
-    webhooks,
+    access, agents, approvals, audit, breaker, certificates, certify, crl, enrol, event_batch, event_lines,
+    events, feed, gateway, health, inbox, inbox_stream, message, orders, pki, policy, revoke, risk, verdicts,
+    verify, webhooks,
 };
 
 /// Most octets of a body from who shows no account: a message to verify, a request for a certificate, one to check.
@@ -57,7 +57,7 @@ pub(super) fn all() -> Routes {
     add!(all: certify::certify, certify::renew, orders::halt, orders::reinstate, orders::sign, risk::risk);
     add!(all: certificates::get, revoke::revoke, revoke::hold, revoke::release);
     add!(all: enrol::create_token, enrol::grant, enrol::enrol, enrol::renew);
-    add!(all: events::list, events::create, event_batch::batch, audit::log);
+    add!(all: events::list, events::create, event_batch::batch, event_lines::stream, audit::log);
     add!(all: inbox::list, inbox::mark, inbox::mark_up_to, inbox_stream::stream);
     add!(all: access::create_tenant, access::get_tenant, access::patch_tenant);
     add!(all: access::list_keys, access::create_key, access::revoke_key);

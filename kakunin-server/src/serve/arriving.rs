@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::pace::Pace;
-use crate::http::{BODIES_CROWDED, BODIES_NOT_SENT, BodyError, Share, Tally};
+use crate::http::{AsItComes, BODIES_CROWDED, BODIES_NOT_SENT, BodyError, Share, Tally};
 
 /// Octets that bodies of one address may hold: those that are on their way to us, and answers that were made for one
 /// request and wait to be taken.
@@ -54,12 +54,17 @@ pub(super) struct Arriving {
     body: Incoming,
     pace: Pace,
     held: HeldShare,
+    as_it_comes: AsItComes,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl Arriving {
-    pub(super) const fn new(body: Incoming, patience: Duration, held: HeldShare) -> Self {
-        Self { body, pace: Pace::new(patience), held, waiting: None }
+    pub(super) fn new(
+        body: Incoming,
+        patience: Duration,
+        (held, as_it_comes): (HeldShare, AsItComes),
+    ) -> Self {
+        Self { body, pace: Pace::new(patience), held, as_it_comes, waiting: None }
     }
 }
 
@@ -72,6 +77,9 @@ impl Body for Arriving {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        if this.as_it_comes.is_said() {
+            return Pin::new(&mut this.body).poll_frame(context).map_err(Into::into);
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
             let left = this.pace.left();
             let (_, until) = this.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));

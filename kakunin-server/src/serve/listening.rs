@@ -16,7 +16,8 @@ use super::delivery::Delivery;
 use super::options::{Patience, ServeOptions};
 use super::tls::Reloading;
 use crate::http::{
-    ApiError, ForAll, GatewayProxy, Network, Peer, check_host, client_address, finished, network_of, refused,
+    ApiError, AsItComes, ForAll, GatewayProxy, Network, Peer, check_host, client_address, finished,
+    network_of, refused,
 };
 
 /// Answers up to this size count for nobody.
@@ -99,7 +100,9 @@ impl Listening {
             if !arriving.grow(head_len(&parts.headers)) {
                 return Ok(crowded(busy));
             }
-            Body::new(Arriving::new(body, settings.patience.stall, arriving))
+            let as_it_comes = AsItComes::default();
+            parts.extensions.insert(as_it_comes.clone());
+            Body::new(Arriving::new(body, settings.patience.stall, (arriving, as_it_comes)))
         };
         let method = parts.method.clone();
         let response = match settings.router.clone().oneshot(Request::from_parts(parts, body)).await {

@@ -20,6 +20,7 @@ use crate::service::engine::inner::Inner;
 use crate::service::engine::lead::Lead;
 use crate::service::engine::ledger::Ledger;
 use crate::service::engine::parts::Parts;
+use crate::service::engine::recent::Recent;
 use crate::service::engine::scopes::Scopes;
 use crate::service::engine::seal::SealKey;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
@@ -82,6 +83,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         api_keys: ApiKeys::new(known.clone()),
         known,
         commits: Commits::default(),
+        recent: Recent::default(),
         damages,
         parts,
     };

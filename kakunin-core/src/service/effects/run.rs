@@ -23,12 +23,13 @@ use super::sealing::Checks;
 use super::snapshots::Snapshots;
 use super::status::FollowerStatus;
 use super::sweep::Tenants;
+use super::tiles::Tiles;
 use super::unit::{GATHER, Unit};
 use super::webhooks::Webhooks;
 use crate::time::SECOND;
 
 /// What takes trust away comes first.
-const FOLLOWERS: [&dyn Follower; 13] = [
+const FOLLOWERS: [&dyn Follower; 14] = [
     &KeyTasks,
     &Crls,
     &Feeds,
@@ -42,6 +43,7 @@ const FOLLOWERS: [&dyn Follower; 13] = [
     &Expiring,
     &Checks,
     &Snapshots,
+    &Tiles,
 ];
 
 /// How long appends are gathered while more wait for a turn than there are at once, in milliseconds.
@@ -51,7 +53,7 @@ const NAP: u64 = SECOND;
 
 impl Kakunin {
     /// Does what follows from the logs, for as long as it is polled: tells the key provider what was decided, publishes
-    /// CRLs, cosigns the feed, has receipts signed, tells webhooks, ends graces, tells inboxes of authorities and certificates that end, stores risk histories,
+    /// CRLs, cosigns the feed, has receipts signed, tells webhooks, ends graces, tells inboxes of authorities and certificates that end, stores risk histories and hashes of the logs,
     /// and looks after what is stored. An append wakes it; `sleep` waits for the rest, for example `tokio::time::sleep`:
     ///
     /// ```no_run

@@ -88,11 +88,13 @@ impl Inner {
         agents: &Agents,
     ) -> Result<(), Error> {
         let (log, head, changes) = (append.log.clone(), append.next.clone(), append.changes.clone());
+        let recent = Appended::of_tenant(&append);
         *writing = Writing::InDoubt;
         if let Err(error) = self.parts.sink.append(vec![append]).await {
             *writing = Writing::failed(&error, before);
             return Err(error.into());
         }
+        recent.into_iter().for_each(|appended| self.recent.keep(appended));
         let size = head.frontier.size();
         let level = self.parts.state.apply(&log, size, &changes).await.is_ok();
         tenant.committed.write().add(agents);
@@ -164,9 +166,11 @@ impl Inner {
     async fn write(&self, appends: Vec<(&mut Ledger, Append)>) -> Result<(), Error> {
         let (mut ledgers, appends): (Vec<_>, Vec<_>) = appends.into_iter().unzip();
         let heads: Vec<_> = appends.iter().map(|append| append.next.clone()).collect();
+        let recent: Vec<_> = appends.iter().filter_map(Appended::of_tenant).collect();
         ledgers.iter_mut().for_each(|ledger| ledger.unsettled());
         match self.parts.sink.append(appends).await {
             Ok(()) => {
+                recent.into_iter().for_each(|appended| self.recent.keep(appended));
                 for (ledger, head) in ledgers.iter_mut().zip(heads) {
                     ledger.appended(head, self.now());
                     self.lead.saw(ledger.last_time());

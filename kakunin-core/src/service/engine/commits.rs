@@ -36,6 +36,11 @@ impl Commits {
         }
     }
 
+    /// How many records the log has, as far as this process knows.
+    pub(crate) fn size(&self, log: &LogId) -> u64 {
+        self.of(log).load(Ordering::Acquire)
+    }
+
     /// The log has so many records, and what follows from them can be found.
     pub(crate) fn grew(&self, log: &LogId, size: u64) {
         self.of(log).fetch_max(size, Ordering::AcqRel);

@@ -9,6 +9,7 @@ use super::damage::Damages;
 use super::lead::Lead;
 use super::ledger::{self, Ledger};
 use super::parts::Parts;
+use super::recent::Recent;
 use super::scopes::Scopes;
 use super::seal::SealKey;
 use super::secret::{self, TokenSecret};
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) lead: Lead,
     pub(crate) commits: Commits,
     pub(crate) scopes: Scopes,
+    pub(crate) recent: Recent,
 }
 
 impl Inner {

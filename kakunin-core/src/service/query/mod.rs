@@ -5,6 +5,7 @@ pub(crate) mod authorities;
 pub(crate) mod certificates;
 pub(crate) mod inbox;
 pub(crate) mod policy;
+pub(crate) mod proofs;
 pub(crate) mod reading;
 mod scopes;
 pub(crate) mod stored;

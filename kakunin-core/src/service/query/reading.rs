@@ -130,7 +130,7 @@ impl Tenant {
         Ok(self.inner.log_key(&self.log_of().await?)?.to_string())
     }
 
-    async fn log_of(&self) -> Result<LogId, Error> {
+    pub(super) async fn log_of(&self) -> Result<LogId, Error> {
         Ok(LogId::Tenant(self.inner.tenant(&self.id).await?.id.clone()))
     }
 

@@ -1,16 +1,22 @@
 //! Events that are on record, as they are shown.
 
-use kakunin_core::event::{Event, Name, ShortName};
+use std::fmt::Display;
+
+use kakunin_core::event::{Event, EventKind, Name, ShortName};
+use kakunin_core::id::{AgentId, Serial};
 use kakunin_core::log::record::{Body, Record};
 use kakunin_core::risk::Thresholds;
+use kakunin_core::scope::Action;
 use kakunin_core::service::{Observed, Recorded};
-use serde::Serialize;
+use kakunin_core::time::UnixTime;
+use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use utoipa::ToSchema;
 
 use super::band::{CoarseBand, number};
 use super::event::Reported;
 use crate::http::error::ApiError;
+use crate::http::proofs::LeafProof;
 use crate::http::salvage::Taken;
 
 /// What became of an event. It is on disk, with its place in the log.
@@ -18,24 +24,30 @@ use crate::http::salvage::Taken;
 pub(crate) struct ObservedBody {
     /// Its index in the tenant's log; of a duplicate, that of the event that was recorded, or null if the number of its
     /// stream is so old that it is not known any more which event had it.
-    event_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    event_id: Option<Text<u64>>,
     /// The same, as others call it.
-    id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    id: Option<Text<u64>>,
     /// `scored`, `unattributed`, `not_accepted` or `duplicate`.
-    status: String,
-    agent_id: String,
-    certificate_serial: String,
-    action: String,
+    status: &'static str,
+    #[schema(value_type = String)]
+    agent_id: Text<AgentId>,
+    #[schema(value_type = String)]
+    certificate_serial: Text<Serial>,
+    #[schema(value_type = String)]
+    action: Text<Action>,
     /// `low`, `medium`, `warning` or `revoke`.
-    band: String,
+    band: &'static str,
     /// The same in three: `low`, `medium` or `high`.
-    risk_band: String,
+    risk_band: &'static str,
     /// 0 to 1.
     risk_score: f64,
-    action_type: String,
+    action_type: &'static str,
     /// Families of evidence that contribute, strongest first.
-    factors: Vec<String>,
-    occurred_at: String,
+    factors: Vec<&'static str>,
+    #[schema(value_type = String)]
+    occurred_at: Text<UnixTime>,
     /// Whether this event took the identity away.
     revoked: bool,
     /// Whether it would have, and the breaker holds the identity instead, until a person looks.
@@ -45,6 +57,8 @@ pub(crate) struct ObservedBody {
     /// Which event of a batch, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
+    #[serde(flatten)]
+    proof: LeafProof,
     /// Which member was cut or left out because it is not as it should be: a refusal is recorded all the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
@@ -56,28 +70,59 @@ pub(crate) struct ObservedBody {
     error: Option<String>,
 }
 
+/// What an answer says of an event as it was sent, whatever becomes of it.
+pub(crate) struct Sent {
+    agent: AgentId,
+    serial: Serial,
+    action: Action,
+    kind: EventKind,
+    pub(crate) occurred_at: Option<UnixTime>,
+    /// Whether it named no certificate.
+    pub(crate) unnamed: bool,
+    /// What of it is not as it was sent.
+    pub(crate) altered: Option<ApiError>,
+}
+
+impl Sent {
+    /// Parts an event that is recorded from what is said of it.
+    pub(crate) fn of(taken: Taken) -> (Self, Event) {
+        let Taken { reported: Reported { agent, event, .. }, altered } = taken;
+        let (serial, action, kind) = (event.serial, event.action.clone(), event.kind);
+        let (occurred_at, unnamed) = (event.occurred_at, event.unnamed);
+        (Self { agent, serial, action, kind, occurred_at, unnamed, altered }, event)
+    }
+}
+
+/// Written as it is shown.
+struct Text<T>(T);
+
+impl<T: Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
 impl ObservedBody {
-    pub(crate) fn new(taken: &Taken, observed: &Observed, thresholds: &Thresholds) -> Self {
-        let Reported { agent, event, .. } = &taken.reported;
-        let id = observed.index.map(|index| index.to_string());
-        let altered = taken.altered.as_ref();
+    pub(crate) fn new(sent: &Sent, observed: &Observed, thresholds: &Thresholds) -> Self {
+        let altered = sent.altered.as_ref();
         Self {
-            id: id.clone(),
-            event_id: id,
-            status: observed.status.as_str().to_owned(),
-            agent_id: agent.to_string(),
-            certificate_serial: event.serial.to_string(),
-            action: event.action.as_str().to_owned(),
-            band: observed.band.as_str().to_owned(),
-            risk_band: CoarseBand::of(observed.score, thresholds).as_str().to_owned(),
+            id: observed.index.map(Text),
+            event_id: observed.index.map(Text),
+            status: observed.status.as_str(),
+            agent_id: Text(sent.agent),
+            certificate_serial: Text(sent.serial),
+            action: Text(sent.action.clone()),
+            band: observed.band.as_str(),
+            risk_band: CoarseBand::of(observed.score, thresholds).as_str(),
             risk_score: number(observed.score),
-            action_type: event.kind.as_str().to_owned(),
+            action_type: sent.kind.as_str(),
             factors: Vec::new(),
-            occurred_at: event.occurred_at.unwrap_or(observed.at).to_string(),
+            occurred_at: Text(sent.occurred_at.unwrap_or(observed.at)),
             revoked: observed.revoked,
             held: observed.held,
             revocation_check_queued: observed.revoked,
             index: None,
+            proof: LeafProof::NONE,
             field: altered.and_then(ApiError::field).map(str::to_owned),
             code: altered.map(|error| error.code().to_owned()),
             error: altered.map(|error| error.sentence().to_owned()),
@@ -85,17 +130,22 @@ impl ObservedBody {
     }
 
     /// The same, with what the agent's score is made of.
-    pub(crate) fn because_of(self, factors: Vec<String>) -> Self {
+    pub(crate) fn because_of(self, factors: Vec<&'static str>) -> Self {
         Self { factors, ..self }
     }
 
     /// The same, of a duplicate, with what was recorded.
-    pub(crate) fn with_recorded(self, event: &Event, record: &Record) -> Self {
+    pub(crate) fn with_recorded(self, sent: &Sent, record: &Record) -> Self {
         Self {
-            certificate_serial: record.serial.map_or(self.certificate_serial, |serial| serial.to_string()),
-            occurred_at: event.occurred_at.unwrap_or(record.time).to_string(),
+            certificate_serial: record.serial.map_or(self.certificate_serial, Text),
+            occurred_at: Text(sent.occurred_at.unwrap_or(record.time)),
             ..self
         }
+    }
+
+    /// The same, with the proof of it.
+    pub(crate) fn proved(self, proof: LeafProof) -> Self {
+        Self { proof, ..self }
     }
 
     /// The same, as one of many.
