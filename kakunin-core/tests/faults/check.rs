@@ -19,6 +19,8 @@ use crate::world::World;
 pub(crate) struct Witness {
     /// Index of each acknowledged event, by stream and number.
     acknowledged: BTreeMap<(u64, u64), u64>,
+    /// Those that were not looked for yet.
+    new: Vec<((u64, u64), u64)>,
     revocations: BTreeSet<Serial>,
     logs: BTreeMap<LogId, Frontier>,
     /// Index of each event on record, by stream and number.
@@ -36,6 +38,7 @@ impl Witness {
                 let [stream, seq, index] = [stream, seq, index].map(|number| number.parse().unwrap());
                 let before = self.acknowledged.insert((stream, seq), index);
                 assert!(before.is_none_or(|before| before == index), "{line}, and before that {before:?}");
+                self.new.push(((stream, seq), index));
             }
             ["revoked", serial] => _ = self.revocations.insert(serial.parse().unwrap()),
             _ => {}
@@ -61,7 +64,8 @@ impl Witness {
     /// One that was told the same, and has seen nothing yet.
     pub(crate) fn afresh(&self) -> Self {
         let (acknowledged, revocations) = (self.acknowledged.clone(), self.revocations.clone());
-        Self { acknowledged, revocations, ..Self::default() }
+        let new = acknowledged.iter().map(|(event, index)| (*event, *index)).collect();
+        Self { acknowledged, revocations, new, ..Self::default() }
     }
 
     /// Looks at what was added since the last time. What was there before is held to it by the root.
@@ -78,8 +82,8 @@ impl Witness {
                 }
             }
         }
-        for (event, index) in &self.acknowledged {
-            assert_eq!(self.recorded.get(event), Some(index), "the event {event:?} was acknowledged");
+        for (event, index) in self.new.drain(..) {
+            assert_eq!(self.recorded.get(&event), Some(&index), "the event {event:?} was acknowledged");
         }
         assert!(self.revocations.is_subset(&self.revoked), "each acknowledged revocation is on record");
         assert_eq!(self.revoked, self.copied, "in both logs or in neither");
