@@ -1,6 +1,7 @@
 //! The system calls by which SQLite writes, one after the other: each fails once, fails from then on, or is the last that its
 //! process makes. `strace` sees to that; what is not durable then must not have been acknowledged.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -89,9 +90,10 @@ fn run(dir: &Path, words: &str, inject: &str) -> Option<Vec<String>> {
         .output();
     let output = output.expect("strace is missing; as root, run: apt-get install -y strace");
     let traced = std::fs::read_to_string(&trace).unwrap();
-    let killed = traced.contains("killed by SIGKILL");
+    let killed = output.status.signal().is_some() || traced.contains("killed by SIGKILL");
     if !traced.contains("(INJECTED)") && !killed {
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{inject}: {}, {said}\n{traced}", output.status);
         return None;
     }
     Some(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())

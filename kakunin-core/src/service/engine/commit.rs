@@ -88,7 +88,7 @@ impl Inner {
         for (ca, changes) in &groups {
             let mut log = ca.log.lock().await;
             self.settle_revocations(ca, &mut log).await?;
-            let copies: Vec<_> = changes.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
+            let copies: Vec<_> = changes.iter().map(|c| copy_of(c, log.time(self.log_now()))).collect();
             let copied = log.prepare(&copies, changes, &*self.parts.entropy).await?;
             logs.push((log, copied));
         }
@@ -135,8 +135,8 @@ impl Inner {
         match self.parts.sink.append(written).await {
             Ok(()) => {
                 for (ledger, append) in appends {
-                    ledger.appended(append.next.clone(), self.now());
-                    self.lead.saw(ledger.last_time());
+                    ledger.appended(append.next.clone(), self.log_now());
+                    self.lead.recorded(ledger.last_time(), &*self.parts.clock);
                 }
                 Ok(())
             }
