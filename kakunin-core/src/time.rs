@@ -35,7 +35,8 @@ impl Clock for SystemClock {
     }
 
     fn steady(&self) -> u64 {
-        static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+        static BEGAN: std::sync::LazyLock<std::time::Instant> =
+            std::sync::LazyLock::new(std::time::Instant::now);
         u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }

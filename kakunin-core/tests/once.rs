@@ -182,7 +182,8 @@ fn what_is_sent_again_gets_the_first_answer() {
         for (at, (first, again)) in first.iter().zip(again).enumerate() {
             let again = again.unwrap();
             assert_eq!(again.status, EventStatus::Duplicate);
-            let said = |seen: &Observed| (seen.index, seen.at, seen.score, seen.band, seen.revoked, seen.held);
+            let said =
+                |seen: &Observed| (seen.index, seen.at, seen.score, seen.band, seen.revoked, seen.held);
             assert_eq!(said(&again), said(first), "{at}");
             if changed(at) && first.band > kakunin_core::risk::Band::Low {
                 assert_eq!(again.evidence, first.evidence, "{at}");

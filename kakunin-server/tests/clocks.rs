@@ -360,7 +360,8 @@ fn a_clock_that_is_decades_ahead_does_not_take_the_log_along() {
     assert!(ready["clock_disbelieved_seconds"].as_u64().unwrap() > 26_999 * DAY, "{ready}");
     assert!(api.metric("kakunin_clock_disbelieved_seconds")[0] > 1e9);
     // What is ordered goes on record.
-    let halted = api.post(&format!("/api/v1/agents/{agent}/halt"), &json!({ "reason": "operator_initiated" }));
+    let halted =
+        api.post(&format!("/api/v1/agents/{agent}/halt"), &json!({ "reason": "operator_initiated" }));
     assert!(halted.0.starts_with('2'), "{halted:?}");
     let with_wrong_clock = newest(&api);
     assert!(year(&with_wrong_clock) < 2090, "{with_wrong_clock}");
@@ -370,7 +371,11 @@ fn a_clock_that_is_decades_ahead_does_not_take_the_log_along() {
     let server = start(&data, &[]);
     let api = Api::new(&server, &data);
     let ready = api.get("/readyz");
-    assert_eq!((&ready["log_ahead_seconds"], &ready["clock_disbelieved_seconds"]), (&json!(0), &json!(0)), "{ready}");
+    assert_eq!(
+        (&ready["log_ahead_seconds"], &ready["clock_disbelieved_seconds"]),
+        (&json!(0), &json!(0)),
+        "{ready}"
+    );
     api.agent("two");
     assert!(newest(&api) >= with_wrong_clock);
     drop(server);

@@ -148,7 +148,8 @@ async fn a_signature_is_good_once_whichever_process_it_comes_to() {
     let other = router(w.kakunin.clone(), Arc::new(SystemClock), options).unwrap();
     let (agent, client) = (w.agent("one", &["read:mail"]).await, w.admin.without_key());
     let at_other = async |signed: &Signed| {
-        let mut request = Request::builder().method("POST").uri(CHECK).header("content-type", "application/json");
+        let mut request =
+            Request::builder().method("POST").uri(CHECK).header("content-type", "application/json");
         request = request.header("host", w.url.strip_prefix("http://").unwrap());
         for (name, value) in signed {
             request = request.header(*name, value);
@@ -170,7 +171,10 @@ async fn a_signature_is_good_once_whichever_process_it_comes_to() {
     for _ in 0..20 {
         let three = signed(&agent).await;
         let both: [String; 2] = tokio::join!(send(&client, &three), at_other(&three)).into();
-        assert!(both.contains(&"allowed".to_owned()) && both.contains(&"possession_replayed".to_owned()), "{both:?}");
+        assert!(
+            both.contains(&"allowed".to_owned()) && both.contains(&"possession_replayed".to_owned()),
+            "{both:?}"
+        );
     }
     // Each passed once, and the owner was told that somebody else tried.
     let events = w.admin.get("/api/v1/events?limit=100").await.unwrap().data();

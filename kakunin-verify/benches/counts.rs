@@ -95,7 +95,12 @@ impl Prepared {
         let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
         let text = |name: String| String::from_utf8(read(&name)).unwrap();
         let requests = (0..FEW).map(|n| (text(format!("input-{n}")), text(format!("signature-{n}"))));
-        Self { root: read("root"), issuing: read("issuing"), leaf: read("leaf"), requests: requests.collect() }
+        Self {
+            root: read("root"),
+            issuing: read("issuing"),
+            leaf: read("leaf"),
+            requests: requests.collect(),
+        }
     }
 
     fn verifier(&self, cache: usize) -> Verifier {
@@ -125,15 +130,20 @@ fn run(prepared: &Prepared) {
     let verifiers = |cache| (0..FEW).map(|_| prepared.verifier(cache)).collect::<Vec<_>>();
     counted::verify_cold_without_cache(&verifiers(0), leaf);
     counted::verify_cold_with_cache(&verifiers(1_024), leaf);
+    let kept = verifiers(1_024);
+    kept.iter().for_each(|verifier| _ = verifier.verify(&[leaf], NOW).unwrap());
+    counted::verify_cold_and_kept(&kept, leaf);
     let warm = prepared.verifier(1_024);
-    let agent = warm.verify(&[leaf], NOW).unwrap();
+    let agent = [(); 2].map(|()| warm.verify(&[leaf], NOW).unwrap()).into_iter().next().unwrap();
     counted::verify_warm(&warm, leaf);
     counted::authorize(&agent);
-    let (us, nonces) = (Authorities::new(["api.example"]).unwrap(), Nonces::new(100_000, UnixTime::default()));
+    let (us, nonces) =
+        (Authorities::new(["api.example"]).unwrap(), Nonces::new(100_000, UnixTime::default()));
     counted::possession(&prepared.requests, &agent, &us, &nonces);
     let (kakunin, tenant) = deployment(KeyAlgorithm::P256);
     let tenant = kakunin.tenant(&tenant);
-    let agent = block_on(tenant.register(NewAgent::new("agent", MODEL, ["read:accounts"]).unwrap())).unwrap().id;
+    let agent =
+        block_on(tenant.register(NewAgent::new("agent", MODEL, ["read:accounts"]).unwrap())).unwrap().id;
     let p256 = KeySource::Provider(KeyAlgorithm::P256);
     let serial = block_on(tenant.certify(&agent, Profile::Standard, p256)).unwrap().facts.serial;
     let event = || {
@@ -171,6 +181,12 @@ mod counted {
     pub(super) fn verify_cold_with_cache(verifiers: &[Verifier], leaf: &[u8]) {
         // Or it would be the same function as the one above.
         black_box("with a cache");
+        verifiers.iter().for_each(|verifier| _ = black_box(verifier.check(&[leaf], ACTION, NOW).unwrap()));
+    }
+
+    #[inline(never)]
+    pub(super) fn verify_cold_and_kept(verifiers: &[Verifier], leaf: &[u8]) {
+        black_box("kept");
         verifiers.iter().for_each(|verifier| _ = black_box(verifier.check(&[leaf], ACTION, NOW).unwrap()));
     }
 

@@ -32,7 +32,9 @@ fn a_second_process_is_refused_by_whichever_path_it_comes() {
     let (mut child, lines) = start(dir.path(), &[serial], [0, 0], 0);
     let mut witness = Witness::default();
     lines.iter().take_while(|line| line != "ready").for_each(drop);
-    for file in [dir.path().join("k.db"), linked.join("k.db"), bound.join("k.db"), beside.path().join("other.db")] {
+    for file in
+        [dir.path().join("k.db"), linked.join("k.db"), bound.join("k.db"), beside.path().join("other.db")]
+    {
         let said = refused(&file);
         assert!(said.contains("in use by another process"), "{said}");
     }

@@ -41,7 +41,8 @@ fn killed_again_and_again(random: &mut u64) -> (usize, usize) {
     let mut witness = Witness::default();
     for round in 0..ROUNDS {
         let next = [ONE_BY_ONE, IN_BATCHES].map(|stream| witness.next(stream));
-        let (mut child, lines) = start(dir.path(), &[&[first], &stand[..stand.len().min(3)]].concat(), next, round);
+        let (mut child, lines) =
+            start(dir.path(), &[&[first], &stand[..stand.len().min(3)]].concat(), next, round);
         *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let moment = Duration::from_micros(*random >> 33 & 0xffff);
         // One in eight is killed while it opens, and two have time for what is slow.

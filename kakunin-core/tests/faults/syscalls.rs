@@ -43,7 +43,8 @@ fn whichever_system_call_fails_nothing_acknowledged_is_lost() {
     let (first, spare) = (w.populate(), w.agent("spare").unwrap());
     let mut before = Witness::default();
     for seq in 0..3 {
-        let seen = pollster::block_on(w.kakunin.tenant(&w.acme).observe(event(first, ONE_BY_ONE, seq))).unwrap();
+        let seen =
+            pollster::block_on(w.kakunin.tenant(&w.acme).observe(event(first, ONE_BY_ONE, seq))).unwrap();
         before.hears(&format!("event {ONE_BY_ONE} {seq} {}", seen.index.unwrap()));
     }
     before.check(&w);
@@ -67,7 +68,10 @@ fn whichever_system_call_fails_nothing_acknowledged_is_lost() {
                 *count += 1;
             }
         }
-        println!("{call:9} failed {} times, for good {} times, was the last {} times", tally[0], tally[1], tally[2]);
+        println!(
+            "{call:9} failed {} times, for good {} times, was the last {} times",
+            tally[0], tally[1], tally[2]
+        );
         reached += usize::from(tally.iter().all(|count| *count > 0));
     }
     assert!(reached >= 4, "of {CALLS:?} too few were reached");

@@ -48,7 +48,8 @@ impl Hand {
     fn fault(&self, call: &str, writes: bool) -> Option<Fault> {
         let mut plan = self.plan.lock().unwrap();
         let plan = plan.as_mut()?;
-        let (at, fault) = if plan.came.is_empty() { Some(plan.first).filter(|_| writes)? } else { plan.second? };
+        let (at, fault) =
+            if plan.came.is_empty() { Some(plan.first).filter(|_| writes)? } else { plan.second? };
         if plan.came.len() > 1 || self.calls.fetch_add(1, Ordering::SeqCst) != at {
             return None;
         }
@@ -206,7 +207,9 @@ fn whichever_step_fails_and_whatever_fails_after_it_nothing_acknowledged_is_lost
         }
     }
     println!("{met:?}");
-    for call in ["append Failed", "append Done", "state Failed", "state Done", "revocations Failed", "head Failed"] {
+    for call in
+        ["append Failed", "append Done", "state Failed", "state Done", "revocations Failed", "head Failed"]
+    {
         assert!(met.contains_key(call), "{call}: {met:?}");
     }
 }
