@@ -11,6 +11,8 @@ use crate::work::ONE_BY_ONE;
 use crate::world::{World, copy, event};
 
 const CALLS: [&str; 7] = ["openat", "pwrite64", "write", "fdatasync", "fsync", "ftruncate", "unlink"];
+/// A build of SQLite has others than these in its place.
+const REACHED: usize = 5;
 
 /// Where it writes, in a deployment's folder.
 const FILES: [&str; 4] = ["k.db", "k.db-wal", "k.db-shm", "k.db.reserve"];
@@ -74,7 +76,7 @@ fn whichever_system_call_fails_nothing_acknowledged_is_lost() {
         );
         reached += usize::from(tally.iter().all(|count| *count > 0));
     }
-    assert!(reached >= 4, "of {CALLS:?} too few were reached");
+    assert!(reached >= REACHED, "of {CALLS:?} too few were reached");
 }
 
 /// What the process was told before or in spite of the fault; `None` if it never came to it.
@@ -83,7 +85,10 @@ fn run(dir: &Path, words: &str, inject: &str) -> Option<Vec<String>> {
     let child = this_binary("child_that_does_a_little");
     let call = inject.split(['=', ':']).nth(1).unwrap();
     let output = Command::new("strace")
-        .args(["-f", "--seccomp-bpf", "-qq", "-e", "signal=none", "-o"])
+        .args(["-f", "-qq", "-e", "signal=none"])
+        // Quicker, and then it injects no signals.
+        .args((!inject.contains("signal=")).then_some("--seccomp-bpf"))
+        .arg("-o")
         .arg(&trace)
         .args(["-e", &format!("trace={call}"), "-e", inject])
         .args(FILES.iter().flat_map(|file| ["-P".into(), dir.join(file)]))
