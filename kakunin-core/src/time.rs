@@ -1,6 +1,7 @@
 //! Time as an argument: Unix milliseconds, and the calendar that X.509 and RFC 3339 need.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
@@ -15,6 +16,10 @@ pub struct UnixTime(u64);
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The current time.
     fn now(&self) -> UnixTime;
+
+    /// Milliseconds since some moment, by a clock that nobody sets: what it says only grows, at the pace of time. It tells
+    /// time that went by from a clock that was set.
+    fn steady(&self) -> u64;
 }
 
 /// The operating system's clock.
@@ -28,28 +33,47 @@ impl Clock for SystemClock {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
+
+    fn steady(&self) -> u64 {
+        static BEGAN: std::sync::LazyLock<std::time::Instant> =
+            std::sync::LazyLock::new(std::time::Instant::now);
+        u64::try_from(BEGAN.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 /// A clock that moves only when told: replays of recorded time, and tests.
 #[derive(Debug, Default)]
-pub struct ManualClock(core::sync::atomic::AtomicU64);
+pub struct ManualClock {
+    now: AtomicU64,
+    steady: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn at(now: UnixTime) -> Self {
-        Self(core::sync::atomic::AtomicU64::new(now.millis()))
+        Self { now: AtomicU64::new(now.millis()), steady: AtomicU64::new(0) }
     }
 
-    /// Moves the clock to `now`, forwards or backwards.
+    /// Moves the clock to `now`. Forwards, that much time goes by; backwards, somebody set it.
     pub fn set(&self, now: UnixTime) {
-        self.0.store(now.millis(), core::sync::atomic::Ordering::Relaxed);
+        let before = self.now.swap(now.millis(), Ordering::Relaxed);
+        self.steady.fetch_add(now.millis().saturating_sub(before), Ordering::Relaxed);
+    }
+
+    /// Somebody sets the clock to `now`, and no time goes by.
+    pub fn leap(&self, now: UnixTime) {
+        self.now.store(now.millis(), Ordering::Relaxed);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixTime {
-        UnixTime(self.0.load(core::sync::atomic::Ordering::Relaxed))
+        UnixTime(self.now.load(Ordering::Relaxed))
+    }
+
+    fn steady(&self) -> u64 {
+        self.steady.load(Ordering::Relaxed)
     }
 }
 

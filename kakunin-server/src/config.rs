@@ -125,6 +125,10 @@ pub(crate) struct Serve {
     /// Log in JSON.
     #[arg(long, env = "KAKUNIN_LOG_JSON")]
     log_json: bool,
+    /// Believe the clock although it is more than 400 days ahead of the last record: say so for one start, and after a look
+    /// at the clock.
+    #[arg(long, env = "KAKUNIN_BELIEVE_CLOCK")]
+    believe_clock: bool,
     /// Let the gateway check take a bare serial number, which anybody can name, for an identity.
     #[arg(long, env = "KAKUNIN_INSECURE_SERIAL_ONLY")]
     insecure_serial_only: bool,
@@ -254,6 +258,7 @@ impl Serve {
                 chosen => chosen.unwrap_or(KeyAlgorithm::Rsa2048),
             },
             key_file: all.key_file,
+            believe_clock: all.believe_clock,
             tls,
             api: ApiOptions {
                 trusted_proxies: all.trusted_proxy,
@@ -328,6 +333,7 @@ impl Serve {
             webhook_trust: self.webhook_trust.or(file.webhook_trust),
             log_level: self.log_level.or(file.log_level),
             log_json: self.log_json || file.log_json,
+            believe_clock: self.believe_clock || file.believe_clock,
             insecure_serial_only: self.insecure_serial_only || file.insecure_serial_only,
             insecure_webhook_http: self.insecure_webhook_http || file.insecure_webhook_http,
             insecure_dry_run_tenant: first(self.insecure_dry_run_tenant, file.insecure_dry_run_tenant),

@@ -18,9 +18,18 @@ use binary::{MODEL, Server, curl, faketime, kakunin, off, run, start, start_with
 use serde_json::{Value, json};
 
 fn start_off(data: &Path, by: &str) -> Server {
+    start_off_with(data, by, &[])
+}
+
+/// Where nobody was for years.
+fn start_years_later(data: &Path, by: &str) -> Server {
+    start_off_with(data, by, &["--believe-clock"])
+}
+
+fn start_off_with(data: &Path, by: &str, flags: &[&str]) -> Server {
     let environment = off(by);
     let environment: Vec<_> = environment.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    start_with(data, &[], &environment)
+    start_with(data, flags, &environment)
 }
 
 fn command_off(by: &str, arguments: &[&str]) -> Output {
@@ -133,7 +142,7 @@ fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
 
     // The day before: it issues, and says what is about to happen.
     let day_before = format!("+{}d", 3 * YEAR - 1);
-    let server = start_off(&data, &day_before);
+    let server = start_years_later(&data, &day_before);
     let api = Api::new(&server, &data);
     let ready = api.get("/readyz");
     assert_eq!((&ready["status"], &ready["signing"]), (&json!("degraded"), &json!(true)), "{ready}");
@@ -151,7 +160,7 @@ fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
 
     for (days, roots) in [(3 * YEAR + 1, 1), (15 * YEAR + 1, 2)] {
         let by = format!("+{days}d");
-        let server = start_off(&data, &by);
+        let server = start_years_later(&data, &by);
         let api = Api::new(&server, &data);
         let ready = api.get("/readyz");
         assert_eq!((&ready["status"], &ready["signing"]), (&json!("degraded"), &json!(false)), "{ready}");
@@ -180,7 +189,7 @@ fn a_deployment_is_served_past_the_end_of_its_cas_and_they_are_replaced_then() {
         assert!(said_off(&by, &["ca", "request", "--data", &text]).contains("CERTIFICATE REQUEST"));
         let said = said_off(&by, &["ca", "rotate", "--data", &text]);
         assert_eq!(said.contains("under the new root"), roots == 2, "{said}");
-        let server = start_off(&data, &by);
+        let server = start_years_later(&data, &by);
         let api = Api::new(&server, &data);
         let ready = api.get("/readyz");
         assert_eq!((&ready["status"], &ready["signing"]), (&json!("ok"), &json!(true)), "{ready}");
@@ -227,7 +236,7 @@ fn an_offline_root_and_what_it_signed_are_replaced_after_their_ends() {
     assert!(refused.contains("make another root"), "{refused}");
     init(&fifteen, "second");
     issue(&fifteen, "second").unwrap();
-    let server = start_off(Path::new(&data), &fifteen);
+    let server = start_years_later(Path::new(&data), &fifteen);
     let api = Api::new(&server, Path::new(&data));
     assert_eq!(api.get("/readyz")["status"], "ok");
     assert_eq!(api.certify(&api.agent("one")).0, "201");
@@ -327,5 +336,53 @@ fn a_ca_that_begins_later_is_left_out_until_then_and_can_be_replaced() {
         let server = start_off(&data, "+4h");
         let api = Api::new(&server, &data);
         assert_eq!(api.get("/readyz")["signing"], true, "{made_ahead}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_decades_ahead_does_not_take_the_log_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let newest = |api: &Api<'_>| {
+        let newest = &api.get("/api/v1/audit-log?limit=1")["data"][0];
+        let at = newest["timestamp"].as_str().or(newest["created_at"].as_str());
+        at.unwrap_or_else(|| panic!("{newest}")).to_owned()
+    };
+    let server = start(&data, &["--ca-algorithm", "p256"]);
+    let agent = Api::new(&server, &data).agent("one");
+    drop(server);
+    let year = |text: &str| text[..4].parse::<u32>().unwrap();
+    let server = start_off(&data, "+27000d");
+    let api = Api::new(&server, &data);
+    let ready = api.get("/readyz");
+    assert_eq!(ready["status"], "degraded", "{ready}");
+    assert!(ready["reasons"].as_array().unwrap().contains(&json!("clock_disbelieved")), "{ready}");
+    assert!(ready["clock_disbelieved_seconds"].as_u64().unwrap() > 26_999 * DAY, "{ready}");
+    assert!(api.metric("kakunin_clock_disbelieved_seconds")[0] > 1e9);
+    // What is ordered goes on record.
+    let halted =
+        api.post(&format!("/api/v1/agents/{agent}/halt"), &json!({ "reason": "operator_initiated" }));
+    assert!(halted.0.starts_with('2'), "{halted:?}");
+    let with_wrong_clock = newest(&api);
+    assert!(year(&with_wrong_clock) < 2090, "{with_wrong_clock}");
+    drop(server);
+    assert!(log_off(&data, "+27000d").contains("--believe-clock"), "nothing says what to do");
+    // Put right, it is as if it never was.
+    let server = start(&data, &[]);
+    let api = Api::new(&server, &data);
+    let ready = api.get("/readyz");
+    assert_eq!(
+        (&ready["log_ahead_seconds"], &ready["clock_disbelieved_seconds"]),
+        (&json!(0), &json!(0)),
+        "{ready}"
+    );
+    api.agent("two");
+    assert!(newest(&api) >= with_wrong_clock);
+    drop(server);
+    // A year later it is believed, and after more if somebody says so.
+    for (later, flags) in [("+399d", &[][..]), ("+1100d", &["--believe-clock"][..])] {
+        let server = start_off_with(&data, later, flags);
+        let ready = Api::new(&server, &data).get("/readyz");
+        assert_eq!(ready["clock_disbelieved_seconds"], 0, "{later}: {ready}");
     }
 }

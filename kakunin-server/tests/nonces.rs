@@ -5,11 +5,18 @@
 mod common;
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use common::{World, check, code, world, world_with};
-use kakunin_server::demo::{Agent, Client};
+use http_body_util::BodyExt;
+use kakunin_core::time::SystemClock;
+use kakunin_server::demo::{Agent, Answer, Client};
+use kakunin_server::http::{ApiOptions, router};
 use serde_json::{Value, json};
+use tower::Service as _;
 
 const CHECK: &str = "/api/v1/gateway/check";
 
@@ -129,4 +136,48 @@ async fn an_agent_that_is_gone_has_one_rate_however_it_shows_itself() {
     let events = w.admin.get("/api/v1/events?limit=100").await.unwrap().data();
     assert_eq!(events.as_array().unwrap().len(), recorded.min(100));
     assert!(recorded < 100, "{recorded}");
+}
+
+/// Another process over the same log has another memory of nonces; the record of the decision is what both go by.
+#[tokio::test]
+async fn a_signature_is_good_once_whichever_process_it_comes_to() {
+    let w = world().await;
+    let mut options = ApiOptions::default();
+    options.new_deployment = true;
+    options.authorities = vec![w.url.strip_prefix("http://").unwrap().parse().unwrap()];
+    let other = router(w.kakunin.clone(), Arc::new(SystemClock), options).unwrap();
+    let (agent, client) = (w.agent("one", &["read:mail"]).await, w.admin.without_key());
+    let at_other = async |signed: &Signed| {
+        let mut request =
+            Request::builder().method("POST").uri(CHECK).header("content-type", "application/json");
+        request = request.header("host", w.url.strip_prefix("http://").unwrap());
+        for (name, value) in signed {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Body::from(body().to_string())).unwrap();
+        let response = other.clone().call(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let answer = Answer { status: head.status, headers: head.headers, body };
+        if answer.status == 200 { "allowed".to_owned() } else { code(&answer) }
+    };
+    let one = signed(&agent).await;
+    assert_eq!(send(&client, &one).await, "allowed");
+    assert_eq!(at_other(&one).await, "possession_replayed");
+    let two = signed(&agent).await;
+    assert_eq!(at_other(&two).await, "allowed");
+    assert_eq!(send(&client, &two).await, "possession_replayed");
+    // At once.
+    for _ in 0..20 {
+        let three = signed(&agent).await;
+        let both: [String; 2] = tokio::join!(send(&client, &three), at_other(&three)).into();
+        assert!(
+            both.contains(&"allowed".to_owned()) && both.contains(&"possession_replayed".to_owned()),
+            "{both:?}"
+        );
+    }
+    // Each passed once, and the owner was told that somebody else tried.
+    let events = w.admin.get("/api/v1/events?limit=100").await.unwrap().data();
+    assert_eq!(events.as_array().unwrap().len(), 22);
+    assert_eq!(w.inbox().await, ["system_alert"], "once a day");
 }

@@ -61,7 +61,7 @@ impl Checker {
             },
         };
         let leaf = Arc::new(Leaf::check(der, &view, issuer, trust.backend)?);
-        self.cache.insert(&leaf);
+        self.cache.accepted(&leaf);
         Ok(leaf)
     }
 

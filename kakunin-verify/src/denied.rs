@@ -76,7 +76,9 @@ pub enum Code {
 }
 
 impl Denied {
-    pub(crate) const fn new(code: Code) -> Self {
+    /// A refusal of this kind, by whoever decides what a verifier cannot: that a nonce was used elsewhere.
+    #[must_use]
+    pub const fn new(code: Code) -> Self {
         Self { code, context: Context::None }
     }
 

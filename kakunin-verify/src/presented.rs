@@ -179,6 +179,12 @@ impl Shown {
         self.proof.is_some()
     }
 
+    /// The nonce of the signature that shows it, if one does.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&str> {
+        self.proof.as_ref().map(Proof::nonce)
+    }
+
     /// As [`Proof::content`]; whatever comes over the agent's own connection is the agent's.
     ///
     /// # Errors

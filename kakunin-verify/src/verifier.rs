@@ -248,7 +248,8 @@ impl VerifierBuilder {
         self
     }
 
-    /// How many accepted certificates are remembered, if not 16,384 (about 2 kB each); 0 for none.
+    /// How many accepted certificates are remembered, if not 16,384 (about 2 kB each), from the second time that they come;
+    /// 0 for none.
     #[must_use]
     pub const fn cache_capacity(mut self, leaves: usize) -> Self {
         self.cache = leaves;

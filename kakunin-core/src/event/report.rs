@@ -63,6 +63,10 @@ pub struct Event {
     /// The reporter's own identifier of the event, remembered for a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<Name>,
+    /// Whether `client_id` is the nonce of the signature that showed whose act it is, which is good once. Set as
+    /// `attribution` is, by [`Tenant::observe_once`](crate::service::Tenant::observe_once).
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub once: bool,
     /// The session it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Name>,
@@ -113,6 +117,7 @@ impl Event {
             unspecified: false,
             stream: None,
             client_id: None,
+            once: false,
             session: None,
             tool: None,
             target: None,

@@ -123,6 +123,9 @@ pub enum Error {
          as it was"
     )]
     IdReused,
+    /// The nonce of a signature, used again.
+    #[error("this signature was used before; sign each request anew")]
+    NonceUsed,
     /// A number of a stream, used again for another event.
     #[error(
         "this number of its stream is on record with another event; go on from the highest, and send an event again as \
@@ -270,6 +273,7 @@ impl Error {
             Self::TooManyStreams => "too_many_streams",
             Self::StreamJump => "stream_jump",
             Self::IdReused => "client_id_reused",
+            Self::NonceUsed => "nonce_used",
             Self::NumberReused => "stream_number_reused",
             Self::TooManyMarks => "too_many_marks",
             Self::OneOfMany { error, .. } => error.code(),

@@ -56,6 +56,8 @@ fn lifecycle(app: &App, to: &mut Exposition) {
     to.gauge("damage_found", "What was found in the store that this server did not write.", damage);
     let ahead = "By how much the time of the log is ahead of the clock.";
     to.gauge("log_ahead_seconds", ahead, kakunin.log_ahead() / SECOND);
+    let beyond = "By how much the clock is ahead of what can be right, so that the log does not believe it.";
+    to.gauge("clock_disbelieved_seconds", beyond, kakunin.clock_disbelieved().div_ceil(SECOND));
 }
 
 /// What waits for people. A tenant that cannot be read now is in neither.

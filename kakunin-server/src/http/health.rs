@@ -37,7 +37,8 @@ pub(crate) struct Readiness {
     /// cannot sign (`signing`), ends soon (`authority_ending`) or was revoked by its root (`authority_revoked`), a CRL
     /// cannot be published (`crls_failing`, `crls_refused`) or that of a root ends soon or cannot be made
     /// (`root_crls_ending`), something else that follows the logs fails (`followers_failing`; see `followers`), the log's
-    /// time is ahead of the clock (`log_ahead`), somebody else wrote to the store (`damage_found`), the store has no room
+    /// time is ahead of the clock (`log_ahead`), the clock is further ahead of the last record than can be right
+    /// (`clock_disbelieved`), somebody else wrote to the store (`damage_found`), the store has no room
     /// left (`storage_full`), the TLS certificate ends soon or is not valid (`tls_certificate`), or the server cannot
     /// write its log (`log_not_written`).
     reasons: Vec<&'static str>,
@@ -54,6 +55,9 @@ pub(crate) struct Readiness {
     authority_ends: Option<String>,
     /// By how many seconds the time of the log is ahead of the clock, which is behind or was ahead; 0 below a minute.
     log_ahead_seconds: u64,
+    /// By how many seconds the clock is ahead of what can be right, so that the log goes on without it; 0 if it is believed.
+    /// Put it right, or start once with `--believe-clock`.
+    clock_disbelieved_seconds: u64,
     /// Keys that are yet to be disabled, enabled or deleted.
     key_tasks_left: usize,
     /// Tenants whose last attempt to do so failed.
@@ -94,6 +98,7 @@ async fn readiness(app: &App, signing: bool) -> Response {
     let endings = app.kakunin.endings();
     let urgent = endings.iter().filter(|ending| ending.stage >= Stage::Urgent).count();
     let log_ahead_seconds = app.kakunin.log_ahead() / SECOND;
+    let clock_disbelieved_seconds = app.kakunin.clock_disbelieved().div_ceil(SECOND);
     let damage_found = app.kakunin.damage().count;
     let authorities_revoked = app.kakunin.revoked_authorities().len();
     let root_crls_ending = root_crls_ending(app);
@@ -110,6 +115,7 @@ async fn readiness(app: &App, signing: bool) -> Response {
         (!crls.refused.is_empty(), "crls_refused"),
         (root_crls_ending > 0, "root_crls_ending"),
         (log_ahead_seconds > 0, "log_ahead"),
+        (clock_disbelieved_seconds > 0, "clock_disbelieved"),
         (damage_found > 0, "damage_found"),
         (room.full, "storage_full"),
         (standing.is_some_and(|standing| standing != Standing::Good), "tls_certificate"),
@@ -126,6 +132,7 @@ async fn readiness(app: &App, signing: bool) -> Response {
         authorities_revoked,
         authority_ends: endings.first().map(|first| first.not_after.to_string()),
         log_ahead_seconds,
+        clock_disbelieved_seconds,
         key_tasks_left: left,
         key_tasks_failing: failing,
         crls_left: crls.left,

@@ -18,6 +18,7 @@ pub(super) const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::KeyElsewhere
         | ServiceError::SharedIssuer
         | ServiceError::IdReused
+        | ServiceError::NonceUsed
         | ServiceError::NumberReused
         | ServiceError::TooManyMarks
         | ServiceError::NotGrantable

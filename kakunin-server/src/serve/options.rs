@@ -47,6 +47,8 @@ pub struct ServeOptions {
     pub default_policy: Policy,
     /// Where webhooks may go, and whom TLS trusts there.
     pub webhooks: WebhookOptions,
+    /// Whether the log believes a clock that is far ahead of the last record, once.
+    pub believe_clock: bool,
     /// Further files that nobody else should read.
     pub secrets: Vec<PathBuf>,
     /// Serve others than this machine over plain HTTP.
@@ -210,6 +212,7 @@ impl ServeOptions {
             renewal_grace: Duration::from_millis(Config::RENEWAL_GRACE),
             default_policy: Policy::default(),
             webhooks: WebhookOptions::default(),
+            believe_clock: false,
             secrets: Vec::new(),
             insecure_plain_http: false,
             insecure_software_keys: false,

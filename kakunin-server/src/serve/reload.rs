@@ -104,6 +104,7 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
         ("ca-algorithm", old.ca_algorithm != new.ca_algorithm),
         ("key-file", old.key_file != new.key_file),
         ("tls-cert", is_switched),
+        ("believe-clock", old.believe_clock != new.believe_clock),
         ("renewal-grace", old.renewal_grace != new.renewal_grace),
         ("default-policy", old.default_policy != new.default_policy),
         ("webhook-allow", differ(&old.webhooks.allow, &new.webhooks.allow)),

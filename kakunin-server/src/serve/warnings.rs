@@ -23,7 +23,8 @@ const SLOWLY: u32 = 30;
 /// server runs.
 pub(super) async fn warn(kakunin: Kakunin) {
     let (mut failing, mut refused, mut named, mut room) = (Vec::new(), Vec::new(), 0, Room::default());
-    let (mut ends, mut revoked, mut crls, mut ahead) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut ends, mut revoked, mut crls) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ahead, mut disbelieved) = (0, false);
     for look in (0..SLOWLY).cycle() {
         of_followers(&kakunin, &mut failing);
         of_refused(&kakunin, &mut refused);
@@ -37,6 +38,7 @@ pub(super) async fn warn(kakunin: Kakunin) {
         of_root_crls(&kakunin, &mut crls);
         if look == 0 {
             ahead = of_lead(&kakunin, ahead);
+            disbelieved = of_clock(&kakunin, disbelieved);
             FAILURES.tell(false);
         }
         tokio::time::sleep(EVERY).await;
@@ -168,6 +170,21 @@ async fn of_room(kakunin: &Kakunin, last: Room) -> Room {
         _ => {}
     }
     room
+}
+
+/// Says once that the clock is not believed, and once that it is again.
+fn of_clock(kakunin: &Kakunin, last: bool) -> bool {
+    let seconds = kakunin.clock_disbelieved() / SECOND;
+    let disbelieved = kakunin.clock_disbelieved() > 0;
+    match (last, disbelieved) {
+        (false, true) => tracing::error!(
+            seconds,
+            "the clock is further ahead of the last record than can be right, and the log goes on without it: put it right, or if it is, start once with --believe-clock"
+        ),
+        (true, false) => tracing::info!("the clock can be right again"),
+        _ => {}
+    }
+    disbelieved
 }
 
 fn of_lead(kakunin: &Kakunin, last: u64) -> u64 {

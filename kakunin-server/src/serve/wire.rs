@@ -180,6 +180,7 @@ pub(crate) async fn config(
         ca_algorithms: (root, options.ca_algorithm),
         renewal_grace: u64::try_from(options.renewal_grace.as_millis()).unwrap_or(u64::MAX),
         policy: options.default_policy.clone(),
+        believe_clock: options.believe_clock,
         ..config
     })
 }

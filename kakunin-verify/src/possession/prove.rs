@@ -53,6 +53,7 @@ impl<'a> SignedRequest<'a> {
 #[must_use = "a signature proves nothing until its nonce is used up"]
 pub struct Proof {
     used: Use,
+    nonce: Box<str>,
     digest: Option<ContentDigest>,
 }
 
@@ -80,7 +81,8 @@ pub fn prove(
     for name in us.likely_first(sent_to.as_ref().and_then(|name| name.as_ref().ok())) {
         let base = base(request, &input, name)?;
         if key.verify(base.as_bytes(), &signature).is_ok() {
-            return Ok(Proof { used: Use::new(agent, input.nonce, input.created, end(&input)), digest });
+            let used = Use::new(agent, input.nonce, input.created, end(&input));
+            return Ok(Proof { used, nonce: input.nonce.into(), digest });
         }
     }
     let ours = sent_to.is_none_or(|name| name.is_ok_and(|name| us.holds(&name)));
@@ -98,6 +100,12 @@ impl Proof {
             None if content.is_empty() => Ok(()),
             None => Err(invalid("content-digest")),
         }
+    }
+
+    /// The nonce: what tells this signature from all others of its agent.
+    #[must_use]
+    pub const fn nonce(&self) -> &str {
+        &self.nonce
     }
 
     /// Refuses what was used before, or may have been, and uses nothing up: before work for which a replay is not to

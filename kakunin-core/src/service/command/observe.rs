@@ -32,7 +32,10 @@ words! {
     }
 }
 
-/// The answer to one event. It is given after the record is on disk.
+/// The answer to one event. It is given after the record is on disk. That to a duplicate is the first one, read from the
+/// record, as far as that says it: the band is by the thresholds that are in force now, unless it changed with the event; and
+/// evidence is on record only where something followed from it. Where it is not known which event it is a duplicate of, it says
+/// how the agent stands now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Observed {
     /// Index in the tenant's log; of a duplicate, that of the event that was recorded, or `None` if its number is so old
@@ -40,7 +43,7 @@ pub struct Observed {
     pub index: Option<u64>,
     /// What became of it.
     pub status: EventStatus,
-    /// When it was recorded, by the log's time; of a duplicate, when it was seen to be one.
+    /// When it was recorded, by the log's time.
     pub at: UnixTime,
     /// The agent's score after it.
     pub score: Score,
@@ -119,7 +122,8 @@ impl Draft<'_> {
         let agent = self.agent_of(&event.serial).ok_or(Error::NO_CERTIFICATE)?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         self.end_due_grace(&agent)?;
-        let client_id = event.client_id.as_ref().map(|id| tokens.token("client", id.as_str()));
+        let role = if event.once { "nonce" } else { "client" };
+        let client_id = event.client_id.as_ref().map(|id| tokens.token(role, id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
         let before = Observed {
             index: None,
@@ -193,8 +197,11 @@ impl Draft<'_> {
         client_id: Option<u64>,
         reporter: Reporter,
     ) -> Result<Option<Option<u64>>, Error> {
+        if event.once && client_id.is_some_and(|nonce| entry.seen.nonce(self.time, nonce)) {
+            return Err(Error::NonceUsed);
+        }
         let number = event.stream.map(|at| entry.seen.number(self.time, reporter, at)).transpose()?.flatten();
-        let id = client_id.and_then(|id| entry.seen.id(self.time, reporter, id));
+        let id = client_id.filter(|_| !event.once).and_then(|id| entry.seen.id(self.time, reporter, id));
         let print = id.flatten().or(number.flatten()).map(|_| Fingerprint::of(event));
         for (taken, reused) in [(id, Error::IdReused), (number, Error::NumberReused)] {
             if taken.flatten().zip(print).is_some_and(|(first, print)| !first.is_of(&print, event.unnamed)) {

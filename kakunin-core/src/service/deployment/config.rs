@@ -32,6 +32,10 @@ pub struct Config {
     /// store, a few at once, as its agent is given new ones, and is in the log alone: its serial number is found no more.
     /// What was revoked for what its agent did, or is held, stays.
     pub certificate_retention: u64,
+    /// Whether the log believes the clock however much later than the last record that is, once. It is told so by somebody
+    /// who looked at the clock: otherwise a clock that is more than 400 days ahead of the last record as a deployment is
+    /// opened, or more than 7 as it runs, is not believed, and the log goes on from its last record.
+    pub believe_clock: bool,
 }
 
 /// A root whose key is not here, and what it signed.
@@ -66,6 +70,7 @@ impl Config {
             policy: Policy::default(),
             renewal_grace: Self::RENEWAL_GRACE,
             certificate_retention: Self::CERTIFICATE_RETENTION,
+            believe_clock: false,
         })
     }
 }

@@ -72,7 +72,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         log_signer,
         seal_key,
         token_secret,
-        lead: Lead::new(system.last_time()),
+        lead: Lead::new(system.last_time(), &*parts.clock, config.believe_clock),
         scopes: Scopes::default(),
         system: async_lock::Mutex::new(system),
         loaded: async_lock::RwLock::new(HashMap::new()),

@@ -98,7 +98,7 @@ impl Inner {
         let size = head.frontier.size();
         let level = self.parts.state.apply(&log, size, &changes).await.is_ok();
         tenant.committed.write().add(agents);
-        self.lead.saw(head.time);
+        self.lead.recorded(head.time, &*self.parts.clock);
         self.commits.grew(&log, size);
         if level {
             *writing = Writing::Done;
@@ -121,7 +121,7 @@ impl Inner {
         for (ca, changes) in &groups {
             let mut log = ca.log.lock().await;
             self.settle_revocations(ca, &mut log).await?;
-            let copies: Vec<_> = changes.iter().map(|c| copy_of(c, log.time(self.now()))).collect();
+            let copies: Vec<_> = changes.iter().map(|c| copy_of(c, log.time(self.log_now()))).collect();
             copied.push(log.prepare(&copies, changes, &*self.parts.entropy).await?);
             logs.push(log);
         }
@@ -172,8 +172,8 @@ impl Inner {
             Ok(()) => {
                 recent.into_iter().for_each(|appended| self.recent.keep(appended));
                 for (ledger, head) in ledgers.iter_mut().zip(heads) {
-                    ledger.appended(head, self.now());
-                    self.lead.saw(ledger.last_time());
+                    ledger.appended(head, self.log_now());
+                    self.lead.recorded(ledger.last_time(), &*self.parts.clock);
                 }
                 Ok(())
             }

@@ -55,7 +55,7 @@ impl Inner {
     /// Verifiers know what it revoked before anybody uses it.
     pub(crate) async fn have_ready(&self, ca: Arc<Ca>) -> Result<(), Error> {
         self.load_revocations(&ca).await?;
-        self.lead.saw(ca.log.lock().await.last_time());
+        self.lead.saw(ca.log.lock().await.last_time(), &*self.parts.clock);
         self.cas.ready(ca);
         Ok(())
     }

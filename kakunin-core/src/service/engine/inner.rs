@@ -63,6 +63,11 @@ impl Inner {
         self.parts.clock.now()
     }
 
+    /// The clock's time, as far as the log believes it.
+    pub(crate) fn log_now(&self) -> UnixTime {
+        self.lead.believed(&*self.parts.clock)
+    }
+
     /// The tenants on record, in the order of their names.
     pub(crate) fn tenant_ids(&self) -> Vec<TenantId> {
         self.known.read(|state| state.tenants.ids())
@@ -83,7 +88,7 @@ impl Inner {
     pub(crate) async fn ledger(&self, log: LogId) -> Result<Ledger, Error> {
         let ledger =
             Ledger::open(log, &self.host, self.log_signer.clone(), &self.seal_key, &*self.parts.sink).await?;
-        self.lead.saw(ledger.last_time());
+        self.lead.saw(ledger.last_time(), &*self.parts.clock);
         self.commits.grew(ledger.log(), ledger.size());
         Ok(ledger)
     }

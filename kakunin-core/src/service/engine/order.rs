@@ -46,7 +46,7 @@ impl Inner {
             self.known.close(closed.clone());
             // A key that is revoked opens nothing any more.
             let reserved = decided.iter().all(|c| matches!(c, Control::ApiKeyRevoked { .. }));
-            let time = system.time(self.now());
+            let time = system.time(self.log_now());
             let record = |control| Record::control(time, None, None, control).asked_by(by.cloned());
             let records: Vec<_> = decided.into_iter().map(record).collect();
             let index = self.append_system(system, &records, Vec::new(), reserved).await?;
@@ -136,7 +136,7 @@ impl Inner {
 
     fn level_with(&self, system: &mut Ledger) {
         self.cas.adopt(self.now());
-        self.lead.saw(system.last_time());
+        self.lead.saw(system.last_time(), &*self.parts.clock);
         system.settled();
     }
 }

@@ -99,7 +99,7 @@ impl Sequencer {
         tenant: &'d TenantLog,
         committed: &'d Projection,
     ) -> Draft<'d> {
-        let time = self.ledger.time(inner.now());
+        let time = self.ledger.time(inner.log_now());
         let rules = Rules {
             settings: &inner.settings,
             model: &*inner.parts.model,
@@ -161,7 +161,7 @@ impl Sequencer {
 
     /// Appends a record that is about no agent.
     pub(crate) async fn note(&mut self, inner: &Inner, control: Control) -> Result<(), Error> {
-        let record = Record::control(self.ledger.time(inner.now()), None, None, control);
+        let record = Record::control(self.ledger.time(inner.log_now()), None, None, control);
         let mut changes = notices::changes(&record, self.ledger.size())?;
         let items = self.arrivals.number(&mut changes)?;
         if inner.append(&mut self.ledger, &[record], changes, &[], false).await? {

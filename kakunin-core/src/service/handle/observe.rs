@@ -1,11 +1,15 @@
 //! Events are taken in.
 
-use crate::event::Event;
+use crate::error::StoreError;
+use crate::event::{Event, Name};
 use crate::service::command::observe::{Batch, Each, Observed};
 use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::limits::MAX_EVENTS;
 use crate::time::UnixTime;
+
+/// How often a nonce is looked for again when another process was quicker.
+const TRIES: u32 = 8;
 
 /// Who reports is whom this deployment acts as ([`Kakunin::acting_as`](crate::service::Kakunin::acting_as)), or else the process itself. Stream
 /// numbers and identifiers of one reporter say nothing of another's events.
@@ -42,6 +46,24 @@ impl Tenant {
     /// As those of one event in [`Tenant::observe_all`].
     pub async fn observe(&self, event: Event) -> Result<Observed, Error> {
         self.observe_all(vec![event]).await?.pop().ok_or(Error::NotFound("event"))?
+    }
+
+    /// As [`Tenant::observe`], of an act that a signature showed to be the agent's: `nonce` is the signature's, and becomes
+    /// the event's identifier. It is good once, whoever reports it and whichever process is asked, and remembered for two
+    /// minutes, longer than such signatures are good.
+    ///
+    /// # Errors
+    /// [`Error::NonceUsed`], and nothing is recorded; else as [`Tenant::observe`].
+    pub async fn observe_once(&self, nonce: Name, mut event: Event) -> Result<Observed, Error> {
+        (event.client_id, event.once) = (Some(nonce), true);
+        let mut left = TRIES;
+        loop {
+            match self.decide_all(vec![event.clone()], None, false).await {
+                // Another process was quicker, and nothing of this was written: it may be the same signature.
+                Err(Error::Store(StoreError::Conflict)) if left > 0 => left -= 1,
+                answer => return answer?.pop().ok_or(Error::NotFound("event"))?,
+            }
+        }
     }
 
     /// Records events in order, scores each, and revokes where a score says so. An event that is refused costs
@@ -84,6 +106,17 @@ impl Tenant {
         times: Option<Vec<UnixTime>>,
         whole: bool,
     ) -> Result<Each, Error> {
+        // Only whoever saw the signature knows that.
+        events.iter_mut().for_each(|event| event.once = false);
+        self.decide_all(events, times, whole).await
+    }
+
+    async fn decide_all(
+        &self,
+        mut events: Vec<Event>,
+        times: Option<Vec<UnixTime>>,
+        whole: bool,
+    ) -> Result<Each, Error> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
@@ -96,6 +129,8 @@ impl Tenant {
         inner.judge(&tenant, &mut events).await?;
         let reporter = self.by.as_ref().map(|by| tenant.tokens.token("reporter", by.as_str()));
         let batch = Batch { reporter, events, times, whole };
-        inner.decide(&tenant, None, batch).await
+        let mut each = inner.decide(&tenant, None, batch).await?;
+        self.as_first_answered(&mut each).await;
+        Ok(each)
     }
 }

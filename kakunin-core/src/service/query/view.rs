@@ -97,4 +97,12 @@ impl Kakunin {
     pub fn log_ahead(&self) -> u64 {
         self.inner.lead.ahead(self.inner.now())
     }
+
+    /// By how many milliseconds the clock is ahead of what can be right, or 0 if it is believed: see
+    /// [`Config::believe_clock`](crate::service::Config::believe_clock). Until it is put right, or believed, the log goes on
+    /// from its last record by the time that goes by. All that goes by the clock still does.
+    #[must_use]
+    pub fn clock_disbelieved(&self) -> u64 {
+        self.inner.lead.too_far(&*self.inner.parts.clock)
+    }
 }

@@ -61,7 +61,9 @@ impl SqliteStore {
     /// [`StoreError::Foreign`] if the file is not ours, of a later format, or in use by another process;
     /// [`StoreError::Corrupt`] if its tables or triggers were changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref().to_owned();
+        // Whatever is beside it, the lock above all, is beside the file and not beside a link to it.
+        let path = path.as_ref();
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let lock = lock(&path)?;
         let mut reserve = Reserve::beside(&path);
         let connection = within(&mut reserve, || schema::open_writer(&path))?;

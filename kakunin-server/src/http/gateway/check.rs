@@ -197,8 +197,14 @@ impl Asked {
         let who = self.identify(app).await?;
         // A gateway makes it of the name of a tool, or of a path: one that is none is refused, and counts.
         let question = Question { action: &body.action, target, instead: MALFORMED.parse().ok() };
-        let index = decide(app, &who, question, dry_run, |event| note(event, body)).await?;
-        Ok((who, index))
+        match decide(app, &who, question, dry_run, |event| note(event, body)).await {
+            Err(refused) if refused.error.code() == Code::PossessionReplayed.as_str() => {
+                self.alert(app, who.agent.serial()).await?;
+                app.limits.nobody(self.address)?;
+                Err(refused)
+            }
+            decided => decided.map(|index| (who, index)),
+        }
     }
 
     async fn identify(&self, app: &App) -> Result<Identified, Refused> {
@@ -242,6 +248,7 @@ impl Asked {
     /// Uses the nonce up, if there is one: after the limit, so that who is told to wait may send the same again.
     fn use_up(&self, app: &App, shown: Shown) -> Result<Identified, Refused> {
         let (agent, signed) = (shown.agent().clone(), shown.is_signed());
+        let nonce = shown.nonce().and_then(|nonce| nonce.parse().ok());
         let own = self.relayed_by.as_ref().is_none_or(|caller| caller.tenant() == agent.tenant());
         // What a gateway says it saw is its word alone, and reaches no other tenant.
         if !signed && !own {
@@ -260,12 +267,13 @@ impl Asked {
             let counts = has_ended(app, &agent, denied.kind());
             let proved = !signed || counts && shown.spend(&app.gateway.nonces, app.now()).is_ok();
             let attribution = if proved { Attribution::Possession } else { Attribution::Asserted };
-            return Ok(Identified { agent, attribution, is_shown: true, reporter });
+            let nonce = nonce.filter(|_| proved);
+            return Ok(Identified { agent, attribution, is_shown: true, reporter, nonce });
         }
         count(app, &agent).map_err(Refused::of(&agent))?;
         let agent = shown.spend(&app.gateway.nonces, app.now()).map_err(|denied| refusal(&denied))?;
         let attribution = if own { Attribution::Possession } else { Attribution::Asserted };
-        Ok(Identified { agent, attribution, is_shown: true, reporter })
+        Ok(Identified { agent, attribution, is_shown: true, reporter, nonce })
     }
 
     fn named(&self) -> Option<Serial> {
@@ -284,7 +292,7 @@ impl Asked {
             app.gateway.verifier.identify(&[found.der], app.now()).map_err(|denied| refusal(&denied))?;
         count(app, &agent)?;
         let attribution = Attribution::Asserted;
-        Ok(Identified { agent, attribution, is_shown: false, reporter: self.reporter(app) })
+        Ok(Identified { agent, attribution, is_shown: false, reporter: self.reporter(app), nonce: None })
     }
 
     // Once a day and serial number; the deployment makes sure of it, this only keeps it from being asked. A gateway

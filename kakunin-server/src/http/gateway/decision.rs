@@ -1,9 +1,10 @@
 //! What every form of the check shares: the decision, and its record.
 
 use kakunin_core::error::StoreError;
-use kakunin_core::event::{Attribution, Event, Outcome, ShortName};
+use kakunin_core::event::{Attribution, Event, Name, Outcome, ShortName};
 use kakunin_core::scope::Action;
 use kakunin_core::service::{Error, Kakunin};
+use kakunin_verify::denied::Code;
 use kakunin_verify::{Denied, Guard, Refused as Unpermitted, VerifiedAgent};
 
 use super::dry_run::DryRunOf;
@@ -20,6 +21,8 @@ pub(super) struct Identified {
     pub(super) is_shown: bool,
     /// The enforcement point that reports the decision.
     pub(super) reporter: Kakunin,
+    /// The nonce of the signature that showed it: the record of the decision is what it is good for, once.
+    pub(super) nonce: Option<Name>,
 }
 
 /// The deployment, as this server's own check reports to it.
@@ -83,6 +86,10 @@ pub(super) async fn decide(
         Err(Unpermitted::Denied(denied)) => {
             Err(Refused { error: Box::new(refusal(&denied)), shown: shown.cloned(), index, stays })
         }
+        // Another process saw it first, or this one before it was started.
+        Err(Unpermitted::NotRecorded(Error::NonceUsed)) => {
+            Err(refusal(&Denied::new(Code::PossessionReplayed)).into())
+        }
         Err(Unpermitted::NotRecorded(error)) => {
             Err(Refused { stays: true, ..ApiError::from(error).at_gateway().into() })
         }
@@ -91,7 +98,12 @@ pub(super) async fn decide(
 
 async fn record(who: &Identified, event: Event) -> Result<Kept, Error> {
     let denied = event.outcome == Outcome::Denied;
-    match who.reporter.tenant(who.agent.tenant()).observe(event).await {
+    let tenant = who.reporter.tenant(who.agent.tenant());
+    let observed = match &who.nonce {
+        Some(nonce) => tenant.observe_once(nonce.clone(), event).await,
+        None => tenant.observe(event).await,
+    };
+    match observed {
         Err(Error::QueueFull) if denied => Ok(Kept::Lost),
         // It is refused all the same, and the server's log and metrics say that there is no room.
         Err(Error::Store(StoreError::Full)) if denied => {

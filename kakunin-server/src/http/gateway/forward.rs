@@ -96,7 +96,13 @@ fn identify(app: &App, parts: &Parts, gateway: &GatewayProxy) -> Result<Identifi
         let sentence = format!("`{SERIAL_HEADER}` is not that of the certificate; leave it out");
         return Err(ApiError::gateway(401, "possession_invalid", sentence));
     }
-    Ok(Identified { agent, attribution: Attribution::Possession, is_shown: true, reporter: itself(app) })
+    Ok(Identified {
+        agent,
+        attribution: Attribution::Possession,
+        is_shown: true,
+        reporter: itself(app),
+        nonce: None,
+    })
 }
 
 /// For the gateway to pass on: who it is. Empty if it is nobody, so that what the client said of itself is replaced.

@@ -119,7 +119,7 @@ impl Running {
             return Ok(());
         }
         self.settle_system(system).await?;
-        let time = system.time(self.now());
+        let time = system.time(self.log_now());
         let (mut records, mut rows) = (Vec::new(), Vec::new());
         for ToRecord { issuer, shard, crl, .. } in crls {
             let (issuer, shard, sha256) = (*issuer, *shard, hex_encode(&Sha256::digest(&crl.der)));

@@ -56,6 +56,7 @@ impl Fingerprint {
             attribution: _,
             unnamed: _,
             unspecified: _,
+            once: _,
             // How it is sent, and not what happened.
             stream: _,
             client_id,

@@ -2,6 +2,7 @@
 //! reporter sends makes an event of another one a duplicate, or takes its room.
 
 mod fingerprint;
+mod nonces;
 mod numbers;
 mod row;
 mod seen;

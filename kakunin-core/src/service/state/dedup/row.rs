@@ -20,10 +20,12 @@ pub(crate) struct Row {
 pub(super) enum What {
     Stream(Numbers),
     Id(UnixTime, Taken),
+    Nonce(UnixTime),
 }
 
 pub(super) const STREAM: u8 = 0;
 pub(super) const ID: u8 = 1;
+pub(super) const NONCE: u8 = 2;
 
 pub(super) fn row_key(agent: &AgentId, part: u8, by: Reporter, number: u64) -> Vec<u8> {
     let by = by.map(u64::to_be_bytes);
@@ -50,6 +52,7 @@ impl Row {
                     if taken.is_empty() { None } else { Some(Trace::decode(taken.try_into().ok()?)?) };
                 What::Id(UnixTime::from_millis(u64::from_be_bytes(*at)), taken)
             }
+            NONCE => What::Nonce(UnixTime::from_millis(u64::from_be_bytes(value.try_into().ok()?))),
             _ => return None,
         };
         Some(Self { agent: AgentId::from_bytes(*agent), by, number: u64::from_be_bytes(*number), what })
@@ -59,7 +62,7 @@ impl Row {
     pub(crate) fn time(&self) -> UnixTime {
         match self.what {
             What::Stream(_) => UnixTime::default(),
-            What::Id(at, _) => at,
+            What::Id(at, _) | What::Nonce(at) => at,
         }
     }
 }

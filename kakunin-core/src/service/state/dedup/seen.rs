@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::fingerprint::Fingerprint;
+use super::nonces::Nonces;
 use super::numbers::{MEMORY, Numbers, Taken, Trace};
-use super::row::{ID, Reporter, Row, STREAM, What, row_key};
+use super::row::{ID, NONCE, Reporter, Row, STREAM, What, row_key};
 use crate::event::{Event, StreamSeq};
 use crate::id::AgentId;
 use crate::log::leaf::Act;
@@ -21,7 +22,7 @@ const MAX_ALL_IDS: usize = 65_536;
 
 /// What is remembered of one agent's events. Copies share what they do not change.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Seen(BTreeMap<Reporter, Arc<Reported>>);
+pub(crate) struct Seen(BTreeMap<Reporter, Arc<Reported>>, Nonces);
 
 /// What one reporter sent.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,11 @@ impl Seen {
         (now.since(*at) < MEMORY).then_some(*taken)
     }
 
+    /// Whether a nonce was used, whoever reported that.
+    pub(crate) fn nonce(&self, now: UnixTime, nonce: u64) -> bool {
+        self.1.has(now, nonce)
+    }
+
     /// Remembers a recorded act, forgets what is too old or too much, and says what has to be stored. Of an event whose
     /// details are erased it is not known any more which it was.
     pub(crate) fn remember(
@@ -74,7 +80,11 @@ impl Seen {
             gone.into_iter().for_each(|(by, stream)| stored(by, STREAM, stream, None));
             stored(act.reporter, STREAM, stream, Some(value));
         }
-        if let Some(id) = act.client_id {
+        if let Some(nonce) = act.client_id.filter(|_| event.is_some_and(|event| event.once)) {
+            self.1.add(at, nonce);
+            stored(None, NONCE, nonce, Some(at.millis().to_be_bytes().to_vec()));
+            self.1.forget(at).into_iter().for_each(|old| stored(None, NONCE, old, None));
+        } else if let Some(id) = act.client_id {
             self.add_id(at, act.reporter, id, taken);
             let mut value = at.millis().to_be_bytes().to_vec();
             value.extend(taken.iter().flat_map(Trace::encode));
@@ -153,6 +163,9 @@ impl Seen {
 
     /// Takes a stored row back. Identifiers come in the order of their times.
     pub(crate) fn load(&mut self, row: Row) {
+        if let What::Nonce(at) = row.what {
+            return self.1.add(at, row.number);
+        }
         let own = Arc::make_mut(self.0.entry(row.by).or_default());
         match row.what {
             What::Stream(numbers) => _ = own.streams.insert(row.number, numbers),
@@ -160,6 +173,7 @@ impl Seen {
                 own.ids.insert(row.number, (at, taken));
                 own.order.push_back((at, row.number));
             }
+            What::Nonce(_) => {}
         }
     }
 }
