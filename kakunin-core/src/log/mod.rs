@@ -45,3 +45,5 @@ pub mod note;
 pub mod entry;
 #[cfg(feature = "service")]
 pub mod record;
+#[cfg(feature = "service")]
+pub mod walk;

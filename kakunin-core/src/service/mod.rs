@@ -50,6 +50,7 @@ pub use query::agents::Risk;
 pub use query::authorities::Authority;
 pub use query::certificates::{CertificateStatus, MAX_CERTIFICATES_LISTED};
 pub use query::inbox::{InboxFilter, InboxItem, InboxPage};
+pub use query::log_check::{BadRecords, CheckedLog, LogCheck, OnProgress, Progress};
 pub use query::policy::BreakerStatus;
 pub use query::reading::{Page, Recorded};
 pub use state::certificates::CertificateEntry;

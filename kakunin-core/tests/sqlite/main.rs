@@ -12,6 +12,7 @@ mod deployment;
 mod former;
 mod full;
 mod opened;
+mod verified;
 mod written;
 
 use std::io::{BufRead, BufReader};

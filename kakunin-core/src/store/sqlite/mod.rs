@@ -9,6 +9,7 @@ mod error;
 mod fill;
 mod levels;
 mod readers;
+mod reading;
 mod reserve;
 mod rows;
 mod schema;
@@ -32,6 +33,7 @@ use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, Touched};
 use levels::Levels;
 use readers::Readers;
+pub use reading::SqliteReader;
 use reserve::Reserve;
 use writer::{Work, Writer};
 
