@@ -77,4 +77,5 @@ kinds! {
     WebhookDeleted = "webhook.deleted", 58;
     WebhookDisabled = "webhook.disabled", 59;
     CertificateExpiring = "certificate.expiring", 64;
+    StateSnapshot = "state.snapshot", 67;
 }

@@ -12,6 +12,7 @@ use super::parts::Parts;
 use super::scopes::Scopes;
 use super::seal::SealKey;
 use super::secret::{self, TokenSecret};
+use super::state_snapshot::OnRecord;
 use super::tenant::TenantLog;
 use super::turns::Turns;
 use crate::event::TokenKey;
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) lead: Lead,
     pub(crate) commits: Commits,
     pub(crate) scopes: Scopes,
+    pub(crate) on_record: OnRecord,
 }
 
 impl Inner {

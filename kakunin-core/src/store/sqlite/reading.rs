@@ -1,4 +1,5 @@
-//! The file, opened for reading alone: beside a server that has it open, or without one. It takes no lock.
+//! The file, opened for reading alone: beside a server that has it open, or without one, and rows as they are at one
+//! moment. It takes no lock.
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use crate::log::merkle::Hash;
 use crate::log::walk::SignedHead;
 use crate::store::audit::{Append, AuditSink, Head, Room};
 use crate::store::heads::Heads;
+use crate::store::state::{Kind, StateView};
 use crate::time::UnixTime;
 
 /// The logs of a file, for who only reads.
@@ -68,6 +70,40 @@ impl Heads for SqliteReader {
     async fn above(&self, log: &LogId, size: u64, limit: usize) -> Result<Vec<SignedHead>, StoreError> {
         let sql = "new_size > ?2 ORDER BY new_size LIMIT ?3";
         self.readers.read(|c| heads(c, sql, (log, size, limit)))
+    }
+}
+
+/// The rows of one log at one moment: a connection of its own, in a transaction that reads.
+#[derive(Debug)]
+pub(super) struct View {
+    connection: Connection,
+    log: LogId,
+    applied: u64,
+}
+
+impl View {
+    pub(super) fn open(path: &Path, log: &LogId) -> Result<Self, StoreError> {
+        let connection = schema::open_reader(path)?;
+        connection.execute_batch("BEGIN").map_err(store_error)?;
+        // The moment is that of the first read.
+        let applied = rows::state_applied(&connection, log)?;
+        Ok(Self { connection, log: log.clone(), applied })
+    }
+}
+
+#[async_trait]
+impl StateView for View {
+    fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    async fn scan(
+        &mut self,
+        kind: Kind,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<rows::Rows, StoreError> {
+        rows::scan(&self.connection, &self.log, kind.code(), after, limit)
     }
 }
 
