@@ -19,6 +19,7 @@ use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
 
 use crate::config::{Serve, between, seconds};
+use crate::log_arguments::Log;
 use crate::policy_arguments::{Judge, Tenants};
 use crate::server_arguments::Server;
 use crate::webhook_arguments::Webhook;
@@ -68,6 +69,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// The logs of a deployment: whether they are what was signed.
+    #[command(subcommand)]
+    Log(Log),
     /// Prints the OpenAPI document.
     Openapi,
 }

@@ -3,6 +3,7 @@
 mod arguments;
 mod config;
 mod environment;
+mod log_arguments;
 mod policy_arguments;
 mod running;
 mod server_arguments;
@@ -20,7 +21,10 @@ use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
-use kakunin_server::{ca, crl_sync, demo, http, inbox, logging, monitor, process, replay, webhook};
+use kakunin_server::{
+    ca, crl_sync, demo, http, inbox, log_verify, logging, monitor, process, replay, webhook,
+};
+use log_arguments::Log;
 use policy_arguments::{Judge, Tenants};
 use server_arguments::Server;
 
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Command::Inbox(options) => ended(in_runtime(show_inbox(&options))),
         Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
         Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),
+        Command::Log(command) => log(command),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -161,6 +166,23 @@ fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
         match options.every {
             Some(seconds) => std::thread::sleep(Duration::from_secs(seconds)),
             None => return code,
+        }
+    }
+}
+
+fn log(command: Log) -> ExitCode {
+    let Log::Verify { what, serve } = command;
+    let checked = serve.options().map_err(|error| chain(&error)).and_then(|(options, _)| {
+        in_runtime(log_verify::run(&options, &(&what).into())).map_err(|error| chain(&error))
+    });
+    match checked {
+        Ok(report) => {
+            let printed = print(&if what.json { report.to_json() } else { report.to_string() });
+            if report.is_good() { printed } else { ExitCode::FAILURE }
+        }
+        Err(text) => {
+            logging::complain(&text);
+            ExitCode::from(2)
         }
     }
 }

@@ -13,6 +13,7 @@ pub async fn all(store: &dyn StateStore) {
     putting_is_not_bound_to_an_index(store).await;
     scanning_is_ordered_and_paged(store).await;
     tenants_and_kinds_are_apart(store).await;
+    a_view_is_of_one_moment(store).await;
     sixty_four_writers_at_once(store).await;
 }
 
@@ -78,6 +79,24 @@ pub async fn tenants_and_kinds_are_apart(store: &dyn StateStore) {
     assert_eq!(store.get(&a, Kind::Agent, b"k").await.unwrap().unwrap(), b"a");
     assert_eq!(store.scan(&a, Kind::Dedup, None, 9).await.unwrap(), [(b"k".to_vec(), b"d".to_vec())]);
     assert!(store.scan(&LogId::System, Kind::Agent, None, 9).await.unwrap().is_empty());
+}
+
+/// A view shows rows and index of one moment, whatever is written after it, and of its log alone.
+pub async fn a_view_is_of_one_moment(store: &dyn StateStore) {
+    let (log, other) = (log("viewed"), log("viewed-beside"));
+    assert_eq!(store.view(&log).await.unwrap().applied(), 0);
+    store.apply(&log, 3, &[set(Kind::Agent, b"a", b"1"), set(Kind::Agent, b"b", b"1")]).await.unwrap();
+    store.put(&other, &[set(Kind::Agent, b"c", b"1")]).await.unwrap();
+    let mut view = store.view(&log).await.unwrap();
+    let before = view.scan(Kind::Agent, None, 1).await.unwrap();
+    let gone = Change { kind: Kind::Agent, key: b"b".to_vec(), value: None };
+    store.apply(&log, 5, &[set(Kind::Agent, b"a", b"2"), gone, set(Kind::Dedup, b"d", b"2")]).await.unwrap();
+    assert_eq!((before, view.applied()), (vec![(b"a".to_vec(), b"1".to_vec())], 3));
+    let rest = view.scan(Kind::Agent, Some(b"a"), 9).await.unwrap();
+    assert_eq!(rest, [(b"b".to_vec(), b"1".to_vec())]);
+    assert!(view.scan(Kind::Dedup, None, 9).await.unwrap().is_empty());
+    let mut later = store.view(&log).await.unwrap();
+    assert_eq!((later.applied(), later.scan(Kind::Agent, None, 9).await.unwrap().len()), (5, 1));
 }
 
 /// Many callers at once lose nothing.

@@ -48,3 +48,5 @@ pub mod subtrees;
 pub mod entry;
 #[cfg(feature = "service")]
 pub mod record;
+#[cfg(feature = "service")]
+pub mod walk;

@@ -72,6 +72,14 @@ impl VerifierKey {
         &self.0.name
     }
 
+    /// The same key under another name.
+    ///
+    /// # Errors
+    /// [`NoteError::Key`] if the name has spaces or `+`.
+    pub fn named(&self, name: &str) -> Result<Self, NoteError> {
+        Self::new(name, &spki_of(&self.0.octets)?)
+    }
+
     /// The signature line over a text, from the 64 octets of its Ed25519 signature.
     #[must_use]
     pub(crate) fn signature_line(&self, signature: &[u8]) -> String {

@@ -12,7 +12,7 @@ use crate::revoke::{Acceptance, Revocation, RevocationChange};
 use crate::store::audit::{Append, AuditSink, Head, Room};
 use crate::store::bound::Binding;
 use crate::store::revocations::RevocationStore;
-use crate::store::state::{Change, Kind, StateStore, Touched};
+use crate::store::state::{Change, Kind, StateStore, StateView, Touched};
 
 /// Keeps everything in memory, and loses it with the process.
 #[derive(Debug, Default)]
@@ -202,8 +202,42 @@ impl StateStore for MemoryStore {
         Ok(rows.map(|((_, _, key), value)| (key.clone(), value.clone())).collect())
     }
 
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        let tables = self.tables();
+        let from = tables.state.iter().skip_while(|((l, ..), _)| l < log);
+        let of = from.take_while(|((l, ..), _)| l == log);
+        let rows = of.map(|((_, kind, key), value)| ((*kind, key.clone()), value.clone())).collect();
+        Ok(Box::new(View { applied: tables.applied.get(log).copied().unwrap_or_default(), rows }))
+    }
+
     async fn touched(&self) -> Result<Touched, StoreError> {
         Ok(Touched::default())
+    }
+}
+
+/// A copy.
+#[derive(Debug)]
+struct View {
+    applied: u64,
+    rows: BTreeMap<(Kind, Vec<u8>), Vec<u8>>,
+}
+
+#[async_trait]
+impl StateView for View {
+    fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    async fn scan(
+        &mut self,
+        kind: Kind,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let rows = self.rows.range((kind, after.unwrap_or_default().to_vec())..);
+        let rows =
+            rows.take_while(|((k, _), _)| *k == kind).filter(|((_, key), _)| after != Some(key.as_slice()));
+        Ok(rows.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
     }
 }
 

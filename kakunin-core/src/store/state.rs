@@ -26,6 +26,25 @@ pub struct Touched {
     pub structure: Vec<String>,
 }
 
+/// The rows of one log as all of them are at one moment, whatever is written meanwhile. It is not kept for longer than it
+/// takes to read them: a store may have to keep what was, for as long.
+#[async_trait]
+pub trait StateView: core::fmt::Debug + Send {
+    /// The index below which records of the log were applied at that moment.
+    fn applied(&self) -> u64;
+
+    /// As [`StateStore::scan`], at that moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn scan(
+        &mut self,
+        kind: Kind,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+}
+
 /// Keeps rows by log, table and key, and knows nothing of what is in them: [`Kind`] lists the tables. A tenant's state is reached by naming its log, and by nothing else.
 ///
 /// * Atomicity: one call is one transaction.
@@ -69,6 +88,13 @@ pub trait StateStore: core::fmt::Debug + Send + Sync {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// The rows of a log as they are now, and how far they follow from it: both of one moment. Nobody who writes waits for
+    /// more than a look.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError>;
 
     /// What somebody else did to it, as far as that can be seen at little cost: asked for every second.
     ///

@@ -19,7 +19,7 @@ use kakunin_core::id::TenantId;
 use kakunin_core::key::{
     HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
 };
-use kakunin_core::service::{Config, Kakunin, KeySource, Parts};
+use kakunin_core::service::{Config, Kakunin, KeySource, Parts, Rebuild, rebuild};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{ManualClock, UnixTime};
 use kakunin_kms::local::LocalKeys;
@@ -53,8 +53,16 @@ pub fn deployment(config: Config, parts: &Parts) -> (Kakunin, TenantId) {
     (kakunin, acme)
 }
 
+/// What is stored is what the logs say, in every table.
+pub fn assert_folded(config: &Config, parts: &Parts) {
+    let rebuilt = block_on(rebuild(config.clone(), parts.clone(), Rebuild::Compare, None)).unwrap();
+    let differing: Vec<_> = rebuilt.tables.iter().filter(|table| table.differs).collect();
+    assert!(rebuilt.is_equal() && differing.is_empty(), "{differing:?} {:?}", rebuilt.unsealed);
+}
+
 /// After a restart.
 pub fn reopened(config: Config, parts: &Parts) -> Kakunin {
+    assert_folded(&config, parts);
     let kakunin = block_on(Kakunin::open(config, parts.clone())).unwrap();
     block_on(kakunin.load()).unwrap();
     kakunin

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use kakunin_core::error::StoreError;
 use kakunin_core::log::entry::LogId;
 use kakunin_core::store::MemoryStore;
-use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::store::state::{Change, Kind, StateStore, StateView, Touched};
 
 use super::sink::Does;
 
@@ -19,17 +19,43 @@ pub struct State {
     applies: Mutex<Does>,
     /// What it does with what is put under a seal, and how often it does that well before.
     puts: Mutex<(u32, Does)>,
+    /// What becomes of a look at all rows.
+    views: Mutex<Does>,
+}
+
+/// A look that never ends.
+#[derive(Debug)]
+struct Endless(Box<dyn StateView>);
+
+#[async_trait]
+impl StateView for Endless {
+    fn applied(&self) -> u64 {
+        self.0.applied()
+    }
+    async fn scan(
+        &mut self,
+        _: Kind,
+        _: Option<&[u8]>,
+        _: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        std::future::pending().await
+    }
 }
 
 impl State {
     pub fn well() -> Arc<Self> {
         let (applies, puts) = (Mutex::new(Does::Well), Mutex::new((0, Does::Well)));
-        Arc::new(Self { store: Arc::new(MemoryStore::new()), applies, puts })
+        let views = Mutex::new(Does::Well);
+        Arc::new(Self { store: Arc::new(MemoryStore::new()), applies, puts, views })
     }
 
     /// As after a crash between append and projection.
     pub fn applies(&self, what: Does) {
         *self.applies.lock().unwrap() = what;
+    }
+
+    pub fn views(&self, what: Does) {
+        *self.views.lock().unwrap() = what;
     }
 
     /// From then on, after so many steps.
@@ -84,6 +110,11 @@ impl StateStore for State {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         self.store.scan(log, kind, after, limit).await
+    }
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        let view = self.store.view(log).await?;
+        let silent = matches!(*self.views.lock().unwrap(), Does::Silent);
+        Ok(if silent { Box::new(Endless(view)) } else { view })
     }
     async fn touched(&self) -> Result<Touched, StoreError> {
         self.store.touched().await

@@ -13,7 +13,7 @@ use kakunin_core::issue::Profile;
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::service::{InboxFilter, InboxPage, Kakunin, NotificationKind, Parts, Tenant};
-use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::store::state::{Change, Kind, StateStore, StateView, Touched};
 use kakunin_core::time::ManualClock;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
@@ -169,6 +169,9 @@ impl StateStore for Counted {
         let rows = self.store.scan(log, kind, after, limit).await?;
         self.read.fetch_add(1 + rows.len(), Ordering::Relaxed);
         Ok(rows)
+    }
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        self.store.view(log).await
     }
     async fn touched(&self) -> Result<Touched, StoreError> {
         self.store.touched().await

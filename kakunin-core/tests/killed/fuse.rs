@@ -17,7 +17,7 @@ use kakunin_core::revoke::{Revocation, RevocationChange};
 use kakunin_core::service::Parts;
 use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 use kakunin_core::store::revocations::RevocationStore;
-use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::store::state::{Change, Kind, StateStore, StateView, Touched};
 
 /// Burns down by one at every point, once it is lit.
 #[derive(Debug)]
@@ -115,6 +115,9 @@ impl StateStore for Fused<dyn StateStore> {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         self.0.scan(log, kind, after, limit).await
+    }
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        self.0.view(log).await
     }
     async fn touched(&self) -> Result<Touched, StoreError> {
         self.0.touched().await

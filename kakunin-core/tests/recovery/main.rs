@@ -10,10 +10,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod anew;
 mod callers;
 mod issuance;
 mod model;
 mod projection;
 mod rebuilt;
 mod snapshots;
+mod states;
 mod world;

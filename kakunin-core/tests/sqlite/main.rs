@@ -14,6 +14,7 @@ mod full;
 mod opened;
 #[cfg(feature = "conformance")]
 mod wal;
+mod verified;
 mod written;
 
 use std::io::{BufRead, BufReader};

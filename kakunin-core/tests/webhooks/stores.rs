@@ -8,7 +8,7 @@ use kakunin_core::error::StoreError;
 use kakunin_core::log::entry::LogId;
 use kakunin_core::revoke::Cause;
 use kakunin_core::store::MemoryStore;
-use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::store::state::{Change, Kind, StateStore, StateView, Touched};
 use kakunin_core::time::{HOUR, SECOND};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
@@ -58,6 +58,9 @@ impl StateStore for Odd {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         self.0.scan(log, kind, after, limit).await
+    }
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        self.0.view(log).await
     }
     async fn touched(&self) -> Result<Touched, StoreError> {
         self.0.touched().await

@@ -12,7 +12,7 @@ use kakunin_core::agent::AgentError;
 use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
-use kakunin_core::store::sqlite::SqliteStore;
+use kakunin_core::store::sqlite::{SqliteReader, SqliteStore};
 use kakunin_core::time::SystemClock;
 use kakunin_core::webhook::{Guard, HttpWebhooks, WebhookTransport};
 use kakunin_core::x509::published::Published;
@@ -131,6 +131,17 @@ pub(crate) async fn parts_of_deployment(options: &ServeOptions) -> Result<Parts,
     }
     let parts = parts(options).await?;
     if Kakunin::made_as(&parts).await?.is_none() { Err(none()) } else { Ok(parts) }
+}
+
+/// The logs of a deployment that is there, for reading beside its server.
+pub(crate) fn reader(options: &ServeOptions) -> Result<SqliteReader, ServeError> {
+    let database = options.data.join(DATABASE);
+    if is_gone(&database) {
+        return Err(ServeError::NoDeployment(options.data.clone()));
+    }
+    private::folder(&options.data)?;
+    private::file(&database)?;
+    Ok(SqliteReader::open(database)?)
 }
 
 fn keys_folder(options: &ServeOptions) -> PathBuf {

@@ -2,6 +2,7 @@
 
 use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal, Stage};
 use super::policy::{Approval, Braked, PolicyChange, Request, Resolved, Shadowed, Tripped, VerdictGiven};
+use super::snapshot::StateSnapshot;
 use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId, KeyCommitment};
 use crate::agent::{Agent, Document, NewAgent, Note};
 use crate::feed::Visibility;
@@ -288,6 +289,8 @@ pub enum Control {
         /// Why.
         why: Disabled,
     },
+    /// `state.snapshot`: what the records before it amount to.
+    StateSnapshot(StateSnapshot),
 }
 
 #[cfg(test)]

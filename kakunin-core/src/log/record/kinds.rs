@@ -21,6 +21,11 @@ macro_rules! kinds {
                     $(Self::$variant { .. } => $code,)+
                 }
             }
+
+            /// Whether this is the code of a kind that is not an event, and known here.
+            pub(crate) const fn is_known(code: u16) -> bool {
+                matches!(code, $($code)|+)
+            }
         }
     };
 }
@@ -72,4 +77,5 @@ kinds! {
     WebhookDeleted = "webhook.deleted", 58;
     WebhookDisabled = "webhook.disabled", 59;
     CertificateExpiring = "certificate.expiring", 64;
+    StateSnapshot = "state.snapshot", 67;
 }

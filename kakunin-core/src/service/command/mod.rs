@@ -20,6 +20,7 @@
 //! | `Judge` | `verdict.rs` |
 //! | `Resolve` | `breaker.rs`; what follows from scores `acting.rs` |
 //! | `Ask`, `Approve` | `approve.rs` |
+//! | `RecordState` | `record_state.rs` |
 //! | `Suspect`, `RefuseSelfRenewal`, `TellOfExpiry`, `DelayKeyTask` | `alert.rs` |
 
 pub(crate) mod abandon;
@@ -41,6 +42,7 @@ pub(crate) mod mark;
 pub(crate) mod named;
 pub(crate) mod observe;
 pub(crate) mod policy;
+pub(crate) mod record_state;
 pub(crate) mod register;
 pub(crate) mod reinstate;
 pub(crate) mod renewal;

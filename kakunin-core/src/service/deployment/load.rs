@@ -24,6 +24,7 @@ use crate::service::engine::recent::Recent;
 use crate::service::engine::scopes::Scopes;
 use crate::service::engine::seal::SealKey;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
+use crate::service::engine::state_snapshot::OnRecord;
 use crate::service::engine::system;
 use crate::service::engine::turns::Turns;
 use crate::service::error::Error;
@@ -74,6 +75,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         token_secret,
         lead: Lead::new(system.last_time(), &*parts.clock, config.believe_clock),
         scopes: Scopes::default(),
+        on_record: OnRecord::default(),
         system: async_lock::Mutex::new(system),
         loaded: async_lock::RwLock::new(HashMap::new()),
         live: Arc::new(LiveRevocations::default()),

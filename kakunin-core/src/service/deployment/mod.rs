@@ -1,6 +1,8 @@
 //! What a deployment is made as, made from nothing, and read back.
 
+pub(crate) mod aside;
 pub(crate) mod config;
 pub(crate) mod genesis;
 pub(crate) mod load;
 pub(crate) mod offline;
+pub(crate) mod rebuild;

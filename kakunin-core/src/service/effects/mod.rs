@@ -8,6 +8,7 @@
 //! | `running.rs`, `open.rs` | a deployment that runs, and how it is opened |
 
 pub(crate) mod checking;
+mod compared;
 pub(crate) mod cosigned;
 pub(crate) mod crl;
 pub(crate) mod ending;

@@ -184,6 +184,8 @@ impl Running {
             checking.ended = Some(now);
         }
         let Some(log) = checking.logs.pop_front() else { return Ok(None) };
+        // What cannot be compared now is no damage, and compared in an hour.
+        let _ = self.compare_state(&log).await;
         let (_, note) = self.parts.sink.head(&log).await?;
         let Some(note) = note else { return Ok(None) };
         let signed = Checkpoint::open(&note, &self.log_key(&log)?)

@@ -40,8 +40,8 @@ pub(crate) struct Histories {
 }
 
 /// An agent's history as it was in one moment.
-pub(super) struct Taken {
-    agent: AgentId,
+pub(crate) struct Taken {
+    pub(super) agent: AgentId,
     reach: u64,
     score: Score,
     evidence: [u32; 4],
@@ -52,7 +52,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    pub(super) fn of(agent: AgentId, entry: &AgentEntry) -> Self {
+    pub(crate) fn of(agent: AgentId, entry: &AgentEntry) -> Self {
         Self {
             agent,
             reach: entry.reach,
@@ -63,6 +63,15 @@ impl Taken {
             tally: entry.tally.clone(),
             second: entry.second.clone(),
         }
+    }
+
+    /// What follows from the log, as rows: not up to where it is stored, nor what a second model makes of it.
+    pub(super) fn folded(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let mut rows: Vec<_> =
+            self.rows()?.into_iter().filter_map(|row| Some((row.key, row.value?))).collect();
+        rows.retain(|(key, _)| ![INDEX, SECOND].contains(&key.get(16..).unwrap_or_default()));
+        rows.sort_unstable();
+        Ok(rows)
     }
 
     fn rows(&self) -> Result<Vec<Change>, StoreError> {

@@ -13,6 +13,7 @@ use super::recent::Recent;
 use super::scopes::Scopes;
 use super::seal::SealKey;
 use super::secret::{self, TokenSecret};
+use super::state_snapshot::OnRecord;
 use super::tenant::TenantLog;
 use super::turns::Turns;
 use crate::event::TokenKey;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) commits: Commits,
     pub(crate) scopes: Scopes,
     pub(crate) recent: Recent,
+    pub(crate) on_record: OnRecord,
 }
 
 impl Inner {

@@ -120,14 +120,14 @@ impl Inner {
         Ok(count)
     }
 
-    /// Takes all of it away, to be made anew from the log.
-    pub(super) async fn forget_items(&self, log: &LogId) -> Result<(), Error> {
+    /// Takes a table away, to be made anew from the log.
+    pub(super) async fn forget_table(&self, log: &LogId, kind: Kind) -> Result<(), Error> {
         loop {
-            let rows = self.parts.state.scan(log, Kind::Inbox, None, STEP).await?;
+            let rows = self.parts.state.scan(log, kind, None, STEP).await?;
             if rows.is_empty() {
                 return Ok(());
             }
-            let gone = |(key, _)| Change { kind: Kind::Inbox, key, value: None };
+            let gone = |(key, _)| Change { kind, key, value: None };
             let gone: Vec<_> = rows.into_iter().map(gone).collect();
             self.parts.state.put(log, &gone).await?;
             yield_now().await;

@@ -29,9 +29,30 @@ use crate::time::UnixTime;
 /// Records read at once when a log is replayed.
 const REPLAY_STEP: usize = 4_096;
 
+/// Tables that follow from the log and are not in the sum that its seal is over: none of their rows stays when all are
+/// made anew.
+const UNSUMMED: [Kind; 3] = [Kind::Certificate, Kind::Dedup, Kind::Inbox];
+
+/// What is believed of stored rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Believes {
+    /// What is under the seal of its log.
+    TheSeal,
+    Nothing,
+}
+
 impl Sequencer {
     /// Reads head, state and histories, and replays what they lack. Fires no effect.
     pub(crate) async fn reload(&mut self, inner: &Inner) -> Result<(), Error> {
+        self.reload_by(inner, Believes::TheSeal).await
+    }
+
+    /// As [`Sequencer::reload`], and makes anew whatever follows from the log: who calls it has named what is wrong.
+    pub(crate) async fn rebuild(&mut self, inner: &Inner) -> Result<(), Error> {
+        self.reload_by(inner, Believes::Nothing).await
+    }
+
+    async fn reload_by(&mut self, inner: &Inner, believes: Believes) -> Result<(), Error> {
         self.ledger.reload(&*inner.parts.sink).await?;
         self.ledger.unsettled();
         let log = self.ledger.log().clone();
@@ -42,6 +63,7 @@ impl Sequencer {
         }
         let (mut projection, stored) = load_rows(inner, &self.ledger).await?;
         let from = system::sealed_from(&inner.parts, &self.ledger, &stored).await?;
+        let from = from.filter(|_| believes == Believes::TheSeal);
         let (from, wrong) = if let Some(from) = from {
             self.ledger.rows = stored;
             (from, None)
@@ -54,8 +76,12 @@ impl Sequencer {
             None => self.load_histories(inner, &log, &mut projection).await?,
             // Agents come with the replay, and their histories with them.
             Some(_) => {
+                let unsealed = Change { kind: Kind::Seal, key: seal::ROWS.to_vec(), value: None };
+                state.put(&log, &[unsealed]).await?;
                 self.forget_histories(inner, &log).await?;
-                inner.forget_items(&log).await?;
+                for kind in UNSUMMED {
+                    inner.forget_table(&log, kind).await?;
+                }
                 Frontier::default()
             }
         };
@@ -70,12 +96,13 @@ impl Sequencer {
         };
         let first = if folded.size() < from.size() { &folded } else { &from };
         system::verify(&inner.parts, &self.ledger, first.clone()).await?;
-        let reach = Reach { stored: applied, sealed: from.size(), folded: folded.size() };
+        let seen = if wrong.is_some() { 0 } else { applied };
+        let reach = Reach { stored: applied, seen, sealed: from.size(), folded: folded.size() };
         self.changed.clear();
         self.arrivals.take(inner.reached(&log, from.size()).await?);
         self.replay(inner, &mut projection, first.clone(), &reach).await?;
         if let Some(stored) = wrong {
-            self.rebuilt(inner, &projection, &stored).await?;
+            self.rebuilt(inner, &projection, &stored, believes).await?;
         }
         projection.recount();
         self.roster.replace(projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
@@ -91,7 +118,13 @@ impl Sequencer {
 
     /// Takes away what the log does not say, and says what was wrong. So a store of an older version is brought
     /// into this form as well.
-    async fn rebuilt(&self, inner: &Inner, projection: &Projection, stored: &Rows) -> Result<(), Error> {
+    async fn rebuilt(
+        &self,
+        inner: &Inner,
+        projection: &Projection,
+        stored: &Rows,
+        believes: Believes,
+    ) -> Result<(), Error> {
         let wrong = self.ledger.rows.differing(stored);
         let extra = wrong.iter().filter(|(kind, key)| !self.ledger.rows.knows(*kind, key));
         let gone = extra.map(|(kind, key)| Change { kind: *kind, key: key.clone(), value: None });
@@ -104,7 +137,8 @@ impl Sequencer {
         }
         let sealing = self.ledger.rows.seal_anew(changes, self.ledger.frontier());
         inner.parts.state.put(self.ledger.log(), &sealing.changes).await?;
-        if inner.is_sealed() && self.ledger.size() > 0 {
+        let news = believes == Believes::TheSeal || !wrong.is_empty();
+        if inner.is_sealed() && self.ledger.size() > 0 && news {
             inner.damages.rebuilt(self.ledger.log(), &wrong);
         }
         Ok(())
@@ -133,7 +167,7 @@ impl Sequencer {
                 // What is stored of this agent may be folded further.
                 let lacks = index >= reach.folded.max(of.map_or(0, |of| of.reach));
                 self.changed.extend(record.agent.filter(|_| lacks));
-                let due = (index >= reach.sealed, lacks);
+                let due = Due { apply: index >= reach.sealed, see: index >= reach.seen, fold: lacks };
                 let scores = replay_one(inner, projection, (index, &record), due, (&mut follows, &mut rows))?;
                 scores.into_iter().for_each(|two| ScoresDiffer::note(&mut differing, index, two));
                 // What the key provider was to be told before is there still, or done.
@@ -173,7 +207,7 @@ fn replay_one(
     inner: &Inner,
     projection: &mut Projection,
     (index, record): (u64, &Record),
-    (apply, fold): (bool, bool),
+    Due { apply, see, fold }: Due,
     (changes, rows): (&mut Vec<Change>, &mut HashSet<AgentId>),
 ) -> Result<Option<(Score, Score)>, Error> {
     if apply && Own::concerns(record) {
@@ -188,8 +222,13 @@ fn replay_one(
     let mut entry = projection.agents.remove(&agent);
     let is_control = matches!(record.body, Body::Control(_));
     let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
+    let seen = entry.as_mut().filter(|_| !see).map(|entry| std::mem::take(&mut entry.seen));
     if apply && apply::apply(&mut entry, &mut projection.certificates, index, record, changes)? {
         rows.insert(agent);
+    }
+    if let (Some(entry), Some(seen)) = (&mut entry, seen) {
+        entry.seen = seen;
+        changes.retain(|change| change.kind != Kind::Dedup);
     }
     let mut scores = None;
     if let Some(mut entry) = entry {
@@ -208,10 +247,24 @@ fn replay_one(
     Ok(scores)
 }
 
+/// What is to be done with a record.
+#[derive(Clone, Copy)]
+struct Due {
+    /// What its rows follow from.
+    apply: bool,
+    /// What is remembered of events follows from it, too.
+    see: bool,
+    /// It goes into the risk history.
+    fold: bool,
+}
+
 /// Up to which record what is stored has come.
 struct Reach {
     /// As the store says, which believes whoever writes to it.
     stored: u64,
+    /// Of what is remembered of events: the same, unless all is made anew. Once more it would bring back what was forgotten
+    /// since.
+    seen: u64,
     /// As the seal over the rows says.
     sealed: u64,
     /// As the seal over the histories says.
@@ -242,7 +295,7 @@ async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows),
         let row = dedup::Row::read(&key, &value, now);
         seen.push(row.ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?);
     }
-    seen.sort_by_key(dedup::Row::time);
+    seen.sort_by_key(dedup::Row::order);
     for row in seen {
         if let Some(entry) = projection.agents.get_mut(&row.agent) {
             entry.seen.load(row);

@@ -60,7 +60,7 @@ impl SealKey {
     }
 
     /// The MAC of a row.
-    pub(super) fn row(&self, log: &str, kind: Kind, key: &[u8], value: &[u8]) -> u128 {
+    pub(crate) fn row(&self, log: &str, kind: Kind, key: &[u8], value: &[u8]) -> u128 {
         u128::from_be_bytes(head(self.mac(b'r', &[log.as_bytes(), &[kind.code()], key, value])))
     }
 
@@ -112,7 +112,7 @@ pub(crate) fn counts(log: &LogId, kind: Kind) -> bool {
 }
 
 /// Whether such a row carries a MAC of its own.
-fn carries(log: &LogId, kind: Kind) -> bool {
+pub(super) fn carries(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
         (LogId::Tenant(_), kind) if counts(log, kind) => true,
         (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox) => true,
@@ -259,7 +259,7 @@ impl SealKey {
     }
 
     /// Which records such rows follow from, if the seal is theirs.
-    pub(super) fn read(&self, log: &str, what: &[u8], seal: &[u8], sum: u128) -> Option<Frontier> {
+    pub(crate) fn read(&self, log: &str, what: &[u8], seal: &[u8], sum: u128) -> Option<Frontier> {
         let (octets, tag) = seal.split_last_chunk::<32>()?;
         let made = self.mac(b's', &[log.as_bytes(), what, octets, &sum.to_be_bytes()]);
         let (size, roots) = octets.split_first_chunk::<8>()?;

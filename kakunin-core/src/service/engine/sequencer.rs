@@ -86,7 +86,7 @@ impl Sequencer {
     /// Goes on from what is about to be written, and says where the log ended before it.
     pub(super) fn go_ahead(&mut self, inner: &Inner, head: Head, agents: Agents) -> Place {
         let before = self.ledger.place();
-        self.ledger.appended(head, inner.now());
+        self.ledger.appended(head, inner.log_now());
         self.changed.extend(agents.keys());
         self.ahead = Some(agents);
         before

@@ -4,6 +4,7 @@ pub(crate) mod agents;
 pub(crate) mod authorities;
 pub(crate) mod certificates;
 pub(crate) mod inbox;
+pub(crate) mod log_check;
 pub(crate) mod policy;
 pub(crate) mod proofs;
 pub(crate) mod reading;

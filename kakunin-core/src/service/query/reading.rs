@@ -3,7 +3,7 @@
 use crate::error::StoreError;
 use crate::log::entry::{Entry, LogId};
 use crate::log::record::Record;
-use crate::service::effects::running::{Kakunin, Running};
+use crate::service::effects::running::Running;
 use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 
@@ -50,19 +50,6 @@ impl Running {
             entries.push(entry.unwrap_or(Entry { leaf: Vec::new(), payload: None }));
         }
         Ok(entries)
-    }
-}
-
-impl Kakunin {
-    /// Stores the risk histories of every tenant in use, so that the next start replays little.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn snapshot(&self) -> Result<(), Error> {
-        for tenant in self.inner.loaded_tenants().await {
-            self.inner.snapshot(&tenant).await?;
-        }
-        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod fill;
 mod levels;
 mod readers;
+mod reading;
 mod reserve;
 mod rows;
 mod schema;
@@ -31,9 +32,10 @@ use crate::log::entry::{Entry, LogId};
 use crate::revoke::{Revocation, RevocationChange};
 use crate::store::audit::{Append, AuditSink, Head, Room};
 use crate::store::revocations::RevocationStore;
-use crate::store::state::{Change, Kind, StateStore, Touched};
+use crate::store::state::{Change, Kind, StateStore, StateView, Touched};
 use levels::Levels;
 use readers::Readers;
+pub use reading::SqliteReader;
 use reserve::Reserve;
 use writer::{Work, Writer};
 
@@ -155,6 +157,10 @@ impl StateStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         Self::read(self, |c| rows::scan(c, log, kind.code(), after, limit))
+    }
+
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        Ok(Box::new(reading::View::open(&self.path, log)?))
     }
 
     async fn touched(&self) -> Result<Touched, StoreError> {

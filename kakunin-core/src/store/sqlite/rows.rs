@@ -329,7 +329,7 @@ fn parse_log(name: &str) -> Result<LogId, StoreError> {
     }
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let value: i64 = row.get(column)?;
     u64::try_from(value)
         .map_err(|e| rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(e)))
@@ -340,6 +340,6 @@ fn signed(value: u64) -> Result<i64, StoreError> {
 }
 
 // For bounds: nothing lies beyond the largest number that can be stored.
-fn clamp(value: impl TryInto<i64>) -> i64 {
+pub(super) fn clamp(value: impl TryInto<i64>) -> i64 {
     value.try_into().unwrap_or(i64::MAX)
 }

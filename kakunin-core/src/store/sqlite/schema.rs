@@ -148,6 +148,23 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Whether a file that is open is one of this format.
+pub(super) fn check_format(connection: &Connection) -> Result<(), StoreError> {
+    let application: i64 = pragma(connection, "application_id")?;
+    match (application, pragma(connection, "user_version")?) {
+        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, former @ 1..VERSION) => Err(StoreError::Foreign(format!(
+            "its format {former} is an earlier one; start the server once, which brings it to {VERSION}"
+        ))),
+        (APPLICATION_ID, other) => Err(StoreError::Foreign(format!(
+            "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
+        ))),
+        _ => Err(StoreError::Foreign(
+            "the file is a database of another application; name another file".into(),
+        )),
+    }
+}
+
 /// Opens the file once more, for reading alone.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)

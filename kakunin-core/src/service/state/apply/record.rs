@@ -118,7 +118,8 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         | Control::WebhookChanged(_)
         | Control::WebhookDeleted { .. }
         | Control::WebhookDisabled { .. }
-        | Control::RevocationChanged(_) => {}
+        | Control::RevocationChanged(_)
+        | Control::StateSnapshot(_) => {}
     }
     Ok(())
 }

@@ -58,11 +58,13 @@ impl Row {
         Some(Self { agent: AgentId::from_bytes(*agent), by, number: u64::from_be_bytes(*number), what })
     }
 
-    /// When its identifier came; streams come before all.
-    pub(crate) fn time(&self) -> UnixTime {
+    /// In which order they came: identifiers of one batch are of one time, and their records are not of one index. Streams
+    /// come before all.
+    pub(crate) fn order(&self) -> (UnixTime, u64) {
         match self.what {
-            What::Stream(_) => UnixTime::default(),
-            What::Id(at, _) | What::Nonce(at) => at,
+            What::Stream(_) => (UnixTime::default(), 0),
+            What::Id(at, taken) => (at, taken.map_or(0, |trace| trace.index)),
+            What::Nonce(at) => (at, 0),
         }
     }
 }

@@ -317,6 +317,32 @@ mod tests {
         assert_eq!([100, 99, 98, 97, 37, 36, 101].map(there), [true, true, false, true, false, true, false]);
     }
 
+    /// A start reads rows in the order of their keys, and goes on as if there had been none.
+    #[test]
+    fn what_makes_room_is_the_same_after_a_start() {
+        let serial = crate::id::Serial::from_bytes([1; 16]).unwrap();
+        let event = Event::new(serial, "read:a".parse().unwrap(), crate::event::Outcome::Ok);
+        let trace = |index| Some(Trace { index, print: Fingerprint::of(&event) });
+        let (agent, count) = (AgentId::from_bytes([7; 16]), u64::try_from(MAX_ALL_IDS).unwrap());
+        let (mut lived, mut rows) = (Seen::default(), BTreeMap::new());
+        // One batch: of one time, and in an order that is not that of their tokens.
+        for index in 1..=count {
+            let (id, taken) = (count - index, trace(index));
+            lived.add_id(NOW, None, id, taken);
+            let mut value = NOW.millis().to_be_bytes().to_vec();
+            value.extend(taken.iter().flat_map(Trace::encode));
+            rows.insert(row_key(&agent, ID, None, id), value);
+        }
+        let mut read: Vec<_> = rows.iter().map(|(k, v)| Row::read(k, v, NOW).unwrap()).collect();
+        read.sort_by_key(Row::order);
+        let mut again = Seen::default();
+        read.into_iter().for_each(|row| again.load(row));
+        for seen in [&mut lived, &mut again] {
+            seen.add_id(NOW, None, count, trace(count + 1));
+        }
+        assert_eq!(again.forget_ids(NOW), lived.forget_ids(NOW));
+    }
+
     #[test]
     fn of_the_highest_numbers_it_is_known_which_events_they_are() {
         let serial = crate::id::Serial::from_bytes([1; 16]).unwrap();
