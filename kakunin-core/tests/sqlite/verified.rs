@@ -339,7 +339,7 @@ fn a_sink_that_keeps_one_head_is_checked_by_that() {
             next: head,
             entries,
             checkpoint: checkpoint.unwrap(),
-            changes: Vec::new(),
+            changes: Vec::new().into(),
             revocations: Vec::new(),
             bindings: Vec::new(),
             reserved: false,

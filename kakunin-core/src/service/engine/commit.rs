@@ -6,6 +6,7 @@ use std::sync::{Arc, RwLockReadGuard};
 use super::cas::Ca;
 use super::inner::Inner;
 use super::ledger::{Ledger, Place};
+use super::recent::Appended;
 use super::seal::Sealing;
 use super::settled::Settled;
 use super::tenant::TenantLog;
