@@ -363,3 +363,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sends_more_than_is_written_is_told_when_to_come_back() {
+        let error = ApiError::from(ServiceError::QueueFull);
+        let response = error.render("r", false);
+        assert_eq!((response.status(), error.code()), (StatusCode::TOO_MANY_REQUESTS, "queue_full"));
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+}

@@ -286,7 +286,7 @@ fn try_commit(
     guard: &mut Guard,
     group: &[&Work],
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(store_error)?;
+    execute(connection, "BEGIN IMMEDIATE")?;
     guard.look(connection)?;
     let mut results = Vec::with_capacity(group.len());
     if let [alone] = group {
@@ -308,7 +308,7 @@ fn try_commit(
         }
         results.push(result);
     }
-    connection.execute_batch("COMMIT").map_err(store_error)?;
+    execute(connection, "COMMIT")?;
     Ok(results)
 }
 
