@@ -29,6 +29,8 @@ struct World {
     kakunin: Kakunin,
     tenant: TenantId,
     leaf: Vec<u8>,
+    /// Of another agent.
+    other: Vec<u8>,
     now: UnixTime,
 }
 
@@ -41,6 +43,8 @@ fn main() {
     let cold = w.verifier(Backend::fastest(), 0);
     let cold_portable = w.verifier(Backend::Portable, 0);
     let warm = w.verifier(Backend::fastest(), 1_024);
+    // With one place, two in turns come for the first time each time.
+    let (first, mut turns) = (w.verifier(Backend::fastest(), 1), [&w.leaf, &w.other].into_iter().cycle());
     let kept = warm.verify(&[&w.leaf], w.now).unwrap();
     let root = w.kakunin.root();
     let root = CertificateDer::from(root.as_der());
@@ -52,6 +56,9 @@ fn main() {
         })
         .case("kakunin: verify and authorize (goal: 1.3)", 1, || {
             cold.check(&[&w.leaf], ACTION, w.now).unwrap()
+        })
+        .case("kakunin: the same with a cache, for the first time (goal: 1.3)", 1, || {
+            first.check(&[turns.next().unwrap()], ACTION, w.now).unwrap()
         })
         .case("peer: webpki + aws-lc-rs, chain of two, no revocation, no scope", 1, || peer.check())
         .run();
@@ -78,10 +85,12 @@ fn world() -> World {
     let kakunin = block_on(Kakunin::open(Config::new("bench.example").unwrap(), parts)).unwrap();
     let tenant: TenantId = "bench".parse().unwrap();
     block_on(kakunin.create_tenant(&tenant)).unwrap();
-    let spec = NewAgent::new("agent", MODEL, ["read:accounts", ACTION]).unwrap();
-    let agent = block_on(kakunin.tenant(&tenant).register(spec)).unwrap();
-    let leaf = block_on(kakunin.tenant(&tenant).certify(&agent.id, Profile::Standard, KeySource::default()))
-        .unwrap();
+    let [leaf, other] = ["agent", "other"].map(|name| {
+        let spec = NewAgent::new(name, MODEL, ["read:accounts", ACTION]).unwrap();
+        let agent = block_on(kakunin.tenant(&tenant).register(spec)).unwrap();
+        let source = KeySource::default();
+        block_on(kakunin.tenant(&tenant).certify(&agent.id, Profile::Standard, source)).unwrap()
+    });
     // A million serials of the same issuer, as its own randomness would draw them.
     let mut state = 1_u64;
     let serials = (0..1_000_000).map(|_| {
@@ -95,7 +104,7 @@ fn world() -> World {
         (Serial::from_bytes(octets).unwrap(), Reason::PrivilegeWithdrawn)
     });
     kakunin.revocations().replace(kakunin.issuer().id(), &RevokedSet::from_entries(serials));
-    World { kakunin, tenant, leaf: leaf.der, now: SystemClock.now() }
+    World { kakunin, tenant, leaf: leaf.der, other: other.der, now: SystemClock.now() }
 }
 
 type TrustAnchorOf<'w> = rustls_pki_types::TrustAnchor<'w>;
