@@ -4,6 +4,7 @@
 //! a checkpoint held elsewhere does. Writes go through one thread that commits in groups; reads run on
 //! the calling thread, each over a connection of its own.
 
+mod authorizer;
 mod bound;
 mod error;
 mod fill;

@@ -8,7 +8,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{corrupt, store_error};
-use super::fill;
+use super::{authorizer, fill};
 use crate::error::StoreError;
 
 /// "KAKU": tells our files from other applications' databases.
@@ -120,7 +120,7 @@ CREATE TABLE revocation_applied(
 /// Opens the file for writing, makes the tables if it is new, and checks them if it is not.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     make_file(path)?;
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let application: i64 = pragma(&connection, "application_id")?;
     let version: i64 = pragma(&connection, "user_version")?;
     let tables: i64 = connection
@@ -145,12 +145,19 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
             ));
         }
     }
+    authorizer::writes_rows(&mut connection).map_err(store_error)?;
     Ok(connection)
 }
 
 /// Opens the file once more, for reading alone.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    for (name, value) in [("query_only", "ON"), ("trusted_schema", "OFF")] {
+        connection.pragma_update(None, name, value).map_err(store_error)?;
+    }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(store_error)?;
+    authorizer::reads(&mut connection).map_err(store_error)?;
+    Ok(connection)
 }
 
 /// Makes the file if it is not there, for its owner alone: secrets lie in it. SQLite gives its side files
@@ -179,6 +186,7 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
         ("recursive_triggers", "ON"),
         ("trusted_schema", "OFF"),
         ("foreign_keys", "ON"),
+        ("ignore_check_constraints", "OFF"),
         ("cache_size", "-65536"),
         // What savepoints would undo: else it goes through files in the system's temporary folder.
         ("temp_store", "MEMORY"),
@@ -245,6 +253,10 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Corrupt`] if a table was changed.
 pub(super) fn mend(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    authorizer::while_mending(|| mended(connection))
+}
+
+fn mended(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let (there, wanted) = (parts_of(connection)?, fresh()?);
     let mut said = Vec::new();
     for part in there.iter().filter(|part| !wanted.contains(part)) {
