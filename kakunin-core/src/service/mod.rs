@@ -30,6 +30,7 @@ pub use deployment::config::{Config, OfflineRoot};
 pub use effects::crl::{COALESCE_MOST, FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, RootCrlEnding};
 pub use effects::ending::Ending;
 pub use effects::feed::FeedPage;
+pub use effects::recover::{Evidence, Recovered, RecoveredLog, RecoveryOptions};
 pub use effects::rounds::Tended;
 pub use effects::running::Kakunin;
 pub use effects::status::{FollowerError, FollowerState, FollowerStatus};

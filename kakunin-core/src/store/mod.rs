@@ -7,7 +7,7 @@
 //! | [`state::StateStore`] | the other projections, and what lies beside the logs |
 //! | [`vault::Vault`] | secrets that no log holds; in the state store, unless somebody else keeps them |
 //!
-//! `bound.rs` says which agent each public key belongs to; sinks keep it beside the logs.
+//! [`guard`] keeps the newest checkpoints outside of the store. `bound.rs` says which agent each public key belongs to; sinks keep it beside the logs.
 //!
 //! | store | feature | durable |
 //! |---|---|---|
@@ -18,6 +18,7 @@
 
 pub mod audit;
 pub mod bound;
+pub mod guard;
 mod kind;
 pub mod memory;
 pub mod revocations;

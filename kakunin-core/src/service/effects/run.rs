@@ -16,6 +16,7 @@ use super::expiring::Expiring;
 use super::feed::Feeds;
 use super::follower::Follower;
 use super::graces::Graces;
+use super::guarding::Guards;
 use super::key_tasks::KeyTasks;
 use super::receipts::Receipts;
 use super::running::{Kakunin, Running};
@@ -28,7 +29,7 @@ use super::webhooks::Webhooks;
 use crate::time::SECOND;
 
 /// What takes trust away comes first.
-const FOLLOWERS: [&dyn Follower; 13] = [
+const FOLLOWERS: [&dyn Follower; 14] = [
     &KeyTasks,
     &Crls,
     &Feeds,
@@ -38,6 +39,7 @@ const FOLLOWERS: [&dyn Follower; 13] = [
     &Tenants,
     &CrlRecords,
     &OfRoots,
+    &Guards,
     &Endings,
     &Expiring,
     &Checks,

@@ -8,6 +8,7 @@ mod authorizer;
 mod bound;
 mod error;
 mod fill;
+mod heads;
 mod levels;
 mod readers;
 mod reserve;
@@ -27,8 +28,9 @@ use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::lock::{self, LockError};
 use crate::log::entry::{Entry, LogId};
+use crate::log::merkle::Frontier;
 use crate::revoke::{Revocation, RevocationChange};
-use crate::store::audit::{Append, AuditSink, Head, Room};
+use crate::store::audit::{self, Append, AuditSink, Head, Room};
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, Touched};
 use levels::Levels;
@@ -99,6 +101,13 @@ impl AuditSink for SqliteStore {
 
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         Self::read(self, |c| rows::read(c, log, from, limit))
+    }
+
+    async fn frontier(&self, log: &LogId, size: u64) -> Result<Frontier, StoreError> {
+        match Self::read(self, |c| heads::frontier(c, log, size))? {
+            Some(frontier) => Ok(frontier),
+            None => audit::frontier_of(self, log, size).await,
+        }
     }
 
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {

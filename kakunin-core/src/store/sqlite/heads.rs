@@ -1,0 +1,24 @@
+//! Heads that logs had before.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::store_error;
+use crate::error::StoreError;
+use crate::log::entry::LogId;
+use crate::log::merkle::{Frontier, Hash};
+
+/// Size and subtree roots after an append that led to this size; `None` if none did, or what is stored of it is none.
+pub(super) fn frontier(
+    connection: &Connection,
+    log: &LogId,
+    size: u64,
+) -> Result<Option<Frontier>, StoreError> {
+    let sql = "SELECT frontier FROM batch
+        WHERE log_id = (SELECT id FROM log WHERE name = ?1) AND new_size = ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+    let bound = params![log.to_string(), i64::try_from(size).unwrap_or(i64::MAX)];
+    let found: Option<Vec<u8>> =
+        statement.query_row(bound, |row| row.get(0)).optional().map_err(store_error)?;
+    let roots = |octets: Vec<u8>| octets.chunks_exact(32).filter_map(|c| Hash::try_from(c).ok()).collect();
+    Ok(found.and_then(|octets| Frontier::from_parts(size, roots(octets))))
+}
