@@ -18,7 +18,10 @@ use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
 
-use crate::config::{Serve, between, seconds};
+use crate::backup_arguments::{Backup, Restore};
+use crate::config::Serve;
+use crate::log_arguments::Log;
+use crate::numbers::{between, seconds};
 use crate::policy_arguments::{Judge, Tenants};
 use crate::server_arguments::Server;
 use crate::webhook_arguments::Webhook;
@@ -68,6 +71,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Copies a deployment, also while it is being served, into three parts, and reads them back.
+    Backup(Backup),
+    /// Puts a backup back where nothing is.
+    Restore(Restore),
+    /// What a restored log goes on as.
+    #[command(subcommand)]
+    Log(Log),
     /// Prints the OpenAPI document.
     Openapi,
 }

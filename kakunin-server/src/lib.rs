@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod backup;
 pub mod bounds;
 pub mod ca;
 pub mod client;
@@ -12,6 +13,7 @@ pub mod monitor;
 mod pem_file;
 pub mod policy;
 pub mod process;
+pub mod recover;
 mod replace;
 pub mod replay;
 pub mod serve;

@@ -1,8 +1,11 @@
 //! The command `kakunin`.
 
 mod arguments;
+mod backup_arguments;
 mod config;
 mod environment;
+mod log_arguments;
+mod numbers;
 mod policy_arguments;
 mod running;
 mod server_arguments;
@@ -20,7 +23,10 @@ use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
-use kakunin_server::{ca, crl_sync, demo, http, inbox, logging, monitor, process, replay, webhook};
+use kakunin_server::{
+    backup, ca, crl_sync, demo, http, inbox, logging, monitor, process, recover, replay, webhook,
+};
+use log_arguments::Log;
 use policy_arguments::{Judge, Tenants};
 use server_arguments::Server;
 
@@ -57,6 +63,12 @@ fn main() -> ExitCode {
         Command::Inbox(options) => ended(in_runtime(show_inbox(&options))),
         Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
         Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),
+        Command::Backup(backup) => match backup.serve.options() {
+            Ok((options, _)) => said(in_runtime(backup::make(&options, &backup.places.into()))),
+            Err(error) => ended(Err(error)),
+        },
+        Command::Restore(restore) => said(in_runtime(backup::restore(&restore.into()))),
+        Command::Log(log) => look_after_log(log),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -118,6 +130,22 @@ fn say_that_it_is_the_first(data: &Path) {
     logging::complain(&format!(
         "{data} holds no deployment yet: this request is for the first issuing CA of a new one"
     ));
+}
+
+fn look_after_log(log: Log) -> ExitCode {
+    match log {
+        Log::Recover(options) => {
+            let (serve, recover) = options.apart();
+            match serve.options() {
+                Ok((options, _)) => said(in_runtime(recover::run(&options, &recover))),
+                Err(error) => ended(Err(error)),
+            }
+        }
+        Log::RenewGuard(serve) => match serve.options() {
+            Ok((options, _)) => said(in_runtime(recover::renew_guard(&options))),
+            Err(error) => ended(Err(error)),
+        },
+    }
 }
 
 async fn show_inbox(options: &arguments::Inbox) -> Result<(), ClientError> {

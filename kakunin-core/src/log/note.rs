@@ -72,6 +72,15 @@ impl VerifierKey {
         &self.0.name
     }
 
+    /// The same key under another name.
+    ///
+    /// # Errors
+    /// [`NoteError::Key`] if this is no name.
+    #[cfg(feature = "service")]
+    pub(crate) fn named(&self, name: &str) -> Result<Self, NoteError> {
+        NamedKey::new(ED25519, name, &spki_of(&self.0.octets)?).map(Self)
+    }
+
     /// The signature line over a text, from the 64 octets of its Ed25519 signature.
     #[must_use]
     pub(crate) fn signature_line(&self, signature: &[u8]) -> String {

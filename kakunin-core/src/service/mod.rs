@@ -27,6 +27,7 @@ pub use command::policy::Replaces;
 pub use command::repeat::REPEATABLE;
 pub use command::webhook::WebhookChange;
 pub use deployment::config::{Config, OfflineRoot};
+pub use deployment::proven::{ProvenLog, prove_logs};
 pub use effects::crl::{COALESCE_MOST, FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, RootCrlEnding};
 pub use effects::ending::Ending;
 pub use effects::feed::FeedPage;

@@ -4,3 +4,4 @@ pub(crate) mod config;
 pub(crate) mod genesis;
 pub(crate) mod load;
 pub(crate) mod offline;
+pub(crate) mod proven;

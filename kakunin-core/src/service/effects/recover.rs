@@ -152,10 +152,11 @@ impl Running {
     fn told(&self, options: &RecoveryOptions) -> Result<Told, Error> {
         let mut told: BTreeMap<IssuerId, (Arc<Ca>, BTreeMap<Serial, Reason>)> = BTreeMap::new();
         for evidence in &options.evidence {
-            let (ca, revoked) = match evidence {
+            let by = match evidence {
                 Evidence::Crl(der) => self.told_by_crl(der)?,
-                Evidence::FeedSnapshot(octets) => self.told_by_feed(octets)?,
+                Evidence::FeedSnapshot(octets) => Some(self.told_by_feed(octets)?),
             };
+            let Some((ca, revoked)) = by else { continue };
             let (_, all) = told.entry(ca.issuer.id()).or_insert((ca, BTreeMap::new()));
             for (serial, reason) in revoked {
                 let standing = all.entry(serial).or_insert(reason);
@@ -174,8 +175,12 @@ impl Running {
         }
     }
 
-    fn told_by_crl(&self, der: &[u8]) -> Result<(Arc<Ca>, Vec<(Serial, Reason)>), Error> {
+    /// Nothing of a root's, which is brought with those of a chain.
+    fn told_by_crl(&self, der: &[u8]) -> Result<Option<(Arc<Ca>, Vec<(Serial, Reason)>)>, Error> {
         let crl = CrlView::parse(der).map_err(CrlRefused::from)?;
+        if self.cas.roots().iter().any(|root| crl.names(&root.issuer)) {
+            return Ok(None);
+        }
         let by = self.cas.all().into_iter().find(|ca| crl.names(&ca.issuer));
         let ca = by.ok_or(GuardError::UnknownIssuer { what: "a CRL" })?;
         // As of its own time.
@@ -184,7 +189,7 @@ impl Running {
             Some((Serial::from_der_integer(number.digits())?, reason))
         };
         let revoked = crl.revoked().filter_map(ours).collect();
-        Ok((ca, revoked))
+        Ok(Some((ca, revoked)))
     }
 
     fn told_by_feed(&self, octets: &[u8]) -> Result<(Arc<Ca>, Vec<(Serial, Reason)>), Error> {

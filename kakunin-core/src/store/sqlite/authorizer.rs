@@ -11,8 +11,10 @@ use rusqlite::{Connection, Result};
 const MUTABLE: [&str; 4] = ["state", "state_applied", "revocation", "revocation_applied"];
 /// Tables to which rows are added.
 const GROWING: [&str; 5] = ["log", "batch", "leaf", "payload", "bound_key"];
-/// Pragmas that change nothing that lasts. The writer copies the WAL itself.
-const PRAGMAS: [&str; 2] = ["data_version", "wal_checkpoint"];
+/// Pragmas that say something, while they are given no value.
+const SAYING: [&str; 4] = ["data_version", "application_id", "user_version", "page_size"];
+/// The writer copies the WAL itself.
+const CHECKPOINT: &str = "wal_checkpoint";
 /// Functions that reach beyond the database.
 const FUNCTIONS: [&str; 4] = ["load_extension", "readfile", "writefile", "edit"];
 
@@ -55,6 +57,9 @@ fn may_read(action: &AuthAction<'_>) -> bool {
         | AuthAction::Read { .. }
         | AuthAction::Recursive
         | AuthAction::Transaction { .. } => true,
+        AuthAction::Pragma { pragma_name, pragma_value } => {
+            pragma_value.is_none() && SAYING.contains(&pragma_name)
+        }
         AuthAction::Function { function_name } => !FUNCTIONS.contains(&function_name),
         _ => false,
     }
@@ -67,7 +72,7 @@ fn may_write(action: &AuthAction<'_>) -> bool {
             MUTABLE.contains(&table_name)
         }
         AuthAction::Savepoint { .. } => true,
-        AuthAction::Pragma { pragma_name, .. } => PRAGMAS.contains(&pragma_name),
+        AuthAction::Pragma { pragma_name: CHECKPOINT, .. } => true,
         _ => may_read(action),
     }
 }

@@ -7,6 +7,7 @@
 mod authorizer;
 mod bound;
 mod error;
+mod file;
 mod fill;
 mod heads;
 mod levels;
@@ -33,6 +34,7 @@ use crate::revoke::{Revocation, RevocationChange};
 use crate::store::audit::{self, Append, AuditSink, Head, Room};
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, Touched};
+pub use file::SqliteFile;
 use levels::Levels;
 use readers::Readers;
 use reserve::Reserve;
@@ -65,6 +67,7 @@ impl SqliteStore {
         let mut reserve = Reserve::beside(&path);
         let connection = within(&mut reserve, || schema::open_writer(&path))?;
         let readers = within(&mut reserve, || Readers::open(&path))?;
+        readers.read(heads::check)?;
         reserve.look();
         let room = reserve.shared();
         let writer = Writer::start(path.clone(), connection, reserve)?;

@@ -135,9 +135,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
             check(&connection).and_then(|()| configure(&connection))?;
         }
         (APPLICATION_ID, other, _) => {
-            return Err(StoreError::Foreign(format!(
-                "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
-            )));
+            return Err(foreign_format(other));
         }
         _ => {
             return Err(StoreError::Foreign(
@@ -160,17 +158,49 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Whether a file that is not opened for writing is of this format, and has its tables and triggers.
+pub(super) fn check_format(connection: &Connection) -> Result<(), StoreError> {
+    let application: i64 = pragma(connection, "application_id")?;
+    let version: i64 = pragma(connection, "user_version")?;
+    match (application, version) {
+        (APPLICATION_ID, VERSION) => check(connection),
+        (APPLICATION_ID, other) => Err(foreign_format(other)),
+        _ => Err(StoreError::Foreign("the file is no database of this program; name another".into())),
+    }
+}
+
+fn foreign_format(other: i64) -> StoreError {
+    StoreError::Foreign(format!(
+        "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
+    ))
+}
+
+/// Makes a file that must not be there yet, for its owner alone.
+pub(super) fn make_new_file(path: &Path) -> Result<(), StoreError> {
+    new_file(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            StoreError::Foreign(format!("{} is there already; name another", path.display()))
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full,
+        _ => StoreError::unavailable(error),
+    })
+}
+
 /// Makes the file if it is not there, for its owner alone: secrets lie in it. SQLite gives its side files
 /// the same mode.
 fn make_file(path: &Path) -> Result<(), StoreError> {
+    match new_file(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(StoreError::unavailable(error)),
+        _ => Ok(()),
+    }
+}
+
+fn new_file(path: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(StoreError::unavailable(error)),
-        _ => Ok(()),
-    }
+    options.open(path).map(drop)
 }
 
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
@@ -192,6 +222,8 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
         ("temp_store", "MEMORY"),
         // The writer copies the WAL itself, when nobody waits for its answer.
         ("wal_autocheckpoint", "0"),
+        // It grows while somebody copies the file, and is cut when it is written from its beginning again: 64 MiB.
+        ("journal_size_limit", "67108864"),
     ] {
         connection.pragma_update(None, name, value).map_err(store_error)?;
     }
