@@ -157,7 +157,10 @@ impl Guard for GuardFile {
 }
 
 fn failed(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::unavailable(format!("the guard file {}: {error}", path.display()))
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full,
+        _ => StoreError::unavailable(format!("the guard file {}: {error}", path.display())),
+    }
 }
 
 /// Whoever reads sees the old file or the new one, also after a crash.

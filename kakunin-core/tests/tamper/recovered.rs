@@ -111,6 +111,23 @@ fn a_restored_copy_goes_on_under_another_origin_and_accepts_nobody_again() {
 }
 
 #[test]
+fn a_backup_that_is_restored_twice_gets_no_name_that_the_feed_told_of() {
+    let lost = lost();
+    let world = &lost.world;
+    let (running, _) = recover(world, vec![Evidence::FeedSnapshot(lost.feed.clone())]).unwrap();
+    let issuer = running.kakunin.issuer().id();
+    let snapshot = block_on(running.kakunin.feed_snapshot(&issuer)).unwrap();
+    let feed = serde_json::to_vec(&serde_json::json!({ "data": &*snapshot })).unwrap();
+    drop(running);
+    // The guard is lost as well.
+    world.put_back("backup");
+    fs::remove_file(world.path("guard")).unwrap();
+    let (running, recovered) = recover(world, vec![Evidence::FeedSnapshot(feed)]).unwrap();
+    assert_eq!(recovered.epoch, 3);
+    check(&lost, &running);
+}
+
+#[test]
 fn nothing_is_done_where_it_is_not_known_what_was_revoked_or_somebody_else_says_it() {
     let lost = lost();
     let (world, guard) = (&lost.world, fs::read(lost.world.path("guard")).unwrap());

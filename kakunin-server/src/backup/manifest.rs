@@ -107,7 +107,7 @@ fn inside(name: &str) -> Option<PathBuf> {
 
 /// What a file is.
 pub(super) fn describe(path: &Path, mut progress: impl FnMut(u64)) -> Result<Described, BackupError> {
-    let read = || {
+    let mut read = || {
         let (mut file, mut hash, mut octets) = (File::open(path)?, Sha256::new(), 0);
         let mut chunk = vec![0; 1 << 20];
         loop {
@@ -125,7 +125,7 @@ pub(super) fn describe(path: &Path, mut progress: impl FnMut(u64)) -> Result<Des
 /// Copies a file to where none is, for its owner alone, onto disk.
 pub(super) fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     let mut source = File::open(from).map_err(BackupError::file(from))?;
-    let write = || {
+    let mut write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
         io::copy(&mut source, &mut file)?;
         file.sync_all()

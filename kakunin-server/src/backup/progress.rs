@@ -3,32 +3,31 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Between two words of it.
+/// Between two words of it, for somebody who looks at a screen.
 const PAUSE: Duration = Duration::from_millis(200);
-/// And where nobody looks at a screen.
+/// And in a log: what takes less long says nothing.
 const LONG_PAUSE: Duration = Duration::from_secs(10);
 
 /// One line, written over again and again; or, in a log, a line now and then.
 pub(super) struct Progress {
     doing: &'static str,
-    said: Option<Instant>,
+    said: Instant,
     is_seen: bool,
 }
 
 impl Progress {
     pub(super) fn of(doing: &'static str) -> Self {
-        Self { doing, said: None, is_seen: std::io::stderr().is_terminal() }
+        Self { doing, said: Instant::now(), is_seen: std::io::stderr().is_terminal() }
     }
 
     pub(super) fn at(&mut self, done: u64, of: u64) {
-        let pause = if self.is_seen { PAUSE } else { LONG_PAUSE };
-        let last = done >= of;
-        if !last && self.said.is_some_and(|said| said.elapsed() < pause) {
+        let (pause, is_last) = (if self.is_seen { PAUSE } else { LONG_PAUSE }, done >= of);
+        if self.said.elapsed() < pause && !(self.is_seen && is_last) {
             return;
         }
-        self.said = Some(Instant::now());
-        let percent = if of == 0 { 100 } else { done.saturating_mul(100) / of };
-        let (back, end) = match (self.is_seen, last) {
+        self.said = Instant::now();
+        let percent = done.saturating_mul(100).checked_div(of).unwrap_or(100);
+        let (back, end) = match (self.is_seen, is_last) {
             (true, false) => ("\r", ""),
             (true, true) => ("\r", "\n"),
             (false, _) => ("", "\n"),

@@ -60,8 +60,13 @@ fn look(restore: &Restore, parts: &[&'static str]) -> Result<Vec<Manifest>, Back
     for part in parts {
         let folder = restore.from.of(part);
         let mut progress = Progress::of("looking at the backup");
+        // The database is what takes time.
         let all = fs::metadata(folder.join(wire::DATABASE)).map_or(0, |file| file.len());
-        let manifest = Manifest::read(part, &folder, |done| progress.at(done.min(all), all))?;
+        let manifest = Manifest::read(part, &folder, |done| {
+            if all > 0 {
+                progress.at(done, all);
+            }
+        })?;
         if manifests.first().is_some_and(|first| first.backup != manifest.backup) {
             return Err(BackupError::OtherBackup(folder));
         }

@@ -38,8 +38,12 @@ impl Follower for Guards {
         Pace { rest: SECOND, again: SECOND, longest: 30 * SECOND }
     }
 
-    async fn step(&self, running: &Running, _: &LogId, _: &mut Turn<'_>) -> Result<(), Error> {
-        running.keep_guard().await
+    async fn step(&self, running: &Running, _: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
+        running.keep_guard().await?;
+        // Of its time a twentieth, however many logs there are.
+        let rest = running.now().since(turn.now).saturating_mul(20).max(SECOND);
+        (turn.pace.rest, turn.pace.again) = (rest, rest);
+        Ok(())
     }
 }
 

@@ -61,7 +61,12 @@ pub struct RecoveredLog {
     pub lost: u64,
 }
 
-type Told = Vec<(Arc<Ca>, Vec<(Serial, Reason)>)>;
+/// What was brought, by issuing CA, and the latest epoch that it tells of.
+#[derive(Default)]
+struct Told {
+    by: BTreeMap<IssuerId, (Arc<Ca>, BTreeMap<Serial, Reason>)>,
+    epoch: u64,
+}
 
 impl Kakunin {
     /// Opens the deployment over a store that is known to be an older copy, and has all logs go on under the next origin:
@@ -85,8 +90,8 @@ impl Kakunin {
         }
         let (engine, feed_key) = load(config.clone(), parts.clone()).await?;
         let engine = Running::over(engine, feed_key);
-        engine.told(options)?;
-        let logs = engine.recover_logs().await?;
+        let told = engine.told(options)?;
+        let logs = engine.recover_logs(told.epoch).await?;
         drop(engine);
         // As any start finds it.
         let (engine, feed_key) = load(config, parts).await?;
@@ -117,7 +122,9 @@ impl Kakunin {
 
 impl Running {
     /// Has the guard refuse every start until this is done, and begins the next epoch, unless an attempt before has.
-    async fn recover_logs(&self) -> Result<Vec<RecoveredLog>, Error> {
+    ///
+    /// No epoch comes twice that is known of: `told` is the latest that relying parties saw.
+    async fn recover_logs(&self, told: u64) -> Result<Vec<RecoveredLog>, Error> {
         let mut kept = self.guarded().await?.unwrap_or_default();
         for log in self.parts.sink.logs().await? {
             if let (_, Some(note)) = self.parts.sink.head(&log).await? {
@@ -130,7 +137,8 @@ impl Running {
             return Ok(Vec::new());
         }
         self.refuse_starts(&mut kept).await?;
-        let logs = self.begin_epoch(guarded.max(self.origins.epoch()).saturating_add(1), &kept).await?;
+        let logs =
+            self.begin_epoch(guarded.max(told).max(self.origins.epoch()).saturating_add(1), &kept).await?;
         let logs = logs.into_iter().map(|(ledger, lost)| RecoveredLog {
             log: ledger.log().clone(),
             size: ledger.size(),
@@ -148,30 +156,29 @@ impl Running {
         Ok(())
     }
 
-    /// What was brought, by issuing CA, once it is known to be theirs.
+    /// What was brought, once it is known to be theirs.
     fn told(&self, options: &RecoveryOptions) -> Result<Told, Error> {
-        let mut told: BTreeMap<IssuerId, (Arc<Ca>, BTreeMap<Serial, Reason>)> = BTreeMap::new();
+        let mut told = Told::default();
         for evidence in &options.evidence {
-            let by = match evidence {
-                Evidence::Crl(der) => self.told_by_crl(der)?,
-                Evidence::FeedSnapshot(octets) => Some(self.told_by_feed(octets)?),
-            };
-            let Some((ca, revoked)) = by else { continue };
-            let (_, all) = told.entry(ca.issuer.id()).or_insert((ca, BTreeMap::new()));
-            for (serial, reason) in revoked {
-                let standing = all.entry(serial).or_insert(reason);
-                // Of a hold and a revocation, the revocation.
-                if *standing == Reason::CertificateHold {
-                    *standing = reason;
+            match evidence {
+                Evidence::Crl(der) => {
+                    if let Some((ca, revoked)) = self.told_by_crl(der)? {
+                        told.take(ca, revoked);
+                    }
+                }
+                Evidence::FeedSnapshot(octets) => {
+                    let (ca, revoked, epoch) = self.told_by_feed(octets)?;
+                    told.take(ca, revoked);
+                    told.epoch = told.epoch.max(epoch);
                 }
             }
         }
-        let untold = self.cas.all().into_iter().find(|ca| !told.contains_key(&ca.issuer.id()));
+        let untold = self.cas.all().into_iter().find(|ca| !told.by.contains_key(&ca.issuer.id()));
         match untold {
             Some(ca) if !options.accept_unknown => {
                 Err(GuardError::Untold { issuer: ca.issuer.id().to_string() }.into())
             }
-            _ => Ok(told.into_values().map(|(ca, all)| (ca, all.into_iter().collect())).collect()),
+            _ => Ok(told),
         }
     }
 
@@ -192,12 +199,14 @@ impl Running {
         Ok(Some((ca, revoked)))
     }
 
-    fn told_by_feed(&self, octets: &[u8]) -> Result<(Arc<Ca>, Vec<(Serial, Reason)>), Error> {
+    fn told_by_feed(&self, octets: &[u8]) -> Result<(Arc<Ca>, Vec<(Serial, Reason)>, u64), Error> {
         let mut why = Error::from(GuardError::UnknownIssuer { what: "a feed snapshot" });
         for ca in self.cas.all() {
             let origin = feed::origin(&self.feed_key.key, &ca.issuer.id())?;
             match Snapshot::open(octets, &self.feed_key.key, &origin) {
-                Ok((_, _, standing)) => return Ok((ca, standing.revoked)),
+                Ok((checkpoint, _, standing)) => {
+                    return Ok((ca, standing.revoked, origin.epoch(&checkpoint).unwrap_or_default()));
+                }
                 Err(feed::FeedError::OtherLog) => {}
                 Err(error) => why = error.into(),
             }
@@ -208,7 +217,7 @@ impl Running {
     /// Revokes and holds what was told and is not on record. Gives all of those, and those that no log here knows.
     async fn refuse_told(&self, told: &Told) -> Result<(Vec<Serial>, Vec<Serial>), Error> {
         let (mut revoked, mut unknown) = (Vec::new(), Vec::new());
-        for (ca, entries) in told {
+        for (ca, entries) in told.by.values() {
             let mut of_nobody = Vec::new();
             for (serial, reason) in entries {
                 let standing = self.live.reason(&ca.issuer.id(), serial).ok().flatten();
@@ -244,6 +253,19 @@ impl Running {
         }
         let revoke = Revoke { serial: *serial, cause: cause_of(reason), said, approved: true };
         self.decide(&tenant, None, revoke).await.map(drop)
+    }
+}
+
+impl Told {
+    fn take(&mut self, ca: Arc<Ca>, revoked: Vec<(Serial, Reason)>) {
+        let (_, all) = self.by.entry(ca.issuer.id()).or_insert_with(|| (ca, BTreeMap::new()));
+        for (serial, reason) in revoked {
+            let standing = all.entry(serial).or_insert(reason);
+            // Of a hold and a revocation, the revocation.
+            if *standing == Reason::CertificateHold {
+                *standing = reason;
+            }
+        }
     }
 }
 
