@@ -71,7 +71,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Copies a deployment, also while it is being served, into three parts, and reads them back.
+    /// Copies a deployment, also while it is being served, into parts that may lie apart, and reads them back.
     Backup(Backup),
     /// Puts a backup back where nothing is.
     Restore(Restore),

@@ -19,9 +19,12 @@ pub(crate) struct Backup {
 /// Where the parts of a backup are.
 #[derive(Args)]
 pub(crate) struct Folders {
-    /// Folder of the backup: `database`, `keys` and `secret` in it.
+    /// Folder of the backup: `database`, `vault`, `keys` and `secret` in it.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
+    /// Folder of the vault, if not in DIR.
+    #[arg(long, value_name = "DIR")]
+    vault_part: Option<PathBuf>,
     /// Folder of the keys, if not in DIR.
     #[arg(long, value_name = "DIR")]
     keys_part: Option<PathBuf>,
@@ -31,8 +34,8 @@ pub(crate) struct Folders {
 }
 
 impl From<Folders> for Places {
-    fn from(Folders { folder, keys_part, secret_part }: Folders) -> Self {
-        Self { folder, keys: keys_part, secret: secret_part }
+    fn from(Folders { folder, vault_part, keys_part, secret_part }: Folders) -> Self {
+        Self { folder, vault: vault_part, keys: keys_part, secret: secret_part }
     }
 }
 
@@ -44,8 +47,8 @@ pub(crate) struct Restore {
     /// Folder of the deployment, in which none is.
     #[arg(long, env = "KAKUNIN_DATA")]
     data: PathBuf,
-    /// Part that is brought back by hand, or lies elsewhere: `keys` or `secret`.
-    #[arg(long, value_name = "PART", value_parser = ["keys", "secret"])]
+    /// Part that is brought back by hand, or lies elsewhere: `vault`, `keys` or `secret`.
+    #[arg(long, value_name = "PART", value_parser = ["vault", "keys", "secret"])]
     without: Vec<String>,
 }
 

@@ -203,6 +203,27 @@ fn parts_may_lie_apart_and_each_is_looked_at_before_anything_is_restored() {
     assert!(done && !world.path("two/key.secret").exists(), "{why}");
 }
 
+/// The vault is in the database, or in a file of its own that may be in use: then it is a part.
+#[test]
+fn a_vault_in_a_file_of_its_own_is_a_part() {
+    let world = World::new();
+    drop(world.start("data"));
+    let vault = world.path("data/vault.db");
+    if !vault.exists() {
+        let make = "PRAGMA journal_mode = WAL; CREATE TABLE secret(name)";
+        ran(Command::new("sqlite3").arg(&vault).arg(make));
+    }
+    let (data, backup, apart) = (world.text("data"), world.text("backup"), world.text("apart"));
+    world.says(&["backup", &backup, "--data", &data, "--vault-part", &apart]);
+    assert!(world.path("apart/vault.db").exists() && !world.path("backup/vault").exists());
+    let refused = refused(&["restore", &backup, "--data", &world.text("one")]);
+    assert!(refused.contains("no whole `vault` part"), "{refused}");
+    world.says(&["restore", &backup, "--data", &world.text("one"), "--vault-part", &apart]);
+    let secrets =
+        ran(Command::new("sqlite3").arg(world.path("one/vault.db")).arg("SELECT count(*) FROM secret"));
+    assert!(secrets.status.success());
+}
+
 #[test]
 fn a_backup_that_was_interrupted_or_found_no_room_passes_for_none() {
     let world = World::new();

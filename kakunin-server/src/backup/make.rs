@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use kakunin_core::id::hex_encode;
 use kakunin_core::service::{ProvenLog, prove_logs};
-use kakunin_core::store::sqlite::SqliteFile;
+use kakunin_core::store::sqlite::{SqliteFile, copy_file};
 use kakunin_core::time::{Clock, SystemClock};
 
 use super::BackupError;
@@ -27,6 +27,8 @@ pub async fn run(options: &ServeOptions, places: &Places) -> Result<String, Back
     if fs::metadata(&database).map_or(true, |file| file.len() == 0) {
         return Err(BackupError::NoDeployment(options.data.clone()));
     }
+    // What is not ours, or was changed, is no backup.
+    SqliteFile::open(&database)?;
     let mut made = Vec::new();
     let written = write(options, places, &mut made).await;
     if written.is_err() {
@@ -43,14 +45,15 @@ async fn write(
     places: &Places,
     made: &mut Vec<PathBuf>,
 ) -> Result<String, BackupError> {
-    for part in PARTS {
+    let parts = parts_of(options)?;
+    for part in &parts {
         make_folder(&places.of(part), made)?;
     }
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| io::Error::other(error.to_string()))?;
     let (id, made_at) = (hex_encode(&id), SystemClock.now().to_string());
-    let of_part = |part| (part, Manifest::new(&id, part, made_at.clone()));
-    let mut manifests: BTreeMap<_, _> = PARTS.into_iter().map(of_part).collect();
+    let of_part = |part: &&'static str| (*part, Manifest::new(&id, part, &parts, made_at.clone()));
+    let mut manifests: BTreeMap<_, _> = parts.iter().map(of_part).collect();
     for item in &ITEMS {
         let folder = places.of(item.part);
         for (from, name) in item.files(&item.source(options))? {
@@ -67,17 +70,32 @@ async fn write(
         let of_log = |log: &ProvenLog| (log.log.to_string(), log.checkpoint.clone());
         manifest.checkpoints = logs.iter().map(of_log).collect();
     }
-    for part in PARTS {
+    for part in &parts {
         if let Some(manifest) = manifests.get(part) {
             manifest.write(&places.of(part))?;
         }
     }
-    Ok(said(places, &logs))
+    Ok(said(places, &parts, &logs))
 }
 
-fn said(places: &Places, logs: &[ProvenLog]) -> String {
+/// Those parts of which this deployment has something.
+fn parts_of(options: &ServeOptions) -> Result<Vec<&'static str>, BackupError> {
+    let mut parts = Vec::new();
+    for part in PARTS {
+        let items = ITEMS.iter().filter(|item| item.part == part);
+        for item in items {
+            if !parts.contains(&part) && !item.files(&item.source(options))?.is_empty() {
+                parts.push(part);
+            }
+        }
+    }
+    Ok(parts)
+}
+
+fn said(places: &Places, parts: &[&str], logs: &[ProvenLog]) -> String {
     let records: u64 = logs.iter().map(|log| log.size).sum();
-    let folders = PARTS.map(|part| places.of(part).display().to_string()).join(", ");
+    let folders: Vec<_> = parts.iter().map(|part| places.of(part).display().to_string()).collect();
+    let folders = folders.join(", ");
     format!(
         "backed up {records} records of {} logs, and read them back; keep the parts apart: {folders}",
         logs.len()
@@ -96,7 +114,7 @@ fn copy(item: &Item, from: &Path, to: &Path) -> Result<(), BackupError> {
         return manifest::copy(from, to);
     }
     let mut progress = Progress::of("copying the database");
-    Ok(SqliteFile::open(from)?.copy_to(to, |done, of| progress.at(done, of))?)
+    Ok(copy_file(from, to, |done, of| progress.at(done, of))?)
 }
 
 /// A folder for one part, for its owner alone, and one in it for each folder of the part.

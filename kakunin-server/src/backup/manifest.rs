@@ -24,6 +24,8 @@ pub(super) struct Manifest {
     /// The same in all parts of one backup.
     pub(super) backup: String,
     pub(super) part: String,
+    /// All parts of it, this one among them.
+    pub(super) parts: Vec<String>,
     pub(super) made_at: String,
     pub(super) by: String,
     pub(super) files: BTreeMap<String, Described>,
@@ -41,11 +43,12 @@ pub(super) struct Described {
 }
 
 impl Manifest {
-    pub(super) fn new(backup: &str, part: &str, made_at: String) -> Self {
+    pub(super) fn new(backup: &str, part: &str, parts: &[&str], made_at: String) -> Self {
         Self {
             format: FORMAT,
             backup: backup.to_owned(),
             part: part.to_owned(),
+            parts: parts.iter().map(|part| (*part).to_owned()).collect(),
             made_at,
             by: concat!("kakunin ", env!("CARGO_PKG_VERSION")).to_owned(),
             files: BTreeMap::new(),

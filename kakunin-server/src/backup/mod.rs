@@ -1,4 +1,4 @@
-//! `kakunin backup` and `kakunin restore`: what makes a deployment, in three parts that may lie in three places.
+//! `kakunin backup` and `kakunin restore`: what makes a deployment, in parts that may lie in places of their own.
 //!
 //! | file | does |
 //! |---|---|

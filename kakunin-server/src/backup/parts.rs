@@ -27,25 +27,29 @@ pub(super) struct Item {
 }
 
 const DATABASE: &str = "database";
+const VAULT: &str = "vault";
 const KEYS: &str = "keys";
 const SECRET: &str = "secret";
 
-/// In this order: a key that the database names was made before, and is there when keys are copied after it.
-pub(super) const ITEMS: [Item; 4] = [
+/// In this order: a secret or key that the database names was made before, and is there when it is copied after it.
+pub(super) const ITEMS: [Item; 5] = [
     Item { part: DATABASE, name: wire::DATABASE, how: How::Sqlite, always: true },
+    Item { part: VAULT, name: "vault.db", how: How::Sqlite, always: false },
     Item { part: KEYS, name: "keys", how: How::Folder, always: true },
     Item { part: SECRET, name: wire::SECRET_FILE, how: How::Plain, always: true },
     Item { part: SECRET, name: wire::ADMIN_KEY_FILE, how: How::Plain, always: false },
 ];
 
-/// The parts. The database's manifest is written last: with it the backup is whole.
-pub(super) const PARTS: [&str; 3] = [SECRET, KEYS, DATABASE];
+/// The parts that a deployment may have. The database's manifest is written last: with it the backup is whole.
+pub(super) const PARTS: [&str; 4] = [SECRET, KEYS, VAULT, DATABASE];
 
 /// Where the parts of a backup are, if not beside each other in one folder.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// The folder of those that are named nowhere else.
     pub folder: PathBuf,
+    /// The vault, if it is a file of its own.
+    pub vault: Option<PathBuf>,
     /// The keys.
     pub keys: Option<PathBuf>,
     /// What decrypts them.
@@ -55,6 +59,7 @@ pub struct Places {
 impl Places {
     pub(super) fn of(&self, part: &str) -> PathBuf {
         let named = match part {
+            VAULT => self.vault.as_ref(),
             KEYS => self.keys.as_ref(),
             SECRET => self.secret.as_ref(),
             _ => None,

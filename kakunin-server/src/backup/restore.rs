@@ -16,7 +16,7 @@ use crate::serve::wire::{self, GUARD_FILE};
 pub struct Restore {
     /// Where the parts of the backup are.
     pub from: Places,
-    /// Parts that are brought back by hand, or need not be: `keys`, `secret`.
+    /// Parts that are brought back by hand, or need not be: `vault`, `keys`, `secret`.
     pub without: Vec<String>,
     /// Folder of the deployment.
     pub data: PathBuf,
@@ -27,9 +27,9 @@ pub struct Restore {
 /// # Errors
 /// [`BackupError`]; nothing was overwritten.
 pub async fn run(restore: &Restore) -> Result<String, BackupError> {
-    let parts: Vec<_> = PARTS.into_iter().filter(|part| !restore.without.iter().any(|w| w == part)).collect();
-    let manifests = look(restore, &parts)?;
-    let items = || ITEMS.iter().filter(|item| parts.contains(&item.part)).rev();
+    let manifests = look(restore)?;
+    let is_there = |part: &str| manifests.iter().any(|manifest| manifest.part == part);
+    let items = || ITEMS.iter().filter(|item| is_there(item.part)).rev();
     for item in items() {
         nothing_at(&restore.data, item)?;
     }
@@ -45,7 +45,7 @@ pub async fn run(restore: &Restore) -> Result<String, BackupError> {
             put(&restore.from.of(item.part).join(name), &item.target(&restore.data, name))?;
         }
     }
-    let made_at = manifests.last().map(|manifest| manifest.made_at.clone()).unwrap_or_default();
+    let made_at = manifests.first().map(|manifest| manifest.made_at.clone()).unwrap_or_default();
     let records: u64 = logs.iter().map(|log| log.size).sum();
     Ok(format!(
         "restored {records} records of {} logs, as of {made_at}.\n{}",
@@ -54,10 +54,14 @@ pub async fn run(restore: &Restore) -> Result<String, BackupError> {
     ))
 }
 
-/// Each part is whole, and all are of one backup.
-fn look(restore: &Restore, parts: &[&'static str]) -> Result<Vec<Manifest>, BackupError> {
+/// Each part is whole, and all are of one backup; the database first, which says which there are.
+fn look(restore: &Restore) -> Result<Vec<Manifest>, BackupError> {
     let mut manifests: Vec<Manifest> = Vec::new();
-    for part in parts {
+    for part in PARTS.into_iter().rev() {
+        let wanted = manifests.first().is_none_or(|database| database.parts.iter().any(|p| p == part));
+        if !wanted || restore.without.iter().any(|without| without == part) {
+            continue;
+        }
         let folder = restore.from.of(part);
         let mut progress = Progress::of("looking at the backup");
         // The database is what takes time.
@@ -67,7 +71,7 @@ fn look(restore: &Restore, parts: &[&'static str]) -> Result<Vec<Manifest>, Back
                 progress.at(done, all);
             }
         })?;
-        if manifests.first().is_some_and(|first| first.backup != manifest.backup) {
+        if manifests.first().is_some_and(|database| database.backup != manifest.backup) {
             return Err(BackupError::OtherBackup(folder));
         }
         manifests.push(manifest);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::running::{Kakunin, Running};
 use crate::feed::{self, Snapshot};
-use crate::id::{IssuerId, Serial};
+use crate::id::{IssuerId, Serial, SerialNumber};
 use crate::log::entry::LogId;
 use crate::revoke::{Cause, Reason, Said};
 use crate::service::command::hold::Hold;
@@ -161,16 +161,8 @@ impl Running {
         let mut told = Told::default();
         for evidence in &options.evidence {
             match evidence {
-                Evidence::Crl(der) => {
-                    if let Some((ca, revoked)) = self.told_by_crl(der)? {
-                        told.take(ca, revoked);
-                    }
-                }
-                Evidence::FeedSnapshot(octets) => {
-                    let (ca, revoked, epoch) = self.told_by_feed(octets)?;
-                    told.take(ca, revoked);
-                    told.epoch = told.epoch.max(epoch);
-                }
+                Evidence::Crl(der) => self.told_by_crl(der, &mut told)?,
+                Evidence::FeedSnapshot(octets) => self.told_by_feed(octets, &mut told)?,
             }
         }
         let untold = self.cas.all().into_iter().find(|ca| !told.by.contains_key(&ca.issuer.id()));
@@ -183,29 +175,31 @@ impl Running {
     }
 
     /// Nothing of a root's, which is brought with those of a chain.
-    fn told_by_crl(&self, der: &[u8]) -> Result<Option<(Arc<Ca>, Vec<(Serial, Reason)>)>, Error> {
+    fn told_by_crl(&self, der: &[u8], told: &mut Told) -> Result<(), Error> {
         let crl = CrlView::parse(der).map_err(CrlRefused::from)?;
         if self.cas.roots().iter().any(|root| crl.names(&root.issuer)) {
-            return Ok(None);
+            return Ok(());
         }
         let by = self.cas.all().into_iter().find(|ca| crl.names(&ca.issuer));
         let ca = by.ok_or(GuardError::UnknownIssuer { what: "a CRL" })?;
         // As of its own time.
         crl.check(&ca.issuer, crl.this_update)?;
-        let ours = |(number, reason): (crate::id::SerialNumber, Reason)| {
+        let ours = |(number, reason): (SerialNumber, Reason)| {
             Some((Serial::from_der_integer(number.digits())?, reason))
         };
-        let revoked = crl.revoked().filter_map(ours).collect();
-        Ok(Some((ca, revoked)))
+        told.take(ca, crl.revoked().filter_map(ours));
+        Ok(())
     }
 
-    fn told_by_feed(&self, octets: &[u8]) -> Result<(Arc<Ca>, Vec<(Serial, Reason)>, u64), Error> {
+    fn told_by_feed(&self, octets: &[u8], told: &mut Told) -> Result<(), Error> {
         let mut why = Error::from(GuardError::UnknownIssuer { what: "a feed snapshot" });
         for ca in self.cas.all() {
             let origin = feed::origin(&self.feed_key.key, &ca.issuer.id())?;
             match Snapshot::open(octets, &self.feed_key.key, &origin) {
                 Ok((checkpoint, _, standing)) => {
-                    return Ok((ca, standing.revoked, origin.epoch(&checkpoint).unwrap_or_default()));
+                    told.epoch = told.epoch.max(origin.epoch(&checkpoint).unwrap_or_default());
+                    told.take(ca, standing.revoked);
+                    return Ok(());
                 }
                 Err(feed::FeedError::OtherLog) => {}
                 Err(error) => why = error.into(),
@@ -257,7 +251,7 @@ impl Running {
 }
 
 impl Told {
-    fn take(&mut self, ca: Arc<Ca>, revoked: Vec<(Serial, Reason)>) {
+    fn take(&mut self, ca: Arc<Ca>, revoked: impl IntoIterator<Item = (Serial, Reason)>) {
         let (_, all) = self.by.entry(ca.issuer.id()).or_insert_with(|| (ca, BTreeMap::new()));
         for (serial, reason) in revoked {
             let standing = all.entry(serial).or_insert(reason);

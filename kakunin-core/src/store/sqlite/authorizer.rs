@@ -13,8 +13,8 @@ const MUTABLE: [&str; 4] = ["state", "state_applied", "revocation", "revocation_
 const GROWING: [&str; 5] = ["log", "batch", "leaf", "payload", "bound_key"];
 /// Pragmas that say something, while they are given no value.
 const SAYING: [&str; 4] = ["data_version", "application_id", "user_version", "page_size"];
-/// The writer copies the WAL itself.
-const CHECKPOINT: &str = "wal_checkpoint";
+/// The writer copies the WAL itself, and says how much of it is kept.
+const WAL: [&str; 2] = ["wal_checkpoint", "journal_size_limit"];
 /// Functions that reach beyond the database.
 const FUNCTIONS: [&str; 4] = ["load_extension", "readfile", "writefile", "edit"];
 
@@ -72,7 +72,7 @@ fn may_write(action: &AuthAction<'_>) -> bool {
             MUTABLE.contains(&table_name)
         }
         AuthAction::Savepoint { .. } => true,
-        AuthAction::Pragma { pragma_name: CHECKPOINT, .. } => true,
+        AuthAction::Pragma { pragma_name, .. } if WAL.contains(&pragma_name) => true,
         _ => may_read(action),
     }
 }

@@ -1,6 +1,6 @@
 //! A file that is read and not locked: beside the process that uses it, or as a backup lies there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A store's file, for reading alone. Whoever uses it goes on meanwhile.
 #[derive(Debug)]
 pub struct SqliteFile {
-    path: PathBuf,
     readers: Readers,
 }
 
@@ -34,36 +33,27 @@ impl SqliteFile {
     /// [`StoreError::Foreign`] if it is not ours, or of another format; [`StoreError::Corrupt`] if its tables or triggers
     /// were changed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref().to_owned();
-        let readers = Readers::open(&path)?;
+        let readers = Readers::open(path.as_ref())?;
         readers.read(schema::check_format)?;
         readers.read(heads::check)?;
-        Ok(Self { path, readers })
+        Ok(Self { readers })
     }
+}
 
-    /// Copies it as it is at one moment, all in one read transaction: it is never begun anew because somebody writes, and
-    /// what is written meanwhile waits in the WAL until it is done. The copy is one file, on disk when this returns. Told
-    /// how many octets are copied, and of how many.
-    ///
-    /// # Errors
-    /// [`StoreError::Full`]; [`StoreError::Foreign`] if there is a file already. What was written of the copy stays.
-    pub fn copy_to(&self, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
-        schema::make_new_file(to)?;
-        self.readers.read(|from| {
-            from.busy_timeout(PATIENCE).map_err(store_error)?;
-            from.execute_batch("BEGIN; SELECT 1 FROM log LIMIT 1").map_err(store_error)?;
-            let copied = copy(from, to, &mut progress);
-            from.execute_batch("ROLLBACK").map_err(store_error)?;
-            copied
-        })?;
-        std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(StoreError::unavailable)
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
+/// Copies an SQLite file as it is at one moment, all in one read transaction: it is never begun anew because somebody
+/// writes, and what is written meanwhile waits in the WAL until it is done. The copy is one file, on disk when this
+/// returns. Told how many octets are copied, and of how many.
+///
+/// # Errors
+/// [`StoreError::Full`]; [`StoreError::Foreign`] if `from` is no database, or `to` is there already. What was written of
+/// the copy stays.
+pub fn copy_file(from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
+    let source = schema::open_file(from)?;
+    source.busy_timeout(PATIENCE).map_err(store_error)?;
+    source.execute_batch("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1").map_err(store_error)?;
+    schema::make_new_file(to)?;
+    copy(&source, to, &mut progress)?;
+    std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(StoreError::unavailable)
 }
 
 fn copy(from: &Connection, to: &Path, progress: &mut impl FnMut(u64, u64)) -> Result<(), StoreError> {

@@ -34,7 +34,7 @@ use crate::revoke::{Revocation, RevocationChange};
 use crate::store::audit::{self, Append, AuditSink, Head, Room};
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, Touched};
-pub use file::SqliteFile;
+pub use file::{SqliteFile, copy_file};
 use levels::Levels;
 use readers::Readers;
 use reserve::Reserve;

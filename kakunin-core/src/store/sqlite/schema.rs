@@ -13,14 +13,15 @@ use crate::error::StoreError;
 
 /// "KAKU": tells our files from other applications' databases.
 const APPLICATION_ID: i64 = 0x4b41_4b55;
-const VERSION: i64 = 3;
-/// What came with each format after the first.
+const VERSION: i64 = 4;
+/// What came with each format after the first, or is another since. `payload_new` came with the second.
 const SINCE: [(i64, &[&str]); 2] =
-    [(2, &["payload_new"]), (3, &["bound_key", "bound_key_new", "bound_key_update", "bound_key_delete"])];
+    [(3, &["bound_key", "bound_key_new", "bound_key_update", "bound_key_delete"]), (4, &["payload_new"])];
 
 /// Append-only tables refuse UPDATE and DELETE. `INSERT OR REPLACE` and UPSERT would get past those triggers where
 /// recursive triggers are off, which each connection says for itself; so INSERT takes nothing but what comes
-/// next: that refuses gaps as well, and a payload for an entry of long ago.
+/// next: that refuses gaps as well, and a payload for an entry of long ago. What may be replaced then is a payload that no
+/// head covers: one of the same transaction.
 const SCHEMA: &str = "
 CREATE TABLE log(
   id INTEGER PRIMARY KEY,
@@ -73,9 +74,8 @@ CREATE TABLE payload(
   PRIMARY KEY (log_id, idx)
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER payload_new BEFORE INSERT ON payload
-WHEN EXISTS (SELECT 1 FROM payload WHERE log_id = NEW.log_id AND idx = NEW.idx)
-  OR NEW.idx < (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
-  OR NOT EXISTS (SELECT 1 FROM leaf WHERE log_id = NEW.log_id AND idx = NEW.idx)
+WHEN NEW.idx < (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
+  OR NEW.idx > (SELECT coalesce(max(idx), -1) FROM leaf WHERE log_id = NEW.log_id)
 BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
 CREATE TRIGGER payload_update BEFORE UPDATE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
 -- Erasure will lift this for rows whose erasure is itself a record of the log, and for no others.
@@ -147,9 +147,14 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Opens any database's file for reading alone.
+pub(super) fn open_file(path: &Path) -> Result<Connection, StoreError> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
 /// Opens the file once more, for reading alone.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut connection = open_file(path)?;
     for (name, value) in [("query_only", "ON"), ("trusted_schema", "OFF")] {
         connection.pragma_update(None, name, value).map_err(store_error)?;
     }
@@ -222,8 +227,6 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
         ("temp_store", "MEMORY"),
         // The writer copies the WAL itself, when nobody waits for its answer.
         ("wal_autocheckpoint", "0"),
-        // It grows while somebody copies the file, and is cut when it is written from its beginning again: 64 MiB.
-        ("journal_size_limit", "67108864"),
     ] {
         connection.pragma_update(None, name, value).map_err(store_error)?;
     }
@@ -254,6 +257,7 @@ fn migrate_within(connection: &Connection, former: i64) -> Result<(), StoreError
     let newer = SINCE.iter().filter(|(version, _)| *version > former).flat_map(|(_, names)| *names);
     // Tables come before their triggers.
     for name in newer {
+        connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}")).map_err(store_error)?;
         let part = parts.iter().find(|part| part.name == *name);
         connection
             .execute_batch(part.map(|part| part.sql.as_str()).unwrap_or_default())
