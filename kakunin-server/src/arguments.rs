@@ -18,8 +18,10 @@ use kakunin_server::monitor;
 use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
 
-use crate::config::{Serve, between, seconds};
+use crate::backup_arguments::{Backup, Restore};
+use crate::config::Serve;
 use crate::log_arguments::Log;
+use crate::numbers::{between, seconds};
 use crate::policy_arguments::{Judge, Tenants};
 use crate::server_arguments::Server;
 use crate::webhook_arguments::Webhook;
@@ -69,6 +71,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Copies a deployment, also while it is being served, into parts that may lie apart, and reads them back.
+    Backup(Backup),
+    /// Puts a backup back where nothing is.
+    Restore(Restore),
     /// The logs of a deployment: whether they are what was signed.
     #[command(subcommand)]
     Log(Log),

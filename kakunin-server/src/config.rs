@@ -27,6 +27,8 @@ use kakunin_verify::dry_run::{DryRun, RoutePattern};
 use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
 
+use crate::numbers::{at_least_one, number, seconds};
+
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
 /// Every member is a flag, a variable `KAKUNIN_...`, and a key of the file.
@@ -62,6 +64,10 @@ pub(crate) struct Serve {
     /// File with the key that encrypts the software keys; `key.secret` in the folder if not given.
     #[arg(long, env = "KAKUNIN_KEY_FILE")]
     key_file: Option<PathBuf>,
+    /// File that keeps the newest signed checkpoints, and refuses an older database; `kakunin.guard` in the folder if not
+    /// given. Best on another volume.
+    #[arg(long, env = "KAKUNIN_GUARD")]
+    guard: Option<PathBuf>,
     /// TLS certificate chain, PEM; read again when it changes.
     #[arg(long, env = "KAKUNIN_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -200,27 +206,6 @@ fn one<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<Opti
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// A number, perhaps none.
-fn number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a whole number from 0 on: write one, such as 100"))
-}
-
-/// A time.
-pub(crate) fn seconds<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a whole number of seconds: write one, such as 300"))
-}
-
-/// A number within bounds.
-pub(crate) fn between<T: FromStr + PartialOrd + Display>(text: &str, first: T, last: T) -> Result<T, String> {
-    let number = text.parse().ok().filter(|number| (&first..=&last).contains(&number));
-    number.ok_or_else(|| format!("`{text}` is not a whole number from {first} to {last}"))
-}
-
-/// A number of which there is at least one.
-fn at_least_one<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a whole number from 1 on: write one, such as 100"))
-}
-
 /// Whether the arguments, or the variable, ask for a log in JSON, where clap does not understand them.
 pub(crate) fn asks_for_json() -> bool {
     let falsey = ["", "0", "n", "no", "f", "false", "off"];
@@ -259,6 +244,7 @@ impl Serve {
             },
             key_file: all.key_file,
             believe_clock: all.believe_clock,
+            guard: all.guard,
             tls,
             api: ApiOptions {
                 trusted_proxies: all.trusted_proxy,
@@ -313,6 +299,7 @@ impl Serve {
             keys: self.keys.or(file.keys),
             ca_algorithm: self.ca_algorithm.or(file.ca_algorithm),
             key_file: self.key_file.or(file.key_file),
+            guard: self.guard.or(file.guard),
             tls_cert: self.tls_cert.or(file.tls_cert),
             tls_key: self.tls_key.or(file.tls_key),
             client_certificates: self.client_certificates || file.client_certificates,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod backup;
 pub mod bounds;
 pub mod ca;
 pub mod client;
@@ -14,6 +15,7 @@ mod pem_file;
 pub mod policy;
 pub mod process;
 mod progress;
+pub mod recover;
 mod replace;
 pub mod replay;
 pub mod serve;

@@ -1,9 +1,11 @@
 //! The command `kakunin`.
 
 mod arguments;
+mod backup_arguments;
 mod config;
 mod environment;
 mod log_arguments;
+mod numbers;
 mod policy_arguments;
 mod running;
 mod server_arguments;
@@ -22,9 +24,9 @@ use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
 use kakunin_server::{
-    ca, crl_sync, demo, http, inbox, log_verify, logging, monitor, process, replay, webhook,
+    backup, ca, crl_sync, demo, http, inbox, log_verify, logging, monitor, process, recover, replay, webhook,
 };
-use log_arguments::Log;
+use log_arguments::{Log, Verify};
 use policy_arguments::{Judge, Tenants};
 use server_arguments::Server;
 
@@ -61,6 +63,11 @@ fn main() -> ExitCode {
         Command::Inbox(options) => ended(in_runtime(show_inbox(&options))),
         Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
         Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),
+        Command::Backup(backup) => match backup.serve.options() {
+            Ok((options, _)) => said(in_runtime(backup::make(&options, &backup.places.into()))),
+            Err(error) => ended(Err(error)),
+        },
+        Command::Restore(restore) => said(in_runtime(backup::restore(&restore.into()))),
         Command::Log(command) => log(command),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
@@ -125,6 +132,39 @@ fn say_that_it_is_the_first(data: &Path) {
     ));
 }
 
+fn log(command: Log) -> ExitCode {
+    match command {
+        Log::Verify { what, serve } => verify_logs(&what, &serve),
+        Log::Recover(options) => {
+            let (serve, recover) = options.apart();
+            match serve.options() {
+                Ok((options, _)) => said(in_runtime(recover::run(&options, &recover))),
+                Err(error) => ended(Err(error)),
+            }
+        }
+        Log::RenewGuard(serve) => match serve.options() {
+            Ok((options, _)) => said(in_runtime(recover::renew_guard(&options))),
+            Err(error) => ended(Err(error)),
+        },
+    }
+}
+
+fn verify_logs(what: &Verify, serve: &Serve) -> ExitCode {
+    let checked = serve.options().map_err(|error| chain(&error)).and_then(|(options, _)| {
+        in_runtime(log_verify::run(&options, &what.into())).map_err(|error| chain(&error))
+    });
+    match checked {
+        Ok(report) => {
+            let printed = print(&if what.json { report.to_json() } else { report.to_string() });
+            if report.is_good() { printed } else { ExitCode::FAILURE }
+        }
+        Err(text) => {
+            logging::complain(&text);
+            ExitCode::from(2)
+        }
+    }
+}
+
 async fn show_inbox(options: &arguments::Inbox) -> Result<(), ClientError> {
     match &options.command {
         None => inbox::show(&Client::new(&(&options.server).into())?, &options.into()).await,
@@ -170,22 +210,6 @@ fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
     }
 }
 
-fn log(command: Log) -> ExitCode {
-    let Log::Verify { what, serve } = command;
-    let checked = serve.options().map_err(|error| chain(&error)).and_then(|(options, _)| {
-        in_runtime(log_verify::run(&options, &(&what).into())).map_err(|error| chain(&error))
-    });
-    match checked {
-        Ok(report) => {
-            let printed = print(&if what.json { report.to_json() } else { report.to_string() });
-            if report.is_good() { printed } else { ExitCode::FAILURE }
-        }
-        Err(text) => {
-            logging::complain(&text);
-            ExitCode::from(2)
-        }
-    }
-}
 
 fn replay_trace(options: &arguments::Replay) -> ExitCode {
     match replay::run(&options.file, &options.into()) {

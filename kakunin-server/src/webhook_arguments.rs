@@ -5,7 +5,7 @@ use kakunin_core::id::WebhookId;
 use kakunin_core::webhook::{Scheme, WebhookEvent};
 use kakunin_server::{client, webhook};
 
-use crate::config::between;
+use crate::numbers::between;
 use crate::server_arguments::Server;
 
 /// What `kakunin webhook` does.

@@ -14,6 +14,8 @@ pub const MAX_ENTRIES: usize = 1_000;
 pub const MAX_FRAME_LEN: usize = 4 * 1024 * 1024;
 /// Kind code of changes of the revocation state.
 const REVOCATION_CHANGED: u16 = 48;
+/// Kind code of the record that begins another epoch: whoever reads it has seen so by the origin of its checkpoint.
+const LOG_RECOVERED: u16 = 68;
 
 /// A part of a revocation log.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -108,7 +110,7 @@ impl FrameEntry {
             return Err(FeedError::Altered);
         }
         if leaf.kind != REVOCATION_CHANGED {
-            return if leaf.is_critical() {
+            return if leaf.is_critical() && leaf.kind != LOG_RECOVERED {
                 Err(FeedError::UnknownKind)
             } else {
                 Ok(Opened { hash, change: None })

@@ -70,27 +70,47 @@ pub fn feed_name(host: &str) -> String {
     format!("{host}/{FEED}")
 }
 
-/// Origin of an issuing CA's revocation log, by the deployment's feed key.
+/// What origins of an issuing CA's revocation log begin with, by the deployment's feed key.
 ///
 /// # Errors
 /// [`NoteError::Key`] if this is not the name of a feed key.
-pub fn origin(key: &CosignerKey, issuer: &IssuerId) -> Result<String, NoteError> {
+pub fn origin(key: &CosignerKey, issuer: &IssuerId) -> Result<Origin, NoteError> {
     let host = key.name().strip_suffix(FEED).and_then(|rest| rest.strip_suffix('/'));
     let host = host.ok_or(NoteError::Key)?;
-    // As the log's identifier and its first epoch are written.
-    Ok(format!("{host}/_revocations-{issuer}/1"))
+    // As the log's identifier is written.
+    Ok(Origin(format!("{host}/_revocations-{issuer}/")))
 }
 
-/// Opens a checkpoint that the feed key cosigned: what the log was, and as of when.
+/// Names a revocation log, whichever epoch it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// As checkpoints of that epoch name it.
+    #[must_use]
+    pub fn in_epoch(&self, epoch: u64) -> String {
+        format!("{}{epoch}", self.0)
+    }
+
+    /// Which epoch of this log a checkpoint speaks of: the first is 1, and each recovery begins the next, whose log need
+    /// not follow from the one before.
+    #[must_use]
+    pub fn epoch(&self, checkpoint: &Checkpoint) -> Option<u64> {
+        let epoch = checkpoint.origin.strip_prefix(&self.0)?.parse().ok()?;
+        (epoch > 0 && self.in_epoch(epoch) == checkpoint.origin).then_some(epoch)
+    }
+}
+
+/// Opens a checkpoint that the feed key cosigned: what the log was in which epoch, and as of when.
 ///
 /// # Errors
 /// [`FeedError`].
 pub fn open_checkpoint(
     note: &str,
     key: &CosignerKey,
-    origin: &str,
+    origin: &Origin,
 ) -> Result<(Checkpoint, UnixTime), FeedError> {
     let (text, time) = key.open(note)?;
     let checkpoint = Checkpoint::parse(text)?;
-    if checkpoint.origin == origin { Ok((checkpoint, time)) } else { Err(FeedError::OtherLog) }
+    if origin.epoch(&checkpoint).is_some() { Ok((checkpoint, time)) } else { Err(FeedError::OtherLog) }
 }

@@ -3,7 +3,7 @@
 use base64ct::{Base64, Encoding};
 use sha2::{Digest, Sha256};
 
-use super::{FeedError, open_checkpoint};
+use super::{FeedError, Origin, open_checkpoint};
 use crate::brand::SNAPSHOT_LABEL;
 use crate::id::Serial;
 use crate::log::checkpoint::Checkpoint;
@@ -100,7 +100,7 @@ impl Snapshot {
     pub fn open(
         octets: &[u8],
         key: &CosignerKey,
-        origin: &str,
+        origin: &Origin,
     ) -> Result<(Checkpoint, UnixTime, Standing), FeedError> {
         if octets.len() > MAX_SNAPSHOT_LEN {
             return Err(FeedError::Malformed);
@@ -110,7 +110,7 @@ impl Snapshot {
         let (checkpoint, time) = open_checkpoint(&snapshot.checkpoint, key, origin)?;
         let body = Base64::decode_vec(&snapshot.body).map_err(|_| FeedError::Malformed)?;
         let (statement, _) = key.open(&snapshot.statement)?;
-        if statement != Self::statement_text(origin, checkpoint.size, &body) {
+        if statement != Self::statement_text(&checkpoint.origin, checkpoint.size, &body) {
             return Err(FeedError::Altered);
         }
         let standing = Standing::decode(&body)?;

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use super::leaf::commitment;
+use crate::error::StoreError;
 use crate::id::{IssuerId, TenantId};
 
 /// Names a log.
@@ -23,6 +24,20 @@ impl fmt::Display for LogId {
             Self::System => f.write_str("_system"),
             Self::Tenant(tenant) => fmt::Display::fmt(tenant, f),
             Self::Revocations(issuer) => write!(f, "_revocations-{issuer}"),
+        }
+    }
+}
+
+/// As it is displayed.
+impl core::str::FromStr for LogId {
+    type Err = StoreError;
+
+    fn from_str(name: &str) -> Result<Self, StoreError> {
+        let unknown = || StoreError::Corrupt("a log has an unknown name".to_owned());
+        match name.strip_prefix("_revocations-") {
+            Some(issuer) => issuer.to_owned().try_into().map(Self::Revocations).map_err(|_| unknown()),
+            None if name == "_system" => Ok(Self::System),
+            None => name.parse().map(Self::Tenant).map_err(|_| unknown()),
         }
     }
 }

@@ -82,6 +82,21 @@ impl RevokedSet {
         self
     }
 
+    /// What is refused by this set or by `other`; a hold in one gives way to what the other says.
+    #[must_use]
+    pub fn joined(mut self, mut other: Self) -> Self {
+        self.merge();
+        other.merge();
+        let mut base = (*self.base).clone();
+        for (serial, reason) in &*other.base {
+            let standing = base.entry(*serial).or_insert(*reason);
+            if *standing == Reason::CertificateHold {
+                *standing = *reason;
+            }
+        }
+        Self { base: Arc::new(base), delta: HashMap::default() }
+    }
+
     fn merge(&mut self) {
         let mut base = (*self.base).clone();
         for (serial, change) in self.delta.drain() {

@@ -10,6 +10,7 @@ use crate::key::{SignError, SpkiError};
 use crate::log::note::NoteError;
 use crate::log::record::RecordError;
 use crate::policy::PolicyError;
+use crate::store::guard::GuardError;
 use crate::webhook::WebhookError;
 use crate::x509::ca::{CaError, SignCaError};
 use crate::x509::crl::{CrlError, CrlRefused, SignCrlError};
@@ -188,6 +189,9 @@ pub enum Error {
     /// No randomness.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// What is kept outside of the store says something else.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
     /// Store, keys and configuration are not of one deployment.
     #[error("this is the data of another deployment: {0}")]
     Deployment(String),
@@ -291,6 +295,7 @@ impl Error {
             Self::Feed(e) => e.code(),
             Self::Store(e) => e.code(),
             Self::Webhook(e) => e.code(),
+            Self::Guard(e) => e.code(),
             Self::Deployment(_) => "deployment_mismatch",
         }
     }

@@ -13,6 +13,9 @@ use crate::store::bound::Binding;
 use crate::store::state::Change;
 use crate::time::UnixTime;
 
+/// Entries read at once.
+const STEP: usize = 4_096;
+
 /// The state of a log that its next append depends on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -84,6 +87,15 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     /// [`StoreError::Corrupt`] if an index is missing.
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError>;
 
+    /// Size and subtree roots as they were at `size`, which the log reaches. This reads all entries below; a sink that
+    /// keeps them answers at once.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if an index below is missing.
+    async fn frontier(&self, log: &LogId, size: u64) -> Result<Frontier, StoreError> {
+        frontier_of(self, log, size).await
+    }
+
     /// The logs that have records.
     ///
     /// # Errors
@@ -93,6 +105,25 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     /// How much room there is, as far as that is known: asked for before each decision, so it costs next to nothing while
     /// there is enough, and looks again while there is not.
     async fn room(&self) -> Room;
+}
+
+/// The frontier that the entries of a log lead to.
+pub(super) async fn frontier_of<S: AuditSink + ?Sized>(
+    sink: &S,
+    log: &LogId,
+    size: u64,
+) -> Result<Frontier, StoreError> {
+    let mut frontier = Frontier::default();
+    while frontier.size() < size {
+        let left = usize::try_from(size - frontier.size()).unwrap_or(usize::MAX);
+        let entries = sink.read(log, frontier.size(), left.min(STEP)).await?;
+        if entries.is_empty() {
+            let at = frontier.size();
+            return Err(StoreError::Corrupt(format!("index {at} of log {log} is missing")));
+        }
+        entries.iter().for_each(|entry| frontier.push(leaf_hash(&entry.leaf)));
+    }
+    Ok(frontier)
 }
 
 impl Append {

@@ -284,6 +284,7 @@ fn every_follower_has_a_name_that_stays() {
         "tenants",
         "crl_records",
         "root_crls",
+        "guard",
         "endings",
         "expiring",
         "checks",

@@ -20,6 +20,35 @@ fn a_file_of_format_1_gets_what_it_lacks() {
     assert!(replaced.unwrap_err().to_string().contains("append-only"));
 }
 
+/// The trigger as format 3 had it.
+const FORMER: &str = "CREATE TRIGGER payload_new BEFORE INSERT ON payload
+WHEN EXISTS (SELECT 1 FROM payload WHERE log_id = NEW.log_id AND idx = NEW.idx)
+  OR NEW.idx < (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
+  OR NOT EXISTS (SELECT 1 FROM leaf WHERE log_id = NEW.log_id AND idx = NEW.idx)
+BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END";
+
+#[test]
+fn a_file_of_format_3_gets_the_trigger_of_today_which_promises_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
+    certified(&kakunin, &acme);
+    drop(kakunin);
+    let raw = Connection::open(dir.path().join("k.db")).unwrap();
+    raw.execute_batch(&format!("DROP TRIGGER payload_new; {FORMER}; PRAGMA user_version = 3")).unwrap();
+    drop(open(dir.path(), &dir.path().join("keys")));
+    let version: i64 = raw.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, 4);
+    raw.pragma_update(None, "recursive_triggers", "OFF").unwrap();
+    for attack in [
+        "REPLACE INTO payload SELECT log_id, idx, salt, x'00' FROM payload",
+        "INSERT INTO payload SELECT log_id, idx + 1000, salt, octets FROM payload WHERE idx = 1",
+        "INSERT INTO payload SELECT log_id, -1 - idx, salt, octets FROM payload WHERE idx = 1",
+    ] {
+        let refused = raw.execute_batch(attack).unwrap_err().to_string();
+        assert!(refused.contains("append-only"), "{attack}: {refused}");
+    }
+}
+
 #[test]
 fn a_file_that_is_not_ours_is_refused_with_what_to_do() {
     let dir = tempfile::tempdir().unwrap();

@@ -50,6 +50,13 @@ pub struct Options {
     pub once: bool,
 }
 
+/// What a URL answers with once.
+pub(crate) async fn fetch_once(url: &str, tls_ca: Option<&std::path::Path>) -> Result<Vec<u8>, FetchError> {
+    let answer = Source::new(url, tls_ca, None)?.get().await?;
+    // Whoever asks without a condition is not told that nothing changed.
+    Ok(answer.map(|answer| answer.body).unwrap_or_default())
+}
+
 /// Why it does not start, or the one look failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

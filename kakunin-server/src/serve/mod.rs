@@ -141,6 +141,9 @@ impl Server {
         warning.abort();
         watching.abort();
         http::FAILURES.tell(true);
+        if let Err(error) = deployment.kakunin.keep_guard().await {
+            tracing::warn!(%error, "the newest checkpoints were not kept; the guard lags by what was recorded last");
+        }
         match tokio::time::timeout(listener::GRACE, deployment.kakunin.snapshot()).await {
             Ok(Err(Error::Store(StoreError::Full))) => {
                 tracing::warn!("there is no room for the risk histories; the next start replays more");

@@ -33,6 +33,9 @@ pub struct ServeOptions {
     pub ca_algorithm: KeyAlgorithm,
     /// File with the key that encrypts the software keys, if not `key.secret` in the folder.
     pub key_file: Option<PathBuf>,
+    /// File that keeps the newest checkpoints, if not `kakunin.guard` in the folder: on another volume, who puts an older
+    /// folder back is found out by it.
+    pub guard: Option<PathBuf>,
     /// TLS.
     pub tls: Option<Tls>,
     /// How the API behaves.
@@ -205,6 +208,7 @@ impl ServeOptions {
             keys: None,
             ca_algorithm: KeyAlgorithm::Rsa2048,
             key_file: None,
+            guard: None,
             tls: None,
             api: ApiOptions::default(),
             patience: Patience::default(),
@@ -228,6 +232,7 @@ impl ServeOptions {
         self.keys.clone_from(&old.keys);
         self.ca_algorithm = old.ca_algorithm;
         self.key_file.clone_from(&old.key_file);
+        self.guard.clone_from(&old.guard);
         if self.tls.is_some() != old.tls.is_some() {
             self.tls.clone_from(&old.tls);
         }

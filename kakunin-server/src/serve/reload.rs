@@ -103,6 +103,7 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
         ("keys", old.keys != new.keys),
         ("ca-algorithm", old.ca_algorithm != new.ca_algorithm),
         ("key-file", old.key_file != new.key_file),
+        ("guard", old.guard != new.guard),
         ("tls-cert", is_switched),
         ("believe-clock", old.believe_clock != new.believe_clock),
         ("renewal-grace", old.renewal_grace != new.renewal_grace),

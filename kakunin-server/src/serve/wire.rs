@@ -12,9 +12,10 @@ use kakunin_core::agent::AgentError;
 use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
+use kakunin_core::store::guard::{Guard, GuardFile};
 use kakunin_core::store::sqlite::{SqliteReader, SqliteStore};
 use kakunin_core::time::SystemClock;
-use kakunin_core::webhook::{Guard, HttpWebhooks, WebhookTransport};
+use kakunin_core::webhook::{self, HttpWebhooks, WebhookTransport};
 use kakunin_core::x509::published::Published;
 use kakunin_kms::local::{LocalKeys, Secret};
 use kakunin_kms::private;
@@ -26,16 +27,19 @@ use crate::pem_file;
 /// The tenant of the first key.
 const FIRST_TENANT: &str = "default";
 const DEFAULT_TRUST_DOMAIN: &str = "agents.localhost";
-const ADMIN_KEY_FILE: &str = "admin.key";
-const SECRET_FILE: &str = "key.secret";
-const DATABASE: &str = "kakunin.db";
+pub(crate) const ADMIN_KEY_FILE: &str = "admin.key";
+pub(crate) const SECRET_FILE: &str = "key.secret";
+pub(crate) const DATABASE: &str = "kakunin.db";
+/// The newest checkpoints, if they are kept nowhere else.
+pub(crate) const GUARD_FILE: &str = "kakunin.guard";
 /// What lies in the folder beside the keys.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     DATABASE,
     "kakunin.db.reserve",
     "kakunin.db-wal",
     "kakunin.db-shm",
     "kakunin.db.lock",
+    GUARD_FILE,
     SECRET_FILE,
     ADMIN_KEY_FILE,
 ];
@@ -106,7 +110,8 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
     };
     let store = SqliteStore::open(folder.join(DATABASE))?;
     let webhooks: Option<Arc<dyn WebhookTransport>> = Some(Arc::new(webhooks(&options.webhooks)?));
-    Ok(Parts { log_keys: local, listener: Arc::new(Lines), webhooks, ..Parts::new(store, keys) })
+    let guard: Option<Arc<dyn Guard>> = Some(Arc::new(GuardFile::new(guard_file(options))));
+    Ok(Parts { log_keys: local, guard, listener: Arc::new(Lines), webhooks, ..Parts::new(store, keys) })
 }
 
 fn webhooks(options: &WebhookOptions) -> Result<HttpWebhooks, ServeError> {
@@ -119,7 +124,7 @@ fn webhooks(options: &WebhookOptions) -> Result<HttpWebhooks, ServeError> {
         None => Vec::new(),
     };
     let roots: Vec<_> = roots.iter().map(|root| root.to_vec()).collect();
-    let guard = Guard { allow: options.allow.clone(), http: options.insecure_http };
+    let guard = webhook::Guard { allow: options.allow.clone(), http: options.insecure_http };
     Ok(HttpWebhooks::new(guard, &roots)?)
 }
 
@@ -144,9 +149,14 @@ pub(crate) fn reader(options: &ServeOptions) -> Result<SqliteReader, ServeError>
     Ok(SqliteReader::open(database)?)
 }
 
-fn keys_folder(options: &ServeOptions) -> PathBuf {
+pub(crate) fn keys_folder(options: &ServeOptions) -> PathBuf {
     let named = options.keys.as_ref().and_then(|url| url.folder());
     named.map_or_else(|| options.data.join("keys"), PathBuf::from)
+}
+
+/// Where the newest checkpoints are kept.
+pub(crate) fn guard_file(options: &ServeOptions) -> PathBuf {
+    options.guard.clone().unwrap_or_else(|| options.data.join(GUARD_FILE))
 }
 
 /// Whether there is no database, or an empty file in its place.
@@ -211,7 +221,7 @@ fn secret(options: &ServeOptions, keys: &Path) -> Result<Secret, ServeError> {
     Ok(Secret::from_key_file(&path)?)
 }
 
-fn secret_file(options: &ServeOptions) -> PathBuf {
+pub(crate) fn secret_file(options: &ServeOptions) -> PathBuf {
     let named = options.keys.as_ref().and_then(|url| url.key_file()).map(Path::to_owned);
     named.or(options.key_file.clone()).unwrap_or_else(|| options.data.join(SECRET_FILE))
 }

@@ -8,5 +8,6 @@
 
 mod known;
 mod pasts;
+mod recovered;
 mod refused;
 mod world;

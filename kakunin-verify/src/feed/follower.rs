@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kakunin_core::feed::{self, FeedError, Frame};
+use kakunin_core::feed::{self, FeedError, Frame, Origin};
 use kakunin_core::id::IssuerId;
 use kakunin_core::log::checkpoint::Checkpoint;
 use kakunin_core::log::cosignature::CosignerKey;
@@ -51,6 +51,10 @@ pub enum FollowError {
         "the feed key confirmed two different logs; ask the deployment's operator, and trust nothing of it"
     )]
     Forked,
+    /// The deployment went on from an older copy of its log, under the next origin. What was revoked stays so here, and
+    /// a snapshot says what is revoked besides.
+    #[error("the deployment recovered its logs from an older copy; beginning again with a snapshot")]
+    Recovered,
     /// A frame before there is a snapshot to add it to.
     #[error("there is no snapshot to go on from")]
     NoSnapshot,
@@ -68,6 +72,7 @@ impl FollowError {
             Self::Unconfirmed => "feed_unconfirmed",
             Self::OtherRoot => "feed_other_root",
             Self::Forked => "feed_forked",
+            Self::Recovered => "feed_recovered",
             Self::NoSnapshot => "feed_no_snapshot",
         }
     }
@@ -92,7 +97,7 @@ pub enum Progress {
 #[derive(Debug)]
 pub struct Follower {
     issuer: IssuerId,
-    origin: String,
+    origin: Origin,
     key: Arc<CosignerKey>,
     handle: RevocationHandle,
     /// The newest that was confirmed.
@@ -102,10 +107,13 @@ pub struct Follower {
     /// Records that did not lead to their checkpoint were seen, and none since that did.
     doubtful: bool,
     forked: bool,
+    /// Whether the log was seen in a later epoch than the one that is known.
+    recovered: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Confirmed {
+    epoch: u64,
     frontier: Frontier,
     root: Hash,
     set: Arc<RevokedSet>,
@@ -133,6 +141,7 @@ impl Follower {
             pending: None,
             doubtful: false,
             forked: false,
+            recovered: false,
         })
     }
 
@@ -158,7 +167,7 @@ impl Follower {
     /// Whether a snapshot is needed before frames can be taken.
     #[must_use]
     pub const fn needs_snapshot(&self) -> bool {
-        self.confirmed.is_none()
+        self.confirmed.is_none() || self.recovered
     }
 
     /// Whether so much is missing that a snapshot is shorter. Never while records do not lead to their
@@ -175,9 +184,13 @@ impl Follower {
     pub fn snapshot(&mut self, octets: &[u8], now: UnixTime) -> Result<UnixTime, FollowError> {
         self.whole()?;
         let (checkpoint, at, standing) = feed::Snapshot::open(octets, &self.key, &self.origin)?;
-        self.timely(&checkpoint, at, now)?;
+        let epoch = self.timely(&checkpoint, at, now)?;
+        // What the copy never knew to be revoked is not accepted again.
+        let kept = self.confirmed.as_ref().filter(|known| known.epoch < epoch);
         let set = RevokedSet::from_entries(standing.revoked);
-        self.confirm(standing.frontier, checkpoint.root, Arc::new(set), at);
+        let set =
+            Arc::new(kept.map_or_else(|| set.clone(), |known| (*known.set).clone().joined(set.clone())));
+        self.confirm(Confirmed { epoch, frontier: standing.frontier, root: checkpoint.root, set, at });
         Ok(at)
     }
 
@@ -191,11 +204,15 @@ impl Follower {
         let pending = self.pending.take();
         let frame = Frame::parse(octets)?;
         let (checkpoint, at) = feed::open_checkpoint(&frame.checkpoint, &self.key, &self.origin)?;
-        self.timely(&checkpoint, at, now)?;
+        let epoch = self.timely(&checkpoint, at, now)?;
         let known = self.confirmed.clone().ok_or(FollowError::NoSnapshot)?;
+        if epoch > known.epoch {
+            self.recovered = true;
+            return Err(FollowError::Recovered);
+        }
         if pending.is_none() && frame.entries.is_empty() && checkpoint.size == known.frontier.size() {
             expect(known.frontier.size(), frame.from)?;
-            self.confirm(known.frontier, known.root, known.set, at);
+            self.confirm(Confirmed { at, ..known });
             return Ok(Progress::Confirmed(at));
         }
         let (frontier, set) = pending.unwrap_or_else(|| (known.frontier, (*known.set).clone()));
@@ -212,7 +229,7 @@ impl Follower {
             self.doubtful = true;
             return Err(FollowError::OtherRoot);
         }
-        self.confirm(frontier, checkpoint.root, Arc::new(set), at);
+        self.confirm(Confirmed { epoch, frontier, root: checkpoint.root, set: Arc::new(set), at });
         Ok(Progress::Confirmed(at))
     }
 
@@ -237,12 +254,18 @@ impl Follower {
         if self.forked { Err(FollowError::Forked) } else { Ok(()) }
     }
 
-    /// Whether a checkpoint may follow what is known: of another log it never does, of another time not now.
-    fn timely(&mut self, checkpoint: &Checkpoint, at: UnixTime, now: UnixTime) -> Result<(), FollowError> {
+    /// Whether a checkpoint may follow what is known: of another log it never does, of another time not now. Gives its
+    /// epoch.
+    fn timely(&mut self, checkpoint: &Checkpoint, at: UnixTime, now: UnixTime) -> Result<u64, FollowError> {
+        let epoch = self.origin.epoch(checkpoint).ok_or(FeedError::OtherLog)?;
         if at.since(now) > AHEAD {
             return Err(FollowError::Ahead);
         }
-        let Some(known) = &self.confirmed else { return Ok(()) };
+        let Some(known) = &self.confirmed else { return Ok(epoch) };
+        if epoch != known.epoch {
+            // Of two epochs the later one counts, and neither follows from the other.
+            return if epoch < known.epoch || at < known.at { Err(FollowError::Replayed) } else { Ok(epoch) };
+        }
         let size = known.frontier.size();
         let other = checkpoint.size == size && checkpoint.root != known.root;
         let shrunk = checkpoint.size < size && at > known.at;
@@ -251,13 +274,13 @@ impl Follower {
             return Err(FollowError::Forked);
         }
         // Within one second the longer log is the newer.
-        if at < known.at || checkpoint.size < size { Err(FollowError::Replayed) } else { Ok(()) }
+        if at < known.at || checkpoint.size < size { Err(FollowError::Replayed) } else { Ok(epoch) }
     }
 
-    fn confirm(&mut self, frontier: Frontier, root: Hash, set: Arc<RevokedSet>, at: UnixTime) {
-        self.handle.publish(Snapshot::new(at).with(self.issuer, set.clone()));
-        self.confirmed = Some(Confirmed { frontier, root, set, at });
-        (self.pending, self.doubtful) = (None, false);
+    fn confirm(&mut self, confirmed: Confirmed) {
+        self.handle.publish(Snapshot::new(confirmed.at).with(self.issuer, confirmed.set.clone()));
+        self.confirmed = Some(confirmed);
+        (self.pending, self.doubtful, self.recovered) = (None, false, false);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The kinds of records that are not events.
 
-use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal, Stage};
+use super::parts::{CaRole, Evidence, KeyAction, KeyBinding, Recovery, Renewal, Stage};
 use super::policy::{Approval, Braked, PolicyChange, Request, Resolved, Shadowed, Tripped, VerdictGiven};
 use super::snapshot::StateSnapshot;
 use crate::access::{ApiKeyFacts, ApiKeyId, JoinTokenFacts, JoinTokenId, KeyCommitment};
@@ -282,6 +282,8 @@ pub enum Control {
         /// Which.
         id: WebhookId,
     },
+    /// `log.recovered`: the log goes on from an older copy; the first record under its origin.
+    LogRecovered(Recovery),
     /// `webhook.disabled`: what came of deliveries ends them.
     WebhookDisabled {
         /// Which.

@@ -78,4 +78,5 @@ kinds! {
     WebhookDisabled = "webhook.disabled", 59;
     CertificateExpiring = "certificate.expiring", 64;
     StateSnapshot = "state.snapshot", 67;
+    LogRecovered = "log.recovered", 68;
 }

@@ -15,7 +15,7 @@ mod seal;
 mod snapshot;
 
 pub use control::Control;
-pub use parts::{CaRole, Evidence, KeyAction, KeyBinding, Renewal, Stage};
+pub use parts::{CaRole, Evidence, KeyAction, KeyBinding, Recovery, Renewal, Stage};
 pub use policy::{
     Approval, Braked, InCommon, PolicyChange, Request, Requested, Resolved, Shadowed, Tripped, VerdictGiven,
 };

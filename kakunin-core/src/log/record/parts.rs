@@ -53,6 +53,18 @@ pub enum Stage {
     Ended,
 }
 
+/// That a log goes on from an older copy, under another origin.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Recovery {
+    /// The last part of the origin from here on.
+    pub epoch: u64,
+    /// The checkpoint that the copy ended with.
+    pub from: String,
+    /// The newest checkpoint that is known of the log it was copied from, if that had grown: what lies between is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
+}
+
 /// What a decision about behaviour rests on.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Evidence {

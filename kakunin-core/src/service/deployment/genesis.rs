@@ -13,6 +13,7 @@ use crate::log::entry::LogId;
 use crate::log::record::{CaRole, Control, Record};
 use crate::service::command::system::authorities::created;
 use crate::service::engine::ledger::Ledger;
+use crate::service::engine::origins::Origins;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::seal::SealKey;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
@@ -36,7 +37,8 @@ pub(crate) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> 
     let feed = make_key(&*parts.log_keys, &seed, b"k\x03", KeyAlgorithm::Ed25519).await?;
     let cas = authorities(config, parts, &seed, now).await?;
     let seal_key = SealKey::derive(&*log.1).await?;
-    let system = Ledger::open(LogId::System, &host, log.1, &seal_key, &*parts.sink).await?;
+    let system =
+        Ledger::open(LogId::System, &Origins::first(host.clone()), log.1, &seal_key, &*parts.sink).await?;
     let mut controls = vec![Control::DeploymentCreated {
         trust_domain: config.trust_domain.clone(),
         public_url: config.public_url.clone(),

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::issue::Place;
 use crate::key::Signer;
 use crate::log::entry::LogId;
+use crate::log::note::VerifierKey;
 use crate::log::record::Control;
 use crate::revoke::LiveRevocations;
 use crate::risk::Prior;
@@ -19,6 +20,7 @@ use crate::service::engine::feed_key::FeedKey;
 use crate::service::engine::inner::Inner;
 use crate::service::engine::lead::Lead;
 use crate::service::engine::ledger::Ledger;
+use crate::service::engine::origins::Origins;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::recent::Recent;
 use crate::service::engine::scopes::Scopes;
@@ -51,11 +53,13 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         return Err(StoreError::Corrupt("the deployment's record is of another kind".into()).into());
     };
     agrees(&config, [trust_domain.as_str(), public_url.as_str(), arc.as_str()])?;
-    let host = genesis::host_of(&public_url)?;
+    let origins = Origins::stored(genesis::host_of(&public_url)?, &*parts.sink).await?;
     let log_signer = parts.log_keys.open(&log_key).await?;
     let seal_key = SealKey::derive(&*log_signer).await?;
-    let mut system = Ledger::open(LogId::System, &host, log_signer.clone(), &seal_key, &*parts.sink).await?;
-    if system.key().to_string() != log_verifier {
+    let mut system =
+        Ledger::open(LogId::System, &origins, log_signer.clone(), &seal_key, &*parts.sink).await?;
+    let began = VerifierKey::new(&origins.in_epoch(1).of(&LogId::System), log_signer.public_key())?;
+    if began.to_string() != log_verifier {
         return Err(Error::Deployment("the log key is not the one that began the log".into()));
     }
     let damages = Damages::default();
@@ -64,11 +68,11 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     let feed_key = FeedKey::new(&feed_verifier, feed_signer)?;
     let arc = Oids::parse(&arc).map_err(|e| Error::Deployment(e.to_string()))?;
     let token_secret = secret(&parts, &known).await?;
-    let first = first_authority(&parts, &host, (&log_signer, &seal_key), &known).await?;
+    let first = first_authority(&parts, &origins, (&log_signer, &seal_key), &known).await?;
     let inner = Inner {
         settings: settings_of(&config),
         place: Place { trust_domain, public_url, arc },
-        host,
+        origins,
         cas: Cas::new(known.clone(), first.clone()),
         log_signer,
         seal_key,
@@ -107,7 +111,7 @@ fn settings_of(config: &Config) -> Settings {
 /// Opens the one that issues for all tenants without their own: there is always one.
 async fn first_authority(
     parts: &Parts,
-    host: &str,
+    origins: &Origins,
     keys: (&Arc<dyn Signer>, &SealKey),
     known: &Known,
 ) -> Result<Arc<Ca>, Error> {
@@ -115,7 +119,7 @@ async fn first_authority(
         known.read(|state| (state.authorities.shared().cloned(), state.authorities.roots.clone()));
     let (first, roots) = on_record;
     let first = first.ok_or_else(|| StoreError::Corrupt("there is no issuing CA on record".into()))?;
-    Ok(Arc::new(cas::open(parts, host, keys, first, &roots).await?))
+    Ok(Arc::new(cas::open(parts, origins, keys, first, &roots).await?))
 }
 
 /// Whether trust domain, public URL and arc, as they are on record, are those of the configuration.

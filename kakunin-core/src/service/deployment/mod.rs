@@ -6,3 +6,4 @@ pub(crate) mod genesis;
 pub(crate) mod load;
 pub(crate) mod offline;
 pub(crate) mod rebuild;
+pub(crate) mod proven;

@@ -169,7 +169,7 @@ impl Running {
         let size = cosigned.size();
         let body = Standing { frontier: cosigned.frontier, revoked }.encode();
         let origin = crate::feed::origin(&self.feed_key.key, &issuer)?;
-        let text = Snapshot::statement_text(&origin, size, &body);
+        let text = Snapshot::statement_text(&origin.in_epoch(self.origins.epoch()), size, &body);
         let line = self.feed_key.cosign(&text, cosigned.at).await?;
         Ok(Snapshot {
             statement: format!("{text}\n{line}"),

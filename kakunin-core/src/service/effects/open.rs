@@ -15,6 +15,7 @@ use crate::service::deployment::load::load;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::system;
 use crate::service::error::Error;
+use crate::store::guard::GuardError;
 
 impl Kakunin {
     /// Opens the deployment that these parts hold, or makes it if they are empty.
@@ -41,10 +42,23 @@ impl Kakunin {
     pub async fn open(config: Config, parts: Parts) -> Result<Self, Error> {
         let (head, _) = parts.sink.head(&LogId::System).await?;
         if head.frontier.size() == 0 {
+            if let Some(guard) = &parts.guard
+                && guard.read().await?.is_some()
+            {
+                return Err(GuardError::Alone.into());
+            }
             genesis::create(&config, &parts).await?;
         }
         let (engine, feed_key) = load(config, parts).await?;
-        let inner = Running::over(engine, feed_key);
+        engine.check_guard().await?;
+        let kakunin = Self::over(Running::over(engine, feed_key)).await?;
+        // Where that fails the follower says so, and tries again.
+        let _ = kakunin.inner.keep_guard().await;
+        Ok(kakunin)
+    }
+
+    /// What was loaded, as callers have it.
+    pub(super) async fn over(inner: Running) -> Result<Self, Error> {
         inner.load_root_crls().await?;
         let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
         kakunin.inner.commits.set_urgent(Box::new(AtOnce(Arc::downgrade(&kakunin.inner))));

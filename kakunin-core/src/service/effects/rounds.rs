@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::crl::{CrlRecords, Crls, Publishing};
 use super::graces::Graces;
+use super::guarding::Guards;
 use super::key_tasks::{KEY_TASKS, KeyTasks};
 use super::receipts::{RECEIPTS, Receipts};
 use super::running::Kakunin;
@@ -36,6 +37,8 @@ impl Kakunin {
         let receipts = self.inner.turns_of(&Receipts).await;
         let looked = self.inner.turns_of(&Checks).await;
         let kept = self.inner.turns_of(&Snapshots).await;
+        // A guard that cannot be written shows in its status.
+        let _ = self.inner.turns_of(&Guards).await;
         tasks.and(receipts).and(graces).and(looked).and(kept).map(|()| self.tended())
     }
 

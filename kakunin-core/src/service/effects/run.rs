@@ -16,6 +16,7 @@ use super::expiring::Expiring;
 use super::feed::Feeds;
 use super::follower::Follower;
 use super::graces::Graces;
+use super::guarding::Guards;
 use super::key_tasks::KeyTasks;
 use super::receipts::Receipts;
 use super::running::{Kakunin, Running};
@@ -39,6 +40,7 @@ const FOLLOWERS: [&dyn Follower; 14] = [
     &Tenants,
     &CrlRecords,
     &OfRoots,
+    &Guards,
     &Endings,
     &Expiring,
     &Checks,

@@ -9,6 +9,7 @@ use event_listener::Event;
 use super::checking::Checking;
 use super::cosigned::Feed;
 use super::crl::{Publisher, RootCrls, Unwritten};
+use super::guarding::Guarding;
 use super::unit::Units;
 use super::webhooks::Hooks;
 use crate::event::ShortName;
@@ -46,6 +47,7 @@ pub(crate) struct Running {
     /// Ends of authorities that tenants were told of last.
     pub(super) told: Mutex<Vec<Told>>,
     pub(crate) checking: async_lock::Mutex<Checking>,
+    pub(super) guarding: async_lock::Mutex<Guarding>,
 }
 
 /// An authority, how near its end is, and how many days are left.
@@ -90,6 +92,7 @@ impl Running {
             webhooks: Hooks::default(),
             told: Mutex::default(),
             checking: async_lock::Mutex::default(),
+            guarding: async_lock::Mutex::default(),
         }
     }
 

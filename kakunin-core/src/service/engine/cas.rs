@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use event_listener::Event;
 
 use super::ledger::Ledger;
+use super::origins::Origins;
 use super::parts::Parts;
 use super::seal::SealKey;
 use crate::error::StoreError;
@@ -257,7 +258,7 @@ impl Signer for Gone {
 /// Opens what is on record; its key must be the one in its certificate. That of one that has ended may be gone.
 pub(crate) async fn open(
     parts: &Parts,
-    host: &str,
+    origins: &Origins,
     (log_signer, seal_key): (&Arc<dyn Signer>, &SealKey),
     ca: Authority,
     roots: &[Root],
@@ -272,8 +273,9 @@ pub(crate) async fn open(
         Err(_) if ended => Arc::new(Gone(key, issuer.key().spki().clone())),
         opened => opened?,
     };
-    let log = Ledger::open(LogId::Revocations(issuer.id()), host, log_signer.clone(), seal_key, &*parts.sink)
-        .await?;
+    let log =
+        Ledger::open(LogId::Revocations(issuer.id()), origins, log_signer.clone(), seal_key, &*parts.sink)
+            .await?;
     let root = root.issuer.clone();
     let growth = Growth::default();
     growth.raise(log.size());

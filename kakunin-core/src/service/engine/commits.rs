@@ -41,6 +41,12 @@ impl Commits {
         self.of(log).load(Ordering::Acquire)
     }
 
+    /// The size of each log that is followed here.
+    pub(crate) fn sizes(&self) -> Vec<(LogId, u64)> {
+        let sizes = self.sizes.lock().unwrap_or_else(PoisonError::into_inner);
+        sizes.iter().map(|(log, size)| (log.clone(), size.load(Ordering::Acquire))).collect()
+    }
+
     /// The log has so many records, and what follows from them can be found.
     pub(crate) fn grew(&self, log: &LogId, size: u64) {
         self.of(log).fetch_max(size, Ordering::AcqRel);

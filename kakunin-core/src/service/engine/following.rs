@@ -49,7 +49,7 @@ impl Inner {
 
     async fn open_authority(&self, ca: Authority, roots: &[Root]) -> Result<(), Error> {
         let keys = (&self.log_signer, &self.seal_key);
-        self.have_ready(Arc::new(cas::open(&self.parts, &self.host, keys, ca, roots).await?)).await
+        self.have_ready(Arc::new(cas::open(&self.parts, &self.origins, keys, ca, roots).await?)).await
     }
 
     /// Verifiers know what it revoked before anybody uses it.

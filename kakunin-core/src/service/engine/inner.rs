@@ -7,7 +7,8 @@ use super::cas::Cas;
 use super::commits::Commits;
 use super::damage::Damages;
 use super::lead::Lead;
-use super::ledger::{self, Ledger};
+use super::ledger::Ledger;
+use super::origins::Origins;
 use super::parts::Parts;
 use super::recent::Recent;
 use super::scopes::Scopes;
@@ -37,7 +38,7 @@ pub(crate) struct Inner {
     pub(crate) parts: Parts,
     pub(crate) settings: Settings,
     pub(crate) place: Place,
-    pub(crate) host: String,
+    pub(crate) origins: Origins,
     pub(crate) cas: Cas,
     pub(crate) log_signer: Arc<dyn Signer>,
     pub(crate) seal_key: SealKey,
@@ -84,12 +85,13 @@ impl Inner {
     }
 
     pub(crate) fn log_key(&self, log: &LogId) -> Result<VerifierKey, Error> {
-        Ok(VerifierKey::new(&ledger::origin(&self.host, log), self.log_signer.public_key())?)
+        Ok(VerifierKey::new(&self.origins.of(log), self.log_signer.public_key())?)
     }
 
     pub(crate) async fn ledger(&self, log: LogId) -> Result<Ledger, Error> {
         let ledger =
-            Ledger::open(log, &self.host, self.log_signer.clone(), &self.seal_key, &*self.parts.sink).await?;
+            Ledger::open(log, &self.origins, self.log_signer.clone(), &self.seal_key, &*self.parts.sink)
+                .await?;
         self.lead.saw(ledger.last_time(), &*self.parts.clock);
         self.commits.grew(ledger.log(), ledger.size());
         Ok(ledger)

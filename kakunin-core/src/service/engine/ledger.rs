@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::origins::Origins;
 use super::seal::{Rows, SealKey};
 use crate::error::StoreError;
 use crate::id::Entropy;
@@ -41,12 +42,12 @@ impl Ledger {
     /// Opens a log; its checkpoint must be the log key's, over the stored head.
     pub(crate) async fn open(
         log: LogId,
-        host: &str,
+        origins: &Origins,
         signer: Arc<dyn Signer>,
         seal_key: &SealKey,
         sink: &dyn AuditSink,
     ) -> Result<Self, Error> {
-        let key = VerifierKey::new(&origin(host, &log), signer.public_key())?;
+        let key = VerifierKey::new(&origins.of(&log), signer.public_key())?;
         let rows = Rows::new(seal_key.clone(), log.clone());
         let (head, clock) = (Head::default(), UnixTime::MAX_X509);
         let mut ledger = Self { log, key, signer, head, clock, rows, stale: true };
@@ -76,6 +77,12 @@ impl Ledger {
             self.clock = UnixTime::MAX_X509;
         }
         (self.head, self.stale) = (head, false);
+        Ok(())
+    }
+
+    /// Signs under the names of another epoch from here on.
+    pub(crate) fn rename(&mut self, origins: &Origins) -> Result<(), Error> {
+        self.key = VerifierKey::new(&origins.of(&self.log), self.signer.public_key())?;
         Ok(())
     }
 
@@ -178,9 +185,4 @@ impl Ledger {
     pub(crate) const fn settled(&mut self) {
         self.stale = false;
     }
-}
-
-/// Origin of a log's checkpoints: `<host>/<log>/1`, the epoch being the first.
-pub(crate) fn origin(host: &str, log: &LogId) -> String {
-    format!("{host}/{log}/1")
 }

@@ -8,6 +8,7 @@ use crate::key::KeyProvider;
 use crate::risk::{RiskModel, Weighted};
 use crate::store::Store;
 use crate::store::audit::AuditSink;
+use crate::store::guard::Guard;
 use crate::store::revocations::RevocationStore;
 use crate::store::state::StateStore;
 use crate::store::vault::{StateVault, Vault};
@@ -25,6 +26,8 @@ pub struct Parts {
     pub state: Arc<dyn StateStore>,
     /// Keeps secrets; `None`: the state store does, among its rows.
     pub vault: Option<Arc<dyn Vault>>,
+    /// Keeps the newest checkpoints outside of the store, and refuses to open an older one; nobody unless it is set.
+    pub guard: Option<Arc<dyn Guard>>,
     /// Makes and keeps keys of certificate authorities and agents.
     pub keys: Arc<dyn KeyProvider>,
     /// Makes and keeps the log key and the feed key, which sign with each append: a provider that is near.
@@ -55,6 +58,7 @@ impl Parts {
             revocations: store.clone(),
             state: store,
             vault: None,
+            guard: None,
             log_keys: keys.clone(),
             keys,
             model: Arc::new(Weighted::default()),

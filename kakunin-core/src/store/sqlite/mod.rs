@@ -4,11 +4,14 @@
 //! a checkpoint held elsewhere does. Writes go through one thread that commits in groups; reads run on
 //! the calling thread, each over a connection of its own.
 
+mod authorizer;
 mod bound;
 mod copier;
 mod entries;
 mod error;
+mod file;
 mod fill;
+mod heads;
 mod levels;
 mod readers;
 mod reading;
@@ -29,10 +32,12 @@ use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::lock::{self, LockError};
 use crate::log::entry::{Entry, LogId};
+use crate::log::merkle::Frontier;
 use crate::revoke::{Revocation, RevocationChange};
-use crate::store::audit::{Append, AuditSink, Head, Room};
+use crate::store::audit::{self, Append, AuditSink, Head, Room};
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, StateView, Touched};
+pub use file::{SqliteFile, copy_file};
 use levels::Levels;
 use readers::Readers;
 pub use reading::SqliteReader;
@@ -70,6 +75,7 @@ impl SqliteStore {
         let mut reserve = Reserve::beside(&path);
         let connection = within(&mut reserve, || schema::open_writer(&path))?;
         let readers = within(&mut reserve, || Readers::open(&path))?;
+        readers.read(heads::check)?;
         reserve.look();
         let room = reserve.shared();
         let file = Arc::new(File::open(&path).map_err(StoreError::unavailable)?);
@@ -107,6 +113,13 @@ impl AuditSink for SqliteStore {
 
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         Self::read(self, |c| rows::read(c, log, from, limit))
+    }
+
+    async fn frontier(&self, log: &LogId, size: u64) -> Result<Frontier, StoreError> {
+        match Self::read(self, |c| heads::frontier(c, log, size))? {
+            Some(frontier) => Ok(frontier),
+            None => audit::frontier_of(self, log, size).await,
+        }
     }
 
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {

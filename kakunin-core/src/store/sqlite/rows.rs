@@ -107,7 +107,7 @@ pub(super) fn logs(connection: &Connection) -> Result<Vec<LogId>, StoreError> {
     let sql = "SELECT name FROM log WHERE id IN (SELECT log_id FROM batch) ORDER BY name";
     let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
     let names = statement.query_map([], |row| row.get::<_, String>(0)).map_err(store_error)?;
-    names.map(|name| parse_log(&name.map_err(store_error)?)).collect()
+    names.map(|name| name.map_err(store_error)?.parse()).collect()
 }
 
 pub(super) fn apply_state(
@@ -318,15 +318,6 @@ fn log_id(connection: &Connection, log: &LogId) -> Result<i64, StoreError> {
     let mut statement =
         connection.prepare_cached("INSERT INTO log(name) VALUES (?1)").map_err(store_error)?;
     statement.insert([&name]).map_err(store_error)
-}
-
-fn parse_log(name: &str) -> Result<LogId, StoreError> {
-    let unknown = || corrupt("a log has an unknown name");
-    match name.strip_prefix("_revocations-") {
-        Some(issuer) => issuer.to_owned().try_into().map(LogId::Revocations).map_err(|_| unknown()),
-        None if name == "_system" => Ok(LogId::System),
-        None => name.parse().map(LogId::Tenant).map_err(|_| unknown()),
-    }
 }
 
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

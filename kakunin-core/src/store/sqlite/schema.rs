@@ -8,19 +8,20 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{corrupt, store_error};
-use super::fill;
+use super::{authorizer, fill};
 use crate::error::StoreError;
 
 /// "KAKU": tells our files from other applications' databases.
 const APPLICATION_ID: i64 = 0x4b41_4b55;
-const VERSION: i64 = 3;
-/// What came with each format after the first.
+const VERSION: i64 = 4;
+/// What came with each format after the first, or is another since. `payload_new` came with the second.
 const SINCE: [(i64, &[&str]); 2] =
-    [(2, &["payload_new"]), (3, &["bound_key", "bound_key_new", "bound_key_update", "bound_key_delete"])];
+    [(3, &["bound_key", "bound_key_new", "bound_key_update", "bound_key_delete"]), (4, &["payload_new"])];
 
 /// Append-only tables refuse UPDATE and DELETE. `INSERT OR REPLACE` and UPSERT would get past those triggers where
 /// recursive triggers are off, which each connection says for itself; so INSERT takes nothing but what comes
-/// next: that refuses gaps as well, and a payload for an entry of long ago.
+/// next: that refuses gaps as well, and a payload for an entry of long ago. What may be replaced then is a payload that no
+/// head covers: one of the same transaction.
 const SCHEMA: &str = "
 CREATE TABLE log(
   id INTEGER PRIMARY KEY,
@@ -73,9 +74,8 @@ CREATE TABLE payload(
   PRIMARY KEY (log_id, idx)
 ) STRICT, WITHOUT ROWID;
 CREATE TRIGGER payload_new BEFORE INSERT ON payload
-WHEN EXISTS (SELECT 1 FROM payload WHERE log_id = NEW.log_id AND idx = NEW.idx)
-  OR NEW.idx < (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
-  OR NOT EXISTS (SELECT 1 FROM leaf WHERE log_id = NEW.log_id AND idx = NEW.idx)
+WHEN NEW.idx < (SELECT coalesce(max(new_size), 0) FROM batch WHERE log_id = NEW.log_id)
+  OR NEW.idx > (SELECT coalesce(max(idx), -1) FROM leaf WHERE log_id = NEW.log_id)
 BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
 CREATE TRIGGER payload_update BEFORE UPDATE ON payload BEGIN SELECT RAISE(ABORT, 'append-only: payload'); END;
 -- Erasure will lift this for rows whose erasure is itself a record of the log, and for no others.
@@ -120,7 +120,7 @@ CREATE TABLE revocation_applied(
 /// Opens the file for writing, makes the tables if it is new, and checks them if it is not.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     make_file(path)?;
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let application: i64 = pragma(&connection, "application_id")?;
     let version: i64 = pragma(&connection, "user_version")?;
     let tables: i64 = connection
@@ -135,9 +135,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
             check(&connection).and_then(|()| configure(&connection))?;
         }
         (APPLICATION_ID, other, _) => {
-            return Err(StoreError::Foreign(format!(
-                "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
-            )));
+            return Err(foreign_format(other));
         }
         _ => {
             return Err(StoreError::Foreign(
@@ -145,6 +143,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
             ));
         }
     }
+    authorizer::writes_rows(&mut connection).map_err(store_error)?;
     Ok(connection)
 }
 
@@ -165,22 +164,65 @@ pub(super) fn check_format(connection: &Connection) -> Result<(), StoreError> {
     }
 }
 
+/// Opens any database's file for reading alone.
+pub(super) fn open_file(path: &Path) -> Result<Connection, StoreError> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
 /// Opens the file once more, for reading alone.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    let mut connection = open_file(path)?;
+    for (name, value) in [("query_only", "ON"), ("trusted_schema", "OFF")] {
+        connection.pragma_update(None, name, value).map_err(store_error)?;
+    }
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true).map_err(store_error)?;
+    authorizer::reads(&mut connection).map_err(store_error)?;
+    Ok(connection)
+}
+
+/// Whether a file that is not opened for writing is of this format, and has its tables and triggers.
+pub(super) fn check_format(connection: &Connection) -> Result<(), StoreError> {
+    let application: i64 = pragma(connection, "application_id")?;
+    let version: i64 = pragma(connection, "user_version")?;
+    match (application, version) {
+        (APPLICATION_ID, VERSION) => check(connection),
+        (APPLICATION_ID, other) => Err(foreign_format(other)),
+        _ => Err(StoreError::Foreign("the file is no database of this program; name another".into())),
+    }
+}
+
+fn foreign_format(other: i64) -> StoreError {
+    StoreError::Foreign(format!(
+        "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
+    ))
+}
+
+/// Makes a file that must not be there yet, for its owner alone.
+pub(super) fn make_new_file(path: &Path) -> Result<(), StoreError> {
+    new_file(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            StoreError::Foreign(format!("{} is there already; name another", path.display()))
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full,
+        _ => StoreError::unavailable(error),
+    })
 }
 
 /// Makes the file if it is not there, for its owner alone: secrets lie in it. SQLite gives its side files
 /// the same mode.
 fn make_file(path: &Path) -> Result<(), StoreError> {
+    match new_file(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(StoreError::unavailable(error)),
+        _ => Ok(()),
+    }
+}
+
+fn new_file(path: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(StoreError::unavailable(error)),
-        _ => Ok(()),
-    }
+    options.open(path).map(drop)
 }
 
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
@@ -196,6 +238,7 @@ fn configure(connection: &Connection) -> Result<(), StoreError> {
         ("recursive_triggers", "ON"),
         ("trusted_schema", "OFF"),
         ("foreign_keys", "ON"),
+        ("ignore_check_constraints", "OFF"),
         ("cache_size", "-65536"),
         // What savepoints would undo: else it goes through files in the system's temporary folder.
         ("temp_store", "MEMORY"),
@@ -231,6 +274,7 @@ fn migrate_within(connection: &Connection, former: i64) -> Result<(), StoreError
     let newer = SINCE.iter().filter(|(version, _)| *version > former).flat_map(|(_, names)| *names);
     // Tables come before their triggers.
     for name in newer {
+        connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {name}")).map_err(store_error)?;
         let part = parts.iter().find(|part| part.name == *name);
         connection
             .execute_batch(part.map(|part| part.sql.as_str()).unwrap_or_default())
@@ -262,6 +306,10 @@ fn check(connection: &Connection) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError::Corrupt`] if a table was changed.
 pub(super) fn mend(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    authorizer::while_mending(|| mended(connection))
+}
+
+fn mended(connection: &Connection) -> Result<Vec<String>, StoreError> {
     let (there, wanted) = (parts_of(connection)?, fresh()?);
     let mut said = Vec::new();
     for part in there.iter().filter(|part| !wanted.contains(part)) {

@@ -118,6 +118,7 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         | Control::WebhookChanged(_)
         | Control::WebhookDeleted { .. }
         | Control::WebhookDisabled { .. }
+        | Control::LogRecovered(_)
         | Control::RevocationChanged(_)
         | Control::StateSnapshot(_) => {}
     }

@@ -1,0 +1,281 @@
+//! Going on from an older copy of the store: a restored backup.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::running::{Kakunin, Running};
+use crate::feed::{self, Snapshot};
+use crate::id::{IssuerId, Serial, SerialNumber};
+use crate::log::entry::LogId;
+use crate::revoke::{Cause, Reason, Said};
+use crate::service::command::hold::Hold;
+use crate::service::command::revoke::Revoke;
+use crate::service::deployment::config::Config;
+use crate::service::deployment::load::load;
+use crate::service::engine::cas::Ca;
+use crate::service::engine::guard::Kept;
+use crate::service::engine::parts::Parts;
+use crate::service::error::Error;
+use crate::store::guard::GuardError;
+use crate::x509::crl::{CrlRefused, CrlView};
+
+/// What relying parties were told of revocations, as they have it.
+#[derive(Clone, Debug)]
+pub enum Evidence {
+    /// A CRL, DER. One that is not valid any more tells as well what was revoked.
+    Crl(Vec<u8>),
+    /// A snapshot of the revocation feed, as the API answers it.
+    FeedSnapshot(Vec<u8>),
+}
+
+/// How to recover.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryOptions {
+    /// The newest that is known of what was revoked.
+    pub evidence: Vec<Evidence>,
+    /// Goes on also where nothing was brought of an issuing CA: what it revoked since is accepted again.
+    pub accept_unknown: bool,
+}
+
+/// What a recovery did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// The last part of the logs' origins from here on.
+    pub epoch: u64,
+    /// The logs that go on under the new origin; none if an attempt before had begun it.
+    pub logs: Vec<RecoveredLog>,
+    /// Certificates that the copy took for good, and that are revoked or held now.
+    pub revoked: Vec<Serial>,
+    /// Those of them that the copy does not know at all.
+    pub unknown: Vec<Serial>,
+}
+
+/// One of the logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveredLog {
+    /// Which.
+    pub log: LogId,
+    /// How many records the copy has of it.
+    pub size: u64,
+    /// How many are known to be lost: the guard signed so many more.
+    pub lost: u64,
+}
+
+/// What was brought, by issuing CA, and the latest epoch that it tells of.
+#[derive(Default)]
+struct Told {
+    by: BTreeMap<IssuerId, (Arc<Ca>, BTreeMap<Serial, Reason>)>,
+    epoch: u64,
+}
+
+impl Kakunin {
+    /// Opens the deployment over a store that is known to be an older copy, and has all logs go on under the next origin:
+    /// `<host>/<log>/2` after `<host>/<log>/1`. So no origin stands for two logs. In each the first record under it is
+    /// `log.recovered`, with the checkpoint that the copy ended with, and the one that the guard kept. Then what the
+    /// evidence says is revoked, and the copy does not, is revoked or held on the record.
+    ///
+    /// Until it is done the deployment cannot be opened, if it has a guard; begun again it goes on.
+    ///
+    /// # Errors
+    /// [`GuardError::Untold`] if nothing was brought of an issuing CA, and what the evidence is refused for: nothing was
+    /// changed. What store and keys say.
+    pub async fn recover(
+        config: Config,
+        parts: Parts,
+        options: &RecoveryOptions,
+    ) -> Result<(Self, Recovered), Error> {
+        let (head, _) = parts.sink.head(&LogId::System).await?;
+        if head.frontier.size() == 0 {
+            return Err(Error::NotFound("deployment"));
+        }
+        let (engine, feed_key) = load(config.clone(), parts.clone()).await?;
+        let engine = Running::over(engine, feed_key);
+        let told = engine.told(options)?;
+        let logs = engine.recover_logs(told.epoch).await?;
+        drop(engine);
+        // As any start finds it.
+        let (engine, feed_key) = load(config, parts).await?;
+        let kakunin = Self::over(Running::over(engine, feed_key)).await?;
+        kakunin.load().await?;
+        let told = kakunin.inner.told(options)?;
+        let (revoked, unknown) = kakunin.inner.refuse_told(&told).await?;
+        kakunin.inner.keep_guard().await?;
+        let epoch = kakunin.inner.origins.epoch();
+        Ok((kakunin, Recovered { epoch, logs, revoked, unknown }))
+    }
+
+    /// Opens the deployment, and has its guard made anew from what the store says: for one that was lost, over a store
+    /// that is known to be the newest.
+    ///
+    /// # Errors
+    /// [`GuardError::Unfinished`]; what store, keys and guard say.
+    pub async fn renew_guard(config: Config, parts: Parts) -> Result<Self, Error> {
+        let (engine, feed_key) = load(config, parts).await?;
+        if engine.guarded().await.is_ok_and(|kept| kept.is_some_and(|kept| kept.recovering)) {
+            return Err(GuardError::Unfinished.into());
+        }
+        let kakunin = Self::over(Running::over(engine, feed_key)).await?;
+        kakunin.inner.keep_guard().await?;
+        Ok(kakunin)
+    }
+}
+
+impl Running {
+    /// Has the guard refuse every start until this is done, and begins the next epoch, unless an attempt before has.
+    ///
+    /// No epoch comes twice that is known of: `told` is the latest that relying parties saw.
+    async fn recover_logs(&self, told: u64) -> Result<Vec<RecoveredLog>, Error> {
+        let mut kept = self.guarded().await?.unwrap_or_default();
+        for log in self.parts.sink.logs().await? {
+            if let (_, Some(note)) = self.parts.sink.head(&log).await? {
+                kept.checkpoints.entry(log.to_string()).or_insert(note);
+            }
+        }
+        let epochs = kept.checkpoints.values().map(|note| Ok(self.signed(note)?.epoch));
+        let guarded = epochs.collect::<Result<Vec<_>, GuardError>>()?.into_iter().max().unwrap_or_default();
+        if kept.recovering && guarded < self.origins.epoch() {
+            return Ok(Vec::new());
+        }
+        self.refuse_starts(&mut kept).await?;
+        let logs =
+            self.begin_epoch(guarded.max(told).max(self.origins.epoch()).saturating_add(1), &kept).await?;
+        let logs = logs.into_iter().map(|(ledger, lost)| RecoveredLog {
+            log: ledger.log().clone(),
+            size: ledger.size(),
+            lost,
+        });
+        Ok(logs.collect())
+    }
+
+    async fn refuse_starts(&self, kept: &mut Kept) -> Result<(), Error> {
+        kept.recovering = true;
+        if let Some(guard) = &self.parts.guard {
+            guard.write(&kept.encode()?).await?;
+            self.has_guard().await?;
+        }
+        Ok(())
+    }
+
+    /// What was brought, once it is known to be theirs.
+    fn told(&self, options: &RecoveryOptions) -> Result<Told, Error> {
+        let mut told = Told::default();
+        for evidence in &options.evidence {
+            match evidence {
+                Evidence::Crl(der) => self.told_by_crl(der, &mut told)?,
+                Evidence::FeedSnapshot(octets) => self.told_by_feed(octets, &mut told)?,
+            }
+        }
+        let untold = self.cas.all().into_iter().find(|ca| !told.by.contains_key(&ca.issuer.id()));
+        match untold {
+            Some(ca) if !options.accept_unknown => {
+                Err(GuardError::Untold { issuer: ca.issuer.id().to_string() }.into())
+            }
+            _ => Ok(told),
+        }
+    }
+
+    /// Nothing of a root's, which is brought with those of a chain.
+    fn told_by_crl(&self, der: &[u8], told: &mut Told) -> Result<(), Error> {
+        let crl = CrlView::parse(der).map_err(CrlRefused::from)?;
+        if self.cas.roots().iter().any(|root| crl.names(&root.issuer)) {
+            return Ok(());
+        }
+        let by = self.cas.all().into_iter().find(|ca| crl.names(&ca.issuer));
+        let ca = by.ok_or(GuardError::UnknownIssuer { what: "a CRL" })?;
+        // As of its own time.
+        crl.check(&ca.issuer, crl.this_update)?;
+        let ours = |(number, reason): (SerialNumber, Reason)| {
+            Some((Serial::from_der_integer(number.digits())?, reason))
+        };
+        told.take(ca, crl.revoked().filter_map(ours));
+        Ok(())
+    }
+
+    fn told_by_feed(&self, octets: &[u8], told: &mut Told) -> Result<(), Error> {
+        let mut why = Error::from(GuardError::UnknownIssuer { what: "a feed snapshot" });
+        for ca in self.cas.all() {
+            let origin = feed::origin(&self.feed_key.key, &ca.issuer.id())?;
+            match Snapshot::open(octets, &self.feed_key.key, &origin) {
+                Ok((checkpoint, _, standing)) => {
+                    told.epoch = told.epoch.max(origin.epoch(&checkpoint).unwrap_or_default());
+                    told.take(ca, standing.revoked);
+                    return Ok(());
+                }
+                Err(feed::FeedError::OtherLog) => {}
+                Err(error) => why = error.into(),
+            }
+        }
+        Err(why)
+    }
+
+    /// Revokes and holds what was told and is not on record. Gives all of those, and those that no log here knows.
+    async fn refuse_told(&self, told: &Told) -> Result<(Vec<Serial>, Vec<Serial>), Error> {
+        let (mut revoked, mut unknown) = (Vec::new(), Vec::new());
+        for (ca, entries) in told.by.values() {
+            let mut of_nobody = Vec::new();
+            for (serial, reason) in entries {
+                let standing = self.live.reason(&ca.issuer.id(), serial).ok().flatten();
+                if standing.is_some_and(|standing| standing == *reason || standing != Reason::CertificateHold)
+                {
+                    continue;
+                }
+                match self.serials.tenant(serial) {
+                    Some(_) => {
+                        self.revoke_known(serial, *reason).await?;
+                        revoked.push(*serial);
+                    }
+                    None => of_nobody.push((*serial, cause_of(*reason))),
+                }
+            }
+            unknown.extend(self.revoke_unknown(ca, &of_nobody).await?);
+        }
+        revoked.extend(&unknown);
+        Ok((revoked, unknown))
+    }
+
+    async fn revoke_known(&self, serial: &Serial, reason: Reason) -> Result<(), Error> {
+        let tenant = self.serials.tenant(serial).ok_or(Error::NO_CERTIFICATE)?;
+        let tenant = self.tenant(&tenant).await?;
+        let said = Said { reason: None, note: Some(NOTE.to_owned().try_into()?) };
+        if reason == Reason::CertificateHold {
+            let hold = Hold { serial: *serial, said: said.clone() };
+            match self.decide(&tenant, None, hold).await {
+                // Of one that is retired nothing can be held.
+                Err(Error::Agent(_)) => {}
+                held => return held.map(drop),
+            }
+        }
+        let revoke = Revoke { serial: *serial, cause: cause_of(reason), said, approved: true };
+        self.decide(&tenant, None, revoke).await.map(drop)
+    }
+}
+
+impl Told {
+    fn take(&mut self, ca: Arc<Ca>, revoked: impl IntoIterator<Item = (Serial, Reason)>) {
+        let (_, all) = self.by.entry(ca.issuer.id()).or_insert_with(|| (ca, BTreeMap::new()));
+        for (serial, reason) in revoked {
+            let standing = all.entry(serial).or_insert(reason);
+            // Of a hold and a revocation, the revocation.
+            if *standing == Reason::CertificateHold {
+                *standing = reason;
+            }
+        }
+    }
+}
+
+/// What the records say of it.
+const NOTE: &str = "relying parties were told so before the log was recovered";
+
+/// The cause that has this reason, where it is not known any more.
+const fn cause_of(reason: Reason) -> Cause {
+    match reason {
+        Reason::Unspecified => Cause::Unspecified,
+        Reason::KeyCompromise => Cause::KeyCompromise,
+        Reason::CaCompromise => Cause::CaCompromise,
+        Reason::AffiliationChanged => Cause::AffiliationChanged,
+        Reason::Superseded => Cause::Superseded,
+        Reason::CessationOfOperation => Cause::CessationOfOperation,
+        Reason::CertificateHold => Cause::Hold,
+        Reason::PrivilegeWithdrawn => Cause::PrivilegeWithdrawn,
+    }
+}
