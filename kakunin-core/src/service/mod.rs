@@ -49,9 +49,10 @@ pub use limits::{
 pub use query::agents::Risk;
 pub use query::authorities::Authority;
 pub use query::certificates::{CertificateStatus, MAX_CERTIFICATES_LISTED};
+pub use query::filter::RecordFilter;
 pub use query::inbox::{InboxFilter, InboxItem, InboxPage};
+pub use query::page::{Page, ReadFrom, Recorded};
 pub use query::policy::BreakerStatus;
-pub use query::reading::{Page, Recorded};
 pub use state::certificates::CertificateEntry;
 pub use state::inbox::{EndingNotice, Notification, NotificationKind, Severity};
 pub use state::own::InForce;

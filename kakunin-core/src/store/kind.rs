@@ -29,6 +29,7 @@ use crate::error::StoreError;
 /// | `Webhook` | tenant | webhook id | an endpoint, and since which record, JSON |
 /// | `Delivery` | tenant | webhook id, `q`, agent id, index; or webhook id, `h`, index, newest first | a delivery that waits, or what became of it, JSON |
 /// | `ReadMark` | tenant | who | which items of the inbox they have read, JSON |
+/// | `Index` | tenant | block, subject, segment; or subject, block | where in the log it occurs, and as what: see `service/state/index.rs` |
 /// | `Layout` | system | code of a table, one octet | the version of its rows, two octets |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -81,11 +82,13 @@ pub enum Kind {
     Delivery,
     /// What people have read of the inbox. Never rebuilt: a lost one means that items show as new again.
     ReadMark,
+    /// Where agents, certificates and kinds of records occur in the log. Projection that a follower makes.
+    Index,
 }
 
 impl Kind {
     /// All tables.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -110,6 +113,7 @@ impl Kind {
         Self::Webhook,
         Self::Delivery,
         Self::ReadMark,
+        Self::Index,
     ];
 
     /// Stable number, as stores keep it.
@@ -140,6 +144,7 @@ impl Kind {
             Self::Delivery => 22,
             Self::Approval => 24,
             Self::ReadMark => 23,
+            Self::Index => 27,
         }
     }
 

@@ -288,6 +288,7 @@ fn every_follower_has_a_name_that_stays() {
         "expiring",
         "checks",
         "snapshots",
+        "index",
     ];
     assert_eq!(names, known);
 }

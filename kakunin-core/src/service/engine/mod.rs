@@ -8,6 +8,7 @@ pub(crate) mod commit;
 pub(crate) mod commits;
 pub(crate) mod committed;
 pub(crate) mod damage;
+mod entries;
 pub(crate) mod feed_key;
 pub(crate) mod following;
 pub(crate) mod histories;
