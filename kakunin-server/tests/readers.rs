@@ -180,7 +180,7 @@ async fn a_hundred_readers_keep_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn a_filter_that_fits_little_is_followed_to_its_end_by_cursors() {
+async fn a_condition_that_no_index_has_is_followed_to_its_end_by_cursors() {
     let w = world().await;
     let agent = w.agent("one", &["read:mail"]).await;
     let (tenant, serial): (TenantId, Serial) = ("default".parse().unwrap(), agent.serial);
@@ -190,7 +190,7 @@ async fn a_filter_that_fits_little_is_followed_to_its_end_by_cursors() {
     }
     let (mut pages, mut found, mut cursor) = (0, Vec::<Value>::new(), String::new());
     loop {
-        let path = format!("/api/v1/audit-log?event_type=agent.registered{cursor}");
+        let path = format!("/api/v1/audit-log?actor_type=user{cursor}");
         let page = w.admin.get(&path).await.unwrap().json();
         found.extend(page["data"].as_array().unwrap().iter().cloned());
         pages += 1;
@@ -199,8 +199,8 @@ async fn a_filter_that_fits_little_is_followed_to_its_end_by_cursors() {
         cursor = format!("&before={next}");
     }
     assert!((3..10).contains(&pages), "{pages} pages, none of which reads more than its share");
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0]["affected_id"], agent.id.as_str());
+    let registered = found.iter().find(|row| row["event_type"] == "agent.registered").unwrap();
+    assert_eq!(registered["affected_id"], agent.id.as_str());
 }
 
 #[tokio::test]

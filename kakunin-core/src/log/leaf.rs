@@ -353,7 +353,7 @@ fn score_of(millionths: u32) -> Result<Score, LeafError> {
 
 macro_rules! codes {
     ($to:ident, $from:ident, $type:ty, $($variant:path = $code:literal),+) => {
-        const fn $to(value: $type) -> u8 {
+        pub(crate) const fn $to(value: $type) -> u8 {
             match value {
                 $($variant => $code,)+
             }

@@ -53,11 +53,12 @@ pub use limits::{
 pub use query::agents::Risk;
 pub use query::authorities::Authority;
 pub use query::certificates::{CertificateStatus, MAX_CERTIFICATES_LISTED};
+pub use query::filter::RecordFilter;
 pub use query::inbox::{InboxFilter, InboxItem, InboxPage};
 pub use query::log_check::{BadRecords, CheckedLog, LogCheck, OnProgress, Progress};
+pub use query::page::{Page, ReadFrom, Recorded};
 pub use query::policy::BreakerStatus;
 pub use query::proofs::{Grown, MAX_PROVEN, ProvenLeaf, ProvenRange};
-pub use query::reading::{Page, Recorded};
 pub use state::certificates::CertificateEntry;
 pub use state::inbox::{EndingNotice, Notification, NotificationKind, Severity};
 pub use state::own::InForce;

@@ -29,6 +29,7 @@ use crate::error::StoreError;
 /// | `Webhook` | tenant | webhook id | an endpoint, and since which record, JSON |
 /// | `Delivery` | tenant | webhook id, `q`, agent id, index; or webhook id, `h`, index, newest first | a delivery that waits, or what became of it, JSON |
 /// | `ReadMark` | tenant | who | which items of the inbox they have read, JSON |
+/// | `Index` | tenant | block, subject, segment; or subject, block | where in the log it occurs, and as what: see `service/state/index.rs` |
 /// | `Tile` | tenant | level, index, 8 octets; or how far each level has come | the root of 256 to the power of level leaves |
 /// | `Layout` | system | code of a table, one octet | the version of its rows, two octets |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,13 +83,15 @@ pub enum Kind {
     Delivery,
     /// What people have read of the inbox. Never rebuilt: a lost one means that items show as new again.
     ReadMark,
+    /// Where agents, certificates and kinds of records occur in the log. Projection that a follower makes.
+    Index,
     /// Hashes of the log's tree. Never rebuilt at once: a lost one is made anew from the leaves.
     Tile,
 }
 
 impl Kind {
     /// All tables.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Agent,
         Self::Certificate,
         Self::Plan,
@@ -113,6 +116,7 @@ impl Kind {
         Self::Webhook,
         Self::Delivery,
         Self::ReadMark,
+        Self::Index,
         Self::Tile,
     ];
 
@@ -144,6 +148,7 @@ impl Kind {
             Self::Delivery => 22,
             Self::Approval => 24,
             Self::ReadMark => 23,
+            Self::Index => 27,
             Self::Tile => 28,
         }
     }

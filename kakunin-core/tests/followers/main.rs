@@ -290,6 +290,7 @@ fn every_follower_has_a_name_that_stays() {
         "checks",
         "snapshots",
         "tiles",
+        "index",
     ];
     assert_eq!(names, known);
 }

@@ -2,20 +2,22 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::event::Attribution;
+use kakunin_core::event::{Attribution, Outcome};
 use kakunin_core::id::hex_encode;
 use kakunin_core::log::merkle::leaf_hash;
 use kakunin_core::log::record::{Body, Record};
-use kakunin_core::service::Recorded;
+use kakunin_core::service::{ReadFrom, RecordFilter, Recorded};
 use kakunin_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use super::app::App;
 use super::auth::Reader;
 use super::error::{ApiError, ErrorBody};
 use super::page::{self, Pagination, Params};
+use super::schema::OutcomeWord;
 use super::text::{is_word, shown};
 
 /// Which records.
@@ -23,7 +25,10 @@ use super::text::{is_word, shown};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
-    /// Only those of this kind, such as `certificate.revoked`.
+    /// Only those of this kind.
+    #[param(schema_with = kind_schema)]
+    kind: Option<String>,
+    /// The same; nothing is of a kind that is not known.
     #[param(pattern = r"^[a-z][a-z0-9_]{0,39}\.[a-z][a-z0-9_]{0,39}$")]
     event_type: Option<String>,
     /// Only those asked for by such an actor.
@@ -31,18 +36,36 @@ pub(crate) struct AuditQuery {
     actor_type: Option<ActorType>,
     /// Only those that concern this agent.
     #[param(format = "uuid")]
+    agent_id: Option<String>,
+    /// The same.
+    #[param(format = "uuid")]
     affected_id: Option<String>,
+    /// Only those that concern the certificate of this serial number.
+    #[param(pattern = "^[0-7][0-9A-F]{31}$")]
+    serial: Option<String>,
+    /// Only events that ended so.
+    #[param(inline, value_type = Option<OutcomeWord>)]
+    outcome: Option<Outcome>,
     /// Only those from this time on.
-    #[param(
-        pattern = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-    )]
+    #[param(schema_with = page::time_schema)]
     since: Option<String>,
+    /// Only those before this time.
+    #[param(schema_with = page::time_schema)]
+    until: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u16>,
-    /// `next_cursor` of the page before.
+    /// Newest first, from this place of the log on: the cursor of the page before.
     #[param(pattern = "^[0-9]{1,19}$")]
     before: Option<String>,
+    /// Oldest first, from this place of the log on: the cursor of the page before, or 0. Not with `before`.
+    #[param(pattern = "^[0-9]{1,19}$")]
+    after: Option<String>,
+}
+
+fn kind_schema() -> Schema {
+    let names = Record::KINDS.iter().map(|(name, _)| *name);
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build().into()
 }
 
 /// Who did it.
@@ -91,8 +114,8 @@ pub(crate) struct AuditPage {
     log_verifier: String,
 }
 
-/// The tenant's log, newest first. A filter that fits little is answered with a short page, or an empty one, and a
-/// cursor: each request looks at 2,048 records at the most.
+/// The tenant's log, newest first, or oldest first with `after`. Records are found by an index. Where that has yet to
+/// reach, and for an `actor_type`, a page may be short, or empty, and have a cursor.
 #[utoipa::path(
     operation_id = "listRecords",
     get, path = "/api/v1/audit-log", tag = "audit", params(AuditQuery),
@@ -107,48 +130,71 @@ pub(crate) async fn log(
     Reader(caller): Reader,
     Params(query): Params<AuditQuery>,
 ) -> Result<Response, ApiError> {
-    let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
-    let is_kind = |kind: &String| kind.split_once('.').is_some_and(|(a, b)| is_word(a) && is_word(b));
-    if let Some(other) = query.event_type.as_ref().filter(|kind| !is_kind(kind)) {
-        let sentence = format!(
-            "`event_type` is `{}`: write a kind of record, such as `certificate.revoked`",
-            shown(other)
-        );
-        return Err(ApiError::bad_request("event_type_invalid", sentence));
-    }
-    let agent = page::agent("affected_id", "affected_id_malformed", query.affected_id.as_deref())?;
-    let since = query.since.as_deref().map(|text| {
-        let malformed = || {
-            let given = shown(text);
-            let sentence =
-                format!("`since` is `{given}`: write RFC 3339, such as 2026-11-23T08:00:00Z; a `+` is written `%2B` there");
-            ApiError::bad_request("since_malformed", sentence)
-        };
-        UnixTime::from_rfc3339(text).ok_or_else(malformed)
-    });
-    let since = since.transpose()?;
+    let limit = page::limit(query.limit)?;
+    let from = page::read_from(query.before.as_deref(), query.after.as_deref())?;
+    let filter = query.filter()?;
+    let affected = page::agent("affected_id", "affected_id_malformed", query.affected_id.as_deref())?;
     let wanted = move |record: &Record| {
         query.event_type.as_ref().is_none_or(|kind| kind == record.name())
-            && agent.is_none_or(|a| record.agent == Some(a))
-            && since.is_none_or(|since| record.time >= since)
+            && affected.is_none_or(|agent| record.agent == Some(agent))
             && query.actor_type.is_none_or(|kind| kind == actor(record).0)
     };
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
-        let page = kakunin.tenant(&tenant).records(before, limit, wanted).await?;
+        let page = kakunin.tenant(&tenant).find(&filter, from, limit, wanted).await?;
         let good = page.items.iter().map(|item| (item.index, row(tenant.as_str(), item)));
         let lost = page.damaged.iter().map(|index| (*index, damaged(tenant.as_str(), *index)));
         let mut data: Vec<_> = good.chain(lost).collect();
-        data.sort_unstable_by_key(|(index, _)| core::cmp::Reverse(*index));
+        data.sort_unstable_by_key(|(index, _)| *index);
+        if !matches!(from, ReadFrom::After(_)) {
+            data.reverse();
+        }
         let body = AuditPage {
             data: data.into_iter().map(|(_, row)| row).collect(),
-            pagination: Pagination::new(limit, page.next),
+            pagination: Pagination::of(limit, from, &page),
             checkpoint: kakunin.tenant(&tenant).checkpoint().await?,
             log_verifier: kakunin.tenant(&tenant).log_verifier().await?,
         };
         Ok(axum::Json(body).into_response())
     };
     app.listing(caller.tenant(), work).await
+}
+
+impl AuditQuery {
+    /// What the index is asked.
+    fn filter(&self) -> Result<RecordFilter, ApiError> {
+        let is_kind = |kind: &String| kind.split_once('.').is_some_and(|(a, b)| is_word(a) && is_word(b));
+        if let Some(other) = self.event_type.as_ref().filter(|kind| !is_kind(kind)) {
+            let sentence = format!(
+                "`event_type` is `{}`: write a kind of record, such as `certificate.revoked`",
+                shown(other)
+            );
+            return Err(ApiError::bad_request("event_type_invalid", sentence));
+        }
+        let kind = self.kind.as_deref().map(|name| Record::kind_named(name).ok_or_else(|| no_kind(name)));
+        let named = |name: &str| Record::kind_named(name).unwrap_or(NO_KIND);
+        let (since, until) = page::times(self.since.as_deref(), self.until.as_deref())?;
+        let agent = page::agent("agent_id", "agent_id_malformed", self.agent_id.as_deref())?;
+        let affected = page::agent("affected_id", "affected_id_malformed", self.affected_id.as_deref())?;
+        Ok(RecordFilter {
+            agent: agent.or(affected),
+            serial: page::serial(self.serial.as_deref())?,
+            kind: kind.transpose()?.or_else(|| self.event_type.as_deref().map(named)),
+            outcome: self.outcome,
+            since,
+            until,
+            ..RecordFilter::default()
+        })
+    }
+}
+
+/// The code of no kind of record.
+const NO_KIND: u16 = 0;
+
+fn no_kind(name: &str) -> ApiError {
+    let names: Vec<_> = Record::KINDS.iter().map(|(name, _)| *name).collect();
+    let sentence = format!("`kind` is `{}`: write one of {}", shown(name), names.join(", "));
+    ApiError::bad_request("kind_unknown", sentence)
 }
 
 fn actor(record: &Record) -> (ActorType, Option<String>) {

@@ -1,6 +1,7 @@
 //! Members of an event, read one by one: each is told of by its name.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use axum::http::StatusCode;
 use kakunin_core::agent::AgentError;
@@ -61,6 +62,8 @@ pub(crate) enum Moment {
 const EARLIEST: u64 = 946_684_800_000;
 /// The last of 2099.
 const LATEST: u64 = 4_102_444_799_999;
+/// Times that may be written as milliseconds.
+pub(crate) const EVENT_TIMES: RangeInclusive<u64> = EARLIEST..=LATEST;
 
 impl<'de> Deserialize<'de> for Moment {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
@@ -81,7 +84,7 @@ impl<'de> Deserialize<'de> for Moment {
 
             fn visit_u64<E: de::Error>(self, millis: u64) -> Result<Moment, E> {
                 let invalid = || E::invalid_value(Unexpected::Unsigned(millis), &Self);
-                let time = (EARLIEST..=LATEST).contains(&millis).then(|| UnixTime::from_millis(millis));
+                let time = EVENT_TIMES.contains(&millis).then(|| UnixTime::from_millis(millis));
                 time.map(Moment::Millis).ok_or_else(invalid)
             }
 
@@ -114,9 +117,11 @@ impl Moment {
     }
 }
 
+/// How RFC 3339 is described, for this century.
+pub(crate) const RFC3339: &str = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
+
 /// How [`Moment`] is described.
 pub(crate) fn moment_schema() -> Schema {
-    const RFC3339: &str = r"^20([0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))|([02468][048]|[13579][26])-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
     let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(RFC3339)).build();
     let millis =
         ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(EARLIEST)).maximum(Some(LATEST)).build();

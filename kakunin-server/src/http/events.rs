@@ -3,12 +3,12 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::event::Event;
+use kakunin_core::event::{Event, EventKind, Outcome};
 use kakunin_core::log::leaf::Act;
-use kakunin_core::log::record::{Body, Record};
+use kakunin_core::log::record::{Body, EVENT, Record};
 use kakunin_core::policy::Policy;
-use kakunin_core::risk::Family;
-use kakunin_core::service::{EventStatus, Observed, Recorded, Tenant};
+use kakunin_core::risk::{Family, Thresholds};
+use kakunin_core::service::{EventStatus, Observed, RecordFilter, Recorded, Tenant};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -16,7 +16,7 @@ use super::app::App;
 use super::auth::{Reader, Reporter};
 use super::compat::band::CoarseBand;
 use super::compat::event::EventBody;
-use super::compat::event_words::no_word;
+use super::compat::event_words::{meaning, no_word};
 use super::compat::recorded::{ObservedBody, RecordedEvent, Sent, recorded};
 use super::error::{ApiError, ErrorBody};
 use super::json::Data;
@@ -24,6 +24,7 @@ use super::page::{self, PageBody, Pagination, Params};
 use super::parts::Content;
 use super::proofs::{LeafProof, LevelQuery};
 use super::salvage;
+use super::schema::{KindWord, OutcomeWord};
 use super::subjects::Subjects;
 use super::text::is_word;
 
@@ -97,23 +98,41 @@ pub(crate) struct EventQuery {
     /// Only those of this agent.
     #[param(format = "uuid")]
     agent_id: Option<String>,
-    /// Only those of this kind, such as `api_call`, and those that were reported with this word, such as
-    /// `transaction_initiated`.
+    /// Only those under the certificate of this serial number.
+    #[param(pattern = "^[0-7][0-9A-F]{31}$")]
+    serial: Option<String>,
+    /// Only those of this kind.
+    #[param(inline, value_type = Option<KindWord>)]
+    kind: Option<EventKind>,
+    /// As `kind`, or a word of another vocabulary, such as `transaction_initiated`: only those that were reported with it,
+    /// and are of the kind that it means.
     #[param(pattern = "^[a-z][a-z0-9_]{0,39}$")]
     action_type: Option<String>,
-    /// Only those after which the score was in this band.
+    /// Only those that ended so.
+    #[param(inline, value_type = Option<OutcomeWord>)]
+    outcome: Option<Outcome>,
+    /// Only those after which the score was in this band, by the policy that is in force now.
     #[param(inline)]
     band: Option<CoarseBand>,
+    /// Only those recorded from this time on.
+    #[param(schema_with = page::time_schema)]
+    since: Option<String>,
+    /// Only those recorded before this time.
+    #[param(schema_with = page::time_schema)]
+    until: Option<String>,
     /// How many at most.
     #[param(minimum = 1, maximum = 100, default = 20)]
     limit: Option<u16>,
-    /// `next_cursor` of the page before.
+    /// Newest first, from this place of the log on: the cursor of the page before.
     #[param(pattern = "^[0-9]{1,19}$")]
     before: Option<String>,
+    /// Oldest first, from this place of the log on: the cursor of the page before, or 0. Not with `before`.
+    #[param(pattern = "^[0-9]{1,19}$")]
+    after: Option<String>,
 }
 
-/// Lists events, newest first. A filter that fits little is answered with a short page, or an empty one, and a
-/// cursor: each request looks at 2,048 records at the most.
+/// Lists events, newest first, or oldest first with `after`. They are found by an index. Where that has yet to reach, and
+/// for a word of another vocabulary, a page may be short, or empty, and have a cursor.
 #[utoipa::path(
     operation_id = "listEvents",
     get, path = "/api/v1/events", tag = "events", params(EventQuery),
@@ -128,30 +147,44 @@ pub(crate) async fn list(
     Reader(caller): Reader,
     Params(query): Params<EventQuery>,
 ) -> Result<Response, ApiError> {
-    let (limit, before) = (page::limit(query.limit)?, page::before(query.before.as_deref())?);
-    let agent = page::agent("agent_id", "agent_id_malformed", query.agent_id.as_deref())?;
-    let kind = query.action_type;
-    if let Some(kind) = kind.as_deref().filter(|kind| !is_word(kind)) {
-        let sentence = no_word(kind);
-        return Err(ApiError::bad_request("action_type_invalid", sentence));
-    }
-    let policy = app.kakunin.tenant(caller.tenant()).policy().await?.policy;
-    let (band, thresholds) = (query.band, policy.thresholds);
+    let limit = page::limit(query.limit)?;
+    let from = page::read_from(query.before.as_deref(), query.after.as_deref())?;
+    let thresholds = app.kakunin.tenant(caller.tenant()).policy().await?.policy.thresholds;
+    let (filter, word) = query.filter(&thresholds)?;
     let wanted = move |record: &Record| match &record.body {
-        Body::Event(act, event) => {
-            agent.is_none_or(|a| record.agent == Some(a))
-                && kind.as_ref().is_none_or(|k| is_called(k, act, event.as_deref()))
-                && band.is_none_or(|band| act.score.is_some_and(|s| CoarseBand::of(s, &thresholds) == band))
-        }
+        Body::Event(act, event) => word.as_ref().is_none_or(|word| is_called(word, act, event.as_deref())),
         Body::Control(_) => false,
     };
     let (tenant, kakunin) = (caller.tenant().clone(), app.kakunin.clone());
     let work = async move {
-        let page = kakunin.tenant(&tenant).records(before, limit, wanted).await?;
+        let page = kakunin.tenant(&tenant).find(&filter, from, limit, wanted).await?;
         let data: Vec<_> = page.items.iter().filter_map(|item| recorded(item, &thresholds)).collect();
-        Ok(axum::Json(PageBody { data, pagination: Pagination::new(limit, page.next) }).into_response())
+        Ok(axum::Json(PageBody { data, pagination: Pagination::of(limit, from, &page) }).into_response())
     };
     app.listing(caller.tenant(), work).await
+}
+
+impl EventQuery {
+    /// What the index is asked, and the word that is looked for besides.
+    fn filter(self, thresholds: &Thresholds) -> Result<(RecordFilter, Option<String>), ApiError> {
+        let (since, until) = page::times(self.since.as_deref(), self.until.as_deref())?;
+        let word = self.action_type;
+        if let Some(word) = word.as_deref().filter(|word| !is_word(word)) {
+            return Err(ApiError::bad_request("action_type_invalid", no_word(word)));
+        }
+        let meant = word.as_deref().map(|word| word.parse().unwrap_or(meaning(word).kind));
+        let filter = RecordFilter {
+            agent: page::agent("agent_id", "agent_id_malformed", self.agent_id.as_deref())?,
+            serial: page::serial(self.serial.as_deref())?,
+            kind: Some(EVENT),
+            act: self.kind.or(meant),
+            outcome: self.outcome,
+            scores: self.band.map(|band| band.scores(thresholds)),
+            since,
+            until,
+        };
+        Ok((filter, word))
+    }
 }
 
 // Its kind, or the word that it was reported with, which is gone when its details are erased.

@@ -16,3 +16,4 @@ mod keys;
 mod life;
 mod public;
 mod refused;
+mod searches;

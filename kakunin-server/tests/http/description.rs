@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use kakunin_core::access::Role;
 use kakunin_core::agent::AgentState;
-use kakunin_core::event::Outcome;
+use kakunin_core::event::{EventKind, Outcome};
 use kakunin_core::feed::Visibility;
 use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyAlgorithm;
@@ -46,6 +46,10 @@ fn words_in_the_description_are_the_core_s() {
     let asked = |name: &str| words(&inbox.iter().find(|one| one["name"] == name).unwrap()["schema"]);
     of_the_core(&asked("kind"), NotificationKind::ALL);
     of_the_core(&asked("severity"), Severity::ALL);
+    let events = description["paths"]["/api/v1/events"]["get"]["parameters"].as_array().unwrap();
+    let asked = |name: &str| words(&events.iter().find(|one| one["name"] == name).unwrap()["schema"]);
+    of_the_core(&asked("kind"), EventKind::ALL);
+    of_the_core(&asked("outcome"), Outcome::ALL);
     of_the_core(&words(member("NotificationBody", "kind")), NotificationKind::ALL);
     of_the_core(&words(member("NotificationBody", "severity")), Severity::ALL);
     // Some of the core's, not all: what the server makes, and what a caller may order.

@@ -1,10 +1,16 @@
 //! Name and number of each kind of record that is not an event.
 
-use super::Control;
+use super::seal::EVENT_NAME;
+use super::{Control, EVENT, Record};
 
 /// One line a kind: its variant, its name, and the code that leaves carry. Both stay.
 macro_rules! kinds {
     ($($variant:ident = $name:literal, $code:literal;)+) => {
+        impl Record {
+            /// Name and kind code of every kind of record.
+            pub const KINDS: &'static [(&'static str, u16)] = &[$(($name, $code),)+ (EVENT_NAME, EVENT)];
+        }
+
         impl Control {
             /// Name of this kind of record.
             #[must_use]

@@ -44,6 +44,8 @@ struct Asked<C> {
 
 /// Kind code of events.
 pub const EVENT: u16 = 32;
+/// And their name.
+pub(super) const EVENT_NAME: &str = "agent.event";
 
 /// Why a record cannot be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,9 +67,15 @@ impl Record {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match &self.body {
-            Body::Event(..) => "agent.event",
+            Body::Event(..) => EVENT_NAME,
             Body::Control(control) => control.name(),
         }
+    }
+
+    /// Kind code of the records of this name, if there are such.
+    #[must_use]
+    pub fn kind_named(name: &str) -> Option<u16> {
+        Self::KINDS.iter().find_map(|(known, code)| (*known == name).then_some(*code))
     }
 
     /// A record that is not an event.

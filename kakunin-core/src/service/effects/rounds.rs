@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::crl::{CrlRecords, Crls, Publishing};
 use super::graces::Graces;
 use super::guarding::Guards;
+use super::indexing::Indexing;
 use super::key_tasks::{KEY_TASKS, KeyTasks};
 use super::receipts::{RECEIPTS, Receipts};
 use super::running::Kakunin;
@@ -26,7 +27,7 @@ impl Kakunin {
     /// certificates whose grace is over, and tells the key provider what it has yet to be told: after a failure the next
     /// attempt waits 1 s, then twice as long, at most a minute. After three attempts in vain an item in the inbox says so.
     /// Looks as well whether somebody else wrote to the store, and at a few records of the logs: see [`Kakunin::damage`].
-    /// Stores risk histories once a minute, if anything happened.
+    /// Stores risk histories once a minute, if anything happened, and indexes up to 65,536 records of each log.
     /// [`Kakunin::run`] does all this by itself; without it call this about once a second.
     ///
     /// # Errors
@@ -39,7 +40,8 @@ impl Kakunin {
         let kept = self.inner.turns_of(&Snapshots).await;
         // A guard that cannot be written shows in its status.
         let _ = self.inner.turns_of(&Guards).await;
-        tasks.and(receipts).and(graces).and(looked).and(kept).map(|()| self.tended())
+        let indexed = self.inner.turns_of(&Indexing).await;
+        tasks.and(receipts).and(graces).and(looked).and(kept).and(indexed).map(|()| self.tended())
     }
 
     /// What is left to tell the key provider, as far as it was looked for.

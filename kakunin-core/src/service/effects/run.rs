@@ -17,6 +17,7 @@ use super::feed::Feeds;
 use super::follower::Follower;
 use super::graces::Graces;
 use super::guarding::Guards;
+use super::indexing::Indexing;
 use super::key_tasks::KeyTasks;
 use super::receipts::Receipts;
 use super::running::{Kakunin, Running};
@@ -30,7 +31,7 @@ use super::webhooks::Webhooks;
 use crate::time::SECOND;
 
 /// What takes trust away comes first.
-const FOLLOWERS: [&dyn Follower; 14] = [
+const FOLLOWERS: [&dyn Follower; 16] = [
     &KeyTasks,
     &Crls,
     &Feeds,
@@ -46,6 +47,7 @@ const FOLLOWERS: [&dyn Follower; 14] = [
     &Checks,
     &Snapshots,
     &Tiles,
+    &Indexing,
 ];
 
 /// How long appends are gathered while more wait for a turn than there are at once, in milliseconds.
@@ -56,7 +58,7 @@ const NAP: u64 = SECOND;
 impl Kakunin {
     /// Does what follows from the logs, for as long as it is polled: tells the key provider what was decided, publishes
     /// CRLs, cosigns the feed, has receipts signed, tells webhooks, ends graces, tells inboxes of authorities and certificates that end, stores risk histories and hashes of the logs,
-    /// and looks after what is stored. An append wakes it; `sleep` waits for the rest, for example `tokio::time::sleep`:
+    /// indexes logs, and looks after what is stored. An append wakes it; `sleep` waits for the rest, for example `tokio::time::sleep`:
     ///
     /// ```no_run
     /// # mod tokio {

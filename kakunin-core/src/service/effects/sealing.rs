@@ -95,6 +95,7 @@ impl Running {
             checking.writes = touched.writes;
             self.damages.note("somebody else wrote to the store while it was in use");
             (checking.logs, checking.at, checking.ended) = (VecDeque::new(), None, None);
+            self.look_at_indexes();
             self.check_rows().await?;
         }
         if let Err(error) = self.read_on(&mut checking).await {

@@ -116,7 +116,7 @@ pub(super) fn carries(log: &LogId, kind: Kind) -> bool {
     match (log, kind) {
         (LogId::Tenant(_), kind) if counts(log, kind) => true,
         (LogId::Tenant(_), Kind::Certificate | Kind::Plan | Kind::Dedup | Kind::Inbox) => true,
-        (LogId::Tenant(_), Kind::Cursor | Kind::Delivery | Kind::ReadMark) => true,
+        (LogId::Tenant(_), Kind::Cursor | Kind::Delivery | Kind::ReadMark | Kind::Index) => true,
         // What was published, and how far; marks count instead.
         (LogId::System, Kind::Cursor | Kind::Crl) => true,
         _ => false,

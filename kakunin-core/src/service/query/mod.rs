@@ -3,12 +3,17 @@
 pub(crate) mod agents;
 pub(crate) mod authorities;
 pub(crate) mod certificates;
+mod filling;
+pub(crate) mod filter;
+mod finding;
 pub(crate) mod inbox;
 pub(crate) mod log_check;
+pub(crate) mod page;
 pub(crate) mod policy;
 pub(crate) mod proofs;
 pub(crate) mod reading;
 mod scopes;
 pub(crate) mod stored;
+mod times;
 mod trust;
 pub(crate) mod view;

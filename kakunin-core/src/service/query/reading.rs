@@ -1,62 +1,16 @@
-//! The log as its owner reads it: entries, records newest first, checkpoints.
+//! The log as its owner reads it: entries, records in either order, checkpoints.
 
-use crate::error::StoreError;
+use super::filling::Filling;
+use super::filter::RecordFilter;
+use super::finding::{Finder, Stretch};
+use super::page::{Page, ReadFrom};
 use crate::log::entry::{Entry, LogId};
 use crate::log::record::Record;
-use crate::service::effects::running::Running;
 use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 
-/// Most records looked at for one page: a filter that fits little ends early, with a cursor.
-const MAX_SCAN: u64 = 2_048;
-/// Records read at once, at the most.
-const STEP: u64 = 512;
-
-/// A record with its place in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// Index in the tenant's log.
-    pub index: u64,
-    /// The entry as it is stored.
-    pub entry: Entry,
-    /// What it says.
-    pub record: Record,
-}
-
-/// Part of a log, newest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Records, newest first.
-    pub items: Vec<Recorded>,
-    /// Indices between them, newest first, whose records are gone or not what was written: nobody can say whether
-    /// they were wanted.
-    pub damaged: Vec<u64>,
-    /// Where the next page begins; `None` at the beginning of the log.
-    pub next: Option<u64>,
-}
-
-impl Running {
-    /// `count` entries from `from` on, an empty one where there is none.
-    async fn read_all(&self, log: &LogId, from: u64, count: usize) -> Result<Vec<Entry>, StoreError> {
-        let sink = &self.parts.sink;
-        match sink.read(log, from, count).await {
-            Ok(entries) if entries.len() == count => return Ok(entries),
-            Ok(_) | Err(StoreError::Corrupt(_)) => {}
-            Err(error) => return Err(error),
-        }
-        let mut entries = Vec::with_capacity(count);
-        for index in (from..).take(count) {
-            let entry = sink.read(log, index, 1).await.ok().and_then(|mut one| one.pop());
-            entries.push(entry.unwrap_or(Entry { leaf: Vec::new(), payload: None }));
-        }
-        Ok(entries)
-    }
-}
-
 impl Tenant {
-    /// Up to `limit` records below index `before` that `wanted` takes, newest first. At most 2,048 are looked at, so
-    /// a page may be short, or empty, although more follow: [`Page::next`] says whether. Reads what is durable, and
-    /// waits for nobody who decides.
+    /// [`Tenant::find`] without a filter, newest first, below index `before`.
     ///
     /// # Errors
     /// [`Error::NotFound`], and what the store says.
@@ -66,39 +20,51 @@ impl Tenant {
         limit: usize,
         wanted: impl Fn(&Record) -> bool,
     ) -> Result<Page, Error> {
-        let log = self.log_of().await?;
-        let size = self.inner.parts.sink.head(&log).await?.0.frontier.size();
-        let mut end = before.unwrap_or(size).min(size);
-        let stop = end.saturating_sub(MAX_SCAN);
-        let (mut items, mut damaged) = (Vec::new(), Vec::new());
-        // One more than asked for says whether more follow; a filter that fits little takes longer steps.
-        let mut step = u64::try_from(limit).unwrap_or(STEP).saturating_add(1).min(STEP);
-        while end > stop {
-            let from = end.saturating_sub(step).max(stop);
-            step = (step * 4).min(STEP);
-            let count = usize::try_from(end - from).unwrap_or(usize::MAX);
-            let entries = self.inner.read_all(&log, from, count).await?;
-            for (index, entry) in (from..end).rev().zip(entries.into_iter().rev()) {
-                let opened = Record::open(&entry);
-                if opened.as_ref().is_ok_and(|record| !wanted(record)) {
-                    continue;
-                }
-                if items.len() + damaged.len() == limit {
-                    return Ok(Page { items, damaged, next: Some(index + 1) });
-                }
-                // It does not hide the others.
-                let Ok(record) = opened else {
-                    self.inner
-                        .damages
-                        .note(format!("record {index} of log {log} is gone, or not what was written"));
-                    damaged.push(index);
-                    continue;
+        let from = before.map_or(ReadFrom::End, ReadFrom::Before);
+        self.find(&RecordFilter::default(), from, limit, wanted).await
+    }
+
+    /// Up to `limit` records that `filter` takes, and `wanted` too. Reads what is durable, and waits for nobody who decides.
+    ///
+    /// What the filter says is found by an index, wherever it is, and that there is none. The index follows the log; what it
+    /// has yet to reach is looked at, 8,192 records for one page at the most, and 2,048 are opened for `wanted`. So a page may
+    /// be short, or empty, although more follow: [`Page::next`] says whether.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and what the store says.
+    pub async fn find(
+        &self,
+        filter: &RecordFilter,
+        from: ReadFrom,
+        limit: usize,
+        wanted: impl Fn(&Record) -> bool,
+    ) -> Result<Page, Error> {
+        let (inner, log) = (&*self.inner, &self.log_of().await?);
+        let size = inner.parts.sink.head(log).await?.0.frontier.size();
+        let (range, newest_first) = match from {
+            ReadFrom::End => (0..size, true),
+            ReadFrom::Before(place) => (0..place.min(size), true),
+            ReadFrom::After(place) => (place.min(size)..size, false),
+        };
+        let range = inner.recorded_between(log, range, (filter.since, filter.until)).await?;
+        let reached = if newest_first { range.start } else { range.end };
+        loop {
+            let mut finder = Finder::over(inner, log, filter, (range.clone(), newest_first)).await?;
+            let mut filling = Filling::of((inner, log), (filter, &wanted), (limit, newest_first));
+            while let Some(stretch) = finder.next().await? {
+                let full = match stretch {
+                    Stretch::All(range) => filling.look(range).await?,
+                    Stretch::Some(indices) => filling.open(&indices).await?,
                 };
-                items.push(Recorded { index, entry, record });
+                if full {
+                    break;
+                }
             }
-            end = from;
+            if !finder.is_void().await? {
+                let reached = filling.page.next.unwrap_or(reached);
+                return Ok(Page { reached, ..filling.page });
+            }
         }
-        Ok(Page { items, damaged, next: (end > 0).then_some(end) })
     }
 
     /// The signed checkpoint over a tenant's log, `None` while it is empty.

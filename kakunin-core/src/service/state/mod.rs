@@ -9,6 +9,7 @@ pub(crate) mod crl_mark;
 pub(crate) mod dedup;
 pub(crate) mod folding;
 pub(crate) mod inbox;
+pub(crate) mod index;
 pub(crate) mod key_task;
 pub(crate) mod names;
 pub(crate) mod notices;
