@@ -32,7 +32,7 @@ impl SqliteReader {
     /// [`StoreError::Foreign`] if it is not ours, or of another format; [`StoreError::Unavailable`] if it cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let readers = Readers::open(path.as_ref())?;
-        readers.read(schema::check_format)?;
+        readers.read(schema::is_current)?;
         Ok(Self { readers })
     }
 }

@@ -147,23 +147,6 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Whether a file that is open is one of this format.
-pub(super) fn check_format(connection: &Connection) -> Result<(), StoreError> {
-    let application: i64 = pragma(connection, "application_id")?;
-    match (application, pragma(connection, "user_version")?) {
-        (APPLICATION_ID, VERSION) => Ok(()),
-        (APPLICATION_ID, former @ 1..VERSION) => Err(StoreError::Foreign(format!(
-            "its format {former} is an earlier one; start the server once, which brings it to {VERSION}"
-        ))),
-        (APPLICATION_ID, other) => Err(StoreError::Foreign(format!(
-            "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
-        ))),
-        _ => Err(StoreError::Foreign(
-            "the file is a database of another application; name another file".into(),
-        )),
-    }
-}
-
 /// Opens any database's file for reading alone.
 pub(super) fn open_file(path: &Path) -> Result<Connection, StoreError> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
@@ -182,10 +165,17 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 
 /// Whether a file that is not opened for writing is of this format, and has its tables and triggers.
 pub(super) fn check_format(connection: &Connection) -> Result<(), StoreError> {
+    is_current(connection).and_then(|()| check(connection))
+}
+
+/// Whether a file that is not opened for writing is of this format.
+pub(super) fn is_current(connection: &Connection) -> Result<(), StoreError> {
     let application: i64 = pragma(connection, "application_id")?;
-    let version: i64 = pragma(connection, "user_version")?;
-    match (application, version) {
-        (APPLICATION_ID, VERSION) => check(connection),
+    match (application, pragma(connection, "user_version")?) {
+        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, former @ 1..VERSION) => Err(StoreError::Foreign(format!(
+            "its format {former} is an earlier one; start the server once, which brings it to {VERSION}"
+        ))),
         (APPLICATION_ID, other) => Err(foreign_format(other)),
         _ => Err(StoreError::Foreign("the file is no database of this program; name another".into())),
     }
