@@ -19,6 +19,7 @@ use kakunin_server::replay::{self, ScopeColumn};
 use kakunin_server::serve::Listen;
 
 use crate::config::{Serve, between, seconds};
+use crate::erase_arguments::Erase;
 use crate::policy_arguments::{Judge, Tenants};
 use crate::server_arguments::Server;
 use crate::webhook_arguments::Webhook;
@@ -68,6 +69,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Erases what an agent's events hold beside their records, of some months, on the record.
+    Erase(Erase),
     /// Prints the OpenAPI document.
     Openapi,
 }

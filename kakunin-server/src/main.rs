@@ -3,6 +3,7 @@
 mod arguments;
 mod config;
 mod environment;
+mod erase_arguments;
 mod policy_arguments;
 mod running;
 mod server_arguments;
@@ -20,7 +21,7 @@ use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
-use kakunin_server::{ca, crl_sync, demo, http, inbox, logging, monitor, process, replay, webhook};
+use kakunin_server::{ca, crl_sync, demo, erase, http, inbox, logging, monitor, process, replay, webhook};
 use policy_arguments::{Judge, Tenants};
 use server_arguments::Server;
 
@@ -57,6 +58,9 @@ fn main() -> ExitCode {
         Command::Inbox(options) => ended(in_runtime(show_inbox(&options))),
         Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
         Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),
+        Command::Erase(options) => said(in_runtime(async {
+            erase::run(&Client::new(&(&options.server).into())?, &(&options).into()).await
+        })),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }

@@ -44,4 +44,6 @@ pub mod note;
 #[cfg(feature = "service")]
 pub mod entry;
 #[cfg(feature = "service")]
+pub(crate) mod glance;
+#[cfg(feature = "service")]
 pub mod record;

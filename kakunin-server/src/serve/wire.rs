@@ -12,7 +12,8 @@ use kakunin_core::agent::AgentError;
 use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
-use kakunin_core::store::sqlite::SqliteStore;
+use kakunin_core::store::sqlite::{SqliteStore, SqliteVault};
+use kakunin_core::store::vault::{StateVault, Vault, move_all};
 use kakunin_core::time::SystemClock;
 use kakunin_core::webhook::{Guard, HttpWebhooks, WebhookTransport};
 use kakunin_core::x509::published::Published;
@@ -29,9 +30,16 @@ const DEFAULT_TRUST_DOMAIN: &str = "agents.localhost";
 const ADMIN_KEY_FILE: &str = "admin.key";
 const SECRET_FILE: &str = "key.secret";
 const DATABASE: &str = "kakunin.db";
+/// Secrets lie apart from the logs: who copies these has none of them, and a backup of these brings none back.
+const VAULT: &str = "vault.db";
 /// What lies in the folder beside the keys.
-const OURS: [&str; 7] = [
+const OURS: [&str; 12] = [
     DATABASE,
+    VAULT,
+    "vault.db.reserve",
+    "vault.db-wal",
+    "vault.db-shm",
+    "vault.db.lock",
     "kakunin.db.reserve",
     "kakunin.db-wal",
     "kakunin.db-shm",
@@ -104,9 +112,13 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
         Some(url) if !options.software_keys() => url.open().await?,
         _ => local.clone(),
     };
-    let store = SqliteStore::open(folder.join(DATABASE))?;
+    let store = Arc::new(SqliteStore::open(folder.join(DATABASE))?);
+    let vault = SqliteVault::open(folder.join(VAULT))?;
+    // They lay among the rows of the database before.
+    move_all(&StateVault(store.clone()), &vault).await?;
     let webhooks: Option<Arc<dyn WebhookTransport>> = Some(Arc::new(webhooks(&options.webhooks)?));
-    Ok(Parts { log_keys: local, listener: Arc::new(Lines), webhooks, ..Parts::new(store, keys) })
+    let vault: Option<Arc<dyn Vault>> = Some(Arc::new(vault));
+    Ok(Parts { log_keys: local, listener: Arc::new(Lines), webhooks, vault, ..Parts::shared(store, keys) })
 }
 
 fn webhooks(options: &WebhookOptions) -> Result<HttpWebhooks, ServeError> {

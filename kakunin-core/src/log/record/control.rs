@@ -9,6 +9,7 @@ use crate::grant::Principal;
 use crate::id::{HaltId, IssuerId, TenantId, TrustDomain};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
+use crate::month::Month;
 use crate::revoke::{Halt, Receipt, Revocation, RevocationChange, Said};
 use crate::risk::Band;
 use crate::time::UnixTime;
@@ -280,6 +281,16 @@ pub enum Control {
     WebhookDeleted {
         /// Which.
         id: WebhookId,
+    },
+    /// `payload.erased`: what the agent's events of these months hold beside their leaves, as far as they were recorded
+    /// before this, is gone for good.
+    PayloadErased {
+        /// The first month.
+        from: Month,
+        /// The last month.
+        to: Month,
+        /// Why.
+        reason: Note,
     },
     /// `webhook.disabled`: what came of deliveries ends them.
     WebhookDisabled {

@@ -72,4 +72,5 @@ kinds! {
     WebhookDeleted = "webhook.deleted", 58;
     WebhookDisabled = "webhook.disabled", 59;
     CertificateExpiring = "certificate.expiring", 64;
+    PayloadErased = "payload.erased", 66;
 }

@@ -20,8 +20,10 @@ use crate::service::engine::inner::Inner;
 use crate::service::engine::lead::Lead;
 use crate::service::engine::ledger::Ledger;
 use crate::service::engine::parts::Parts;
+use crate::service::engine::payloads::SealedSink;
 use crate::service::engine::scopes::Scopes;
 use crate::service::engine::seal::SealKey;
+use crate::service::engine::sealed_rows::SealedState;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
 use crate::service::engine::system;
 use crate::service::engine::turns::Turns;
@@ -34,7 +36,7 @@ use crate::service::state::system::known::Known;
 use crate::x509::oid::Arc as Oids;
 
 /// Reads the deployment back, and checks that configuration, store and keys belong together.
-pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey), Error> {
+pub(crate) async fn load(config: Config, mut parts: Parts) -> Result<(Inner, FeedKey), Error> {
     let made = system::first_record(&parts).await?;
     let Control::DeploymentCreated {
         trust_domain,
@@ -52,6 +54,8 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     let host = genesis::host_of(&public_url)?;
     let log_signer = parts.log_keys.open(&log_key).await?;
     let seal_key = SealKey::derive(&*log_signer).await?;
+    let payloads = SealedSink::between(&mut parts, &seal_key);
+    SealedState::between(&mut parts, &seal_key);
     let mut system = Ledger::open(LogId::System, &host, log_signer.clone(), &seal_key, &*parts.sink).await?;
     if system.key().to_string() != log_verifier {
         return Err(Error::Deployment("the log key is not the one that began the log".into()));
@@ -83,6 +87,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         known,
         commits: Commits::default(),
         damages,
+        payloads,
         parts,
     };
     inner.have_ready(first).await?;

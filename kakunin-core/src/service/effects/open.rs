@@ -41,7 +41,7 @@ impl Kakunin {
     pub async fn open(config: Config, parts: Parts) -> Result<Self, Error> {
         let (head, _) = parts.sink.head(&LogId::System).await?;
         if head.frontier.size() == 0 {
-            genesis::create(&config, &parts).await?;
+            genesis::create(&config, parts.clone()).await?;
         }
         let (engine, feed_key) = load(config, parts).await?;
         let inner = Running::over(engine, feed_key);

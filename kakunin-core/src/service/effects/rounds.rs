@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::crl::{CrlRecords, Crls, Publishing};
+use super::erasures::Erasures;
 use super::graces::Graces;
 use super::key_tasks::{KEY_TASKS, KeyTasks};
 use super::receipts::{RECEIPTS, Receipts};
@@ -25,7 +26,7 @@ impl Kakunin {
     /// certificates whose grace is over, and tells the key provider what it has yet to be told: after a failure the next
     /// attempt waits 1 s, then twice as long, at most a minute. After three attempts in vain an item in the inbox says so.
     /// Looks as well whether somebody else wrote to the store, and at a few records of the logs: see [`Kakunin::damage`].
-    /// Stores risk histories once a minute, if anything happened.
+    /// Stores risk histories once a minute, if anything happened, and destroys keys of what was erased.
     /// [`Kakunin::run`] does all this by itself; without it call this about once a second.
     ///
     /// # Errors
@@ -36,7 +37,8 @@ impl Kakunin {
         let receipts = self.inner.turns_of(&Receipts).await;
         let looked = self.inner.turns_of(&Checks).await;
         let kept = self.inner.turns_of(&Snapshots).await;
-        tasks.and(receipts).and(graces).and(looked).and(kept).map(|()| self.tended())
+        let erased = self.inner.turns_of(&Erasures).await;
+        tasks.and(receipts).and(graces).and(looked).and(kept).and(erased).map(|()| self.tended())
     }
 
     /// What is left to tell the key provider, as far as it was looked for.

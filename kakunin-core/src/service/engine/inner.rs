@@ -9,6 +9,7 @@ use super::damage::Damages;
 use super::lead::Lead;
 use super::ledger::{self, Ledger};
 use super::parts::Parts;
+use super::payloads::SealedSink;
 use super::scopes::Scopes;
 use super::seal::SealKey;
 use super::secret::{self, TokenSecret};
@@ -32,7 +33,10 @@ use crate::time::UnixTime;
 /// What is open of a deployment.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// Its sink is the one below.
     pub(crate) parts: Parts,
+    /// The sink, which knows what was erased.
+    pub(crate) payloads: Arc<SealedSink>,
     pub(crate) settings: Settings,
     pub(crate) place: Place,
     pub(crate) host: String,

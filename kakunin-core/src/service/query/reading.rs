@@ -2,7 +2,7 @@
 
 use crate::error::StoreError;
 use crate::log::entry::{Entry, LogId};
-use crate::log::record::Record;
+use crate::log::record::{Body, Record};
 use crate::service::effects::running::{Kakunin, Running};
 use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
@@ -21,6 +21,8 @@ pub struct Recorded {
     pub entry: Entry,
     /// What it says.
     pub record: Record,
+    /// Of an event whose payload was erased: index of the record that says so.
+    pub erased: Option<u64>,
 }
 
 /// Part of a log, newest first.
@@ -53,7 +55,28 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Which record erased the payload of this one. One that is gone although none did is damage.
+    fn erased(&self, log: &LogId, index: u64, record: &Record) -> Option<u64> {
+        let (Body::Event(_, None), Some(agent)) = (&record.body, &record.agent) else { return None };
+        let erased = self.payloads.erased(log, (index, record.time), agent);
+        if erased.is_none() {
+            self.damages.note(format!("the payload of record {index} of log {log} is gone, or its key in the vault is, and no record says that it was erased"));
+        }
+        erased
+    }
+}
+
 impl Kakunin {
+    /// Up to `limit` entries of any log from index `from`, their payloads decrypted, but those that were erased: for who
+    /// operates the deployment. What a store itself gives is encrypted.
+    ///
+    /// # Errors
+    /// What store and vault say.
+    pub async fn read_log(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+        Ok(self.inner.parts.sink.read(log, from, limit).await?)
+    }
+
     /// Stores the risk histories of every tenant in use, so that the next start replays little.
     ///
     /// # Errors
@@ -107,7 +130,8 @@ impl Tenant {
                     damaged.push(index);
                     continue;
                 };
-                items.push(Recorded { index, entry, record });
+                let erased = self.inner.erased(&log, index, &record);
+                items.push(Recorded { index, entry, record, erased });
             }
             end = from;
         }

@@ -12,6 +12,7 @@ mod readers;
 mod reserve;
 mod rows;
 mod schema;
+mod vault;
 mod writer;
 
 use std::fmt;
@@ -33,6 +34,7 @@ use crate::store::state::{Change, Kind, StateStore, Touched};
 use levels::Levels;
 use readers::Readers;
 use reserve::Reserve;
+pub use vault::SqliteVault;
 use writer::{Work, Writer};
 
 /// A store in one file.

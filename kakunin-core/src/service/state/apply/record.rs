@@ -5,9 +5,11 @@ use super::step::Step;
 use crate::agent::AgentState;
 use crate::error::StoreError;
 use crate::log::record::{Body, Control, Record};
+use crate::month::Month;
 use crate::policy::Verdict;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::Certificates;
+use crate::service::state::erasures::Erasure;
 use crate::store::state::Change;
 
 /// Applies one record to the agent it concerns, and says what has to be stored: `changes`, and whether the
@@ -43,6 +45,11 @@ pub(crate) fn apply(
     let before = entry.row.agent.state;
     entry.reach = entry.reach.max(index + 1);
     entry.row.agent.updated_at = record.time;
+    if let Control::PayloadErased { from, to, .. } = &**control {
+        let at = Month::of(record.time);
+        entry.row.erased.add(Erasure { record: index, from: *from, to: *to, at });
+        entry.seen.forget_prints(&entry.row.agent.id, changes);
+    }
     apply_control(Step { row: &mut entry.row, certificates, index, record, changes }, control)?;
     let suspended = entry.row.agent.state == AgentState::Suspended && before != AgentState::Suspended;
     if suspended || distrusts(control) {
@@ -97,6 +104,7 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         Control::CertificateReleased { .. } => step.released()?,
         Control::CertificateExpiring { not_after } => step.expiring(*not_after)?,
         Control::AgentRegistered(_)
+        | Control::PayloadErased { .. }
         | Control::DeploymentCreated { .. }
         | Control::CaCreated { .. }
         | Control::TenantCreated { .. }
