@@ -170,26 +170,29 @@ fn what_was_written_before_is_all_there() {
 #[test]
 fn payloads_of_before_are_read_and_erased_from_readers() {
     let (dir, _) = copied();
-    let (kakunin, _) = opened(dir.path(), NOW.plus(MINUTE));
-    let acme = kakunin.tenant(&"acme".parse().unwrap());
-    let events = || {
+    let events = |kakunin: &Kakunin| {
+        let acme = kakunin.tenant(&"acme".parse().unwrap());
         let page = block_on(acme.records(None, 1_000, |record| record.name() == "agent.event")).unwrap();
         assert!(page.damaged.is_empty());
         page.items
     };
-    let before = events();
-    assert!(before.len() == 40 && before.iter().all(|event| event.entry.payload.is_some()));
-    let (month, agent) = (Month::of(before[0].record.time), before[0].record.agent.unwrap());
-    let erased = block_on(acme.erase(&agent, month, month, "because".to_owned().try_into().unwrap())).unwrap();
-    let event = Event::new(before[0].record.serial.unwrap(), "read:a".parse().unwrap(), Outcome::Ok);
-    block_on(acme.observe(event)).unwrap();
-    drop(kakunin);
+    let by = {
+        let (kakunin, _) = opened(dir.path(), NOW.plus(MINUTE));
+        let before = events(&kakunin);
+        assert!(before.len() == 40 && before.iter().all(|event| event.entry.payload.is_some()));
+        let (month, agent) = (Month::of(before[0].record.time), before[0].record.agent.unwrap());
+        let (acme, why) =
+            (kakunin.tenant(&"acme".parse().unwrap()), "because".to_owned().try_into().unwrap());
+        let erased = block_on(acme.erase(&agent, month, month, why)).unwrap();
+        let event = Event::new(before[0].record.serial.unwrap(), "read:a".parse().unwrap(), Outcome::Ok);
+        block_on(acme.observe(event)).unwrap();
+        erased.record
+    };
     let (kakunin, _) = opened(dir.path(), NOW.plus(2 * MINUTE));
-    let acme = kakunin.tenant(&"acme".parse().unwrap());
-    let page = block_on(acme.records(None, 1_000, |record| record.name() == "agent.event")).unwrap();
-    let (new, old) = page.items.split_first().unwrap();
+    let after = events(&kakunin);
+    let (new, old) = after.split_first().unwrap();
     assert!(new.erased.is_none() && new.entry.payload.is_some());
-    assert!(old.len() == 40 && old.iter().all(|event| event.erased == Some(erased.record)));
+    assert!(old.len() == 40 && old.iter().all(|event| event.erased == Some(by)));
     assert_eq!(kakunin.damage(), Damage::default());
 }
 

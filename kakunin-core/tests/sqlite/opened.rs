@@ -11,7 +11,8 @@ fn a_file_of_format_1_gets_what_it_lacks() {
     // What was written in that format is not encrypted.
     let (dir, _) = copied();
     let raw = Connection::open(dir.path().join("k.db")).unwrap();
-    let before = "DROP TRIGGER IF EXISTS payload_new; DROP TABLE IF EXISTS bound_key; PRAGMA user_version = 1";
+    let before =
+        "DROP TRIGGER IF EXISTS payload_new; DROP TABLE IF EXISTS bound_key; PRAGMA user_version = 1";
     raw.execute_batch(before).unwrap();
     raw.execute_batch("REPLACE INTO payload SELECT log_id, idx, salt, octets FROM payload").unwrap();
     drop(opened(dir.path(), NOW));

@@ -5,7 +5,9 @@ use crate::log::entry::{Entry, LogId};
 use crate::log::record::{Body, Record};
 use crate::service::effects::running::{Kakunin, Running};
 use crate::service::effects::tenant::Tenant;
+use crate::service::engine::system;
 use crate::service::error::Error;
+use crate::store::state::Kind;
 
 /// Most records looked at for one page: a filter that fits little ends early, with a cursor.
 const MAX_SCAN: u64 = 2_048;
@@ -75,6 +77,15 @@ impl Kakunin {
     /// What store and vault say.
     pub async fn read_log(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
         Ok(self.inner.parts.sink.read(log, from, limit).await?)
+    }
+
+    /// The rows of one table of a log's state, decrypted, each with the MAC that it may carry at its end: for who operates the
+    /// deployment. What a store itself gives is encrypted where it holds names.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn read_rows(&self, log: &LogId, kind: Kind) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+        system::scan(&self.inner.parts, log, kind).await
     }
 
     /// Stores the risk histories of every tenant in use, so that the next start replays little.

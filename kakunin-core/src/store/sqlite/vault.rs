@@ -36,7 +36,8 @@ pub struct SqliteVault {
 }
 
 impl SqliteVault {
-    /// Opens the file, or makes it, for its owner alone.
+    /// Opens the file, or makes it, for its owner alone, and sets room aside beside it, so that on a full disk it is opened
+    /// and secrets are removed all the same.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] if the file is not ours, of a later format, or in use by another process.
@@ -48,9 +49,11 @@ impl SqliteVault {
         })?;
         // SQLite gives its side files the mode of the file.
         drop(private(&path).map_err(StoreError::unavailable)?);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(store_error)?;
-        prepare(&connection)?;
+        let connection = match open(&path) {
+            // What is set aside is enough for the side files.
+            Err(error) if is_out(&error) && fs::remove_file(beside(&path, ".reserve")).is_ok() => open(&path),
+            opened => opened,
+        }?;
         let vault = Self { path, connection: Mutex::new(connection), _lock: lock };
         vault.set_aside();
         Ok(vault)
@@ -127,7 +130,7 @@ impl Vault for SqliteVault {
 
     async fn remove(&self, names: &[Vec<u8>]) -> Result<(), StoreError> {
         match self.erase(names) {
-            Err(error) if matches!(error, StoreError::Full) || may_be_full(&error) => {
+            Err(error) if is_out(&error) => {
                 let _ = fs::remove_file(beside(&self.path, ".reserve"));
                 let again = self.erase(names);
                 self.set_aside();
@@ -153,6 +156,18 @@ impl Vault for SqliteVault {
         }
         Ok(found)
     }
+}
+
+fn open(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(store_error)?;
+    prepare(&connection)?;
+    Ok(connection)
+}
+
+/// Whether there was no room, perhaps in other words.
+fn is_out(error: &StoreError) -> bool {
+    matches!(error, StoreError::Full) || may_be_full(error)
 }
 
 /// Opens a file for writing, or makes it for its owner alone.
