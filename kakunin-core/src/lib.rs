@@ -14,6 +14,7 @@ pub mod key;
 #[cfg(not(target_family = "wasm"))]
 pub mod lock;
 pub mod log;
+pub mod month;
 pub mod reason;
 pub mod revoke;
 pub mod risk;

@@ -13,7 +13,7 @@ use kakunin_core::id::{AgentId, ApiKeyId, Serial, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::log::entry::LogId;
-use kakunin_core::log::record::Record;
+use kakunin_core::log::leaf::Leaf;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, Kakunin, KeySource, Parts, Rebuild, rebuild};
 use kakunin_core::store::MemoryStore;
@@ -251,7 +251,7 @@ fn rows(state: &dyn StateStore, logs: &[LogId]) -> Rows {
 /// How many certificates the logs issued that no row tells of any more.
 fn left(sink: &dyn AuditSink, logs: &[LogId], rows: &Rows) -> u64 {
     let issued = logs.iter().flat_map(|log| block_on(sink.read(log, 0, 100_000)).unwrap());
-    let issued = issued.filter(|entry| Record::open(entry).unwrap().name() == "certificate.issued").count();
+    let issued = issued.filter(|entry| Leaf::decode(&entry.leaf).unwrap().kind == 22).count();
     let kept = rows.keys().filter(|(_, kind, _)| *kind == Kind::Certificate.code()).count();
     u64::try_from(issued - kept).unwrap()
 }

@@ -20,6 +20,7 @@ use kakunin_server::serve::Listen;
 
 use crate::backup_arguments::{Backup, Restore};
 use crate::config::Serve;
+use crate::erase_arguments::Erase;
 use crate::log_arguments::Log;
 use crate::numbers::{between, seconds};
 use crate::policy_arguments::{Judge, Tenants};
@@ -71,6 +72,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Erases what an agent's events hold beside their records, of some months, on the record.
+    Erase(Erase),
     /// Copies a deployment, also while it is being served, into parts that may lie apart, and reads them back.
     Backup(Backup),
     /// Puts a backup back where nothing is.

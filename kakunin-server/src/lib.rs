@@ -6,6 +6,7 @@ pub mod ca;
 pub mod client;
 pub mod crl_sync;
 pub mod demo;
+pub mod erase;
 pub mod http;
 pub mod inbox;
 pub mod log_verify;

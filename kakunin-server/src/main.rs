@@ -4,6 +4,7 @@ mod arguments;
 mod backup_arguments;
 mod config;
 mod environment;
+mod erase_arguments;
 mod log_arguments;
 mod numbers;
 mod policy_arguments;
@@ -24,7 +25,7 @@ use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::make_admin_key;
 use kakunin_server::{
-    backup, ca, crl_sync, demo, http, inbox, log_verify, logging, monitor, process, recover, replay, webhook,
+    backup, ca, crl_sync, demo, erase, http, inbox, log_verify, logging, monitor, process, recover, replay, webhook,
 };
 use log_arguments::{Log, Verify};
 use policy_arguments::{Judge, Tenants};
@@ -63,6 +64,9 @@ fn main() -> ExitCode {
         Command::Inbox(options) => ended(in_runtime(show_inbox(&options))),
         Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
         Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),
+        Command::Erase(options) => said(in_runtime(async {
+            erase::run(&Client::new(&(&options.server).into())?, &(&options).into()).await
+        })),
         Command::Backup(backup) => match backup.serve.options() {
             Ok((options, _)) => said(in_runtime(backup::make(&options, &backup.places.into()))),
             Err(error) => ended(Err(error)),

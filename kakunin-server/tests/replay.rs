@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use kakunin_core::log::entry::LogId;
-use kakunin_core::log::record::{Body, Record};
+use kakunin_core::log::leaf::Leaf;
 use kakunin_core::store::audit::AuditSink;
 use kakunin_core::store::sqlite::SqliteStore;
 use kakunin_core::time::UnixTime;
@@ -85,11 +85,11 @@ fn the_log_has_the_times_of_the_calls() {
             break;
         }
         index += u64::try_from(entries.len()).unwrap();
-        for record in entries.iter().map(|entry| Record::open(entry).unwrap()) {
-            assert!(record.time >= last, "the log's time went back");
-            last = record.time;
-            if matches!(record.body, Body::Event(..)) {
-                times.push(record.time.millis());
+        for leaf in entries.iter().map(|entry| Leaf::decode(&entry.leaf).unwrap()) {
+            assert!(leaf.time >= last, "the log's time went back");
+            last = leaf.time;
+            if leaf.act.is_some() {
+                times.push(leaf.time.millis());
             }
         }
     }

@@ -15,7 +15,7 @@ const ROLES: [&str; 4] = ["reader", "reporter", "operator", "admin"];
 fn needed(method: &str, path: &str) -> usize {
     match (method, path.trim_start_matches("/api/v1/")) {
         (_, path) if path.starts_with("api-keys") => 3,
-        ("post", "tenants") => 3,
+        ("post", "tenants" | "agents/{id}/erase") => 3,
         ("get", _) => 0,
         // What somebody has read is theirs.
         ("post", path) if path.starts_with("notifications/") => 0,

@@ -9,6 +9,7 @@ use crate::store::vault::Vault;
 pub async fn all(vault: &dyn Vault) {
     what_is_put_is_kept_until_it_is_removed(vault).await;
     names_are_listed_in_order_and_by_their_beginning(vault).await;
+    several_are_kept_and_found_in_one_call(vault).await;
     many_at_once(vault).await;
 }
 
@@ -27,6 +28,22 @@ pub async fn what_is_put_is_kept_until_it_is_removed(vault: &dyn Vault) {
     }
     assert_eq!(vault.get(other).await.unwrap().unwrap(), b"stays");
     vault.remove(&[]).await.unwrap();
+}
+
+/// What is put together is kept as if it were put one by one, and found in the order that was asked for.
+pub async fn several_are_kept_and_found_in_one_call(vault: &dyn Vault) {
+    let names = ["some/1", "some/2", "some/3"].map(|name| name.as_bytes().to_vec());
+    let rows: Vec<_> = names.iter().map(|name| (name.clone(), name.clone())).collect();
+    for _ in 0..2 {
+        vault.put_all(&rows).await.unwrap();
+    }
+    vault.put_all(&[]).await.unwrap();
+    let [one, two, three] = names;
+    let asked = [three.clone(), b"some/4".to_vec(), one.clone(), three.clone()];
+    let found = vault.get_all(&asked).await.unwrap();
+    assert_eq!(found, [Some(three.clone()), None, Some(one.clone()), Some(three.clone())]);
+    assert!(vault.get_all(&[]).await.unwrap().is_empty());
+    vault.remove(&[one, two, three]).await.unwrap();
 }
 
 /// A prefix lists what begins with it and goes on, and nothing else.

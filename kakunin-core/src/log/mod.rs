@@ -47,6 +47,8 @@ pub mod subtrees;
 #[cfg(feature = "service")]
 pub mod entry;
 #[cfg(feature = "service")]
+pub(crate) mod glance;
+#[cfg(feature = "service")]
 pub mod record;
 #[cfg(feature = "service")]
 pub mod walk;

@@ -1,6 +1,8 @@
 //! What the service answers when it does not do what it was asked for.
 
-use super::limits::{MAX_EVENTS, MAX_JUMP, MAX_READ_MARKS, MAX_STREAMS, MAX_WAITING, SELF_RENEWALS};
+use super::limits::{
+    MAX_ERASURES, MAX_EVENTS, MAX_JUMP, MAX_READ_MARKS, MAX_STREAMS, MAX_WAITING, SELF_RENEWALS,
+};
 use crate::agent::AgentError;
 use crate::error::StoreError;
 use crate::feed::FeedError;
@@ -75,6 +77,12 @@ pub enum Error {
     /// An order that waits for a second person, of nobody.
     #[error("an order that a second person approves says who gave it; act as somebody")]
     Unnamed,
+    /// Months that nobody can mean.
+    #[error("erase from one month to the same or a later one, and to this month at the latest")]
+    ErasureMonths,
+    /// Too many erasures of one agent.
+    #[error("{max} erasures of this agent are kept apart; erase its months in one, from the first to the last", max = MAX_ERASURES)]
+    TooManyErasures,
     /// Too many orders wait.
     #[error("{max} orders wait for a second person; have some of them decided", max = MAX_WAITING)]
     TooManyWaiting,
@@ -265,6 +273,8 @@ impl Error {
             Self::OrderOutdated => "approval_outdated",
             Self::SamePerson => "approval_same_person",
             Self::Unnamed => "approval_unnamed",
+            Self::ErasureMonths => "erasure_months",
+            Self::TooManyErasures => "too_many_erasures",
             Self::TooManyWaiting => "approvals_waiting",
             Self::KeyElsewhere => "key_elsewhere",
             Self::NotGrantable => "key_not_grantable",

@@ -32,6 +32,9 @@ pub const EXPIRY_NOTICE: u64 = 7 * DAY;
 /// Most items of an inbox that one person marks as read one by one, above the oldest that they have not read.
 pub const MAX_READ_MARKS: usize = 1_000;
 
+/// Most erasures of one agent that are kept apart. A wider one takes the place of those within it.
+pub(crate) const MAX_ERASURES: usize = 256;
+
 /// Most streams of one reporter for one agent that are told apart; those that were idle for a day are forgotten.
 pub(crate) const MAX_STREAMS: usize = 256;
 

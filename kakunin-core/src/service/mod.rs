@@ -45,6 +45,7 @@ pub use engine::parts::Parts;
 pub use engine::telling::{RecordListener, ScoresDiffer};
 pub use error::{Error, Regression};
 pub use handle::certify::KeySource;
+pub use handle::erasing::Erased;
 pub use handle::signing::Signed;
 pub use handle::webhooks::{MAX_SECRET_OVERLAP, NewWebhook, SECRET_OVERLAP};
 pub use limits::{

@@ -1,4 +1,5 @@
-//! Secrets that no log holds and nobody can rebuild: what tokens are made with, hashes of API keys and join tokens.
+//! Secrets that no log holds and nobody can rebuild: what tokens are made with, hashes of API keys and join tokens, secrets
+//! of webhooks, keys of payloads.
 
 use std::sync::Arc;
 
@@ -26,11 +27,23 @@ pub trait Vault: core::fmt::Debug + Send + Sync {
     /// [`StoreError`].
     async fn put(&self, name: &[u8], secret: &[u8]) -> Result<(), StoreError>;
 
+    /// Keeps all of these, each as [`Vault::put`] does: all of them, or none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn put_all(&self, secrets: &[Kept]) -> Result<(), StoreError>;
+
     /// The secret of that name.
     ///
     /// # Errors
     /// [`StoreError`].
     async fn get(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The secrets of these names, in their order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn get_all(&self, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
     /// Removes these, also where there is no room left.
     ///
@@ -52,12 +65,27 @@ pub struct StateVault(pub Arc<dyn StateStore>);
 #[async_trait]
 impl Vault for StateVault {
     async fn put(&self, name: &[u8], secret: &[u8]) -> Result<(), StoreError> {
-        let change = Change { kind: Kind::Vault, key: name.to_vec(), value: Some(secret.to_vec()) };
-        self.0.put(&LogId::System, &[change]).await
+        self.put_all(&[(name.to_vec(), secret.to_vec())]).await
+    }
+
+    async fn put_all(&self, secrets: &[Kept]) -> Result<(), StoreError> {
+        let set = |(name, secret): &Kept| {
+            let (key, value) = (name.clone(), Some(secret.clone()));
+            Change { kind: Kind::Vault, key, value }
+        };
+        self.0.put(&LogId::System, &secrets.iter().map(set).collect::<Vec<_>>()).await
     }
 
     async fn get(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.get(&LogId::System, Kind::Vault, name).await
+    }
+
+    async fn get_all(&self, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            found.push(self.get(name).await?);
+        }
+        Ok(found)
     }
 
     async fn remove(&self, names: &[Vec<u8>]) -> Result<(), StoreError> {
@@ -70,5 +98,35 @@ impl Vault for StateVault {
         // In order of their names: those that begin so come first.
         rows.truncate(rows.partition_point(|(name, _)| name.starts_with(prefix)));
         Ok(rows)
+    }
+}
+
+/// Rows that are moved at once.
+const STEP: usize = 1_000;
+
+/// Moves every secret of one vault to another, and says how many there were. What ends it in between loses none: a secret
+/// is in its new place for good before it goes from the old one, and the next call goes on.
+///
+/// # Errors
+/// What either vault says; [`StoreError::Corrupt`] if the new one keeps another secret under a name already.
+pub async fn move_all(from: &dyn Vault, to: &dyn Vault) -> Result<usize, StoreError> {
+    let mut moved = 0;
+    loop {
+        let rows = from.list(b"", STEP).await?;
+        if rows.is_empty() {
+            return Ok(moved);
+        }
+        let names: Vec<_> = rows.iter().map(|(name, _)| name.clone()).collect();
+        let there = to.get_all(&names).await?;
+        if rows
+            .iter()
+            .zip(&there)
+            .any(|((_, secret), there)| there.as_ref().is_some_and(|there| there != secret))
+        {
+            return Err(StoreError::Corrupt("two vaults keep two secrets under one name; restore the one that the log goes by from a backup".into()));
+        }
+        to.put_all(&rows).await?;
+        from.remove(&names).await?;
+        moved += rows.len();
     }
 }

@@ -74,7 +74,7 @@ fn a_tenant_with_its_own_issuing_ca_may_keep_its_revocations_to_itself() {
     let again = block_on(Kakunin::open(config(), w.parts.clone())).unwrap();
     assert_eq!(read(&again, &own), [true; 4]);
     let (log, of) = (LogId::System, |r: &Record| r.name() == "revocations.visibility_changed");
-    let entries = block_on(w.parts.sink.read(&log, 0, 1_000)).unwrap();
+    let entries = block_on(again.read_log(&log, 0, 1_000)).unwrap();
     let changes = entries.iter().map(|e| Record::open(e).unwrap()).filter(of).count();
     assert_eq!(changes, 2, "what changes nothing is not recorded");
     let nobody = "nobody".parse().unwrap();

@@ -173,7 +173,7 @@ impl World {
 
     /// Records of CRLs, by shard, with their numbers.
     pub(crate) fn published(&self) -> Vec<(Option<u16>, u64)> {
-        let entries = block_on(self.store.read(&LogId::System, 0, usize::MAX)).unwrap();
+        let entries = block_on(self.kakunin.read_log(&LogId::System, 0, usize::MAX)).unwrap();
         let of = |entry: &Entry| match Record::open(entry).unwrap().body {
             Body::Control(control) => match *control {
                 Control::CrlPublished { shard, number, .. } => Some((shard, number)),

@@ -281,6 +281,7 @@ fn every_follower_has_a_name_that_stays() {
         "receipts",
         "webhooks",
         "graces",
+        "erasures",
         "tenants",
         "crl_records",
         "root_crls",

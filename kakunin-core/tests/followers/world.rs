@@ -176,7 +176,7 @@ impl World {
 
     /// How many CRLs are on record.
     pub(crate) fn published(&self) -> usize {
-        let system = block_on(self.parts.sink.read(&LogId::System, 0, 10_000)).unwrap();
+        let system = block_on(self.kakunin.read_log(&LogId::System, 0, 10_000)).unwrap();
         let is_crl = |body: Body| match body {
             Body::Control(control) => matches!(*control, Control::CrlPublished { .. }),
             Body::Event(..) => false,

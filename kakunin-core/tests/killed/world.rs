@@ -125,7 +125,7 @@ impl World {
     }
 
     pub(crate) fn log(&self, log: &LogId) -> Vec<Record> {
-        let entries = block_on(self.parts.sink.read(log, 0, usize::MAX)).unwrap();
+        let entries = block_on(self.kakunin.read_log(log, 0, usize::MAX)).unwrap();
         entries.iter().map(|entry| Record::open(entry).unwrap()).collect()
     }
 

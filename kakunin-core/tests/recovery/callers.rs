@@ -128,7 +128,7 @@ fn a_revocation_whose_caller_went_away_is_published() {
     let (_, serial) = agent(&kakunin, "one");
     block_on(kakunin.publish_due());
     let published = || {
-        let system = block_on(parts.sink.read(&LogId::System, 0, 1_000)).unwrap();
+        let system = block_on(kakunin.read_log(&LogId::System, 0, 1_000)).unwrap();
         let records = system.iter().map(|entry| Record::open(entry).unwrap().body);
         let entries = |body| match body {
             Body::Control(control) => match *control {

@@ -31,9 +31,10 @@ fn lost_state_is_rebuilt_from_the_log_bit_for_bit() {
     drop(restarted);
     // A new, empty store for both projections; the vault is backed up apart, as documented.
     let empty = Arc::new(MemoryStore::new());
-    let secret = block_on(parts.state.get(&LogId::System, Kind::Vault, b"secret")).unwrap();
-    let vault = Change { kind: Kind::Vault, key: b"secret".to_vec(), value: secret };
-    block_on(empty.put(&LogId::System, &[vault])).unwrap();
+    let secrets = block_on(parts.state.scan(&LogId::System, Kind::Vault, None, 1_000)).unwrap();
+    let of = |(key, value)| Change { kind: Kind::Vault, key, value: Some(value) };
+    let vault: Vec<_> = secrets.into_iter().map(of).collect();
+    block_on(empty.put(&LogId::System, &vault)).unwrap();
     let rebuilt = Parts { state: empty.clone(), revocations: empty, ..parts };
     let kakunin = block_on(Kakunin::open(config(), rebuilt)).unwrap();
     assert_eq!(look(&kakunin, &agents), before);

@@ -90,7 +90,7 @@ impl World {
     }
 
     pub(crate) fn records(&self, name: &str) -> usize {
-        let entries = block_on(self.parts.sink.read(&LogId::System, 0, 10_000)).unwrap();
+        let entries = block_on(self.one.read_log(&LogId::System, 0, 10_000)).unwrap();
         entries.iter().filter(|entry| Record::open(entry).unwrap().name() == name).count()
     }
 }

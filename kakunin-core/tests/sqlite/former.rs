@@ -14,6 +14,7 @@ use kakunin_core::feed::Visibility;
 use kakunin_core::id::TenantId;
 use kakunin_core::issue::Profile;
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, PlannedKeyId};
+use kakunin_core::month::Month;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, Damage, Kakunin, KeySource, Parts};
 use kakunin_core::store::sqlite::SqliteStore;
@@ -27,7 +28,7 @@ use rusqlite::Connection;
 use crate::deployment::MODEL;
 
 /// 2026-11-23T08:00:00Z
-const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
+pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_795_420_800);
 const P256: KeySource<'_> = KeySource::Provider(KeyAlgorithm::P256);
 
 fn keys_in(dir: PathBuf) -> LocalKeys {
@@ -35,7 +36,7 @@ fn keys_in(dir: PathBuf) -> LocalKeys {
     LocalKeys::open_with_cost(dir, &secret, KdfCost(core::num::NonZeroU32::MIN)).unwrap()
 }
 
-fn opened(dir: &Path, now: UnixTime) -> (Kakunin, Parts) {
+pub(crate) fn opened(dir: &Path, now: UnixTime) -> (Kakunin, Parts) {
     let mut parts =
         Parts::new(SqliteStore::open(dir.join("k.db")).unwrap(), Arc::new(keys_in(dir.join("keys"))));
     parts.clock = Arc::new(ManualClock::at(now));
@@ -104,7 +105,7 @@ fn makes_the_folder() {
 }
 
 /// A copy of the folder, with the texts of its keys and of its token.
-fn copied() -> (tempfile::TempDir, [String; 3]) {
+pub(crate) fn copied() -> (tempfile::TempDir, [String; 3]) {
     let (from, to) =
         (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/former"), tempfile::tempdir().unwrap());
     for folder in ["", "keys", "workloads"] {
@@ -163,6 +164,36 @@ fn what_was_written_before_is_all_there() {
         block_on(kakunin.enrol(&token, &request(dir.path(), 4))).unwrap_err();
         assert_eq!(kakunin.damage(), Damage::default());
     }
+}
+
+/// What lay there unencrypted is read, and hidden once it is erased; what comes from now on is encrypted.
+#[test]
+fn payloads_of_before_are_read_and_erased_from_readers() {
+    let (dir, _) = copied();
+    let events = |kakunin: &Kakunin| {
+        let acme = kakunin.tenant(&"acme".parse().unwrap());
+        let page = block_on(acme.records(None, 1_000, |record| record.name() == "agent.event")).unwrap();
+        assert!(page.damaged.is_empty());
+        page.items
+    };
+    let by = {
+        let (kakunin, _) = opened(dir.path(), NOW.plus(MINUTE));
+        let before = events(&kakunin);
+        assert!(before.len() == 40 && before.iter().all(|event| event.entry.payload.is_some()));
+        let (month, agent) = (Month::of(before[0].record.time), before[0].record.agent.unwrap());
+        let (acme, why) =
+            (kakunin.tenant(&"acme".parse().unwrap()), "because".to_owned().try_into().unwrap());
+        let erased = block_on(acme.erase(&agent, month, month, why)).unwrap();
+        let event = Event::new(before[0].record.serial.unwrap(), "read:a".parse().unwrap(), Outcome::Ok);
+        block_on(acme.observe(event)).unwrap();
+        erased.record
+    };
+    let (kakunin, _) = opened(dir.path(), NOW.plus(2 * MINUTE));
+    let after = events(&kakunin);
+    let (new, old) = after.split_first().unwrap();
+    assert!(new.erased.is_none() && new.entry.payload.is_some());
+    assert!(old.len() == 40 && old.iter().all(|event| event.erased == Some(by)));
+    assert_eq!(kakunin.damage(), Damage::default());
 }
 
 #[test]

@@ -4,18 +4,20 @@ use kakunin_core::error::StoreError;
 use kakunin_core::store::sqlite::SqliteStore;
 use rusqlite::Connection;
 
-use crate::deployment::{certified, open};
+use crate::former::{NOW, copied, opened};
 
 #[test]
 fn a_file_of_format_1_gets_what_it_lacks() {
-    let dir = tempfile::tempdir().unwrap();
-    let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
-    certified(&kakunin, &acme);
-    drop(kakunin);
+    // What was written in that format is not encrypted.
+    let (dir, _) = copied();
     let raw = Connection::open(dir.path().join("k.db")).unwrap();
-    raw.execute_batch("DROP TRIGGER payload_new; DROP TABLE bound_key; PRAGMA user_version = 1").unwrap();
+    let before =
+        "DROP TRIGGER IF EXISTS payload_new; DROP TABLE IF EXISTS bound_key; PRAGMA user_version = 1";
+    raw.execute_batch(before).unwrap();
     raw.execute_batch("REPLACE INTO payload SELECT log_id, idx, salt, octets FROM payload").unwrap();
-    drop(open(dir.path(), &dir.path().join("keys")));
+    drop(opened(dir.path(), NOW));
+    let bound: u32 = raw.query_row("SELECT count(*) FROM bound_key", [], |row| row.get(0)).unwrap();
+    assert!(bound > 3, "{bound}");
     let replaced = raw.execute_batch("REPLACE INTO payload SELECT log_id, idx, salt, octets FROM payload");
     assert!(replaced.unwrap_err().to_string().contains("append-only"));
 }

@@ -98,6 +98,11 @@ pub(crate) struct AuditRow {
     /// What the record holds; null once it was erased.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Box<RawValue>>,
+    /// Whether that was erased.
+    erased: bool,
+    /// Index of the record that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_by: Option<String>,
     created_at: String,
     /// RFC 6962 hash of its leaf, hex; empty if the record is damaged.
     entry_hash: String,
@@ -221,6 +226,8 @@ fn row(tenant: &str, item: &Recorded) -> AuditRow {
         affected_id: record.agent.map(|id| id.to_string()),
         certificate_serial: record.serial.map(|serial| serial.to_string()),
         metadata: payload.and_then(|p| serde_json::from_slice(&p.octets).ok()),
+        erased: item.erased.is_some(),
+        erased_by: item.erased.map(|record| record.to_string()),
         created_at: record.time.to_string(),
         entry_hash: hex_encode(&leaf_hash(&item.entry.leaf)),
     }
@@ -239,6 +246,8 @@ fn damaged(tenant: &str, index: u64) -> AuditRow {
         affected_id: None,
         certificate_serial: None,
         metadata: None,
+        erased: false,
+        erased_by: None,
         created_at: UnixTime::default().to_string(),
         entry_hash: String::new(),
     }

@@ -7,6 +7,7 @@
 //! | `agents.rs`, `orders.rs` | agents |
 //! | `certificates.rs`, `certify.rs`, `revoke.rs`, `standing.rs` | their certificates: shown, given and renewed, taken away; how they stand |
 //! | `policy.rs`, `policy_body.rs`, `breaker.rs`, `verdicts.rs` | what a tenant decides over scores, and what its people make of them |
+//! | `erasures.rs` | what events hold is erased |
 //! | `approvals.rs`, `waiting.rs` | what waits for a second person |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
@@ -49,6 +50,7 @@ mod counts;
 mod crl;
 mod dry_runs;
 mod enrol;
+mod erasures;
 mod error;
 mod event_batch;
 mod event_lines;

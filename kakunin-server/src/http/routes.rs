@@ -11,7 +11,7 @@ use utoipa::openapi::security::SecurityRequirement;
 
 use super::app::App;
 use super::{
-    access, agents, approvals, audit, breaker, certificates, certify, crl, enrol, event_batch, event_lines,
+    access, agents, approvals, audit, breaker, certificates, certify, crl, enrol, erasures, event_batch, event_lines,
     events, feed, gateway, health, inbox, inbox_stream, message, orders, pki, policy, revoke, risk, verdicts,
     verify, webhooks,
 };
@@ -62,7 +62,7 @@ pub(super) fn all() -> Routes {
     add!(all: access::create_tenant, access::get_tenant, access::patch_tenant);
     add!(all: access::list_keys, access::create_key, access::revoke_key);
     add!(all: policy::get, policy::put, breaker::get, breaker::release, breaker::confirm);
-    add!(all: verdicts::judge, approvals::list, approvals::approve, approvals::reject);
+    add!(all: erasures::erase, verdicts::judge, approvals::list, approvals::approve, approvals::reject);
     add!(all: webhooks::endpoints::create, webhooks::endpoints::list, webhooks::endpoints::get);
     add!(all: webhooks::endpoints::patch, webhooks::endpoints::rotate, webhooks::endpoints::delete);
     add!(all: webhooks::deliveries::ping, webhooks::deliveries::list, webhooks::deliveries::redeliver);

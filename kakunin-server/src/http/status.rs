@@ -29,6 +29,7 @@ pub(super) const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::OrderOutdated
         | ServiceError::Unnamed
         | ServiceError::TooManyWaiting
+        | ServiceError::TooManyErasures
         | ServiceError::Agent(AgentError::State { .. } | AgentError::Attestation) => StatusCode::CONFLICT,
         // It is done once somebody else says so.
         ServiceError::Waits(_) => StatusCode::ACCEPTED,
@@ -42,6 +43,7 @@ pub(super) const fn status_of(error: &ServiceError) -> StatusCode {
         | ServiceError::JoinTokenLife
         | ServiceError::Policy(_)
         | ServiceError::VerdictCause
+        | ServiceError::ErasureMonths
         | ServiceError::Csr(_)
         | ServiceError::TooManyEvents(_)
         | ServiceError::TooManyStreams

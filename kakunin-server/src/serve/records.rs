@@ -75,6 +75,9 @@ impl Line<'_> {
                 tell!(warn, self, cause = halt.cause.as_str(), "agent halted");
             }
             Control::AgentReinstated { .. } => tell!(warn, self, "agent reinstated"),
+            Control::PayloadErased { from, to, .. } => {
+                tell!(warn, self, %from, %to, "payloads of an agent's events erased");
+            }
             Control::AgentRetired => tell!(info, self, "agent retired"),
             Control::PossessionMissing => {
                 tell!(warn, self, "somebody shows an agent's certificate without its key");

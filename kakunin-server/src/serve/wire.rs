@@ -13,7 +13,8 @@ use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
 use kakunin_core::store::guard::{Guard, GuardFile};
-use kakunin_core::store::sqlite::{SqliteReader, SqliteStore};
+use kakunin_core::store::sqlite::{SqliteReader, SqliteStore, SqliteVault};
+use kakunin_core::store::vault::{StateVault, Vault, move_all};
 use kakunin_core::time::SystemClock;
 use kakunin_core::webhook::{self, HttpWebhooks, WebhookTransport};
 use kakunin_core::x509::published::Published;
@@ -32,9 +33,16 @@ pub(crate) const SECRET_FILE: &str = "key.secret";
 pub(crate) const DATABASE: &str = "kakunin.db";
 /// The newest checkpoints, if they are kept nowhere else.
 pub(crate) const GUARD_FILE: &str = "kakunin.guard";
+/// Secrets lie apart from the logs: who copies these has none of them, and a backup of these brings none back.
+pub(crate) const VAULT: &str = "vault.db";
 /// What lies in the folder beside the keys.
-const OURS: [&str; 8] = [
+const OURS: [&str; 13] = [
     DATABASE,
+    VAULT,
+    "vault.db.reserve",
+    "vault.db-wal",
+    "vault.db-shm",
+    "vault.db.lock",
     "kakunin.db.reserve",
     "kakunin.db-wal",
     "kakunin.db-shm",
@@ -108,10 +116,15 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
         Some(url) if !options.software_keys() => url.open().await?,
         _ => local.clone(),
     };
-    let store = SqliteStore::open(folder.join(DATABASE))?;
+    let store = Arc::new(SqliteStore::open(folder.join(DATABASE))?);
+    let vault = SqliteVault::open(folder.join(VAULT))?;
+    // They lay among the rows of the database before.
+    move_all(&StateVault(store.clone()), &vault).await?;
     let webhooks: Option<Arc<dyn WebhookTransport>> = Some(Arc::new(webhooks(&options.webhooks)?));
     let guard: Option<Arc<dyn Guard>> = Some(Arc::new(GuardFile::new(guard_file(options))));
-    Ok(Parts { log_keys: local, guard, listener: Arc::new(Lines), webhooks, ..Parts::new(store, keys) })
+    let vault: Option<Arc<dyn Vault>> = Some(Arc::new(vault));
+    let listener = Arc::new(Lines);
+    Ok(Parts { log_keys: local, guard, listener, webhooks, vault, ..Parts::shared(store, keys) })
 }
 
 fn webhooks(options: &WebhookOptions) -> Result<HttpWebhooks, ServeError> {

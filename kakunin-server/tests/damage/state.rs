@@ -17,7 +17,8 @@ fn a_halt_is_not_undone_by_sql_with_the_server_stopped_or_running() {
     world.sql(&format!("ATTACH '{old}' AS old; {before}"));
     world.made(&format!("/api/v1/agents/{agent}/halt"), "{\"reason\":\"kill_switch_activated\"}");
     assert_eq!((world.state(&agent).as_str(), world.valid(&serial)), ("suspended", Value::Bool(false)));
-    let row = "UPDATE state SET value = CAST(replace(replace(CAST(value AS TEXT), '\"suspended\"', '\"active\"'), '\"halt\":{', '\"x\":{') AS BLOB) WHERE kind = 1";
+    // What a row says is encrypted, so that nobody can choose what it becomes.
+    let row = "UPDATE state SET value = CAST(substr(value, 1, 60) || x'00' || substr(value, 62) AS BLOB) WHERE kind = 1";
     let put_back = format!(
         "ATTACH '{old}' AS old; DELETE FROM main.state WHERE kind IN (1, 9) AND log_id > 1;
          INSERT INTO main.state SELECT * FROM old.s WHERE kind IN (1, 9) AND log_id > 1;"
@@ -95,20 +96,17 @@ fn how_certificates_stand_their_list_and_receipts_are_not_changed_by_sql() {
         before.1["receipt_signature"].is_string() && before.2.as_array().unwrap().len() == 1,
         "{before:?}"
     );
-    let text = |from: &str, to: &str| {
-        format!(
-            "UPDATE state SET value = CAST(replace(CAST(value AS TEXT), '{from}', '{to}') AS BLOB) WHERE kind = 9 AND length(key) = 16"
-        )
-    };
+    let changed =
+        |value: &str| format!("UPDATE state SET value = {value} WHERE kind = 9 AND length(key) = 16");
     let value_of = |id: &str| format!("(SELECT value FROM state WHERE kind = 9 AND key = x'{id}')");
     let listed = "kind = 9 AND length(key) = 24";
     for attack in [
         format!(
             "ATTACH '{old}' AS old; DELETE FROM main.state WHERE kind = 9; INSERT INTO main.state SELECT * FROM old.s;"
         ),
-        text("\"standing\":{\"revoked\"", "\"standing\":\"good\",\"x\":{\"revoked\""),
-        text("\"receipt\":{", "\"x\":{"),
-        text("\"halt\":{", "\"x\":{"),
+        changed("CAST(x'00' || substr(value, 2) AS BLOB)"),
+        changed("CAST(substr(value, 1, 60) || x'00' || substr(value, 62) AS BLOB)"),
+        changed("substr(value, 1, length(value) - 1)"),
         format!("UPDATE state SET value = {} WHERE kind = 9 AND key = x'{serial}'", value_of(&other)),
         format!("UPDATE state SET value = {} WHERE kind = 9 AND key = x'{other}'", value_of(&serial)),
         format!("UPDATE state SET value = x'{other}' WHERE {listed}"),
@@ -160,23 +158,29 @@ fn api_keys_come_from_the_log_and_the_last_admin_key_stays_revoked() {
     let reader = world.made("/api/v1/api-keys", "{\"role\":\"reader\",\"label\":\"b\"}");
     let (id, key) = (admin["id"].as_str().unwrap(), admin["key"].as_str().unwrap().to_owned());
     let kept = world.folder.path().join("old.db").display().to_string();
-    world
-        .sql(&format!("ATTACH '{kept}' AS old; CREATE TABLE old.s AS SELECT * FROM state WHERE log_id = 1;"));
+    let attached =
+        format!("ATTACH '{kept}' AS old; ATTACH '{}' AS v", world.data().join("vault.db").display());
+    world.sql(&format!(
+        "{attached}; CREATE TABLE old.s AS SELECT * FROM state WHERE log_id = 1; CREATE TABLE old.v AS SELECT * FROM v.secret;"
+    ));
     assert_eq!(world.call("DELETE", &format!("/api/v1/api-keys/{id}"), "").0, "200");
     let bearer = format!("authorization: Bearer {key}");
     assert_eq!(world.call_as(&bearer, "GET", "/api/v1/agents", "").0, "401");
     let vault = format!(
-        "ATTACH '{kept}' AS old; INSERT OR REPLACE INTO main.state SELECT * FROM old.s WHERE key IN (CAST('api-key/{id}' AS BLOB), CAST('{id}' AS BLOB))"
+        "{attached}; INSERT OR REPLACE INTO main.state SELECT * FROM old.s WHERE key = CAST('{id}' AS BLOB);
+         INSERT OR REPLACE INTO v.secret SELECT * FROM old.v WHERE name = CAST('api-key/{id}' AS BLOB)"
     );
     let (reader_id, reader_key) =
         (reader["id"].as_str().unwrap(), reader["key"].as_str().unwrap().to_owned());
-    let exchange = format!(
-        "ATTACH '{kept}' AS old; UPDATE main.state SET value = (SELECT CAST(replace(CAST(value AS TEXT), '{id}', '{reader_id}') AS BLOB)
-           FROM old.s WHERE kind = 7 AND key = CAST('api-key/{id}' AS BLOB)) WHERE kind = 7 AND key = CAST('api-key/{reader_id}' AS BLOB)"
-    );
     let promote = format!(
-        "UPDATE state SET value = CAST(replace(CAST(value AS TEXT), '\"reader\"', '\"admin\"') AS BLOB) WHERE key IN (CAST('api-key/{reader_id}' AS BLOB), CAST('{reader_id}' AS BLOB))"
+        "UPDATE main.state SET value = (SELECT value FROM old.s WHERE key = CAST('{id}' AS BLOB)) WHERE key = CAST('{reader_id}' AS BLOB)"
     );
+    let exchange = format!(
+        "{attached}; {promote};
+         UPDATE v.secret SET value = (SELECT CAST(replace(CAST(value AS TEXT), '{id}', '{reader_id}') AS BLOB)
+           FROM old.v WHERE name = CAST('api-key/{id}' AS BLOB)) WHERE name = CAST('api-key/{reader_id}' AS BLOB)"
+    );
+    let promote = format!("{attached}; {promote}");
     let reader_bearer = format!("authorization: Bearer {reader_key}");
     for attack in [&vault, &promote, &exchange] {
         for running in [true, false] {

@@ -10,6 +10,7 @@ use crate::grant::Principal;
 use crate::id::{HaltId, IssuerId, TenantId, TrustDomain};
 use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
+use crate::month::Month;
 use crate::revoke::{Halt, Receipt, Revocation, RevocationChange, Said};
 use crate::risk::Band;
 use crate::time::UnixTime;
@@ -284,6 +285,16 @@ pub enum Control {
     },
     /// `log.recovered`: the log goes on from an older copy; the first record under its origin.
     LogRecovered(Recovery),
+    /// `payload.erased`: what the agent's events of these months hold beside their leaves, as far as they were recorded
+    /// before this, is gone for good.
+    PayloadErased {
+        /// The first month.
+        from: Month,
+        /// The last month.
+        to: Month,
+        /// Why.
+        reason: Note,
+    },
     /// `webhook.disabled`: what came of deliveries ends them.
     WebhookDisabled {
         /// Which.

@@ -83,6 +83,7 @@ kinds! {
     WebhookDeleted = "webhook.deleted", 58;
     WebhookDisabled = "webhook.disabled", 59;
     CertificateExpiring = "certificate.expiring", 64;
+    PayloadErased = "payload.erased", 66;
     StateSnapshot = "state.snapshot", 67;
     LogRecovered = "log.recovered", 68;
 }

@@ -21,6 +21,7 @@
 //! | `Resolve` | `breaker.rs`; what follows from scores `acting.rs` |
 //! | `Ask`, `Approve` | `approve.rs` |
 //! | `RecordState` | `record_state.rs` |
+//! | `Erase` | `erase.rs` |
 //! | `Suspect`, `RefuseSelfRenewal`, `TellOfExpiry`, `DelayKeyTask` | `alert.rs` |
 
 pub(crate) mod abandon;
@@ -34,6 +35,7 @@ pub(crate) mod decide;
 mod decided;
 pub(crate) mod draft;
 pub(crate) mod enrol;
+pub(crate) mod erase;
 pub(crate) mod grace;
 pub(crate) mod grant;
 pub(crate) mod halt;

@@ -15,7 +15,9 @@ use crate::service::command::system::authorities::created;
 use crate::service::engine::ledger::Ledger;
 use crate::service::engine::origins::Origins;
 use crate::service::engine::parts::Parts;
+use crate::service::engine::payloads::SealedSink;
 use crate::service::engine::seal::SealKey;
+use crate::service::engine::sealed_rows::SealedState;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
 use crate::service::error::Error;
 use crate::service::state::system::rows;
@@ -29,14 +31,16 @@ use crate::x509::published::Published;
 const SECRET: &[u8] = b"secret";
 
 /// Makes log key, feed key, root and issuing CA, and begins the system log with them, in one append.
-pub(crate) async fn create(config: &Config, parts: &Parts) -> Result<(), Error> {
+pub(crate) async fn create(config: &Config, mut parts: Parts) -> Result<(), Error> {
     let now = parts.clock.now();
-    let seed = vault_seed(parts, now).await?;
+    let seed = vault_seed(&parts, now).await?;
     let host = host_of(&config.public_url)?;
     let log = make_key(&*parts.log_keys, &seed, b"k\0", KeyAlgorithm::Ed25519).await?;
     let feed = make_key(&*parts.log_keys, &seed, b"k\x03", KeyAlgorithm::Ed25519).await?;
-    let cas = authorities(config, parts, &seed, now).await?;
+    let cas = authorities(config, &parts, &seed, now).await?;
     let seal_key = SealKey::derive(&*log.1).await?;
+    SealedSink::between(&mut parts, &seal_key);
+    SealedState::between(&mut parts, &seal_key);
     let system =
         Ledger::open(LogId::System, &Origins::first(host.clone()), log.1, &seal_key, &*parts.sink).await?;
     let mut controls = vec![Control::DeploymentCreated {

@@ -22,9 +22,11 @@ use crate::service::engine::lead::Lead;
 use crate::service::engine::ledger::Ledger;
 use crate::service::engine::origins::Origins;
 use crate::service::engine::parts::Parts;
+use crate::service::engine::payloads::SealedSink;
 use crate::service::engine::recent::Recent;
 use crate::service::engine::scopes::Scopes;
 use crate::service::engine::seal::SealKey;
+use crate::service::engine::sealed_rows::SealedState;
 use crate::service::engine::secret::{TokenSecret, commitment_of};
 use crate::service::engine::state_snapshot::OnRecord;
 use crate::service::engine::system;
@@ -38,7 +40,7 @@ use crate::service::state::system::known::Known;
 use crate::x509::oid::Arc as Oids;
 
 /// Reads the deployment back, and checks that configuration, store and keys belong together.
-pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey), Error> {
+pub(crate) async fn load(config: Config, mut parts: Parts) -> Result<(Inner, FeedKey), Error> {
     let made = system::first_record(&parts).await?;
     let Control::DeploymentCreated {
         trust_domain,
@@ -56,6 +58,8 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
     let origins = Origins::stored(genesis::host_of(&public_url)?, &*parts.sink).await?;
     let log_signer = parts.log_keys.open(&log_key).await?;
     let seal_key = SealKey::derive(&*log_signer).await?;
+    let payloads = SealedSink::between(&mut parts, &seal_key);
+    SealedState::between(&mut parts, &seal_key);
     let mut system =
         Ledger::open(LogId::System, &origins, log_signer.clone(), &seal_key, &*parts.sink).await?;
     let began = VerifierKey::new(&origins.in_epoch(1).of(&LogId::System), log_signer.public_key())?;
@@ -91,6 +95,7 @@ pub(crate) async fn load(config: Config, parts: Parts) -> Result<(Inner, FeedKey
         commits: Commits::default(),
         recent: Recent::default(),
         damages,
+        payloads,
         parts,
     };
     inner.have_ready(first).await?;

@@ -47,7 +47,7 @@ impl Kakunin {
             {
                 return Err(GuardError::Alone.into());
             }
-            genesis::create(&config, &parts).await?;
+            genesis::create(&config, parts.clone()).await?;
         }
         let (engine, feed_key) = load(config, parts).await?;
         engine.check_guard().await?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::crl::{CrlRecords, Crls, Publishing};
+use super::erasures::Erasures;
 use super::graces::Graces;
 use super::guarding::Guards;
 use super::indexing::Indexing;
@@ -27,7 +28,8 @@ impl Kakunin {
     /// certificates whose grace is over, and tells the key provider what it has yet to be told: after a failure the next
     /// attempt waits 1 s, then twice as long, at most a minute. After three attempts in vain an item in the inbox says so.
     /// Looks as well whether somebody else wrote to the store, and at a few records of the logs: see [`Kakunin::damage`].
-    /// Stores risk histories once a minute, if anything happened, and indexes up to 65,536 records of each log.
+    /// Stores risk histories once a minute, if anything happened, indexes up to 65,536 records of each log, and destroys keys of
+    /// what was erased.
     /// [`Kakunin::run`] does all this by itself; without it call this about once a second.
     ///
     /// # Errors
@@ -41,7 +43,8 @@ impl Kakunin {
         // A guard that cannot be written shows in its status.
         let _ = self.inner.turns_of(&Guards).await;
         let indexed = self.inner.turns_of(&Indexing).await;
-        tasks.and(receipts).and(graces).and(looked).and(kept).and(indexed).map(|()| self.tended())
+        let erased = self.inner.turns_of(&Erasures).await;
+        tasks.and(receipts).and(graces).and(looked).and(kept).and(indexed).and(erased).map(|()| self.tended())
     }
 
     /// What is left to tell the key provider, as far as it was looked for.

@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::crl::{CrlRecords, Crls, OfRoots};
 use super::ending::Endings;
+use super::erasures::Erasures;
 use super::expiring::Expiring;
 use super::feed::Feeds;
 use super::follower::Follower;
@@ -31,13 +32,14 @@ use super::webhooks::Webhooks;
 use crate::time::SECOND;
 
 /// What takes trust away comes first.
-const FOLLOWERS: [&dyn Follower; 16] = [
+const FOLLOWERS: [&dyn Follower; 17] = [
     &KeyTasks,
     &Crls,
     &Feeds,
     &Receipts,
     &Webhooks,
     &Graces,
+    &Erasures,
     &Tenants,
     &CrlRecords,
     &OfRoots,
@@ -57,7 +59,7 @@ const NAP: u64 = SECOND;
 
 impl Kakunin {
     /// Does what follows from the logs, for as long as it is polled: tells the key provider what was decided, publishes
-    /// CRLs, cosigns the feed, has receipts signed, tells webhooks, ends graces, tells inboxes of authorities and certificates that end, stores risk histories and hashes of the logs,
+    /// CRLs, cosigns the feed, has receipts signed, tells webhooks, ends graces, destroys keys of what was erased, tells inboxes of authorities and certificates that end, stores risk histories and hashes of the logs,
     /// indexes logs, and looks after what is stored. An append wakes it; `sleep` waits for the rest, for example `tokio::time::sleep`:
     ///
     /// ```no_run

@@ -161,7 +161,7 @@ impl Running {
         let count = usize::try_from((reading.signed.size - from).min(STEP)).unwrap_or(usize::MAX);
         let entries = self.parts.sink.read(&reading.log, from, count).await?;
         for (index, entry) in (from..).zip(&entries) {
-            if let Err(why) = check_entry(entry) {
+            if let Err(why) = self.check_entry(&reading.log, index, entry) {
                 self.damages.note(format!("record {index} of log {}: {why}", reading.log));
             }
             reading.frontier.push(leaf_hash(&entry.leaf));
@@ -195,14 +195,19 @@ impl Running {
     }
 }
 
-/// Whether what lies beside a leaf is what it commits to.
-fn check_entry(entry: &Entry) -> Result<(), &'static str> {
-    let leaf = Leaf::decode(&entry.leaf).map_err(|_| "it does not decode")?;
-    match (&entry.payload, leaf.commitment) {
-        (Some(payload), Some(commitment)) if payload.commitment() == commitment => Ok(()),
-        (None, None) => Ok(()),
-        // To be lifted for those whose erasure is on record.
-        (None, Some(_)) => Err("its payload is gone, and no record says that it was erased"),
-        _ => Err("its payload is not what it commits to"),
+impl Running {
+    /// Whether what lies beside a leaf is what it commits to, or was erased.
+    fn check_entry(&self, log: &LogId, index: u64, entry: &Entry) -> Result<(), &'static str> {
+        let leaf = Leaf::decode(&entry.leaf).map_err(|_| "it does not decode")?;
+        let erased = |agent| self.payloads.erased(log, (index, leaf.time), &agent).is_some();
+        match (&entry.payload, leaf.commitment) {
+            (Some(payload), Some(commitment)) if payload.commitment() == commitment => Ok(()),
+            (None, None) => Ok(()),
+            (None, Some(_)) if leaf.agent.is_some_and(erased) => Ok(()),
+            (None, Some(_)) => {
+                Err("its payload is gone, or its key in the vault is, and no record says that it was erased")
+            }
+            _ => Err("its payload is not what it commits to"),
+        }
     }
 }

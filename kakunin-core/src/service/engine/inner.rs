@@ -10,6 +10,7 @@ use super::lead::Lead;
 use super::ledger::Ledger;
 use super::origins::Origins;
 use super::parts::Parts;
+use super::payloads::SealedSink;
 use super::recent::Recent;
 use super::scopes::Scopes;
 use super::seal::SealKey;
@@ -35,7 +36,10 @@ use crate::time::UnixTime;
 /// What is open of a deployment.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// Its sink is the one below.
     pub(crate) parts: Parts,
+    /// The sink, which knows what was erased.
+    pub(crate) payloads: Arc<SealedSink>,
     pub(crate) settings: Settings,
     pub(crate) place: Place,
     pub(crate) origins: Origins,

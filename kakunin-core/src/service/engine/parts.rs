@@ -52,7 +52,11 @@ impl Parts {
     /// One store for everything, one provider for every key, the default model, the system's clock and
     /// randomness.
     pub fn new<S: Store + 'static>(store: S, keys: Arc<dyn KeyProvider>) -> Self {
-        let store = Arc::new(store);
+        Self::shared(Arc::new(store), keys)
+    }
+
+    /// The same over a store that somebody else has too.
+    pub fn shared<S: Store + 'static>(store: Arc<S>, keys: Arc<dyn KeyProvider>) -> Self {
         Self {
             sink: store.clone(),
             revocations: store.clone(),

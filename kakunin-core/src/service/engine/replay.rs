@@ -106,7 +106,7 @@ impl Sequencer {
         }
         projection.recount();
         self.roster.replace(projection.agents.iter().map(|(id, entry)| (*id, entry.row.agent.state)));
-        remember(inner, &log, &projection);
+        remember(inner, &log, &projection)?;
         *self.committed.write() = projection;
         self.ahead = None;
         self.snapshot_at = folded.size();
@@ -193,13 +193,18 @@ impl Sequencer {
     }
 }
 
-/// Has it known to the deployment which serials and keys are whose.
-fn remember(inner: &Inner, log: &LogId, projection: &Projection) {
-    let LogId::Tenant(tenant) = log else { return };
+/// Has it known to the deployment which serials and keys are whose, and what was erased.
+fn remember(inner: &Inner, log: &LogId, projection: &Projection) -> Result<(), StoreError> {
+    let LogId::Tenant(tenant) = log else { return Ok(()) };
     let all = || projection.certificates.states();
     inner.serials.remember_all(tenant, all().map(|c| c.facts.serial));
     let bound = |c: &CertificateState| Some(Binding { key: c.key_id?, agent: c.facts.agent });
     inner.bound.remember(all().filter_map(bound));
+    let erased = |(id, entry): (&AgentId, &AgentEntry)| {
+        let erased = &entry.row.erased;
+        (!erased.is_empty()).then(|| (*id, erased.clone()))
+    };
+    inner.payloads.know(log, projection.agents.iter().filter_map(erased).collect())
 }
 
 /// Gives the score on record and the one that came out, where these are two.

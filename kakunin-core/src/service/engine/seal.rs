@@ -76,6 +76,21 @@ impl SealKey {
         self.mac(b'w', &[name])
     }
 
+    /// The key that payloads of a log are encrypted under, but those of events.
+    pub(super) fn of_payloads(&self, log: &LogId) -> [u8; 32] {
+        self.mac(b'p', &[log.to_string().as_bytes()])
+    }
+
+    /// The key that rows of a log which hold names are encrypted under.
+    pub(super) fn of_rows(&self, log: &LogId) -> [u8; 32] {
+        self.mac(b'n', &[log.to_string().as_bytes()])
+    }
+
+    /// What such a row is encrypted with, which follows from what it says and where.
+    pub(super) fn row_nonce(&self, log: &LogId, place: &[u8], value: &[u8]) -> [u8; 24] {
+        head(self.mac(b'o', &[log.to_string().as_bytes(), place, value]))
+    }
+
     /// The change with the MAC of its value, for what is written beside the log.
     pub(crate) fn tagged(&self, log: &LogId, change: Change) -> Change {
         Rows::new(self.clone(), log.clone()).tagged(change)

@@ -1,26 +1,15 @@
 //! Secrets of webhooks: in the vault, encrypted under a key that follows from the log key, each for its own name.
 
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
-use zeroize::Zeroizing;
-
 use super::inner::Inner;
 use crate::error::StoreError;
 use crate::id::{TenantId, WebhookId};
 use crate::service::error::Error;
 use crate::webhook::{SecretName, WebhookFacts, WebhookSecret};
 
-/// Octets of a nonce, which stands before what is encrypted.
-const NONCE: usize = 24;
 /// Secrets of one endpoint at the most, as they lie in the vault: those on record, and leftovers of calls that were cut off.
 const MOST: usize = 64;
 
 impl Inner {
-    fn webhook_cipher(&self, row: &[u8]) -> XChaCha20Poly1305 {
-        let key = Zeroizing::new(self.seal_key.of_secret(row));
-        XChaCha20Poly1305::new(&(*key).into())
-    }
-
     /// Keeps a secret of an endpoint, before the record that names it.
     pub(crate) async fn keep_webhook_secret(
         &self,
@@ -29,12 +18,8 @@ impl Inner {
         secret: &WebhookSecret,
     ) -> Result<(), Error> {
         let row = row(tenant, id, &name.name);
-        let mut nonce = [0; NONCE];
-        self.parts.entropy.fill(&mut nonce)?;
-        let text = Payload { msg: secret.reveal().as_bytes(), aad: &row };
-        let sealed = self.webhook_cipher(&row).encrypt(&XNonce::from(nonce), text);
-        let sealed = sealed.map_err(|_| StoreError::Corrupt("a secret cannot be encrypted".into()))?;
-        Ok(self.parts.vault().put(&row, &[&nonce[..], &sealed].concat()).await?)
+        let kept = self.seal_key.wrap(&row, secret.reveal().as_bytes(), &*self.parts.entropy)?;
+        Ok(self.parts.vault().put(&row, &kept).await?)
     }
 
     /// The secret of that name.
@@ -48,10 +33,7 @@ impl Inner {
             || StoreError::Corrupt(format!("the vault has no secret of webhook {}; rotate it", facts.id));
         let row = row(tenant, &facts.id, &name.name);
         let kept = self.parts.vault().get(&row).await?.ok_or_else(lost)?;
-        let (nonce, sealed) = kept.split_first_chunk::<NONCE>().ok_or_else(lost)?;
-        let sealed = Payload { msg: sealed, aad: &row };
-        let text = self.webhook_cipher(&row).decrypt(&XNonce::from(*nonce), sealed).map_err(|_| lost())?;
-        let text = Zeroizing::new(text);
+        let text = self.seal_key.unwrap(&row, &kept).ok_or_else(lost)?;
         let text = core::str::from_utf8(&text).map_err(|_| lost())?;
         Ok(WebhookSecret::parse(facts.scheme, text).map_err(|_| lost())?)
     }

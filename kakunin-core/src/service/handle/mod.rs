@@ -3,6 +3,7 @@
 pub(crate) mod authority;
 pub(crate) mod certify;
 pub(crate) mod enrol;
+pub(crate) mod erasing;
 mod first_answer;
 pub(crate) mod granting;
 pub(crate) mod keys;

@@ -134,7 +134,10 @@ impl<'f, W: Fn(&Record) -> bool> Filling<'f, W> {
             return ends(&mut self.page, self.newest_first);
         }
         match opened {
-            Ok(record) => self.page.items.push(Recorded { index, entry, record }),
+            Ok(record) => {
+                let erased = self.running.erased(self.log, index, &record);
+                self.page.items.push(Recorded { index, entry, record, erased });
+            }
             // It does not hide the others.
             Err(_) => {
                 let log = self.log;

@@ -12,6 +12,8 @@ pub struct Recorded {
     pub entry: Entry,
     /// What it says.
     pub record: Record,
+    /// Of an event whose payload was erased: index of the record that says so.
+    pub erased: Option<u64>,
 }
 
 /// Where a page begins, and which way it goes. Cursors are places between records: `7` is before the one with index 7.

@@ -5,9 +5,44 @@ use super::filter::RecordFilter;
 use super::finding::{Finder, Stretch};
 use super::page::{Page, ReadFrom};
 use crate::log::entry::{Entry, LogId};
-use crate::log::record::Record;
+use crate::log::record::{Body, Record};
+use crate::service::effects::running::{Kakunin, Running};
 use crate::service::effects::tenant::Tenant;
+use crate::service::engine::system;
 use crate::service::error::Error;
+use crate::store::state::Kind;
+
+impl Running {
+    /// Which record erased the payload of this one. One that is gone although none did is damage.
+    pub(super) fn erased(&self, log: &LogId, index: u64, record: &Record) -> Option<u64> {
+        let (Body::Event(_, None), Some(agent)) = (&record.body, &record.agent) else { return None };
+        let erased = self.payloads.erased(log, (index, record.time), agent);
+        if erased.is_none() {
+            self.damages.note(format!("the payload of record {index} of log {log} is gone, or its key in the vault is, and no record says that it was erased"));
+        }
+        erased
+    }
+}
+
+impl Kakunin {
+    /// Up to `limit` entries of any log from index `from`, their payloads decrypted, but those that were erased: for who
+    /// operates the deployment. What a store itself gives is encrypted.
+    ///
+    /// # Errors
+    /// What store and vault say.
+    pub async fn read_log(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, Error> {
+        Ok(self.inner.parts.sink.read(log, from, limit).await?)
+    }
+
+    /// The rows of one table of a log's state, decrypted, each with the MAC that it may carry at its end: for who operates the
+    /// deployment. What a store itself gives is encrypted where it holds names.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn read_rows(&self, log: &LogId, kind: Kind) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+        system::scan(&self.inner.parts, log, kind).await
+    }
+}
 
 impl Tenant {
     /// [`Tenant::find`] without a filter, newest first, below index `before`.

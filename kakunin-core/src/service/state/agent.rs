@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::dedup::Seen;
+use super::erasures::Erasures;
 use super::rows::set;
 use super::second::Second;
 use super::tally::Tally;
@@ -86,6 +87,9 @@ pub(crate) struct AgentRow {
     /// Whether these would have taken its identity away.
     #[serde(default)]
     pub(crate) shadow_revokes: bool,
+    /// What was erased of its events.
+    #[serde(default, skip_serializing_if = "Erasures::is_empty")]
+    pub(crate) erased: Erasures,
 }
 
 /// A join token that was redeemed: whoever never got the answer may send the same again.
@@ -155,6 +159,7 @@ impl AgentEntry {
             braked: None,
             shadow: Band::Low,
             shadow_revokes: false,
+            erased: Erasures::default(),
         })
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod bound;
 pub(crate) mod certificates;
 pub(crate) mod crl_mark;
 pub(crate) mod dedup;
+pub(crate) mod erasures;
 pub(crate) mod folding;
 pub(crate) mod inbox;
 pub(crate) mod index;

@@ -18,6 +18,7 @@ mod reading;
 mod reserve;
 mod rows;
 mod schema;
+mod vault;
 mod writer;
 
 use std::fmt;
@@ -42,6 +43,7 @@ use levels::Levels;
 use readers::Readers;
 pub use reading::SqliteReader;
 use reserve::Reserve;
+pub use vault::SqliteVault;
 use writer::{Work, Writer};
 
 /// A store in one file.

@@ -189,6 +189,11 @@ pub(crate) struct RecordedEvent {
     /// What was reported beside it.
     #[schema(value_type = Option<Object>)]
     details: Option<Box<RawValue>>,
+    /// Whether what was reported beside its record was erased.
+    erased: bool,
+    /// Index of the record that says so, in the tenant's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_by: Option<String>,
 }
 
 pub(crate) fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<RecordedEvent> {
@@ -218,5 +223,7 @@ pub(crate) fn recorded(item: &Recorded, thresholds: &Thresholds) -> Option<Recor
         // To the digit; what an embedder gave may be no JSON, and is a text then.
         details: details
             .and_then(|d| serde_json::from_str(d.as_str()).or_else(|_| to_raw_value(d.as_str())).ok()),
+        erased: item.erased.is_some(),
+        erased_by: item.erased.map(|record| record.to_string()),
     })
 }

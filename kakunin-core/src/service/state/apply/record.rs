@@ -7,9 +7,11 @@ use super::step::Step;
 use crate::agent::AgentState;
 use crate::error::StoreError;
 use crate::log::record::{Body, Control, Record};
+use crate::month::Month;
 use crate::policy::Verdict;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::Certificates;
+use crate::service::state::erasures::Erasure;
 use crate::store::state::Change;
 
 /// Applies one record to the agent it concerns, and says what has to be stored: `changes`, and whether the
@@ -46,6 +48,11 @@ pub(crate) fn apply(
     let row = Arc::make_mut(&mut entry.row);
     let before = row.agent.state;
     row.agent.updated_at = record.time;
+    if let Control::PayloadErased { from, to, .. } = &**control {
+        let at = Month::of(record.time);
+        row.erased.add(Erasure { record: index, from: *from, to: *to, at });
+        entry.seen.forget_prints(&row.agent.id, changes);
+    }
     apply_control(Step { row, certificates, index, record, changes }, control)?;
     let suspended = row.agent.state == AgentState::Suspended && before != AgentState::Suspended;
     if suspended || distrusts(control) {
@@ -99,6 +106,7 @@ fn apply_control(mut step: Step<'_, impl Certificates>, control: &Control) -> Re
         Control::CertificateReleased { .. } => step.released()?,
         Control::CertificateExpiring { not_after } => step.expiring(*not_after)?,
         Control::AgentRegistered(_)
+        | Control::PayloadErased { .. }
         | Control::DeploymentCreated { .. }
         | Control::CaCreated { .. }
         | Control::TenantCreated { .. }

@@ -97,6 +97,13 @@ impl Numbers {
         }
     }
 
+    /// Forgets which events its numbers are; whether it knew of any.
+    pub(super) fn forget_prints(&mut self) -> bool {
+        let knew = self.known.iter().any(Option::is_some);
+        self.known.iter_mut().for_each(|known| *known = None);
+        knew
+    }
+
     pub(super) fn add(&mut self, seq: u64, taken: Taken) {
         if self.has(seq) {
             return;

@@ -93,6 +93,30 @@ impl Seen {
         }
     }
 
+    /// Forgets which events it were, for something of them is erased: what comes under their names again is a duplicate.
+    pub(crate) fn forget_prints(&mut self, agent: &AgentId, changes: &mut Vec<Change>) {
+        let mut stored = |by, part, number, value| {
+            changes.push(Change {
+                kind: Kind::Dedup,
+                key: row_key(agent, part, by, number),
+                value: Some(value),
+            });
+        };
+        for (by, own) in &mut self.0 {
+            let own = Arc::make_mut(own);
+            for (stream, numbers) in &mut own.streams {
+                if numbers.forget_prints() {
+                    stored(*by, STREAM, *stream, numbers.encode());
+                }
+            }
+            for (id, (at, taken)) in &mut own.ids {
+                if taken.take().is_some() {
+                    stored(*by, ID, *id, at.millis().to_be_bytes().to_vec());
+                }
+            }
+        }
+    }
+
     // The row of the stream, and the streams that were forgotten for it.
     fn add_number(
         &mut self,
