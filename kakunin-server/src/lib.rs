@@ -14,6 +14,7 @@ mod pem_file;
 pub mod policy;
 pub mod process;
 mod progress;
+pub mod rebuild;
 mod replace;
 pub mod replay;
 pub mod serve;

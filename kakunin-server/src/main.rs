@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use arguments::{Arguments, Ca, Command, InboxCommand};
 use clap::Parser;
+use config::Serve;
 use kakunin_core::time::{Clock, SystemClock};
 use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
-use kakunin_server::serve::make_admin_key;
+use kakunin_server::serve::{ServeOptions, make_admin_key};
 use kakunin_server::{
-    ca, crl_sync, demo, http, inbox, log_verify, logging, monitor, process, replay, webhook,
+    ca, crl_sync, demo, http, inbox, log_verify, logging, monitor, process, rebuild, replay, webhook,
 };
 use log_arguments::Log;
 use policy_arguments::{Judge, Tenants};
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         Command::Policy { options, server } => said(in_runtime(decide(&options, &server))),
         Command::Verdict { judge, server } => said(in_runtime(give_verdict(&judge, &server))),
         Command::Log(command) => log(command),
+        Command::Rebuild { serve, dry_run, json } => make_anew(serve, dry_run, json),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -172,13 +174,32 @@ fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
 
 fn log(command: Log) -> ExitCode {
     let Log::Verify { what, serve } = command;
-    let checked = serve.options().map_err(|error| chain(&error)).and_then(|(options, _)| {
-        in_runtime(log_verify::run(&options, &(&what).into())).map_err(|error| chain(&error))
-    });
-    match checked {
-        Ok(report) => {
-            let printed = print(&if what.json { report.to_json() } else { report.to_string() });
-            if report.is_good() { printed } else { ExitCode::FAILURE }
+    let done = with_options(serve, |options| in_runtime(log_verify::run(options, &(&what).into())));
+    found(
+        done.map(|report| (report.is_good(), if what.json { report.to_json() } else { report.to_string() })),
+    )
+}
+
+fn make_anew(serve: Box<Serve>, dry_run: bool, json: bool) -> ExitCode {
+    let done = with_options(serve, |options| in_runtime(rebuild::run(options, dry_run)));
+    found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
+}
+
+/// What came of work on a folder, or why nothing did.
+fn with_options<T, E: std::error::Error>(
+    serve: Box<Serve>,
+    work: impl FnOnce(&ServeOptions) -> Result<T, E>,
+) -> Result<T, String> {
+    let (options, _) = serve.options().map_err(|error| chain(&error))?;
+    work(&options).map_err(|error| chain(&error))
+}
+
+/// 0 if all is well, 1 if something was found, 2 if nothing can be said.
+fn found(done: Result<(bool, String), String>) -> ExitCode {
+    match done {
+        Ok((well, text)) => {
+            let printed = print(&text);
+            if well { printed } else { ExitCode::FAILURE }
         }
         Err(text) => {
             logging::complain(&text);

@@ -32,9 +32,26 @@ impl SqliteReader {
     /// [`StoreError::Foreign`] if it is not ours, or of another format; [`StoreError::Unavailable`] if it cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let readers = Readers::open(path.as_ref())?;
-        readers.read(schema::check_format)?;
+        readers.read(is_ours)?;
         Ok(Self { readers })
     }
+}
+
+/// Whether it is a file of this format. What else is in it is not asked: who reads may want to know what became of it.
+fn is_ours(connection: &Connection) -> Result<(), StoreError> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let said = (pragma("application_id").map_err(store_error)?, pragma("user_version").map_err(store_error)?);
+    let why = match said {
+        (schema::APPLICATION_ID, schema::VERSION) => return Ok(()),
+        (schema::APPLICATION_ID, other) => {
+            let wanted = schema::VERSION;
+            format!(
+                "its format is {other} and not {wanted}: start its server once, or use the program that wrote it"
+            )
+        }
+        _ => "the file is a database of another application; name another file".into(),
+    };
+    Err(StoreError::Foreign(why))
 }
 
 #[async_trait]

@@ -12,8 +12,8 @@ use super::fill;
 use crate::error::StoreError;
 
 /// "KAKU": tells our files from other applications' databases.
-const APPLICATION_ID: i64 = 0x4b41_4b55;
-const VERSION: i64 = 3;
+pub(super) const APPLICATION_ID: i64 = 0x4b41_4b55;
+pub(super) const VERSION: i64 = 3;
 /// What came with each format after the first.
 const SINCE: [(i64, &[&str]); 2] =
     [(2, &["payload_new"]), (3, &["bound_key", "bound_key_new", "bound_key_update", "bound_key_delete"])];
@@ -146,23 +146,6 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         }
     }
     Ok(connection)
-}
-
-/// Whether a file that is open is one of this format.
-pub(super) fn check_format(connection: &Connection) -> Result<(), StoreError> {
-    let application: i64 = pragma(connection, "application_id")?;
-    match (application, pragma(connection, "user_version")?) {
-        (APPLICATION_ID, VERSION) => Ok(()),
-        (APPLICATION_ID, former @ 1..VERSION) => Err(StoreError::Foreign(format!(
-            "its format {former} is an earlier one; start the server once, which brings it to {VERSION}"
-        ))),
-        (APPLICATION_ID, other) => Err(StoreError::Foreign(format!(
-            "its format {other} is not {VERSION}; use the program that wrote it, or update this one"
-        ))),
-        _ => Err(StoreError::Foreign(
-            "the file is a database of another application; name another file".into(),
-        )),
-    }
 }
 
 /// Opens the file once more, for reading alone.
