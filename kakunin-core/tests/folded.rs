@@ -16,9 +16,9 @@ use kakunin_core::log::entry::LogId;
 use kakunin_core::log::leaf::Leaf;
 use kakunin_core::revoke::Cause;
 use kakunin_core::service::{Config, Kakunin, KeySource, Parts, Rebuild, rebuild};
-use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::AuditSink;
 use kakunin_core::store::state::{Kind, StateStore};
+use kakunin_core::store::{MemoryStore, Store};
 use kakunin_core::time::{DAY, HOUR, MINUTE, ManualClock, SECOND, UnixTime};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
@@ -256,9 +256,9 @@ fn left(sink: &dyn AuditSink, logs: &[LogId], rows: &Rows) -> u64 {
     u64::try_from(issued - kept).unwrap()
 }
 
-fn folded_is_lived(seed: u64) -> BTreeMap<&'static str, u64> {
+fn folded_is_lived(seed: u64, store: impl Store + 'static) -> BTreeMap<&'static str, u64> {
     let clock = Arc::new(ManualClock::at(NOW));
-    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    let mut parts = Parts::new(store, Arc::new(LocalKeys::ephemeral()));
     parts.clock = clock.clone();
     let mut config = Config::new("agents.example").unwrap();
     config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
@@ -330,7 +330,7 @@ fn folded_is_lived(seed: u64) -> BTreeMap<&'static str, u64> {
 fn what_the_log_amounts_to_is_what_life_came_to() {
     let mut done: BTreeMap<&'static str, u64> = BTreeMap::new();
     for seed in 1..=24 {
-        for (what, count) in folded_is_lived(seed) {
+        for (what, count) in folded_is_lived(seed, MemoryStore::new()) {
             *done.entry(what).or_default() += count;
         }
     }
@@ -349,5 +349,16 @@ fn what_the_log_amounts_to_is_what_life_came_to() {
         "left",
     ] {
         assert!(done.get(what).is_some_and(|count| *count > 2), "{what}: {done:?}");
+    }
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn so_it_is_in_a_file() {
+    for seed in 101..=103 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = kakunin_core::store::sqlite::SqliteStore::open(folder.path().join("k.db")).unwrap();
+        let done = folded_is_lived(seed, store);
+        assert!(done.values().sum::<u64>() > 100 && done.contains_key("restarted"), "{done:?}");
     }
 }

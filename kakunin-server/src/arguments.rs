@@ -78,6 +78,18 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Puts a backup back where nothing is.
     Restore(Restore),
+    /// Makes all that follows from the logs anew from them, and says what of the stored rows differs; the deployment's server
+    /// must not be running. Ends with 0 if nothing does, 1 if something did, 2 if that cannot be said.
+    Rebuild {
+        #[command(flatten)]
+        serve: Box<Serve>,
+        /// Say what differs, and change nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// The logs of a deployment: whether they are what was signed.
     #[command(subcommand)]
     Log(Log),

@@ -16,6 +16,7 @@ mod pem_file;
 pub mod policy;
 pub mod process;
 mod progress;
+pub mod rebuild;
 pub mod recover;
 mod replace;
 pub mod replay;

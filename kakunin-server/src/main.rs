@@ -19,15 +19,16 @@ use std::time::Duration;
 
 use arguments::{Arguments, Ca, Command, InboxCommand};
 use clap::Parser;
+use config::Serve;
 use kakunin_core::time::{Clock, SystemClock};
 use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
-use kakunin_server::serve::make_admin_key;
+use kakunin_server::serve::{ServeOptions, make_admin_key};
 use kakunin_server::{
-    backup, ca, crl_sync, demo, erase, http, inbox, log_verify, logging, monitor, process, recover, replay, webhook,
+    backup, ca, crl_sync, demo, erase, http, inbox, log_verify, logging, monitor, process, rebuild, recover, replay, webhook,
 };
-use log_arguments::{Log, Verify};
+use log_arguments::Log;
 use policy_arguments::{Judge, Tenants};
 use server_arguments::Server;
 
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         },
         Command::Restore(restore) => said(in_runtime(backup::restore(&restore.into()))),
         Command::Log(command) => log(command),
+        Command::Rebuild { serve, dry_run, json } => make_anew(serve, dry_run, json),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
     }
 }
@@ -138,7 +140,11 @@ fn say_that_it_is_the_first(data: &Path) {
 
 fn log(command: Log) -> ExitCode {
     match command {
-        Log::Verify { what, serve } => verify_logs(&what, &serve),
+        Log::Verify { what, serve } => {
+            let done = with_options(serve, |options| in_runtime(log_verify::run(options, &(&what).into())));
+            let text = |report: &log_verify::Report| if what.json { report.to_json() } else { report.to_string() };
+            found(done.map(|report| (report.is_good(), text(&report))))
+        }
         Log::Recover(options) => {
             let (serve, recover) = options.apart();
             match serve.options() {
@@ -150,22 +156,6 @@ fn log(command: Log) -> ExitCode {
             Ok((options, _)) => said(in_runtime(recover::renew_guard(&options))),
             Err(error) => ended(Err(error)),
         },
-    }
-}
-
-fn verify_logs(what: &Verify, serve: &Serve) -> ExitCode {
-    let checked = serve.options().map_err(|error| chain(&error)).and_then(|(options, _)| {
-        in_runtime(log_verify::run(&options, &what.into())).map_err(|error| chain(&error))
-    });
-    match checked {
-        Ok(report) => {
-            let printed = print(&if what.json { report.to_json() } else { report.to_string() });
-            if report.is_good() { printed } else { ExitCode::FAILURE }
-        }
-        Err(text) => {
-            logging::complain(&text);
-            ExitCode::from(2)
-        }
     }
 }
 
@@ -210,6 +200,34 @@ fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
         match options.every {
             Some(seconds) => std::thread::sleep(Duration::from_secs(seconds)),
             None => return code,
+        }
+    }
+}
+
+fn make_anew(serve: Box<Serve>, dry_run: bool, json: bool) -> ExitCode {
+    let done = with_options(serve, |options| in_runtime(rebuild::run(options, dry_run)));
+    found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
+}
+
+/// What came of work on a folder, or why nothing did.
+fn with_options<T, E: std::error::Error>(
+    serve: Box<Serve>,
+    work: impl FnOnce(&ServeOptions) -> Result<T, E>,
+) -> Result<T, String> {
+    let (options, _) = serve.options().map_err(|error| chain(&error))?;
+    work(&options).map_err(|error| chain(&error))
+}
+
+/// 0 if all is well, 1 if something was found, 2 if nothing can be said.
+fn found(done: Result<(bool, String), String>) -> ExitCode {
+    match done {
+        Ok((well, text)) => {
+            let printed = print(&text);
+            if well { printed } else { ExitCode::FAILURE }
+        }
+        Err(text) => {
+            logging::complain(&text);
+            ExitCode::from(2)
         }
     }
 }

@@ -60,11 +60,11 @@ pub fn assert_folded(config: &Config, parts: &Parts) {
     assert!(rebuilt.is_equal() && differing.is_empty(), "{differing:?} {:?}", rebuilt.unsealed);
 }
 
-/// After a restart.
+/// After a restart, which leaves nothing that is not what the logs say.
 pub fn reopened(config: Config, parts: &Parts) -> Kakunin {
-    assert_folded(&config, parts);
-    let kakunin = block_on(Kakunin::open(config, parts.clone())).unwrap();
+    let kakunin = block_on(Kakunin::open(config.clone(), parts.clone())).unwrap();
     block_on(kakunin.load()).unwrap();
+    assert_folded(&config, parts);
     kakunin
 }
 

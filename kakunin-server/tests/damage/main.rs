@@ -12,6 +12,7 @@
 #[path = "../binary/mod.rs"]
 mod binary;
 
+mod logs;
 mod schema;
 mod state;
 mod world;

@@ -1,4 +1,4 @@
-//! What a deployment is made as, made from nothing, and read back.
+//! What a deployment is made as, made from nothing, read back, and made anew aside.
 
 pub(crate) mod aside;
 pub(crate) mod config;

@@ -5,6 +5,7 @@
 //! | `follower.rs`, `unit.rs`, `status.rs` | what a follower is; one at one log, and when it is its turn; how it stands |
 //! | `run.rs`, `rounds.rs` | drives all of them; turns for whoever drives them otherwise |
 //! | `key_tasks.rs`, `crl/`, `feed.rs`, `receipts.rs`, `webhooks/`, `graces.rs`, `erasures.rs`, `ending.rs`, `expiring.rs`, `sweep.rs`, `sealing.rs`, `snapshots.rs`, `tiles.rs`, `indexing.rs` | the followers |
+//! | `compared.rs` | rows held against what is on record of them |
 //! | `running.rs`, `open.rs` | a deployment that runs, and how it is opened |
 
 pub(crate) mod checking;
