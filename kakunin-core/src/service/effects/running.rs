@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use event_listener::Event;
@@ -46,6 +47,8 @@ pub(crate) struct Running {
     /// Ends of authorities that tenants were told of last.
     pub(super) told: Mutex<Vec<Told>>,
     pub(crate) checking: async_lock::Mutex<Checking>,
+    /// How often somebody else wrote to the store, as far as it was seen.
+    pub(super) foreign_writes: AtomicU64,
 }
 
 /// An authority, how near its end is, and how many days are left.
@@ -90,6 +93,7 @@ impl Running {
             webhooks: Hooks::default(),
             told: Mutex::default(),
             checking: async_lock::Mutex::default(),
+            foreign_writes: AtomicU64::default(),
         }
     }
 
