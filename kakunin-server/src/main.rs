@@ -26,7 +26,8 @@ use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::{ServeOptions, make_admin_key};
 use kakunin_server::{
-    backup, ca, crl_sync, demo, erase, http, inbox, log_verify, logging, monitor, process, rebuild, recover, replay, webhook,
+    backup, ca, crl_sync, demo, erase, http, inbox, log_verify, logging, monitor, process, rebuild, recover,
+    replay, webhook,
 };
 use log_arguments::Log;
 use policy_arguments::{Judge, Tenants};
@@ -142,7 +143,8 @@ fn log(command: Log) -> ExitCode {
     match command {
         Log::Verify { what, serve } => {
             let done = with_options(serve, |options| in_runtime(log_verify::run(options, &(&what).into())));
-            let text = |report: &log_verify::Report| if what.json { report.to_json() } else { report.to_string() };
+            let text =
+                |report: &log_verify::Report| if what.json { report.to_json() } else { report.to_string() };
             found(done.map(|report| (report.is_good(), text(&report))))
         }
         Log::Recover(options) => {
@@ -231,7 +233,6 @@ fn found(done: Result<(bool, String), String>) -> ExitCode {
         }
     }
 }
-
 
 fn replay_trace(options: &arguments::Replay) -> ExitCode {
     match replay::run(&options.file, &options.into()) {

@@ -12,9 +12,9 @@ mod deployment;
 mod former;
 mod full;
 mod opened;
+mod verified;
 #[cfg(feature = "conformance")]
 mod wal;
-mod verified;
 mod written;
 
 use std::io::{BufRead, BufReader};

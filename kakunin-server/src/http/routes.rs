@@ -11,9 +11,9 @@ use utoipa::openapi::security::SecurityRequirement;
 
 use super::app::App;
 use super::{
-    access, agents, approvals, audit, breaker, certificates, certify, crl, enrol, erasures, event_batch, event_lines,
-    events, feed, gateway, health, inbox, inbox_stream, message, orders, pki, policy, revoke, risk, verdicts,
-    verify, webhooks,
+    access, agents, approvals, audit, breaker, certificates, certify, crl, enrol, erasures, event_batch,
+    event_lines, events, feed, gateway, health, inbox, inbox_stream, message, orders, pki, policy, revoke,
+    risk, verdicts, verify, webhooks,
 };
 
 /// Most octets of a body from who shows no account: a message to verify, a request for a certificate, one to check.

@@ -59,7 +59,7 @@ impl Follower for Indexing {
 
     async fn step(&self, running: &Running, log: &LogId, turn: &mut Turn<'_>) -> Result<(), Error> {
         let size = running.commits.of(log).load(Ordering::Acquire);
-        let writes = running.parts.state.touched().await?.writes;
+        let writes = running.foreign_writes.load(Ordering::Acquire);
         let kept = turn.memory.kept.take().and_then(|kept| kept.downcast::<Kept>().ok());
         let mut indexed = match kept.filter(|kept| kept.writes == writes) {
             Some(kept) => kept.indexed,

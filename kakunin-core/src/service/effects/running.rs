@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use event_listener::Event;
@@ -48,6 +49,8 @@ pub(crate) struct Running {
     pub(super) told: Mutex<Vec<Told>>,
     pub(crate) checking: async_lock::Mutex<Checking>,
     pub(super) guarding: async_lock::Mutex<Guarding>,
+    /// How often somebody else wrote to the store, as far as it was seen.
+    pub(super) foreign_writes: AtomicU64,
 }
 
 /// An authority, how near its end is, and how many days are left.
@@ -93,6 +96,7 @@ impl Running {
             told: Mutex::default(),
             checking: async_lock::Mutex::default(),
             guarding: async_lock::Mutex::default(),
+            foreign_writes: AtomicU64::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! wrote, at the logs all the time, a little at once.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 
@@ -95,6 +96,7 @@ impl Running {
             checking.writes = touched.writes;
             self.damages.note("somebody else wrote to the store while it was in use");
             (checking.logs, checking.at, checking.ended) = (VecDeque::new(), None, None);
+            self.foreign_writes.store(touched.writes, Ordering::Release);
             self.look_at_indexes();
             self.check_rows().await?;
         }
