@@ -4,6 +4,7 @@ use kakunin_core::error::StoreError;
 use kakunin_core::store::sqlite::SqliteStore;
 use rusqlite::Connection;
 
+use crate::deployment::{certified, open};
 use crate::former::{NOW, copied, opened};
 
 #[test]

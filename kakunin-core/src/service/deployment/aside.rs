@@ -89,8 +89,16 @@ impl Vault for ReadVault {
         Err(only_read())
     }
 
+    async fn put_all(&self, _: &[Kept]) -> Result<(), StoreError> {
+        Err(only_read())
+    }
+
     async fn get(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.get(name).await
+    }
+
+    async fn get_all(&self, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.0.get_all(names).await
     }
 
     async fn remove(&self, _: &[Vec<u8>]) -> Result<(), StoreError> {

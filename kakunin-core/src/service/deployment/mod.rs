@@ -5,5 +5,5 @@ pub(crate) mod config;
 pub(crate) mod genesis;
 pub(crate) mod load;
 pub(crate) mod offline;
-pub(crate) mod rebuild;
 pub(crate) mod proven;
+pub(crate) mod rebuild;

@@ -17,6 +17,7 @@ use crate::service::engine::inner::Inner;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::scan::scan;
 use crate::service::engine::seal::{self, Rows, counts};
+use crate::service::engine::sealed_rows::SealedState;
 use crate::service::engine::system;
 use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
@@ -78,7 +79,7 @@ impl Rebuilt {
 /// its key signed makes nothing.
 pub async fn rebuild(
     config: Config,
-    parts: Parts,
+    mut parts: Parts,
     what: Rebuild,
     progress: Option<RebuildProgress>,
 ) -> Result<Rebuilt, Error> {
@@ -92,6 +93,8 @@ pub async fn rebuild(
     }
     // What is stored may be such that no start comes of it.
     let old = load(config, aside(&parts, stored, None)).await.map(|(old, _)| old);
+    // Rows are held against each other as they are, and not as they lie there.
+    SealedState::between(&mut parts, &anew.seal_key);
     let mut run = Run { parts, what, anew, old: old.ok(), tables: Vec::new(), unsealed: Vec::new() };
     run.log(&LogId::System, Vec::new()).await?;
     for tenant in tenants {

@@ -16,7 +16,7 @@ use super::parts::Parts;
 use super::seal::SealKey;
 use crate::error::StoreError;
 use crate::log::entry::LogId;
-use crate::store::state::{Change, Kind, StateStore, Touched};
+use crate::store::state::{Change, Kind, StateStore, StateView, Touched};
 
 /// The first octet of a row that is encrypted.
 const FORM: u8 = 1;
@@ -53,17 +53,17 @@ impl SealKey {
         XChaCha20Poly1305::new(&(*key).into())
     }
 
-    /// The changes as they are stored.
-    pub(in crate::service::engine) fn hide(
+    /// The changes as they are stored, where that is not as they are.
+    pub(in crate::service::engine) fn hidden(
         &self,
         log: &LogId,
-        changes: &mut [Change],
-    ) -> Result<(), StoreError> {
+        changes: &[Change],
+    ) -> Result<Option<Vec<Change>>, StoreError> {
         if changes.iter().all(|change| !has_names(change.kind)) {
-            return Ok(());
+            return Ok(None);
         }
-        let cipher = self.row_cipher(log);
-        for Change { kind, key, value } in changes.iter_mut().filter(|change| has_names(change.kind)) {
+        let (cipher, mut hidden) = (self.row_cipher(log), changes.to_vec());
+        for Change { kind, key, value } in hidden.iter_mut().filter(|change| has_names(change.kind)) {
             let Some(plain) = value.as_ref() else { continue };
             let aad = place(*kind, key);
             let nonce = self.row_nonce(log, &aad, plain);
@@ -71,7 +71,17 @@ impl SealKey {
             let sealed = sealed.map_err(|_| StoreError::unavailable("a row cannot be encrypted"))?;
             *value = Some([&[FORM][..], &nonce, &sealed].concat());
         }
-        Ok(())
+        Ok(Some(hidden))
+    }
+
+    /// Rows as they were before they were stored.
+    fn show_all(&self, log: &LogId, kind: Kind, rows: &mut [(Vec<u8>, Vec<u8>)]) {
+        if has_names(kind) && !rows.is_empty() {
+            let cipher = self.row_cipher(log);
+            for (key, value) in rows {
+                *value = self.show(&cipher, (kind, key), core::mem::take(value));
+            }
+        }
     }
 
     /// A value as it was before it was stored; what is not encrypted, or not by this key for this place, is as it is.
@@ -95,21 +105,12 @@ impl SealedState {
         let (store, seal_key) = (parts.state.clone(), seal_key.clone());
         parts.state = Arc::new(Self { store, seal_key });
     }
-
-    fn hidden(&self, log: &LogId, changes: &[Change]) -> Result<Option<Vec<Change>>, StoreError> {
-        if changes.iter().all(|change| !has_names(change.kind)) {
-            return Ok(None);
-        }
-        let mut hidden = changes.to_vec();
-        self.seal_key.hide(log, &mut hidden)?;
-        Ok(Some(hidden))
-    }
 }
 
 #[async_trait]
 impl StateStore for SealedState {
     async fn apply(&self, log: &LogId, index: u64, changes: &[Change]) -> Result<(), StoreError> {
-        let hidden = self.hidden(log, changes)?;
+        let hidden = self.seal_key.hidden(log, changes)?;
         self.store.apply(log, index, hidden.as_deref().unwrap_or(changes)).await
     }
 
@@ -118,7 +119,7 @@ impl StateStore for SealedState {
     }
 
     async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
-        let hidden = self.hidden(log, changes)?;
+        let hidden = self.seal_key.hidden(log, changes)?;
         self.store.put(log, hidden.as_deref().unwrap_or(changes)).await
     }
 
@@ -140,16 +141,42 @@ impl StateStore for SealedState {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         let mut rows = self.store.scan(log, kind, after, limit).await?;
-        if has_names(kind) && !rows.is_empty() {
-            let cipher = self.seal_key.row_cipher(log);
-            for (key, value) in &mut rows {
-                *value = self.seal_key.show(&cipher, (kind, key), core::mem::take(value));
-            }
-        }
+        self.seal_key.show_all(log, kind, &mut rows);
         Ok(rows)
+    }
+
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        let (view, seal_key) = (self.store.view(log).await?, self.seal_key.clone());
+        Ok(Box::new(SealedView { view, seal_key, log: log.clone() }))
     }
 
     async fn touched(&self) -> Result<Touched, StoreError> {
         self.store.touched().await
+    }
+}
+
+/// A view of which the one beneath sees no name.
+#[derive(Debug)]
+struct SealedView {
+    view: Box<dyn StateView>,
+    seal_key: SealKey,
+    log: LogId,
+}
+
+#[async_trait]
+impl StateView for SealedView {
+    fn applied(&self) -> u64 {
+        self.view.applied()
+    }
+
+    async fn scan(
+        &mut self,
+        kind: Kind,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let mut rows = self.view.scan(kind, after, limit).await?;
+        self.seal_key.show_all(&self.log, kind, &mut rows);
+        Ok(rows)
     }
 }

@@ -8,7 +8,7 @@ use crate::log::entry::{Entry, LogId};
 use crate::log::record::{Body, Record};
 use crate::service::effects::running::{Kakunin, Running};
 use crate::service::effects::tenant::Tenant;
-use crate::service::engine::system;
+use crate::service::engine::scan::scan;
 use crate::service::error::Error;
 use crate::store::state::Kind;
 
@@ -40,7 +40,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says.
     pub async fn read_rows(&self, log: &LogId, kind: Kind) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
-        system::scan(&self.inner.parts, log, kind).await
+        Ok(scan(&self.inner.parts, log, kind).await?)
     }
 }
 

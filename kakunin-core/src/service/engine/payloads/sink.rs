@@ -245,7 +245,9 @@ impl AuditSink for SealedSink {
         for append in &mut appends {
             let of = self.of(&append.log)?;
             erased.extend(self.close(&of, append).await?.into_iter().map(|one| (of.clone(), one)));
-            self.seal_key.hide(&append.log, &mut append.changes)?;
+            if let Some(hidden) = self.seal_key.hidden(&append.log, &append.changes)? {
+                append.changes = hidden.into();
+            }
         }
         self.store.append(appends).await?;
         erased.into_iter().for_each(|(of, (agent, erasure))| of.add(agent, erasure));
