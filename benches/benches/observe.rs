@@ -68,7 +68,7 @@ fn grown(dir: &Path, bare: &Connection) {
             in_twos(&kakunin, &of, more);
             thousands += more;
             // As a process that runs does by itself once a minute, or each 250,000 records.
-            block_on(kakunin.tend());
+            block_on(kakunin.tend()).unwrap();
         }
         // In turns, so that a disturbance hits both.
         let rounds: Vec<_> = (0..10)
@@ -89,7 +89,7 @@ fn grown(dir: &Path, bare: &Connection) {
             resident()
         );
     }
-    block_on(kakunin.tend());
+    block_on(kakunin.tend()).unwrap();
     drop(kakunin);
     let start = Instant::now();
     let (kakunin, _) = opened(SqliteStore::open(&path).unwrap(), keys);
