@@ -251,7 +251,7 @@ fn a_backup_that_was_interrupted_or_found_no_room_passes_for_none() {
     assert!(!world.path("restored").exists());
     let small = Small::mount(&world, "200k");
     let full = refused(&["backup", &small.0.join("backup").display().to_string(), "--data", &data]);
-    assert!(full.contains("no room") || full.contains("No space"), "{full}");
+    assert!(full.contains("no storage space") || full.contains("No space"), "{full}");
     assert!(
         fs::read_dir(small.0.join("backup")).map_or(true, |mut all| all.next().is_none()),
         "nothing is left of it"

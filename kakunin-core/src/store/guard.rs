@@ -197,8 +197,9 @@ mod tests {
         assert_eq!(block_on(guard.read()).unwrap().unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         fs::create_dir(dir.path().join("guard.new")).unwrap();
-        let refused = block_on(guard.write(b"three")).unwrap_err().to_string();
-        assert!(refused.contains("guard"), "{refused}");
+        let refused = block_on(guard.write(b"three")).unwrap_err();
+        let why = std::error::Error::source(&refused).unwrap().to_string();
+        assert!(why.contains(&path.display().to_string()), "which file it is: {why}");
         assert_eq!(block_on(guard.read()).unwrap().unwrap(), b"two");
         block_on(GuardFile::new(dir.path().join("no/such/guard")).write(b"x")).unwrap_err();
     }

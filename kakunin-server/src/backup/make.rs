@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use kakunin_core::error::StoreError;
 use kakunin_core::id::hex_encode;
 use kakunin_core::service::{ProvenLog, prove_logs};
 use kakunin_core::store::sqlite::{SqliteFile, copy_file};
@@ -114,7 +115,11 @@ fn copy(item: &Item, from: &Path, to: &Path) -> Result<(), BackupError> {
         return manifest::copy(from, to);
     }
     let mut progress = Progress::of("copying the database");
-    Ok(copy_file(from, to, |done, of| progress.at(done, of))?)
+    copy_file(from, to, |done, of| progress.at(done, of)).map_err(|error| match error {
+        // On the volume of the backup, not of the log.
+        StoreError::Full => BackupError::file(to)(io::ErrorKind::StorageFull.into()),
+        other => other.into(),
+    })
 }
 
 /// A folder for one part, for its owner alone, and one in it for each folder of the part.
