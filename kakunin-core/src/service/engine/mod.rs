@@ -19,6 +19,7 @@ pub(crate) mod job;
 mod layout;
 pub(crate) mod lead;
 pub(crate) mod ledger;
+pub(crate) mod on_record;
 pub(crate) mod order;
 pub(crate) mod parts;
 pub(crate) mod replay;
