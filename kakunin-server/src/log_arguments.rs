@@ -14,7 +14,7 @@ pub(crate) enum Log {
     /// is not what was signed. Ends with 0 if all are, 1 if not, 2 if that cannot be said.
     Verify {
         #[command(flatten)]
-        what: Verify,
+        what: Extent,
         #[command(flatten)]
         serve: Box<Serve>,
     },
@@ -26,7 +26,7 @@ pub(crate) enum Log {
 }
 
 #[derive(Args)]
-pub(crate) struct Verify {
+pub(crate) struct Extent {
     /// Which log: a tenant, `_system` or `_revocations-...` [default: all].
     #[arg(long)]
     log: Option<String>,
@@ -44,9 +44,9 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 }
 
-impl From<&Verify> for log_verify::Options {
-    fn from(verify: &Verify) -> Self {
-        let Verify { log, from, key, checkpoint, .. } = verify;
+impl From<&Extent> for log_verify::Options {
+    fn from(extent: &Extent) -> Self {
+        let Extent { log, from, key, checkpoint, .. } = extent;
         Self { log: log.clone(), from: *from, key: key.clone(), checkpoints: checkpoint.clone() }
     }
 }

@@ -3,7 +3,8 @@
 use super::running::Running;
 use crate::log::entry::LogId;
 use crate::service::engine::digest;
-use crate::service::engine::state_snapshot::{StateOf, When};
+use crate::service::engine::on_record::When;
+use crate::service::engine::state_snapshot::StateOf;
 use crate::service::error::Error;
 
 impl Running {

@@ -8,7 +8,8 @@ use super::unit::{Pace, Turn};
 use crate::error::StoreError;
 use crate::log::entry::LogId;
 use crate::service::engine::backoff::MAX_WAIT;
-use crate::service::engine::state_snapshot::{StateOf, When};
+use crate::service::engine::on_record::When;
+use crate::service::engine::state_snapshot::StateOf;
 use crate::service::error::Error;
 use crate::time::{MINUTE, SECOND};
 

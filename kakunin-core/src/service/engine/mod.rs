@@ -22,6 +22,7 @@ mod layout;
 pub(crate) mod lead;
 pub(crate) mod ledger;
 pub(crate) mod nodes;
+pub(crate) mod on_record;
 pub(crate) mod order;
 pub(crate) mod origins;
 pub(crate) mod parts;
