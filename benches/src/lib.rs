@@ -14,6 +14,15 @@ pub mod certify;
     reason = "a benchmark that cannot go on has failed; figures are shown rounded"
 )]
 pub mod load;
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a benchmark that cannot go on has failed; figures are shown rounded"
+)]
+pub mod open;
 pub mod tools;
 
 use std::hint::black_box;

@@ -266,7 +266,7 @@ fn what_is_not_there_is_not_proved() {
     for index in [end, end + 1, u64::MAX] {
         assert!(matches!(block_on(w.tenant.prove(index)), Err(Error::NotFound(_))), "{index}");
     }
-    for range in [0..0, 3..3, 0..end + 1, end..end + 1, 0..u64::MAX, u64::MAX - 1..u64::MAX, 5..4] {
+    for range in [0..0, 3..3, 0..end + 1, end..end + 1, 0..u64::MAX, u64::MAX - 1..u64::MAX] {
         assert!(
             matches!(block_on(w.tenant.prove_range(range.clone())), Err(Error::NotFound(_))),
             "{range:?}"

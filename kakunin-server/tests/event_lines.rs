@@ -19,9 +19,11 @@ use hyper_util::rt::TokioIo;
 use kakunin_core::access::Role;
 use kakunin_core::log::checkpoint::Checkpoint;
 use kakunin_core::log::note::VerifierKey;
+use kakunin_server::demo::{Agent, Client};
+use kakunin_server::serve::{ServeOptions, Server};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 const STREAM: &str = "/api/v1/events/stream";
@@ -50,16 +52,20 @@ struct Stream {
 }
 
 async fn ask(w: &World, kind: &str, body: Body) -> hyper::Response<Incoming> {
-    let authority = w.url.strip_prefix("http://").unwrap();
+    let tenant = w.kakunin.tenant(&"default".parse().unwrap());
+    let key = tenant.create_api_key(Role::Reporter, "lines".parse().unwrap(), None).await.unwrap().1;
+    ask_with(&w.url, key.reveal(), kind, body).await
+}
+
+async fn ask_with(url: &str, key: &str, kind: &str, body: Body) -> hyper::Response<Incoming> {
+    let authority = url.strip_prefix("http://").unwrap();
     let socket = TcpStream::connect(authority).await.unwrap();
     let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
     tokio::spawn(connection);
-    let tenant = w.kakunin.tenant(&"default".parse().unwrap());
-    let key = tenant.create_api_key(Role::Reporter, "lines".parse().unwrap(), None).await.unwrap().1;
     let request = Request::post(STREAM)
         .header(header::HOST, authority)
         .header(header::CONTENT_TYPE, kind)
-        .header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()))
+        .header(header::AUTHORIZATION, format!("Bearer {key}"))
         .body(body)
         .unwrap();
     sender.send_request(request).await.unwrap()
@@ -256,4 +262,66 @@ async fn streams_have_bounds_and_say_what_they_take() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     unreachable!("the places are free again");
+}
+
+/// A key that is taken away, and a server that ends: what was sent before is answered, and the last line says why.
+#[tokio::test]
+async fn a_stream_is_ended_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ServeOptions::new(folder.path().join("data"), common::loopback());
+    let server = Server::bind(&options).await.unwrap();
+    let (url, key) =
+        (server.url().unwrap(), server.deployment().admin_key.as_ref().unwrap().reveal().to_owned());
+    let (kakunin, admin) = (server.deployment().kakunin.clone(), Client::new(&url).with_key(&key));
+    let (stop, stopped) = watch::channel(false);
+    let serving = tokio::spawn(server.serve(stopped));
+    let serial = Agent::start("desk", &["read:mail"], &admin).await.unwrap().serial.to_string();
+    let tenant = kakunin.tenant(&"default".parse().unwrap());
+    let (facts, key) = tenant.create_api_key(Role::Reporter, "lines".parse().unwrap(), None).await.unwrap();
+    let mut streams = Vec::new();
+    for n in 0..2 {
+        let (to, pieces) = mpsc::channel(1);
+        let response = ask_with(&url, key.reveal(), "application/x-ndjson", Body::new(Pieces(pieces))).await;
+        let mut stream =
+            Stream { to: Some(to), status: response.status(), answer: response.into_body(), got: Vec::new() };
+        stream.send(&event(&serial, n)).await;
+        assert_eq!(stream.line().await.unwrap()["status"], "scored");
+        streams.push(stream);
+    }
+    stop.send(true).unwrap();
+    for mut stream in streams {
+        let end = stream.line().await.unwrap();
+        assert_eq!(
+            (&end["end"], &end["code"], &end["lines"], &end["recorded"]),
+            (&json!("cut"), &json!("server_ending"), &json!(1), &json!(1)),
+            "{end}"
+        );
+        assert!(stream.line().await.is_none());
+    }
+    serving.await.unwrap().unwrap();
+    drop(facts);
+}
+
+#[tokio::test]
+async fn a_key_that_is_taken_away_ends_its_streams() {
+    let w = world().await;
+    let serial = serial(&w).await;
+    let tenant = w.kakunin.tenant(&"default".parse().unwrap());
+    let (facts, key) = tenant.create_api_key(Role::Reporter, "lines".parse().unwrap(), None).await.unwrap();
+    let (to, pieces) = mpsc::channel(1);
+    let response = ask_with(&w.url, key.reveal(), "application/x-ndjson", Body::new(Pieces(pieces))).await;
+    let mut stream =
+        Stream { to: Some(to), status: response.status(), answer: response.into_body(), got: Vec::new() };
+    stream.send(&event(&serial, 1)).await;
+    assert_eq!(stream.line().await.unwrap()["status"], "scored");
+    w.kakunin.revoke_api_key(&facts.id).await.unwrap();
+    stream.send(&event(&serial, 2)).await;
+    let end = stream.line().await.unwrap();
+    assert_eq!(
+        (&end["end"], &end["code"], &end["lines"]),
+        (&json!("cut"), &json!("api_key_invalid"), &json!(1)),
+        "{end}"
+    );
+    let listed = w.admin.get("/api/v1/events?limit=10").await.unwrap().data();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "what came after it is not on record");
 }

@@ -217,13 +217,14 @@ fn envelope(body: &[u8]) -> Result<(Vec<&[u8]>, bool), ApiError> {
     // What is not an envelope is one that a parser refuses: it says why.
     let events_and_mode = || {
         let (mut events, mut atomic) = (None, None);
-        for (name, value) in parts::object(body)? {
+        parts::each_member(body, |name, rest| {
             match name.as_str() {
-                "events" if events.is_none() => events = Some(parts::array(value)?),
-                "atomic" if atomic.is_none() => atomic = Some(serde_json::from_slice(value).ok()?),
+                "events" if events.is_none() => events = Some(rest.array()?),
+                "atomic" if atomic.is_none() => atomic = Some(serde_json::from_slice(rest.value()?).ok()?),
                 _ => return None,
             }
-        }
+            Some(())
+        })?;
         Some((events?, atomic.flatten().unwrap_or(false)))
     };
     let Some((events, atomic)) = events_and_mode() else {

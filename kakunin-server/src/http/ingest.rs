@@ -128,6 +128,9 @@ impl Ingest {
         let mut texts = Vec::new();
         let read = self.gather(&mut texts).await;
         if !texts.is_empty() {
+            if !self.caller.stands(&self.app.kakunin) {
+                return Err(Over::Because(ApiError::key_invalid("this key was revoked, or has expired")));
+            }
             let answers = self.recorded(&texts).await?;
             self.out.send_timeout(answers.into(), STALL).await.map_err(|_| Over::Gone)?;
         }
@@ -174,9 +177,6 @@ impl Ingest {
     }
 
     async fn more(&mut self) -> Result<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>, Over> {
-        if !self.caller.stands(&self.app.kakunin) {
-            return Err(Over::Because(ApiError::key_invalid("this key was revoked, or has expired")));
-        }
         tokio::select! {
             frame = timeout(IDLE, self.body.frame()) => frame.map_err(|_| {
                 let sentence = "no event came for 60 s; go on in another stream";

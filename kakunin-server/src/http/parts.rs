@@ -25,33 +25,55 @@ impl<S: Send + Sync> FromRequest<S> for Content {
 
 /// The members of an object, in their order; `None` if it is none.
 pub(crate) fn object(text: &[u8]) -> Option<Vec<(String, &[u8])>> {
-    let mut rest = Rest(text);
     let mut members = Vec::new();
-    rest.list((b'{', b'}'), |rest| {
-        let name = serde_json::from_slice(rest.string()?).ok()?;
-        rest.take(b':')?;
+    each_member(text, |name, rest| {
         members.push((name, rest.value()?));
         Some(())
     })?;
     Some(members)
 }
 
-/// The elements of an array, in their order; `None` if it is none.
-pub(crate) fn array(text: &[u8]) -> Option<Vec<&[u8]>> {
+/// Walks over the members of an object, each of which is taken from the rest; `None` if it is none, or one is not taken.
+pub(crate) fn each_member<'t>(
+    text: &'t [u8],
+    mut take: impl FnMut(String, &mut Rest<'t>) -> Option<()>,
+) -> Option<()> {
     let mut rest = Rest(text);
-    let mut elements = Vec::new();
-    rest.list((b'[', b']'), |rest| {
-        elements.push(rest.value()?);
-        Some(())
+    rest.list((b'{', b'}'), |rest| {
+        let name = serde_json::from_slice(rest.string()?).ok()?;
+        rest.take(b':')?;
+        take(name, rest)
     })?;
-    Some(elements)
+    rest.is_empty().then_some(())
+}
+
+/// The elements of an array, in their order; `None` if it is none.
+#[cfg(test)]
+fn array(text: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut rest = Rest(text);
+    let elements = rest.array()?;
+    rest.is_empty().then_some(elements)
 }
 
 /// What was not looked at yet.
-struct Rest<'t>(&'t [u8]);
+pub(crate) struct Rest<'t>(&'t [u8]);
 
 impl<'t> Rest<'t> {
-    /// Everything between two brackets, item by item, and nothing after it.
+    /// The elements of an array, in their order.
+    pub(crate) fn array(&mut self) -> Option<Vec<&'t [u8]>> {
+        let mut elements = Vec::new();
+        self.list((b'[', b']'), |rest| {
+            elements.push(rest.value()?);
+            Some(())
+        })?;
+        Some(elements)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.trim_ascii().is_empty()
+    }
+
+    /// Everything between two brackets, item by item.
     fn list(&mut self, (open, close): (u8, u8), mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.take(open)?;
         if self.take(close).is_none() {
@@ -63,7 +85,7 @@ impl<'t> Rest<'t> {
                 }
             }
         }
-        self.0.trim_ascii().is_empty().then_some(())
+        Some(())
     }
 
     fn take(&mut self, octet: u8) -> Option<()> {
@@ -81,9 +103,11 @@ impl<'t> Rest<'t> {
     }
 
     /// Whatever stands before the next comma or closing bracket of this level.
-    fn value(&mut self) -> Option<&'t [u8]> {
+    pub(crate) fn value(&mut self) -> Option<&'t [u8]> {
         let (mut closing, mut at) = (Vec::new(), 0);
+        let matters = |octet: &u8| matches!(octet, b'"' | b',' | b'{' | b'}' | b'[' | b']');
         loop {
+            at += self.0.get(at..)?.iter().position(matters)?;
             at += match self.0.get(at)? {
                 b'"' => end_of_string(self.0.get(at..)?)?,
                 b',' | b'}' | b']' if closing.is_empty() => break,
@@ -113,11 +137,11 @@ fn push(closing: &mut Vec<u8>, bracket: u8) -> usize {
 fn end_of_string(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
-        at += match text.get(at)? {
+        at += text.get(at..)?.iter().position(|octet| matches!(octet, b'"' | b'\\'))?;
+        match text.get(at)? {
             b'"' => return Some(at + 1),
-            b'\\' => 2,
-            _ => 1,
-        };
+            _ => at += 2,
+        }
     }
 }
 

@@ -1,11 +1,8 @@
 //! Whose acts are reported: looked up once for all events of a request.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use kakunin_core::id::{AgentId, Serial, TenantId};
-use kakunin_core::x509::certificate::CertificateView;
-use kakunin_core::x509::extensions::AgentClaims;
 
 use super::app::App;
 use super::error::ApiError;
@@ -14,25 +11,23 @@ use super::error::ApiError;
 pub(crate) struct Subjects<'a> {
     app: &'a App,
     tenant: &'a TenantId,
-    claims: HashMap<Serial, AgentClaims>,
+    holders: HashMap<Serial, AgentId>,
     newest: HashMap<AgentId, Serial>,
 }
 
 impl<'a> Subjects<'a> {
     pub(crate) fn new(app: &'a App, tenant: &'a TenantId) -> Self {
-        Self { app, tenant, claims: HashMap::new(), newest: HashMap::new() }
+        Self { app, tenant, holders: HashMap::new(), newest: HashMap::new() }
     }
 
-    /// What a certificate says. Foreign ones do not exist.
-    pub(crate) async fn claims(&mut self, serial: &Serial) -> Result<&AgentClaims, ApiError> {
-        let entry = match self.claims.entry(*serial) {
-            Entry::Occupied(known) => return Ok(known.into_mut()),
-            Entry::Vacant(entry) => entry,
-        };
-        let der = self.app.kakunin.tenant(self.tenant).certificate(serial).await?;
-        let view = CertificateView::parse(&der, &self.app.kakunin.place().arc).ok();
-        let claims = view.and_then(|view| view.extensions.agent.to_owned());
-        Ok(entry.insert(claims.ok_or_else(|| ApiError::not_found("certificate"))?))
+    /// Whose certificate it is. Foreign ones do not exist.
+    pub(crate) async fn holder(&mut self, serial: &Serial) -> Result<AgentId, ApiError> {
+        if let Some(agent) = self.holders.get(serial) {
+            return Ok(*agent);
+        }
+        let agent = self.app.kakunin.tenant(self.tenant).holder(serial).await?;
+        self.holders.insert(*serial, agent);
+        Ok(agent)
     }
 
     /// The newest certificate of an agent. Foreign ones do not exist.

@@ -140,8 +140,7 @@ mod tests {
     use crate::log::merkle::{Frontier, consistency_proof, inclusion_proof};
     use crate::log::subtrees::{consistency, inclusion};
     use crate::store::MemoryStore;
-    use crate::store::audit::{Append, AuditSink, Head};
-    use crate::store::state::StateStore;
+    use crate::store::audit::{Append, Head};
     use crate::time::UnixTime;
     use pollster::block_on;
 

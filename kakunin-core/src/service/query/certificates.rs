@@ -4,7 +4,7 @@ use crate::agent::Document;
 use crate::error::StoreError;
 use crate::id::{AgentId, Serial, TenantId};
 use crate::log::entry::LogId;
-use crate::revoke::{Halt, Receipt, Revocation};
+use crate::revoke::{Cause, Halt, Receipt, Revocation};
 use crate::service::effects::running::Kakunin;
 use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
@@ -72,6 +72,28 @@ impl Tenant {
 }
 
 impl Tenant {
+    /// Whose certificate this is. What is known in memory says it, so this costs next to nothing; what left that is read from
+    /// the certificate itself.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] for another tenant's certificates too, and for what was planned and given up.
+    pub async fn holder(&self, serial: &Serial) -> Result<AgentId, Error> {
+        let tenant = self.inner.tenant(&self.id).await?;
+        {
+            let committed = self.inner.committed(&tenant).await?;
+            let known = committed.certificates.get(serial);
+            let given_up =
+                |c: &&CertificateState| c.entry().revocation.is_some_and(|r| r.cause == Cause::Abandoned);
+            if let Some(certificate) = known.filter(|certificate| !given_up(certificate)) {
+                return Ok(certificate.facts.agent);
+            }
+        }
+        let der = self.inner.stored_certificate(&tenant, serial).await?;
+        let view = CertificateView::parse(&der, &self.inner.place.arc).ok();
+        let claims = view.and_then(|view| view.extensions.agent.to_owned());
+        claims.map(|claims| claims.agent).ok_or(Error::NO_CERTIFICATE)
+    }
+
     /// A certificate this deployment issued, as its owner sees it, and its DER.
     ///
     /// # Errors

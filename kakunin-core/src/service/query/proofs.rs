@@ -153,18 +153,18 @@ impl Tenant {
         if first > signed.size {
             return Err(Error::NotFound("log of this size"));
         }
-        let spans = consistency(first, signed.size);
+        let mut spans = consistency(first, signed.size);
         if spans.is_empty() {
             return Ok(Grown { hashes: Vec::new(), checkpoint: signed.note });
         }
         // With the root of the smaller tree, against which it is checked.
-        let all = [&[0..first], spans.as_slice()].concat();
+        spans.insert(0, 0..first);
         let holds = |found: &[Hash]| {
             found.split_first().is_some_and(|(old, hashes)| {
                 verify_consistency((first, old), (signed.size, &signed.root), hashes).is_ok()
             })
         };
-        let mut hashes = self.inner.proven(&log, &signed, &all, holds).await?;
+        let mut hashes = self.inner.proven(&log, &signed, &spans, holds).await?;
         hashes.remove(0);
         Ok(Grown { hashes, checkpoint: signed.note })
     }

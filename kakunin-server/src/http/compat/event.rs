@@ -208,7 +208,7 @@ impl EventBody {
             "not_found" => no_certificate(),
             _ => error.about(FIELD),
         };
-        let agent = subjects.claims(&serial).await.map_err(unknown)?.agent;
+        let agent = subjects.holder(&serial).await.map_err(unknown)?;
         if named.is_some_and(|id| id != agent) {
             let sentence =
                 "`certificate_serial` is of a certificate of another agent than `agent_id`: send one of them";
