@@ -14,7 +14,7 @@ use kakunin_core::service::Parts;
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 use kakunin_core::store::revocations::RevocationStore;
-use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::store::state::{Change, Kind, StateStore, StateView, Touched};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
@@ -117,6 +117,9 @@ impl StateStore for Held {
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         self.1.around("scan", false, self.0.scan(log, kind, after, limit)).await
+    }
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        self.1.around("view", false, self.0.view(log)).await
     }
     async fn touched(&self) -> Result<Touched, StoreError> {
         self.0.touched().await
