@@ -82,3 +82,18 @@ fn no_flood_of_one_tenant_keeps_another_from_the_store() {
         assert!(calls.iter_mut().all(|call| call.told().unwrap().is_ok()), "and none waits for the flood");
     }
 }
+
+#[test]
+fn callers_who_went_away_fill_no_queue() {
+    let w = World::new();
+    w.gate.shut();
+    let mut flood: Vec<_> = (0..30).map(|_| batch(&w.kakunin, &w.acme, w.serial)).collect();
+    let refused = flood.iter_mut().filter_map(Caller::told).count();
+    assert!(refused > 0);
+    drop(flood);
+    w.gate.open();
+    assert!(block_on(w.kakunin.waiting()) > 0, "nobody took them");
+    assert!(w.observes(1).told().unwrap().is_ok(), "and they keep nobody out");
+    assert_eq!((block_on(w.kakunin.waiting()), w.recorded().len()), (0, 2));
+    w.assert_level();
+}

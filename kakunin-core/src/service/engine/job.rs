@@ -31,6 +31,8 @@ impl Job {
 }
 
 pub(crate) trait Work: Send {
+    /// Whether nobody waits for it any more.
+    fn is_gone(&self) -> bool;
     /// Takes the decision into the draft; once more into another one, if the store refused the first.
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error>;
     /// Tells the caller how it ended, with what was recorded. Gives that back if the caller is gone.
@@ -49,6 +51,10 @@ pub(crate) struct Decision<C: Command> {
 }
 
 impl<C: Command> Work for Decision<C> {
+    fn is_gone(&self) -> bool {
+        self.caller.is_canceled()
+    }
+
     fn decide(&mut self, draft: &mut Draft<'_>) -> Result<(), Error> {
         // If its caller is gone nothing of it was written, and nothing will be.
         let command = if draft.again { self.command.clone() } else { self.command.take() };

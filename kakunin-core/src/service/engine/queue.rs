@@ -31,11 +31,15 @@ impl Queue {
             Need::Ordinary | Need::Key => MAX_QUEUED + QUEUED_ORDERS,
             Need::Reserved => usize::MAX,
         };
-        let records = waiting.records.saturating_add(job.records);
-        if records > most && !waiting.jobs.is_empty() {
+        if waiting.is_beyond(most, &job) {
+            // Those whose callers went away take nobody's place.
+            waiting.jobs.retain(|job| !job.work.is_gone());
+            waiting.records = waiting.jobs.iter().map(|job| job.records).sum();
+        }
+        if waiting.is_beyond(most, &job) {
             return Err(Error::QueueFull);
         }
-        waiting.records = records;
+        waiting.records = waiting.records.saturating_add(job.records);
         waiting.jobs.push(job);
         Ok(())
     }
@@ -57,6 +61,10 @@ impl Queue {
 }
 
 impl Waiting {
+    fn is_beyond(&self, most: usize, job: &Job) -> bool {
+        self.records.saturating_add(job.records) > most && !self.jobs.is_empty()
+    }
+
     fn next(&mut self, limit: usize) -> Vec<Job> {
         let mut records = 0;
         if self.jobs.iter().any(|job| job.need == Need::Reserved) {

@@ -140,7 +140,7 @@ impl Inner {
         }
     }
 
-    /// Decides events on what is being written, and has them sealed when that is durable. If they change nothing but
+    /// Decides events on what is being written, so that they are sealed when that is durable. If they change nothing but
     /// histories, the next are decided on them while they are written (ADR 27).
     async fn sequence_events(
         &self,
