@@ -85,7 +85,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says.
     pub async fn read_rows(&self, log: &LogId, kind: Kind) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
-        system::scan(&self.inner.parts, log, kind).await
+        Ok(system::scan(&self.inner.parts, log, kind).await?)
     }
 
     /// Stores the risk histories of every tenant in use, so that the next start replays little.

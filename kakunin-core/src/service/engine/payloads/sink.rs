@@ -267,6 +267,8 @@ impl AuditSink for SealedSink {
     }
 
     async fn room(&self) -> Room {
-        self.store.room().await
+        let room = self.store.room().await;
+        // Where no key can be kept no event is: an operator sees it as a disk that is full, which it is.
+        Room { full: room.full || self.keys.is_full().await, ..room }
     }
 }
