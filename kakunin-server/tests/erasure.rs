@@ -162,10 +162,10 @@ fn only_an_admin_erases_and_only_months_that_there_are() {
     let key = world.made("/api/v1/api-keys", &json!({ "role": "operator", "label": "an operator" }));
     let body = json!({ "from": "2026-01", "reason": "because" });
     let (status, said) = world.call(key["key"].as_str().unwrap(), &path, Some(&body));
-    assert_eq!((status.as_str(), &said["error"]["code"]), ("403", &json!("role_insufficient")));
+    assert_eq!((status.as_str(), &said["code"]), ("403", &json!("role_insufficient")));
     let refused = |body: Value| {
         let (status, said) = world.call(&world.admin(), &path, Some(&body));
-        (status, said["error"]["code"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned())
+        (status, said["code"].as_str().unwrap_or_else(|| panic!("{said}")).to_owned())
     };
     for (body, code) in [
         (json!({ "from": "2026-13", "reason": "because" }), "month_malformed"),

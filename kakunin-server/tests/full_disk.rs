@@ -166,6 +166,8 @@ fn a_full_disk_takes_trust_away_and_gives_none() {
         (api.metric("kakunin_storage_full"), api.get("/readyz").1["status"].clone()),
         (0.0, json!("ok"))
     );
+    // With a key for its payloads: an agent that has none yet is refused by the vault already.
+    assert_eq!(api.event(&good.1).0, "201");
     disk.fill();
     // A flood of what a store of this kind takes before it is full, and after.
     let mut refusals = 0;

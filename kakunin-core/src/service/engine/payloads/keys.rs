@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use zeroize::Zeroizing;
@@ -24,6 +25,9 @@ const LOOK_UPS: usize = 16;
 /// Keys of one agent that are destroyed in one step.
 const STEP: usize = 1_024;
 
+/// A row by which it is seen that there is room in the vault again.
+const ROOM: &[u8] = b"room";
+
 /// A tenant as keys know it: by name in the vault, by number in memory.
 pub(super) type Of<'t> = (&'t TenantId, u32);
 
@@ -34,11 +38,13 @@ pub(super) struct DataKeys {
     vault: Arc<dyn Vault>,
     entropy: Arc<dyn Entropy>,
     cache: Cache,
+    /// Whether the vault had no room for the last key that was to be made.
+    full: AtomicBool,
 }
 
 impl DataKeys {
     pub(super) fn new(seal_key: SealKey, vault: Arc<dyn Vault>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { seal_key, vault, entropy, cache: Cache::default() }
+        Self { seal_key, vault, entropy, cache: Cache::default(), full: AtomicBool::new(false) }
     }
 
     /// The key in memory that new payloads are encrypted with.
@@ -75,10 +81,20 @@ impl DataKeys {
             made.push((slot, Arc::new(key)));
         }
         if !rows.is_empty() {
-            self.vault.put_all(&rows).await.map_err(unanswered)?;
+            let kept = self.vault.put_all(&rows).await;
+            self.full.store(matches!(kept, Err(StoreError::Full)), Ordering::Relaxed);
+            kept.map_err(unanswered)?;
         }
         made.iter().for_each(|(slot, key)| self.cache.add(log, *slot, key.clone()));
         Ok(made)
+    }
+
+    /// Whether the vault has no room for another key, as far as that is known; looks again while it has none.
+    pub(super) async fn is_full(&self) -> bool {
+        if self.full.load(Ordering::Relaxed) && self.vault.put(ROOM, b"").await.is_ok() {
+            self.full.store(false, Ordering::Relaxed);
+        }
+        self.full.load(Ordering::Relaxed)
     }
 
     fn new_key(&self, tenant: &TenantId, slot: Slot) -> Result<(Kept, DataKey), StoreError> {

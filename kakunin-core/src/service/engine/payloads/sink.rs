@@ -35,6 +35,9 @@ pub(crate) struct SealedSink {
     logs: Mutex<HashMap<LogId, Arc<OfLog>>>,
 }
 
+/// What records say was erased, and of whom.
+type Told = Vec<(AgentId, Erasure)>;
+
 /// How one payload is stored.
 struct Place {
     commitment: [u8; 32],
@@ -89,7 +92,7 @@ impl SealedSink {
     }
 
     /// Encrypts what is appended to one log; gives what it says was erased.
-    async fn close(&self, of: &OfLog, append: &mut Append) -> Result<Vec<(AgentId, Erasure)>, StoreError> {
+    async fn close(&self, of: &OfLog, append: &mut Append) -> Result<Told, StoreError> {
         let (places, erased) = places(of, append)?;
         let keys = match self.keys_for(of, &places).await {
             Ok(keys) => keys,
@@ -214,7 +217,7 @@ fn erasure(index: u64, entry: &Entry, glance: &Glance) -> Option<(AgentId, Erasu
 }
 
 /// How each payload of an append is stored, in the order of its entries, and what these say was erased.
-fn places(of: &OfLog, append: &Append) -> Result<(Vec<Option<Place>>, Vec<(AgentId, Erasure)>), StoreError> {
+fn places(of: &OfLog, append: &Append) -> Result<(Vec<Option<Place>>, Told), StoreError> {
     let (mut places, mut erased) = (Vec::with_capacity(append.entries.len()), Vec::new());
     for (index, entry) in (append.expected.frontier.size()..).zip(&append.entries) {
         // It says where the key is by which all others are opened.
@@ -269,6 +272,8 @@ impl AuditSink for SealedSink {
     }
 
     async fn room(&self) -> Room {
-        self.store.room().await
+        let room = self.store.room().await;
+        // Where no key can be kept no event is: an operator sees it as a disk that is full, which it is.
+        Room { full: room.full || self.keys.is_full().await, ..room }
     }
 }
