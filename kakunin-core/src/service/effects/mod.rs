@@ -16,6 +16,7 @@ pub(crate) mod feed;
 mod follower;
 pub(crate) mod graces;
 mod guarding;
+mod guards;
 mod key_tasks;
 pub(crate) mod open;
 pub(crate) mod receipts;
