@@ -249,7 +249,7 @@ fn a_backup_that_was_interrupted_or_found_no_room_passes_for_none() {
         let _ = fs::remove_dir_all(world.path("backup"));
     }
     assert!(!world.path("restored").exists());
-    let small = Small::mount(&world, "200k");
+    let small = Small::mount(&world, "64k");
     let full = refused(&["backup", &small.0.join("backup").display().to_string(), "--data", &data]);
     assert!(full.contains("no storage space") || full.contains("No space"), "{full}");
     assert!(

@@ -19,6 +19,7 @@ pub(crate) mod feed;
 mod follower;
 pub(crate) mod graces;
 mod guarding;
+mod guards;
 mod indexing;
 mod key_tasks;
 pub(crate) mod open;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::crl::{CrlRecords, Crls, Publishing};
 use super::erasures::Erasures;
 use super::graces::Graces;
-use super::guarding::Guards;
+use super::guards::Guards;
 use super::indexing::Indexing;
 use super::key_tasks::{KEY_TASKS, KeyTasks};
 use super::receipts::{RECEIPTS, Receipts};

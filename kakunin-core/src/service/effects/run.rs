@@ -17,7 +17,7 @@ use super::expiring::Expiring;
 use super::feed::Feeds;
 use super::follower::Follower;
 use super::graces::Graces;
-use super::guarding::Guards;
+use super::guards::Guards;
 use super::indexing::Indexing;
 use super::key_tasks::KeyTasks;
 use super::receipts::Receipts;

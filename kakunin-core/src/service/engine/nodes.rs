@@ -188,7 +188,7 @@ mod tests {
             next: Head { frontier, time: UnixTime::default() },
             entries,
             checkpoint: String::new(),
-            changes: Vec::new(),
+            changes: Vec::new().into(),
             revocations: Vec::new(),
             bindings: Vec::new(),
             reserved: false,
