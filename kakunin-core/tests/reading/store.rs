@@ -9,7 +9,7 @@ use kakunin_core::error::StoreError;
 use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
-use kakunin_core::store::state::{Change, Kind, StateStore, Touched};
+use kakunin_core::store::state::{Change, Kind, StateStore, StateView, Touched};
 
 #[derive(Debug, Default)]
 pub(crate) struct Counting {
@@ -124,6 +124,9 @@ impl StateStore for Shared {
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         self.0.read_once();
         self.0.store.scan(log, kind, after, limit).await
+    }
+    async fn view(&self, log: &LogId) -> Result<Box<dyn StateView>, StoreError> {
+        self.0.store.view(log).await
     }
     async fn touched(&self) -> Result<Touched, StoreError> {
         Ok(Touched { writes: self.0.foreign.load(Ordering::SeqCst), structure: Vec::new() })

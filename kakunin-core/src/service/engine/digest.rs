@@ -12,7 +12,7 @@ use crate::log::entry::LogId;
 use crate::log::record::{HistoriesHash, RevocationsHash, RowsHash, Sha256Hash, TableHash};
 use crate::revoke::Revocation;
 use crate::store::revocations::RevocationStore;
-use crate::store::state::{Kind, StateView};
+use crate::store::state::{Change, Kind, StateView};
 
 /// Rows, or histories, that are hashed before others go on.
 const STEP: usize = 1_024;
@@ -100,7 +100,8 @@ impl Inner {
         let mut rows = Rows::default();
         for some in taken.chunks(STEP) {
             for one in some {
-                one.folded()?.iter().for_each(|(key, value)| rows.add(key, value));
+                let value = |row: &Change| row.value.clone().unwrap_or_default();
+                one.folded()?.iter().for_each(|row| rows.add(&row.key, &value(row)));
             }
             yield_now().await;
         }

@@ -39,9 +39,6 @@ pub(crate) struct Histories {
     pub(super) in_doubt: bool,
 }
 
-/// Rows, key and value, in the order of their keys.
-pub(super) type Folded = Vec<(Vec<u8>, Vec<u8>)>;
-
 /// An agent's history as it was in one moment.
 pub(crate) struct Taken {
     pub(super) agent: AgentId,
@@ -69,11 +66,10 @@ impl Taken {
     }
 
     /// What follows from the log, as rows: not up to where it is stored, nor what a second model makes of it.
-    pub(super) fn folded(&self) -> Result<Folded, StoreError> {
-        let mut rows: Vec<_> =
-            self.rows()?.into_iter().filter_map(|row| Some((row.key, row.value?))).collect();
-        rows.retain(|(key, _)| ![INDEX, SECOND].contains(&key.get(16..).unwrap_or_default()));
-        rows.sort_unstable();
+    pub(super) fn folded(&self) -> Result<Vec<Change>, StoreError> {
+        let mut rows = self.rows()?;
+        rows.retain(|row| ![INDEX, SECOND].contains(&row.key.get(16..).unwrap_or_default()));
+        rows.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         Ok(rows)
     }
 
