@@ -142,9 +142,8 @@ async fn an_agent_that_is_gone_has_one_rate_however_it_shows_itself() {
 #[tokio::test]
 async fn a_signature_is_good_once_whichever_process_it_comes_to() {
     let w = world().await;
-    let mut options = ApiOptions::default();
-    options.new_deployment = true;
-    options.authorities = vec![w.url.strip_prefix("http://").unwrap().parse().unwrap()];
+    let authorities = vec![w.url.strip_prefix("http://").unwrap().parse().unwrap()];
+    let options = ApiOptions { new_deployment: true, authorities, ..ApiOptions::default() };
     let other = router(w.kakunin.clone(), Arc::new(SystemClock), options).unwrap();
     let (agent, client) = (w.agent("one", &["read:mail"]).await, w.admin.without_key());
     let at_other = async |signed: &Signed| {
