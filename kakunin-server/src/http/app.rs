@@ -12,7 +12,7 @@ use super::card::Cards;
 use super::error::ApiError;
 use super::gateway::Gateway;
 use super::inboxes::Inboxes;
-use super::ingest::Ingests;
+use super::ingests::Ingests;
 use super::limits::Limits;
 use super::listings::Listings;
 use super::options::ApiOptions;

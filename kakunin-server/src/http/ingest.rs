@@ -1,83 +1,39 @@
 //! Events that come one a line, for as long as somebody sends them: read as fast as they become durable, and no faster.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt;
-use kakunin_core::id::TenantId;
 use kakunin_core::service::{EventStatus, MAX_EVENTS, Observed};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use super::app::App;
 use super::auth::Caller;
 use super::compat::recorded::Sent;
 use super::error::ApiError;
-use super::event_lines::{EndLine, EventLine, written};
+use super::ingests::{Place, RETRY_AFTER};
 use super::json::too_large_line;
+use super::line_answers::{EndLine, EventLine, written};
 use super::lines::{Line, Lines};
 use super::salvage;
 use super::streams::{STALL, Subscription};
 use super::subjects::Subjects;
-use super::tally::{Share, Tally};
 
-/// Streams of all tenants at once.
-const STREAMS: usize = 64;
-/// Of these, those of one tenant.
-const OF_ONE: usize = 8;
 /// How long nothing may come.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(60);
 /// How long a server that is busy is waited for.
 const BUSY: Duration = Duration::from_secs(30);
-/// When to come back, if there is no place.
-const RETRY_AFTER: u64 = 5;
 /// Lines that are read before others have their turn.
 const STEP: usize = 64;
 
-/// Says of a body that whoever reads it bounds what waits of it: nobody counts what came, and how fast.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct AsItComes(Arc<AtomicBool>);
-
-impl AsItComes {
-    pub(super) fn say(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_said(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// The streams of this server.
-#[derive(Debug)]
-pub(crate) struct Ingests {
-    room: Arc<Semaphore>,
-    places: Tally<TenantId>,
-    ended: watch::Receiver<bool>,
-}
-
-impl Ingests {
-    pub(crate) fn new(ended: watch::Receiver<bool>) -> Self {
-        Self { room: Arc::new(Semaphore::new(STREAMS)), places: Tally::default(), ended }
-    }
-
-    /// Takes in what comes, and answers line by line.
-    pub(super) fn begin(&self, app: App, caller: Caller, body: Body) -> Result<Subscription, ApiError> {
-        let full = |sentence| ApiError::busy("ingest_full", sentence, RETRY_AFTER);
-        let mut place = self.places.share(caller.tenant().clone());
-        if !place.grow(1, OF_ONE) {
-            return Err(full("this tenant has all the streams of events that it may have"));
-        }
-        let room = self.room.clone().try_acquire_owned();
-        let room = room.map_err(|_| full("this server has all the streams of events that it takes"))?;
-        let (out, answers) = mpsc::channel(1);
-        let (lines, end, ended) = (Lines::default(), EndLine::default(), self.ended.clone());
-        let ingest = Ingest { app, caller, body, lines, end, out, ended, _room: (room, place) };
-        tokio::spawn(ingest.run());
-        Ok(Subscription(answers))
-    }
+/// Takes in what comes, and answers line by line.
+pub(super) fn begin(app: &App, caller: Caller, body: Body) -> Result<Subscription, ApiError> {
+    let place = app.ingests.place(caller.tenant())?;
+    let (out, answers) = mpsc::channel(1);
+    let (lines, end, app) = (Lines::default(), EndLine::default(), app.clone());
+    tokio::spawn(Ingest { app, caller, body, lines, end, out, place }.run());
+    Ok(Subscription(answers))
 }
 
 /// One stream.
@@ -88,8 +44,7 @@ struct Ingest {
     lines: Lines,
     end: EndLine,
     out: mpsc::Sender<Bytes>,
-    ended: watch::Receiver<bool>,
-    _room: (OwnedSemaphorePermit, Share<TenantId>),
+    place: Place,
 }
 
 /// Why there is no more.
@@ -183,7 +138,7 @@ impl Ingest {
                 Over::Because(ApiError::new(axum::http::StatusCode::REQUEST_TIMEOUT, "timeout", sentence))
             }),
             () = self.out.closed() => Err(Over::Gone),
-            _ = self.ended.wait_for(|ended| *ended) => {
+            () = self.place.ends() => {
                 let sentence = "this server ends; go on after the last line that was answered";
                 Err(Over::Because(ApiError::busy("server_ending", sentence, RETRY_AFTER)))
             }

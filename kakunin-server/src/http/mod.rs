@@ -11,7 +11,7 @@
 //! | `approvals.rs`, `waiting.rs` | what waits for a second person |
 //! | `enrol.rs` | agents that join and renew by themselves |
 //! | `events.rs`, `event_batch.rs`, `subjects.rs`, `risk.rs` | what agents did, and what is believed of them |
-//! | `event_lines.rs`, `ingest.rs`, `lines.rs` | events that come one a line, for as long as they come |
+//! | `event_lines.rs`, `ingest.rs`, `ingests.rs`, `lines.rs`, `line_answers.rs` | events that come one a line, for as long as they come |
 //! | `proofs.rs` | answers that prove that it is on record |
 //! | `inbox.rs`, `inbox_stream.rs`, `inboxes.rs` | the inbox: pages and what is read; new items as they come |
 //! | `event_members.rs`, `text.rs` | members of an event, one by one; texts that somebody sent |
@@ -71,8 +71,10 @@ mod inbox;
 mod inbox_stream;
 mod inboxes;
 mod ingest;
+mod ingests;
 mod json;
 mod limits;
+mod line_answers;
 mod lines;
 mod listings;
 mod message;
@@ -131,7 +133,7 @@ pub(crate) use error::{ApiError, chain};
 pub(crate) use failures::FAILURES;
 pub(crate) use frame::{finished, refused};
 pub(crate) use host::check as check_host;
-pub(crate) use ingest::AsItComes;
+pub(crate) use ingests::AsItComes;
 pub(crate) use json::BodyError;
 pub(crate) use limits::network_of;
 pub(crate) use peer::{Peer, client_address};
