@@ -153,7 +153,8 @@ fn range_proofs_hold_for_their_range_and_for_nothing_else() {
                 if end - first == 1 {
                     let mut both: Vec<_> = [left.clone(), right.clone()].concat();
                     let mut path = inclusion_proof(tree, first);
-                    (both.sort_unstable(), path.sort_unstable());
+                    both.sort_unstable();
+                    path.sort_unstable();
                     assert_eq!(both, path, "of one leaf it is the inclusion proof");
                 }
             }
@@ -169,7 +170,10 @@ fn range_proofs_hold_for_their_range_and_for_nothing_else() {
 #[test]
 fn range_proof_vector() {
     let spans = around(&(3..6), 8);
-    assert_eq!((spans.left.clone(), spans.right.clone()), (vec![0..2, 2..3], vec![6..8]));
+    assert_eq!(
+        (spans.left.as_slice(), spans.right.as_slice()),
+        (&[0..2, 2..3][..], core::slice::from_ref(&(6..8)))
+    );
     let (left, right) = (of(&spans.left, &reference()), of(&spans.right, &reference()));
     let proof = RangeProof { first: 3, left, right, checkpoint: NOTE.to_owned() };
     let json = concat!(
