@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kakunin_core::error::StoreError;
 use kakunin_core::id::hex_encode;
@@ -77,9 +78,10 @@ pub enum LogVerifyError {
 /// # Errors
 /// [`LogVerifyError`] where nothing can be said; what is wrong with a log is in the report.
 pub async fn run(serve: &ServeOptions, options: &Options) -> Result<Report, LogVerifyError> {
-    let store = wire::reader(serve)?;
+    let store = Arc::new(wire::reader(serve)?);
+    let sink = wire::decrypted(serve, store.clone()).await?;
     let key = options.key.as_deref().map(VerifierKey::parse).transpose().map_err(LogVerifyError::Key)?;
-    let check = LogCheck::new(&store, &store, key).await?;
+    let check = LogCheck::new(&*sink, &*store, key).await?;
     let mut all = store.logs().await?;
     if let Some(name) = &options.log {
         all.retain(|log| log.to_string() == *name);
@@ -136,6 +138,7 @@ fn log_json(checked: &CheckedLog) -> Value {
         "size": checked.size,
         "records": checked.records,
         "payloads": checked.payloads,
+        "erased": checked.erased,
         "checkpoints": checked.heads,
         "root": hex_encode(&checked.root),
         "bad": bad,
@@ -144,8 +147,12 @@ fn log_json(checked: &CheckedLog) -> Value {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for CheckedLog { log, from, records, payloads, heads, bad, .. } in &self.logs {
-            write!(f, "{log}: {records} records from {from} on, {payloads} payloads, {heads} checkpoints: ")?;
+        for CheckedLog { log, from, records, payloads, erased, heads, bad, .. } in &self.logs {
+            write!(f, "{log}: {records} records from {from} on, {payloads} payloads, ")?;
+            if *erased > 0 {
+                write!(f, "{erased} erased, ")?;
+            }
+            write!(f, "{heads} checkpoints: ")?;
             match bad {
                 None => writeln!(f, "good")?,
                 Some(bad) if bad.first == bad.last => {

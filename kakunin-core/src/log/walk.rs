@@ -43,7 +43,7 @@ pub enum Fault {
     #[error("its time is before that of the record before it")]
     Time,
     /// The payload is gone.
-    #[error("its payload is gone, and no record says that it was erased")]
+    #[error("its payload is gone, or its key in the vault is, and no record says that it was erased")]
     PayloadGone,
     /// The payload is another one.
     #[error("its payload is not what its leaf commits to")]

@@ -42,6 +42,7 @@ pub use effects::visibility::Reader;
 pub use effects::webhooks::{Attempt, Delivery, DeliveryState, Pinged, WebhookFigures};
 pub use engine::damage::Damage;
 pub use engine::parts::Parts;
+pub use engine::payloads::decrypted;
 pub use engine::telling::{RecordListener, ScoresDiffer};
 pub use error::{Error, Regression};
 pub use handle::certify::KeySource;

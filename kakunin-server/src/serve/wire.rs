@@ -11,7 +11,9 @@ use kakunin_core::access::{ApiKey, Role};
 use kakunin_core::agent::AgentError;
 use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider};
-use kakunin_core::service::{Config, Error as ServiceError, Kakunin, Parts};
+use kakunin_core::service::{self, Config, Error as ServiceError, Kakunin, Parts};
+use kakunin_core::store::MemoryStore;
+use kakunin_core::store::audit::AuditSink;
 use kakunin_core::store::guard::{Guard, GuardFile};
 use kakunin_core::store::sqlite::{SqliteReader, SqliteStore, SqliteVault};
 use kakunin_core::store::vault::{StateVault, Vault, move_all};
@@ -160,6 +162,25 @@ pub(crate) fn reader(options: &ServeOptions) -> Result<SqliteReader, ServeError>
     private::folder(&options.data)?;
     private::file(&database)?;
     Ok(SqliteReader::open(database)?)
+}
+
+/// The same, their payloads decrypted.
+pub(crate) async fn decrypted(
+    options: &ServeOptions,
+    reader: Arc<SqliteReader>,
+) -> Result<Arc<dyn AuditSink>, ServeError> {
+    let (path, secret) = (keys_folder(options), secret_file(options));
+    if !path.exists() || !secret.exists() {
+        return Err(ServeError::KeyFileMissing(secret));
+    }
+    let keys = LocalKeys::open(&path, &Secret::from_key_file(&secret)?)?;
+    let vault = options.data.join(VAULT);
+    // Before there was such a file nothing was encrypted.
+    let vault: Arc<dyn Vault> = match is_gone(&vault) {
+        true => Arc::new(StateVault(Arc::new(MemoryStore::new()))),
+        false => Arc::new(SqliteVault::open_to_read(vault)?),
+    };
+    Ok(service::decrypted(reader, vault, &keys).await?)
 }
 
 pub(crate) fn keys_folder(options: &ServeOptions) -> PathBuf {

@@ -1,14 +1,16 @@
 //! Whether logs are what was signed: every leaf, payload and head is read again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::error::StoreError;
+use crate::id::AgentId;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::{Entry, LogId};
 use crate::log::merkle::Hash;
 use crate::log::note::VerifierKey;
-use crate::log::record::{Body, Control, Record};
+use crate::log::record::{Body, Control, EVENT, Record};
 use crate::log::walk::{Beside, Fault, SignedHead, Walk};
+use crate::month::Month;
 use crate::service::engine::yielding::yield_now;
 use crate::service::error::Error;
 use crate::store::audit::AuditSink;
@@ -17,8 +19,8 @@ use crate::store::heads::Heads;
 /// Entries that are read at once, and heads.
 const STEP: usize = 1_024;
 
-/// Checks logs against the log key. It opens no deployment, holds nobody up and remembers nothing of what it read, so it
-/// runs beside a server, for as long as it takes.
+/// Checks logs against the log key. It opens no deployment, holds nobody up and remembers nothing of what it read but where
+/// payloads are gone, so it runs beside a server, for as long as it takes.
 #[derive(Debug)]
 pub struct LogCheck<'s> {
     sink: &'s dyn AuditSink,
@@ -38,8 +40,10 @@ pub struct CheckedLog {
     pub size: u64,
     /// Records that are what was signed.
     pub records: u64,
-    /// Payloads among what they commit to.
+    /// Payloads that are what their leaves commit to.
     pub payloads: u64,
+    /// Payloads that are gone, as a record behind them says.
+    pub erased: u64,
     /// Heads that were held against their leaves.
     pub heads: u64,
     /// Root of what was looked at.
@@ -74,7 +78,7 @@ pub struct Progress<'l> {
 pub type OnProgress<'p> = &'p mut (dyn FnMut(Progress<'_>) + Send);
 
 impl<'s> LogCheck<'s> {
-    /// Checks what `sink` reads, which gives payloads as they were recorded, against what `heads` keeps and the verifier
+    /// Checks what `sink` reads, which gives payloads as they were recorded ([`decrypted`](crate::service::decrypted)), against what `heads` keeps and the verifier
     /// key of the system log. Without one it is the key on record: then a deployment that was written anew as a whole, under
     /// another key, is good. `VerifierKey::parse` reads what somebody kept.
     ///
@@ -127,11 +131,12 @@ impl<'s> LogCheck<'s> {
             size,
             records: 0,
             payloads: 0,
+            erased: 0,
             heads: 0,
             root: walk.root(),
             bad: None,
         };
-        let mut run = Run { check: self, walk, kept, heads: VecDeque::new(), done };
+        let mut run = Run { check: self, walk, kept, heads: VecDeque::new(), gone: BTreeMap::new(), done };
         let found = run.all(from, progress).await;
         run.done.root = run.walk.root();
         match found {
@@ -149,6 +154,8 @@ struct Run<'c> {
     walk: Walk,
     kept: Vec<Checkpoint>,
     heads: VecDeque<SignedHead>,
+    /// Payloads that no record was seen to erase so far: the index of the first of each agent and month, and how many.
+    gone: BTreeMap<(AgentId, Month), (u64, u64)>,
     done: CheckedLog,
 }
 
@@ -200,16 +207,34 @@ impl Run<'_> {
     fn entry(&mut self, entry: &Entry) -> Result<(), Stop> {
         let index = self.walk.size();
         let here = |fault| bad((index, index), fault);
-        match self.walk.entry(entry).map_err(here)? {
-            (_, Beside::Nothing) => {}
-            (_, Beside::Payload) => self.done.payloads += 1,
-            (_, Beside::Gone) => return Err(here(Fault::PayloadGone)),
+        let (leaf, beside) = self.walk.entry(entry).map_err(here)?;
+        match (beside, leaf.agent) {
+            (Beside::Nothing, _) => {}
+            (Beside::Payload, agent) => {
+                self.done.payloads += 1;
+                agent.into_iter().for_each(|agent| self.erase(entry, agent));
+            }
+            // It may be erased: by a record that is yet to come.
+            (Beside::Gone, Some(agent)) if leaf.kind == EVENT => {
+                self.gone.entry((agent, Month::of(leaf.time))).or_insert((index, 0)).1 += 1;
+            }
+            (Beside::Gone, _) => return Err(here(Fault::PayloadGone)),
         }
         self.done.records += 1;
         let (size, walk) = (index + 1, &self.walk);
         match self.kept.iter().any(|kept| kept.size == size && kept.root != walk.root()) {
             true => Err(here(Fault::Kept)),
             false => Ok(()),
+        }
+    }
+
+    /// Counts what this record of an agent erased, if it did.
+    fn erase(&mut self, entry: &Entry, of: AgentId) {
+        let Ok(Record { body: Body::Control(control), .. }) = Record::open(entry) else { return };
+        if let Control::PayloadErased { from, to, .. } = *control {
+            let erased = |(agent, month): &(AgentId, Month)| *agent == of && (from..=to).contains(month);
+            self.done.erased +=
+                self.gone.extract_if(.., |at, _| erased(at)).map(|(_, (_, count))| count).sum::<u64>();
         }
     }
 
@@ -238,8 +263,11 @@ impl Run<'_> {
         if further && self.check.heads.above(log, size, 1).await?.is_empty() {
             return Err(bad((size, size), Fault::Gap));
         }
-        match self.kept.iter().find(|kept| kept.size > size) {
-            Some(kept) => Err(bad((size, kept.size - 1), Fault::CutOff)),
+        if let Some(kept) = self.kept.iter().find(|kept| kept.size > size) {
+            return Err(bad((size, kept.size - 1), Fault::CutOff));
+        }
+        match self.gone.values().map(|(first, _)| *first).min() {
+            Some(first) => Err(bad((first, first), Fault::PayloadGone)),
             None => Ok(()),
         }
     }

@@ -31,8 +31,8 @@ CREATE TABLE secret(
 pub struct SqliteVault {
     path: PathBuf,
     connection: Mutex<Connection>,
-    /// Held until the vault is dropped.
-    _lock: File,
+    /// Held until the vault is dropped, by who writes.
+    _lock: Option<File>,
 }
 
 impl SqliteVault {
@@ -54,9 +54,21 @@ impl SqliteVault {
             Err(error) if is_out(&error) && fs::remove_file(beside(&path, ".reserve")).is_ok() => open(&path),
             opened => opened,
         }?;
-        let vault = Self { path, connection: Mutex::new(connection), _lock: lock };
+        let vault = Self { path, connection: Mutex::new(connection), _lock: Some(lock) };
         vault.set_aside();
         Ok(vault)
+    }
+
+    /// Opens a vault that is there for reading alone, beside who has it open: nothing is kept in it or removed from it then.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] if the file is not ours; [`StoreError::Unavailable`] if it cannot be read.
+    pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(store_error)?;
+        is_ours(&connection)?;
+        Ok(Self { path, connection: Mutex::new(connection), _lock: None })
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -187,23 +199,11 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Makes the table in a file that is new, and refuses one of somebody else before a byte of it changes.
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let asked = pragma("application_id").and_then(|id| Ok((id, pragma("user_version")?)));
-    let asked = asked.and_then(|(id, version)| Ok((id, version, pragma("page_count")?)));
-    let new = match asked.map_err(store_error)? {
-        (APPLICATION_ID, VERSION, _) => false,
-        (0, 0, 0) => true,
-        (APPLICATION_ID, other, _) => {
-            return Err(StoreError::Foreign(format!(
-                "the format {other} of the vault is not {VERSION}; use the program that wrote it, or update this one"
-            )));
-        }
-        _ => {
-            return Err(StoreError::Foreign(
-                "the file of the vault is another database; name another file".into(),
-            ));
-        }
-    };
+    let pages = connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
+    let new = pages.map_err(store_error)? == 0;
+    if !new {
+        is_ours(connection)?;
+    }
     for (name, value) in
         [("secure_delete", "ON"), ("journal_mode", "WAL"), ("synchronous", "FULL"), ("fullfsync", "ON")]
     {
@@ -221,5 +221,17 @@ fn prepare(connection: &Connection) -> Result<(), StoreError> {
 impl fmt::Debug for SqliteVault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SqliteVault({})", self.path.display())
+    }
+}
+
+fn is_ours(connection: &Connection) -> Result<(), StoreError> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let asked = pragma("application_id").and_then(|id| Ok((id, pragma("user_version")?)));
+    match asked.map_err(store_error)? {
+        (APPLICATION_ID, VERSION) => Ok(()),
+        (APPLICATION_ID, other) => Err(StoreError::Foreign(format!(
+            "the format {other} of the vault is not {VERSION}; use the program that wrote it, or update this one"
+        ))),
+        _ => Err(StoreError::Foreign("the file of the vault is another database; name another file".into())),
     }
 }

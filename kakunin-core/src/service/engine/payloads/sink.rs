@@ -49,10 +49,13 @@ impl SealedSink {
     /// Over the store of these parts, which is theirs from here on.
     pub(crate) fn between(parts: &mut Parts, seal_key: &SealKey) -> Arc<Self> {
         let keys = DataKeys::new(seal_key.clone(), parts.vault(), parts.entropy.clone());
-        let (store, seal_key) = (parts.sink.clone(), seal_key.clone());
-        let sink = Arc::new(Self { store, seal_key, keys, logs: Mutex::default() });
+        let sink = Arc::new(Self::over(parts.sink.clone(), seal_key.clone(), keys));
         parts.sink = sink.clone();
         sink
+    }
+
+    pub(super) fn over(store: Arc<dyn AuditSink>, seal_key: SealKey, keys: DataKeys) -> Self {
+        Self { store, seal_key, keys, logs: Mutex::default() }
     }
 
     fn of(&self, log: &LogId) -> Result<Arc<OfLog>, StoreError> {
