@@ -27,9 +27,10 @@ impl<'a> Decimal<'a> {
         Self { digits, point }
     }
 
-    /// As Rust writes it in the form `1.5e-7`.
+    /// As it stands in JSON.
     fn written(text: &'a str) -> Option<Self> {
-        let (mantissa, exponent) = text.trim_start_matches('-').split_once('e')?;
+        let text = text.trim_start_matches('-');
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         Some(Self::new(whole, fraction, exponent.parse().ok()?))
     }
@@ -51,6 +52,8 @@ impl<'a> Decimal<'a> {
         if !double.is_finite() || (9_007_199_254_740_992.0..1e21).contains(&double.abs()) {
             return false;
         }
-        Decimal::written(&format!("{double:e}")).is_some_and(|shortest| shortest == *self)
+        // Of two that are as short and as near, canonical JSON and this writer take the even one; the standard library does not.
+        let shortest = serde_json::Number::from_f64(double).map(|number| number.to_string());
+        shortest.as_deref().and_then(Decimal::written).is_some_and(|shortest| shortest == *self)
     }
 }
