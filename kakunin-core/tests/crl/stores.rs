@@ -23,7 +23,7 @@ fn a_store_that_loses_a_revocation_is_caught() {
     block_on(w.kakunin.publish_due());
     let before = w.crl(Some(shard)).unwrap();
     *w.store.lost.lock().unwrap() = Some(lost);
-    w.restart();
+    w.restart_as_it_is();
     // Revoking goes on, and what is not touched is published.
     w.revoke(&kept);
     let publishing = block_on(w.kakunin.publish_due());

@@ -99,7 +99,7 @@ impl Witness {
     fn grown(&mut self, w: &World, log: &LogId) -> Vec<(u64, Entry)> {
         let (head, note) = block_on(w.parts.sink.head(log)).unwrap();
         let tree = self.logs.entry(log.clone()).or_default();
-        let entries = block_on(w.parts.sink.read(log, tree.size(), usize::MAX)).unwrap();
+        let entries = block_on(w.kakunin.read_log(log, tree.size(), usize::MAX)).unwrap();
         let first = tree.size();
         entries.iter().for_each(|entry| tree.push(leaf_hash(&entry.leaf)));
         assert_eq!(*tree, head.frontier, "{log} is what it was, and more");

@@ -155,7 +155,7 @@ impl World {
     /// Number of the stream and index of each event in the log.
     pub(crate) fn recorded(&self) -> Vec<(u64, u64)> {
         let log = LogId::Tenant(self.acme.clone());
-        let entries = block_on(self.parts.sink.read(&log, 0, usize::MAX)).unwrap();
+        let entries = block_on(self.kakunin.read_log(&log, 0, usize::MAX)).unwrap();
         let seq = |(index, entry): (u64, &Entry)| match Record::open(entry).unwrap().body {
             Body::Event(act, _) => Some((act.stream.unwrap().1, index)),
             Body::Control(_) => None,

@@ -1,6 +1,7 @@
 //! Somebody else writes to the index, or to the log.
 
 use kakunin_core::event::EventKind;
+use kakunin_core::log::leaf::Leaf;
 use kakunin_core::log::record::Record;
 use kakunin_core::service::{ReadFrom, RecordFilter};
 use kakunin_core::store::state::{Kind, StateStore};
@@ -133,7 +134,7 @@ fn a_record_that_cannot_be_read_is_told_of_wherever_it_may_have_been_wanted() {
     // One more, of which the index knows whose it is.
     w.store.broken.lock().unwrap().insert(30_000);
     let owner = block_on(kakunin_core::store::audit::AuditSink::read(&w.store.store, &w.log(), 30_000, 1));
-    let owner = Record::open(&owner.unwrap()[0]).unwrap().agent.unwrap();
+    let owner = Leaf::decode(&owner.unwrap()[0].leaf).unwrap().agent.unwrap();
     for (agent, _) in &w.agents {
         let filter = RecordFilter { act: Some(EventKind::Other), ..of(*agent) };
         assert_eq!(walk(&w, &filter, ReadFrom::End, 50).0, [81_919, 70_000, 5_000]);

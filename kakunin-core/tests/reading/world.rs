@@ -115,9 +115,9 @@ impl World {
         self
     }
 
-    /// Every record, as it lies in the store.
+    /// Every record.
     pub(crate) fn records(&self) -> Vec<(u64, Record)> {
-        let entries = block_on(self.parts.sink.read(&self.log(), 0, usize::MAX)).unwrap();
+        let entries = block_on(self.kakunin.read_log(&self.log(), 0, usize::MAX)).unwrap();
         (0..).zip(entries.iter().map(|entry| Record::open(entry).unwrap())).collect()
     }
 }

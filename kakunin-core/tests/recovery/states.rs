@@ -11,7 +11,7 @@ use kakunin_core::error::StoreError;
 use kakunin_core::event::{Event, Outcome};
 use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::log::record::{Body, Control, Record, RowsHash, Sha256Hash, StateSnapshot};
-use kakunin_core::service::{Damage, Kakunin, Parts};
+use kakunin_core::service::{Damage, Kakunin, Parts, decrypted};
 use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 use kakunin_core::store::state::{Change, Kind};
 use kakunin_core::time::{Clock, HOUR, MINUTE};
@@ -28,7 +28,8 @@ fn of_acme() -> LogId {
 
 /// Each of a log, with its index.
 fn on_record(parts: &Parts, log: &LogId) -> Vec<(u64, StateSnapshot)> {
-    let entries = block_on(parts.sink.read(log, 0, 100_000)).unwrap();
+    let sink = block_on(decrypted(parts.sink.clone(), parts.vault(), &*parts.log_keys)).unwrap();
+    let entries = block_on(sink.read(log, 0, 100_000)).unwrap();
     let snapshot = |(index, entry): (u64, &Entry)| match Record::open(entry).unwrap().body {
         Body::Control(control) => match *control {
             Control::StateSnapshot(snapshot) => Some((index, snapshot)),

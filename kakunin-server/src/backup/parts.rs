@@ -34,7 +34,7 @@ const SECRET: &str = "secret";
 /// In this order: a secret or key that the database names was made before, and is there when it is copied after it.
 pub(super) const ITEMS: [Item; 5] = [
     Item { part: DATABASE, name: wire::DATABASE, how: How::Sqlite, always: true },
-    Item { part: VAULT, name: "vault.db", how: How::Sqlite, always: false },
+    Item { part: VAULT, name: wire::VAULT, how: How::Sqlite, always: false },
     Item { part: KEYS, name: "keys", how: How::Folder, always: true },
     Item { part: SECRET, name: wire::SECRET_FILE, how: How::Plain, always: true },
     Item { part: SECRET, name: wire::ADMIN_KEY_FILE, how: How::Plain, always: false },
