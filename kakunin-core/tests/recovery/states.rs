@@ -86,7 +86,7 @@ fn each_table_is_committed_to_as_anybody_computes_it() {
         assert_eq!((index, snapshot.size), (size - 1, size - 1));
         assert_eq!(snapshot.tables.len(), kinds.len());
         for ((kind, name), table) in kinds.iter().zip(&snapshot.tables) {
-            let rows = block_on(parts.state.scan(&log, *kind, None, 100_000)).unwrap();
+            let rows = block_on(kakunin.read_rows(&log, *kind)).unwrap();
             let bare = rows.into_iter().map(|(key, mut value)| {
                 value.truncate(value.len() - mac);
                 (key, value)

@@ -1,6 +1,7 @@
 //! Whoever has the file changes it, and whoever checks the logs names the first record that does not fit.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::leaf::Leaf;
 use kakunin_core::log::note::VerifierKey;
-use kakunin_core::service::{CheckedLog, Kakunin, LogCheck};
+use kakunin_core::service::{CheckedLog, Kakunin, LogCheck, decrypted};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::AuditSink;
 use kakunin_core::store::heads::Newest;
@@ -17,7 +18,7 @@ use pollster::block_on;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use crate::deployment::{certified, event, open};
+use crate::deployment::{certified, event, open, opened_keys};
 
 /// A folder with a life in it that is over: eight appends of five events at the end of the tenant's log.
 struct World {
@@ -54,6 +55,10 @@ fn act(kakunin: &Kakunin, acme: &TenantId, serial: Serial, count: usize) {
 }
 
 impl World {
+    fn keys(&self) -> PathBuf {
+        self.dir.path().join("keys")
+    }
+
     fn file(&self) -> PathBuf {
         self.dir.path().join("k.db")
     }
@@ -76,7 +81,7 @@ impl World {
         connection.execute_batch(&drops).unwrap();
         attack(&connection);
         drop(connection);
-        checked(&copy, &self.log(), from, kept, None)
+        checked((&copy, &self.keys()), &self.log(), from, kept, None)
     }
 
     /// What is named after that: first, last, and what does not fit.
@@ -91,10 +96,23 @@ impl World {
     }
 }
 
-fn checked(file: &Path, log: &LogId, from: u64, kept: &[String], key: Option<&str>) -> CheckedLog {
-    let store = SqliteReader::open(file).unwrap();
+/// A file, and what its log says, for who has the keys.
+fn read(file: &Path, keys: &Path) -> (Arc<SqliteReader>, Arc<dyn AuditSink>) {
+    let store = Arc::new(SqliteReader::open(file).unwrap());
+    let sink = block_on(decrypted(store.clone(), store.clone(), &opened_keys(keys))).unwrap();
+    (store, sink)
+}
+
+fn checked(
+    (file, keys): (&Path, &Path),
+    log: &LogId,
+    from: u64,
+    kept: &[String],
+    key: Option<&str>,
+) -> CheckedLog {
+    let (store, sink) = read(file, keys);
     let key = key.map(|key| VerifierKey::parse(key).unwrap());
-    let check = block_on(LogCheck::new(&store, &store, key)).unwrap();
+    let check = block_on(LogCheck::new(&*sink, &*store, key)).unwrap();
     block_on(check.log(log, from, kept, &mut |_| {})).unwrap()
 }
 
@@ -111,8 +129,8 @@ fn flip(connection: &Connection, table: &str, column: &str, place: &str) {
 #[test]
 fn a_log_that_is_what_was_signed_is_good() {
     let world = world();
-    let store = SqliteReader::open(world.file()).unwrap();
-    let check = block_on(LogCheck::new(&store, &store, None)).unwrap();
+    let (store, sink) = read(&world.file(), &world.keys());
+    let check = block_on(LogCheck::new(&*sink, &*store, None)).unwrap();
     let logs = block_on(store.logs()).unwrap();
     assert_eq!(logs.len(), 3, "{logs:?}");
     for log in &logs {
@@ -125,7 +143,7 @@ fn a_log_that_is_what_was_signed_is_good() {
         assert_eq!(checked.root, block_on(store.head(log)).unwrap().0.frontier.root());
     }
     // From the middle of an append: from where it began.
-    let from = checked(&world.file(), &world.log(), world.first + 7, &world.kept, None);
+    let from = checked((&world.file(), &world.keys()), &world.log(), world.first + 7, &world.kept, None);
     assert_eq!((from.from, from.records, from.heads, from.bad), (world.first + 5, 35, 7, None));
     assert_eq!(from.payloads, 35);
 }
@@ -252,8 +270,8 @@ fn what_no_file_shows_a_checkpoint_kept_elsewhere_does() {
     };
     let kept = [go_on(world.dir.path(), 3)];
     go_on(copy.path(), 9);
-    assert_eq!(checked(&world.file(), &world.log(), 0, &kept, None).bad, None);
-    let bad = checked(&copy.path().join("k.db"), &world.log(), 0, &kept, None).bad.unwrap();
+    assert_eq!(checked((&world.file(), &world.keys()), &world.log(), 0, &kept, None).bad, None);
+    let bad = checked((&copy.path().join("k.db"), &world.keys()), &world.log(), 0, &kept, None).bad.unwrap();
     assert_eq!(bad.fault.code(), "kept_checkpoint_differs");
     // What is before the index is believed for the checkpoint over it.
     let flipped = |from| {
@@ -271,7 +289,7 @@ fn a_deployment_written_anew_under_another_key_is_none_of_the_key_that_was_kept(
         let store = SqliteReader::open(world.file()).unwrap();
         block_on(LogCheck::new(&store, &store, None)).unwrap().key().to_string()
     };
-    let check = |key: &str| checked(&forged.file(), &LogId::System, 0, &[], Some(key)).bad;
+    let check = |key: &str| checked((&forged.file(), &forged.keys()), &LogId::System, 0, &[], Some(key)).bad;
     assert_eq!(check(&key(&forged)), None);
     let bad = check(&key(&kept)).unwrap();
     assert_eq!((bad.first, bad.fault.code()), (0, "checkpoint_unsigned"));
@@ -300,7 +318,7 @@ fn it_runs_beside_whoever_writes() {
         }
         let (mut sizes, until) = (Vec::new(), Instant::now() + Duration::from_secs(60));
         while sizes.len() < 12 || sizes.last() < Some(&(sizes[0] + 60)) && Instant::now() < until {
-            let checked = checked(&dir.path().join("k.db"), &log, 0, &[], None);
+            let checked = checked((&dir.path().join("k.db"), &dir.path().join("keys")), &log, 0, &[], None);
             assert_eq!(checked.bad, None);
             assert_eq!(checked.records, checked.size);
             sizes.push(checked.size);
@@ -329,7 +347,7 @@ fn who_only_reads_writes_nothing_and_takes_no_file_that_is_not_ours() {
 #[test]
 fn a_sink_that_keeps_one_head_is_checked_by_that() {
     let world = world();
-    let (store, memory) = (SqliteReader::open(world.file()).unwrap(), MemoryStore::new());
+    let ((_, store), memory) = (read(&world.file(), &world.keys()), MemoryStore::new());
     for log in block_on(store.logs()).unwrap() {
         let (head, checkpoint) = block_on(store.head(&log)).unwrap();
         let entries = block_on(store.read(&log, 0, 10_000)).unwrap();

@@ -12,7 +12,6 @@ use kakunin_core::agent::AgentError;
 use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{self, Config, Error as ServiceError, Kakunin, Parts};
-use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::AuditSink;
 use kakunin_core::store::guard::{Guard, GuardFile};
 use kakunin_core::store::sqlite::{SqliteReader, SqliteStore, SqliteVault};
@@ -175,9 +174,9 @@ pub(crate) async fn decrypted(
     }
     let keys = LocalKeys::open(&path, &Secret::from_key_file(&secret)?)?;
     let vault = options.data.join(VAULT);
-    // Before there was such a file nothing was encrypted.
+    // Before there was such a file they lay among the rows.
     let vault: Arc<dyn Vault> = match is_gone(&vault) {
-        true => Arc::new(StateVault(Arc::new(MemoryStore::new()))),
+        true => reader.clone(),
         false => Arc::new(SqliteVault::open_to_read(vault)?),
     };
     Ok(service::decrypted(reader, vault, &keys).await?)

@@ -17,6 +17,7 @@ use crate::log::walk::SignedHead;
 use crate::store::audit::{Append, AuditSink, Head, Room};
 use crate::store::heads::Heads;
 use crate::store::state::{Kind, StateView};
+use crate::store::vault::{Kept, Vault};
 use crate::time::UnixTime;
 
 /// The logs of a file, for who only reads.
@@ -40,7 +41,7 @@ impl SqliteReader {
 #[async_trait]
 impl AuditSink for SqliteReader {
     async fn append(&self, _: Vec<Append>) -> Result<(), StoreError> {
-        Err(StoreError::unavailable("the file is open for reading alone"))
+        Err(only_read())
     }
 
     async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
@@ -58,6 +59,42 @@ impl AuditSink for SqliteReader {
     async fn room(&self) -> Room {
         Room::default()
     }
+}
+
+/// Secrets that lie among the rows, for reading alone.
+#[async_trait]
+impl Vault for SqliteReader {
+    async fn put(&self, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
+        Err(only_read())
+    }
+
+    async fn put_all(&self, _: &[Kept]) -> Result<(), StoreError> {
+        Err(only_read())
+    }
+
+    async fn get(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers.read(|c| rows::get(c, &LogId::System, Kind::Vault.code(), name))
+    }
+
+    async fn get_all(&self, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        let get = |c: &Connection, name: &Vec<u8>| rows::get(c, &LogId::System, Kind::Vault.code(), name);
+        self.readers.read(|c| names.iter().map(|name| get(c, name)).collect())
+    }
+
+    async fn remove(&self, _: &[Vec<u8>]) -> Result<(), StoreError> {
+        Err(only_read())
+    }
+
+    async fn list(&self, prefix: &[u8], limit: usize) -> Result<Vec<Kept>, StoreError> {
+        let code = Kind::Vault.code();
+        let mut kept = self.readers.read(|c| rows::scan(c, &LogId::System, code, Some(prefix), limit))?;
+        kept.truncate(kept.partition_point(|(name, _)| name.starts_with(prefix)));
+        Ok(kept)
+    }
+}
+
+fn only_read() -> StoreError {
+    StoreError::unavailable("the file is open for reading alone")
 }
 
 #[async_trait]
