@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kakunin_core::event::Event;
+use kakunin_core::policy::Policy;
 use kakunin_core::service::{Error as ServiceError, EventStatus, MAX_EVENTS, Observed, Tenant};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -113,17 +114,19 @@ pub(crate) async fn batch(
         let errors = sent.into_iter().map(Result::err).collect();
         return Err(nothing(errors, at));
     }
+    // Before: what is on record is not refused.
+    let tenant = app.kakunin.tenant(caller.tenant());
+    let policy = tenant.policy().await?.policy;
     let observed = observe(&app, &caller, events, atomic).await?;
-    answer(&app.kakunin.tenant(caller.tenant()), sent, observed, query.proves()).await
+    answer((&tenant, &policy), sent, observed, query.proves()).await
 }
 
 async fn answer(
-    tenant: &Tenant,
+    (tenant, policy): (&Tenant, &Policy),
     sent: Vec<Result<Sent, ApiError>>,
     observed: Vec<Result<Observed, ApiError>>,
     proves: bool,
 ) -> Result<Response, ApiError> {
-    let policy = tenant.policy().await?.policy;
     let mut observed = observed.into_iter();
     let mut results = Vec::with_capacity(sent.len());
     let (mut errors, mut altered, mut indices) = (Vec::new(), false, Vec::with_capacity(sent.len()));
@@ -141,7 +144,7 @@ async fn answer(
             }
         };
         altered |= sent.altered.is_some();
-        let mut body = shown(tenant, &policy, &sent, &seen).await?.numbered(index);
+        let mut body = shown(tenant, policy, &sent, &seen).await?.numbered(index);
         match seen.index {
             // What was recorded before is somewhere else.
             Some(_) if seen.status == EventStatus::Duplicate && proves => {

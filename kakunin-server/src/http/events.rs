@@ -50,6 +50,9 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let taken = salvage::take(&mut Subjects::new(&app, caller.tenant()), &body).await?;
     let (sent, event) = Sent::of(taken);
+    // Before: what is on record is not refused.
+    let tenant = app.kakunin.tenant(caller.tenant());
+    let policy = tenant.policy().await?.policy;
     let observed = caller.kakunin(&app).tenant(caller.tenant()).observe(event).await?;
     if observed.status == EventStatus::NotAccepted {
         let sentence = "the agent's certificate is revoked or suspended, or was replaced or ran out more than a \
@@ -60,8 +63,6 @@ pub(crate) async fn create(
     let factors = ranked.iter().map(|(family, _)| family.as_str()).collect();
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    let tenant = app.kakunin.tenant(caller.tenant());
-    let policy = tenant.policy().await?.policy;
     let data = shown(&tenant, &policy, &sent, &observed).await?.because_of(factors);
     let data = match query.proves() {
         true => data.proved(LeafProof::of(&tenant, observed.index).await),

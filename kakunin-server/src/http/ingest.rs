@@ -22,6 +22,10 @@ use super::subjects::Subjects;
 
 /// How long nothing may come.
 const IDLE: Duration = Duration::from_secs(60);
+/// What refuses a whole call, and says for certain that nothing of it is on record.
+const NOT_RECORDED: [&str; 2] = ["queue_full", "storage_full"];
+/// Octets of lines that are recorded at once, about.
+const MAX_GATHERED: usize = 1 << 20;
 /// How long a server that is busy is waited for.
 const BUSY: Duration = Duration::from_secs(30);
 /// Lines that are read before others have their turn.
@@ -94,12 +98,14 @@ impl Ingest {
 
     /// Waits for a line, and takes those that came with it.
     async fn gather(&mut self, texts: &mut Vec<Line>) -> Result<(), Over> {
+        let mut octets = 0;
         loop {
-            while texts.len() < MAX_EVENTS {
+            while texts.len() < MAX_EVENTS && octets < MAX_GATHERED {
                 let Some(line) = self.lines.next() else { break };
+                octets += line.len();
                 texts.push(line);
             }
-            if texts.len() == MAX_EVENTS {
+            if texts.len() == MAX_EVENTS || octets >= MAX_GATHERED {
                 return Ok(());
             }
             // What is there already, and else what comes.
@@ -151,8 +157,8 @@ impl Ingest {
         loop {
             match self.record(texts).await {
                 Ok(answers) => return Ok(answers),
-                Err(error) => match error.waits() {
-                    // Nothing of it was recorded: whoever sends is kept waiting, as others are.
+                Err(error) => match error.waits().filter(|_| NOT_RECORDED.contains(&error.code())) {
+                    // Whoever sends is kept waiting, as others are.
                     Some(seconds) if tokio::time::Instant::now() < patience => {
                         sleep(Duration::from_secs(seconds.clamp(1, RETRY_AFTER))).await;
                     }

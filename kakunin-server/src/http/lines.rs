@@ -23,6 +23,15 @@ pub(super) enum Line {
     TooLong,
 }
 
+impl Line {
+    pub(super) const fn len(&self) -> usize {
+        match self {
+            Self::Whole(octets) => octets.len(),
+            Self::TooLong => 0,
+        }
+    }
+}
+
 impl Lines {
     pub(super) fn push(&mut self, octets: &[u8]) {
         self.octets.drain(..self.start);

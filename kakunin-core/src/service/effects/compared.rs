@@ -34,7 +34,8 @@ impl Running {
         ));
         match self.loaded(log).await {
             Some(tenant) => {
-                let mut sequencer = tenant.sequencer.lock().await;
+                // What is being written ends before.
+                let mut sequencer = self.settled(&tenant).await?;
                 sequencer.ledger.unsettled();
                 sequencer.rebuild(self).await?;
                 drop(sequencer);

@@ -12,7 +12,7 @@ use crate::service::effects::running::Running;
 
 /// Most records opened for one page: a condition beyond the filter that fits little ends early, with a cursor.
 const MAX_SCAN: usize = 2_048;
-/// Most leaves looked at for one page where there is no index yet.
+/// Most leaves looked at for one page: where there is no index yet, and where the index cannot tell what a filter takes.
 const MAX_LOOK: u64 = 8_192;
 /// Records read at once, at the most.
 const STEP: usize = 512;
@@ -79,6 +79,16 @@ impl<'f, W: Fn(&Record) -> bool> Filling<'f, W> {
                 false => indices.split_at_checked(width),
             }
             .unwrap_or_default();
+            if self.looked >= MAX_LOOK {
+                let end = if self.newest_first {
+                    indices.last().map(|last| last.saturating_add(1))
+                } else {
+                    indices.first().copied()
+                };
+                self.page.next = end;
+                return Ok(true);
+            }
+            self.looked += u64::try_from(width).unwrap_or(u64::MAX);
             indices = rest;
             let near = some.chunk_by(|one, next| next - one <= GAP);
             let mut runs: Vec<_> =
