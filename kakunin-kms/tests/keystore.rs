@@ -279,3 +279,30 @@ fn openssl_verifies() {
         assert!(done.status.success(), "{algorithm:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
 }
+
+#[test]
+fn who_only_reads_signs_beside_who_has_it_open_and_changes_nothing() {
+    let (dir, key) = folder();
+    let keys = open(dir.path(), PASSPHRASE).unwrap();
+    let read = LocalKeys::open_to_read(dir.path(), &Secret::new(PASSPHRASE).unwrap()).unwrap();
+    let signer = block_on(read.open(&key)).unwrap();
+    assert_eq!(signer.public_key(), block_on(keys.open(&key)).unwrap().public_key());
+    block_on(signer.sign(b"message")).unwrap();
+    let files = || fs::read_dir(dir.path()).unwrap().count();
+    let before = files();
+    for refused in [
+        block_on(read.generate(&planned(2), KeyAlgorithm::P256)).map(|_| ()),
+        block_on(read.retire(&key)),
+        block_on(read.disable(&key)),
+    ] {
+        let Err(SignError::Locked(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains("open for reading alone"), "{why}");
+    }
+    assert_eq!(files(), before);
+    block_on(block_on(keys.open(&key)).unwrap().sign(b"message")).unwrap();
+    // It makes no folder, and takes no wrong secret.
+    let none = dir.path().join("none");
+    assert!(LocalKeys::open_to_read(&none, &Secret::new(PASSPHRASE).unwrap()).is_err() && !none.exists());
+    let wrong = locked(LocalKeys::open_to_read(dir.path(), &Secret::new("another passphrase").unwrap()));
+    assert!(wrong.contains("wrong passphrase"), "{wrong}");
+}

@@ -21,7 +21,8 @@ pub(crate) const MODEL: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e46
 
 /// Opens the deployment of a folder, with keys that survive the process.
 pub(crate) fn open(dir: &Path, keys: &Path) -> (Kakunin, TenantId) {
-    let parts = Parts::new(SqliteStore::open(dir.join("k.db")).unwrap(), Arc::new(opened_keys(keys)));
+    let keys = LocalKeys::open_with_cost(keys, &secret(), KdfCost(NonZeroU32::MIN)).unwrap();
+    let parts = Parts::new(SqliteStore::open(dir.join("k.db")).unwrap(), Arc::new(keys));
     let mut config = Config::new("agents.example").unwrap();
     config.ca_algorithms = (KeyAlgorithm::P256, KeyAlgorithm::P256);
     let kakunin = block_on(Kakunin::open(config, parts)).unwrap();
@@ -30,9 +31,8 @@ pub(crate) fn open(dir: &Path, keys: &Path) -> (Kakunin, TenantId) {
     (kakunin, acme)
 }
 
-pub(crate) fn opened_keys(folder: &Path) -> LocalKeys {
-    let secret = Secret::new("passphrase").unwrap();
-    LocalKeys::open_with_cost(folder, &secret, KdfCost(NonZeroU32::MIN)).unwrap()
+pub(crate) fn secret() -> Secret {
+    Secret::new("passphrase").unwrap()
 }
 
 pub(crate) fn certified(kakunin: &Kakunin, acme: &TenantId) -> Serial {

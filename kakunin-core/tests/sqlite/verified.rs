@@ -14,11 +14,12 @@ use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::AuditSink;
 use kakunin_core::store::heads::Newest;
 use kakunin_core::store::sqlite::{SqliteReader, SqliteStore};
+use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use crate::deployment::{certified, event, open, opened_keys};
+use crate::deployment::{certified, event, open, secret};
 
 /// A folder with a life in it that is over: eight appends of five events at the end of the tenant's log.
 struct World {
@@ -99,7 +100,9 @@ impl World {
 /// A file, and what its log says, for who has the keys.
 fn read(file: &Path, keys: &Path) -> (Arc<SqliteReader>, Arc<dyn AuditSink>) {
     let store = Arc::new(SqliteReader::open(file).unwrap());
-    let sink = block_on(decrypted(store.clone(), store.clone(), &opened_keys(keys))).unwrap();
+    let sink =
+        block_on(decrypted(store.clone(), store.clone(), &LocalKeys::open_to_read(keys, &secret()).unwrap()))
+            .unwrap();
     (store, sink)
 }
 
@@ -164,18 +167,23 @@ fn each_octet_that_is_not_what_was_signed_is_named_by_its_index() {
     assert_eq!(world.bad(|c, id| delete(c, "payload", place(id))), beside("payload_missing"));
     assert_eq!(world.bad(|c, id| delete(c, "leaf", place(id))), beside("record_missing"));
     // Only the head shows which leaves were signed: of those of one append, that is.
-    let other = |c: &Connection, id: i64, change: &dyn Fn(&mut Leaf)| {
-        let sql = format!("SELECT leaf FROM leaf WHERE {}", place(id));
+    let other_at = |c: &Connection, place: String, change: &dyn Fn(&mut Leaf)| {
+        let sql = format!("SELECT leaf FROM leaf WHERE {place}");
         let leaf: Vec<u8> = c.query_row(&sql, [], |row| row.get(0)).unwrap();
         let mut leaf = Leaf::decode(&leaf).unwrap();
         change(&mut leaf);
-        let sql = format!("UPDATE leaf SET leaf = ?1 WHERE {}", place(id));
+        let sql = format!("UPDATE leaf SET leaf = ?1 WHERE {place}");
         c.execute(&sql, params![leaf.encode().unwrap()]).unwrap();
     };
+    let other = |c: &Connection, id: i64, change: &dyn Fn(&mut Leaf)| other_at(c, place(id), change);
     let by_head = |code| Some((append.0, append.1, code));
     let denied = |leaf: &mut Leaf| leaf.act.as_mut().unwrap().tool = Some("another".into());
     assert_eq!(world.bad(|c, id| other(c, id, &denied)), by_head("root_differs"));
-    assert_eq!(world.bad(|c, id| other(c, id, &|leaf| leaf.kind = 300)), beside("kind_unknown"));
+    // What it is says by which key it is read.
+    assert_eq!(world.bad(|c, id| other(c, id, &|leaf| leaf.kind = 300)), beside("payload_altered"));
+    let first = |id: i64| format!("log_id = {id} AND idx = 0");
+    let unknown = world.bad(|c, id| other_at(c, first(id), &|leaf| leaf.kind = 300));
+    assert_eq!(unknown, Some((0, 0, "kind_unknown")));
     assert_eq!(
         world.bad(|c, id| other(c, id, &|leaf| leaf.time = leaf.time.minus(86_400_000))),
         beside("time_went_back")
@@ -301,6 +309,15 @@ fn a_deployment_written_anew_under_another_key_is_none_of_the_key_that_was_kept(
     assert!(block_on(LogCheck::new(&store, &store, Some(tenants))).is_err());
 }
 
+/// Says so once it is dropped, also by a panic.
+struct Ends<'e>(&'e AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn it_runs_beside_whoever_writes() {
     let dir = tempfile::tempdir().unwrap();
@@ -316,6 +333,7 @@ fn it_runs_beside_whoever_writes() {
                 }
             });
         }
+        let _ended = Ends(&ended);
         let (mut sizes, until) = (Vec::new(), Instant::now() + Duration::from_secs(60));
         while sizes.len() < 12 || sizes.last() < Some(&(sizes[0] + 60)) && Instant::now() < until {
             let checked = checked((&dir.path().join("k.db"), &dir.path().join("keys")), &log, 0, &[], None);
@@ -323,7 +341,6 @@ fn it_runs_beside_whoever_writes() {
             assert_eq!(checked.records, checked.size);
             sizes.push(checked.size);
         }
-        ended.store(true, Ordering::Relaxed);
         assert!(sizes.is_sorted() && sizes.last() >= Some(&(sizes[0] + 60)), "{sizes:?}");
     });
 }

@@ -51,8 +51,8 @@ pub(super) struct Keystore {
     dir: PathBuf,
     id: [u8; 16],
     key: RandomizedNonceKey,
-    /// Held until this value is dropped.
-    _lock: File,
+    /// Held until this value is dropped; none where it only reads.
+    lock: Option<File>,
 }
 
 /// What a key file says without its private key.
@@ -80,13 +80,22 @@ impl Keystore {
         let path = dir.join(HEADER);
         private::file(&path).map_err(|e| locked(e.to_string()))?;
         match read(&path) {
-            Ok(octets) => Self::existing(dir, secret, &octets, lock),
+            Ok(octets) => Self::existing(dir, secret, &octets, Some(lock)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Self::create(dir, secret, cost, lock),
             Err(e) => Err(io_error("read", &path, e)),
         }
     }
 
-    fn existing(dir: &Path, secret: &Secret, header: &[u8], lock: File) -> Result<Self, SignError> {
+    /// Opens a folder that is there, beside a process that uses it: nothing is written.
+    pub(super) fn open_to_read(dir: &Path, secret: &Secret) -> Result<Self, SignError> {
+        check_folder(dir)?;
+        let path = dir.join(HEADER);
+        private::file(&path).map_err(|e| locked(e.to_string()))?;
+        let octets = read(&path).map_err(|e| io_error("read", &path, e))?;
+        Self::existing(dir, secret, &octets, None)
+    }
+
+    fn existing(dir: &Path, secret: &Secret, header: &[u8], lock: Option<File>) -> Result<Self, SignError> {
         let damaged = || locked(format!("{HEADER} in {} is damaged; restore it", dir.display()));
         let header: Header = serde_json::from_slice(header).map_err(|_| damaged())?;
         if header.version != 1 {
@@ -97,7 +106,7 @@ impl Keystore {
         let key = derive(secret, &salt, header.iterations)?;
         let verifier: [u8; NONCE_LEN + VERIFIER.len() + 16] =
             hex_decode(&header.verifier).ok_or_else(damaged)?;
-        let store = Self { dir: dir.to_owned(), id, key, _lock: lock };
+        let store = Self { dir: dir.to_owned(), id, key, lock };
         match store.unseal(&id, &verifier) {
             Some(plain) if plain.as_slice() == VERIFIER => Ok(store),
             _ => Err(locked(format!("wrong passphrase or key for the key folder {}", dir.display()))),
@@ -118,7 +127,7 @@ impl Keystore {
         // A key of full entropy gains nothing from stretching.
         let iterations = if secret.is_key() { NonZeroU32::MIN } else { cost.0 };
         let key = derive(secret, &salt, iterations)?;
-        let store = Self { dir: dir.to_owned(), id, key, _lock: lock };
+        let store = Self { dir: dir.to_owned(), id, key, lock: Some(lock) };
         let header = Header {
             version: 1,
             store: hex_encode(&id),
@@ -139,7 +148,7 @@ impl Keystore {
             let path = file.map_err(|e| io_error("read", &self.dir, e))?.path();
             if path.extension().is_some_and(|e| e == "key") {
                 all.push(self.read_key(&path)?.0);
-            } else if is_leftover(&path) {
+            } else if is_leftover(&path) && self.lock.is_some() {
                 fs::remove_file(&path).map_err(|e| io_error("remove", &path, e))?;
             }
         }
@@ -211,6 +220,9 @@ impl Keystore {
     /// Replaces a file in one step: written beside it, synced, renamed, and the folder synced.
     fn write(&self, name: &str, octets: &[u8]) -> Result<(), SignError> {
         let (path, beside) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
+        if self.lock.is_none() {
+            return Err(locked(format!("the key folder {} is open for reading alone", self.dir.display())));
+        }
         let replace = || {
             // Made anew, so that nothing left under this name lends the file its mode.
             match fs::remove_file(&beside) {

@@ -63,7 +63,10 @@ impl LocalKeys {
     /// # Errors
     /// As [`LocalKeys::open`].
     pub fn open_with_cost(dir: impl AsRef<Path>, secret: &Secret, cost: KdfCost) -> Result<Self, SignError> {
-        let store = Keystore::open(dir.as_ref(), secret, cost)?;
+        Self::of(Keystore::open(dir.as_ref(), secret, cost)?)
+    }
+
+    fn of(store: Keystore) -> Result<Self, SignError> {
         let mut held = BTreeMap::new();
         for sealed in store.load()? {
             let key = Held {
@@ -75,6 +78,15 @@ impl LocalKeys {
             held.insert(sealed.planned, Arc::new(key));
         }
         Ok(Self { held: Mutex::new(held), store: Some(store) })
+    }
+
+    /// The keys of a folder that is there, beside a process that uses it: they sign, and none is made or changed. Keys that are
+    /// made or retired meanwhile are as they were.
+    ///
+    /// # Errors
+    /// As [`LocalKeys::open`].
+    pub fn open_to_read(dir: impl AsRef<Path>, secret: &Secret) -> Result<Self, SignError> {
+        Self::of(Keystore::open_to_read(dir.as_ref(), secret)?)
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<PlannedKeyId, Arc<Held>>> {

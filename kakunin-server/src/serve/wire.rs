@@ -172,7 +172,7 @@ pub(crate) async fn decrypted(
     if !path.exists() || !secret.exists() {
         return Err(ServeError::KeyFileMissing(secret));
     }
-    let keys = LocalKeys::open(&path, &Secret::from_key_file(&secret)?)?;
+    let keys = LocalKeys::open_to_read(&path, &Secret::from_key_file(&secret)?)?;
     let vault = options.data.join(VAULT);
     // Before there was such a file they lay among the rows.
     let vault: Arc<dyn Vault> = match is_gone(&vault) {
