@@ -89,7 +89,7 @@ pub async fn renew_guard(options: &ServeOptions) -> Result<String, RecoverError>
 }
 
 fn said(recovered: &Recovered) -> String {
-    let Recovered { epoch, logs, revoked, unknown } = recovered;
+    let Recovered { epoch, logs, revoked, unknown, left_out } = recovered;
     let mut lines = Vec::new();
     for log in logs {
         let lost = match log.lost {
@@ -104,6 +104,7 @@ fn said(recovered: &Recovered) -> String {
         revoked.len(),
         unknown.len()
     ));
+    lines.extend(left_out.iter().map(|what| format!("left out: {what}")));
     lines.join("\n")
 }
 

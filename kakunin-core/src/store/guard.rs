@@ -97,11 +97,15 @@ pub enum GuardError {
         /// Which.
         issuer: String,
     },
-    /// What was brought is of nobody here.
-    #[error("{what} is by no issuing CA of this deployment, as the copy knows it")]
-    UnknownIssuer {
-        /// What was brought.
-        what: &'static str,
+    /// A recovery that would accept again some of what was taken away.
+    #[error(
+        "what was brought of issuing CA {issuer} is a CRL of one of its shards, or older than the copy, so nobody knows all \
+         that it revoked after the copy was made: bring its newest full CRL, or the newest snapshot of its feed; if there is \
+         none, say --accept-unknown-revocations, and what was brought is revoked"
+    )]
+    PartlyTold {
+        /// Which.
+        issuer: String,
     },
     /// A recovery was cut off.
     #[error("a recovery of the logs was begun and is not done: run `kakunin log recover --new-origin` again")]
@@ -118,8 +122,7 @@ impl GuardError {
             Self::Missing => "guard_missing",
             Self::Foreign => "guard_foreign",
             Self::Alone => "database_gone",
-            Self::Untold { .. } => "revocations_unknown",
-            Self::UnknownIssuer { .. } => "issuer_unknown",
+            Self::Untold { .. } | Self::PartlyTold { .. } => "revocations_unknown",
             Self::Unfinished => "recovery_unfinished",
         }
     }
