@@ -256,3 +256,29 @@ fn cut_off(lost: &Lost, brought: &Evidence) {
     let running = world.open();
     assert_eq!(Checkpoint::open(&note, &running.verifier()).unwrap().size, running.checkpoint().size);
 }
+
+#[test]
+fn a_guard_that_nobody_can_read_is_in_no_recoverys_way_and_is_kept() {
+    let lost = lost();
+    let world = &lost.world;
+    let other = World::new(true);
+    drop(other.open());
+    for (name, bad) in
+        [("guard.bad", b"{ torn".to_vec()), ("guard.bad-2", fs::read(other.path("guard")).unwrap())]
+    {
+        world.put_back("backup");
+        fs::write(world.path("guard"), &bad).unwrap();
+        let refused = world.try_open().err().unwrap();
+        assert_eq!(refused.code(), "guard_foreign");
+        assert!(refused.to_string().contains("log recover"), "{refused}");
+        let untold = recover(world, Vec::new()).err().unwrap();
+        assert_eq!(untold.code(), "revocations_unknown");
+        assert!(!world.path(name).exists(), "nothing was changed");
+        let (running, recovered) = recover(world, vec![Evidence::Crl(lost.crl.clone())]).unwrap();
+        assert_eq!(recovered.bad_guard, Some(world.path(name).display().to_string()));
+        assert_eq!(fs::read(world.path(name)).unwrap(), bad);
+        check(&lost, &running);
+        drop(running);
+        check(&lost, &world.open());
+    }
+}

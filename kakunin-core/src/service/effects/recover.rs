@@ -45,6 +45,8 @@ pub struct Recovered {
     pub unknown: Vec<Serial>,
     /// Evidence that is by no issuing CA in use here, and why: nothing was taken of it.
     pub left_out: Vec<String>,
+    /// Where a guard is kept that was damaged or another deployment's, and was taken for none.
+    pub bad_guard: Option<String>,
 }
 
 /// One of the logs.
@@ -64,7 +66,8 @@ impl Kakunin {
     /// `log.recovered`, with the checkpoint that the copy ended with, and the one that the guard kept. Then what the
     /// evidence says is revoked, and the copy does not, is revoked or held on the record.
     ///
-    /// Until it is done the deployment cannot be opened, if it has a guard; begun again it goes on.
+    /// Until it is done the deployment cannot be opened, if it has a guard; begun again it goes on. A guard that is damaged or
+    /// another deployment's is taken for none, and kept under another name.
     ///
     /// # Errors
     /// [`GuardError::Untold`] if nothing was brought of an issuing CA, [`GuardError::PartlyTold`] if that is a CRL of one
@@ -83,6 +86,10 @@ impl Kakunin {
         let before = engine.before().await?;
         let told = engine.told(options, &before.kept.known)?;
         let known = before.kept.known.clone();
+        let bad_guard = match &engine.parts.guard {
+            Some(guard) if before.bad => guard.set_aside().await?,
+            _ => None,
+        };
         let logs = if before.begun { Vec::new() } else { engine.recover_logs(before, told.epoch).await? };
         drop(engine);
         // As any start finds it.
@@ -93,7 +100,7 @@ impl Kakunin {
         let (revoked, unknown) = kakunin.inner.refuse_told(&told).await?;
         kakunin.inner.keep_guard().await?;
         let epoch = kakunin.inner.origins.epoch();
-        Ok((kakunin, Recovered { epoch, logs, revoked, unknown, left_out: told.left_out }))
+        Ok((kakunin, Recovered { epoch, logs, revoked, unknown, left_out: told.left_out, bad_guard }))
     }
 
     /// Opens the deployment, and has its guard made anew from what the store says: for one that was lost, over a store
@@ -119,14 +126,18 @@ struct Before {
     epoch: u64,
     /// Whether an attempt before has begun the next one.
     begun: bool,
+    /// Whether there is a guard that nobody can read, or another deployment's.
+    bad: bool,
 }
 
 impl Running {
     async fn before(&self) -> Result<Before, Error> {
-        let mut kept = self.guarded().await?.unwrap_or_default();
-        // Not of logs that the guard lacks: those of an attempt before are in the next epoch.
-        let epochs = kept.checkpoints.values().map(|note| Ok(self.signed(note)?.epoch));
-        let epoch = epochs.collect::<Result<Vec<_>, GuardError>>()?.into_iter().max().unwrap_or_default();
+        let (mut kept, epoch, bad) = match self.kept_by_guard().await {
+            Ok((kept, epoch)) => (kept, epoch, false),
+            // As if there were none.
+            Err(Error::Guard(GuardError::Foreign)) => (Kept::default(), 0, true),
+            Err(error) => return Err(error),
+        };
         let begun = kept.recovering && epoch < self.origins.epoch();
         for log in self.parts.sink.logs().await? {
             if let (_, Some(note)) = self.parts.sink.head(&log).await? {
@@ -137,7 +148,16 @@ impl Running {
         if !begun {
             kept.known = self.known().await?;
         }
-        Ok(Before { kept, epoch, begun })
+        Ok(Before { kept, epoch, begun, bad })
+    }
+
+    /// What the guard keeps, and the latest epoch in it. Not of logs that it lacks: those of an attempt before are in the
+    /// next epoch.
+    async fn kept_by_guard(&self) -> Result<(Kept, u64), Error> {
+        let kept = self.guarded().await?.unwrap_or_default();
+        let epochs = kept.checkpoints.values().map(|note| Ok(self.signed(note)?.epoch));
+        let epoch = epochs.collect::<Result<Vec<_>, GuardError>>()?.into_iter().max().unwrap_or_default();
+        Ok((kept, epoch))
     }
 
     /// Has the guard refuse every start until this is done, and begins the next epoch.
