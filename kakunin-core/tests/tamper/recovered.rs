@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use kakunin_core::error::StoreError;
 use kakunin_core::id::Serial;
 use kakunin_core::log::checkpoint::Checkpoint;
+use kakunin_core::log::entry::LogId;
 use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::{Cause, Reason};
-use kakunin_core::service::{Error, Evidence, Kakunin, Recovered, RecoveryOptions};
+use kakunin_core::service::{Error, Evidence, Kakunin, LogCheck, Recovered, RecoveryOptions, decrypted};
 use kakunin_core::store::guard::{Guard, GuardFile};
+use kakunin_core::store::sqlite::SqliteReader;
 use pollster::block_on;
 
 use crate::world::{Running, World};
@@ -281,4 +283,35 @@ fn a_guard_that_nobody_can_read_is_in_no_recoverys_way_and_is_kept() {
         drop(running);
         check(&lost, &world.open());
     }
+}
+
+#[test]
+fn what_was_kept_of_what_was_lost_is_told_of_by_the_record_and_what_comes_after_is_checked() {
+    let lost = lost();
+    let world = &lost.world;
+    let (running, recovered) = recover(world, vec![Evidence::Crl(lost.crl.clone())]).unwrap();
+    let size = recovered.logs.iter().find(|log| log.log.to_string() == "acme").unwrap().size;
+    running.observe(lost.good, 3);
+    let (log, note) = (LogId::Tenant(running.acme.clone()), running.note());
+    drop(running);
+    let store = Arc::new(SqliteReader::open(world.path("k.db")).unwrap());
+    let sink = block_on(decrypted(store.clone(), store.clone(), &*world.parts().unwrap().keys)).unwrap();
+    let check = block_on(LogCheck::new(&*sink, &*store, None)).unwrap();
+    let kept = [lost.kept.clone(), note];
+    for from in [0, size + 3] {
+        let checked = block_on(check.log(&log, from, &kept, &mut |_| {})).unwrap();
+        assert_eq!((checked.bad, checked.lost), (None, 1), "from {from}");
+        assert_eq!(checked.from > size, from > 0);
+    }
+    // One of the new origin is not passed over.
+    world.keep("copy");
+    let running = world.open();
+    running.observe(lost.good, 5);
+    let ahead = [running.note()];
+    drop(running);
+    let store = Arc::new(SqliteReader::open(world.path("copy").join("k.db")).unwrap());
+    let sink = block_on(decrypted(store.clone(), store.clone(), &*world.parts().unwrap().keys)).unwrap();
+    let check = block_on(LogCheck::new(&*sink, &*store, None)).unwrap();
+    let checked = block_on(check.log(&log, 0, &ahead, &mut |_| {})).unwrap();
+    assert_eq!((checked.bad.map(|bad| bad.fault.code()), checked.lost), (Some("log_cut_off"), 0));
 }
