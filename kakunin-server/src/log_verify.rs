@@ -140,6 +140,7 @@ fn log_json(checked: &CheckedLog) -> Value {
         "payloads": checked.payloads,
         "erased": checked.erased,
         "checkpoints": checked.heads,
+        "checkpoints_of_lost_records": checked.lost,
         "root": hex_encode(&checked.root),
         "bad": bad,
     })
@@ -147,10 +148,13 @@ fn log_json(checked: &CheckedLog) -> Value {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for CheckedLog { log, from, records, payloads, erased, heads, bad, .. } in &self.logs {
+        for CheckedLog { log, from, records, payloads, erased, heads, lost, bad, .. } in &self.logs {
             write!(f, "{log}: {records} records from {from} on, {payloads} payloads, ")?;
             if *erased > 0 {
                 write!(f, "{erased} erased, ")?;
+            }
+            if *lost > 0 {
+                write!(f, "{lost} kept checkpoints of what was lost before a recovery, ")?;
             }
             write!(f, "{heads} checkpoints: ")?;
             match bad {

@@ -89,7 +89,7 @@ pub async fn renew_guard(options: &ServeOptions) -> Result<String, RecoverError>
 }
 
 fn said(recovered: &Recovered) -> String {
-    let Recovered { epoch, logs, revoked, unknown } = recovered;
+    let Recovered { epoch, logs, revoked, unknown, left_out, bad_guard } = recovered;
     let mut lines = Vec::new();
     for log in logs {
         let lost = match log.lost {
@@ -104,6 +104,12 @@ fn said(recovered: &Recovered) -> String {
         revoked.len(),
         unknown.len()
     ));
+    lines.extend(
+        bad_guard
+            .iter()
+            .map(|path| format!("the guard could not be read, and is kept for you to look at: {path}")),
+    );
+    lines.extend(left_out.iter().map(|what| format!("left out: {what}")));
     lines.join("\n")
 }
 

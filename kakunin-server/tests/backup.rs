@@ -203,6 +203,23 @@ fn parts_may_lie_apart_and_each_is_looked_at_before_anything_is_restored() {
     assert!(done && !world.path("two/key.secret").exists(), "{why}");
 }
 
+#[test]
+fn two_parts_share_no_folder() {
+    let world = World::new();
+    drop(world.start("data"));
+    let (data, backup, one) = (world.text("data"), world.text("backup"), world.text("one"));
+    fs::create_dir(world.path("real")).unwrap();
+    std::os::unix::fs::symlink(world.path("real"), world.path("link")).unwrap();
+    let (link, real, within) = (world.text("link"), world.text("real"), world.text("one/within"));
+    for (keys, secret) in [(&one, &one), (&link, &real), (&within, &one), (&one, &backup)] {
+        let parts = ["--keys-part", keys, "--secret-part", secret];
+        let why = refused(&[&["backup", &backup, "--data", &data], &parts[..]].concat());
+        assert!(why.contains("folder of another part"), "{why}");
+        let left = |name: &str| fs::read_dir(world.path(name)).map_or(0, Iterator::count);
+        assert_eq!([left("one"), left("real"), left("backup")], [0; 3], "{parts:?}");
+    }
+}
+
 /// The vault is in the database, or in a file of its own that may be in use: then it is a part.
 #[test]
 fn a_vault_in_a_file_of_its_own_is_a_part() {

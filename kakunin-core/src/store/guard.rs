@@ -28,6 +28,15 @@ pub trait Guard: core::fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`].
     async fn write(&self, value: &[u8]) -> Result<(), StoreError>;
+
+    /// Keeps a copy of what is there under another name, for people to look at: it is about to be replaced, and nobody
+    /// could read it. Gives that name; `None` where there is no such place.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn set_aside(&self) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// Why a deployment is not opened over its store: what is kept outside of it says something else.
@@ -78,8 +87,9 @@ pub enum GuardError {
     Missing,
     /// Not this deployment's, or not what was written.
     #[error(
-        "the guard file is damaged, or another deployment's. Put it back, or name the right one with --guard; if the \
-         database is the newest, `kakunin log renew-guard` makes it anew"
+        "the guard file is damaged, or another deployment's. Put it back, or name the right one with --guard. If it is \
+         lost: after a backup was restored, `kakunin log recover --new-origin` goes on, and keeps the bad file under another \
+         name; only if the database is known to be the newest, `kakunin log renew-guard` makes it anew"
     )]
     Foreign,
     /// There is a guard, and no deployment.
@@ -97,11 +107,15 @@ pub enum GuardError {
         /// Which.
         issuer: String,
     },
-    /// What was brought is of nobody here.
-    #[error("{what} is by no issuing CA of this deployment, as the copy knows it")]
-    UnknownIssuer {
-        /// What was brought.
-        what: &'static str,
+    /// A recovery that would accept again some of what was taken away.
+    #[error(
+        "what was brought of issuing CA {issuer} is a CRL of one of its shards, or older than the copy, so nobody knows all \
+         that it revoked after the copy was made: bring its newest full CRL, or the newest snapshot of its feed; if there is \
+         none, say --accept-unknown-revocations, and what was brought is revoked"
+    )]
+    PartlyTold {
+        /// Which.
+        issuer: String,
     },
     /// A recovery was cut off.
     #[error("a recovery of the logs was begun and is not done: run `kakunin log recover --new-origin` again")]
@@ -118,8 +132,7 @@ impl GuardError {
             Self::Missing => "guard_missing",
             Self::Foreign => "guard_foreign",
             Self::Alone => "database_gone",
-            Self::Untold { .. } => "revocations_unknown",
-            Self::UnknownIssuer { .. } => "issuer_unknown",
+            Self::Untold { .. } | Self::PartlyTold { .. } => "revocations_unknown",
             Self::Unfinished => "recovery_unfinished",
         }
     }
@@ -154,6 +167,10 @@ impl Guard for GuardFile {
         thread.map_err(StoreError::unavailable)?;
         done.await.map_err(StoreError::unavailable)?
     }
+
+    async fn set_aside(&self) -> Result<Option<String>, StoreError> {
+        set_aside(&self.0).map(Some).map_err(|error| failed(&self.0, &error))
+    }
 }
 
 fn failed(path: &Path, error: &io::Error) -> StoreError {
@@ -177,6 +194,29 @@ fn replace(path: &Path, value: &[u8]) -> io::Result<()> {
     fs::rename(&beside, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+/// The first name of `guard.bad`, `guard.bad-2` and so on that is free.
+fn set_aside(path: &Path) -> io::Result<String> {
+    let value = fs::read(path)?;
+    for number in 1_u32.. {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(if number == 1 { ".bad".to_owned() } else { format!(".bad-{number}") });
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(&beside) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            opened => {
+                let mut file = opened?;
+                file.write_all(&value)?;
+                file.sync_all()?;
+                return Ok(PathBuf::from(beside).display().to_string());
+            }
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
 }
 
 #[cfg(test)]

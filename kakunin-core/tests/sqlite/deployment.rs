@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use kakunin_core::agent::NewAgent;
 use kakunin_core::event::{Event, Outcome};
-use kakunin_core::id::{Serial, TenantId};
+use kakunin_core::id::{AgentId, Serial, TenantId};
 use kakunin_core::issue::Profile;
 use kakunin_core::key::KeyAlgorithm;
 use kakunin_core::log::checkpoint::Checkpoint;
@@ -36,10 +36,14 @@ pub(crate) fn secret() -> Secret {
 }
 
 pub(crate) fn certified(kakunin: &Kakunin, acme: &TenantId) -> Serial {
-    let agent =
-        block_on(kakunin.tenant(acme).register(NewAgent::new("one", MODEL, ["read:a"]).unwrap())).unwrap();
+    agent(kakunin, acme, "one").1
+}
+
+pub(crate) fn agent(kakunin: &Kakunin, acme: &TenantId, name: &str) -> (AgentId, Serial) {
+    let tenant = kakunin.tenant(acme);
+    let agent = block_on(tenant.register(NewAgent::new(name, MODEL, ["read:a"]).unwrap())).unwrap();
     let source = KeySource::Provider(KeyAlgorithm::P256);
-    block_on(kakunin.tenant(acme).certify(&agent.id, Profile::Standard, source)).unwrap().facts.serial
+    (agent.id, block_on(tenant.certify(&agent.id, Profile::Standard, source)).unwrap().facts.serial)
 }
 
 pub(crate) fn event(serial: Serial) -> Event {

@@ -122,7 +122,8 @@ fn copy(item: &Item, from: &Path, to: &Path) -> Result<(), BackupError> {
     })
 }
 
-/// A folder for one part, for its owner alone, and one in it for each folder of the part.
+/// A folder for one part, for its owner alone. No two parts share one, under whatever names, nor does
+/// one lie in another.
 fn make_folder(folder: &Path, made: &mut Vec<PathBuf>) -> Result<(), BackupError> {
     if folder.try_exists().map_err(BackupError::file(folder))? {
         let mut entries = fs::read_dir(folder).map_err(BackupError::file(folder))?;
@@ -132,6 +133,10 @@ fn make_folder(folder: &Path, made: &mut Vec<PathBuf>) -> Result<(), BackupError
     } else {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(BackupError::file(folder))?;
     }
-    made.push(folder.to_owned());
+    let folder = fs::canonicalize(folder).map_err(BackupError::file(folder))?;
+    if made.iter().any(|other| folder.starts_with(other) || other.starts_with(&folder)) {
+        return Err(BackupError::Shared(folder));
+    }
+    made.push(folder);
     Ok(())
 }

@@ -66,6 +66,9 @@ impl Manifest {
             file.sync_all()?;
             // What it tells of is on disk before it is.
             File::open(folder)?.sync_all()?;
+            if path.try_exists()? {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
             fs::rename(&beside, &path)?;
             File::open(folder)?.sync_all()
         };

@@ -47,6 +47,9 @@ pub enum BackupError {
         "{path} is not empty: name another folder, or, if a backup into it was interrupted, remove it first", path = .0.display()
     )]
     NotEmpty(PathBuf),
+    /// Two parts in one folder.
+    #[error("{path} is in the folder of another part, or that is in it: name folders apart from each other", path = .0.display())]
+    Shared(PathBuf),
     /// A part is missing, or was interrupted.
     #[error("{path} is no whole `{part}` part of a backup: it has no {file}", path = path.display(), file = manifest::FILE)]
     NotWhole {

@@ -7,6 +7,7 @@
 //! | `key_tasks.rs`, `crl/`, `feed.rs`, `receipts.rs`, `webhooks/`, `graces.rs`, `erasures.rs`, `ending.rs`, `expiring.rs`, `sweep.rs`, `sealing.rs`, `snapshots.rs`, `tiles.rs`, `indexing.rs` | the followers |
 //! | `compared.rs` | rows held against what is on record of them |
 //! | `running.rs`, `open.rs` | a deployment that runs, and how it is opened |
+//! | `recover.rs`, `told.rs` | going on from an older copy; what relying parties were told of revocations |
 
 pub(crate) mod checking;
 mod compared;
@@ -34,6 +35,7 @@ pub(crate) mod status;
 pub(crate) mod sweep;
 pub(crate) mod tenant;
 mod tiles;
+mod told;
 mod unit;
 pub(crate) mod visibility;
 pub(crate) mod webhooks;

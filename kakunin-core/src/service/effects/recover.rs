@@ -1,23 +1,18 @@
 //! Going on from an older copy of the store: a restored backup.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use super::running::{Kakunin, Running};
-use crate::feed::{self, Snapshot};
-use crate::id::{IssuerId, Serial, SerialNumber};
+use super::told::{Of, Told};
+use crate::id::Serial;
 use crate::log::entry::LogId;
 use crate::revoke::{Cause, Reason, Said};
 use crate::service::command::hold::Hold;
 use crate::service::command::revoke::Revoke;
 use crate::service::deployment::config::Config;
 use crate::service::deployment::load::load;
-use crate::service::engine::cas::Ca;
 use crate::service::engine::guard::Kept;
 use crate::service::engine::parts::Parts;
 use crate::service::error::Error;
 use crate::store::guard::GuardError;
-use crate::x509::crl::{CrlRefused, CrlView};
 
 /// What relying parties were told of revocations, as they have it.
 #[derive(Clone, Debug)]
@@ -33,7 +28,7 @@ pub enum Evidence {
 pub struct RecoveryOptions {
     /// The newest that is known of what was revoked.
     pub evidence: Vec<Evidence>,
-    /// Goes on also where nothing was brought of an issuing CA: what it revoked since is accepted again.
+    /// Goes on also where nothing was brought of an issuing CA, or too little: what it revoked since is accepted again.
     pub accept_unknown: bool,
 }
 
@@ -48,6 +43,10 @@ pub struct Recovered {
     pub revoked: Vec<Serial>,
     /// Those of them that the copy does not know at all.
     pub unknown: Vec<Serial>,
+    /// Evidence that is by no issuing CA in use here, and why: nothing was taken of it.
+    pub left_out: Vec<String>,
+    /// Where a guard is kept that was damaged or another deployment's, and was taken for none.
+    pub bad_guard: Option<String>,
 }
 
 /// One of the logs.
@@ -61,24 +60,18 @@ pub struct RecoveredLog {
     pub lost: u64,
 }
 
-/// What was brought, by issuing CA, and the latest epoch that it tells of.
-#[derive(Default)]
-struct Told {
-    by: BTreeMap<IssuerId, (Arc<Ca>, BTreeMap<Serial, Reason>)>,
-    epoch: u64,
-}
-
 impl Kakunin {
     /// Opens the deployment over a store that is known to be an older copy, and has all logs go on under the next origin:
     /// `<host>/<log>/2` after `<host>/<log>/1`. So no origin stands for two logs. In each the first record under it is
     /// `log.recovered`, with the checkpoint that the copy ended with, and the one that the guard kept. Then what the
     /// evidence says is revoked, and the copy does not, is revoked or held on the record.
     ///
-    /// Until it is done the deployment cannot be opened, if it has a guard; begun again it goes on.
+    /// Until it is done the deployment cannot be opened, if it has a guard; begun again it goes on. A guard that is damaged or
+    /// another deployment's is taken for none, and kept under another name.
     ///
     /// # Errors
-    /// [`GuardError::Untold`] if nothing was brought of an issuing CA, and what the evidence is refused for: nothing was
-    /// changed. What store and keys say.
+    /// [`GuardError::Untold`] if nothing was brought of an issuing CA, [`GuardError::PartlyTold`] if that is a CRL of one
+    /// shard or older than the copy, and what the evidence is refused for: nothing was changed. What store and keys say.
     pub async fn recover(
         config: Config,
         parts: Parts,
@@ -90,18 +83,24 @@ impl Kakunin {
         }
         let (engine, feed_key) = load(config.clone(), parts.clone()).await?;
         let engine = Running::over(engine, feed_key);
-        let told = engine.told(options)?;
-        let logs = engine.recover_logs(told.epoch).await?;
+        let before = engine.before().await?;
+        let told = engine.told(options, &before.kept.known)?;
+        let known = before.kept.known.clone();
+        let bad_guard = match &engine.parts.guard {
+            Some(guard) if before.bad => guard.set_aside().await?,
+            _ => None,
+        };
+        let logs = if before.begun { Vec::new() } else { engine.recover_logs(before, told.epoch).await? };
         drop(engine);
         // As any start finds it.
         let (engine, feed_key) = load(config, parts).await?;
         let kakunin = Self::over(Running::over(engine, feed_key)).await?;
         kakunin.load().await?;
-        let told = kakunin.inner.told(options)?;
+        let told = kakunin.inner.told(options, &known)?;
         let (revoked, unknown) = kakunin.inner.refuse_told(&told).await?;
         kakunin.inner.keep_guard().await?;
         let epoch = kakunin.inner.origins.epoch();
-        Ok((kakunin, Recovered { epoch, logs, revoked, unknown }))
+        Ok((kakunin, Recovered { epoch, logs, revoked, unknown, left_out: told.left_out, bad_guard }))
     }
 
     /// Opens the deployment, and has its guard made anew from what the store says: for one that was lost, over a store
@@ -120,26 +119,55 @@ impl Kakunin {
     }
 }
 
+/// What is kept of the logs when a recovery starts.
+struct Before {
+    kept: Kept,
+    /// The latest epoch in it.
+    epoch: u64,
+    /// Whether an attempt before has begun the next one.
+    begun: bool,
+    /// Whether there is a guard that nobody can read, or another deployment's.
+    bad: bool,
+}
+
 impl Running {
-    /// Has the guard refuse every start until this is done, and begins the next epoch, unless an attempt before has.
-    ///
-    /// No epoch comes twice that is known of: `told` is the latest that relying parties saw.
-    async fn recover_logs(&self, told: u64) -> Result<Vec<RecoveredLog>, Error> {
-        let mut kept = self.guarded().await?.unwrap_or_default();
+    async fn before(&self) -> Result<Before, Error> {
+        let (mut kept, epoch, bad) = match self.kept_by_guard().await {
+            Ok((kept, epoch)) => (kept, epoch, false),
+            // As if there were none.
+            Err(Error::Guard(GuardError::Foreign)) => (Kept::default(), 0, true),
+            Err(error) => return Err(error),
+        };
+        let begun = kept.recovering && epoch < self.origins.epoch();
         for log in self.parts.sink.logs().await? {
             if let (_, Some(note)) = self.parts.sink.head(&log).await? {
                 kept.checkpoints.entry(log.to_string()).or_insert(note);
             }
         }
-        let epochs = kept.checkpoints.values().map(|note| Ok(self.signed(note)?.epoch));
-        let guarded = epochs.collect::<Result<Vec<_>, GuardError>>()?.into_iter().max().unwrap_or_default();
-        if kept.recovering && guarded < self.origins.epoch() {
-            return Ok(Vec::new());
+        // What an attempt before revoked and published is not what the copy knew.
+        if !begun {
+            kept.known = self.known().await?;
         }
+        Ok(Before { kept, epoch, begun, bad })
+    }
+
+    /// What the guard keeps, and the latest epoch in it. Not of logs that it lacks: those of an attempt before are in the
+    /// next epoch.
+    async fn kept_by_guard(&self) -> Result<(Kept, u64), Error> {
+        let kept = self.guarded().await?.unwrap_or_default();
+        let epochs = kept.checkpoints.values().map(|note| Ok(self.signed(note)?.epoch));
+        let epoch = epochs.collect::<Result<Vec<_>, GuardError>>()?.into_iter().max().unwrap_or_default();
+        Ok((kept, epoch))
+    }
+
+    /// Has the guard refuse every start until this is done, and begins the next epoch.
+    ///
+    /// No epoch comes twice that is known of: `told` is the latest that relying parties saw.
+    async fn recover_logs(&self, before: Before, told: u64) -> Result<Vec<RecoveredLog>, Error> {
+        let Before { mut kept, epoch, .. } = before;
         self.refuse_starts(&mut kept).await?;
-        let logs =
-            self.begin_epoch(guarded.max(told).max(self.origins.epoch()).saturating_add(1), &kept).await?;
-        let logs = logs.into_iter().map(|(ledger, lost)| RecoveredLog {
+        let next = epoch.max(told).max(self.origins.epoch()).saturating_add(1);
+        let logs = self.begin_epoch(next, &kept).await?.into_iter().map(|(ledger, lost)| RecoveredLog {
             log: ledger.log().clone(),
             size: ledger.size(),
             lost,
@@ -156,62 +184,10 @@ impl Running {
         Ok(())
     }
 
-    /// What was brought, once it is known to be theirs.
-    fn told(&self, options: &RecoveryOptions) -> Result<Told, Error> {
-        let mut told = Told::default();
-        for evidence in &options.evidence {
-            match evidence {
-                Evidence::Crl(der) => self.told_by_crl(der, &mut told)?,
-                Evidence::FeedSnapshot(octets) => self.told_by_feed(octets, &mut told)?,
-            }
-        }
-        let untold = self.cas.all().into_iter().find(|ca| !told.by.contains_key(&ca.issuer.id()));
-        match untold {
-            Some(ca) if !options.accept_unknown => {
-                Err(GuardError::Untold { issuer: ca.issuer.id().to_string() }.into())
-            }
-            _ => Ok(told),
-        }
-    }
-
-    /// Nothing of a root's, which is brought with those of a chain.
-    fn told_by_crl(&self, der: &[u8], told: &mut Told) -> Result<(), Error> {
-        let crl = CrlView::parse(der).map_err(CrlRefused::from)?;
-        if self.cas.roots().iter().any(|root| crl.names(&root.issuer)) {
-            return Ok(());
-        }
-        let by = self.cas.all().into_iter().find(|ca| crl.names(&ca.issuer));
-        let ca = by.ok_or(GuardError::UnknownIssuer { what: "a CRL" })?;
-        // As of its own time.
-        crl.check(&ca.issuer, crl.this_update)?;
-        let ours = |(number, reason): (SerialNumber, Reason)| {
-            Some((Serial::from_der_integer(number.digits())?, reason))
-        };
-        told.take(ca, crl.revoked().filter_map(ours));
-        Ok(())
-    }
-
-    fn told_by_feed(&self, octets: &[u8], told: &mut Told) -> Result<(), Error> {
-        let mut why = Error::from(GuardError::UnknownIssuer { what: "a feed snapshot" });
-        for ca in self.cas.all() {
-            let origin = feed::origin(&self.feed_key.key, &ca.issuer.id())?;
-            match Snapshot::open(octets, &self.feed_key.key, &origin) {
-                Ok((checkpoint, _, standing)) => {
-                    told.epoch = told.epoch.max(origin.epoch(&checkpoint).unwrap_or_default());
-                    told.take(ca, standing.revoked);
-                    return Ok(());
-                }
-                Err(feed::FeedError::OtherLog) => {}
-                Err(error) => why = error.into(),
-            }
-        }
-        Err(why)
-    }
-
     /// Revokes and holds what was told and is not on record. Gives all of those, and those that no log here knows.
     async fn refuse_told(&self, told: &Told) -> Result<(Vec<Serial>, Vec<Serial>), Error> {
         let (mut revoked, mut unknown) = (Vec::new(), Vec::new());
-        for (ca, entries) in told.by.values() {
+        for Of { ca, revoked: entries, .. } in told.by.values() {
             let mut of_nobody = Vec::new();
             for (serial, reason) in entries {
                 let standing = self.live.reason(&ca.issuer.id(), serial).ok().flatten();
@@ -247,19 +223,6 @@ impl Running {
         }
         let revoke = Revoke { serial: *serial, cause: cause_of(reason), said, approved: true };
         self.decide(&tenant, None, revoke).await.map(drop)
-    }
-}
-
-impl Told {
-    fn take(&mut self, ca: Arc<Ca>, revoked: impl IntoIterator<Item = (Serial, Reason)>) {
-        let (_, all) = self.by.entry(ca.issuer.id()).or_insert_with(|| (ca, BTreeMap::new()));
-        for (serial, reason) in revoked {
-            let standing = all.entry(serial).or_insert(reason);
-            // Of a hold and a revocation, the revocation.
-            if *standing == Reason::CertificateHold {
-                *standing = reason;
-            }
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::inner::Inner;
 use super::yielding::yield_now;
 use crate::error::StoreError;
+use crate::id::IssuerId;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::LogId;
 use crate::log::merkle::{Frontier, leaf_hash};
@@ -26,13 +27,30 @@ pub(crate) struct Kept {
     /// Whether a recovery was begun and is not done.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub(crate) recovering: bool,
+    /// What the copy knew before that recovery began.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) known: Knowns,
     /// The newest signed note of each log, by the log's name.
     pub(crate) checkpoints: BTreeMap<String, String>,
 }
 
+/// What a copy knows by itself of what an issuing CA revoked: evidence that is older tells of less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Known {
+    /// Epoch of its revocation log.
+    pub(crate) epoch: u64,
+    /// Size of its revocation log.
+    pub(crate) size: u64,
+    /// Number of its last full CRL; 0 if there is none.
+    pub(crate) crl: u64,
+}
+
+/// By issuing CA.
+pub(crate) type Knowns = BTreeMap<IssuerId, Known>;
+
 impl Default for Kept {
     fn default() -> Self {
-        Self { format: FORMAT, recovering: false, checkpoints: BTreeMap::new() }
+        Self { format: FORMAT, recovering: false, known: Knowns::new(), checkpoints: BTreeMap::new() }
     }
 }
 

@@ -6,10 +6,11 @@ use crate::error::StoreError;
 use crate::id::AgentId;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::{Entry, LogId};
+use crate::log::leaf::Leaf;
 use crate::log::merkle::Hash;
 use crate::log::note::VerifierKey;
 use crate::log::record::{Body, Control, EVENT, Record};
-use crate::log::walk::{Beside, Fault, SignedHead, Walk};
+use crate::log::walk::{Beside, Fault, SignedHead, Walk, look};
 use crate::month::Month;
 use crate::service::engine::yielding::yield_now;
 use crate::service::error::Error;
@@ -18,6 +19,9 @@ use crate::store::heads::Heads;
 
 /// Entries that are read at once, and heads.
 const STEP: usize = 1_024;
+
+/// Leaf kind of `log.recovered`.
+const RECOVERED: u16 = 68;
 
 /// Checks logs against the log key. It opens no deployment, holds nobody up and remembers nothing of what it read but where
 /// payloads are gone, so it runs beside a server, for as long as it takes.
@@ -36,7 +40,7 @@ pub struct CheckedLog {
     pub log: LogId,
     /// The first record that was looked at.
     pub from: u64,
-    /// The size of the log when it was begun.
+    /// The size of the log when it was begun; if payloads were gone, when those were looked for.
     pub size: u64,
     /// Records that are what was signed.
     pub records: u64,
@@ -46,6 +50,8 @@ pub struct CheckedLog {
     pub erased: u64,
     /// Heads that were held against their leaves.
     pub heads: u64,
+    /// Checkpoints that were kept elsewhere of what was lost before a recovery, as its record says.
+    pub lost: u64,
     /// Root of what was looked at.
     pub root: Hash,
     /// The first that does not fit. Nothing was looked at behind it.
@@ -124,7 +130,7 @@ impl<'s> LogCheck<'s> {
     ) -> Result<CheckedLog, Error> {
         let walk = Walk::new(&format!("{}/{log}/", self.host), &self.key)?;
         let size = self.heads.at_most(log, u64::MAX).await?.map_or(0, |head| head.size);
-        let kept = kept.iter().filter_map(|note| Some(walk.open(note).ok()?.1)).collect();
+        let kept = kept.iter().filter_map(|note| walk.open(note).ok()).collect();
         let done = CheckedLog {
             log: log.clone(),
             from: 0,
@@ -133,6 +139,7 @@ impl<'s> LogCheck<'s> {
             payloads: 0,
             erased: 0,
             heads: 0,
+            lost: 0,
             root: walk.root(),
             bad: None,
         };
@@ -152,7 +159,8 @@ impl<'s> LogCheck<'s> {
 struct Run<'c> {
     check: &'c LogCheck<'c>,
     walk: Walk,
-    kept: Vec<Checkpoint>,
+    /// With the epoch of each.
+    kept: Vec<(u64, Checkpoint)>,
     heads: VecDeque<SignedHead>,
     /// Payloads that no record was seen to erase so far: the index of the first of each agent and month, and how many.
     gone: BTreeMap<(AgentId, Month), (u64, u64)>,
@@ -178,7 +186,24 @@ impl Run<'_> {
             self.walk.skip_to(&head).map_err(|fault| bad((0, head.size.saturating_sub(1)), fault))?;
         }
         self.done.from = self.walk.size();
-        let of = self.done.size - self.done.from;
+        self.before().await?;
+        let mut begun = self.done.from;
+        loop {
+            self.on(progress).await?;
+            self.end().await?;
+            // Whoever erases puts that on record first: the record of what was gone is there by now.
+            let Some(first) = self.gone.values().map(|(first, _)| *first).min() else { return Ok(()) };
+            let size = check.heads.at_most(&log, u64::MAX).await?.map_or(0, |head| head.size);
+            if first < begun || size <= self.done.size {
+                return Err(bad((first, first), Fault::PayloadGone));
+            }
+            begun = std::mem::replace(&mut self.done.size, size);
+        }
+    }
+
+    /// Walks on to the end.
+    async fn on(&mut self, progress: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<(), Stop> {
+        let (log, of) = (self.done.log.clone(), self.done.size - self.done.from);
         while self.walk.size() < self.done.size {
             for entry in self.read().await? {
                 self.entry(&entry)?;
@@ -187,7 +212,31 @@ impl Run<'_> {
             progress(Progress { log: &log, done: self.done.records, of });
             yield_now().await;
         }
-        self.end().await
+        Ok(())
+    }
+
+    /// Reads what is before, and believes it: keys have other names after an erasure, and a recovery says what was lost.
+    async fn before(&mut self) -> Result<(), Stop> {
+        let (mut at, mut count) = (0, STEP);
+        while at < self.done.from {
+            let left = usize::try_from(self.done.from - at).unwrap_or(STEP);
+            let entries = match self.check.sink.read(&self.done.log, at, count.min(left)).await {
+                Err(StoreError::Corrupt(_)) if count > 1 => {
+                    count /= 2;
+                    continue;
+                }
+                Err(StoreError::Corrupt(_)) => Vec::new(),
+                read => read?,
+            };
+            (at..).zip(&entries).filter(|(_, entry)| look(entry).is_ok()).for_each(|(index, entry)| {
+                self.recovered(index, entry);
+            });
+            // One that is not there is not looked at.
+            at += u64::try_from(entries.len()).unwrap_or_default().max(1);
+            count = STEP;
+            yield_now().await;
+        }
+        Ok(())
     }
 
     /// The next entries. Where some cannot be read it reads fewer, up to the first of those.
@@ -212,7 +261,10 @@ impl Run<'_> {
             (Beside::Nothing, _) => {}
             (Beside::Payload, agent) => {
                 self.done.payloads += 1;
-                agent.into_iter().for_each(|agent| self.erase(entry, agent));
+                match agent {
+                    Some(agent) => self.erase(entry, agent),
+                    None => self.recovered(index, entry),
+                }
             }
             // It may be erased: by a record that is yet to come.
             (Beside::Gone, Some(agent)) if leaf.kind == EVENT => {
@@ -222,7 +274,7 @@ impl Run<'_> {
         }
         self.done.records += 1;
         let (size, walk) = (index + 1, &self.walk);
-        match self.kept.iter().any(|kept| kept.size == size && kept.root != walk.root()) {
+        match self.kept.iter().any(|(_, kept)| kept.size == size && kept.root != walk.root()) {
             true => Err(here(Fault::Kept)),
             false => Ok(()),
         }
@@ -235,6 +287,19 @@ impl Run<'_> {
             let erased = |(agent, month): &(AgentId, Month)| *agent == of && (from..=to).contains(month);
             self.done.erased +=
                 self.gone.extract_if(.., |at, _| erased(at)).map(|(_, (_, count))| count).sum::<u64>();
+        }
+    }
+
+    /// Passes over what was kept of records that this one says were lost: the log went on from an older copy here.
+    fn recovered(&mut self, index: u64, entry: &Entry) {
+        if !Leaf::decode(&entry.leaf).is_ok_and(|leaf| leaf.kind == RECOVERED) {
+            return;
+        }
+        let Ok(Record { body: Body::Control(control), .. }) = Record::open(entry) else { return };
+        if let Control::LogRecovered(recovery) = *control {
+            let known = self.kept.len();
+            self.kept.retain(|(epoch, kept)| *epoch >= recovery.epoch || kept.size <= index);
+            self.done.lost += u64::try_from(known - self.kept.len()).unwrap_or_default();
         }
     }
 
@@ -263,13 +328,10 @@ impl Run<'_> {
         if further && self.check.heads.above(log, size, 1).await?.is_empty() {
             return Err(bad((size, size), Fault::Gap));
         }
-        if let Some(kept) = self.kept.iter().find(|kept| kept.size > size) {
+        if let Some((_, kept)) = self.kept.iter().find(|(_, kept)| kept.size > size) {
             return Err(bad((size, kept.size - 1), Fault::CutOff));
         }
-        match self.gone.values().map(|(first, _)| *first).min() {
-            Some(first) => Err(bad((first, first), Fault::PayloadGone)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

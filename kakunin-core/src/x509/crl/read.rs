@@ -106,6 +106,11 @@ impl<'a> CrlView<'a> {
         self.issuer == issuer.name() && self.authority_key_id == issuer.subject_key_id()
     }
 
+    /// Identifier of the key that it says it is signed with.
+    pub(crate) const fn authority_key_id(&self) -> &[u8] {
+        self.authority_key_id
+    }
+
     /// Checks that `issuer` signed it and may, that it is valid at `now`, and names no certificate twice.
     ///
     /// # Errors

@@ -230,7 +230,11 @@ impl Running {
 
     /// The mark of the last CRL with this coverage that is on record and was lost before it was served, or
     /// with the state.
-    pub(super) async fn mark_on_record(&self, issuer: &IssuerId, shard: Option<u16>) -> Result<Mark, Error> {
+    pub(in super::super) async fn mark_on_record(
+        &self,
+        issuer: &IssuerId,
+        shard: Option<u16>,
+    ) -> Result<Mark, Error> {
         let key = mark_key(issuer, shard);
         let corrupt = || StoreError::Corrupt("the number of a CRL does not decode".into());
         match self.parts.state.get(&LogId::System, Kind::CrlMark, &key).await? {
