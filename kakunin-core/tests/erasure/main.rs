@@ -12,6 +12,7 @@ mod common;
 mod copies;
 mod faults;
 mod random;
+mod reads;
 mod world;
 
 use kakunin_core::log::checkpoint::Checkpoint;

@@ -31,7 +31,9 @@ impl Tenant {
                 policy = self.policy().await.ok().map(|in_force| in_force.policy);
             }
             if window.from(index).len() <= FOLLOW {
-                let Ok(entries) = self.inner.parts.sink.read(&log, index, WINDOW).await else { continue };
+                let Ok(entries) = self.inner.parts.sink.read_leaves(&log, index, WINDOW).await else {
+                    continue;
+                };
                 let records = entries.iter().map(|entry| Record::open(entry).ok()).collect();
                 window = Window { first: index, records };
             }
