@@ -32,13 +32,14 @@ pub enum Does {
 
 /// A sink in a hand.
 #[derive(Debug)]
-pub struct Sink(Arc<MemoryStore>, Mutex<Does>, AtomicUsize);
+pub struct Sink(Arc<MemoryStore>, Mutex<Does>, AtomicUsize, AtomicUsize);
 
 impl Sink {
     /// Over a store of its own, in place of that of `parts`.
     pub fn beneath(parts: &mut Parts) -> Arc<Self> {
         let store = Arc::new(MemoryStore::new());
-        let sink = Arc::new(Self(store.clone(), Mutex::new(Does::Well), AtomicUsize::new(0)));
+        let sink =
+            Arc::new(Self(store.clone(), Mutex::new(Does::Well), AtomicUsize::new(0), AtomicUsize::new(0)));
         (parts.sink, parts.state, parts.revocations) = (sink.clone(), store.clone(), store);
         sink
     }
@@ -50,6 +51,11 @@ impl Sink {
     /// How often it was told to append.
     pub fn appends(&self) -> usize {
         self.2.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked for a head.
+    pub fn heads(&self) -> usize {
+        self.3.load(Ordering::SeqCst)
     }
 
     fn now(&self) -> Does {
@@ -83,6 +89,7 @@ impl AuditSink for Sink {
         }
     }
     async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
+        self.3.fetch_add(1, Ordering::SeqCst);
         self.0.head(log).await
     }
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
