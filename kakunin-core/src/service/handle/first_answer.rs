@@ -125,7 +125,7 @@ mod tests {
             all
         };
         let spread = |by: u64| (1..=1_000).map(|n| n * by).collect::<Vec<_>>();
-        assert_eq!([spread(1), spread(2)].map(|all| read(&all)), [1_016, 2_032]);
+        assert_eq!([spread(1), spread(2)].map(|all| read(&all)), [1_016, 2_030]);
         assert_eq!(read(&spread(10_000)), 17_000);
         assert_eq!(read(&[5, 5, 5]), 17, "one event, sent three times");
         assert_eq!(read(&[u64::MAX - 40]), 17);
