@@ -28,6 +28,11 @@ pub enum StoreError {
     /// There is no room. The operator frees space; what was acknowledged is safe.
     #[error("no space left for the log; free space on its volume and retry, nothing acknowledged is lost")]
     Full,
+    /// The vault cannot be reached now, so that nothing was written. The operator sees to it; the caller retries later.
+    #[error(
+        "the vault, which keeps the keys of payloads, does not answer; nothing was recorded: see that it can be reached, and try again"
+    )]
+    Vault(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The store cannot be reached now. The caller retries later.
     #[error("the store is not available; retry later")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
@@ -48,10 +53,16 @@ impl StoreError {
             Self::Conflict => "conflict",
             Self::KeyTaken { .. } => "key_in_use",
             Self::Full => "storage_full",
+            Self::Vault(_) => "vault_unavailable",
             Self::Unavailable(_) => "storage_unavailable",
             Self::Corrupt(_) => "storage_corrupt",
             Self::Foreign(_) => "storage_foreign",
         }
+    }
+
+    /// Whether it is certain that an append that failed with this wrote nothing.
+    pub(crate) const fn wrote_nothing(&self) -> bool {
+        matches!(self, Self::Full | Self::KeyTaken { .. } | Self::Vault(_))
     }
 
     /// Wraps an error of a client library or of the operating system.

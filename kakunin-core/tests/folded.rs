@@ -111,6 +111,11 @@ impl Life {
     fn events(&mut self) -> Option<&'static str> {
         let (tenant, serial) = self.chance.one_of(&self.serials)?.clone();
         let count = 1 + self.chance.below(12);
+        if count == 1 {
+            let (event, nonce) =
+                (self.event(serial), format!("nonce {}", self.chance.below(60)).try_into().ok()?);
+            return block_on(self.kakunin.tenant(&tenant).observe_once(nonce, event)).ok().map(|_| "shown");
+        }
         let events: Vec<_> = (0..count).map(|_| self.event(serial)).collect();
         let reporter = format!("key:{}", self.chance.below(3)).try_into().unwrap();
         let observed = block_on(self.kakunin.acting_as(reporter).tenant(&tenant).observe_all(events)).ok()?;
@@ -346,6 +351,7 @@ fn what_the_log_amounts_to_is_what_life_came_to() {
         "rotated",
         "key revoked",
         "restarted",
+        "shown",
         "left",
     ] {
         assert!(done.get(what).is_some_and(|count| *count > 2), "{what}: {done:?}");

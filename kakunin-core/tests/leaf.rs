@@ -52,6 +52,7 @@ fn event() -> Leaf {
             stream: Some((1, 41)),
             client_id: None,
             reporter: None,
+            once: false,
         }),
         ..control()
     }
@@ -64,6 +65,13 @@ fn reported() -> Leaf {
     Leaf { act, ..leaf }
 }
 
+/// The same, shown by a signature whose nonce is its identifier.
+fn shown() -> Leaf {
+    let leaf = reported();
+    let act = leaf.act.map(|act| Act { client_id: Some(0x0807_0605_0403_0201), once: true, ..act });
+    Leaf { act, ..leaf }
+}
+
 fn smallest() -> Leaf {
     Leaf { kind: 3, time: UnixTime::default(), agent: None, serial: None, act: None, commitment: None }
 }
@@ -71,9 +79,13 @@ fn smallest() -> Leaf {
 #[test]
 fn vectors_of_the_document_are_what_is_written() {
     let document = include_str!("../../docs/AUDIT-LOG.md");
-    for (name, leaf) in
-        [("smallest", smallest()), ("control", control()), ("event", event()), ("reported", reported())]
-    {
+    for (name, leaf) in [
+        ("smallest", smallest()),
+        ("control", control()),
+        ("event", event()),
+        ("reported", reported()),
+        ("shown", shown()),
+    ] {
         let hex = hex_encode(&leaf.encode().unwrap());
         assert!(document.contains(&hex), "{name} is not in the document: {hex}");
     }
@@ -81,14 +93,14 @@ fn vectors_of_the_document_are_what_is_written() {
 
 #[test]
 fn leaves_round_trip() {
-    for leaf in [smallest(), control(), event(), reported()] {
+    for leaf in [smallest(), control(), event(), reported(), shown()] {
         assert_eq!(Leaf::decode(&leaf.encode().unwrap()), Ok(leaf));
     }
 }
 
 #[test]
 fn there_is_one_spelling_of_each_leaf() {
-    for leaf in [smallest(), control(), event(), reported()] {
+    for leaf in [smallest(), control(), event(), reported(), shown()] {
         let good = leaf.encode().unwrap();
         for cut in 0..good.len() {
             assert!(Leaf::decode(&good[..cut]).is_err(), "cut at {cut}");

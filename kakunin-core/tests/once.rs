@@ -13,7 +13,8 @@ use kakunin_core::agent::NewAgent;
 use kakunin_core::event::{Event, Name, Outcome};
 use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::issue::Profile;
-use kakunin_core::service::{EventStatus, Kakunin, Observed, Parts};
+use kakunin_core::risk::{Band, Score, Thresholds};
+use kakunin_core::service::{EventStatus, Kakunin, Observed, Parts, Replaces};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::time::{DAY, MINUTE, ManualClock, SECOND};
 use kakunin_kms::local::LocalKeys;
@@ -191,4 +192,40 @@ fn what_is_sent_again_gets_the_first_answer() {
         }
     }
     assert!(first.iter().filter(|seen| seen.revoked).count() == 1);
+}
+
+/// What was answered first is read of the record as the policy was then, and what is scattered over the log costs no more
+/// than what may follow from each.
+#[test]
+fn the_first_answer_is_by_the_policy_of_then_and_costs_little() {
+    let (mut parts, clock) = parts(LocalKeys::ephemeral());
+    let sink = Sink::beneath(&mut parts);
+    let w = World::over(parts, clock);
+    let tenant = w.one.tenant(&w.acme);
+    let named = |n: u32| {
+        let refused = Event::refused(w.serial, "delete:vault".parse().unwrap());
+        Event { client_id: Some(name(&format!("e{n}"))), ..if n < 2 { refused } else { w.allowed() } }
+    };
+    let mut first = Vec::new();
+    for n in 0..40 {
+        first.push(block_on(tenant.observe(named(n))).unwrap());
+        let between = if n < 2 { Vec::new() } else { vec![w.allowed(); 100] };
+        block_on(tenant.observe_all(between)).unwrap();
+    }
+    let mut policy = (*block_on(tenant.policy()).unwrap().policy).clone();
+    assert!(first.iter().any(|seen| seen.score > Score::default() && seen.band == Band::Low));
+    let (warning, revoke) = (policy.thresholds.warning(), policy.thresholds.revoke());
+    policy.thresholds = Thresholds::new(Score::from_millionths(150_000), warning, revoke).unwrap();
+    block_on(tenant.set_policy(policy, Replaces::Any, None)).unwrap();
+    let before = sink.records();
+    let again = block_on(tenant.observe_all((0..40).rev().map(named).collect())).unwrap();
+    for (first, again) in first.iter().rev().zip(again) {
+        let again = again.unwrap();
+        assert_eq!(
+            (again.index, again.at, again.score, again.band),
+            (first.index, first.at, first.score, first.band)
+        );
+    }
+    let read = sink.records() - before;
+    assert!(read <= 40 * 17, "{read} records for 40 events");
 }

@@ -54,6 +54,23 @@ fn what_is_removed_is_in_no_file_any_more() {
     assert_eq!(block_on(vault.get(b"other")).unwrap().unwrap(), b"stays");
 }
 
+/// Somebody reads beside it, so that the write-ahead log cannot be emptied with the removal.
+#[test]
+fn what_a_removal_left_behind_goes_with_the_next_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vault.db");
+    let vault = SqliteVault::open(&path).unwrap();
+    block_on(vault.put(b"key", SECRET)).unwrap();
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM secret").unwrap();
+    assert!(block_on(vault.remove(&[b"key".to_vec()])).is_err(), "it is said that it is not done");
+    assert_eq!(block_on(vault.get(b"key")).unwrap(), None);
+    assert!(!finds(dir.path()).is_empty(), "so that there is something to do");
+    reader.execute_batch("COMMIT").unwrap();
+    block_on(vault.remove(&[])).unwrap();
+    assert_eq!(finds(dir.path()), Vec::<String>::new());
+}
+
 #[cfg(unix)]
 #[test]
 fn the_file_is_its_owners_alone_and_one_process_has_it() {

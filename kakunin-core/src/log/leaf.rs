@@ -61,6 +61,8 @@ pub struct Act {
     pub client_id: Option<u64>,
     /// Token of who reported it; `None` for the process that embeds the deployment.
     pub reporter: Option<u64>,
+    /// Whether `client_id` is of the nonce of the signature that showed the act, which is good once.
+    pub once: bool,
 }
 
 /// Why octets are not a leaf.
@@ -155,6 +157,7 @@ fn write(
         act.is_some_and(|a| a.client_id.is_some()),
         commitment.is_some(),
         act.is_some_and(|a| a.reporter.is_some()),
+        act.is_some_and(|a| a.once),
     ];
     let present = optional.into_iter().map(u64::from).sum::<u64>();
     e.map(3 + present)?.u8(0)?.u64(VERSION)?.u8(1)?.u16(kind)?.u8(2)?.u64(time.millis())?;
@@ -172,6 +175,9 @@ fn write(
     }
     if let Some(reporter) = act.and_then(|a| a.reporter) {
         e.u8(15)?.u64(reporter)?;
+    }
+    if act.is_some_and(|a| a.once) {
+        e.u8(16)?.bool(true)?;
     }
     Ok(())
 }
@@ -260,6 +266,7 @@ fn read(octets: &[u8]) -> Result<Leaf, LeafError> {
     let client_id = if next(&mut d, 13)? { Some(d.u64()?) } else { None };
     let commitment = if next(&mut d, 14)? { Some(exact(d.bytes()?)?) } else { None };
     let reporter = if next(&mut d, 15)? { Some(d.u64()?) } else { None };
+    let once = if next(&mut d, 16)? { d.bool()? } else { false };
     required(fields == 0)?;
     let act = match (action, attribution, facts) {
         (Some(action), Some(attribution), Some(facts)) => Some(Act {
@@ -273,6 +280,7 @@ fn read(octets: &[u8]) -> Result<Leaf, LeafError> {
             stream,
             client_id,
             reporter,
+            once,
         }),
         _ => None,
     };

@@ -32,46 +32,67 @@ pub enum Does {
 
 /// A sink in a hand.
 #[derive(Debug)]
-pub struct Sink(Arc<MemoryStore>, Mutex<Does>, AtomicUsize);
+pub struct Sink {
+    store: Arc<MemoryStore>,
+    does: Mutex<Does>,
+    appends: AtomicUsize,
+    heads: AtomicUsize,
+    records: AtomicUsize,
+}
 
 impl Sink {
     /// Over a store of its own, in place of that of `parts`.
     pub fn beneath(parts: &mut Parts) -> Arc<Self> {
         let store = Arc::new(MemoryStore::new());
-        let sink = Arc::new(Self(store.clone(), Mutex::new(Does::Well), AtomicUsize::new(0)));
+        let sink = Self::over(store.clone());
         (parts.sink, parts.state, parts.revocations) = (sink.clone(), store.clone(), store);
         sink
     }
 
+    pub fn over(store: Arc<MemoryStore>) -> Arc<Self> {
+        let (appends, heads, records) = <(AtomicUsize, AtomicUsize, AtomicUsize)>::default();
+        Arc::new(Self { store, does: Mutex::new(Does::Well), appends, heads, records })
+    }
+
     pub fn does(&self, what: Does) {
-        *self.1.lock().unwrap() = what;
+        *self.does.lock().unwrap() = what;
     }
 
     /// How often it was told to append.
     pub fn appends(&self) -> usize {
-        self.2.load(Ordering::SeqCst)
+        self.appends.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked for a head.
+    pub fn heads(&self) -> usize {
+        self.heads.load(Ordering::SeqCst)
+    }
+
+    /// How many records were read of it.
+    pub fn records(&self) -> usize {
+        self.records.load(Ordering::SeqCst)
     }
 
     fn now(&self) -> Does {
-        *self.1.lock().unwrap()
+        *self.does.lock().unwrap()
     }
 }
 
 #[async_trait]
 impl AuditSink for Sink {
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
-        self.2.fetch_add(1, Ordering::SeqCst);
+        self.appends.fetch_add(1, Ordering::SeqCst);
         while matches!(self.now(), Does::Waits) {
             std::thread::sleep(Duration::from_millis(1));
         }
         let gone = || StoreError::unavailable("the connection was lost");
         match self.now() {
-            Does::Well | Does::Waits => self.0.append(appends).await,
+            Does::Well | Does::Waits => self.store.append(appends).await,
             Does::Full | Does::Scarce => Err(StoreError::Full),
             Does::Gone => Err(gone()),
-            Does::Lost => self.0.append(appends).await.and(Err(gone())),
+            Does::Lost => self.store.append(appends).await.and(Err(gone())),
             Does::Silent => {
-                self.0.append(appends).await?;
+                self.store.append(appends).await?;
                 std::future::pending().await
             }
         }
@@ -79,16 +100,19 @@ impl AuditSink for Sink {
     async fn room(&self) -> Room {
         match self.now() {
             Does::Scarce => Room { full: true, reserve: 0 },
-            _ => self.0.room().await,
+            _ => self.store.room().await,
         }
     }
     async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
-        self.0.head(log).await
+        self.heads.fetch_add(1, Ordering::SeqCst);
+        self.store.head(log).await
     }
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.0.read(log, from, limit).await
+        let entries = self.store.read(log, from, limit).await?;
+        self.records.fetch_add(entries.len(), Ordering::SeqCst);
+        Ok(entries)
     }
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
-        self.0.logs().await
+        self.store.logs().await
     }
 }

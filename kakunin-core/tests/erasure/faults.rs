@@ -5,11 +5,15 @@ use std::sync::atomic::Ordering;
 
 use kakunin_core::agent::AgentState;
 use kakunin_core::event::{Attribution, Event, Outcome};
-use kakunin_core::service::Kakunin;
+use kakunin_core::revoke::Cause;
+use kakunin_core::service::{EventStatus, Kakunin, Parts};
+use kakunin_core::store::MemoryStore;
+use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
 use crate::common::config;
-use crate::world::{World, at, event, month, world};
+use crate::common::sink::{Does, Sink};
+use crate::world::{World, at, event, month, over, world};
 
 #[test]
 fn an_old_vault_brings_nothing_back_and_is_cleared_of_it() {
@@ -103,7 +107,7 @@ fn where_the_vault_is_gone_identities_are_lost_all_the_same() {
     w.is_there(second, 2);
     w.clock.set(at("2026-12-02"));
     let refused = w.tries(&serial, 3).unwrap_err();
-    assert_eq!(refused.code(), "storage_unavailable");
+    assert_eq!(refused.code(), "vault_unavailable");
     let why = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();
     let why = format!("{refused}: {why}");
     assert!(why.contains("vault") && why.contains("safe is shut"), "{why}");
@@ -113,7 +117,7 @@ fn where_the_vault_is_gone_identities_are_lost_all_the_same() {
     w.is_there(third, 3);
     w.is_there(known, 1);
     w.safe.gone.store(true, Ordering::SeqCst);
-    block_on(w.kakunin.tenant(&w.acme).revoke(&serial, kakunin_core::revoke::Cause::KeyCompromise)).unwrap();
+    block_on(w.kakunin.tenant(&w.acme).revoke(&serial, Cause::KeyCompromise)).unwrap();
     let agent = block_on(w.kakunin.tenant(&w.acme).agent(&one)).unwrap();
     assert_eq!(agent.state, AgentState::Suspended);
     w.safe.gone.store(false, Ordering::SeqCst);
@@ -183,4 +187,58 @@ fn two_that_make_a_key_at_once_read_each_others_events() {
 /// Once more after a conflict, as whoever shares a store does.
 fn follow<T>(w: &World, call: impl Fn() -> Result<T, kakunin_core::service::Error>) -> T {
     call().or_else(|_| call()).unwrap_or_else(|error| panic!("{error}: {:?}", w.damage()))
+}
+
+/// The vault is away while events come that need a new key: that is certain, so that nothing is read anew, and orders go on.
+#[test]
+fn orders_wait_for_no_vault_and_nothing_is_read_anew_for_one() {
+    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    let sink = Sink::beneath(&mut parts);
+    let w = over(parts);
+    let ((one, serial), (two, other)) = (w.agent("one"), w.agent("two"));
+    w.does(&serial, 1);
+    let tenant = w.kakunin.tenant(&w.acme);
+    w.clock.set(at("2026-12-02"));
+    let heads = sink.heads();
+    w.safe.gone.store(true, Ordering::SeqCst);
+    for number in 2..5 {
+        assert_eq!(w.tries(&serial, number).unwrap_err().code(), "vault_unavailable");
+    }
+    block_on(tenant.halt(&one, Cause::KillSwitchActivated, None)).unwrap();
+    assert_eq!(w.tries(&other, 5).unwrap_err().code(), "vault_unavailable");
+    block_on(tenant.revoke(&other, Cause::KeyCompromise)).unwrap();
+    w.safe.gone.store(false, Ordering::SeqCst);
+    let sixth = w.does(&other, 6);
+    assert_eq!(sink.heads(), heads, "no head was read, so that no tenant was loaded");
+    w.is_there(sixth, 6);
+    for agent in [one, two] {
+        assert_ne!(block_on(tenant.agent(&agent)).unwrap().state, AgentState::Active);
+    }
+    assert_eq!(w.damage(), Vec::<String>::new());
+}
+
+/// How an append ended is in doubt while the vault is away: rows are under their seal, and scores are made of leaves.
+#[test]
+fn a_tenant_is_loaded_without_its_vault() {
+    let mut parts = Parts::new(MemoryStore::new(), Arc::new(LocalKeys::ephemeral()));
+    let sink = Sink::beneath(&mut parts);
+    let mut w = over(parts);
+    let ((one, serial), (_, other)) = (w.agent("one"), w.agent("two"));
+    (0..50).for_each(|number| _ = w.does(&serial, number));
+    let lived = block_on(w.kakunin.tenant(&w.acme).risk(&one)).unwrap();
+    // Keys are not in memory then.
+    w.restart();
+    let tenant = w.kakunin.tenant(&w.acme);
+    sink.does(Does::Lost);
+    assert_eq!(w.tries(&other, 50).unwrap_err().code(), "storage_unavailable");
+    sink.does(Does::Well);
+    w.safe.gone.store(true, Ordering::SeqCst);
+    block_on(tenant.halt(&one, Cause::KillSwitchActivated, None)).unwrap();
+    let loaded = block_on(tenant.risk(&one)).unwrap();
+    assert_eq!((loaded.score, loaded.days), (lived.score, lived.days));
+    w.safe.gone.store(false, Ordering::SeqCst);
+    for again in [event(serial, 49), event(other, 50)] {
+        assert_eq!(block_on(tenant.observe(again)).unwrap().status, EventStatus::Duplicate);
+    }
+    assert_eq!(w.damage(), Vec::<String>::new());
 }

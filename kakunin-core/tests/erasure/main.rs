@@ -12,6 +12,7 @@ mod common;
 mod copies;
 mod faults;
 mod random;
+mod reads;
 mod world;
 
 use kakunin_core::log::checkpoint::Checkpoint;
@@ -137,6 +138,30 @@ fn a_replay_comes_to_the_same_state_whether_payloads_are_there_or_not() {
     let rebuilt = w.rebuild();
     assert_eq!((rebuilt, [one, other].map(|id| score(&w, id))), lived);
     assert_eq!(again(&w), EventStatus::Duplicate, "of what nobody can compare it with any more");
+    assert_eq!(w.damage(), Vec::<String>::new());
+}
+
+/// Whether an identifier is a nonce stands in the leaf: it is one also where nothing else is left of the event.
+#[test]
+fn a_nonce_is_used_up_although_the_event_it_showed_is_erased() {
+    let mut w = world();
+    let (one, serial) = w.agent("one");
+    let shown = |w: &world::World, number: usize| {
+        let nonce = format!("nonce-nonce-nonce-{number}").try_into().unwrap();
+        let observed = block_on(w.kakunin.tenant(&w.acme).observe_once(nonce, event(serial, number)));
+        observed.map(|observed| observed.index.unwrap()).map_err(|error| error.code())
+    };
+    let first = shown(&w, 1).unwrap();
+    w.does(&serial, 2);
+    let erased = w.erase(&one, "2026-11", "2026-11").unwrap();
+    shown(&w, 3).unwrap();
+    w.is_erased(first, erased.record);
+    common::assert_folded(&common::config(), &w.parts);
+    let lived = w.rows();
+    assert!(w.rebuild() == lived);
+    for number in [1, 3] {
+        assert_eq!(shown(&w, number), Err("nonce_used"));
+    }
     assert_eq!(w.damage(), Vec::<String>::new());
 }
 

@@ -6,6 +6,7 @@ use kakunin_core::id::{AgentId, Serial};
 use kakunin_core::store::state::Kind;
 use pollster::block_on;
 
+use crate::common::{assert_folded, config};
 use crate::world::{World, at, world};
 
 /// A generator whose numbers are the same each time.
@@ -51,11 +52,15 @@ fn what_is_not_erased_reads_back_whatever_is_done_in_between() {
                     assert!(rebuilt == lived, "seed {seed}, step {step}");
                 }
                 4 => _ = block_on(w.kakunin.tend()).unwrap(),
+                5 if step % 4 == 0 => assert_folded(&config(), &w.parts),
                 _ => {
                     w.clock.set(at(&format!("{}-15", MONTHS[now])));
                     let (agent, serial) = agents[usize::try_from(dice.roll(3)).unwrap()];
                     // A certificate of high risk ends in a day: by then it is not accepted, and recorded all the same.
-                    let index = w.tries(&serial, step).unwrap();
+                    let index = match step % 2 {
+                        0 => w.tries(&serial, step).unwrap(),
+                        _ => w.shows(&serial, step),
+                    };
                     events.push(Was { index, number: step, agent, month: now, erased: false });
                 }
             }

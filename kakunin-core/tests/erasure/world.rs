@@ -132,6 +132,13 @@ impl World {
         Ok(observed.index.unwrap())
     }
 
+    /// One event that a signature showed.
+    pub(crate) fn shows(&self, serial: &Serial, number: usize) -> u64 {
+        let nonce = format!("nonce-{number}").try_into().unwrap();
+        let observed = block_on(self.kakunin.tenant(&self.acme).observe_once(nonce, event(*serial, number)));
+        observed.unwrap().index.unwrap()
+    }
+
     pub(crate) fn erase(&self, agent: &AgentId, from: &str, to: &str) -> Result<Erased, Error> {
         let reason = "GDPR Art. 17, ticket 4711".to_owned().try_into().unwrap();
         block_on(self.kakunin.tenant(&self.acme).erase(agent, month(from), month(to), reason))

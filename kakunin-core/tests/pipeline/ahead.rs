@@ -1,9 +1,10 @@
 //! One append under way, and what is decided on it.
 
+use kakunin_core::revoke::Cause;
 use kakunin_core::service::EventStatus;
 use pollster::block_on;
 
-use crate::gate::{Caller, Ends, World};
+use crate::gate::{Caller, Ends, World, certified, event};
 
 #[test]
 fn the_next_events_are_decided_and_sealed_while_the_first_are_written_and_seen_by_nobody() {
@@ -85,4 +86,31 @@ fn orders_are_decided_on_what_is_durable() {
     assert_eq!(w.recorded().len(), 1);
     let reason = w.kakunin.revocations().reason(&w.kakunin.issuer().id(), &w.serial);
     assert!(reason.unwrap().is_some(), "verifiers refuse it");
+}
+
+/// Events and an order that wait for the same append while no key of a payload can be made.
+#[test]
+fn an_order_beside_events_is_carried_out_without_them() {
+    let w = World::new();
+    let (_, serial) = certified(&w.kakunin, &w.acme, "two");
+    let theirs = |seq| {
+        let (kakunin, acme, event) = (w.kakunin.clone(), w.acme.clone(), event(serial, seq));
+        Caller::of(async move { kakunin.tenant(&acme).observe(event).await })
+    };
+    let tenant = w.kakunin.tenant(&w.acme);
+    w.gate.shut();
+    w.safe.shut(true);
+    let (mut written, mut decided) = (w.observes(1), theirs(1));
+    let mut halt = Caller::of(tenant.halt(&w.agent, Cause::KillSwitchActivated, None));
+    let mut beside = theirs(2);
+    assert!(written.told().is_none() && decided.told().is_none());
+    assert!(halt.told().is_none() && beside.told().is_none(), "they wait together");
+    w.gate.open();
+    assert!(written.told().unwrap().is_ok(), "its key is in memory");
+    assert_eq!(decided.told().unwrap().unwrap_err().code(), "vault_unavailable");
+    halt.told().unwrap().unwrap();
+    assert_eq!(beside.told().unwrap().unwrap_err().code(), "vault_unavailable");
+    w.safe.shut(false);
+    theirs(1).told().unwrap().unwrap();
+    assert_eq!(w.recorded().len(), 3);
 }

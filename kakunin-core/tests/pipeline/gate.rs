@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -16,6 +16,7 @@ use kakunin_core::log::record::{Body, Record};
 use kakunin_core::service::{Kakunin, Parts};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
+use kakunin_core::store::vault::{Kept, StateVault, Vault};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 
@@ -104,6 +105,45 @@ impl AuditSink for Gate {
     }
 }
 
+/// Secrets among the rows of a store, which may be out of reach.
+#[derive(Debug)]
+pub(crate) struct Safe(StateVault, AtomicBool);
+
+impl Safe {
+    pub(crate) fn shut(&self, shut: bool) {
+        self.1.store(shut, Ordering::SeqCst);
+    }
+
+    fn open(&self) -> Result<&StateVault, StoreError> {
+        match self.1.load(Ordering::SeqCst) {
+            true => Err(StoreError::unavailable("the safe is shut")),
+            false => Ok(&self.0),
+        }
+    }
+}
+
+#[async_trait]
+impl Vault for Safe {
+    async fn put(&self, name: &[u8], secret: &[u8]) -> Result<(), StoreError> {
+        self.open()?.put(name, secret).await
+    }
+    async fn put_all(&self, secrets: &[Kept]) -> Result<(), StoreError> {
+        self.open()?.put_all(secrets).await
+    }
+    async fn get(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.open()?.get(name).await
+    }
+    async fn get_all(&self, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        self.open()?.get_all(names).await
+    }
+    async fn remove(&self, names: &[Vec<u8>]) -> Result<(), StoreError> {
+        self.open()?.remove(names).await
+    }
+    async fn list(&self, prefix: &[u8], limit: usize) -> Result<Vec<Kept>, StoreError> {
+        self.open()?.list(prefix, limit).await
+    }
+}
+
 /// Randomness that counts how often it is drawn: once for all records of an append.
 #[derive(Debug, Default)]
 pub(crate) struct Drawn(AtomicUsize);
@@ -129,6 +169,7 @@ pub(crate) struct World {
     pub(crate) serial: Serial,
     pub(crate) gate: Arc<Gate>,
     pub(crate) drawn: Arc<Drawn>,
+    pub(crate) safe: Arc<Safe>,
     pub(crate) parts: Parts,
 }
 
@@ -138,12 +179,14 @@ impl World {
         let (gate, drawn) = (Arc::<Gate>::default(), Arc::<Drawn>::default());
         let store = Arc::new(MemoryStore::new());
         (parts.sink, parts.entropy) = (gate.clone(), drawn.clone());
-        (parts.state, parts.revocations) = (store.clone(), store);
+        let safe = Arc::new(Safe(StateVault(store.clone()), AtomicBool::new(false)));
+        let vault: Arc<dyn Vault> = safe.clone();
+        (parts.state, parts.revocations, parts.vault) = (store.clone(), store, Some(vault));
         let (kakunin, acme) = deployment(config(), &parts);
         let (agent, serial) = certified(&kakunin, &acme, "one");
         // What is new of an agent changes more than its history.
         block_on(kakunin.tenant(&acme).observe(event(serial, 0))).unwrap();
-        Self { kakunin, acme, agent, serial, gate, drawn, parts }
+        Self { kakunin, acme, agent, serial, gate, drawn, safe, parts }
     }
 
     /// A caller with this event of a stream.

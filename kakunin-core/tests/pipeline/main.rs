@@ -14,4 +14,5 @@ mod common;
 mod ahead;
 mod any_order;
 mod gate;
+mod late;
 mod queue;

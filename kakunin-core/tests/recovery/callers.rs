@@ -152,3 +152,28 @@ fn a_revocation_whose_caller_went_away_is_published() {
     let left = block_on(kakunin.publish_due());
     assert_eq!((published(), left.left), (1, 0), "{left:?}");
 }
+
+/// How the last event was written is in doubt, and there is no room for a seal: what takes trust away goes through.
+#[test]
+fn in_doubt_on_a_full_disk_an_agent_is_halted() {
+    let (mut parts, _) = parts();
+    let state = State::well();
+    let sink = Sink::over(state.store.clone());
+    (parts.sink, parts.state, parts.revocations) = (sink.clone(), state.clone(), state.store.clone());
+    let kakunin = block_on(Kakunin::open(config(), parts.clone())).unwrap();
+    block_on(kakunin.create_tenant(&acme())).unwrap();
+    let (id, serial) = agent(&kakunin, "one");
+    let tenant = kakunin.tenant(&acme());
+    let observe = || block_on(tenant.observe(Event::new(serial, "read:a".parse().unwrap(), Outcome::Ok)));
+    (0..3).for_each(|_| _ = observe().unwrap());
+    sink.does(Does::Lost);
+    assert_eq!(observe().unwrap_err().code(), "storage_unavailable");
+    sink.does(Does::Well);
+    state.puts(0, Does::Full);
+    block_on(tenant.halt(&id, Cause::KillSwitchActivated, None)).unwrap();
+    let known = block_on(tenant.risk(&id)).unwrap();
+    state.puts(0, Does::Well);
+    let again = block_on(Kakunin::open(config(), parts)).unwrap();
+    assert_eq!(block_on(again.tenant(&acme()).risk(&id)).unwrap(), known);
+    assert_eq!(again.damage().named, Vec::<String>::new());
+}

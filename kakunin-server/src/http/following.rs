@@ -63,6 +63,7 @@ fn sentence(code: &str) -> &'static str {
             "a CRL would take back what the last one said; restore the revocations from the log"
         }
         "storage_unavailable" => "the store cannot be reached",
+        "vault_unavailable" => "the vault, which keeps the keys of payloads, cannot be reached",
         "storage_corrupt" => {
             "the store is damaged; stop, keep a copy, and compare it with a checkpoint held elsewhere"
         }

@@ -246,5 +246,6 @@ fn act(
         stream: event.stream.map(|s| (s.stream, s.seq)),
         client_id,
         reporter,
+        once: event.once && client_id.is_some(),
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use crate::error::StoreError;
 use crate::log::entry::{Entry, LogId};
+use crate::log::merkle::Frontier;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::telling::Nobody;
 use crate::store::MemoryStore;
@@ -37,6 +38,21 @@ struct ReadLog {
     read: Mutex<HashMap<LogId, u64>>,
 }
 
+impl ReadLog {
+    /// Tells how far it has come.
+    async fn tell(&self, log: &LogId, count: usize) -> Result<(), StoreError> {
+        if let Some(progress) = &self.progress {
+            // Once to see that they lead to the signed head, and once to fold them.
+            let of = self.sink.head(log).await?.0.frontier.size().saturating_mul(2);
+            let mut all = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+            let read = all.entry(log.clone()).or_default();
+            *read = read.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)).min(of);
+            progress(log, *read, of);
+        }
+        Ok(())
+    }
+}
+
 impl core::fmt::Debug for ReadLog {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_tuple("ReadLog").field(&self.sink).finish()
@@ -59,15 +75,18 @@ impl AuditSink for ReadLog {
 
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let entries = self.sink.read(log, from, limit).await?;
-        if let Some(progress) = &self.progress {
-            // Once to see that they lead to the signed head, and once to fold them.
-            let of = self.sink.head(log).await?.0.frontier.size().saturating_mul(2);
-            let mut all = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-            let read = all.entry(log.clone()).or_default();
-            *read = read.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX)).min(of);
-            progress(log, *read, of);
-        }
+        self.tell(log, entries.len()).await?;
         Ok(entries)
+    }
+
+    async fn read_leaves(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let entries = self.sink.read_leaves(log, from, limit).await?;
+        self.tell(log, entries.len()).await?;
+        Ok(entries)
+    }
+
+    async fn frontier(&self, log: &LogId, size: u64) -> Result<Frontier, StoreError> {
+        self.sink.frontier(log, size).await
     }
 
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {

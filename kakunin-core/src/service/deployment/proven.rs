@@ -54,7 +54,7 @@ pub async fn prove_logs(
     for (log, head) in proven.iter().zip(heads) {
         let mut frontier = Frontier::default();
         while frontier.size() < log.size {
-            let entries = sink.read(&log.log, frontier.size(), STEP).await?;
+            let entries = sink.read_leaves(&log.log, frontier.size(), STEP).await?;
             // What was appended since is of no checkpoint that was read.
             let left = usize::try_from(log.size - frontier.size()).unwrap_or(usize::MAX);
             let before = frontier.size();

@@ -13,6 +13,7 @@ use super::unit::{Pace, Turn};
 use crate::log::entry::LogId;
 use crate::log::leaf::Leaf;
 use crate::service::engine::backoff::MAX_WAIT;
+use crate::service::engine::entries::Wants;
 use crate::service::engine::yielding::yield_now;
 use crate::service::error::Error;
 use crate::service::state::index::cursor::{self, Indexed};
@@ -189,7 +190,7 @@ impl Running {
     async fn gather(&self, log: &LogId, first: u64) -> Result<(Segment, bool), Error> {
         let (mut segment, mut damaged, mut place) = (Segment::default(), false, 0);
         while u64::from(place) < SEGMENT {
-            for entry in self.read_all(log, first + u64::from(place), STEP).await? {
+            for entry in self.read_all(log, (first + u64::from(place), STEP), Wants::Leaves).await? {
                 match Leaf::decode(&entry.leaf) {
                     Ok(leaf) => segment.take(place, &leaf),
                     Err(_) => damaged = true,

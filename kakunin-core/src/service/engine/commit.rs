@@ -178,7 +178,7 @@ impl Inner {
                 }
                 Ok(())
             }
-            Err(error @ (StoreError::Full | StoreError::KeyTaken { .. })) => {
+            Err(error) if error.wrote_nothing() => {
                 // Certain: nothing was written, so memory is still what the store has.
                 ledgers.iter_mut().for_each(|ledger| ledger.settled());
                 Err(error.into())

@@ -133,7 +133,7 @@ impl Inner {
         }
         while frontier.size() < head.size() {
             let left = usize::try_from(head.size() - frontier.size()).unwrap_or(usize::MAX);
-            let entries = self.parts.sink.read(log, frontier.size(), left.min(STEP)).await?;
+            let entries = self.parts.sink.read_leaves(log, frontier.size(), left.min(STEP)).await?;
             if entries.is_empty() {
                 return Ok(false);
             }

@@ -9,7 +9,7 @@ pub(crate) mod commits;
 pub(crate) mod committed;
 pub(crate) mod damage;
 pub(crate) mod digest;
-mod entries;
+pub(crate) mod entries;
 pub(crate) mod feed_key;
 pub(crate) mod following;
 pub(crate) mod guard;

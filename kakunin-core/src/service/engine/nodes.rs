@@ -70,7 +70,7 @@ impl<'p> Nodes<'p> {
         let width = usize::try_from(above.saturating_sub(first).min(WIDTH)).unwrap_or(0);
         let hashes = match level.checked_sub(1) {
             None => {
-                let entries = self.parts.sink.read(self.log, first, width).await?;
+                let entries = self.parts.sink.read_leaves(self.log, first, width).await?;
                 entries.iter().map(|entry| leaf_hash(&entry.leaf)).collect()
             }
             Some(below) => {

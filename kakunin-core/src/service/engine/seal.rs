@@ -158,6 +158,13 @@ pub(crate) struct Sealing {
     sum: u128,
 }
 
+impl Sealing {
+    /// Whether no row that counts is among them.
+    pub(crate) fn is_but_a_seal(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
 impl Rows {
     pub(crate) fn new(key: SealKey, log: LogId) -> Self {
         let name = log.to_string();

@@ -29,12 +29,14 @@ pub(crate) struct SealedState {
     seal_key: SealKey,
 }
 
-/// Whether rows of this table hold names, or what people wrote.
+/// Whether rows of this table hold names, what people wrote, or fingerprints of events by which their contents could be
+/// guessed.
 const fn has_names(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Agent
             | Kind::Certificate
+            | Kind::Dedup
             | Kind::Standing
             | Kind::Plan
             | Kind::Inbox

@@ -31,6 +31,9 @@ const MAX_BATCH: usize = 4_000;
 /// And while another is written: what is durable is shown to everybody between two decisions.
 const MAX_AHEAD: usize = 1_000;
 
+/// How often orders are decided again because somebody else wrote first.
+const TRIES: u32 = 8;
+
 const OUTCOME_UNKNOWN: &str = "the call that was writing this was dropped; see whether it was done, or send it again with its stream number";
 
 impl Inner {
@@ -125,9 +128,12 @@ impl Inner {
         &self,
         tenant: &TenantLog,
         mut sequencer: Settled<'_>,
-        jobs: &mut [Job],
+        mut jobs: &mut [Job],
     ) -> Result<Vec<JoinTokenId>, Error> {
-        let again = jobs.iter().any(|job| job.need == Need::Key);
+        let is_event = |job: &Job| job.need == Need::Events;
+        let mixed = jobs.iter().any(is_event) && !jobs.iter().all(is_event);
+        let again = mixed || jobs.iter().any(|job| matches!(job.need, Need::Key | Need::Reserved));
+        let mut left = TRIES;
         loop {
             let decided = self.decide_all(tenant, &sequencer, again, jobs).await?;
             match self.commit(tenant, &mut sequencer, decided).await {
@@ -135,6 +141,19 @@ impl Inner {
                 // others are decided without that.
                 Err(Error::Store(StoreError::KeyTaken { key, agent }))
                     if self.bound.remember([Binding { key, agent }]) => {}
+                // Nor was here: what somebody left behind who was dropped, or another process, came first.
+                Err(Error::Store(StoreError::Conflict)) if again && left > 0 => {
+                    left -= 1;
+                    sequencer.settle(self).await?;
+                }
+                // Nor was here: orders need no key of a payload, and go on without the events.
+                Err(Error::Store(error @ StoreError::Vault(_))) if mixed && jobs.iter().any(is_event) => {
+                    jobs.sort_by_key(is_event);
+                    let orders = jobs.partition_point(|job| !is_event(job));
+                    let (others, events) = jobs.split_at_mut(orders);
+                    events.iter_mut().for_each(|job| job.refused = Some(error.clone().into()));
+                    jobs = others;
+                }
                 done => return done,
             }
         }

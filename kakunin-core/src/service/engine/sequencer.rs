@@ -67,6 +67,8 @@ impl Sequencer {
     /// Makes sure that memory is what the store has, after a call that failed or was cancelled.
     pub(crate) async fn settle(&mut self, inner: &Inner) -> Result<(), Error> {
         if self.ledger.is_stale() {
+            // What a dropped caller left in the store's queue is written before this is answered.
+            inner.parts.state.touched().await?;
             self.reload(inner).await?;
         }
         Ok(())

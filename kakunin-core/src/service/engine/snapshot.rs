@@ -100,11 +100,11 @@ impl Sequencer {
         let floor =
             seal.as_ref().and_then(|seal| inner.seal_key.read(&name, seal::HISTORIES, seal, kept.sum));
         let Some(floor) = floor.filter(|floor| floor.size() <= self.ledger.size()) else {
+            drop(kept);
             if seal.is_some() || !rows.is_empty() {
                 self.histories_differ(inner, log);
+                self.forget_histories(inner, log).await?;
             }
-            drop(kept);
-            self.forget_histories(inner, log).await?;
             return Ok(Frontier::default());
         };
         for (key, value) in rows.iter().filter(|(key, _)| key != OLD_INDEX) {

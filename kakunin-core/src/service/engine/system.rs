@@ -174,7 +174,7 @@ pub(crate) fn cut_off(log: &LogId) -> StoreError {
 pub(crate) async fn verify(parts: &Parts, ledger: &Ledger, from: Frontier) -> Result<(), Error> {
     let mut frontier = from;
     while frontier.size() < ledger.size() {
-        let entries = parts.sink.read(ledger.log(), frontier.size(), STEP).await?;
+        let entries = parts.sink.read_leaves(ledger.log(), frontier.size(), STEP).await?;
         let left = usize::try_from(ledger.size() - frontier.size()).unwrap_or(usize::MAX);
         if entries.is_empty() {
             return Err(seal::altered(ledger.log()).into());

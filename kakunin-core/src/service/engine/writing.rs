@@ -27,9 +27,6 @@ pub(crate) type Agents = Arc<HashMap<AgentId, AgentEntry>>;
 impl Writing {
     /// How it is after an append to a log that ended there before failed with this.
     pub(super) fn failed(error: &StoreError, before: Place) -> Self {
-        match error {
-            StoreError::Full | StoreError::KeyTaken { .. } => Self::Refused(before),
-            _ => Self::InDoubt,
-        }
+        if error.wrote_nothing() { Self::Refused(before) } else { Self::InDoubt }
     }
 }

@@ -9,6 +9,7 @@ use crate::log::entry::{Entry, LogId};
 use crate::log::leaf::Leaf;
 use crate::log::record::Record;
 use crate::service::effects::running::Running;
+use crate::service::engine::entries::Wants;
 
 /// Most records opened for one page: a condition beyond the filter that fits little ends early, with a cursor.
 const MAX_SCAN: usize = 2_048;
@@ -114,7 +115,7 @@ impl<'f, W: Fn(&Record) -> bool> Filling<'f, W> {
     /// Reads a range, of which it takes all, or `some`.
     async fn read(&mut self, range: Range<u64>, some: Option<&[u64]>) -> Result<bool, StoreError> {
         let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let entries = self.running.read_all(self.log, range.start, count).await?;
+        let entries = self.running.read_all(self.log, (range.start, count), Wants::Payloads).await?;
         let mut read: Vec<_> = range.zip(entries).collect();
         if self.newest_first {
             read.reverse();

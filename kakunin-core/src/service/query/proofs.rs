@@ -185,7 +185,7 @@ impl Running {
             return Err(Error::NotFound("record"));
         }
         let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let entries = self.parts.sink.read(log, range.start, count).await?;
+        let entries = self.parts.sink.read_leaves(log, range.start, count).await?;
         Ok(entries.into_iter().map(|entry| entry.leaf).collect())
     }
 

@@ -49,7 +49,7 @@ impl Running {
     async fn restored_certificate(&self, log: &LogId, serial: &Serial) -> Result<Vec<u8>, Error> {
         let mut index = 0;
         loop {
-            let entries = self.parts.sink.read(log, index, 4_096).await?;
+            let entries = self.parts.sink.read_leaves(log, index, 4_096).await?;
             if entries.is_empty() {
                 // Planned, and given up.
                 return Err(Error::NO_CERTIFICATE);

@@ -6,6 +6,7 @@ use crate::error::StoreError;
 use crate::log::entry::LogId;
 use crate::log::leaf::Leaf;
 use crate::service::effects::running::Running;
+use crate::service::engine::entries::Wants;
 use crate::time::UnixTime;
 
 impl Running {
@@ -54,7 +55,7 @@ impl Running {
     }
 
     async fn time_at(&self, log: &LogId, index: u64) -> Result<Option<UnixTime>, StoreError> {
-        let entry = self.read_all(log, index, 1).await?.pop();
+        let entry = self.read_all(log, (index, 1), Wants::Leaves).await?.pop();
         Ok(entry.and_then(|entry| Leaf::decode(&entry.leaf).ok()).map(|leaf| leaf.time))
     }
 }

@@ -261,6 +261,7 @@ mod tests {
             stream: None,
             client_id: None,
             reporter: None,
+            once: false,
         }
     }
 

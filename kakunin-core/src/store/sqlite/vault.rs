@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -20,6 +21,9 @@ const VERSION: i64 = 1;
 /// Octets that are set aside, so that secrets are removed where there is no room.
 const RESERVE: u64 = 256 * 1024;
 
+/// How long whoever reads beside it is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 const SCHEMA: &str = "
 CREATE TABLE secret(
   name BLOB PRIMARY KEY,
@@ -27,10 +31,17 @@ CREATE TABLE secret(
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The connection to the file.
+struct Open {
+    connection: Connection,
+    /// Whether the write-ahead log may still say what was removed.
+    dirty: bool,
+}
+
 /// Secrets in one SQLite file.
 pub struct SqliteVault {
     path: PathBuf,
-    connection: Mutex<Connection>,
+    connection: Mutex<Open>,
     /// Held until the vault is dropped, by who writes.
     _lock: Option<File>,
 }
@@ -54,7 +65,7 @@ impl SqliteVault {
             Err(error) if is_out(&error) && fs::remove_file(beside(&path, ".reserve")).is_ok() => open(&path),
             opened => opened,
         }?;
-        let vault = Self { path, connection: Mutex::new(connection), _lock: Some(lock) };
+        let vault = Self { path, connection: Open::new(connection), _lock: Some(lock) };
         vault.set_aside();
         Ok(vault)
     }
@@ -68,32 +79,28 @@ impl SqliteVault {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(store_error)?;
         is_ours(&connection)?;
-        Ok(Self { path, connection: Mutex::new(connection), _lock: None })
+        Ok(Self { path, connection: Open::new(connection), _lock: None })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    fn open_file(&self) -> MutexGuard<'_, Open> {
         // A transaction that a panic cut off is rolled back where it is dropped.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, change: impl Fn(&Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
-        let mut connection = self.connection();
-        let transaction = connection.transaction().map_err(store_error)?;
-        change(&transaction).and_then(|()| transaction.commit()).map_err(store_error)
-    }
-
     fn erase(&self, names: &[Vec<u8>]) -> Result<(), StoreError> {
-        self.write(|connection| {
-            let mut statement = connection.prepare_cached("DELETE FROM secret WHERE name = ?1")?;
-            names.iter().try_for_each(|name| statement.execute([name]).map(|_| ()))
-        })?;
-        // What the WAL still says of them goes too. Nobody else has the file open.
-        let truncate = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
-        match self.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], truncate) {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(StoreError::unavailable("the vault's write-ahead log cannot be emptied")),
-            Err(error) => Err(store_error(error)),
+        let mut open = self.open_file();
+        if !names.is_empty() {
+            open.dirty = true;
+            open.write(|connection| {
+                let mut statement = connection.prepare_cached("DELETE FROM secret WHERE name = ?1")?;
+                names.iter().try_for_each(|name| statement.execute([name]).map(|_| ()))
+            })?;
         }
+        if open.dirty {
+            open.truncate()?;
+            open.dirty = false;
+        }
+        Ok(())
     }
 
     /// Sets room aside, as far as there is any.
@@ -121,7 +128,7 @@ impl Vault for SqliteVault {
     }
 
     async fn put_all(&self, secrets: &[Kept]) -> Result<(), StoreError> {
-        self.write(|connection| {
+        self.open_file().write(|connection| {
             let mut statement =
                 connection.prepare_cached("INSERT OR REPLACE INTO secret(name, value) VALUES (?1, ?2)")?;
             secrets.iter().try_for_each(|(name, secret)| statement.execute([name, secret]).map(|_| ()))
@@ -133,9 +140,9 @@ impl Vault for SqliteVault {
     }
 
     async fn get_all(&self, names: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let connection = self.connection();
+        let open = self.open_file();
         let sql = "SELECT value FROM secret WHERE name = ?1";
-        let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+        let mut statement = open.connection.prepare_cached(sql).map_err(store_error)?;
         let mut find = |name| statement.query_row([name], |row| row.get(0)).optional().map_err(store_error);
         names.iter().map(&mut find).collect()
     }
@@ -153,9 +160,9 @@ impl Vault for SqliteVault {
     }
 
     async fn list(&self, prefix: &[u8], limit: usize) -> Result<Vec<Kept>, StoreError> {
-        let connection = self.connection();
+        let open = self.open_file();
         let sql = "SELECT name, value FROM secret WHERE name > ?1 ORDER BY name LIMIT ?2";
-        let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+        let mut statement = open.connection.prepare_cached(sql).map_err(store_error)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![prefix, limit], |row| Ok((row.get(0)?, row.get(1)?)));
         let mut found = Vec::new();
@@ -167,6 +174,28 @@ impl Vault for SqliteVault {
             found.push(row);
         }
         Ok(found)
+    }
+}
+
+impl Open {
+    /// What was removed before, by whoever had the file open last, may be in its write-ahead log.
+    const fn new(connection: Connection) -> Mutex<Self> {
+        Mutex::new(Self { connection, dirty: true })
+    }
+
+    fn write(&mut self, change: impl Fn(&Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction().map_err(store_error)?;
+        change(&transaction).and_then(|()| transaction.commit()).map_err(store_error)
+    }
+
+    /// Takes away what the write-ahead log says of secrets that were removed. Who reads beside it is waited for.
+    fn truncate(&self) -> Result<(), StoreError> {
+        let busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        match self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(StoreError::unavailable("the vault's write-ahead log cannot be emptied")),
+            Err(error) => Err(store_error(error)),
+        }
     }
 }
 
@@ -199,6 +228,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Makes the table in a file that is new, and refuses one of somebody else before a byte of it changes.
 fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.busy_timeout(PATIENCE).map_err(store_error)?;
     let pages = connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0));
     let new = pages.map_err(store_error)? == 0;
     if !new {

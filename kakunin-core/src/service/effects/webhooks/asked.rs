@@ -162,7 +162,8 @@ impl Tenant {
             return Err(Error::Exists("the webhook is disabled; switch it on, and redeliver then"));
         }
         let log = LogId::Tenant(tenant.id.clone());
-        let record = inner.parts.sink.read(&log, index, 1).await?.first().map(Record::open).transpose()?;
+        let record =
+            inner.parts.sink.read_leaves(&log, index, 1).await?.first().map(Record::open).transpose()?;
         let Some(record) = record.filter(|record| event_of(record).is_some()) else { return Err(unknown) };
         let agent = record.agent.unwrap_or(AgentId::from_bytes([0; 16]));
         let row = waiting_row(id, (agent, index), Some(&Waiting::default()))?;

@@ -64,7 +64,7 @@ impl Running {
             let took = self.now().since(at);
             Landed { facts, agent, item, at, took, event, outcome }
         };
-        let record = match self.parts.sink.read(&log, index, 1).await {
+        let record = match self.parts.sink.read_leaves(&log, index, 1).await {
             Ok(entries) => entries.first().map(Record::open).and_then(Result::ok),
             Err(StoreError::Corrupt(_)) => None,
             Err(error) => return Err(error.into()),

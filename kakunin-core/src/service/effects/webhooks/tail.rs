@@ -75,7 +75,7 @@ async fn read(
     end: u64,
 ) -> Result<(Vec<Tells>, u64), StoreError> {
     let count = usize::try_from(end - from).unwrap_or(STEP).min(STEP);
-    let entries = sink.read(log, from, count).await?;
+    let entries = sink.read_leaves(log, from, count).await?;
     let upto = from + u64::try_from(entries.len()).unwrap_or_default();
     if upto == from {
         return Err(StoreError::Corrupt(format!("index {from} of log {log} is missing")));

@@ -147,6 +147,10 @@ impl DataKeys {
         for some in gone.chunks(STEP) {
             self.vault.remove(some).await.map_err(unanswered)?;
         }
+        if gone.is_empty() {
+            // Whoever removed them may have been cut off before nothing of them was left.
+            self.vault.remove(&[]).await.map_err(unanswered)?;
+        }
         Ok(gone.len())
     }
 }
@@ -154,9 +158,8 @@ impl DataKeys {
 /// Why there is no key, in words that say where to look.
 fn unanswered(error: StoreError) -> StoreError {
     match error {
-        StoreError::Unavailable(why) => StoreError::unavailable(format!(
-            "the vault, which keeps the keys of payloads, does not answer: {why}; try again once it does"
-        )),
-        other => other,
+        StoreError::Full | StoreError::Vault(_) => error,
+        StoreError::Unavailable(why) => StoreError::Vault(why),
+        other => StoreError::Vault(Arc::new(other)),
     }
 }

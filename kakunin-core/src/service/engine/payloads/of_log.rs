@@ -41,15 +41,18 @@ impl OfLog {
 
     /// All that is on record as erased.
     pub(super) fn know(&self, all: HashMap<AgentId, Erasures>) {
-        self.pending().extend(all.keys());
+        let agents: Vec<_> = all.keys().copied().collect();
         *self.erased.write().unwrap_or_else(PoisonError::into_inner) = all;
+        self.pending().extend(agents);
     }
 
     /// One more, unless it is known.
     pub(super) fn add(&self, agent: AgentId, erasure: Erasure) {
-        self.pending().insert(agent);
         let mut erased = self.erased.write().unwrap_or_else(PoisonError::into_inner);
         erased.entry(agent).or_default().add(erasure);
+        drop(erased);
+        // After it, so that whoever destroys keys by what was known before leaves it pending.
+        self.pending().insert(agent);
     }
 
     /// What is on record as erased of an agent.

@@ -15,6 +15,7 @@ use crate::error::StoreError;
 use crate::id::AgentId;
 use crate::log::entry::{Entry, LogId, Payload};
 use crate::log::glance::Glance;
+use crate::log::merkle::Frontier;
 use crate::log::record::{Body, Control, EVENT, Record};
 use crate::month::Month;
 use crate::service::engine::parts::Parts;
@@ -140,8 +141,8 @@ impl SealedSink {
         Ok(keys)
     }
 
-    /// Decrypts what was read of a log, from this index on.
-    async fn open(&self, of: &OfLog, from: u64, entries: &mut [Entry]) -> Result<(), StoreError> {
+    /// Decrypts what is under the log's own key, and gives what needs another one.
+    fn open_own<'e>(&self, of: &OfLog, from: u64, entries: &'e mut [Entry]) -> Vec<(&'e mut Entry, Found)> {
         let mut sealed = Vec::new();
         for (index, entry) in (from..).zip(entries) {
             let Some(glance) = entry.payload.as_ref().and_then(|_| Glance::at(&entry.leaf)) else { continue };
@@ -149,6 +150,12 @@ impl SealedSink {
                 sealed.push((entry, found));
             }
         }
+        sealed
+    }
+
+    /// Decrypts what was read of a log, from this index on.
+    async fn open(&self, of: &OfLog, from: u64, entries: &mut [Entry]) -> Result<(), StoreError> {
+        let sealed = self.open_own(of, from, entries);
         let (Some(tenant), false) = (of.tenant(), sealed.is_empty()) else { return Ok(()) };
         let get = |(slot, id): &(Slot, KeyId)| self.keys.get(of.number, *slot, id);
         let mut missing: Vec<_> =
@@ -268,6 +275,17 @@ impl AuditSink for SealedSink {
         let mut entries = self.store.read(log, from, limit).await?;
         self.open(&*self.of(log)?, from, &mut entries).await?;
         Ok(entries)
+    }
+
+    async fn read_leaves(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = self.store.read_leaves(log, from, limit).await?;
+        let sealed = self.open_own(&*self.of(log)?, from, &mut entries);
+        sealed.into_iter().for_each(|(entry, _)| entry.payload = None);
+        Ok(entries)
+    }
+
+    async fn frontier(&self, log: &LogId, size: u64) -> Result<Frontier, StoreError> {
+        self.store.frontier(log, size).await
     }
 
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {

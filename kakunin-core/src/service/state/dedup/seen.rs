@@ -80,7 +80,9 @@ impl Seen {
             gone.into_iter().for_each(|(by, stream)| stored(by, STREAM, stream, None));
             stored(act.reporter, STREAM, stream, Some(value));
         }
-        if let Some(nonce) = act.client_id.filter(|_| event.is_some_and(|event| event.once)) {
+        // Leaves of before leave that to the event.
+        let once = act.once || event.is_some_and(|event| event.once);
+        if let Some(nonce) = act.client_id.filter(|_| once) {
             self.1.add(at, nonce);
             stored(None, NONCE, nonce, Some(at.millis().to_be_bytes().to_vec()));
             self.1.forget(at).into_iter().for_each(|old| stored(None, NONCE, old, None));
