@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_channel::oneshot;
@@ -140,12 +142,31 @@ impl GuardError {
 
 /// A guard in a file, best on another volume than the store.
 #[derive(Clone, Debug)]
-pub struct GuardFile(PathBuf);
+pub struct GuardFile(PathBuf, Arc<Order>);
+
+/// A write goes on that its caller gave up: the next one waits for it, and an older one never comes after it.
+#[derive(Debug, Default)]
+struct Order {
+    begun: AtomicU64,
+    /// The last that was written.
+    written: Mutex<u64>,
+}
+
+impl Order {
+    fn in_turn(&self, number: u64, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if number > *written {
+            write()?;
+            *written = number;
+        }
+        Ok(())
+    }
+}
 
 impl GuardFile {
     /// The guard in this file, which need not be there yet; its folder must.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        Self(path.into(), Arc::default())
     }
 }
 
@@ -162,7 +183,11 @@ impl Guard for GuardFile {
     async fn write(&self, value: &[u8]) -> Result<(), StoreError> {
         // A disk that takes its time keeps nobody waiting who runs on the caller's thread.
         let (path, value, (told, done)) = (self.0.clone(), value.to_vec(), oneshot::channel());
-        let write = move || _ = told.send(replace(&path, &value).map_err(|error| failed(&path, &error)));
+        let (order, number) = (self.1.clone(), self.1.begun.fetch_add(1, Ordering::SeqCst) + 1);
+        let write = move || {
+            let written = order.in_turn(number, || replace(&path, &value));
+            _ = told.send(written.map_err(|error| failed(&path, &error)));
+        };
         let thread = std::thread::Builder::new().name("kakunin-guard".into()).spawn(write);
         thread.map_err(StoreError::unavailable)?;
         done.await.map_err(StoreError::unavailable)?
@@ -223,6 +248,21 @@ fn set_aside(path: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
     use pollster::block_on;
+
+    #[test]
+    fn writes_that_were_given_up_come_in_nobodys_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = GuardFile::new(dir.path().join("guard"));
+        for number in 0..200_u32 {
+            // Begun, and dropped while its thread writes.
+            let mut given_up = guard.write(&[b'x'; 100_000]);
+            let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+            let _ = given_up.as_mut().poll(&mut context);
+            drop(given_up);
+            block_on(guard.write(&number.to_be_bytes())).unwrap();
+            assert_eq!(block_on(guard.read()).unwrap().unwrap(), number.to_be_bytes());
+        }
+    }
 
     #[test]
     fn a_file_keeps_the_last_value_and_what_cannot_be_written_leaves_it() {

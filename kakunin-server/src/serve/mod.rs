@@ -141,10 +141,11 @@ impl Server {
         warning.abort();
         watching.abort();
         http::FAILURES.tell(true);
-        if let Err(error) = deployment.kakunin.keep_guard().await {
-            tracing::warn!(%error, "the newest checkpoints were not kept; the guard lags by what was recorded last");
-        }
-        match tokio::time::timeout(listener::GRACE, deployment.kakunin.snapshot()).await {
+        keep_guard(&deployment.kakunin).await;
+        let stored = tokio::time::timeout(listener::GRACE, deployment.kakunin.snapshot()).await;
+        // It puts records on the log.
+        keep_guard(&deployment.kakunin).await;
+        match stored {
             Ok(Err(Error::Store(StoreError::Full))) => {
                 tracing::warn!("there is no room for the risk histories; the next start replays more");
             }
@@ -154,6 +155,12 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+async fn keep_guard(kakunin: &Kakunin) {
+    if let Err(error) = kakunin.keep_guard().await {
+        tracing::warn!(%error, "the newest checkpoints were not kept; the guard lags by what was recorded last");
     }
 }
 
