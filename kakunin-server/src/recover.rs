@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use kakunin_core::service::{Error as ServiceError, Evidence, Kakunin, Recovered, RecoveryOptions};
+use kakunin_core::time::{Clock, SystemClock};
 use kakunin_core::x509::pem;
 
 use crate::crl_sync::{self, FetchError};
@@ -73,8 +74,21 @@ pub async fn run(options: &ServeOptions, recover: &Options) -> Result<String, Re
     let parts = wire::parts_of_deployment(options).await?;
     let config = wire::config(options, options.listen, &parts).await?;
     let how = RecoveryOptions { evidence, accept_unknown: recover.accept_unknown };
-    let (_, recovered) = Kakunin::recover(config, parts, &how).await?;
-    Ok(said(&recovered))
+    let (kakunin, recovered) = Kakunin::recover(config, parts, &how).await?;
+    Ok([said(&recovered), keys_said(&kakunin)].concat())
+}
+
+/// Keys that are accepted: those that were revoked after the copy was made are among them, and nobody else knows which.
+fn keys_said(kakunin: &Kakunin) -> String {
+    let now = SystemClock.now();
+    let keys = kakunin.api_keys(None);
+    let mut said =
+        "\nAPI keys that are accepted; revoke again those that were revoked after the copy was made:"
+            .to_owned();
+    for key in keys.iter().filter(|key| key.valid_at(now)) {
+        said.push_str(&format!("\n  {} of tenant {}", key.id, key.tenant));
+    }
+    said
 }
 
 /// Makes the guard of a deployment that is not being served anew. Gives what to say.

@@ -140,6 +140,7 @@ async fn what_was_backed_up_under_load_goes_on_elsewhere_and_accepts_nobody_agai
     assert!(untold.contains("no CRL and no feed snapshot"), "{untold}");
     let said = world.says(&["log", "recover", "--new-origin", "--data", &restored, "--crl", &crl]);
     assert!(said.contains("origins end with /2") && said.contains("revoked or held again: 2"), "{said}");
+    assert!(said.contains("of tenant default"), "the keys that stand: {said}");
     let server = world.start("restored");
     let client = admin(&world.path("restored"), &server.url);
     assert_eq!(status(&client, &revoked).await, "revoked");

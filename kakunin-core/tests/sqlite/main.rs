@@ -9,6 +9,7 @@
 )]
 
 mod deployment;
+mod erased;
 mod former;
 mod full;
 mod opened;

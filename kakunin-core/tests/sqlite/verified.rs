@@ -5,23 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use kakunin_core::id::{AgentId, Serial, TenantId};
+use kakunin_core::id::{Serial, TenantId};
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::leaf::Leaf;
 use kakunin_core::log::note::VerifierKey;
-use kakunin_core::month::Month;
-use kakunin_core::service::{CheckedLog, Kakunin, LogCheck, Progress, decrypted};
+use kakunin_core::service::{CheckedLog, Kakunin, LogCheck, decrypted};
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::AuditSink;
 use kakunin_core::store::heads::Newest;
 use kakunin_core::store::sqlite::{SqliteReader, SqliteStore};
-use kakunin_core::time::{Clock, SystemClock};
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
-use crate::deployment::{agent, certified, checked_size, event, open, secret};
+use crate::deployment::{certified, event, open, secret};
 
 /// A folder with a life in it that is over: eight appends of five events at the end of the tenant's log.
 struct World {
@@ -49,7 +47,7 @@ fn world() -> World {
     World { dir, acme, first, kept }
 }
 
-fn act(kakunin: &Kakunin, acme: &TenantId, serial: Serial, count: usize) {
+pub(crate) fn act(kakunin: &Kakunin, acme: &TenantId, serial: Serial, count: usize) {
     let events = (0..count).map(|_| event(serial)).collect();
     block_on(kakunin.tenant(acme).observe_all(events))
         .unwrap()
@@ -100,7 +98,7 @@ impl World {
 }
 
 /// A file, and what its log says, for who has the keys.
-fn read(file: &Path, keys: &Path) -> (Arc<SqliteReader>, Arc<dyn AuditSink>) {
+pub(crate) fn read(file: &Path, keys: &Path) -> (Arc<SqliteReader>, Arc<dyn AuditSink>) {
     let store = Arc::new(SqliteReader::open(file).unwrap());
     let sink =
         block_on(decrypted(store.clone(), store.clone(), &LocalKeys::open_to_read(keys, &secret()).unwrap()))
@@ -108,7 +106,7 @@ fn read(file: &Path, keys: &Path) -> (Arc<SqliteReader>, Arc<dyn AuditSink>) {
     (store, sink)
 }
 
-fn checked(
+pub(crate) fn checked(
     (file, keys): (&Path, &Path),
     log: &LogId,
     from: u64,
@@ -318,68 +316,6 @@ impl Drop for Ends<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-fn erase(kakunin: &Kakunin, acme: &TenantId, agent: &AgentId) {
-    let month = Month::of(SystemClock.now());
-    let reason = "ticket 4711".to_owned().try_into().unwrap();
-    assert!(block_on(kakunin.tenant(acme).erase(agent, month, month, reason)).unwrap().destroyed);
-}
-
-#[test]
-fn what_was_erased_on_the_record_is_no_damage_wherever_it_is_begun() {
-    let dir = tempfile::tempdir().unwrap();
-    let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
-    let (one, serial) = agent(&kakunin, &acme, "one");
-    act(&kakunin, &acme, serial, 5);
-    erase(&kakunin, &acme, &one);
-    let size = checked_size(&kakunin, &acme);
-    act(&kakunin, &acme, serial, 5);
-    act(&kakunin, &acme, serial, 5);
-    let (file, keys, log) = (dir.path().join("k.db"), dir.path().join("keys"), LogId::Tenant(acme));
-    let all = checked((&file, &keys), &log, 0, &[], None);
-    assert_eq!((all.bad, all.erased), (None, 5));
-    let after = checked((&file, &keys), &log, size + 5, &[], None);
-    assert_eq!((after.from, after.bad, after.erased), (size + 5, None, 0));
-    assert_eq!(after.payloads, 5, "their key has another name since");
-}
-
-#[test]
-fn what_is_erased_while_it_runs_is_no_damage_and_what_no_record_erased_is() {
-    let dir = tempfile::tempdir().unwrap();
-    let (kakunin, acme) = open(dir.path(), &dir.path().join("keys"));
-    let (_, busy) = agent(&kakunin, &acme, "busy");
-    let (two, serial) = agent(&kakunin, &acme, "two");
-    (0..11).for_each(|_| act(&kakunin, &acme, busy, 100));
-    act(&kakunin, &acme, serial, 20);
-    let (file, keys, log) = (dir.path().join("k.db"), dir.path().join("keys"), LogId::Tenant(acme.clone()));
-    let size = checked_size(&kakunin, &acme);
-    let run = |meanwhile: &mut (dyn FnMut() + Send)| {
-        let (store, sink) = read(&file, &keys);
-        let check = block_on(LogCheck::new(&*sink, &*store, None)).unwrap();
-        let mut told = 0;
-        let mut tell = |_: Progress<'_>| {
-            told += 1;
-            if told == 1 {
-                meanwhile();
-            }
-        };
-        block_on(check.log(&log, 0, &[], &mut tell)).unwrap()
-    };
-    let checked = run(&mut || {
-        erase(&kakunin, &acme, &two);
-        act(&kakunin, &acme, serial, 3);
-    });
-    assert_eq!((checked.bad, checked.erased), (None, 20));
-    assert!(checked.size > size && checked.records == checked.size, "{checked:?}");
-    drop(kakunin);
-    // The keys alone.
-    let checked = run(&mut || {
-        let connection = Connection::open(&file).unwrap();
-        let gone = connection.execute("DELETE FROM state WHERE CAST(key AS TEXT) LIKE 'payload-key/%'", []);
-        assert!(gone.unwrap() > 0);
-    });
-    assert_eq!(checked.bad.map(|bad| bad.fault.code()), Some("payload_missing"));
 }
 
 #[test]
