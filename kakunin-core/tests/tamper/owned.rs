@@ -47,7 +47,7 @@ fn a_leaf_that_was_edited_leads_to_another_root() {
         assert!(says(&found, "acme"), "{found:?}");
         assert!(verified.is_some());
     } else {
-        assert_eq!(start, Some("storage_corrupt"));
+        assert!(matches!(start, Some("storage_corrupt" | "log_forked")), "{start:?}");
     }
 }
 
