@@ -15,5 +15,6 @@ mod issuance;
 mod model;
 mod projection;
 mod rebuilt;
+mod shapes;
 mod snapshots;
 mod world;

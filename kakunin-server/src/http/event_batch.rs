@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kakunin_core::service::{Error as ServiceError, MAX_EVENTS, Observed};
+use kakunin_core::policy::Policy;
+use kakunin_core::service::{Error as ServiceError, MAX_EVENTS, Observed, Tenant};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -99,18 +100,18 @@ pub(crate) async fn batch(
         let errors = taken.into_iter().map(Result::err).collect();
         return Err(nothing(errors, at));
     }
+    // Before: what is on record is not answered with an error because of this.
+    let tenant = app.kakunin.tenant(caller.tenant());
+    let policy = tenant.policy().await?.policy;
     let observed = observe(&app, &caller, &taken, atomic).await?;
-    answer(&app, &caller, &taken, observed).await
+    answer((&tenant, &policy), &taken, observed).await
 }
 
 async fn answer(
-    app: &App,
-    caller: &Caller,
+    (tenant, policy): (&Tenant, &Policy),
     taken: &[Result<Taken, ApiError>],
     observed: Vec<Result<Observed, ApiError>>,
 ) -> Result<Response, ApiError> {
-    let tenant = app.kakunin.tenant(caller.tenant());
-    let policy = tenant.policy().await?.policy;
     let mut observed = observed.into_iter();
     let mut results = Vec::with_capacity(taken.len());
     let (mut errors, mut altered) = (Vec::with_capacity(taken.len()), false);
@@ -122,7 +123,7 @@ async fn answer(
         let (result, error) = match seen {
             Ok((taken, seen)) => {
                 altered |= taken.altered.is_some();
-                let body = shown(&tenant, &policy, taken, &seen).await?.numbered(index);
+                let body = shown(tenant, policy, taken, &seen).await?.numbered(index);
                 (ResultBody::Recorded(Box::new(body)), None)
             }
             Err(error) => (ResultBody::Refused(RefusedBody::new(index, Some(&error))), Some(error)),

@@ -45,6 +45,9 @@ pub(crate) async fn create(
     Content(body): Content,
 ) -> Result<Response, ApiError> {
     let taken = salvage::take(&mut Subjects::new(&app, caller.tenant()), &body).await?;
+    // Before: what is on record is not answered with an error because of this.
+    let tenant = app.kakunin.tenant(caller.tenant());
+    let policy = tenant.policy().await?.policy;
     let observed = caller.kakunin(&app).tenant(caller.tenant()).observe(taken.reported.event.clone()).await?;
     if observed.status == EventStatus::NotAccepted {
         let sentence = "the agent's certificate is revoked or suspended, or was replaced or ran out more than a \
@@ -55,13 +58,12 @@ pub(crate) async fn create(
     let factors = ranked.iter().map(|(family, _)| family.as_str().to_owned()).collect();
     let duplicate = observed.status == EventStatus::Duplicate;
     let status = if duplicate { StatusCode::OK } else { StatusCode::CREATED };
-    let tenant = app.kakunin.tenant(caller.tenant());
-    let policy = tenant.policy().await?.policy;
     let data = shown(&tenant, &policy, &taken, &observed).await?.because_of(factors);
     Ok((status, Data { data }).into_response())
 }
 
-/// What became of an event, in the bands of the policy that is in force; of a duplicate, with what was recorded, where that may be another than what came now.
+/// What became of an event, in the bands of this policy; of a duplicate, with what was recorded, where that may be another than
+/// what came now.
 pub(crate) async fn shown(
     tenant: &Tenant,
     policy: &Policy,

@@ -54,17 +54,14 @@ impl Sequencer {
             None => self.load_histories(inner, &log, &mut projection).await?,
             // Agents come with the replay, and their histories with them.
             Some(_) => {
-                self.forget_histories(inner, &log).await?;
                 inner.forget_items(&log).await?;
-                Frontier::default()
+                self.forget_histories(inner, &log, &mut projection).await?
             }
         };
         // A snapshot is never ahead of the rows: those are older ones that somebody put back.
         let folded = if folded.size() > from.size() {
             self.histories_differ(inner, &log);
-            self.forget_histories(inner, &log).await?;
-            projection.agents.values_mut().for_each(AgentEntry::begin_history);
-            Frontier::default()
+            self.forget_histories(inner, &log, &mut projection).await?
         } else {
             folded
         };
