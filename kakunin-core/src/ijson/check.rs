@@ -54,6 +54,38 @@ mod tests {
         }
     }
 
+    /// Another implementation of RFC 8785 decides.
+    #[test]
+    fn of_every_double_the_form_that_canonical_json_writes_is_kept_and_no_other_of_its_length() {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 12
+        };
+        let (mut kept, mut others) = (0, 0);
+        for n in 0..40_000 {
+            // Half of them between 2^46 and 2^53, where two forms may be as near as each other; half anywhere.
+            let exponent = if n % 2 == 0 { 1_069 + next() % 7 } else { 1 + next() % 2_046 };
+            let double = f64::from_bits(exponent << 52 | next());
+            let text = serde_json_canonicalizer::to_string(&double).unwrap();
+            let whole = (9_007_199_254_740_992.0..1e21).contains(&double);
+            assert_eq!(check(&text).is_ok(), !whole, "{text}");
+            kept += u32::from(!whole);
+            let digits = text.split('e').next().unwrap();
+            let (head, last) = digits.split_at(digits.len() - 1);
+            let last: u8 = last.parse().unwrap();
+            for other in [last.wrapping_sub(1), last + 1].into_iter().filter(|digit| (1..=9).contains(digit))
+            {
+                let other = format!("{head}{other}{}", &text[digits.len()..]);
+                if other.parse::<f64>() == Ok(double) {
+                    assert_eq!(why(&other).1, "json_number_inexact", "{other} beside {text}");
+                    others += 1;
+                }
+            }
+        }
+        assert!(kept > 30_000 && others > 5_000, "{kept} {others}");
+    }
+
     #[test]
     fn the_member_is_named() {
         assert_eq!(why(r#"{"a":[{"b":1},{"b":{"c":1e400}}]}"#).0, "a[1].b.c");

@@ -16,6 +16,7 @@ mod issuance;
 mod model;
 mod projection;
 mod rebuilt;
+mod shapes;
 mod snapshots;
 mod states;
 mod world;

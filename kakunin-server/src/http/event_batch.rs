@@ -114,7 +114,7 @@ pub(crate) async fn batch(
         let errors = sent.into_iter().map(Result::err).collect();
         return Err(nothing(errors, at));
     }
-    // Before: what is on record is not refused.
+    // Before: what is on record is not answered with an error because of this.
     let tenant = app.kakunin.tenant(caller.tenant());
     let policy = tenant.policy().await?.policy;
     let observed = observe(&app, &caller, events, atomic).await?;

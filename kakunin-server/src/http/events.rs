@@ -50,7 +50,7 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let taken = salvage::take(&mut Subjects::new(&app, caller.tenant()), &body).await?;
     let (sent, event) = Sent::of(taken);
-    // Before: what is on record is not refused.
+    // Before: what is on record is not answered with an error because of this.
     let tenant = app.kakunin.tenant(caller.tenant());
     let policy = tenant.policy().await?.policy;
     let observed = caller.kakunin(&app).tenant(caller.tenant()).observe(event).await?;
@@ -71,7 +71,8 @@ pub(crate) async fn create(
     Ok((status, Data { data }).into_response())
 }
 
-/// What became of an event, in the bands of the policy that is in force; of a duplicate, with what was recorded, where that may be another than what came now.
+/// What became of an event, in the bands of this policy; of a duplicate, with what was recorded, where that may be another than
+/// what came now.
 pub(crate) async fn shown(
     tenant: &Tenant,
     policy: &Policy,

@@ -78,19 +78,17 @@ impl Sequencer {
             Some(_) => {
                 let unsealed = Change { kind: Kind::Seal, key: seal::ROWS.to_vec(), value: None };
                 state.put(&log, &[unsealed]).await?;
-                self.forget_histories(inner, &log).await?;
+                let from = self.forget_histories(inner, &log, &mut projection).await?;
                 for kind in UNSUMMED {
                     inner.forget_table(&log, kind).await?;
                 }
-                Frontier::default()
+                from
             }
         };
         // A snapshot is never ahead of the rows: those are older ones that somebody put back.
         let folded = if folded.size() > from.size() {
             self.histories_differ(inner, &log);
-            self.forget_histories(inner, &log).await?;
-            projection.agents.values_mut().for_each(AgentEntry::begin_history);
-            Frontier::default()
+            self.forget_histories(inner, &log, &mut projection).await?
         } else {
             folded
         };

@@ -9,11 +9,11 @@ use super::inner::Inner;
 use super::seal;
 use super::system;
 use super::tenant::{Sequencer, TenantLog};
-use crate::error::StoreError;
 use crate::id::AgentId;
 use crate::log::entry::LogId;
 use crate::log::merkle::Frontier;
 use crate::service::error::Error;
+use crate::service::state::agent::AgentEntry;
 use crate::service::state::projection::Projection;
 use crate::store::state::{Change, Kind};
 use crate::time::MINUTE;
@@ -103,15 +103,14 @@ impl Sequencer {
             drop(kept);
             if seal.is_some() || !rows.is_empty() {
                 self.histories_differ(inner, log);
-                self.forget_histories(inner, log).await?;
             }
-            return Ok(Frontier::default());
+            return self.forget_histories(inner, log, projection).await;
         };
-        for (key, value) in rows.iter().filter(|(key, _)| key != OLD_INDEX) {
-            let corrupt = || StoreError::Corrupt("a risk history does not decode".into());
-            let (id, part) = key.split_first_chunk::<16>().ok_or_else(corrupt)?;
-            let Some(entry) = projection.agents.get_mut(&AgentId::from_bytes(*id)) else { continue };
-            read(entry, part, value).ok_or_else(corrupt)?;
+        let mut rows = rows.iter().filter(|(key, _)| key != OLD_INDEX);
+        if !rows.all(|(key, value)| read_row(projection, key, value).is_some()) {
+            // Under the seal, so nobody else wrote it: another version did, in a shape of its own.
+            drop(kept);
+            return self.forget_histories(inner, log, projection).await;
         }
         kept.floor = floor.clone();
         Ok(floor)
@@ -126,13 +125,27 @@ impl Sequencer {
         }
     }
 
-    /// Takes away what is stored of histories that are folded anew, and stored again.
-    pub(super) async fn forget_histories(&self, inner: &Inner, log: &LogId) -> Result<(), Error> {
+    /// Takes away what is stored of histories and what was read of them: they are folded anew from the beginning, which it
+    /// gives, and stored again.
+    pub(super) async fn forget_histories(
+        &self,
+        inner: &Inner,
+        log: &LogId,
+        projection: &mut Projection,
+    ) -> Result<Frontier, Error> {
+        projection.agents.values_mut().for_each(AgentEntry::begin_history);
         *self.histories.lock().await = Histories::default();
         let rows = system::scan(&inner.parts, log, Kind::Risk).await?;
         let gone = |kind, key| Change { kind, key, value: None };
         let mut all: Vec<_> = rows.into_iter().map(|(key, _)| gone(Kind::Risk, key)).collect();
         all.push(gone(Kind::Seal, seal::HISTORIES.to_vec()));
-        Ok(inner.parts.state.put(log, &all).await?)
+        inner.parts.state.put(log, &all).await?;
+        Ok(Frontier::default())
     }
+}
+
+/// Reads one row into its agent's entry, if there is such an agent.
+fn read_row(projection: &mut Projection, key: &[u8], value: &[u8]) -> Option<()> {
+    let (id, part) = key.split_first_chunk::<16>()?;
+    projection.agents.get_mut(&AgentId::from_bytes(*id)).map_or(Some(()), |entry| read(entry, part, value))
 }
