@@ -380,7 +380,10 @@ fn a_full_disk_ends_what_a_dry_run_lets_through() {
         ask(&escaped, "read:mail") == said("507", "storage_full")
     };
     assert!((0..500).any(is_full), "{:?}", ask(&escaped, "read:mail"));
+    let unrecorded = || api.metric("kakunin_gateway_refusals_unrecorded_total");
+    assert_eq!(unrecorded(), 0.0);
     assert_eq!(ask(&escaped, "delete:mail"), said("403", "scope_violation"));
+    assert_eq!(unrecorded(), 1.0);
     assert_eq!(ask("", "read:mail"), nobody, "there is nothing to record of nobody");
     disk.free();
     assert!(api.within(|_| ask(&escaped, "delete:mail") == beyond), "{:?}", ask(&escaped, "delete:mail"));

@@ -59,7 +59,7 @@ fn a_payload_that_was_edited_is_not_what_its_leaf_commits_to() {
     ));
     let (start, found, verified) = seen(&world, &kept);
     assert_eq!(start, None, "the tree stands");
-    assert!(says(&found, "record 1 of log acme: its payload is not what it commits to"), "{found:?}");
+    assert!(says(&found, "record 1 of log acme: its payload is not what its leaf commits to"), "{found:?}");
     assert_eq!(verified.as_deref(), Some("payload 1 is another"));
 }
 
@@ -76,7 +76,7 @@ fn octets_that_were_edited_in_the_file_are_found() {
     fs::write(world.path("k.db"), file).unwrap();
     let (start, found, verified) = seen(&world, &kept);
     assert_eq!(start, None);
-    assert!(says(&found, "is not what it commits to"), "{found:?}");
+    assert!(says(&found, "is not what its leaf commits to"), "{found:?}");
     assert!(verified.is_some());
 }
 

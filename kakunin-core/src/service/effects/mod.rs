@@ -35,7 +35,7 @@ pub(crate) mod status;
 pub(crate) mod sweep;
 pub(crate) mod tenant;
 mod tiles;
-mod told;
+pub(crate) mod told;
 mod unit;
 pub(crate) mod visibility;
 pub(crate) mod webhooks;

@@ -1,7 +1,7 @@
 //! Going on from an older copy of the store: a restored backup.
 
 use super::running::{Kakunin, Running};
-use super::told::{Of, Told};
+use super::told::{Of, RecoveryOptions, Told};
 use crate::id::Serial;
 use crate::log::entry::LogId;
 use crate::revoke::{Cause, Reason, Said};
@@ -13,24 +13,6 @@ use crate::service::engine::guard::Kept;
 use crate::service::engine::parts::Parts;
 use crate::service::error::Error;
 use crate::store::guard::GuardError;
-
-/// What relying parties were told of revocations, as they have it.
-#[derive(Clone, Debug)]
-pub enum Evidence {
-    /// A CRL, DER. One that is not valid any more tells as well what was revoked.
-    Crl(Vec<u8>),
-    /// A snapshot of the revocation feed, as the API answers it.
-    FeedSnapshot(Vec<u8>),
-}
-
-/// How to recover.
-#[derive(Clone, Debug, Default)]
-pub struct RecoveryOptions {
-    /// The newest that is known of what was revoked.
-    pub evidence: Vec<Evidence>,
-    /// Goes on also where nothing was brought of an issuing CA, or too little: what it revoked since is accepted again.
-    pub accept_unknown: bool,
-}
 
 /// What a recovery did.
 #[derive(Clone, Debug, PartialEq, Eq)]

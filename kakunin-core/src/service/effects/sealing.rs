@@ -13,8 +13,8 @@ use super::unit::{Pace, Turn};
 use crate::error::StoreError;
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::{Entry, LogId};
-use crate::log::leaf::Leaf;
 use crate::log::merkle::{Frontier, leaf_hash};
+use crate::log::walk::{Beside, Fault, look};
 use crate::service::command::system::sealing::BeginSeals;
 use crate::service::engine::secret::commitment_of;
 use crate::service::engine::tenant::TenantLog;
@@ -199,17 +199,12 @@ impl Running {
 
 impl Running {
     /// Whether what lies beside a leaf is what it commits to, or was erased.
-    fn check_entry(&self, log: &LogId, index: u64, entry: &Entry) -> Result<(), &'static str> {
-        let leaf = Leaf::decode(&entry.leaf).map_err(|_| "it does not decode")?;
+    fn check_entry(&self, log: &LogId, index: u64, entry: &Entry) -> Result<(), Fault> {
+        let (leaf, beside) = look(entry)?;
         let erased = |agent| self.payloads.erased(log, (index, leaf.time), &agent).is_some();
-        match (&entry.payload, leaf.commitment) {
-            (Some(payload), Some(commitment)) if payload.commitment() == commitment => Ok(()),
-            (None, None) => Ok(()),
-            (None, Some(_)) if leaf.agent.is_some_and(erased) => Ok(()),
-            (None, Some(_)) => {
-                Err("its payload is gone, or its key in the vault is, and no record says that it was erased")
-            }
-            _ => Err("its payload is not what it commits to"),
+        match beside {
+            Beside::Gone if !leaf.agent.is_some_and(erased) => Err(Fault::PayloadGone),
+            _ => Ok(()),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::recover::{Evidence, RecoveryOptions};
 use super::running::Running;
 use crate::feed::{self, FeedError, Snapshot};
 use crate::id::{IssuerId, Serial, SerialNumber, hex_encode};
@@ -13,6 +12,24 @@ use crate::service::engine::guard::{Known, Knowns};
 use crate::service::error::Error;
 use crate::store::guard::GuardError;
 use crate::x509::crl::{CrlRefused, CrlView};
+
+/// What relying parties were told of revocations, as they have it.
+#[derive(Clone, Debug)]
+pub enum Evidence {
+    /// A CRL, DER. One that is not valid any more tells as well what was revoked.
+    Crl(Vec<u8>),
+    /// A snapshot of the revocation feed, as the API answers it.
+    FeedSnapshot(Vec<u8>),
+}
+
+/// How to recover.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryOptions {
+    /// The newest that is known of what was revoked.
+    pub evidence: Vec<Evidence>,
+    /// Goes on also where nothing was brought of an issuing CA, or too little: what it revoked since is accepted again.
+    pub accept_unknown: bool,
+}
 
 /// What was brought, by issuing CA, and the latest epoch that it tells of.
 #[derive(Default)]

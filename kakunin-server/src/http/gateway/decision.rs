@@ -10,7 +10,7 @@ use kakunin_verify::{Denied, Guard, Refused as Unpermitted, VerifiedAgent};
 use super::dry_run::DryRunOf;
 use super::refusal::{Refused, refusal};
 use crate::http::app::App;
-use crate::http::counts::STORAGE_REFUSED;
+use crate::http::counts::{REFUSALS_UNRECORDED, STORAGE_REFUSED};
 use crate::http::error::ApiError;
 
 /// Who asks, and whether it was shown.
@@ -104,9 +104,13 @@ async fn record(who: &Identified, event: Event) -> Result<Kept, Error> {
         None => tenant.observe(event).await,
     };
     match observed {
-        Err(Error::QueueFull) if denied => Ok(Kept::Lost),
-        // It is refused all the same, and the server's log and metrics say that there is no room.
+        // It is refused all the same, and the metrics say what is missing in the log.
+        Err(Error::QueueFull) if denied => {
+            REFUSALS_UNRECORDED.count();
+            Ok(Kept::Lost)
+        }
         Err(Error::Store(StoreError::Full)) if denied => {
+            REFUSALS_UNRECORDED.count();
             STORAGE_REFUSED.count();
             Ok(Kept::Lost)
         }
