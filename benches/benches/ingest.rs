@@ -112,7 +112,7 @@ async fn closed_loop(reporter: &Reporter, bare: &Connection, (rounds, length): (
     let (mut floor, mut batches, mut singles) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         floor.push(filled(bare, length));
-        let seen = reporter.plan(8, None, BATCH, length).run().await;
+        let seen = reporter.plan(32, None, BATCH, length).run().await;
         assert_eq!(seen.refused, 0);
         batches.push(seen.rate * BATCH as f64);
         let seen = reporter.plan(64, None, 1, length).run().await;
@@ -123,7 +123,7 @@ async fn closed_loop(reporter: &Reporter, bare: &Connection, (rounds, length): (
     println!("events a second, as many as there can be, median of {rounds} rounds in turns");
     println!("  floor: bare SQLite, WAL, synchronous=FULL, {BATCH} a transaction  {floor:>9.0}/s");
     println!(
-        "  batches of {BATCH} with range proof, 8 connections (goals: 100000, 0.30) {batches:>9.0}/s  ratio {:.2}",
+        "  batches of {BATCH} with range proof, 32 connections (goals: 100000, 0.30) {batches:>9.0}/s  ratio {:.2}",
         batches / floor
     );
     println!(

@@ -26,7 +26,6 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let bare = bare(&dir.path().join("bare.db"));
     let (sqlite, on_sqlite) = deployment(SqliteStore::open(dir.path().join("k.db")).unwrap());
-    let (memory, in_memory) = deployment(MemoryStore::new());
     for batch in [1_u32, 1_000] {
         let title = format!("an event, durable, {batch} a call");
         Suite::new(&title)
@@ -36,17 +35,25 @@ fn main() {
             .case("kakunin on SQLite: decide, score, hash, sign, commit", batch, || {
                 observe(&sqlite, &on_sqlite, batch)
             })
-            .case("kakunin on SQLite, two callers", 2 * batch, || {
+            .case("kakunin on SQLite, two callers, ten calls each", 20 * batch, || {
                 std::thread::scope(|callers| {
-                    callers.spawn(|| observe(&sqlite, &on_sqlite, batch));
-                    observe(&sqlite, &on_sqlite, batch);
+                    let calls = || (0..10).for_each(|_| observe(&sqlite, &on_sqlite, batch));
+                    callers.spawn(calls);
+                    calls();
                 });
             })
-            .case("kakunin in memory (not durable)", batch, || observe(&memory, &in_memory, batch))
             .run();
     }
-    drop((sqlite, memory));
+    drop(sqlite);
     grown(dir.path(), &bare);
+    // Last: what it keeps is spread over the heap, which slows down whoever comes after it.
+    let (memory, in_memory) = deployment(MemoryStore::new());
+    for batch in [1_u32, 1_000] {
+        let title = format!("an event, in memory, not durable, {batch} a call");
+        Suite::new(&title)
+            .case("kakunin in memory: decide, score, hash, sign", batch, || observe(&memory, &in_memory, batch))
+            .run();
+    }
 }
 
 /// Fills a log, and says at some sizes what the next events cost, beside the floor at that moment, and what memory the process
@@ -73,11 +80,11 @@ fn grown(dir: &Path, bare: &Connection) {
         // In turns, so that a disturbance hits both.
         let rounds: Vec<_> = (0..10)
             .map(|_| {
-                let ours = time(2, || in_twos(&kakunin, &of, 2));
-                (ours, time(2, || (0..2).for_each(|_| insert(bare, 1_000))))
+                let ours = time(20, || in_twos(&kakunin, &of, 20));
+                (ours, time(20, || (0..20).for_each(|_| insert(bare, 1_000))))
             })
             .collect();
-        thousands += 20;
+        thousands += 200;
         let ours = median(rounds.iter().map(|round| round.0));
         let floor = median(rounds.iter().map(|round| round.1));
         println!(

@@ -11,6 +11,7 @@ use kakunin_core::error::StoreError;
 use kakunin_core::event::Event;
 use kakunin_core::log::entry::{Entry, LogId};
 use kakunin_core::revoke::Cause;
+use kakunin_core::service::Kakunin;
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
 use kakunin_core::store::state::{Change, Kind, StateStore, StateView, Touched};
@@ -128,5 +129,52 @@ fn an_append_that_a_caller_left_behind_keeps_nobody_from_halting() {
         let again = observes((0..3).map(|seq| event(serial, seq)).collect()).told().unwrap().unwrap();
         let indices: Vec<_> = again.into_iter().map(|one| one.unwrap().index.unwrap()).collect();
         assert!(indices.is_sorted() && indices[2] < u64::try_from(entries.len()).unwrap(), "{indices:?}");
+    }
+}
+
+/// Events are at the store behind others when the callers of these, of those, or of both go away: each is there once, and
+/// whoever stayed is told the index that it has.
+#[test]
+fn of_two_appends_in_the_queue_either_may_be_left_behind() {
+    for (stays, halts) in
+        [([false, true], false), ([true, false], false), ([false, false], false), ([false, true], true)]
+    {
+        let (mut parts, _) = parts(LocalKeys::ephemeral());
+        let late = Arc::new(Late { looks: true.into(), ..Late::default() });
+        (parts.sink, parts.state) = (late.clone(), late.clone());
+        let (kakunin, acme) = deployment(config(), &parts);
+        let (agent, serial) = certified(&kakunin, &acme, "one");
+        let tenant = kakunin.tenant(&acme);
+        block_on(tenant.observe(event(serial, 0))).unwrap();
+        let observes = |events: Vec<Event>| {
+            let tenant = kakunin.tenant(&acme);
+            Caller::of(async move { tenant.observe_all(events).await })
+        };
+        late.held.store(true, Ordering::SeqCst);
+        let [first, second] = [[1, 2], [3, 4]].map(|all| observes(all.map(|seq| event(serial, seq)).into()));
+        let mut callers = [first, second].map(Some);
+        assert!(callers.iter_mut().flatten().all(|caller| caller.told().is_none()));
+        assert_eq!(late.queue.lock().unwrap().len(), 2, "both are at the store");
+        for (caller, stays) in callers.iter_mut().zip(stays) {
+            *caller = caller.take().filter(|_| stays);
+        }
+        let mut halt = Caller::of(tenant.halt(&agent, Cause::KillSwitchActivated, None));
+        assert!(!halts || halt.told().is_none());
+        late.held.store(false, Ordering::SeqCst);
+        let told = callers.map(|caller| caller.map(|mut caller| caller.told().unwrap().unwrap()));
+        if halts {
+            halt.told().unwrap().unwrap();
+        }
+        let again = observes((0..5).map(|seq| event(serial, seq)).collect()).told().unwrap().unwrap();
+        let indices: Vec<_> = again.into_iter().map(|one| one.unwrap().index.unwrap()).collect();
+        assert!(indices.is_sorted_by(|one, next| one < next), "{stays:?}: {indices:?}");
+        for (told, expected) in told.into_iter().zip([&indices[1..3], &indices[3..]]) {
+            let told =
+                told.map(|all| all.into_iter().map(|one| one.unwrap().index.unwrap()).collect::<Vec<_>>());
+            assert!(told.is_none_or(|told| told == expected), "{stays:?}: {indices:?}");
+        }
+        let known = block_on(tenant.risk(&agent)).unwrap();
+        let again = block_on(Kakunin::open(config(), parts)).unwrap();
+        assert_eq!(block_on(again.tenant(&acme).risk(&agent)).unwrap(), known, "{stays:?}");
     }
 }

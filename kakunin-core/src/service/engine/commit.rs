@@ -5,12 +5,11 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use super::cas::Ca;
 use super::inner::Inner;
-use super::ledger::{Ledger, Place};
+use super::ledger::Ledger;
 use super::recent::Appended;
 use super::seal::Sealing;
 use super::settled::Settled;
 use super::tenant::TenantLog;
-use super::writing::{Agents, Writing};
 use crate::error::StoreError;
 use crate::id::IssuerId;
 use crate::log::record::{Control, Record};
@@ -78,33 +77,6 @@ impl Inner {
         let mut sealing = ledger.rows.seal(changes, &append.next.frontier);
         append.changes = std::mem::take(&mut sealing.changes).into();
         Ok((append, sealing))
-    }
-
-    /// Writes what only adds to histories, while others decide on it. Nobody reads it before it is durable.
-    pub(super) async fn write_ahead(
-        &self,
-        tenant: &TenantLog,
-        (writing, before): (&mut Writing, Place),
-        append: Append,
-        agents: &Agents,
-    ) -> Result<(), Error> {
-        let (log, head, changes) = (append.log.clone(), append.next.clone(), append.changes.clone());
-        let recent = Appended::of_tenant(&append);
-        *writing = Writing::InDoubt;
-        if let Err(error) = self.parts.sink.append(vec![append]).await {
-            *writing = Writing::failed(&error, before);
-            return Err(error.into());
-        }
-        recent.into_iter().for_each(|appended| self.recent.keep(appended));
-        let size = head.frontier.size();
-        let level = self.parts.state.apply(&log, size, &changes).await.is_ok();
-        tenant.committed.write().add(agents);
-        self.lead.recorded(head.time, &*self.parts.clock);
-        self.commits.grew(&log, size);
-        if level {
-            *writing = Writing::Done;
-        }
-        Ok(())
     }
 
     async fn append_with_revocations(

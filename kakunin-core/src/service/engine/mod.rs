@@ -1,5 +1,6 @@
 //! Logs: who decides next, the append, its seals, and what is loaded from it.
 
+mod ahead;
 pub(crate) mod api_keys;
 mod arrivals;
 pub(crate) mod backoff;

@@ -11,6 +11,7 @@ use std::task::Poll;
 use async_lock::MutexGuard;
 use futures_channel::oneshot;
 
+use super::ahead::Ahead;
 use super::inner::Inner;
 use super::job::{Answer, Decision, Job};
 use super::settled::Settled;
@@ -173,26 +174,22 @@ impl Inner {
             return self.sequence_settled(tenant, settled, jobs).await;
         }
         let mut decided = self.decide_all(tenant, &sequencer, depends, jobs).await?;
-        let ahead = match decided.only_adds() && !decided.records.is_empty() {
-            true => {
-                Some(self.sealed(&sequencer.ledger, &decided.records, take(&mut decided.changes)).await?.0)
+        if decided.records.is_empty() || !decided.only_adds() {
+            let mut writing = tenant.writing.lock().await;
+            if sequencer.learn(&mut writing) {
+                return self.commit(tenant, &mut sequencer, decided).await;
             }
-            false => None,
-        };
-        let mut writing = tenant.writing.lock().await;
-        if !sequencer.learn(&mut writing) {
             // What it was decided on is not in the log.
             let settled = Settled::with(self, sequencer, writing).await?;
             return self.sequence_settled(tenant, settled, jobs).await;
         }
-        let Some(append) = ahead else {
-            return self.commit(tenant, &mut sequencer, decided).await;
-        };
-        let agents = Arc::new(decided.agents);
-        let before = sequencer.go_ahead(self, append.next.clone(), agents.clone());
-        drop(sequencer);
-        self.write_ahead(tenant, (&mut writing, before), append, &agents).await?;
-        Ok(Vec::new())
+        let append = self.sealed(&sequencer.ledger, &decided.records, take(&mut decided.changes)).await?.0;
+        match self.write_ahead(tenant, sequencer, append, Arc::new(decided.agents)).await {
+            Ahead::Durable => Ok(Vec::new()),
+            Ahead::Failed(error) => Err(error),
+            Ahead::Void(settled, _) if depends => self.sequence_settled(tenant, settled, jobs).await,
+            Ahead::Void(_, error) => Err(error.into()),
+        }
     }
 
     /// Makes it durable; nobody decides meanwhile.

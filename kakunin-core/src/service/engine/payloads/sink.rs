@@ -113,7 +113,22 @@ impl SealedSink {
             let cipher = key.map_or(&of.own, |key| &key.cipher);
             form::close(payload, &commitment, cipher, key.map(|key| &key.id)).ok_or_else(refused)?;
         }
+        if let Some(hidden) = self.seal_key.hidden(&append.log, &append.changes)? {
+            append.changes = hidden.into();
+        }
         Ok(erased)
+    }
+
+    /// Encrypts events before it is their turn to be written. Nothing that erases may be under way, or among them.
+    pub(crate) async fn closed(&self, mut append: Append) -> Result<Append, StoreError> {
+        let of = self.of(&append.log)?;
+        self.close(&of, &mut append).await?;
+        Ok(append)
+    }
+
+    /// Appends what was encrypted.
+    pub(crate) async fn append_closed(&self, append: Append) -> Result<(), StoreError> {
+        self.store.append(vec![append]).await
     }
 
     async fn keys_for(
@@ -258,9 +273,6 @@ impl AuditSink for SealedSink {
         for append in &mut appends {
             let of = self.of(&append.log)?;
             erased.extend(self.close(&of, append).await?.into_iter().map(|one| (of.clone(), one)));
-            if let Some(hidden) = self.seal_key.hidden(&append.log, &append.changes)? {
-                append.changes = hidden.into();
-            }
         }
         self.store.append(appends).await?;
         erased.into_iter().for_each(|(of, (agent, erasure))| of.add(agent, erasure));
