@@ -51,7 +51,9 @@ fn main() {
     for batch in [1_u32, 1_000] {
         let title = format!("an event, in memory, not durable, {batch} a call");
         Suite::new(&title)
-            .case("kakunin in memory: decide, score, hash, sign", batch, || observe(&memory, &in_memory, batch))
+            .case("kakunin in memory: decide, score, hash, sign", batch, || {
+                observe(&memory, &in_memory, batch)
+            })
             .run();
     }
 }

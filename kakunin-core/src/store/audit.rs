@@ -64,6 +64,8 @@ pub struct Room {
 /// * Durability: on return of [`AuditSink::append`] every record survives a crash and a power cut.
 /// * Concurrency: any number of calls at once; an append whose expected head is not the log's head is
 ///   refused with [`StoreError::Conflict`] and changes nothing, so that a log never forks; of two that bind one key to two agents, one is refused.
+///   Two calls for one log may be under way, the later from the head that the earlier one leads to: a store that takes them
+///   in order is the quicker one.
 /// * Idempotence: none; a caller that does not know the outcome reads the head.
 #[async_trait]
 pub trait AuditSink: fmt::Debug + Send + Sync {
