@@ -52,8 +52,21 @@ impl<'a> Decimal<'a> {
         if !double.is_finite() || (9_007_199_254_740_992.0..1e21).contains(&double.abs()) {
             return false;
         }
-        // Of two that are as short and as near, canonical JSON and this writer take the even one; the standard library does not.
-        let shortest = serde_json::Number::from_f64(double).map(|number| number.to_string());
-        shortest.as_deref().and_then(Decimal::written).is_some_and(|shortest| shortest == *self)
+        Self::shortest(double).is_some_and(|shortest| shortest == *self)
+    }
+
+    /// What canonical JSON writes of it: the fewest digits that give it back, the nearest of those, and of two as
+    /// near the even one (ECMA-262, 6.1.6.1.20, note 2). The standard library leaves open which of two it prints as
+    /// shortest; with a count of digits it rounds to the even one.
+    fn shortest(double: f64) -> Option<Decimal<'static>> {
+        let short = format!("{double:e}");
+        let digits = short.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+        let nearest = format!("{double:.*e}", digits.saturating_sub(1));
+        let gives_it_back = nearest.parse::<f64>().is_ok_and(|back| back.to_bits() == double.to_bits());
+        Decimal::written(if gives_it_back { &nearest } else { &short }).map(Decimal::into_owned)
+    }
+
+    fn into_owned(self) -> Decimal<'static> {
+        Decimal { digits: Cow::Owned(self.digits.into_owned()), point: self.point }
     }
 }
