@@ -56,6 +56,40 @@ fn what_was_decided_on_a_write_that_failed_is_decided_anew() {
     }
 }
 
+/// A store need not take two appends to a log in their order, and somebody may go ahead on the one that it refused.
+#[test]
+fn an_append_that_the_store_takes_before_its_turn_is_decided_anew() {
+    for (early, next) in [(true, false), (false, false), (false, true)] {
+        let w = World::new();
+        w.gate.shut();
+        let (mut first, mut second) = (w.observes(1), w.observes(2));
+        assert!(first.told().is_none() && second.told().is_none());
+        if early {
+            w.gate.let_through(1, Ends::Well);
+            assert!(second.told().is_none(), "the first is not there");
+        }
+        w.gate.let_through(0, Ends::Well);
+        assert!(first.told().unwrap().is_ok());
+        assert!(second.told().is_none());
+        let mut third = next.then(|| w.observes(3));
+        assert!(third.as_mut().is_none_or(|third| third.told().is_none()));
+        if !early {
+            w.gate.let_through(1, Ends::Conflict);
+            assert!(second.told().is_none(), "it is decided anew");
+        }
+        w.gate.open();
+        let mut told = second.told();
+        if let Some(third) = &mut third {
+            let index = third.told().or_else(|| third.told()).unwrap().unwrap().index;
+            told = told.or_else(|| second.told());
+            assert_ne!(told.as_ref().unwrap().as_ref().unwrap().index, index);
+        }
+        assert_eq!(told.unwrap().unwrap().status, EventStatus::Scored);
+        assert_eq!(w.recorded().len(), if next { 4 } else { 3 });
+        w.assert_level();
+    }
+}
+
 #[test]
 fn one_who_goes_away_while_it_writes_costs_nobody_else_anything() {
     let w = World::new();

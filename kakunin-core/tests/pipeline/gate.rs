@@ -32,6 +32,8 @@ pub(crate) enum Ends {
     Gone,
     /// It is written, and nobody knows.
     Lost,
+    /// It came before its turn.
+    Conflict,
 }
 
 /// A store whose appends wait at a gate, once it is shut.
@@ -88,6 +90,7 @@ impl AuditSink for Gate {
             Ends::Well => self.store.append(appends).await,
             Ends::Full => Err(StoreError::Full),
             Ends::Gone => Err(gone()),
+            Ends::Conflict => Err(StoreError::Conflict),
             Ends::Lost => self.store.append(appends).await.and(Err(gone())),
         }
     }

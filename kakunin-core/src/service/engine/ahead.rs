@@ -1,6 +1,7 @@
 //! Writing events that change nothing but histories, while others decide on them (ADR 27).
 
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 
 use async_lock::MutexGuard;
 use futures_util::future::{Either, select};
@@ -11,8 +12,9 @@ use super::settled::Settled;
 use super::tenant::{Sequencer, TenantLog};
 use super::writing::{Agents, Writing};
 use crate::error::StoreError;
+use crate::log::entry::LogId;
 use crate::service::error::Error;
-use crate::store::audit::Append;
+use crate::store::audit::{Append, Head};
 
 /// How an append ended that was decided on one under way.
 pub(super) enum Ahead<'t> {
@@ -42,12 +44,17 @@ impl Inner {
         sequencer.ledger.unsettled();
         let mut sending = pin!(self.payloads.append_closed(append));
         let (mut writing, sent) = after(tenant, sending.as_mut()).await;
+        let is_known = !matches!(*writing, Writing::InDoubt);
         if !sequencer.learn(&mut writing) || matches!(sent, Some(Err(_))) {
             let sent = match sent {
                 Some(sent) => sent,
                 None => sending.await,
             };
-            return self.found_out(sequencer, writing, sent).await;
+            let ended = self.found_out(sequencer, writing, is_known, sent).await;
+            if matches!(ended, Ahead::Durable) {
+                self.written(&log, &head, recent);
+            }
+            return ended;
         }
         let before = sequencer.go_ahead(self, head.clone(), agents.clone());
         sequencer.ledger.settled();
@@ -59,43 +66,62 @@ impl Inner {
         };
         if let Err(error) = sent {
             *writing = Writing::failed(&error, before);
-            return Ahead::Failed(error.into());
+            drop(writing);
+            return self.failed(tenant, error).await;
         }
-        recent.into_iter().for_each(|appended| self.recent.keep(appended));
-        let size = head.frontier.size();
-        let level = self.parts.state.apply(&log, size, &changes).await.is_ok();
+        let level = self.parts.state.apply(&log, head.frontier.size(), &changes).await.is_ok();
         tenant.committed.write().add(&agents);
-        self.lead.recorded(head.time, &*self.parts.clock);
-        self.commits.grew(&log, size);
+        self.written(&log, &head, recent);
         if level {
             *writing = Writing::Done;
         }
         Ahead::Durable
     }
 
-    /// What it was decided on failed, or it did itself before that was durable: memory is made what the store has, and that
-    /// says what became of it.
+    fn written(&self, log: &LogId, head: &Head, recent: Option<Arc<Appended>>) {
+        recent.into_iter().for_each(|appended| self.recent.keep(appended));
+        self.lead.recorded(head.time, &*self.parts.clock);
+        self.commits.grew(log, head.frontier.size());
+    }
+
+    /// What it was decided on failed, or it did itself before that was durable. Where it `is_known` how that ended, nothing was
+    /// written since; else memory is made what the store has.
     async fn found_out<'t>(
         &self,
-        sequencer: MutexGuard<'t, Sequencer>,
+        mut sequencer: MutexGuard<'t, Sequencer>,
         writing: MutexGuard<'t, Writing>,
+        is_known: bool,
         sent: Result<(), StoreError>,
     ) -> Ahead<'t> {
-        if let Err(error) = &sent
-            && !matches!(error, StoreError::Conflict)
-            && !error.wrote_nothing()
-        {
-            return Ahead::Failed(error.clone().into());
-        }
-        let settled = match Settled::with(self, sequencer, writing).await {
-            Ok(settled) => settled,
-            Err(error) => return Ahead::Failed(error),
+        let error = match sent {
+            Ok(()) => {
+                // It is there, whatever comes of this: whoever decides next tries again.
+                let _ = Settled::with(self, sequencer, writing).await;
+                return Ahead::Durable;
+            }
+            Err(error) => error,
         };
-        if let Err(error) = sent {
-            return Ahead::Void(settled, error);
+        if !matches!(error, StoreError::Conflict) && !error.wrote_nothing() {
+            return Ahead::Failed(error.into());
         }
-        self.commits.grew(settled.ledger.log(), settled.ledger.size());
-        Ahead::Durable
+        if is_known {
+            sequencer.ledger.settled();
+        }
+        match Settled::with(self, sequencer, writing).await {
+            Ok(settled) => Ahead::Void(settled, error),
+            Err(error) => Ahead::Failed(error),
+        }
+    }
+
+    /// It failed once others decided on it. A store that took it before its turn has nothing of it.
+    async fn failed<'t>(&self, tenant: &'t TenantLog, error: StoreError) -> Ahead<'t> {
+        if !matches!(error, StoreError::Conflict) {
+            return Ahead::Failed(error.into());
+        }
+        match Settled::of(self, tenant, tenant.sequencer.lock().await).await {
+            Ok(settled) => Ahead::Void(settled, error),
+            Err(error) => Ahead::Failed(error),
+        }
     }
 }
 

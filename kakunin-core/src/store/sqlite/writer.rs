@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn who_has_much_takes_those_along_who_wait_behind_it() {
         let (jobs, queue) = channel();
-        // Each log has one append here; that of one is as large as any can be.
+        // The append of one is as large as any can be.
         for n in 0..10 {
             jobs.send(call(&format!("other-{n}"), 1)).unwrap();
         }
