@@ -14,6 +14,7 @@ mod webhook_arguments;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -243,11 +244,18 @@ fn replay_trace(options: &arguments::Replay) -> ExitCode {
 }
 
 fn in_runtime<T, E: From<std::io::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    let mut done = None;
+    wait_for(Box::pin(async { done = Some(work.await) }))?;
+    done.unwrap_or_else(|| Err(std::io::Error::other("the work was not done").into()))
+}
+
+// Behind a pointer, so that the runtime is compiled once and not for each command.
+fn wait_for(work: Pin<Box<dyn Future<Output = ()> + '_>>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(work);
+    runtime.block_on(work);
     // What still runs on threads of its own keeps nobody waiting.
     runtime.shutdown_timeout(Duration::from_secs(2));
-    done
+    Ok(())
 }
 
 fn ended<E: std::error::Error>(result: Result<(), E>) -> ExitCode {

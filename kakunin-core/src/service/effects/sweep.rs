@@ -15,6 +15,7 @@ use crate::log::entry::LogId;
 use crate::log::record::KeyAction;
 use crate::service::command::abandon::Abandon;
 use crate::service::engine::backoff::MAX_WAIT;
+use crate::service::engine::boxed::Boxed;
 use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::time::{MINUTE, SECOND};
@@ -74,6 +75,14 @@ impl Running {
         if let Some(tenant) = self.loaded.read().await.get(id) {
             return Ok(tenant.clone());
         }
+        self.load_tenant(id).await
+    }
+
+    fn load_tenant<'a>(&'a self, id: &'a TenantId) -> Boxed<'a, Result<Arc<TenantLog>, Error>> {
+        Box::pin(self.load_once(id))
+    }
+
+    async fn load_once(&self, id: &TenantId) -> Result<Arc<TenantLog>, Error> {
         if !self.known.has_tenant(id) {
             return Err(Error::NotFound("tenant"));
         }

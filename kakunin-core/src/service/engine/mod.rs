@@ -4,6 +4,7 @@ mod ahead;
 pub(crate) mod api_keys;
 mod arrivals;
 pub(crate) mod backoff;
+pub(crate) mod boxed;
 pub(crate) mod cas;
 pub(crate) mod commit;
 pub(crate) mod commits;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::boxed::Boxed;
 use super::inner::Inner;
 use super::ledger::Ledger;
 use super::seal::{self, Rows, SealKey};
@@ -43,13 +44,13 @@ enum Believes {
 
 impl Sequencer {
     /// Reads head, state and histories, and replays what they lack. Fires no effect.
-    pub(crate) async fn reload(&mut self, inner: &Inner) -> Result<(), Error> {
-        self.reload_by(inner, Believes::TheSeal).await
+    pub(crate) fn reload<'a>(&'a mut self, inner: &'a Inner) -> Boxed<'a, Result<(), Error>> {
+        Box::pin(self.reload_by(inner, Believes::TheSeal))
     }
 
     /// As [`Sequencer::reload`], and makes anew whatever follows from the log: who calls it has named what is wrong.
-    pub(crate) async fn rebuild(&mut self, inner: &Inner) -> Result<(), Error> {
-        self.reload_by(inner, Believes::Nothing).await
+    pub(crate) fn rebuild<'a>(&'a mut self, inner: &'a Inner) -> Boxed<'a, Result<(), Error>> {
+        Box::pin(self.reload_by(inner, Believes::Nothing))
     }
 
     async fn reload_by(&mut self, inner: &Inner, believes: Believes) -> Result<(), Error> {

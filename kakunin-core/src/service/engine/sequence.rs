@@ -12,6 +12,7 @@ use async_lock::MutexGuard;
 use futures_channel::oneshot;
 
 use super::ahead::Ahead;
+use super::boxed::Boxed;
 use super::inner::Inner;
 use super::job::{Answer, Decision, Job};
 use super::settled::Settled;
@@ -100,7 +101,19 @@ impl Inner {
     }
 
     /// Decides for those that wait, and answers them. Gives join tokens that open nothing any more.
-    async fn sequence(&self, tenant: &TenantLog, sequencer: MutexGuard<'_, Sequencer>) -> Vec<JoinTokenId> {
+    fn sequence<'a>(
+        &'a self,
+        tenant: &'a TenantLog,
+        sequencer: MutexGuard<'a, Sequencer>,
+    ) -> Boxed<'a, Vec<JoinTokenId>> {
+        Box::pin(self.sequence_queue(tenant, sequencer))
+    }
+
+    async fn sequence_queue(
+        &self,
+        tenant: &TenantLog,
+        sequencer: MutexGuard<'_, Sequencer>,
+    ) -> Vec<JoinTokenId> {
         let most = if tenant.writing.try_lock().is_some() { MAX_BATCH } else { MAX_AHEAD };
         let mut jobs = tenant.queue.take(most);
         let events = jobs.iter().all(|job| job.need == Need::Events);

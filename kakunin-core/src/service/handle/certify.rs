@@ -11,6 +11,7 @@ use crate::service::command::certify::{Begun, Conclude, Key, Making, Order, Plan
 use crate::service::command::repeat;
 use crate::service::effects::running::Running;
 use crate::service::effects::tenant::Tenant;
+use crate::service::engine::boxed::Boxed;
 use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::x509::csr::Proven;
@@ -80,7 +81,16 @@ impl Tenant {
 }
 
 impl Running {
-    pub(crate) async fn fulfil(
+    pub(crate) fn fulfil<'a>(
+        &'a self,
+        tenant: &'a TenantLog,
+        order: &'a Arc<Order>,
+        source: KeySource<'a>,
+    ) -> Boxed<'a, Result<Certificate, Error>> {
+        Box::pin(self.fulfil_with(tenant, order, source))
+    }
+
+    async fn fulfil_with(
         &self,
         tenant: &TenantLog,
         order: &Arc<Order>,
