@@ -26,13 +26,14 @@ pub(super) enum Ahead<'t> {
 
 impl Inner {
     /// Writes it. The store has it before the one that it was decided on is durable, and takes it only after that one, since
-    /// it names the head that it goes on from. Nobody reads it before it is durable.
+    /// it names the head that it goes on from: `depends` says whether there may be such a one. Nobody reads it before it is
+    /// durable.
     pub(super) async fn write_ahead<'t>(
         &self,
         tenant: &'t TenantLog,
         mut sequencer: MutexGuard<'t, Sequencer>,
-        append: Append,
-        agents: Agents,
+        (append, agents): (Append, Agents),
+        depends: bool,
     ) -> Ahead<'t> {
         let (log, head, changes) = (append.log.clone(), append.next.clone(), append.changes.clone());
         let recent = Appended::of_tenant(&append);
@@ -45,12 +46,17 @@ impl Inner {
         let mut sending = pin!(self.payloads.append_closed(append));
         let (mut writing, sent) = after(tenant, sending.as_mut()).await;
         let is_known = !matches!(*writing, Writing::InDoubt);
+        // A conflict that nothing of ours explains is somebody else's append.
+        let explains = |error: &StoreError| is_known && (depends || error.wrote_nothing());
         if !sequencer.learn(&mut writing) || matches!(sent, Some(Err(_))) {
             let sent = match sent {
                 Some(sent) => sent,
                 None => sending.await,
             };
-            let ended = self.found_out(sequencer, writing, is_known, sent).await;
+            if sent.as_ref().is_err_and(explains) {
+                sequencer.ledger.settled();
+            }
+            let ended = self.found_out(sequencer, writing, sent).await;
             if matches!(ended, Ahead::Durable) {
                 self.written(&log, &head, recent);
             }
@@ -84,13 +90,11 @@ impl Inner {
         self.commits.grew(log, head.frontier.size());
     }
 
-    /// What it was decided on failed, or it did itself before that was durable. Where it `is_known` how that ended, nothing was
-    /// written since; else memory is made what the store has.
+    /// What it was decided on failed, or it did itself before that was durable: memory is made what the store has.
     async fn found_out<'t>(
         &self,
-        mut sequencer: MutexGuard<'t, Sequencer>,
+        sequencer: MutexGuard<'t, Sequencer>,
         writing: MutexGuard<'t, Writing>,
-        is_known: bool,
         sent: Result<(), StoreError>,
     ) -> Ahead<'t> {
         let error = match sent {
@@ -103,9 +107,6 @@ impl Inner {
         };
         if !matches!(error, StoreError::Conflict) && !error.wrote_nothing() {
             return Ahead::Failed(error.into());
-        }
-        if is_known {
-            sequencer.ledger.settled();
         }
         match Settled::with(self, sequencer, writing).await {
             Ok(settled) => Ahead::Void(settled, error),

@@ -197,7 +197,7 @@ impl Inner {
             return self.sequence_settled(tenant, settled, jobs).await;
         }
         let append = self.sealed(&sequencer.ledger, &decided.records, take(&mut decided.changes)).await?.0;
-        match self.write_ahead(tenant, sequencer, append, Arc::new(decided.agents)).await {
+        match self.write_ahead(tenant, sequencer, (append, Arc::new(decided.agents)), depends).await {
             Ahead::Durable => Ok(Vec::new()),
             Ahead::Failed(error) => Err(error),
             Ahead::Void(settled, _) if depends => self.sequence_settled(tenant, settled, jobs).await,
