@@ -116,7 +116,7 @@ impl Sequencer {
         draft
     }
 
-    /// Appends what was decided, and makes it the state.
+    /// Appends what was decided, and makes it the state; nobody who follows the log is woken.
     pub(crate) async fn commit(&mut self, inner: &Inner, decided: Decided) -> Result<(), Error> {
         if decided.records.is_empty() {
             return Ok(());
@@ -129,7 +129,6 @@ impl Sequencer {
         inner.bound.remember(decided.bound.into_iter().map(|(key, agent)| Binding { key, agent }));
         self.commit_in_memory(decided.agents, decided.certificates, &decided.left, decided.own);
         self.arrivals.take(items);
-        inner.commits.grew(self.ledger.log(), self.ledger.size());
         inner.serials.forget(&decided.left);
         if level {
             self.ledger.settled();
