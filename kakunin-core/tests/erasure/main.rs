@@ -9,6 +9,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "sqlite")]
 mod copies;
 mod faults;
 mod random;
