@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kakunin_core::error::StoreError;
 use kakunin_core::log::entry::{Entry, LogId};
+use kakunin_core::log::merkle::Frontier;
 use kakunin_core::service::Parts;
 use kakunin_core::store::MemoryStore;
 use kakunin_core::store::audit::{Append, AuditSink, Head, Room};
@@ -111,6 +112,9 @@ impl AuditSink for Sink {
         let entries = self.store.read(log, from, limit).await?;
         self.records.fetch_add(entries.len(), Ordering::SeqCst);
         Ok(entries)
+    }
+    async fn frontier(&self, log: &LogId, size: u64) -> Result<Frontier, StoreError> {
+        self.store.frontier(log, size).await
     }
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
         self.store.logs().await

@@ -1,6 +1,8 @@
 //! State that a test has a hand in.
 
+use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -10,6 +12,18 @@ use kakunin_core::store::MemoryStore;
 use kakunin_core::store::state::{Change, Kind, StateStore, StateView, Touched};
 
 use super::sink::Does;
+
+type Done = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is done before a look whether somebody wrote.
+#[derive(Clone, Default)]
+struct Look(Option<Arc<dyn Fn() -> Done + Send + Sync>>);
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
+}
 
 /// State in a hand.
 #[derive(Debug)]
@@ -21,6 +35,7 @@ pub struct State {
     puts: Mutex<(u32, Does)>,
     /// What becomes of a look at all rows.
     views: Mutex<Does>,
+    look: Mutex<Look>,
 }
 
 /// A look that never ends.
@@ -46,7 +61,12 @@ impl State {
     pub fn well() -> Arc<Self> {
         let (applies, puts) = (Mutex::new(Does::Well), Mutex::new((0, Does::Well)));
         let views = Mutex::new(Does::Well);
-        Arc::new(Self { store: Arc::new(MemoryStore::new()), applies, puts, views })
+        Arc::new(Self { store: Arc::new(MemoryStore::new()), applies, puts, views, look: Mutex::default() })
+    }
+
+    /// Does this before each look whether somebody wrote.
+    pub fn before_a_look(&self, does: impl Fn() -> Done + Send + Sync + 'static) {
+        self.look.lock().unwrap().0 = Some(Arc::new(does));
     }
 
     /// As after a crash between append and projection.
@@ -117,6 +137,10 @@ impl StateStore for State {
         Ok(if silent { Box::new(Endless(view)) } else { view })
     }
     async fn touched(&self) -> Result<Touched, StoreError> {
+        let look = self.look.lock().unwrap().clone();
+        if let Some(does) = look.0 {
+            does().await;
+        }
         self.store.touched().await
     }
 }

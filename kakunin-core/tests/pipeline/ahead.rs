@@ -90,6 +90,23 @@ fn an_append_that_the_store_takes_before_its_turn_is_decided_anew() {
     }
 }
 
+/// It is written, and nobody knows, before anybody goes ahead on it.
+#[test]
+fn how_an_append_ended_that_was_at_the_store_is_found_out_before_the_next_is_decided() {
+    let w = World::new();
+    w.gate.shut();
+    let (mut first, mut second) = (w.observes(1), w.observes(2));
+    assert!(first.told().is_none() && second.told().is_none());
+    w.gate.let_through(0, Ends::Well);
+    w.gate.let_through(1, Ends::Lost);
+    assert!(first.told().unwrap().is_ok());
+    assert_eq!(second.told().unwrap().unwrap_err().code(), "storage_unavailable");
+    w.gate.open();
+    assert_eq!(w.observes(2).told().unwrap().unwrap().status, EventStatus::Duplicate);
+    assert_eq!(w.recorded().len(), 3);
+    w.assert_level();
+}
+
 #[test]
 fn one_who_goes_away_while_it_writes_costs_nobody_else_anything() {
     let w = World::new();

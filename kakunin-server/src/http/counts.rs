@@ -37,7 +37,7 @@ counters! {
     ANONYMOUS_REFUSED: "anonymous_refused_total", "Requests without an account beyond what one address may ask.";
     AUTHENTICATIONS_FAILED: "authentications_failed_total", "Requests that did not show who asks, or showed an identity that is gone.";
     STORAGE_REFUSED: "storage_refused_total", "Requests, and events of batches, refused because the store has no room left.";
-    REFUSALS_UNRECORDED: "gateway_refusals_unrecorded_total", "Refusals of a gateway's check that are not on record: too much waited to be written, or the store had no room left.";
+    REFUSALS_UNRECORDED: "gateway_refusals_unrecorded_total", "Refusals of a gateway's check that are not on record: too much waited to be written, the store had no room left, or the vault did not answer.";
     IDENTITIES_TAKEN: "automatic_revocations_total", "Identities taken away for what agents did, also where a person confirmed that.";
     IDENTITIES_HELD: "breaker_holds_total", "Identities that a breaker holds, or held, instead of taking them away.";
     CERTIFICATES_UNREADABLE: "gateway_certificates_unreadable_total", "Requests of gateways whose certificate is not in the form and field that is configured.";

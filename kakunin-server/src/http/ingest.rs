@@ -23,7 +23,7 @@ use super::subjects::Subjects;
 /// How long nothing may come.
 const IDLE: Duration = Duration::from_secs(60);
 /// What refuses a whole call, and says for certain that nothing of it is on record.
-const NOT_RECORDED: [&str; 2] = ["queue_full", "storage_full"];
+const NOT_RECORDED: [&str; 3] = ["queue_full", "storage_full", "vault_unavailable"];
 /// Octets of lines that are recorded at once, about.
 const MAX_GATHERED: usize = 1 << 20;
 /// How long a server that is busy is waited for.

@@ -46,34 +46,36 @@ impl Inner {
         let mut sending = pin!(self.payloads.append_closed(append));
         let (mut writing, sent) = after(tenant, sending.as_mut()).await;
         let is_known = !matches!(*writing, Writing::InDoubt);
-        // A conflict that nothing of ours explains is somebody else's append.
-        let explains = |error: &StoreError| is_known && (depends || error.wrote_nothing());
         if !sequencer.learn(&mut writing) || matches!(sent, Some(Err(_))) {
-            let sent = match sent {
-                Some(sent) => sent,
-                None => sending.await,
+            let Err(error) = ended(sent, sending).await else {
+                // It is there, whatever comes of this: whoever decides next tries again.
+                let _ = Settled::with(self, sequencer, writing).await;
+                self.written(&log, &head, recent);
+                return Ahead::Durable;
             };
-            if sent.as_ref().is_err_and(explains) {
+            if !matches!(error, StoreError::Conflict) && !error.wrote_nothing() {
+                return Ahead::Failed(error.into());
+            }
+            // A conflict that nothing of ours explains is somebody else's append.
+            if is_known && (depends || error.wrote_nothing()) {
                 sequencer.ledger.settled();
             }
-            let ended = self.found_out(sequencer, writing, sent).await;
-            if matches!(ended, Ahead::Durable) {
-                self.written(&log, &head, recent);
-            }
-            return ended;
+            return Ahead::void(Settled::with(self, sequencer, writing).await, error);
         }
         let before = sequencer.go_ahead(self, head.clone(), agents.clone());
         sequencer.ledger.settled();
         *writing = Writing::InDoubt;
         drop(sequencer);
-        let sent = match sent {
-            Some(sent) => sent,
-            None => sending.await,
-        };
-        if let Err(error) = sent {
+        if let Err(error) = ended(sent, sending).await {
             *writing = Writing::failed(&error, before);
             drop(writing);
-            return self.failed(tenant, error).await;
+            return match error {
+                // A store that took it before its turn has nothing of it.
+                StoreError::Conflict => {
+                    Ahead::void(Settled::of(self, tenant, tenant.sequencer.lock().await).await, error)
+                }
+                error => Ahead::Failed(error.into()),
+            };
         }
         let level = self.parts.state.apply(&log, head.frontier.size(), &changes).await.is_ok();
         tenant.committed.write().add(&agents);
@@ -89,50 +91,32 @@ impl Inner {
         self.lead.recorded(head.time, &*self.parts.clock);
         self.commits.grew(log, head.frontier.size());
     }
+}
 
-    /// What it was decided on failed, or it did itself before that was durable: memory is made what the store has.
-    async fn found_out<'t>(
-        &self,
-        sequencer: MutexGuard<'t, Sequencer>,
-        writing: MutexGuard<'t, Writing>,
-        sent: Result<(), StoreError>,
-    ) -> Ahead<'t> {
-        let error = match sent {
-            Ok(()) => {
-                // It is there, whatever comes of this: whoever decides next tries again.
-                let _ = Settled::with(self, sequencer, writing).await;
-                return Ahead::Durable;
-            }
-            Err(error) => error,
-        };
-        if !matches!(error, StoreError::Conflict) && !error.wrote_nothing() {
-            return Ahead::Failed(error.into());
-        }
-        match Settled::with(self, sequencer, writing).await {
-            Ok(settled) => Ahead::Void(settled, error),
-            Err(error) => Ahead::Failed(error),
-        }
-    }
-
-    /// It failed once others decided on it. A store that took it before its turn has nothing of it.
-    async fn failed<'t>(&self, tenant: &'t TenantLog, error: StoreError) -> Ahead<'t> {
-        if !matches!(error, StoreError::Conflict) {
-            return Ahead::Failed(error.into());
-        }
-        match Settled::of(self, tenant, tenant.sequencer.lock().await).await {
-            Ok(settled) => Ahead::Void(settled, error),
-            Err(error) => Ahead::Failed(error),
-        }
+impl<'t> Ahead<'t> {
+    /// Nothing was written, and memory is what the store has, unless that failed.
+    fn void(settled: Result<Settled<'t>, Error>, why: StoreError) -> Self {
+        settled.map_or_else(Self::Failed, |settled| Self::Void(settled, why))
     }
 }
+
+type Sent = Result<(), StoreError>;
 
 /// Waits until the append before it is through, while this one goes on to the store; with how it ended, if it did by then.
 async fn after<'t>(
     tenant: &'t TenantLog,
-    sending: Pin<&mut impl Future<Output = Result<(), StoreError>>>,
-) -> (MutexGuard<'t, Writing>, Option<Result<(), StoreError>>) {
+    sending: Pin<&mut impl Future<Output = Sent>>,
+) -> (MutexGuard<'t, Writing>, Option<Sent>) {
     match select(sending, pin!(tenant.writing.lock())).await {
         Either::Left((sent, writing)) => (writing.await, Some(sent)),
         Either::Right((writing, _)) => (writing, None),
+    }
+}
+
+/// How it ended, which may be known.
+async fn ended(sent: Option<Sent>, sending: Pin<&mut impl Future<Output = Sent>>) -> Sent {
+    match sent {
+        Some(sent) => sent,
+        None => sending.await,
     }
 }

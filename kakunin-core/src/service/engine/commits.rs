@@ -49,8 +49,9 @@ impl Commits {
 
     /// The log has so many records, and what follows from them can be found.
     pub(crate) fn grew(&self, log: &LogId, size: u64) {
-        self.of(log).fetch_max(size, Ordering::AcqRel);
-        self.grown.notify(usize::MAX);
+        if self.of(log).fetch_max(size, Ordering::AcqRel) < size {
+            self.grown.notify(usize::MAX);
+        }
     }
 
     /// Has whoever follows logs look again, although none grew.

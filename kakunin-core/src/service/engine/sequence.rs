@@ -213,16 +213,13 @@ impl Inner {
         mut decided: Decided,
     ) -> Result<Vec<JoinTokenId>, Error> {
         let voided = take(&mut decided.voided);
-        let grows = !decided.records.is_empty();
         let has_tasks = decided.changes.iter().any(|change| change.kind == Kind::Plan);
         // After it, so that whoever looks finds them; whatever comes of it, also if this is dropped, they may be there.
         let flag = has_tasks.then(|| Flag(&tenant.has_tasks));
         sequencer.commit(self, decided).await?;
         // Before anybody is woken who would take it for none and look again in a second.
         drop(flag);
-        if grows {
-            self.commits.grew(sequencer.ledger.log(), sequencer.ledger.size());
-        }
+        self.commits.grew(sequencer.ledger.log(), sequencer.ledger.size());
         Ok(voided)
     }
 

@@ -1,6 +1,5 @@
 //! Reading what is stored of the system log: the deployment's record, and the state that its rows and records amount to.
 
-use super::boxed::Boxed;
 use super::damage::Damages;
 use super::layout::{self, Came};
 use super::ledger::Ledger;
@@ -24,15 +23,11 @@ const ATTEMPTS: usize = 64;
 
 /// Loads the rows that count, under their seal, and applies what the log has and they lack. Without a seal
 /// that is theirs they are made anew from the log.
-pub(crate) fn load<'a>(
-    parts: &'a Parts,
-    system: &'a mut Ledger,
-    damages: &'a Damages,
-) -> Boxed<'a, Result<SystemState, Error>> {
-    Box::pin(load_rows(parts, system, damages))
-}
-
-async fn load_rows(parts: &Parts, system: &mut Ledger, damages: &Damages) -> Result<SystemState, Error> {
+pub(crate) async fn load(
+    parts: &Parts,
+    system: &mut Ledger,
+    damages: &Damages,
+) -> Result<SystemState, Error> {
     let came = layout::bring_up(parts, system).await?;
     let Stored { macs: stored, rows, seal } = at_one_head(parts, system).await?;
     let from = sealed_at(system, &stored, seal)?;

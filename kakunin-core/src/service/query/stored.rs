@@ -8,7 +8,6 @@ use crate::log::leaf::Leaf;
 use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Cause, Revocation};
 use crate::service::effects::running::Running;
-use crate::service::engine::boxed::Boxed;
 use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentRow;
@@ -17,15 +16,11 @@ use crate::store::state::{Change, Kind};
 use crate::x509::pem;
 
 impl Running {
-    pub(crate) fn stored_certificate<'a>(
-        &'a self,
-        tenant: &'a TenantLog,
-        serial: &'a Serial,
-    ) -> Boxed<'a, Result<Vec<u8>, Error>> {
-        Box::pin(self.find_certificate(tenant, serial))
-    }
-
-    async fn find_certificate(&self, tenant: &TenantLog, serial: &Serial) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn stored_certificate(
+        &self,
+        tenant: &TenantLog,
+        serial: &Serial,
+    ) -> Result<Vec<u8>, Error> {
         let log = LogId::Tenant(tenant.id.clone());
         let row = match self.row_of(tenant, Kind::Certificate, serial.as_bytes()).await? {
             Some(row) => row,

@@ -105,13 +105,11 @@ async fn record(who: &Identified, event: Event) -> Result<Kept, Error> {
     };
     match observed {
         // It is refused all the same, and the metrics say what is missing in the log.
-        Err(Error::QueueFull) if denied => {
+        Err(error @ (Error::QueueFull | Error::Store(StoreError::Full | StoreError::Vault(_)))) if denied => {
             REFUSALS_UNRECORDED.count();
-            Ok(Kept::Lost)
-        }
-        Err(Error::Store(StoreError::Full)) if denied => {
-            REFUSALS_UNRECORDED.count();
-            STORAGE_REFUSED.count();
+            if matches!(error, Error::Store(StoreError::Full)) {
+                STORAGE_REFUSED.count();
+            }
             Ok(Kept::Lost)
         }
         observed => observed.map(|observed| Kept::At(observed.index)),
