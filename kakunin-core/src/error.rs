@@ -36,6 +36,9 @@ pub enum StoreError {
     /// The store cannot be reached now. The caller retries later.
     #[error("the store is not available; retry later")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The store did not take it, and it is certain that nothing was written. The caller retries.
+    #[error("the store did not take this, and nothing was written; retry later")]
+    NotWritten(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// What is stored is not what was written. The operator restores or investigates; nothing is served.
     #[error("the store is damaged ({0}); stop, keep a copy, and compare it with a checkpoint held elsewhere")]
     Corrupt(String),
@@ -54,19 +57,25 @@ impl StoreError {
             Self::KeyTaken { .. } => "key_in_use",
             Self::Full => "storage_full",
             Self::Vault(_) => "vault_unavailable",
-            Self::Unavailable(_) => "storage_unavailable",
+            Self::Unavailable(_) | Self::NotWritten(_) => "storage_unavailable",
             Self::Corrupt(_) => "storage_corrupt",
             Self::Foreign(_) => "storage_foreign",
         }
     }
 
     /// Whether it is certain that an append that failed with this wrote nothing.
+    #[cfg(feature = "service")]
     pub(crate) const fn wrote_nothing(&self) -> bool {
-        matches!(self, Self::Full | Self::KeyTaken { .. } | Self::Vault(_))
+        matches!(self, Self::Full | Self::KeyTaken { .. } | Self::Vault(_) | Self::NotWritten(_))
     }
 
     /// Wraps an error of a client library or of the operating system.
     pub fn unavailable(source: impl Into<BoxError>) -> Self {
         Self::Unavailable(source.into().into())
+    }
+
+    /// The same, where it is certain that nothing was written.
+    pub fn not_written(source: impl Into<BoxError>) -> Self {
+        Self::NotWritten(source.into().into())
     }
 }

@@ -122,6 +122,9 @@ impl Vault for Ends {
     async fn put(&self, name: &[u8], secret: &[u8]) -> Result<(), StoreError> {
         self.unless_over(self.0.put(name, secret)).await
     }
+    async fn put_new(&self, name: &[u8], secret: &[u8]) -> Result<bool, StoreError> {
+        self.unless_over(self.0.put_new(name, secret)).await
+    }
     async fn put_all(&self, secrets: &[Kept]) -> Result<(), StoreError> {
         self.unless_over(self.0.put_all(secrets)).await
     }

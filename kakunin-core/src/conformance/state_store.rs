@@ -15,6 +15,7 @@ pub async fn all(store: &dyn StateStore) {
     tenants_and_kinds_are_apart(store).await;
     a_view_is_of_one_moment(store).await;
     sixty_four_writers_at_once(store).await;
+    of_swaps_that_expect_the_same_one_is_done(store).await;
 }
 
 fn log(name: &str) -> LogId {
@@ -49,6 +50,30 @@ pub async fn putting_is_not_bound_to_an_index(store: &dyn StateStore) {
         assert_eq!(store.get(&log, Kind::Vault, b"k").await.unwrap().unwrap(), value);
     }
     assert_eq!(store.applied(&log).await.unwrap(), 0);
+}
+
+/// A swap sets what is there as it expects, and nothing else; of many at once one is done.
+pub async fn of_swaps_that_expect_the_same_one_is_done(store: &dyn StateStore) {
+    let log = log("swap");
+    let done = at_once(16, |i| {
+        let log = &log;
+        async move {
+            let change = set(Kind::Cursor, b"k", &[u8::try_from(i).unwrap()]);
+            store.swap(log, None, &change).await.unwrap()
+        }
+    });
+    assert_eq!(done.iter().filter(|done| **done).count(), 1);
+    let winner = [u8::try_from(done.iter().position(|done| *done).unwrap()).unwrap()];
+    assert_eq!(store.get(&log, Kind::Cursor, b"k").await.unwrap().unwrap(), winner);
+    let next = set(Kind::Cursor, b"k", b"next");
+    for wrong in [None, Some(b"other".as_slice()), Some(b"".as_slice())] {
+        assert!(!store.swap(&log, wrong, &next).await.unwrap());
+    }
+    assert!(!store.swap(&log, Some(b""), &set(Kind::Cursor, b"none", b"x")).await.unwrap());
+    assert!(store.swap(&log, Some(&winner), &next).await.unwrap());
+    let gone = Change { value: None, ..next };
+    assert!(store.swap(&log, Some(b"next"), &gone).await.unwrap());
+    assert_eq!(store.get(&log, Kind::Cursor, b"k").await.unwrap(), None);
 }
 
 /// Rows come in the order of their keys, a page after another, none twice and none left out.

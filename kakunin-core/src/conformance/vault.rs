@@ -11,6 +11,7 @@ pub async fn all(vault: &dyn Vault) {
     names_are_listed_in_order_and_by_their_beginning(vault).await;
     several_are_kept_and_found_in_one_call(vault).await;
     many_at_once(vault).await;
+    of_many_that_keep_something_new_one_does(vault).await;
 }
 
 /// The last secret of a name is the one that is kept, octet for octet; removing is done once, and again.
@@ -68,6 +69,19 @@ pub async fn many_at_once(vault: &dyn Vault) {
         assert_eq!(vault.get(name.as_bytes()).await.unwrap().unwrap(), [u8::try_from(i).unwrap()]);
     });
     assert_eq!(vault.list(b"crowd/", 100).await.unwrap().len(), 16);
+}
+
+/// What is kept only if it is new is kept once, however many try, and again after it was removed.
+pub async fn of_many_that_keep_something_new_one_does(vault: &dyn Vault) {
+    let name = b"new".as_slice();
+    let secret = |i: usize| [u8::try_from(i).unwrap()];
+    let done = at_once(16, |i| async move { vault.put_new(name, &secret(i)).await.unwrap() });
+    assert_eq!(done.iter().filter(|done| **done).count(), 1);
+    let winner = done.iter().position(|done| *done).unwrap();
+    assert_eq!(vault.get(name).await.unwrap().unwrap(), secret(winner));
+    vault.remove(&[name.to_vec()]).await.unwrap();
+    assert!(vault.put_new(name, b"again").await.unwrap());
+    vault.remove(&[name.to_vec()]).await.unwrap();
 }
 
 /// What was put is there after the vault was closed and opened again, and what was removed is not.

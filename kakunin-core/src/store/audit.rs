@@ -116,6 +116,47 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     /// How much room there is, as far as that is known: asked for before each decision, so it costs next to nothing while
     /// there is enough, and looks again while there is not.
     async fn room(&self) -> Room;
+
+    /// Waits until it is this caller's turn to go on from the head of a log, where several processes do, each after the
+    /// other. A turn may last several appends. It is dropped as soon as nothing waits to be appended, and after
+    /// [`TURN`] at the latest where anything does, so that others have theirs. What keeps a log from forking is the head that an append expects; a turn keeps
+    /// those who want to append from deciding in vain.
+    ///
+    /// A store of one process has nobody to wait for.
+    ///
+    /// # Errors
+    /// [`StoreError::NotWritten`] if it does not come in time.
+    async fn turn(&self, log: &LogId) -> Result<Box<dyn Turn>, StoreError> {
+        let _ = log;
+        Ok(Box::new(NobodyElse))
+    }
+
+    /// Waits until other processes appended, and says to which logs, with the size of each; a log may be named again. What
+    /// nobody hears is named later: whoever has appended once hears of every log that grew since.
+    ///
+    /// Where there are no others it never ends.
+    async fn grown(&self) -> Vec<(LogId, u64)> {
+        core::future::pending().await
+    }
+}
+
+/// How long a turn is kept where others may wait, in milliseconds.
+pub const TURN: u64 = 25;
+
+/// The right to go on from the head of a log, until it is dropped: see [`AuditSink::turn`].
+pub trait Turn: fmt::Debug + Send + Sync {
+    /// How many records the log had when the turn began, if others may have appended.
+    fn size(&self) -> Option<u64>;
+}
+
+/// The turn where nobody else appends.
+#[derive(Clone, Copy, Debug)]
+pub struct NobodyElse;
+
+impl Turn for NobodyElse {
+    fn size(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The frontier that the entries of a log lead to.

@@ -184,6 +184,16 @@ impl StateStore for MemoryStore {
         Ok(())
     }
 
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        let present = tables.state.get(&(log.clone(), change.kind, change.key.clone()));
+        let fits = present.map(Vec::as_slice) == expected;
+        if fits {
+            tables.put_state(log, core::slice::from_ref(change));
+        }
+        Ok(fits)
+    }
+
     async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.tables().state.get(&(log.clone(), kind, key.to_vec())).cloned())
     }

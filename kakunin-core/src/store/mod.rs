@@ -7,7 +7,7 @@
 //! | [`state::StateStore`] | the other projections, and what lies beside the logs |
 //! | [`vault::Vault`] | secrets that no log holds; in the state store, unless somebody else keeps them |
 //!
-//! [`guard`] keeps the newest checkpoints outside of the store, and `heads.rs` reads those that a log had, for who checks it.
+//! [`duty`] says which of several processes does what one is to do. [`guard`] keeps the newest checkpoints outside of the store, and `heads.rs` reads those that a log had, for who checks it.
 //! `bound.rs` says which agent each public key belongs to; sinks keep it beside the logs.
 //!
 //! | store | feature | durable |
@@ -19,6 +19,7 @@
 
 pub mod audit;
 pub mod bound;
+pub mod duty;
 pub mod guard;
 pub mod heads;
 mod kind;

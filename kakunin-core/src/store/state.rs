@@ -71,6 +71,13 @@ pub trait StateStore: core::fmt::Debug + Send + Sync {
     /// [`StoreError`].
     async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError>;
 
+    /// Sets one value that is no projection, if the one that is there is `expected`, and says whether it was: of several
+    /// at once who expect the same, one is told so.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError>;
+
     /// One value.
     ///
     /// # Errors

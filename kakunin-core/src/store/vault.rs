@@ -33,6 +33,12 @@ pub trait Vault: core::fmt::Debug + Send + Sync {
     /// [`StoreError`].
     async fn put_all(&self, secrets: &[Kept]) -> Result<(), StoreError>;
 
+    /// Keeps a secret under a name if none is kept there, and says whether it did: of several at once, one is told so.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn put_new(&self, name: &[u8], secret: &[u8]) -> Result<bool, StoreError>;
+
     /// The secret of that name.
     ///
     /// # Errors
@@ -75,6 +81,11 @@ impl Vault for StateVault {
             Change { kind: Kind::Vault, key, value }
         };
         self.0.put(&LogId::System, &secrets.iter().map(set).collect::<Vec<_>>()).await
+    }
+
+    async fn put_new(&self, name: &[u8], secret: &[u8]) -> Result<bool, StoreError> {
+        let change = Change { kind: Kind::Vault, key: name.to_vec(), value: Some(secret.to_vec()) };
+        self.0.swap(&LogId::System, None, &change).await
     }
 
     async fn get(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -116,6 +116,9 @@ impl StateStore for State {
     async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
         StateStore::applied(&*self.store, log).await
     }
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        self.store.swap(log, expected, change).await
+    }
     async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
         written(self.next_put(changes), self.store.put(log, changes)).await
     }

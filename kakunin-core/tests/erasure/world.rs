@@ -53,6 +53,13 @@ impl Vault for Safe {
     async fn put(&self, name: &[u8], secret: &[u8]) -> Result<(), StoreError> {
         self.put_all(&[(name.to_vec(), secret.to_vec())]).await
     }
+    async fn put_new(&self, name: &[u8], secret: &[u8]) -> Result<bool, StoreError> {
+        self.ask(|rows| {
+            let is_new = !rows.contains_key(name);
+            rows.entry(name.to_vec()).or_insert_with(|| secret.to_vec());
+            is_new
+        })
+    }
     async fn put_all(&self, secrets: &[Kept]) -> Result<(), StoreError> {
         self.ask(|rows| rows.extend(secrets.iter().cloned()))
     }

@@ -103,6 +103,9 @@ impl StateStore for Held {
     async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
         self.1.around("state level", false, StateStore::applied(&*self.0, log)).await
     }
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        self.1.around("swap", true, self.0.swap(log, expected, change)).await
+    }
     async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
         self.1.around("put", true, self.0.put(log, changes)).await
     }

@@ -152,6 +152,9 @@ impl StateStore for Counted {
     async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
         self.store.applied(log).await
     }
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        self.store.swap(log, expected, change).await
+    }
     async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
         self.store.put(log, changes).await
     }

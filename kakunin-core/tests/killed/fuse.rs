@@ -101,6 +101,9 @@ impl StateStore for Fused<dyn StateStore> {
     async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
         self.0.applied(log).await
     }
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        self.1.around("swap", self.0.swap(log, expected, change)).await
+    }
     async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
         self.1.around("put", self.0.put(log, changes)).await
     }

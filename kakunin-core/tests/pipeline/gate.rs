@@ -130,6 +130,9 @@ impl Vault for Safe {
     async fn put(&self, name: &[u8], secret: &[u8]) -> Result<(), StoreError> {
         self.open()?.put(name, secret).await
     }
+    async fn put_new(&self, name: &[u8], secret: &[u8]) -> Result<bool, StoreError> {
+        self.open()?.put_new(name, secret).await
+    }
     async fn put_all(&self, secrets: &[Kept]) -> Result<(), StoreError> {
         self.open()?.put_all(secrets).await
     }

@@ -98,6 +98,9 @@ impl StateStore for Shared {
     async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
         StateStore::applied(&self.0.store, log).await
     }
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        self.0.store.swap(log, expected, change).await
+    }
     async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
         if !changes.iter().any(|change| change.kind == Kind::Index) {
             self.0.rows.fetch_add(1, Ordering::SeqCst);

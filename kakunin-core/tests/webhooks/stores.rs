@@ -37,6 +37,9 @@ impl StateStore for Odd {
     async fn applied(&self, log: &LogId) -> Result<u64, StoreError> {
         StateStore::applied(&self.0, log).await
     }
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        self.0.swap(log, expected, change).await
+    }
     async fn put(&self, log: &LogId, changes: &[Change]) -> Result<(), StoreError> {
         let is_ours = changes.iter().any(|change| change.kind == Kind::Delivery);
         let does = if is_ours { *self.1.lock().unwrap() } else { Does::Well };

@@ -108,6 +108,10 @@ impl Vault for ReadVault {
         Err(only_read())
     }
 
+    async fn put_new(&self, _: &[u8], _: &[u8]) -> Result<bool, StoreError> {
+        Err(only_read())
+    }
+
     async fn put_all(&self, _: &[Kept]) -> Result<(), StoreError> {
         Err(only_read())
     }

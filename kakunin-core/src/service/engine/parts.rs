@@ -8,6 +8,7 @@ use crate::key::KeyProvider;
 use crate::risk::{RiskModel, Weighted};
 use crate::store::Store;
 use crate::store::audit::AuditSink;
+use crate::store::duty::{Alone, Duties};
 use crate::store::guard::Guard;
 use crate::store::revocations::RevocationStore;
 use crate::store::state::StateStore;
@@ -28,6 +29,8 @@ pub struct Parts {
     pub vault: Option<Arc<dyn Vault>>,
     /// Keeps the newest checkpoints outside of the store, and refuses to open an older one; nobody unless it is set.
     pub guard: Option<Arc<dyn Guard>>,
+    /// Says which of several processes over the store does what one is to do.
+    pub duties: Arc<dyn Duties>,
     /// Makes and keeps keys of certificate authorities and agents.
     pub keys: Arc<dyn KeyProvider>,
     /// Makes and keeps the log key and the feed key, which sign with each append: a provider that is near.
@@ -63,6 +66,7 @@ impl Parts {
             state: store,
             vault: None,
             guard: None,
+            duties: Arc::new(Alone),
             log_keys: keys.clone(),
             keys,
             model: Arc::new(Weighted::default()),

@@ -125,6 +125,21 @@ impl StateStore for SealedState {
         self.store.put(log, hidden.as_deref().unwrap_or(changes)).await
     }
 
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        let hidden = |value: Option<&[u8]>| {
+            let change = Change { value: value.map(<[u8]>::to_vec), ..change.clone() };
+            Ok::<_, StoreError>(
+                self.seal_key
+                    .hidden(log, core::slice::from_ref(&change))?
+                    .and_then(|mut all| all.pop())
+                    .unwrap_or(change),
+            )
+        };
+        // The same row is the same octets.
+        let (expected, change) = (hidden(expected)?, hidden(change.value.as_deref())?);
+        self.store.swap(log, expected.value.as_deref(), &change).await
+    }
+
     async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.store.get(log, kind, key).await?;
         Ok(match found {

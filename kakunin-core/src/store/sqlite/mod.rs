@@ -160,6 +160,14 @@ impl StateStore for SqliteStore {
         self.writer.call(Work::Put(log.clone(), changes.to_vec())).await
     }
 
+    async fn swap(&self, log: &LogId, expected: Option<&[u8]>, change: &Change) -> Result<bool, StoreError> {
+        let swap = Work::Swap(log.clone(), expected.map(<[u8]>::to_vec), change.clone());
+        match self.writer.call(swap).await {
+            Err(StoreError::Conflict) => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
     async fn get(&self, log: &LogId, kind: Kind, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Self::read(self, |c| rows::get(c, log, kind.code(), key))
     }

@@ -139,6 +139,18 @@ pub(super) fn put_state(connection: &Connection, log: &LogId, changes: &[Change]
     put_rows(connection, log_id(connection, log)?, changes)
 }
 
+pub(super) fn swap(
+    connection: &Connection,
+    log: &LogId,
+    expected: Option<&[u8]>,
+    change: &Change,
+) -> Result<(), StoreError> {
+    match get(connection, log, change.kind.code(), &change.key)?.as_deref() == expected {
+        true => put_state(connection, log, core::slice::from_ref(change)),
+        false => Err(StoreError::Conflict),
+    }
+}
+
 fn put_rows(connection: &Connection, id: i64, changes: &[Change]) -> Result<(), StoreError> {
     for run in changes.chunk_by(|one, next| one.value.is_some() == next.value.is_some()) {
         if run.iter().all(|change| change.value.is_some()) {

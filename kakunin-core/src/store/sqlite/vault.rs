@@ -135,6 +135,16 @@ impl Vault for SqliteVault {
         })
     }
 
+    async fn put_new(&self, name: &[u8], secret: &[u8]) -> Result<bool, StoreError> {
+        let mut kept = 0;
+        self.open_file().write(|connection| {
+            let sql = "INSERT INTO secret(name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            kept = connection.prepare_cached(sql)?.execute([name, secret])?;
+            Ok(())
+        })?;
+        Ok(kept > 0)
+    }
+
     async fn get(&self, name: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.get_all(&[name.to_vec()]).await.map(|mut found| found.pop().flatten())
     }
@@ -183,7 +193,7 @@ impl Open {
         Mutex::new(Self { connection, dirty: true })
     }
 
-    fn write(&mut self, change: impl Fn(&Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
+    fn write(&mut self, change: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), StoreError> {
         let transaction = self.connection.transaction().map_err(store_error)?;
         change(&transaction).and_then(|()| transaction.commit()).map_err(store_error)
     }

@@ -41,6 +41,8 @@ pub(super) enum Work {
     Append(Vec<Append>),
     Apply(LogId, u64, Vec<Change>),
     Put(LogId, Vec<Change>),
+    /// Refused as a conflict if the value is not this one.
+    Swap(LogId, Option<Vec<u8>>, Change),
     Revocations(IssuerId, Vec<(u64, RevocationChange)>),
     Replace(IssuerId, u64, Vec<(u64, Revocation)>),
     /// Nothing: to see whether somebody else wrote.
@@ -54,6 +56,7 @@ impl Work {
             Self::Apply(_, _, changes) | Self::Put(_, changes) => changes.len(),
             Self::Revocations(_, changes) => changes.len(),
             Self::Replace(_, _, standing) => standing.len(),
+            Self::Swap(..) => 1,
             Self::Look => 0,
         }
     }
@@ -65,7 +68,7 @@ impl Work {
             Self::Append(appends) => appends.iter().any(|append| append.reserved),
             Self::Put(_, changes) => changes.iter().all(|change| change.value.is_none()),
             Self::Look => true,
-            Self::Apply(..) | Self::Revocations(..) | Self::Replace(..) => false,
+            Self::Apply(..) | Self::Swap(..) | Self::Revocations(..) | Self::Replace(..) => false,
         }
     }
 }
@@ -322,6 +325,7 @@ fn run(connection: &Connection, work: &Work) -> Result<(), StoreError> {
         Work::Append(appends) => appends.iter().try_for_each(|append| rows::append(connection, append)),
         Work::Apply(log, size, changes) => rows::apply_state(connection, log, *size, changes),
         Work::Put(log, changes) => rows::put_state(connection, log, changes),
+        Work::Swap(log, expected, change) => rows::swap(connection, log, expected.as_deref(), change),
         Work::Revocations(issuer, changes) => rows::apply_revocations(connection, issuer, changes),
         Work::Replace(issuer, applied, standing) => {
             rows::replace_revocations(connection, issuer, *applied, standing)

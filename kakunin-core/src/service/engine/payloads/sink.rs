@@ -21,7 +21,7 @@ use crate::month::Month;
 use crate::service::engine::parts::Parts;
 use crate::service::engine::seal::SealKey;
 use crate::service::state::erasures::{Erasure, Erasures};
-use crate::store::audit::{Append, AuditSink, Head, Room};
+use crate::store::audit::{Append, AuditSink, Head, Room, Turn};
 use crate::time::UnixTime;
 
 /// Kind code of [`Control::PayloadErased`].
@@ -308,5 +308,13 @@ impl AuditSink for SealedSink {
         let room = self.store.room().await;
         // Where no key can be kept no event is: an operator sees it as a disk that is full, which it is.
         Room { full: room.full || self.keys.is_full().await, ..room }
+    }
+
+    async fn turn(&self, log: &LogId) -> Result<Box<dyn Turn>, StoreError> {
+        self.store.turn(log).await
+    }
+
+    async fn grown(&self) -> Vec<(LogId, u64)> {
+        self.store.grown().await
     }
 }
