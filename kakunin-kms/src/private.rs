@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -11,6 +11,8 @@ use std::path::{Component, Path, PathBuf};
 const WRITABLE: u32 = 0o022;
 const OTHERS_WRITE: u32 = 0o002;
 const GROUP_WRITE: u32 = 0o020;
+const OTHERS: u32 = 0o007;
+const GROUP: u32 = 0o070;
 /// In such a folder only its owner renames a file.
 const STICKY: u32 = 0o1000;
 /// Links followed on one path.
@@ -28,6 +30,9 @@ pub enum NotPrivate {
         /// The mode to give it.
         mode: &'static str,
     },
+    /// Somebody else can read it.
+    #[error("others can read {}: run `chmod 600 {}`", .0.display(), .0.display())]
+    Readable(PathBuf),
     /// By its owner.
     #[error(
         "{} belongs to user {owner}, who can change it: run `chown {us} {}`, or run as that user",
@@ -60,6 +65,39 @@ pub enum NotPrivate {
 /// # Errors
 /// [`NotPrivate`] says what to run.
 pub fn folder(path: &Path) -> Result<(), NotPrivate> {
+    let (at, about) = reach(path)?;
+    owned(&at, &about)?;
+    refuse(&at, &about, WRITABLE, "700")
+}
+
+/// Opens a file with a secret, which may be reached through links as [`folder()`] is: ours or root's, and nobody
+/// else can write to it or read it. The group may read it if it is root's, or the one that this process runs as:
+/// that is how Kubernetes and systemd hand out secrets.
+///
+/// # Errors
+/// [`NotPrivate`] says what to run.
+pub fn secret(path: &Path) -> Result<File, NotPrivate> {
+    let (at, about) = reach(path)?;
+    // Asked first, because opening a pipe that nobody writes to does not return.
+    secret_to_us(&at, &about)?;
+    let file = File::open(&at).map_err(|source| io_error(&at, source))?;
+    let opened = file.metadata().map_err(|source| io_error(&at, source))?;
+    secret_to_us(&at, &opened)?;
+    Ok(file)
+}
+
+fn secret_to_us(path: &Path, about: &Metadata) -> Result<(), NotPrivate> {
+    if !about.is_file() {
+        return Err(NotPrivate::Kind(path.to_owned()));
+    }
+    owned(path, about)?;
+    refuse(path, about, WRITABLE, "600")?;
+    let others = if own_group(about) { OTHERS } else { OTHERS | GROUP };
+    if about.mode() & others == 0 { Ok(()) } else { Err(NotPrivate::Readable(path.to_owned())) }
+}
+
+/// What a path leads to, if nobody else can rename a folder or link on the way.
+fn reach(path: &Path) -> Result<(PathBuf, Metadata), NotPrivate> {
     let absolute = std::path::absolute(path).map_err(|source| io_error(path, source))?;
     let mut ahead: VecDeque<OsString> = names(&absolute);
     let (mut at, mut links) = (PathBuf::from("/"), 0);
@@ -92,8 +130,7 @@ pub fn folder(path: &Path) -> Result<(), NotPrivate> {
         }
     }
     let about = fs::metadata(&at).map_err(|source| io_error(&at, source))?;
-    owned(&at, &about)?;
-    refuse(&at, &about, WRITABLE, "700")
+    Ok((at, about))
 }
 
 /// Checks that a file, if it is there, is ours or root's, and nobody else can write to it.
@@ -134,9 +171,12 @@ fn passable(path: &Path) -> Result<(), NotPrivate> {
         return Ok(());
     }
     refuse(path, &about, OTHERS_WRITE, "o-w")?;
-    // The group of a user alone is that user; root's is root.
-    let own_group = about.gid() == 0 || about.gid() == rustix::process::getegid().as_raw();
-    if own_group { Ok(()) } else { refuse(path, &about, GROUP_WRITE, "g-w") }
+    if own_group(&about) { Ok(()) } else { refuse(path, &about, GROUP_WRITE, "g-w") }
+}
+
+/// The group of a user alone is that user; root's is root.
+fn own_group(about: &Metadata) -> bool {
+    about.gid() == 0 || about.gid() == rustix::process::getegid().as_raw()
 }
 
 fn owned(path: &Path, about: &Metadata) -> Result<(), NotPrivate> {

@@ -12,17 +12,17 @@ use kakunin_core::key::{KeyAlgorithm, SignError, Signature, Spki};
 use zeroize::Zeroizing;
 
 /// A private key, ready to sign. aws-lc wipes it when it is dropped.
-pub(super) enum Private {
+pub(crate) enum Private {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
 
 /// PKCS#8, wiped when dropped.
-pub(super) type Pkcs8 = Zeroizing<Vec<u8>>;
+pub(crate) type Pkcs8 = Zeroizing<Vec<u8>>;
 
 impl Private {
-    pub(super) fn generate(algorithm: KeyAlgorithm) -> Result<(Self, Pkcs8), SignError> {
+    pub(crate) fn generate(algorithm: KeyAlgorithm) -> Result<(Self, Pkcs8), SignError> {
         let pkcs8 = match algorithm {
             KeyAlgorithm::Rsa2048 => rsa(KeySize::Rsa2048)?,
             KeyAlgorithm::Rsa3072 => rsa(KeySize::Rsa3072)?,
@@ -40,7 +40,7 @@ impl Private {
         Ok((Self::from_pkcs8(algorithm, &pkcs8)?, pkcs8))
     }
 
-    pub(super) fn from_pkcs8(algorithm: KeyAlgorithm, pkcs8: &[u8]) -> Result<Self, SignError> {
+    pub(crate) fn from_pkcs8(algorithm: KeyAlgorithm, pkcs8: &[u8]) -> Result<Self, SignError> {
         let damaged = |_| SignError::Locked("a private key does not decode; restore its file".to_owned());
         Ok(match algorithm {
             KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {
@@ -54,7 +54,7 @@ impl Private {
         })
     }
 
-    pub(super) fn spki(&self) -> Result<Spki, SignError> {
+    pub(crate) fn spki(&self) -> Result<Spki, SignError> {
         let der: PublicKeyX509Der<'_> = match self {
             Self::Rsa(key) => key.public_key().as_der(),
             Self::P256(key) => key.public_key().as_der(),
@@ -64,12 +64,12 @@ impl Private {
         Spki::from_der(der.as_ref()).map_err(failed)
     }
 
-    pub(super) fn sign_pss(&self, message: &[u8]) -> Result<Signature, SignError> {
+    pub(crate) fn sign_pss(&self, message: &[u8]) -> Result<Signature, SignError> {
         let Self::Rsa(key) = self else { return Err(SignError::Unsupported(self.spki()?.algorithm())) };
         rsa_signature(key, &RSA_PSS_SHA256, message)
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         Ok(match self {
             Self::Rsa(key) => rsa_signature(key, &RSA_PKCS1_SHA256, message)?,
             Self::P256(key) => {

@@ -2,22 +2,21 @@
 //!
 //! Making an RSA key takes 50 to 200 ms of CPU, on the calling thread: this crate has no runtime.
 
-mod keys;
+pub(crate) mod held;
+pub(crate) mod keys;
 mod keystore;
-mod secret;
-mod state;
+pub(crate) mod secret;
+pub(crate) mod state;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use kakunin_core::key::{
-    HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signature, Signer, Spki,
-};
+use kakunin_core::key::{HeldKey, KeyAlgorithm, KeyProvider, KeyRef, PlannedKeyId, SignError, Signer};
 
+use held::Held;
 use keys::Private;
 pub use keystore::KdfCost;
 use keystore::{Keystore, Sealed};
@@ -30,15 +29,6 @@ const SCHEME: &str = "local:";
 pub struct LocalKeys {
     held: Mutex<BTreeMap<PlannedKeyId, Arc<Held>>>,
     store: Option<Keystore>,
-}
-
-/// One key. Every signer that was opened for it shares this value, so disabling reaches all of them.
-struct Held {
-    planned: PlannedKeyId,
-    spki: Spki,
-    state: AtomicU8,
-    /// Parsed when first used; taken away when the key is retired.
-    private: RwLock<Option<Arc<Private>>>,
 }
 
 impl LocalKeys {
@@ -69,12 +59,7 @@ impl LocalKeys {
     fn of(store: Keystore) -> Result<Self, SignError> {
         let mut held = BTreeMap::new();
         for sealed in store.load()? {
-            let key = Held {
-                planned: sealed.planned.clone(),
-                spki: sealed.spki,
-                state: AtomicU8::new(sealed.state.code()),
-                private: RwLock::new(None),
-            };
+            let key = Held::new(reference(&sealed.planned), sealed.spki, sealed.state, None);
             held.insert(sealed.planned, Arc::new(key));
         }
         Ok(Self { held: Mutex::new(held), store: Some(store) })
@@ -94,27 +79,25 @@ impl LocalKeys {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, key: &KeyRef) -> Result<Arc<Held>, SignError> {
+    fn find(&self, key: &KeyRef) -> Result<(PlannedKeyId, Arc<Held>), SignError> {
         let planned = key.as_str().strip_prefix(SCHEME).and_then(PlannedKeyId::parse);
-        planned.and_then(|p| self.held().get(&p).cloned()).ok_or_else(|| SignError::NotFound(key.clone()))
+        let found = planned.and_then(|p| self.held().get(&p).cloned().map(|held| (p, held)));
+        found.ok_or_else(|| SignError::NotFound(key.clone()))
     }
 
     fn change(&self, key: &KeyRef, to: State) -> Result<(), SignError> {
-        let held = self.find(key)?;
+        let (planned, held) = self.find(key)?;
         // Under the lock, so that two changes of one key come one after the other on disk too.
         let guard = self.held();
         match (held.state(), to) {
             (State::Retired, State::Retired) => return Ok(()),
-            (State::Retired, _) => return Err(refused(&held.planned, "it is retired")),
+            (State::Retired, _) => return Err(held.refused("it is retired")),
             _ => {}
         }
         if let Some(store) = &self.store {
-            store.set_state(&held.planned, to)?;
+            store.set_state(&planned, to)?;
         }
-        held.state.store(to.code(), Ordering::Release);
-        if to == State::Retired {
-            *held.private.write().unwrap_or_else(PoisonError::into_inner) = None;
-        }
+        held.bring(to);
         drop(guard);
         Ok(())
     }
@@ -142,27 +125,21 @@ impl KeyProvider for LocalKeys {
             let sealed = Sealed { planned: planned.clone(), spki: spki.clone(), state: State::Enabled };
             store.save(&sealed, &pkcs8)?;
         }
-        let key = Held {
-            planned: planned.clone(),
-            spki,
-            state: AtomicU8::new(State::Enabled.code()),
-            private: RwLock::new(Some(Arc::new(private))),
-        };
+        let key = Held::new(reference.clone(), spki, State::Enabled, Some(private));
         all.insert(planned.clone(), Arc::new(key));
         Ok(reference)
     }
 
     async fn open(&self, key: &KeyRef) -> Result<Arc<dyn Signer>, SignError> {
-        let held = self.find(key)?;
+        let (planned, held) = self.find(key)?;
         // Under the lock, so that a retirement meanwhile does not find its private half put back.
         let guard = self.held();
         if held.state() == State::Retired {
-            return Err(refused(&held.planned, "it is retired"));
+            return Err(held.refused("it is retired"));
         }
-        if let (None, Some(store)) = (held.private(), &self.store) {
-            let pkcs8 = store.private_key(&held.planned)?;
-            let private = Private::from_pkcs8(held.spki.algorithm(), &pkcs8)?;
-            *held.private.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(private));
+        if let (false, Some(store)) = (held.is_read(), &self.store) {
+            let pkcs8 = store.private_key(&planned)?;
+            held.read(Private::from_pkcs8(held.algorithm(), &pkcs8)?);
         }
         drop(guard);
         Ok(held)
@@ -182,49 +159,8 @@ impl KeyProvider for LocalKeys {
 
     async fn list(&self) -> Result<Vec<HeldKey>, SignError> {
         let held = self.held();
-        let standing = held.values().filter(|k| k.state() != State::Retired);
-        Ok(standing.map(|k| HeldKey { planned: k.planned.clone(), key: reference(&k.planned) }).collect())
-    }
-}
-
-#[async_trait]
-impl Signer for Held {
-    fn is_in_process(&self) -> bool {
-        true
-    }
-
-    fn algorithm(&self) -> KeyAlgorithm {
-        self.spki.algorithm()
-    }
-
-    fn public_key(&self) -> &Spki {
-        &self.spki
-    }
-
-    async fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
-        self.usable()?.sign(message)
-    }
-
-    async fn sign_pss(&self, message: &[u8]) -> Result<Signature, SignError> {
-        self.usable()?.sign_pss(message)
-    }
-}
-
-impl Held {
-    fn state(&self) -> State {
-        State::of(self.state.load(Ordering::Acquire)).unwrap_or(State::Retired)
-    }
-
-    fn usable(&self) -> Result<Arc<Private>, SignError> {
-        match (self.state(), self.private()) {
-            (State::Enabled, Some(private)) => Ok(private),
-            (State::Disabled, _) => Err(refused(&self.planned, "it is disabled")),
-            _ => Err(refused(&self.planned, "it is retired")),
-        }
-    }
-
-    fn private(&self) -> Option<Arc<Private>> {
-        self.private.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let standing = held.iter().filter(|(_, key)| key.state() != State::Retired);
+        Ok(standing.map(|(id, _)| HeldKey { planned: id.clone(), key: reference(id) }).collect())
     }
 }
 
@@ -232,18 +168,8 @@ fn reference(planned: &PlannedKeyId) -> KeyRef {
     KeyRef::new(format!("{SCHEME}{}", planned.as_str()))
 }
 
-fn refused(planned: &PlannedKeyId, why: &'static str) -> SignError {
-    SignError::Refused { key: reference(planned), why }
-}
-
 impl fmt::Debug for LocalKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LocalKeys({} keys)", self.held().len())
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} {:?}", reference(&self.planned), self.spki, self.state())
     }
 }

@@ -84,15 +84,8 @@ impl Secret {
         }
         let mut octets = Zeroizing::new(Vec::with_capacity(128));
         file.take(128).read_to_end(&mut octets).map_err(unreadable)?;
-        let key = match octets.len() {
-            32 => octets,
-            _ => {
-                let text = core::str::from_utf8(&octets).unwrap_or_default().trim_end();
-                let key = kakunin_core::id::hex_decode::<32>(text).map(Zeroizing::new);
-                Zeroizing::new(key.ok_or(SecretError::NotAKey(shown))?.to_vec())
-            }
-        };
-        Ok(Self { octets: key, is_key: true })
+        let key = key_of(&octets).ok_or(SecretError::NotAKey(shown))?;
+        Ok(Self { octets: Zeroizing::new(key.to_vec()), is_key: true })
     }
 
     pub(super) fn octets(&self) -> &[u8] {
@@ -103,6 +96,15 @@ impl Secret {
     pub(super) const fn is_key(&self) -> bool {
         self.is_key
     }
+}
+
+/// A key as a file has it: 32 octets, or 64 hex digits.
+pub(crate) fn key_of(octets: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    if let Ok(key) = <[u8; 32]>::try_from(octets) {
+        return Some(Zeroizing::new(key));
+    }
+    let text = core::str::from_utf8(octets).ok()?.trim_end();
+    kakunin_core::id::hex_decode::<32>(text).map(Zeroizing::new)
 }
 
 impl fmt::Debug for Secret {

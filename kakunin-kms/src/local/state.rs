@@ -2,14 +2,14 @@
 
 /// Whether a key signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(crate) enum State {
     Enabled,
     Disabled,
     Retired,
 }
 
 impl State {
-    pub(super) const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Enabled => 0,
             Self::Disabled => 1,
@@ -17,7 +17,7 @@ impl State {
         }
     }
 
-    pub(super) const fn of(code: u8) -> Option<Self> {
+    pub(crate) const fn of(code: u8) -> Option<Self> {
         match code {
             0 => Some(Self::Enabled),
             1 => Some(Self::Disabled),

@@ -12,7 +12,7 @@ pub enum KeyUrlError {
     #[error("a key URL begins with `local:`, `awskms:` or `pkcs11:`")]
     Scheme,
     /// Not `name=value`, or a `%` without two hex digits.
-    #[error("a key URL is `scheme:name=value;name=value?name=value&name=value`, with octets as %xx")]
+    #[error("the form is `scheme:name=value;name=value?name=value&name=value`, with octets as %xx")]
     Malformed,
     /// This scheme has no such attribute.
     #[error("`{scheme}:` has no attribute `{name}`; it has {known}")]

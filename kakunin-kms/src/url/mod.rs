@@ -9,8 +9,9 @@
 //! The form is that of RFC 7512 for all three: attributes separated by `;` before the `?` and by `&` after
 //! it, where either place will do, and octets as `%xx`. What follows `local:` is a folder.
 
+pub(crate) mod attributes;
 mod error;
-mod open;
+pub(crate) mod open;
 mod parsed;
 mod scheme;
 

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use kakunin_core::key::KeyProvider;
 
+#[cfg(feature = "pkcs11")]
+use super::attributes::Attributes;
 use super::error::KeyUrlError;
 use super::parsed::KeyUrl;
 use super::scheme::Scheme;
@@ -51,48 +53,55 @@ impl KeyUrl {
     #[cfg(feature = "aws-config")]
     async fn open_aws(&self) -> Result<Arc<dyn KeyProvider>, KeyUrlError> {
         use crate::aws::{AwsConfig, AwsKeys, Quotas};
-        let text = |name| self.get(name).unwrap_or_default();
+        let of = &self.attributes;
+        let text = |name| of.get(name).unwrap_or_default();
         let mut config = AwsConfig::from_environment(text("region"), text("deployment")).await;
-        config.endpoint = self.get("endpoint").map(str::to_owned);
-        if let Some(path) = self.get("key-policy-file").map(PathBuf::from) {
+        config.endpoint = of.get("endpoint").map(str::to_owned);
+        if let Some(path) = of.get("key-policy-file").map(PathBuf::from) {
             let read = std::fs::read_to_string(&path);
             config.key_policy = Some(read.map_err(|e| KeyUrlError::File { path, why: e.to_string() })?);
         }
-        if let Some(days) = self.number("deletion-days")? {
+        if let Some(days) = of.number("deletion-days")? {
             config.deletion_days = u8::try_from(days)
                 .map_err(|_| KeyUrlError::Value { name: "deletion-days", needed: "a number from 7 to 30" })?;
         }
         let Quotas { create, manage, read, sign_rsa, sign_ecc } = config.quotas;
         config.quotas = Quotas {
-            create: self.number("create-rate")?.unwrap_or(create),
-            manage: self.number("manage-rate")?.unwrap_or(manage),
-            read: self.number("read-rate")?.unwrap_or(read),
-            sign_rsa: self.number("sign-rsa-rate")?.unwrap_or(sign_rsa),
-            sign_ecc: self.number("sign-ecc-rate")?.unwrap_or(sign_ecc),
+            create: of.number("create-rate")?.unwrap_or(create),
+            manage: of.number("manage-rate")?.unwrap_or(manage),
+            read: of.number("read-rate")?.unwrap_or(read),
+            sign_rsa: of.number("sign-rsa-rate")?.unwrap_or(sign_rsa),
+            sign_ecc: of.number("sign-ecc-rate")?.unwrap_or(sign_ecc),
         };
         Ok(Arc::new(AwsKeys::new(config)?))
     }
 
     #[cfg(feature = "pkcs11")]
     fn open_pkcs11(&self) -> Result<Arc<dyn KeyProvider>, KeyUrlError> {
-        use crate::pkcs11::{Pkcs11Config, Pkcs11Keys, WhichToken};
-        use zeroize::Zeroizing;
-        let pin = match self.get("pin-source") {
-            Some(source) => pin(Path::new(source.strip_prefix("file:").unwrap_or(source)))?,
-            None => Zeroizing::new(self.get("pin-value").unwrap_or_default().to_owned()),
-        };
-        let sessions = self.number("x-sessions")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(8);
-        let module = PathBuf::from(self.get("module-path").unwrap_or_default());
-        let text = |name| self.get(name).map(str::to_owned);
-        let token = WhichToken {
-            label: text("token"),
-            serial: text("serial"),
-            manufacturer: text("manufacturer"),
-            model: text("model"),
-            slot: self.slot()?,
-        };
-        Ok(Arc::new(Pkcs11Keys::open(Pkcs11Config { module, token, pin, sessions })?))
+        Ok(Arc::new(crate::pkcs11::Pkcs11Keys::open(token(&self.attributes)?)?))
     }
+}
+
+/// The token that a URL names.
+#[cfg(feature = "pkcs11")]
+pub(crate) fn token(of: &Attributes) -> Result<crate::pkcs11::Pkcs11Config, KeyUrlError> {
+    use crate::pkcs11::{Pkcs11Config, WhichToken};
+    use zeroize::Zeroizing;
+    let pin = match of.get("pin-source") {
+        Some(source) => pin(Path::new(source.strip_prefix("file:").unwrap_or(source)))?,
+        None => Zeroizing::new(of.get("pin-value").unwrap_or_default().to_owned()),
+    };
+    let sessions = of.number("x-sessions")?.and_then(|n| usize::try_from(n).ok()).unwrap_or(8);
+    let module = PathBuf::from(of.get("module-path").unwrap_or_default());
+    let text = |name| of.get(name).map(str::to_owned);
+    let token = WhichToken {
+        label: text("token"),
+        serial: text("serial"),
+        manufacturer: text("manufacturer"),
+        model: text("model"),
+        slot: of.slot()?,
+    };
+    Ok(Pkcs11Config { module, token, pin, sessions })
 }
 
 /// A PIN in a file that nobody else may read.

@@ -1,10 +1,10 @@
 //! A URL that follows the form, and whose attributes are those of its scheme.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::attributes::{Attributes, decoded};
 use super::error::KeyUrlError;
 use super::scheme::Scheme;
 
@@ -13,7 +13,7 @@ use super::scheme::Scheme;
 pub struct KeyUrl {
     scheme: Scheme,
     folder: Option<PathBuf>,
-    attributes: BTreeMap<&'static str, String>,
+    pub(super) attributes: Attributes,
 }
 
 impl FromStr for KeyUrl {
@@ -24,45 +24,18 @@ impl FromStr for KeyUrl {
         let all = [Scheme::Local, Scheme::AwsKms, Scheme::Pkcs11];
         let scheme = all.into_iter().find(|s| s.name() == scheme).ok_or(KeyUrlError::Scheme)?;
         let (before, after) = rest.split_once('?').unwrap_or((rest, ""));
-        let mut url = Self { scheme, folder: None, attributes: BTreeMap::new() };
         let mut pairs: Vec<&str> = after.split('&').collect();
+        let mut folder = None;
         if scheme == Scheme::Local {
-            url.folder = Some(decoded(before)?).filter(|folder| !folder.is_empty()).map(PathBuf::from);
+            folder = Some(decoded(before)?).filter(|folder| !folder.is_empty()).map(PathBuf::from);
         } else {
             pairs.extend(before.split(';'));
         }
-        for pair in pairs.into_iter().filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').ok_or(KeyUrlError::Malformed)?;
-            let known = scheme.attributes();
-            let name = known.iter().find(|k| **k == name).ok_or_else(|| KeyUrlError::Unknown {
-                scheme: scheme.name(),
-                name: name.to_owned(),
-                known: known.join(", "),
-            })?;
-            if url.attributes.insert(name, decoded(value)?).is_some() {
-                return Err(KeyUrlError::Twice(name));
-            }
-        }
+        let attributes = Attributes::read(scheme.name(), scheme.attributes(), pairs)?;
+        let url = Self { scheme, folder, attributes };
         url.check()?;
         Ok(url)
     }
-}
-
-fn decoded(text: &str) -> Result<String, KeyUrlError> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(octet) = rest.next() {
-        let mut digit = || rest.next().and_then(|d| char::from(d).to_digit(16));
-        octets.push(match octet {
-            b'%' => {
-                let (high, low) =
-                    (digit().ok_or(KeyUrlError::Malformed)?, digit().ok_or(KeyUrlError::Malformed)?);
-                u8::try_from(high * 16 + low).map_err(|_| KeyUrlError::Malformed)?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(octets).map_err(|_| KeyUrlError::Malformed)
 }
 
 impl KeyUrl {
@@ -81,76 +54,27 @@ impl KeyUrl {
     /// The file with the key that encrypts software keys, if it names one.
     #[must_use]
     pub fn key_file(&self) -> Option<&Path> {
-        self.get("key-file").map(Path::new)
-    }
-
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.attributes.get(name).map(String::as_str)
+        self.attributes.get("key-file").map(Path::new)
     }
 
     fn check(&self) -> Result<(), KeyUrlError> {
-        let needed: &[&'static str] = match self.scheme {
+        self.attributes.need(match self.scheme {
             Scheme::Local => &[],
             Scheme::AwsKms => &["region", "deployment"],
             Scheme::Pkcs11 => &["module-path"],
-        };
-        for name in needed {
-            if self.get(name).is_none_or(str::is_empty) {
-                return Err(KeyUrlError::Value { name, needed: "needed" });
-            }
-        }
+        })?;
         let numbers = ["deletion-days", "create-rate", "manage-rate", "read-rate", "sign-rsa-rate"];
         for name in numbers.into_iter().chain(["sign-ecc-rate", "x-sessions"]) {
-            self.number(name)?;
+            self.attributes.number(name)?;
         }
-        if self.scheme == Scheme::Pkcs11 {
-            self.check_token()?;
-        }
-        if self.scheme == Scheme::Pkcs11
-            && self.get("pin-source").is_some() == self.get("pin-value").is_some()
-        {
-            return Err(KeyUrlError::Value {
-                name: "pin-source",
-                needed: "needed, or `pin-value`, and not both",
-            });
-        }
-        Ok(())
-    }
-
-    // The attributes of RFC 7512, 2.3, that name a token; one that is unknown is refused above, as 2.5 wants.
-    fn check_token(&self) -> Result<(), KeyUrlError> {
-        for name in ["token", "serial", "manufacturer", "model", "slot-id"] {
-            if self.get(name).is_some_and(str::is_empty) {
-                return Err(KeyUrlError::Value { name, needed: "empty; give its value, or leave it out" });
-            }
-        }
-        if !["token", "serial", "slot-id"].into_iter().any(|name| self.get(name).is_some()) {
-            return Err(KeyUrlError::Value { name: "token", needed: "needed, or `serial`, or `slot-id`" });
-        }
-        self.slot().map(|_| ())
-    }
-
-    pub(super) fn slot(&self) -> Result<Option<u64>, KeyUrlError> {
-        let number = |text: &str| {
-            let digits = text.bytes().all(|b| b.is_ascii_digit());
-            text.parse::<u64>().ok().filter(|_| digits)
-        };
-        let needed = "a number, in decimal digits";
-        let invalid = KeyUrlError::Value { name: "slot-id", needed };
-        self.get("slot-id").map(|text| number(text).ok_or(invalid)).transpose()
-    }
-
-    pub(super) fn number(&self, name: &'static str) -> Result<Option<u32>, KeyUrlError> {
-        let number = |text: &str| text.parse::<u32>().ok().filter(|n| (1..=100_000).contains(n));
-        let needed = "a number from 1 to 100,000";
-        self.get(name).map(|text| number(text).ok_or(KeyUrlError::Value { name, needed })).transpose()
+        if self.scheme == Scheme::Pkcs11 { self.attributes.check_token() } else { Ok(()) }
     }
 }
 
 /// The scheme and the names of what is given; a PIN may be among the values.
 impl fmt::Debug for KeyUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.scheme.name(), self.attributes.keys().copied().collect::<Vec<_>>().join(";"))
+        write!(f, "{}:{}", self.scheme.name(), self.attributes.names())
     }
 }
 
