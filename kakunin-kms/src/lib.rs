@@ -8,6 +8,8 @@ pub mod local;
 pub mod pkcs11;
 #[cfg(feature = "local")]
 pub mod private;
+#[cfg(feature = "seal")]
+pub mod seal;
 pub mod url;
 
 pub use kakunin_core;

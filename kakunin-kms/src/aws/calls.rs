@@ -50,6 +50,16 @@ impl Failure {
         self.code.as_deref() == Some(code)
     }
 
+    #[cfg(feature = "seal")]
+    pub(super) fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    #[cfg(feature = "seal")]
+    pub(super) fn into_source(self) -> BoxError {
+        self.source
+    }
+
     pub(super) fn into_error(self, operation: &'static str, key: &str) -> SignError {
         SignError::unavailable(operation, key, self.source)
     }

@@ -41,7 +41,7 @@ pub struct Quotas {
     pub create: u32,
     /// `CreateAlias`, `EnableKey`, `DisableKey`, `ScheduleKeyDeletion`.
     pub manage: u32,
-    /// `DescribeKey`, `GetPublicKey`, `ListKeys`, `ListAliases`, `ListResourceTags`.
+    /// `DescribeKey`, `GetPublicKey`, `ListKeys`, `ListAliases`, `ListResourceTags`; of a seal, `Encrypt` and `Decrypt`.
     pub read: u32,
     /// `Sign` with RSA keys.
     pub sign_rsa: u32,

@@ -10,6 +10,7 @@
 //! | `generate.rs`, `inventory.rs` | making one once; finding it by its alias or its tags |
 //! | `grants.rs` | workloads that sign with it by themselves |
 //! | `signer.rs` | one key that signs |
+//! | `seal.rs` | one key that seals (feature `seal`) |
 //!
 //! Each call runs on the Tokio runtime that [`AwsKeys`] was made in, to its end, whoever awaits it and on
 //! whatever runtime. `CreateKey` is not idempotent: the alias decides which key a planned identifier has,
@@ -26,7 +27,11 @@ mod keys;
 mod pace;
 mod provider;
 mod reference;
+#[cfg(feature = "seal")]
+mod seal;
 mod signer;
 
 pub use client::AwsKeys;
 pub use config::{AwsConfig, Credentials, Quotas};
+#[cfg(feature = "seal")]
+pub use seal::KmsSeal;
