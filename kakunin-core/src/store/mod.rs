@@ -1,4 +1,5 @@
-//! Stores: the contracts of everything the service keeps, and who keeps it, in memory or in one SQLite file.
+//! Stores: the contracts of everything the service keeps, and who keeps it: in memory, in one SQLite file or in
+//! a PostgreSQL database.
 //!
 //! | contract | keeps |
 //! |---|---|
@@ -14,6 +15,7 @@
 //! |---|---|---|
 //! | [`memory::MemoryStore`] | `service` | no: tests, and hosts that want no history |
 //! | `sqlite::SqliteStore` | `sqlite` | yes: one file, WAL, every commit synced |
+//! | `postgres::PostgresStore` | `postgres` | yes: a database that several processes share, every commit synced |
 //!
 //! Each passes the suites of `kakunin_core::conformance`.
 
@@ -23,7 +25,11 @@ pub mod duty;
 pub mod guard;
 pub mod heads;
 mod kind;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod levels;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod revocations;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -1,0 +1,137 @@
+//! One connection, and the statements it has prepared.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use tokio::task::AbortHandle;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+
+use super::error::{undone, unread};
+use super::options::PostgresOptions;
+use super::runs::Runs;
+use crate::error::StoreError;
+
+/// How long connecting and preparing may take.
+const CONNECT: Duration = Duration::from_secs(8);
+
+/// Limits that the server keeps for us, whatever becomes of this process. `lock_timeout` is how long a turn is waited for.
+const LIMITS: &str = "-c statement_timeout=30s -c lock_timeout=3s -c idle_in_transaction_session_timeout=2s \
+    -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000 \
+    -c client_min_messages=error -c search_path=pg_catalog -c bytea_output=hex";
+
+/// What a parameter of a statement is given as.
+pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
+
+/// One connection.
+pub(super) struct Link {
+    client: Client,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+    driver: AbortHandle,
+    spoilt: AtomicBool,
+}
+
+/// Opens connections.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    pub(super) options: PostgresOptions,
+    pub(super) runs: Arc<Runs>,
+}
+
+impl Connector {
+    /// Opens a connection that has these statements ready. It is certain that nothing was written if that fails.
+    pub(super) async fn open(&self, name: &str, ready: &[&'static str]) -> Result<Link, StoreError> {
+        self.open_with(name, ready, "").await
+    }
+
+    /// The same, with settings of the server's for this session beside those that all have.
+    pub(super) async fn open_with(
+        &self,
+        name: &str,
+        ready: &[&'static str],
+        settings: &str,
+    ) -> Result<Link, StoreError> {
+        let config = self.options.config(name, &format!("{LIMITS} {settings}"));
+        let (tls, ready, runs) = (self.options.tls(), ready.to_vec(), self.runs.clone());
+        let open = async move {
+            let (client, connection) = config.connect(tls).await.map_err(undone)?;
+            let driver = runs.spawn(async move { _ = connection.await }).abort_handle();
+            let (statements, spoilt) = (Mutex::default(), AtomicBool::new(false));
+            let link = Link { client, statements, driver, spoilt };
+            link.prepare(&ready).await?;
+            Ok(link)
+        };
+        self.runs.run(CONNECT, open).await
+    }
+}
+
+impl Link {
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether nothing can be sent over it any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed() || self.spoilt.load(Ordering::Relaxed)
+    }
+
+    /// Closes it, and with it what it was in the middle of.
+    pub(super) fn spoil(&self) {
+        self.spoilt.store(true, Ordering::Relaxed);
+        self.driver.abort();
+    }
+
+    /// Prepares what is not yet prepared, all at once.
+    pub(super) async fn prepare(&self, statements: &[&'static str]) -> Result<(), StoreError> {
+        let missing: Vec<_> = {
+            let known = self.statements();
+            statements.iter().copied().filter(|sql| !known.contains_key(sql)).collect()
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let prepared =
+            try_join_all(missing.iter().map(|sql| self.client.prepare(sql))).await.map_err(undone)?;
+        self.statements().extend(missing.into_iter().zip(prepared));
+        Ok(())
+    }
+
+    /// A statement that was prepared.
+    pub(super) fn statement(&self, sql: &'static str) -> Result<Statement, StoreError> {
+        let unknown = || StoreError::not_written("a statement was not prepared");
+        self.statements().get(sql).cloned().ok_or_else(unknown)
+    }
+
+    /// Reads.
+    pub(super) async fn query(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        self.prepare(&[sql]).await?;
+        self.client.query(&self.statement(sql)?, values).await.map_err(unread)
+    }
+
+    /// Reads one row, if there is one.
+    pub(super) async fn query_one(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.query(sql, values).await?.pop())
+    }
+
+    fn statements(&self) -> MutexGuard<'_, HashMap<&'static str, Statement>> {
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_closed() { "Link(closed)" } else { "Link" })
+    }
+}

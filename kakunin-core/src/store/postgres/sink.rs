@@ -1,0 +1,100 @@
+//! Logs, and who is on duty.
+
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+
+use super::append::{Batch, months, sizes};
+use super::store::PostgresStore;
+use super::{rows, sql};
+use crate::error::StoreError;
+use crate::log::entry::{Entry, LogId};
+use crate::store::audit::{Append, AuditSink, Head, Room, Turn};
+use crate::store::duty::Duties;
+
+#[async_trait]
+impl AuditSink for PostgresStore {
+    async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
+        let Some(first) = appends.first() else { return Ok(()) };
+        let batch = Batch::of(&appends)?;
+        self.make_months(months(&appends)).await?;
+        let writes = self.sizes.writes(appends.iter().map(|append| &append.log));
+        let outcome = match appends.iter().find_map(|append| self.turns.link(&append.log)) {
+            Some(link) => batch.send(&link).await?.outcome().await,
+            None => {
+                let slot = self.writers.of(&first.log).await?;
+                let link = slot.link.clone();
+                let sent = batch.send(&link).await?;
+                // Whoever comes next is sent behind it, while this one waits for its answer.
+                drop(slot);
+                sent.outcome().await
+            }
+        };
+        self.full.store(matches!(outcome, Err(StoreError::Full)), Ordering::Relaxed);
+        outcome?;
+        for (log, size) in sizes(&appends) {
+            self.sizes.wrote(log, size);
+            self.notifier.tell(log, size);
+            self.state.raise(log, size);
+        }
+        drop(writes);
+        for Append { log, revocations, .. } in &appends {
+            // An append that named no revocations applied none.
+            if let (LogId::Revocations(issuer), Some((last, _))) = (log, revocations.last()) {
+                self.revocations.raise(issuer, last.saturating_add(1));
+            }
+        }
+        Ok(())
+    }
+
+    async fn head(&self, log: &LogId) -> Result<(Head, Option<String>), StoreError> {
+        rows::head(&*self.reader().await?, log).await
+    }
+
+    async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        rows::read(&*self.reader().await?, log, from, limit).await
+    }
+
+    async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
+        rows::logs(&*self.reader().await?).await
+    }
+
+    async fn room(&self) -> Room {
+        if self.full.load(Ordering::Relaxed) && self.has_room().await {
+            self.full.store(false, Ordering::Relaxed);
+        }
+        Room { full: self.full.load(Ordering::Relaxed), reserve: 0 }
+    }
+
+    async fn turn(&self, log: &LogId) -> Result<Box<dyn Turn>, StoreError> {
+        self.turns.take(log).await
+    }
+
+    async fn grown(&self) -> Vec<(LogId, u64)> {
+        self.sizes.grown().await
+    }
+}
+
+impl PostgresStore {
+    /// Whether something can be written: it is given up again.
+    async fn has_room(&self) -> bool {
+        let probe = async {
+            let link = self.reader().await?;
+            let script = format!("BEGIN; {}; ROLLBACK", sql::FILL);
+            let filled = link.client().batch_execute(&script).await;
+            if filled.is_err() {
+                // It is in the middle of a transaction that failed.
+                link.spoil();
+            }
+            filled.map_err(super::error::undone)
+        };
+        probe.await.is_ok()
+    }
+}
+
+#[async_trait]
+impl Duties for PostgresStore {
+    async fn on_duty(&self) -> bool {
+        self.duty.is_ours().await
+    }
+}
