@@ -10,5 +10,10 @@
 
 #[path = "../shared/cluster.rs"]
 mod cluster;
+mod crashed;
 mod logs;
+mod opened;
+mod several;
 mod suites;
+mod tampered;
+mod turns;

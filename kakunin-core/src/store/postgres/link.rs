@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_lock::{Mutex as Turnstile, MutexGuard as TurnstileGuard};
 use futures_util::future::try_join_all;
 use tokio::task::AbortHandle;
 use tokio_postgres::types::ToSql;
@@ -33,6 +34,7 @@ pub(super) struct Link {
     statements: Mutex<HashMap<&'static str, Statement>>,
     driver: AbortHandle,
     spoilt: AtomicBool,
+    next: Turnstile<()>,
 }
 
 /// Opens connections.
@@ -60,8 +62,8 @@ impl Connector {
         let open = async move {
             let (client, connection) = config.connect(tls).await.map_err(undone)?;
             let driver = runs.spawn(async move { _ = connection.await }).abort_handle();
-            let (statements, spoilt) = (Mutex::default(), AtomicBool::new(false));
-            let link = Link { client, statements, driver, spoilt };
+            let (statements, spoilt, next) = (Mutex::default(), AtomicBool::new(false), Turnstile::new(()));
+            let link = Link { client, statements, driver, spoilt, next };
             link.prepare(&ready).await?;
             Ok(link)
         };
@@ -83,6 +85,11 @@ impl Link {
     pub(super) fn spoil(&self) {
         self.spoilt.store(true, Ordering::Relaxed);
         self.driver.abort();
+    }
+
+    /// The right to be the next who sends something over it, for those that share it and come in order.
+    pub(super) async fn next(&self) -> TurnstileGuard<'_, ()> {
+        self.next.lock().await
     }
 
     /// Prepares what is not yet prepared, all at once.

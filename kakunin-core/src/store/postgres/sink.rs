@@ -17,12 +17,18 @@ impl AuditSink for PostgresStore {
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
         let Some(first) = appends.first() else { return Ok(()) };
         let batch = Batch::of(&appends)?;
-        self.make_months(months(&appends)).await?;
         let writes = self.sizes.writes(appends.iter().map(|append| &append.log));
         let outcome = match appends.iter().find_map(|append| self.turns.link(&append.log)) {
-            Some(link) => batch.send(&link).await?.outcome().await,
+            Some(link) => {
+                let next = link.next().await;
+                self.make_months(months(&appends)).await?;
+                let sent = batch.send(&link).await?;
+                drop(next);
+                sent.outcome().await
+            }
             None => {
                 let slot = self.writers.of(&first.log).await?;
+                self.make_months(months(&appends)).await?;
                 let link = slot.link.clone();
                 let sent = batch.send(&link).await?;
                 // Whoever comes next is sent behind it, while this one waits for its answer.
