@@ -11,7 +11,9 @@
 #[path = "../shared/cluster.rs"]
 mod cluster;
 mod crashed;
+mod full;
 mod logs;
+mod measured;
 mod opened;
 mod several;
 mod suites;

@@ -19,9 +19,7 @@ fn grown() -> (Database<'static>, PostgresStore, String) {
     crate::cluster::until("partitions are made ahead of time", || {
         database.admin(&format!("SELECT to_regclass('audit.entry_{month}') IS NOT NULL")) == "t"
     });
-    database.admin(&format!(
-        "INSERT INTO audit.entry(log, month, idx, leaf) VALUES ('other', date_trunc('month', now() AT TIME ZONE 'UTC')::date, 0, 'x')"
-    ));
+    database.admin("INSERT INTO audit.entry(log, month, idx, leaf) VALUES ('other', date_trunc('month', now() AT TIME ZONE 'UTC')::date, 0, 'x')");
     (database, store, format!("audit.entry_{month}"))
 }
 
@@ -151,7 +149,19 @@ fn nobody_makes_partitions_without_end() {
 /// What the check says after somebody did this as a superuser, and that a store is not opened then.
 fn found_after(attack: &str, words: &[&str]) {
     let (database, store, partition) = grown();
-    database.admin(&attack.replace("PARTITION", &partition).replace("$P", &format!("PARTITION {partition}")));
+    let attack = attack.replace("PARTITION", &partition).replace("$P", &format!("PARTITION {partition}"));
+    // Where nobody puts the guards aside, none of that is done, by the owner or in the role of a replica. They are about
+    // the tables of logs; what moves heads is held against its source alone.
+    let guarded = !attack.contains("advance");
+    for who in [format!("SET ROLE {OWNER}"), "SET session_replication_role = replica".to_owned()] {
+        let done = database.sql(ADMIN, &format!("BEGIN; {who}; {attack}; ROLLBACK"));
+        let refused = done
+            .as_ref()
+            .is_err_and(|error| error.contains("append-only") || error.contains("permission denied"));
+        assert_eq!(refused, guarded, "{attack}: {done:?}");
+    }
+    assert_eq!(block_on(store.check_again()).unwrap(), Vec::<String>::new());
+    database.unguarded(&attack);
     let found = block_on(store.check_again()).unwrap().join("; ");
     for word in words {
         assert!(found.contains(&word.replace("PARTITION", &partition)), "{attack}: {found}");
@@ -228,13 +238,60 @@ fn another_trigger_is_found() {
 
 /// Changes entries behind the triggers' back, as a superuser can.
 fn behind_their_back(database: &Database<'_>, change: &str) {
-    for table in ["audit.entry", "audit.entry_other"] {
-        database.admin(&format!("ALTER TABLE {table} DISABLE TRIGGER deny"));
+    let set = |to: &str| {
+        ["entry", "entry_other"].map(|table| format!("ALTER TABLE audit.{table} {to} TRIGGER deny;")).concat()
+    };
+    database.unguarded(&format!("{} {change}; {}", set("DISABLE"), set("ENABLE ALWAYS")));
+}
+
+#[test]
+fn the_guards_refuse_what_else_would_change_rows() {
+    let (database, store, partition) = grown();
+    for attack in [
+        "ALTER TABLE audit.entry ALTER COLUMN leaf TYPE bytea USING 'forged'::bytea".to_owned(),
+        format!("ALTER TABLE {partition} ALTER COLUMN payload TYPE bytea USING NULL"),
+        "ALTER TABLE audit.entry DROP COLUMN leaf".to_owned(),
+        format!("DROP TABLE {partition}"),
+        "DROP TABLE audit.entry".to_owned(),
+        "DROP SCHEMA audit CASCADE".to_owned(),
+        format!("DROP OWNED BY {OWNER} CASCADE"),
+        "DROP FUNCTION audit.deny() CASCADE".to_owned(),
+        "ALTER FUNCTION audit.deny() RENAME TO other".to_owned(),
+        "ALTER TABLE audit.span RENAME TO other".to_owned(),
+        format!("GRANT UPDATE ON audit.entry TO {APPLICATION}"),
+        format!("GRANT UPDATE (leaf) ON {partition} TO {APPLICATION}"),
+        "GRANT TRUNCATE ON audit.span TO PUBLIC".to_owned(),
+        format!("ALTER TABLE audit.entry OWNER TO {APPLICATION}"),
+        "CREATE TABLE public.t(log text, idx bigint, month date, PRIMARY KEY (log, idx, month)); \
+         INSERT INTO public.t SELECT log, idx, month FROM audit.entry; \
+         ALTER TABLE audit.entry ADD FOREIGN KEY (log, idx, month) REFERENCES public.t ON DELETE CASCADE"
+            .to_owned(),
+    ] {
+        let refused = database.sql(ADMIN, &format!("BEGIN; {attack}; COMMIT")).unwrap_err();
+        let known = ["append-only", "cannot alter", "cannot drop", "already exists"];
+        assert!(known.iter().any(|words| refused.contains(words)), "{attack}: {refused}");
     }
-    database.admin(change);
-    for table in ["audit.entry", "audit.entry_other"] {
-        database.admin(&format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER deny"));
-    }
+    assert_eq!(checked_size(&store, &tenant(1)), 3);
+    assert_eq!(block_on(store.check_again()).unwrap(), Vec::<String>::new());
+    assert_eq!(block_on(store.notes()).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn without_guards_the_store_says_so_and_rows_that_were_written_anew_are_seen_by_the_root_alone() {
+    let (database, store, _) = grown();
+    database.unguarded("ALTER TABLE audit.entry ALTER COLUMN leaf TYPE bytea USING 'forged'::bytea");
+    assert_eq!(block_on(store.check_again()).unwrap(), Vec::<String>::new());
+    assert_ne!(root(&store), block_on(store.head(&tenant(1))).unwrap().0.frontier);
+    database.admin("ALTER EVENT TRIGGER kakunin_rewrite ENABLE");
+    assert!(block_on(store.notes()).unwrap()[0].contains("no event triggers"));
+}
+
+/// What the entries lead to.
+fn root(store: &PostgresStore) -> Frontier {
+    let mut frontier = Frontier::default();
+    let entries = block_on(store.read(&tenant(1), 0, 9)).unwrap();
+    entries.iter().for_each(|entry| frontier.push(leaf_hash(&entry.leaf)));
+    frontier
 }
 
 #[test]
@@ -243,10 +300,7 @@ fn a_superuser_who_covers_up_is_seen_by_the_root_alone() {
     behind_their_back(&database, "UPDATE audit.entry SET leaf = 'forged' WHERE log = 't1' AND idx = 1");
     // Nothing in the database says so.
     assert_eq!(block_on(store.check_again()).unwrap(), Vec::<String>::new());
-    let mut frontier = Frontier::default();
-    let entries = block_on(store.read(&tenant(1), 0, 9)).unwrap();
-    entries.iter().for_each(|entry| frontier.push(leaf_hash(&entry.leaf)));
-    assert_ne!(frontier, block_on(store.head(&tenant(1))).unwrap().0.frontier);
+    assert_ne!(root(&store), block_on(store.head(&tenant(1))).unwrap().0.frontier);
 }
 
 #[test]

@@ -71,10 +71,10 @@ pub(super) async fn findings(link: &Link) -> Result<Vec<String>, StoreError> {
 pub(super) async fn notes(link: &Link) -> Result<Vec<String>, StoreError> {
     let guards: i64 = link.query_one(EVENTS, &[]).await?.map_or(Ok(0), |row| column(&row, 0))?;
     let mut notes = Vec::new();
-    if guards == 0 {
+    if guards < 3 {
         notes.push(
-            "no event triggers guard the tables of logs: whoever becomes their owner can change their structure, which is \
-             noticed by the next check; event triggers need a superuser"
+            "no event triggers guard the tables of logs: whoever becomes their owner can change their structure, which the \
+             next check notices; run `kakunin migrate` once as a superuser, who alone can make them"
                 .to_owned(),
         );
     }

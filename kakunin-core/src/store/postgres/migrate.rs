@@ -29,6 +29,12 @@ pub(super) const MIGRATIONS: [Migration; 1] = [Migration {
     compatible_from: 1,
 }];
 
+/// Guards of structure, for who may make them. They are no migration: they are made anew by each program that is newer.
+const GUARDS: &str = include_str!("migrations/guards.sql");
+/// A migration may change structure.
+const UNGUARD: &str = "DROP EVENT TRIGGER IF EXISTS kakunin_structure; DROP EVENT TRIGGER IF EXISTS kakunin_drop; \
+    DROP EVENT TRIGGER IF EXISTS kakunin_rewrite;\n";
+
 /// The schema that this program knows.
 pub(super) const VERSION: i32 = 1;
 
@@ -63,6 +69,8 @@ pub struct Migrated {
     pub run: Vec<String>,
     /// The version of the schema now.
     pub version: i32,
+    /// Whether event triggers guard the structure of the tables: a superuser alone can make them.
+    pub guarded: bool,
 }
 
 /// Makes roles and tables that are missing, all under one lock: of several at once one does it. Run again it changes nothing.
@@ -97,6 +105,8 @@ async fn run(client: &Client, roles: &Roles) -> Result<Migrated, StoreError> {
         }
     }
     let before = versions(client).await?;
+    let superuser = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user";
+    let superuser: bool = client.query_one(superuser, &[]).await.map_err(undone)?.get(0);
     for Migration { version, name, sql, compatible_from } in &MIGRATIONS {
         let sum = hex_encode(&Sha256::digest(sql));
         match before.iter().find(|(there, _)| there == version) {
@@ -109,6 +119,9 @@ async fn run(client: &Client, roles: &Roles) -> Result<Migrated, StoreError> {
             None => {}
         }
         let mut script = String::from("BEGIN;\n");
+        if superuser {
+            script.push_str(UNGUARD);
+        }
         belong(client, &roles.owner, &mut script).await?;
         script.push_str(&named(sql, roles));
         _ = write!(
@@ -122,9 +135,16 @@ async fn run(client: &Client, roles: &Roles) -> Result<Migrated, StoreError> {
     }
     let newest = before.iter().map(|(version, _)| *version).max().unwrap_or_default();
     done.version = newest.max(VERSION);
+    if superuser && newest <= VERSION {
+        let sum = hex_encode(&Sha256::digest(body("audit.deny").unwrap_or_default()));
+        let guards = GUARDS.replace(":'deny'", &format!("'{sum}'"));
+        client.batch_execute(&format!("BEGIN;\n{guards}\nCOMMIT")).await.map_err(undone)?;
+    }
+    done.guarded = superuser;
     Ok(done)
 }
 
+/// Makes a role that is missing, and says whether it did.
 async fn make_role(client: &Client, role: &str) -> Result<bool, StoreError> {
     let is_there = async || -> Result<bool, StoreError> {
         let there = client.query("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&role]).await;

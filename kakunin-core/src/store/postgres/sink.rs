@@ -15,28 +15,13 @@ use crate::store::duty::Duties;
 #[async_trait]
 impl AuditSink for PostgresStore {
     async fn append(&self, appends: Vec<Append>) -> Result<(), StoreError> {
-        let Some(first) = appends.first() else { return Ok(()) };
-        let batch = Batch::of(&appends)?;
         let writes = self.sizes.writes(appends.iter().map(|append| &append.log));
-        let outcome = match appends.iter().find_map(|append| self.turns.link(&append.log)) {
-            Some(link) => {
-                let next = link.next().await;
-                self.make_months(months(&appends)).await?;
-                let sent = batch.send(&link).await?;
-                drop(next);
-                sent.outcome().await
-            }
-            None => {
-                let slot = self.writers.of(&first.log).await?;
-                self.make_months(months(&appends)).await?;
-                let link = slot.link.clone();
-                let sent = batch.send(&link).await?;
-                // Whoever comes next is sent behind it, while this one waits for its answer.
-                drop(slot);
-                sent.outcome().await
-            }
-        };
-        self.full.store(matches!(outcome, Err(StoreError::Full)), Ordering::Relaxed);
+        let outcome = self.write(&appends).await;
+        match &outcome {
+            Ok(()) => self.full.store(false, Ordering::Relaxed),
+            Err(StoreError::Full) => self.full.store(true, Ordering::Relaxed),
+            Err(_) => {}
+        }
         outcome?;
         for (log, size) in sizes(&appends) {
             self.sizes.wrote(log, size);
@@ -82,6 +67,26 @@ impl AuditSink for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Over the connection of a turn that this process has, so that it ends with that; else over one for logs like it.
+    async fn write(&self, appends: &[Append]) -> Result<(), StoreError> {
+        let Some(first) = appends.first() else { return Ok(()) };
+        let batch = Batch::of(appends)?;
+        if let Some(link) = appends.iter().find_map(|append| self.turns.link(&append.log)) {
+            let next = link.next().await;
+            self.make_months(months(appends)).await?;
+            let sent = batch.send(&link).await?;
+            drop(next);
+            return sent.outcome().await;
+        }
+        let slot = self.writers.of(&first.log).await?;
+        self.make_months(months(appends)).await?;
+        let link = slot.link.clone();
+        let sent = batch.send(&link).await?;
+        // Whoever comes next is sent behind it, while this one waits for its answer.
+        drop(slot);
+        sent.outcome().await
+    }
+
     /// Whether something can be written: it is given up again.
     async fn has_room(&self) -> bool {
         let probe = async {

@@ -58,7 +58,7 @@ pub(super) const READ: &str = "SELECT idx, leaf, salt, payload FROM audit.entry 
     AND month <= (SELECT s.month FROM audit.span s WHERE s.log = $1 AND s.first < $3 ORDER BY s.first DESC LIMIT 1) \
     ORDER BY idx";
 
-/// The same, without payloads of events: they have keys of their own.
+/// All logs, for who asks for just that.
 pub(super) const LOGS: &str = "SELECT log FROM state.head ORDER BY log";
 
 /// How far all logs are: of the whole deployment, once a second, for what no notice told.
@@ -101,3 +101,68 @@ pub(super) const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1
 pub(super) const OF_WRITERS: [&str; 8] = [ADVANCE, ENTRIES, SPAN, BIND, PUT, REMOVE, REVOKE, APPLY];
 /// What a connection of turns has ready beside that.
 pub(super) const OF_TURNS: [&str; 3] = [LOCK, UNLOCK, SIZE];
+
+#[cfg(test)]
+mod tests {
+    use super::super::{check, migrate};
+
+    /// Those that are about all logs, each with its reason above.
+    const OF_ALL: [&str; 5] = ["BIND", "MAKE_MONTH", "LOGS", "SIZES", "FILL"];
+    /// What a statement carries whose rows belong to a log or an issuer.
+    const OWNED: [&str; 10] = [
+        "log = $1",
+        "issuer = $1",
+        "(log, month, idx, kind, agent, at, leaf, salt, payload) SELECT $1,",
+        "(log, first, month) VALUES ($1,",
+        "(log, kind, key, value) SELECT $1,",
+        "(log, kind, key, value) VALUES ($1,",
+        "(issuer, idx, serial, held, cause, record) SELECT $1,",
+        "(issuer, size) VALUES ($1,",
+        "state.advance($1,",
+        "state.apply($1,",
+    ];
+
+    /// Names and texts of the constants of this file.
+    fn statements() -> Vec<(&'static str, String)> {
+        let source = include_str!("sql.rs").split("#[cfg(test)]").next().unwrap();
+        let constants = source.split("const ").skip(1).filter_map(|constant| constant.split_once(": &str ="));
+        let statement = |text: &str| text.split('"').nth(1).unwrap().replace('\\', "");
+        let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        constants.map(|(name, text)| (name, one_line(statement(text)))).collect()
+    }
+
+    #[test]
+    fn every_statement_over_tables_says_whose_rows_it_means() {
+        let statements = statements();
+        assert!(statements.len() > 25, "{statements:?}");
+        for (name, sql) in &statements {
+            let tables = sql.contains("audit.") || sql.contains("state.");
+            let owned = OWNED.iter().any(|words| sql.contains(words)) || sql.contains("state.revoke($1,");
+            assert_eq!(tables && !owned, OF_ALL.contains(name), "{name}: {sql}");
+            // Each table of a statement has its own.
+            let reads = sql.matches("FROM audit.").count() + sql.matches("FROM state.").count();
+            let named = sql.matches("log = $1").count() + sql.matches("issuer = $1").count();
+            assert!(OF_ALL.contains(name) || reads <= named, "{name}: {sql}");
+        }
+    }
+
+    #[test]
+    fn statements_of_checks_read_no_rows_of_logs() {
+        for sql in check::ALL {
+            let tables = sql.matches("FROM audit.").count() + sql.matches("FROM state.").count();
+            assert_eq!(tables, sql.matches("FROM audit.migration").count(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn functions_say_whose_rows_they_mean() {
+        for function in ["state.advance", "state.apply", "state.revoke"] {
+            for statement in migrate::body(function).unwrap().split(';') {
+                let tables = ["FROM state.", "INTO state.", "UPDATE state.", "JOIN state."];
+                let touches = tables.iter().any(|words| statement.contains(words));
+                let owned = statement.contains("the_log") || statement.contains("the_issuer");
+                assert!(!touches || owned, "{function}: {statement}");
+            }
+        }
+    }
+}
