@@ -11,6 +11,7 @@
 #[path = "../shared/cluster.rs"]
 mod cluster;
 mod crashed;
+mod encrypted;
 mod full;
 mod logs;
 mod measured;

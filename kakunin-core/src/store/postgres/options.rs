@@ -37,7 +37,11 @@ impl PostgresOptions {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(wrong("it does not begin with postgres://"));
         }
-        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        // A password may have a question mark in it.
+        let host = url.find('@').unwrap_or_default();
+        let question = url.get(host..).and_then(|rest| rest.find('?')).map_or(url.len(), |at| host + at);
+        let (base, query) = url.split_at(question);
+        let query = query.trim_start_matches('?');
         let (mut mode, mut roots, mut rest) = ("prefer".to_owned(), None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
@@ -49,7 +53,9 @@ impl PostgresOptions {
         let url = format!("{base}?{}", rest.join("&"));
         // What the parser says may repeat parts of a password.
         let mut config: Config = url.parse().map_err(|_| wrong("it is not read as one"))?;
-        if config.get_hosts().is_empty() || config.get_dbname().is_none() || config.get_user().is_none() {
+        let nameless = |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty());
+        let hostless = config.get_hosts().is_empty() || config.get_hosts().iter().any(nameless);
+        if hostless || config.get_dbname().is_none() || config.get_user().is_none() {
             return Err(wrong("it has to name a host, a user and a database"));
         }
         let (ssl, trust) = match (mode.as_str(), roots.is_some()) {
@@ -137,16 +143,19 @@ mod tests {
     fn a_password_is_shown_nowhere() {
         let options =
             PostgresOptions::parse("postgres://app:s3cret@db.example:5433/k?sslmode=require").unwrap();
-        let shown = format!("{options:?}");
+        let asks = PostgresOptions::parse("postgres://app:s3cret?sslmode=none@db.example:5433/k").unwrap();
+        let shown = format!("{options:?} {asks:?}");
         assert!(shown.contains("db.example") && !shown.contains("s3cret"), "{shown}");
         for wrong in [
-            "postgres://app:s3cret?x=s3cret@db.example/k",
+            "postgres://app:s3cret@db.example/k?s3cret=s3cret",
             "postgres://app:s3cret@db.example/k?sslmode=s3cret",
             "host=db.example password=s3cret",
             "postgres://app:s3cret@db.example",
             "postgres://app:s3cret@/k",
         ] {
-            let refused = PostgresOptions::parse(wrong).unwrap_err().to_string();
+            let refused = PostgresOptions::parse(wrong);
+            assert!(refused.is_err(), "{wrong}");
+            let refused = refused.unwrap_err().to_string();
             assert!(refused.contains("postgres://user") && !refused.contains("s3cret"), "{refused}");
         }
     }
