@@ -24,13 +24,25 @@ pub enum LockError {
 /// # Errors
 /// [`LockError`].
 pub fn exclusive(path: &Path) -> Result<File, LockError> {
+    locked(path, File::try_lock)
+}
+
+/// The same beside others that lock it in this way.
+///
+/// # Errors
+/// [`LockError`].
+pub fn shared(path: &Path) -> Result<File, LockError> {
+    locked(path, File::try_lock_shared)
+}
+
+fn locked(path: &Path, lock: impl Fn(&File) -> Result<(), TryLockError>) -> Result<File, LockError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path)?;
     for _ in 0..10 {
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(50)),
             Err(TryLockError::Error(error)) => return Err(error.into()),

@@ -306,3 +306,30 @@ fn who_only_reads_signs_beside_who_has_it_open_and_changes_nothing() {
     let wrong = locked(LocalKeys::open_to_read(dir.path(), &Secret::new("another passphrase").unwrap()));
     assert!(wrong.contains("wrong passphrase"), "{wrong}");
 }
+
+#[test]
+fn of_several_processes_that_share_a_folder_all_have_the_keys_of_each() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("keys");
+    let secret = || Secret::new("correct horse").unwrap();
+    let cost = KdfCost(NonZeroU32::MIN);
+    drop(LocalKeys::open_with_cost(&dir, &secret(), cost).unwrap());
+    let [one, other] = [(); 2].map(|()| LocalKeys::open_shared(&dir, &secret()).unwrap());
+    assert!(locked(LocalKeys::open_with_cost(&dir, &secret(), cost)).contains("another process"));
+    let make = |keys: &LocalKeys| block_on(keys.generate(&planned(1), KeyAlgorithm::Ed25519)).unwrap();
+    let keys = std::thread::scope(|scope| {
+        let (a, b) = (scope.spawn(|| make(&one)), scope.spawn(|| make(&other)));
+        [a.join().unwrap(), b.join().unwrap()]
+    });
+    assert_eq!(keys[0], keys[1]);
+    let signers = [&one, &other].map(|keys_of| block_on(keys_of.open(&keys[0])).unwrap());
+    assert_eq!(signers[0].public_key(), signers[1].public_key());
+    let made = block_on(one.generate(&planned(2), KeyAlgorithm::P256)).unwrap();
+    block_on(other.open(&made)).unwrap();
+    block_on(one.retire(&made)).unwrap();
+    assert!(matches!(block_on(other.open(&made)), Err(SignError::Refused { .. })));
+    drop((one, other));
+    let alone = LocalKeys::open_with_cost(&dir, &secret(), cost).unwrap();
+    assert_eq!(block_on(alone.list()).unwrap().len(), 1);
+    assert_eq!(block_on(alone.open(&keys[0])).unwrap().public_key(), signers[0].public_key());
+}

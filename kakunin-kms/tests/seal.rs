@@ -10,6 +10,7 @@
 mod sealing;
 
 use std::fs::{self, Permissions};
+use std::num::NonZeroU32;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kakunin_core::conformance::at_once;
 use kakunin_core::key::{KeyAlgorithm, KeyProvider, KeyRef, SignError};
+use kakunin_kms::local::{KdfCost, LocalKeys, Secret};
 use kakunin_kms::seal::{FileSeal, Seal, SealError, SealUrlError, SealedKeys, from_url};
 use pollster::block_on;
 use sealing::{Failing, FolderVault, key_suites, keys_move, locked, memory, planned, row, seal_suite};
@@ -353,4 +355,31 @@ fn a_url_opens_a_file() {
         let url = "pkcs11:token=a;object=b?module-path=/m&pin-value=1";
         assert!(matches!(block_on(from_url(url)), Err(SealUrlError::NotBuilt("pkcs11", _))));
     }
+}
+
+#[test]
+fn a_key_of_a_folder_is_adopted_and_opens_under_the_name_that_it_has_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = Secret::new("correct horse").unwrap();
+    let cost = KdfCost(NonZeroU32::MIN);
+    let local = LocalKeys::open_with_cost(folder.path().join("keys"), &secret, cost).unwrap();
+    let key = block_on(local.generate(&planned(1), KeyAlgorithm::Ed25519)).unwrap();
+    let vault = memory();
+    let sealed = SealedKeys::new(vault.clone(), file_seal(folder.path(), "seal"));
+    assert!(matches!(block_on(sealed.open(&key)), Err(SignError::NotFound(_))));
+    for _ in 0..2 {
+        block_on(sealed.adopt(&local, &key)).unwrap();
+    }
+    let signers = [block_on(local.open(&key)).unwrap(), block_on(sealed.open(&key)).unwrap()];
+    assert_eq!(signers[0].public_key(), signers[1].public_key());
+    let signed = signers.each_ref().map(|signer| block_on(signer.sign(b"a head")).unwrap());
+    assert_eq!(signed[0].as_bytes(), signed[1].as_bytes());
+    // What lies there already is another key, or another seal's.
+    let other = LocalKeys::open_with_cost(folder.path().join("other"), &secret, cost).unwrap();
+    block_on(other.generate(&planned(1), KeyAlgorithm::Ed25519)).unwrap();
+    assert!(matches!(block_on(sealed.adopt(&other, &key)), Err(SignError::Locked(_))));
+    let stranger = SealedKeys::new(vault, file_seal(folder.path(), "stranger"));
+    assert!(matches!(block_on(stranger.adopt(&local, &key)), Err(SignError::Locked(_))));
+    block_on(local.disable(&key)).unwrap();
+    assert!(matches!(block_on(sealed.adopt(&local, &key)), Err(SignError::Refused { .. })));
 }

@@ -9,6 +9,7 @@
 //! | `engine/` | who decides next, the append, its seals, and what is loaded from it |
 //! | `command/` | decisions that are not durable yet |
 //! | `state/` | what logs amount to: a file for each projection |
+//! | `moving/` | a deployment moves from one store into another |
 //! | `limits.rs`, `error.rs` | limits that callers meet; why a step was not done |
 
 mod command;
@@ -18,6 +19,7 @@ mod engine;
 mod error;
 mod handle;
 mod limits;
+pub mod moving;
 mod query;
 mod state;
 

@@ -132,7 +132,8 @@ pub trait AuditSink: fmt::Debug + Send + Sync {
     }
 
     /// Waits until other processes appended, and says to which logs, with the size of each; a log may be named again. What
-    /// nobody hears is named later: whoever has appended once hears of every log that grew since.
+    /// nobody hears is named later: whoever has appended once hears of every log that grew since. A store that asks
+    /// somebody far away also says, about once a second, that it was answered, with no log at all.
     ///
     /// Where there are no others it never ends.
     async fn grown(&self) -> Vec<(LogId, u64)> {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 
+use async_trait::async_trait;
+
 use crate::error::StoreError;
 use crate::id::{AgentId, IssuerId};
 use crate::log::entry::Entry;
@@ -28,6 +30,21 @@ impl Binding {
             _ => None,
         }
     }
+}
+
+/// Reads which agent each key belongs to, as a store keeps it.
+///
+/// * Atomicity: each binding is as one append left it.
+/// * Durability: those that are read survive a crash.
+/// * Concurrency: any number of readers, beside whoever appends.
+/// * Idempotence: reading changes nothing.
+#[async_trait]
+pub trait Bound: core::fmt::Debug + Send + Sync {
+    /// Up to `limit` bindings of keys above `after`, in order of their keys.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    async fn bound(&self, after: Option<&IssuerId>, limit: usize) -> Result<Vec<Binding>, StoreError>;
 }
 
 /// What logs say about keys: for a store that was written before it kept that in a table. Each log is told from its

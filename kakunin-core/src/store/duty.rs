@@ -12,6 +12,9 @@ use async_trait::async_trait;
 /// * Idempotence: whoever is on duty and asks again stays so.
 #[async_trait]
 pub trait Duties: fmt::Debug + Send + Sync {
+    /// Whether there are no others, nor will be.
+    fn is_alone(&self) -> bool;
+
     /// Whether it is this process: it becomes so where nobody is. Asked for about once a second.
     async fn on_duty(&self) -> bool;
 }
@@ -22,6 +25,10 @@ pub struct Alone;
 
 #[async_trait]
 impl Duties for Alone {
+    fn is_alone(&self) -> bool {
+        true
+    }
+
     async fn on_duty(&self) -> bool {
         true
     }

@@ -10,7 +10,7 @@ use crate::id::{AgentId, IssuerId, Serial};
 use crate::log::entry::{Entry, LogId};
 use crate::revoke::{Acceptance, Revocation, RevocationChange};
 use crate::store::audit::{Append, AuditSink, Head, Room};
-use crate::store::bound::Binding;
+use crate::store::bound::{Binding, Bound};
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateStore, StateView, Touched};
 
@@ -40,6 +40,18 @@ pub(crate) struct Revocations {
     applied: u64,
     pub(crate) by_index: BTreeMap<u64, Revocation>,
     index_of: HashMap<Serial, u64>,
+}
+
+#[async_trait]
+impl Bound for MemoryStore {
+    async fn bound(&self, after: Option<&IssuerId>, limit: usize) -> Result<Vec<Binding>, StoreError> {
+        let tables = self.tables();
+        let above = tables.keys.iter().filter(|(key, _)| after.is_none_or(|after| after < *key));
+        let mut found: Vec<_> = above.map(|(key, agent)| Binding { key: *key, agent: *agent }).collect();
+        found.sort_unstable_by_key(|bound| bound.key);
+        found.truncate(limit);
+        Ok(found)
+    }
 }
 
 impl MemoryStore {

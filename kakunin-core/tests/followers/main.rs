@@ -288,6 +288,7 @@ fn every_follower_has_a_name_that_stays() {
         "crl_records",
         "root_crls",
         "guard",
+        "plans",
         "endings",
         "expiring",
         "checks",

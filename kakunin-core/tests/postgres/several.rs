@@ -13,7 +13,7 @@ use kakunin_core::store::state::{Change, Kind, StateStore};
 use kakunin_core::time::{Clock, SystemClock};
 use pollster::block_on;
 
-use crate::cluster::{database, until};
+use crate::cluster::{APPLICATION, database, until};
 use crate::logs::{checked_size, grow, tenant};
 
 #[test]
@@ -94,13 +94,20 @@ fn an_append_that_brings_its_changes_costs_no_more_to_apply() {
     assert!(block_on(store.head(&log)).is_err());
 }
 
-/// What the store hears next.
+/// What the store hears next; that the database was heard, and nothing grew, is not told.
 fn heard(store: &PostgresStore, within: Duration) -> Option<Vec<(LogId, u64)>> {
     let (told, tells) = channel();
     std::thread::scope(|scope| {
         let (stop, stopped) = futures_channel::oneshot::channel::<()>();
         scope.spawn(move || {
-            let grown = Box::pin(store.grown());
+            let grown = Box::pin(async {
+                loop {
+                    let grown = store.grown().await;
+                    if !grown.is_empty() {
+                        return grown;
+                    }
+                }
+            });
             if let futures_util::future::Either::Left((grown, _)) =
                 block_on(futures_util::future::select(grown, stopped))
             {
@@ -210,5 +217,18 @@ fn a_store_is_opened_within_a_runtime_as_well() {
         let store = PostgresStore::open(&database.options(crate::cluster::APPLICATION)).await.unwrap();
         audit_sink::what_is_read_is_what_was_appended(&store).await;
         drop(store.turn(&tenant(1)).await.unwrap());
+    });
+}
+
+#[test]
+fn of_two_that_make_a_month_at_once_the_later_finds_it() {
+    let database = database();
+    let make = "SELECT audit.make_month((now() + interval '2 months')::date)";
+    let slow = format!("BEGIN; {make}; SELECT pg_sleep(1); COMMIT");
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| database.sql(APPLICATION, &slow));
+        std::thread::sleep(Duration::from_millis(400));
+        assert_eq!(database.sql(APPLICATION, make).as_deref(), Ok("t"));
+        assert!(first.join().unwrap().is_ok());
     });
 }

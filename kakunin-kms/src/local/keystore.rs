@@ -53,6 +53,8 @@ pub(super) struct Keystore {
     key: RandomizedNonceKey,
     /// Held until this value is dropped; none where it only reads.
     lock: Option<File>,
+    /// Whether other processes use the folder at once.
+    shared: bool,
 }
 
 /// What a key file says without its private key.
@@ -86,6 +88,24 @@ impl Keystore {
         }
     }
 
+    /// Opens a folder that several processes use at once, each in this way.
+    pub(super) fn open_shared(dir: &Path, secret: &Secret, cost: KdfCost) -> Result<Self, SignError> {
+        let path = dir.join(HEADER);
+        if !path.exists() {
+            // Nobody else has the folder while its header is made; of several at once one makes it.
+            match Self::open(dir, secret, cost) {
+                Err(error) if !path.exists() => return Err(error),
+                _ => {}
+            }
+        }
+        check_folder(dir)?;
+        let lock = lock::shared(&dir.join("lock"));
+        let lock = lock.map_err(|e| locked(format!("the key folder {}: {e}", dir.display())))?;
+        private::file(&path).map_err(|e| locked(e.to_string()))?;
+        let octets = read(&path).map_err(|e| io_error("read", &path, e))?;
+        Ok(Self { shared: true, ..Self::existing(dir, secret, &octets, Some(lock))? })
+    }
+
     /// Opens a folder that is there, beside a process that uses it: nothing is written.
     pub(super) fn open_to_read(dir: &Path, secret: &Secret) -> Result<Self, SignError> {
         check_folder(dir)?;
@@ -106,7 +126,7 @@ impl Keystore {
         let key = derive(secret, &salt, header.iterations)?;
         let verifier: [u8; NONCE_LEN + VERIFIER.len() + 16] =
             hex_decode(&header.verifier).ok_or_else(damaged)?;
-        let store = Self { dir: dir.to_owned(), id, key, lock };
+        let store = Self { dir: dir.to_owned(), id, key, lock, shared: false };
         match store.unseal(&id, &verifier) {
             Some(plain) if plain.as_slice() == VERIFIER => Ok(store),
             _ => Err(locked(format!("wrong passphrase or key for the key folder {}", dir.display()))),
@@ -127,7 +147,7 @@ impl Keystore {
         // A key of full entropy gains nothing from stretching.
         let iterations = if secret.is_key() { NonZeroU32::MIN } else { cost.0 };
         let key = derive(secret, &salt, iterations)?;
-        let store = Self { dir: dir.to_owned(), id, key, lock: Some(lock) };
+        let store = Self { dir: dir.to_owned(), id, key, lock: Some(lock), shared: false };
         let header = Header {
             version: 1,
             store: hex_encode(&id),
@@ -137,7 +157,7 @@ impl Keystore {
         };
         let octets = serde_json::to_vec_pretty(&header)
             .map_err(|e| SignError::unavailable("store", "a local key", e))?;
-        store.write(HEADER, &octets)?;
+        store.write(HEADER, &octets, false)?;
         Ok(store)
     }
 
@@ -148,7 +168,7 @@ impl Keystore {
             let path = file.map_err(|e| io_error("read", &self.dir, e))?.path();
             if path.extension().is_some_and(|e| e == "key") {
                 all.push(self.read_key(&path)?.0);
-            } else if is_leftover(&path) && self.lock.is_some() {
+            } else if is_leftover(&path) && self.lock.is_some() && !self.shared {
                 fs::remove_file(&path).map_err(|e| io_error("remove", &path, e))?;
             }
         }
@@ -159,10 +179,29 @@ impl Keystore {
         Ok(self.read_key(&self.path_of(planned))?.1)
     }
 
+    pub(super) const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    /// What is there of a key, if it is there.
+    pub(super) fn sealed(&self, planned: &PlannedKeyId) -> Result<Option<Sealed>, SignError> {
+        let path = self.path_of(planned);
+        if path.exists() { self.read_key(&path).map(|(sealed, _)| Some(sealed)) } else { Ok(None) }
+    }
+
+    /// Keeps a new key, and says whether it did: another process that shares the folder may have been quicker.
+    pub(super) fn save_new(&self, sealed: &Sealed, pkcs8: &[u8]) -> Result<bool, SignError> {
+        self.write(&file_name(&sealed.planned), &self.octets_of(sealed, pkcs8)?, self.shared)
+    }
+
     pub(super) fn save(&self, sealed: &Sealed, pkcs8: &[u8]) -> Result<(), SignError> {
+        self.write(&file_name(&sealed.planned), &self.octets_of(sealed, pkcs8)?, false).map(drop)
+    }
+
+    fn octets_of(&self, sealed: &Sealed, pkcs8: &[u8]) -> Result<Vec<u8>, SignError> {
         let head = head(sealed)?;
         let body = self.seal(&self.aad(&head, &sealed.planned), pkcs8)?;
-        self.write(&file_name(&sealed.planned), &[head, body].concat())
+        Ok([head, body].concat())
     }
 
     /// Writes the file anew under another state; a retired key's private half is not in it any more.
@@ -217,24 +256,24 @@ impl Keystore {
         self.dir.join(file_name(planned))
     }
 
-    /// Replaces a file in one step: written beside it, synced, renamed, and the folder synced.
-    fn write(&self, name: &str, octets: &[u8]) -> Result<(), SignError> {
-        let (path, beside) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
+    /// Replaces a file in one step: written beside it, synced, renamed, and the folder synced. A new one replaces none; says
+    /// whether it is there.
+    fn write(&self, name: &str, octets: &[u8], new: bool) -> Result<bool, SignError> {
+        let (path, beside) = (self.dir.join(name), self.dir.join(self.name_beside(name)?));
         if self.lock.is_none() {
             return Err(locked(format!("the key folder {} is open for reading alone", self.dir.display())));
         }
         let replace = || {
             // Made anew, so that nothing left under this name lends the file its mode.
-            match fs::remove_file(&beside) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+            remove(&beside)?;
             let mut options = OpenOptions::new();
             let mut file = options.write(true).create_new(true).mode(0o600).open(&beside)?;
             file.write_all(octets)?;
             file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            File::open(&self.dir)?.sync_all()
+            let is_ours =
+                if new { link(&beside, &path)? } else { fs::rename(&beside, &path).map(|()| true)? };
+            File::open(&self.dir)?.sync_all()?;
+            Ok(is_ours)
         };
         replace().map_err(|e| {
             // What was there before is untouched; the half-written file would only be in the way.
@@ -242,6 +281,34 @@ impl Keystore {
             io_error("write", &path, e)
         })
     }
+
+    /// Two processes that share a folder write nothing under one name.
+    fn name_beside(&self, name: &str) -> Result<String, SignError> {
+        if !self.shared {
+            return Ok(format!("{name}.new"));
+        }
+        let mut random = [0; 8];
+        let filled = SystemRandom::new().fill(&mut random);
+        filled.map_err(|e| SignError::unavailable("store", "a local key", e))?;
+        Ok(format!("{name}.{}.new", hex_encode(&random)))
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a file its name, unless there is one of that name.
+fn link(from: &Path, to: &Path) -> io::Result<bool> {
+    let linked = match fs::hard_link(from, to) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+        linked => linked.map(|()| true)?,
+    };
+    fs::remove_file(from)?;
+    Ok(linked)
 }
 
 fn lock(dir: &Path) -> Result<File, SignError> {
@@ -268,8 +335,8 @@ fn file_name(planned: &PlannedKeyId) -> String {
 
 /// Whether a process that died while it wrote left this: the file beside it is whole, or never was.
 fn is_leftover(path: &Path) -> bool {
-    let name = path.file_name().and_then(|n| n.to_str());
-    name.and_then(|n| n.strip_suffix(".key.new")).and_then(PlannedKeyId::parse).is_some()
+    let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix("new"));
+    name.and_then(|n| n.split_once(".key.")).and_then(|(id, _)| PlannedKeyId::parse(id)).is_some()
 }
 
 /// Refuses a folder in which others can exchange a file for an older one.

@@ -23,7 +23,7 @@ use keystore::{Keystore, Sealed};
 pub use secret::{Secret, SecretError};
 use state::State;
 
-const SCHEME: &str = "local:";
+pub(crate) const SCHEME: &str = "local:";
 
 /// Keys of this process, or of a folder.
 pub struct LocalKeys {
@@ -74,6 +74,36 @@ impl LocalKeys {
         Self::of(Keystore::open_to_read(dir.as_ref(), secret)?)
     }
 
+    /// Keys in a folder that several processes use at once, each in this way: of two that make one key, both use the one that
+    /// was there first. What one disables or retires, the others refuse when they open it next.
+    ///
+    /// # Errors
+    /// As [`LocalKeys::open`].
+    pub fn open_shared(dir: impl AsRef<Path>, secret: &Secret) -> Result<Self, SignError> {
+        Self::of(Keystore::open_shared(dir.as_ref(), secret, KdfCost::default())?)
+    }
+
+    /// What another process over the same folder did to a key, or made.
+    fn learn(&self, planned: &PlannedKeyId) -> Result<(), SignError> {
+        let Some(store) = self.store.as_ref().filter(|store| store.is_shared()) else { return Ok(()) };
+        let Some(Sealed { spki, state, .. }) = store.sealed(planned)? else { return Ok(()) };
+        let mut all = self.held();
+        let new = || Arc::new(Held::new(reference(planned), spki, state, None));
+        all.entry(planned.clone()).or_insert_with(new).bring(state);
+        Ok(())
+    }
+
+    /// The private key of a folder's key, to be kept elsewhere.
+    #[cfg(feature = "seal")]
+    pub(crate) fn private_key(&self, key: &KeyRef) -> Result<(PlannedKeyId, keys::Pkcs8), SignError> {
+        let (planned, held) = self.find(key)?;
+        match (&self.store, held.state()) {
+            (Some(store), State::Enabled) => Ok((planned.clone(), store.private_key(&planned)?)),
+            (None, _) => Err(held.refused("it is in no folder")),
+            _ => Err(held.refused("it is not enabled")),
+        }
+    }
+
     fn held(&self) -> MutexGuard<'_, BTreeMap<PlannedKeyId, Arc<Held>>> {
         // Changes of the map are single insertions: a panic elsewhere leaves it whole.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,6 +111,9 @@ impl LocalKeys {
 
     fn find(&self, key: &KeyRef) -> Result<(PlannedKeyId, Arc<Held>), SignError> {
         let planned = key.as_str().strip_prefix(SCHEME).and_then(PlannedKeyId::parse);
+        if let Some(planned) = &planned {
+            self.learn(planned)?;
+        }
         let found = planned.and_then(|p| self.held().get(&p).cloned().map(|held| (p, held)));
         found.ok_or_else(|| SignError::NotFound(key.clone()))
     }
@@ -111,6 +144,7 @@ impl KeyProvider for LocalKeys {
 
     async fn generate(&self, planned: &PlannedKeyId, algorithm: KeyAlgorithm) -> Result<KeyRef, SignError> {
         let reference = reference(planned);
+        self.learn(planned)?;
         if self.held().contains_key(planned) {
             return Ok(reference);
         }
@@ -123,7 +157,11 @@ impl KeyProvider for LocalKeys {
         }
         if let Some(store) = &self.store {
             let sealed = Sealed { planned: planned.clone(), spki: spki.clone(), state: State::Enabled };
-            store.save(&sealed, &pkcs8)?;
+            if !store.save_new(&sealed, &pkcs8)? {
+                drop(all);
+                self.learn(planned)?;
+                return Ok(reference);
+            }
         }
         let key = Held::new(reference.clone(), spki, State::Enabled, Some(private));
         all.insert(planned.clone(), Arc::new(key));

@@ -104,7 +104,10 @@ pub(super) fn reference(planned: &PlannedKeyId) -> KeyRef {
 }
 
 pub(super) fn planned(key: &KeyRef) -> Result<PlannedKeyId, SignError> {
-    let planned = key.as_str().strip_prefix(SCHEME).and_then(PlannedKeyId::parse);
+    let name = key.as_str();
+    // A log goes on naming its keys as it did when they lay in a folder.
+    let bare = name.strip_prefix(SCHEME).or_else(|| name.strip_prefix(crate::local::SCHEME));
+    let planned = bare.and_then(PlannedKeyId::parse);
     planned.ok_or_else(|| SignError::NotFound(key.clone()))
 }
 

@@ -7,12 +7,13 @@
 //! | `file.rs` | [`FileSeal`]: 32 octets in a file |
 //! | `keys.rs`, `provider.rs` | [`SealedKeys`], and the contract of key providers |
 //! | `rows.rs` | what lies in the vault |
-//! | `rewrap.rs` | from one seal to another |
+//! | `rewrap.rs`, `adopt.rs` | from one seal to another; from a folder |
 //! | `url.rs` | [`SealUrl`]: which seal, in one string |
 //!
 //! Seals by AWS KMS and by a token are with their clients: `aws/seal.rs` (features `seal` and `aws`),
 //! `pkcs11/seal.rs` (`seal` and `pkcs11`).
 
+mod adopt;
 mod contract;
 mod file;
 mod keys;

@@ -43,6 +43,10 @@ pub(crate) async fn create(config: &Config, mut parts: Parts) -> Result<(), Erro
     SealedState::between(&mut parts, &seal_key);
     let system =
         Ledger::open(LogId::System, &Origins::first(host.clone()), log.1, &seal_key, &*parts.sink).await?;
+    // Another process made it since it was looked for.
+    if system.size() > 0 {
+        return Ok(());
+    }
     let mut controls = vec![Control::DeploymentCreated {
         trust_domain: config.trust_domain.clone(),
         public_url: config.public_url.clone(),
@@ -62,7 +66,11 @@ pub(crate) async fn create(config: &Config, mut parts: Parts) -> Result<(), Erro
     let size = append.next.frontier.size();
     let changes: Arc<[_]> = system.rows.seal(changes, &append.next.frontier).changes.into();
     append.changes = changes.clone();
-    parts.sink.append(vec![append]).await?;
+    match parts.sink.append(vec![append]).await {
+        // Another process made it meanwhile, with the same keys.
+        Err(StoreError::Conflict) => return Ok(()),
+        made => made?,
+    }
     parts.state.apply(&LogId::System, size, &changes).await?;
     Ok(())
 }
@@ -142,18 +150,23 @@ async fn make_key(
 }
 
 pub(crate) async fn vault_seed(parts: &Parts, now: UnixTime) -> Result<[u8; 32], Error> {
+    let kept = |stored: Vec<u8>| {
+        stored.try_into().map_err(|_| StoreError::Corrupt("the vault's secret does not decode".into()).into())
+    };
     if let Some(stored) = parts.vault().get(SECRET).await? {
-        return stored
-            .try_into()
-            .map_err(|_| StoreError::Corrupt("the vault's secret does not decode".into()).into());
+        return kept(stored);
     }
     let mut seed = [0; 32];
     parts.entropy.fill(&mut seed)?;
     // Time goes in so that a source of randomness that repeats itself does not repeat a deployment.
     let unique = uuid_v7(now, &*parts.entropy)?;
     let seed = crate::log::leaf::commitment(&seed, &unique);
-    parts.vault().put(SECRET, &seed).await?;
-    Ok(seed)
+    if parts.vault().put_new(SECRET, &seed).await? {
+        return Ok(seed);
+    }
+    // Another process was quicker.
+    let stored = parts.vault().get(SECRET).await?;
+    kept(stored.ok_or_else(|| StoreError::Corrupt("the vault's secret is gone".into()))?)
 }
 
 /// Host and port of the public URL, as origins of checkpoints begin with it.

@@ -17,6 +17,7 @@ use crate::service::engine::cas::{self, Ca, Cas};
 use crate::service::engine::commits::Commits;
 use crate::service::engine::damage::Damages;
 use crate::service::engine::feed_key::FeedKey;
+use crate::service::engine::heard::Heard;
 use crate::service::engine::inner::Inner;
 use crate::service::engine::lead::Lead;
 use crate::service::engine::ledger::Ledger;
@@ -93,6 +94,7 @@ pub(crate) async fn load(config: Config, mut parts: Parts) -> Result<(Inner, Fee
         api_keys: ApiKeys::new(known.clone()),
         known,
         commits: Commits::default(),
+        heard: Heard::default(),
         recent: Recent::default(),
         damages,
         payloads,

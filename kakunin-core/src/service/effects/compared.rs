@@ -35,7 +35,7 @@ impl Running {
         match self.loaded(log).await {
             Some(tenant) => {
                 // What is being written ends before.
-                let mut sequencer = self.settled(&tenant).await?;
+                let mut sequencer = self.in_turn(&tenant).await?;
                 sequencer.ledger.unsettled();
                 sequencer.rebuild(self).await?;
                 drop(sequencer);

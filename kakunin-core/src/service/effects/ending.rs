@@ -146,7 +146,7 @@ impl Running {
 
     async fn tell_of_ending(&self, tenant: &TenantLog, ending: &Ending) -> Result<(), Error> {
         let log = LogId::Tenant(tenant.id.clone());
-        let mut sequencer = self.settled(tenant).await?;
+        let mut sequencer = self.in_turn(tenant).await?;
         let key = told_key(&ending.issuer);
         let row = self.parts.state.get(&log, Kind::Cursor, &key).await?;
         let row = row.and_then(|row| self.opened_one(&log, Kind::Cursor, &key, &row));

@@ -35,6 +35,11 @@ pub(super) trait Follower: Send + Sync {
         32
     }
 
+    /// Whether one of several processes over a store is enough: what it does is there for all of them.
+    fn on_duty(&self) -> bool {
+        true
+    }
+
     /// How often it is its turn.
     fn pace(&self) -> Pace;
 
@@ -43,6 +48,11 @@ pub(super) trait Follower: Send + Sync {
 }
 
 impl Running {
+    /// Whether this process does what this follower does.
+    pub(super) fn is_due_here(&self, follower: &dyn Follower) -> bool {
+        !follower.on_duty() || self.duty.is_on()
+    }
+
     /// One turn of this follower at this log, for whoever holds its memory.
     pub(super) async fn turn(
         &self,
@@ -50,9 +60,22 @@ impl Running {
         unit: &Unit,
         memory: &mut Memory,
     ) -> Result<(), Error> {
+        if !self.is_due_here(follower) {
+            return Ok(());
+        }
+        if follower.on_duty() {
+            self.freshen(memory);
+        }
         let mut turn = unit.begin(memory, follower.pace(), self.now());
         let done = follower.step(self, &unit.log, &mut turn).await;
         turn.end(done, self.now(), &*self.parts.entropy)
+    }
+
+    /// Forgets what is remembered of an earlier time on duty: another process went on meanwhile.
+    pub(super) fn freshen(&self, memory: &mut Memory) {
+        if memory.epoch != self.duty.epoch() {
+            *memory = Memory { epoch: self.duty.epoch(), ..Memory::default() };
+        }
     }
 
     /// This follower, at each log that it follows now.

@@ -25,6 +25,11 @@ impl Follower for Guards {
         Some(running.parts.guard.iter().map(|_| LogId::System).collect())
     }
 
+    fn on_duty(&self) -> bool {
+        // Each has its own.
+        false
+    }
+
     fn pace(&self) -> Pace {
         Pace { rest: SECOND, again: SECOND, longest: 30 * SECOND }
     }

@@ -77,11 +77,12 @@ impl Running {
     /// Tells the key provider at once, unless it is far, or somebody is at it: then the follower does it. Nobody who takes
     /// an identity away waits for a provider that is down, nor for more than a few keys of others.
     pub(super) async fn run_key_tasks(&self, tenant: &TenantLog) {
-        if !self.parts.keys.is_near() || !tenant.has_tasks.load(Ordering::Acquire) {
+        if !self.duty.is_on() || !self.parts.keys.is_near() || !tenant.has_tasks.load(Ordering::Acquire) {
             return;
         }
         let unit = self.units.of(KEY_TASKS, &LogId::Tenant(tenant.id.clone()), &self.commits);
         let Some(mut memory) = unit.turn.try_lock() else { return };
+        self.freshen(&mut memory);
         let mut turn = unit.begin(&mut memory, PACE, self.now());
         let done = self.tell_provider(tenant, &mut turn, AT_ONCE).await;
         let owes = turn.others;

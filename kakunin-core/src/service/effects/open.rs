@@ -62,6 +62,7 @@ impl Kakunin {
         inner.load_root_crls().await?;
         let kakunin = Self { inner: Arc::new(inner), by: None, said: Said::default() };
         kakunin.inner.commits.set_urgent(Box::new(AtOnce(Arc::downgrade(&kakunin.inner))));
+        kakunin.inner.look_at_duty().await;
         kakunin.inner.begin_seals().await?;
         Ok(kakunin)
     }

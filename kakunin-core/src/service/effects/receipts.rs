@@ -76,6 +76,7 @@ impl Running {
         if tenant.receipts.try_lock().is_none() {
             return;
         }
+        self.freshen(&mut memory);
         let mut turn = unit.begin(&mut memory, PACE, self.now());
         let done = self.work_off(tenant, &mut turn, most, is_receipt).await;
         // What fails stays in the store, and shows in the follower's status.

@@ -35,6 +35,7 @@ impl Kakunin {
     /// # Errors
     /// What the store says. A provider that fails is no error: it is counted.
     pub async fn tend(&self) -> Result<Tended, Error> {
+        self.inner.look_at_duty().await;
         let graces = self.inner.turns_of(&Graces).await;
         let tasks = self.inner.turns_of(&KeyTasks).await;
         let receipts = self.inner.turns_of(&Receipts).await;

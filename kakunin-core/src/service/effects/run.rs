@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 
 use super::crl::{CrlRecords, Crls, OfRoots};
@@ -20,6 +21,7 @@ use super::graces::Graces;
 use super::guards::Guards;
 use super::indexing::Indexing;
 use super::key_tasks::KeyTasks;
+use super::plans::Plans;
 use super::receipts::Receipts;
 use super::running::{Kakunin, Running};
 use super::sealing::Checks;
@@ -32,7 +34,7 @@ use super::webhooks::Webhooks;
 use crate::time::SECOND;
 
 /// What takes trust away comes first.
-const FOLLOWERS: [&dyn Follower; 17] = [
+const FOLLOWERS: [&dyn Follower; 18] = [
     &KeyTasks,
     &Crls,
     &Feeds,
@@ -44,6 +46,7 @@ const FOLLOWERS: [&dyn Follower; 17] = [
     &CrlRecords,
     &OfRoots,
     &Guards,
+    &Plans,
     &Endings,
     &Expiring,
     &Checks,
@@ -81,25 +84,9 @@ impl Kakunin {
         F: Future<Output = ()> + Send,
     {
         let running = &*self.inner;
-        let (mut turns, mut units, mut listed) = (Turns::default(), Vec::new(), None);
-        loop {
-            // Before the look, so that what is appended in between wakes it.
-            let grown = running.commits.listen();
-            let now = running.now();
-            // Tenants and authorities come seldom, and there may be many.
-            if listed.is_none_or(|at| at > now || now.since(at) >= SECOND) {
-                units = running.all_units();
-                listed = Some(now);
-            }
-            let nap = turns.begin(running, &units);
-            running.rounds.notify(usize::MAX);
-            turns.until(grown, sleep(Duration::from_millis(nap.max(GATHER))), true).await;
-            // What comes after a quiet time is looked at at once.
-            let gather = if turns.crowded { HURRY } else { GATHER };
-            let gather = gather.saturating_sub(running.now().since(now));
-            if gather > 0 {
-                turns.until(pending(), sleep(Duration::from_millis(gather)), false).await;
-            }
+        let followers = pin!(running.run_followers(sleep));
+        match select(followers, pin!(running.follow_others())).await {
+            Either::Left((never, _)) | Either::Right((never, _)) => never,
         }
     }
 
@@ -107,11 +94,44 @@ impl Kakunin {
     #[must_use]
     pub fn followers(&self) -> Vec<FollowerStatus> {
         let (units, now) = (&self.inner.units, self.inner.now());
-        FOLLOWERS.iter().map(|follower| units.status(follower.name(), now)).collect()
+        let of = |follower: &&dyn Follower| {
+            let status = units.status(follower.name(), now);
+            if self.inner.is_due_here(*follower) { status } else { status.elsewhere() }
+        };
+        FOLLOWERS.iter().map(of).collect()
     }
 }
 
 impl Running {
+    /// Gives each follower its turns.
+    async fn run_followers<S, F>(&self, sleep: S) -> Infallible
+    where
+        S: Fn(Duration) -> F + Send,
+        F: Future<Output = ()> + Send,
+    {
+        let (mut turns, mut units, mut listed) = (Turns::default(), Vec::new(), None);
+        loop {
+            // Before the look, so that what is appended in between wakes it.
+            let grown = self.commits.listen();
+            let now = self.now();
+            // Tenants and authorities come seldom, and there may be many.
+            if listed.is_none_or(|at| at > now || now.since(at) >= SECOND) {
+                self.look_at_duty().await;
+                units = self.all_units();
+                listed = Some(now);
+            }
+            let nap = turns.begin(self, &units);
+            self.rounds.notify(usize::MAX);
+            turns.until(grown, sleep(Duration::from_millis(nap.max(GATHER))), true).await;
+            // What comes after a quiet time is looked at at once.
+            let gather = if turns.crowded { HURRY } else { GATHER };
+            let gather = gather.saturating_sub(self.now().since(now));
+            if gather > 0 {
+                turns.until(pending(), sleep(Duration::from_millis(gather)), false).await;
+            }
+        }
+    }
+
     /// Each follower at each of its logs.
     fn all_units(&self) -> Vec<(usize, Arc<Unit>)> {
         let of = |(n, follower): (usize, &&dyn Follower)| {
@@ -141,6 +161,9 @@ impl<'r> Turns<'r> {
         let (after, before) = units.split_at(first);
         self.crowded = false;
         for (at, (n, unit)) in (first..).zip(before).chain((0..).zip(after)) {
+            if FOLLOWERS.get(*n).is_some_and(|follower| !running.is_due_here(*follower)) {
+                continue;
+            }
             let wait = unit.wait(now);
             if wait > 0 {
                 nap = nap.min(wait);

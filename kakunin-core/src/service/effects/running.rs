@@ -10,6 +10,7 @@ use event_listener::Event;
 use super::checking::Checking;
 use super::cosigned::Feed;
 use super::crl::{Publisher, RootCrls, Unwritten};
+use super::duty::Duty;
 use super::guarding::Guarding;
 use super::unit::Units;
 use super::webhooks::Hooks;
@@ -42,6 +43,7 @@ pub(crate) struct Running {
     pub(crate) root_crls: RootCrls,
     pub(crate) unwritten: Unwritten,
     pub(super) units: Units,
+    pub(super) duty: Duty,
     /// Rings when it is looked whose turn it is: each second at the least, while somebody runs them.
     pub(super) rounds: Event,
     pub(crate) webhooks: Hooks,
@@ -91,6 +93,7 @@ impl Running {
             root_crls: RootCrls::default(),
             unwritten: Unwritten::default(),
             units: Units::default(),
+            duty: Duty::default(),
             rounds: Event::new(),
             webhooks: Hooks::default(),
             told: Mutex::default(),

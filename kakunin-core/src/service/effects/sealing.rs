@@ -131,7 +131,7 @@ impl Running {
     }
 
     async fn check_tenant(&self, tenant: &TenantLog) -> Result<(), Error> {
-        let mut sequencer = self.settled(tenant).await?;
+        let mut sequencer = self.in_turn(tenant).await?;
         let log = sequencer.ledger.log().clone();
         let mut stored = sequencer.ledger.rows.cleared();
         for kind in [Kind::Agent, Kind::Standing].into_iter().chain(own::TABLES) {
@@ -163,7 +163,13 @@ impl Running {
         let count = usize::try_from((reading.signed.size - from).min(STEP)).unwrap_or(usize::MAX);
         let entries = self.parts.sink.read(&reading.log, from, count).await?;
         for (index, entry) in (from..).zip(&entries) {
-            if let Err(why) = self.check_entry(&reading.log, index, entry) {
+            let mut found = self.check_entry(&reading.log, index, entry);
+            if matches!(found, Err(Fault::PayloadGone)) && self.is_shared() {
+                // Perhaps another process erased it, and that was not read here yet.
+                self.read_up(&reading.log).await?;
+                found = self.check_entry(&reading.log, index, entry);
+            }
+            if let Err(why) = found {
                 self.damages.note(format!("record {index} of log {}: {why}", reading.log));
             }
             reading.frontier.push(leaf_hash(&entry.leaf));
@@ -198,6 +204,13 @@ impl Running {
 }
 
 impl Running {
+    /// Applies what is on record of a tenant that is loaded.
+    async fn read_up(&self, log: &LogId) -> Result<(), Error> {
+        let Some(tenant) = self.loaded(log).await else { return Ok(()) };
+        let (head, _) = self.parts.sink.head(log).await?;
+        self.follow_tenant(&tenant, head.frontier.size()).await
+    }
+
     /// Whether what lies beside a leaf is what it commits to, or was erased.
     fn check_entry(&self, log: &LogId, index: u64, entry: &Entry) -> Result<(), Fault> {
         let (leaf, beside) = look(entry)?;

@@ -43,11 +43,14 @@ impl Follower for Snapshots {
 impl Kakunin {
     /// Stores the risk histories of every tenant in use, so that the next start replays little. Then puts on record, in
     /// each log that grew since that was last done, what it amounts to: a `state.snapshot`. Where there is no room that is
-    /// left out.
+    /// left out. Where several processes share a store the one on duty does this, and the others nothing.
     ///
     /// # Errors
     /// What the store says.
     pub async fn snapshot(&self) -> Result<(), Error> {
+        if !self.inner.is_due_here(&Snapshots) {
+            return Ok(());
+        }
         let tenants = self.inner.loaded_tenants().await;
         for tenant in &tenants {
             self.inner.snapshot(tenant).await?;

@@ -36,17 +36,37 @@ pub enum FollowerState {
     Level,
     /// There is something that it is about to do.
     Behind,
+    /// Another process over the same store does it.
+    Elsewhere,
     /// It fails, and is tried again; or an attempt has been under way for more than a minute.
     Failing,
 }
 
+impl FollowerStatus {
+    /// Where another process does what it does.
+    pub(super) fn elsewhere(self) -> Self {
+        Self {
+            state: FollowerState::Elsewhere,
+            left: 0,
+            behind: 0,
+            failing: 0,
+            level_at: None,
+            since: None,
+            next_attempt: None,
+            error: None,
+            ..self
+        }
+    }
+}
+
 impl FollowerState {
-    /// `level`, `behind` or `failing`.
+    /// `level`, `behind`, `elsewhere` or `failing`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Level => "level",
             Self::Behind => "behind",
+            Self::Elsewhere => "elsewhere",
             Self::Failing => "failing",
         }
     }

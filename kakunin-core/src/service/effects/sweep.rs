@@ -46,6 +46,11 @@ impl Follower for Tenants {
         Some(vec![LogId::System])
     }
 
+    fn on_duty(&self) -> bool {
+        // Each loads its own.
+        false
+    }
+
     fn pace(&self) -> Pace {
         // One that cannot be loaded costs as much each time.
         Pace { rest: SECOND, again: MINUTE, longest: MAX_WAIT }
@@ -98,7 +103,10 @@ impl Running {
 
     /// Ends what a crash cut off: issuances under way, and keys that were to be disabled.
     async fn sweep(&self, tenant: &TenantLog) -> Result<(), Error> {
-        let cut_off: Vec<_> = {
+        // Whoever planned may be at it elsewhere.
+        let cut_off: Vec<_> = if self.is_shared() {
+            Vec::new()
+        } else {
             let committed = tenant.committed.read();
             let planned = committed.agents.iter().filter(|(_, e)| e.row.plan.is_some());
             planned.map(|(id, _)| *id).collect()

@@ -36,6 +36,8 @@ pub(super) struct Pace {
 pub(super) struct Memory {
     /// Rows that failed: they rest until the next attempt, and others do not.
     pub(super) resting: HashSet<Vec<u8>>,
+    /// Which time on duty it is of.
+    pub(super) epoch: u64,
     /// When all was looked at.
     pub(super) looked: UnixTime,
     /// What a follower keeps besides; lost if a turn fails or is dropped.

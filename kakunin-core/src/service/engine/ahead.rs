@@ -49,7 +49,7 @@ impl Inner {
         if !sequencer.learn(&mut writing) || matches!(sent, Some(Err(_))) {
             let Err(error) = ended(sent, sending).await else {
                 // It is there, whatever comes of this: whoever decides next tries again.
-                let _ = Settled::with(self, sequencer, writing).await;
+                let _ = Settled::with(self, tenant, sequencer, writing).await;
                 self.written(&log, &head, recent);
                 return Ahead::Durable;
             };
@@ -60,7 +60,7 @@ impl Inner {
             if is_known && (depends || error.wrote_nothing()) {
                 sequencer.ledger.settled();
             }
-            return Ahead::void(Settled::with(self, sequencer, writing).await, error);
+            return Ahead::void(Settled::with(self, tenant, sequencer, writing).await, error);
         }
         let before = sequencer.go_ahead(self, head.clone(), agents.clone());
         sequencer.ledger.settled();

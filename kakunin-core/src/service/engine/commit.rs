@@ -35,6 +35,7 @@ impl Inner {
         &self,
         tenant: &'t TenantLog,
     ) -> Result<RwLockReadGuard<'t, Projection>, Error> {
+        self.is_level()?;
         Settled::at_once(self, tenant).await?;
         Ok(tenant.committed.read())
     }
@@ -90,10 +91,11 @@ impl Inner {
         let revocations: Vec<_> = revocations.iter().filter(still).copied().collect();
         let groups = self.by_authority(&revocations)?;
         let (mut logs, mut copied) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
+        let mut turns = Vec::with_capacity(groups.len());
         // In the order of their identifiers, so that two appends never wait for each other.
         for (ca, changes) in &groups {
             let mut log = ca.log.lock().await;
-            self.settle_revocations(ca, &mut log).await?;
+            turns.push(self.revocation_turn(ca, &mut log).await?);
             let copies: Vec<_> = changes.iter().map(|c| copy_of(c, log.time(self.log_now()))).collect();
             copied.push(log.prepare(&copies, changes, &*self.parts.entropy).await?);
             logs.push(log);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cas::Cas;
 use super::commits::Commits;
 use super::damage::Damages;
+use super::heard::Heard;
 use super::lead::Lead;
 use super::ledger::Ledger;
 use super::on_record::OnRecord;
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     pub(crate) api_keys: ApiKeys,
     pub(crate) lead: Lead,
     pub(crate) commits: Commits,
+    pub(crate) heard: Heard,
     pub(crate) scopes: Scopes,
     pub(crate) recent: Recent,
     pub(crate) on_record: OnRecord,
@@ -68,6 +70,11 @@ pub(crate) struct Inner {
 impl Inner {
     pub(crate) fn now(&self) -> UnixTime {
         self.parts.clock.now()
+    }
+
+    /// Whether other processes may write to the store, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        !self.parts.duties.is_alone()
     }
 
     /// The clock's time, as far as the log believes it.

@@ -50,6 +50,7 @@ impl Inner {
         found: &[(Serial, Cause)],
     ) -> Result<Vec<Serial>, Error> {
         let mut log = ca.log.lock().await;
+        let _turn = self.revocation_turn(ca, &mut log).await?;
         let mut revoked = Vec::new();
         for found in found.chunks(STEP) {
             self.settle_revocations(ca, &mut log).await?;

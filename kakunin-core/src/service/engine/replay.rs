@@ -24,7 +24,7 @@ use crate::service::state::own::{self, InForce, Own};
 use crate::service::state::projection::Projection;
 use crate::service::state::{apply, certificates, dedup, folding, names, notices};
 use crate::store::bound::Binding;
-use crate::store::state::{Change, Kind};
+use crate::store::state::{Change, Kind, StateView};
 use crate::time::UnixTime;
 
 /// Records read at once when a log is replayed.
@@ -32,7 +32,7 @@ const REPLAY_STEP: usize = 4_096;
 
 /// Tables that follow from the log and are not in the sum that its seal is over: none of their rows stays when all are
 /// made anew.
-const UNSUMMED: [Kind; 3] = [Kind::Certificate, Kind::Dedup, Kind::Inbox];
+pub(super) const UNSUMMED: [Kind; 3] = [Kind::Certificate, Kind::Dedup, Kind::Inbox];
 
 /// What is believed of stored rows.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,16 +54,41 @@ impl Sequencer {
     }
 
     async fn reload_by(&mut self, inner: &Inner, believes: Believes) -> Result<(), Error> {
-        self.ledger.reload(&*inner.parts.sink).await?;
-        self.ledger.unsettled();
+        // The lock of a turn goes with the connection over which an append failed, and another process has it.
+        let held = self.turn.is_held();
+        self.turn.end();
+        if !held && self.reload_once(inner, believes).await? {
+            return Ok(());
+        }
+        // What is mended is what others write, too.
+        let turn = inner.parts.sink.turn(&self.ledger.log().clone()).await?;
+        self.turn.begin(turn, &*inner.parts.clock);
+        let done = self.reload_once(inner, believes).await;
+        if !held {
+            self.turn.end();
+        }
+        done.map(drop)
+    }
+
+    /// Says whether it was done: rows are mended in a turn, where others write them.
+    async fn reload_once(&mut self, inner: &Inner, believes: Believes) -> Result<bool, Error> {
         let log = self.ledger.log().clone();
         let state = &*inner.parts.state;
-        let applied = state.applied(&log).await?;
+        // All of one moment, whatever others write. The head is read after it, and so never behind it.
+        let mut view = state.view(&log).await?;
+        self.ledger.reload(&*inner.parts.sink).await?;
+        self.ledger.unsettled();
+        inner.is_all_there(&self.ledger)?;
+        let applied = view.applied();
         if applied > self.ledger.size() {
             return Err(StoreError::Corrupt(format!("the state of {log} is ahead of its log")).into());
         }
-        let (mut projection, stored) = load_rows(inner, &self.ledger).await?;
-        let from = system::sealed_from(&inner.parts, &self.ledger, &stored).await?;
+        let (mut projection, stored) = load_rows(inner, &self.ledger, &mut *view).await?;
+        let seals = system::scan_view(&mut *view, Kind::Seal).await?;
+        let from = system::sealed_at(&self.ledger, &stored, seal_of(&seals, seal::ROWS))?;
+        if from.as_ref().is_none_or(|from| from.size() < applied) && !self.may_mend(inner) {
+            return Ok(false);
+        }
         let from = from.filter(|_| believes == Believes::TheSeal);
         let (from, wrong) = if let Some(from) = from {
             self.ledger.rows = stored;
@@ -74,7 +99,7 @@ impl Sequencer {
             (Frontier::default(), Some(stored))
         };
         let folded = match wrong {
-            None => self.load_histories(inner, &log, &mut projection).await?,
+            None => self.load_histories(inner, (&mut *view, &seals), &mut projection).await?,
             // Agents come with the replay, and their histories with them.
             Some(_) => {
                 let unsealed = Change { kind: Kind::Seal, key: seal::ROWS.to_vec(), value: None };
@@ -93,6 +118,7 @@ impl Sequencer {
         } else {
             folded
         };
+        drop(view);
         let first = if folded.size() < from.size() { &folded } else { &from };
         system::verify(&inner.parts, &self.ledger, first.clone()).await?;
         let seen = if wrong.is_some() { 0 } else { applied };
@@ -115,7 +141,12 @@ impl Sequencer {
         self.ledger.settled();
         // Whatever follows it looks at once.
         inner.commits.grew(&log, self.ledger.size());
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether nobody else writes the rows of the log.
+    pub(super) fn may_mend(&self, inner: &Inner) -> bool {
+        !inner.is_shared() || self.turn.is_held()
     }
 
     /// Takes away what the log does not say, and says what was wrong. So a store of an older version is brought
@@ -229,7 +260,7 @@ async fn read(inner: &Inner, log: &LogId, from: u64, reach: &Reach) -> Result<Ve
 }
 
 /// Gives the score on record and the one that came out, where these are two.
-fn replay_one(
+pub(super) fn replay_one(
     inner: &Inner,
     projection: &mut Projection,
     (index, record): (u64, &Record),
@@ -275,13 +306,13 @@ fn replay_one(
 
 /// What is to be done with a record.
 #[derive(Clone, Copy)]
-struct Due {
+pub(super) struct Due {
     /// What its rows follow from.
-    apply: bool,
+    pub(super) apply: bool,
     /// What is remembered of events follows from it, too.
-    see: bool,
+    pub(super) see: bool,
     /// It goes into the risk history.
-    fold: bool,
+    pub(super) fold: bool,
 }
 
 /// Up to which record what is stored has come.
@@ -297,12 +328,21 @@ struct Reach {
     folded: u64,
 }
 
+/// The seal of this name among those of a log.
+pub(super) fn seal_of(seals: &[(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<Vec<u8>> {
+    seals.iter().find(|(key, _)| key == name).map(|(_, seal)| seal.clone())
+}
+
 /// The rows of agents and certificates, as they stand in memory and under the seal.
-async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows), Error> {
+async fn load_rows(
+    inner: &Inner,
+    ledger: &Ledger,
+    view: &mut dyn StateView,
+) -> Result<(Projection, Rows), Error> {
     let (mut rows, log) = (ledger.rows.cleared(), ledger.log());
     let mut projection = Projection::keeping(inner.settings.certificate_retention);
     for kind in [Kind::Standing, Kind::Agent].into_iter().chain(own::TABLES) {
-        for (key, row) in system::scan(&inner.parts, log, kind).await? {
+        for (key, row) in system::scan_view(view, kind).await? {
             // One that does not decode is not under the seal either.
             let bare = SealKey::bare(&row).unwrap_or_default();
             if own::TABLES.contains(&kind) {
@@ -317,7 +357,8 @@ async fn load_rows(inner: &Inner, ledger: &Ledger) -> Result<(Projection, Rows),
         }
     }
     let (mut seen, now) = (Vec::new(), ledger.time(UnixTime::default()));
-    for (key, value) in inner.scan(log, Kind::Dedup).await? {
+    let dedup = system::scan_view(view, Kind::Dedup).await?;
+    for (key, value) in inner.opened(log, Kind::Dedup, dedup).await? {
         let row = dedup::Row::read(&key, &value, now);
         seen.push(row.ok_or_else(|| StoreError::Corrupt("a row of deduplication does not decode".into()))?);
     }

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cas::Ca;
 use super::inner::Inner;
 use super::ledger::Ledger;
+use super::seal;
 use super::system;
 use super::yielding::yield_now;
 use crate::error::StoreError;
 use crate::log::entry::LogId;
-use crate::log::merkle::Frontier;
+use crate::log::merkle::{Frontier, leaf_hash};
 use crate::log::record::{Body, Control, Record};
 use crate::revoke::{Revocation, RevokedSet};
 use crate::service::error::Error;
+use crate::store::audit::Turn;
 use crate::store::memory::Revocations;
 
 /// Revocations read at once.
@@ -30,6 +32,7 @@ impl Inner {
         if log.is_stale() {
             log.reload(&*self.parts.sink).await?;
             log.unsettled();
+            self.is_all_there(log)?;
             self.level_revocations(ca, log).await?;
             self.check_revocations(ca, log).await?;
             self.load_live(ca).await?;
@@ -37,6 +40,59 @@ impl Inner {
             self.commits.grew(log.log(), log.size());
             log.settled();
         }
+        Ok(())
+    }
+
+    /// Waits for its turn at the revocation log, and applies what others appended before.
+    pub(super) async fn revocation_turn(&self, ca: &Ca, log: &mut Ledger) -> Result<Box<dyn Turn>, Error> {
+        let turn = self.parts.sink.turn(log.log()).await?;
+        self.settle_revocations(ca, log).await?;
+        if turn.size().is_some_and(|size| size != log.size()) {
+            self.read_revocations(ca, log).await?;
+        }
+        Ok(turn)
+    }
+
+    /// Applies what others appended to the revocation log, unless that is done.
+    pub(crate) async fn follow_revocations(&self, ca: &Ca, size: u64) -> Result<(), Error> {
+        let mut log = ca.log.lock().await;
+        self.settle_revocations(ca, &mut log).await?;
+        if log.size() < size { self.read_revocations(ca, &mut log).await } else { Ok(()) }
+    }
+
+    async fn read_revocations(&self, ca: &Ca, log: &mut Ledger) -> Result<(), Error> {
+        let mut frontier = log.frontier().clone();
+        log.reload(&*self.parts.sink).await?;
+        // Memory is behind it until all is applied.
+        log.unsettled();
+        if frontier.size() > log.size() {
+            return Err(system::cut_off(log.log()).into());
+        }
+        let mut changes = Vec::new();
+        while frontier.size() < log.size() {
+            let left = usize::try_from(log.size() - frontier.size()).unwrap_or(usize::MAX);
+            let entries = self.parts.sink.read(log.log(), frontier.size(), left.min(4_096)).await?;
+            if entries.is_empty() {
+                return Err(seal::altered(log.log()).into());
+            }
+            for entry in &entries {
+                if let Body::Control(control) = Record::open(entry)?.body
+                    && let Control::RevocationChanged(change) = *control
+                {
+                    changes.push((frontier.size(), change));
+                }
+                frontier.push(leaf_hash(&entry.leaf));
+            }
+        }
+        if frontier != *log.frontier() {
+            return Err(seal::altered(log.log()).into());
+        }
+        self.parts.revocations.apply(&ca.issuer.id(), &changes).await?;
+        self.live.apply_all(changes.iter().map(|(_, change)| change));
+        self.lead.saw(log.last_time(), &*self.parts.clock);
+        log.settled();
+        ca.growth.raise(log.size());
+        self.commits.grew(log.log(), log.size());
         Ok(())
     }
 

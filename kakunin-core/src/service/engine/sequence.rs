@@ -106,21 +106,30 @@ impl Inner {
         tenant: &'a TenantLog,
         sequencer: MutexGuard<'a, Sequencer>,
     ) -> Boxed<'a, Vec<JoinTokenId>> {
-        Box::pin(self.sequence_queue(tenant, sequencer))
+        Box::pin(async move {
+            // Whatever comes of it, and also if this is dropped, others have their turn if nobody goes on here.
+            let _turn = YieldTurn(tenant);
+            self.sequence_queue(tenant, sequencer).await
+        })
     }
 
     async fn sequence_queue(
         &self,
         tenant: &TenantLog,
-        sequencer: MutexGuard<'_, Sequencer>,
+        mut sequencer: MutexGuard<'_, Sequencer>,
     ) -> Vec<JoinTokenId> {
+        let turn = self.take_turn(tenant, &mut sequencer).await;
         let most = if tenant.writing.try_lock().is_some() { MAX_BATCH } else { MAX_AHEAD };
         let mut jobs = tenant.queue.take(most);
         let events = jobs.iter().all(|job| job.need == Need::Events);
-        let done = match events {
-            true => self.sequence_events(tenant, sequencer, &mut jobs).await,
+        let done = match (turn, events) {
+            (Err(error), _) => {
+                drop(sequencer);
+                Err(error)
+            }
+            (Ok(()), true) => self.sequence_events(tenant, sequencer, &mut jobs).await,
             // On what is durable, so that no order is decided twice because of what others sent.
-            false => match Settled::of(self, tenant, sequencer).await {
+            (Ok(()), false) => match Settled::of(self, tenant, sequencer).await {
                 Ok(sequencer) => self.sequence_settled(tenant, sequencer, &mut jobs).await,
                 Err(error) => Err(error),
             },
@@ -193,7 +202,7 @@ impl Inner {
                 return self.commit(tenant, &mut sequencer, decided).await;
             }
             // What it was decided on is not in the log.
-            let settled = Settled::with(self, sequencer, writing).await?;
+            let settled = Settled::with(self, tenant, sequencer, writing).await?;
             return self.sequence_settled(tenant, settled, jobs).await;
         }
         let append = self.sealed(&sequencer.ledger, &decided.records, take(&mut decided.changes)).await?.0;
@@ -255,6 +264,19 @@ impl Inner {
         let mut decided = draft.decided()?;
         decided.reserved = reserved || events && decided.is_small_and_takes();
         Ok(decided)
+    }
+}
+
+/// Ends the turn at a tenant's log once it is dropped, unless somebody goes on in it.
+struct YieldTurn<'t>(&'t TenantLog);
+
+impl Drop for YieldTurn<'_> {
+    fn drop(&mut self) {
+        // Whoever has either goes on, and drops one of these, too.
+        let Some(mut sequencer) = self.0.sequencer.try_lock() else { return };
+        if self.0.queue.len() == 0 && self.0.writing.try_lock().is_some() {
+            sequencer.turn.end();
+        }
     }
 }
 

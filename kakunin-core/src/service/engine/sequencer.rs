@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::arrivals::Arrivals;
 use super::cas::Growth;
+use super::held::Held;
 use super::inner::Inner;
 use super::ledger::Place;
 use super::queue::Queue;
@@ -35,6 +36,8 @@ impl TenantLog {
         let inbox = Arc::<Growth>::default();
         let mut sequencer = Sequencer {
             ledger,
+            turn: Held::default(),
+            has_tasks: Arc::new(AtomicBool::new(true)),
             ahead: None,
             arrivals: Arrivals::ringing(inbox.clone()),
             committed: Arc::default(),
@@ -45,6 +48,7 @@ impl TenantLog {
             snapshot_time: inner.now(),
         };
         sequencer.reload(inner).await?;
+        let has_tasks = sequencer.has_tasks.clone();
         Ok(Self {
             id,
             tokens,
@@ -58,7 +62,7 @@ impl TenantLog {
             inbox,
             marks: async_lock::Mutex::default(),
             receipts: async_lock::Mutex::default(),
-            has_tasks: AtomicBool::new(true),
+            has_tasks,
         })
     }
 }

@@ -14,6 +14,16 @@ use crate::service::error::Error;
 pub(crate) struct Settled<'t> {
     sequencer: MutexGuard<'t, Sequencer>,
     _writing: MutexGuard<'t, Writing>,
+    tenant: &'t TenantLog,
+}
+
+// Also if whoever had it goes away: nothing is being written, and if nobody waits to decide nobody goes on in this turn.
+impl Drop for Settled<'_> {
+    fn drop(&mut self) {
+        if self.tenant.queue.len() == 0 {
+            self.sequencer.turn.end();
+        }
+    }
 }
 
 impl<'t> Settled<'t> {
@@ -24,13 +34,13 @@ impl<'t> Settled<'t> {
         sequencer: MutexGuard<'t, Sequencer>,
     ) -> Result<Self, Error> {
         let writing = tenant.writing.lock().await;
-        Self::with(inner, sequencer, writing).await
+        Self::with(inner, tenant, sequencer, writing).await
     }
 
     /// The same, if nobody decides or writes.
     pub(super) async fn at_once(inner: &Inner, tenant: &'t TenantLog) -> Result<Option<Self>, Error> {
         match (tenant.sequencer.try_lock(), tenant.writing.try_lock()) {
-            (Some(sequencer), Some(writing)) => Self::with(inner, sequencer, writing).await.map(Some),
+            (Some(sequencer), Some(writing)) => Self::with(inner, tenant, sequencer, writing).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -38,13 +48,14 @@ impl<'t> Settled<'t> {
     /// As they were taken by whoever decides.
     pub(super) async fn with(
         inner: &Inner,
+        tenant: &'t TenantLog,
         mut sequencer: MutexGuard<'t, Sequencer>,
         mut writing: MutexGuard<'t, Writing>,
     ) -> Result<Self, Error> {
         // Nothing was decided on it, or it is decided anew.
         sequencer.learn(&mut writing);
         sequencer.settle(inner).await?;
-        Ok(Self { sequencer, _writing: writing })
+        Ok(Self { sequencer, _writing: writing, tenant })
     }
 }
 

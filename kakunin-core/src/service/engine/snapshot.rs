@@ -6,16 +6,19 @@
 
 use super::histories::{Histories, OLD_INDEX, Taken, read};
 use super::inner::Inner;
+use super::replay::seal_of;
 use super::seal;
 use super::system;
 use super::tenant::{Sequencer, TenantLog};
+use crate::error::StoreError;
 use crate::id::AgentId;
 use crate::log::entry::LogId;
 use crate::log::merkle::Frontier;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::projection::Projection;
-use crate::store::state::{Change, Kind};
+use crate::store::state::{Change, Kind, StateView};
+use crate::store::vault::Kept;
 use crate::time::MINUTE;
 
 /// Records between two snapshots, at the most about.
@@ -37,11 +40,32 @@ impl Inner {
         if due && !self.parts.sink.room().await.full { self.snapshot(tenant).await } else { Ok(()) }
     }
 
+    /// Has the stored rows follow from this head. A turn may be lost unnoticed, and another process may have written rows since:
+    /// then their seal stays.
+    async fn seal_rows(&self, sequencer: &Sequencer, head: &Frontier) -> Result<(), Error> {
+        let (log, rows) = (sequencer.ledger.log(), &sequencer.ledger.rows);
+        let sealing = rows.seal_anew(Vec::new(), head);
+        if !self.is_shared() {
+            return Ok(self.parts.state.put(log, &sealing.changes).await?);
+        }
+        let stored = self.parts.state.get(log, Kind::Seal, seal::ROWS).await?;
+        if stored.as_ref().is_some_and(|stored| rows.follow_from(stored).is_none()) {
+            return Err(StoreError::Conflict.into());
+        }
+        for change in &sealing.changes {
+            if !self.parts.state.swap(log, stored.as_deref(), change).await? {
+                return Err(StoreError::Conflict.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Stores what changed since the last snapshot. Nobody who decides waits for more than a look at what changed.
     pub(crate) async fn snapshot(&self, tenant: &TenantLog) -> Result<(), Error> {
         let _one = tenant.snapshots.lock().await;
         let (mut histories, taken, head) = {
-            let mut sequencer = self.settled(tenant).await?;
+            // No other process writes the seal of the rows meanwhile.
+            let mut sequencer = self.in_turn(tenant).await?;
             if tenant.histories.lock().await.in_doubt {
                 sequencer.reload(self).await?;
             }
@@ -52,8 +76,7 @@ impl Inner {
             let head = sequencer.ledger.frontier().clone();
             (sequencer.snapshot_at, sequencer.snapshot_time) = (head.size(), self.now());
             // From here the rows of the state follow, too: a start replays nothing that was before.
-            let sealing = sequencer.ledger.rows.seal_anew(Vec::new(), &head);
-            self.parts.state.put(sequencer.ledger.log(), &sealing.changes).await?;
+            self.seal_rows(&sequencer, &head).await?;
             (histories, taken, head)
         };
         let log = LogId::Tenant(tenant.id.clone());
@@ -65,6 +88,13 @@ impl Inner {
         self.parts.state.put(&log, &[seal]).await?;
         histories.in_doubt = false;
         Ok(())
+    }
+}
+
+impl TenantLog {
+    /// Has what is stored of histories read anew before it is stored again: somebody else may have stored them.
+    pub(crate) async fn doubt_histories(&self) {
+        self.histories.lock().await.in_doubt = true;
     }
 }
 
@@ -81,13 +111,14 @@ impl Sequencer {
     pub(super) async fn load_histories(
         &self,
         inner: &Inner,
-        log: &LogId,
+        (view, seals): (&mut dyn StateView, &[Kept]),
         projection: &mut Projection,
     ) -> Result<Frontier, Error> {
+        let log = self.ledger.log();
         let mut kept = self.histories.lock().await;
         *kept = Histories::default();
         let name = log.to_string();
-        let rows = system::scan(&inner.parts, log, Kind::Risk).await?;
+        let rows = system::scan_view(view, Kind::Risk).await?;
         for (key, value) in &rows {
             if let Some((id, _)) = key.split_first_chunk::<16>() {
                 let mac = inner.seal_key.row(&name, Kind::Risk, key, value);
@@ -96,7 +127,7 @@ impl Sequencer {
                 *of = of.wrapping_add(mac);
             }
         }
-        let seal = inner.parts.state.get(log, Kind::Seal, seal::HISTORIES).await?;
+        let seal = seal_of(seals, seal::HISTORIES);
         let floor =
             seal.as_ref().and_then(|seal| inner.seal_key.read(&name, seal::HISTORIES, seal, kept.sum));
         let Some(floor) = floor.filter(|floor| floor.size() <= self.ledger.size()) else {
@@ -135,6 +166,10 @@ impl Sequencer {
     ) -> Result<Frontier, Error> {
         projection.agents.values_mut().for_each(AgentEntry::begin_history);
         *self.histories.lock().await = Histories::default();
+        // Others may go by them.
+        if !self.may_mend(inner) {
+            return Ok(Frontier::default());
+        }
         let rows = system::scan(&inner.parts, log, Kind::Risk).await?;
         let gone = |kind, key| Change { kind, key, value: None };
         let mut all: Vec<_> = rows.into_iter().map(|(key, _)| gone(Kind::Risk, key)).collect();

@@ -4,7 +4,7 @@ use super::damage::Damages;
 use super::layout::{self, Came};
 use super::ledger::Ledger;
 use super::parts::Parts;
-pub(crate) use super::scan::scan;
+pub(crate) use super::scan::{scan, scan_view};
 use super::seal::{self, Rows};
 use super::yielding::yield_now;
 use crate::error::StoreError;
@@ -147,17 +147,12 @@ pub(crate) async fn store(
     }
 }
 
-/// Which records the stored rows of a log follow from, if they are under their seal.
-pub(crate) async fn sealed_from(
-    parts: &Parts,
+/// Which records the stored rows of a log follow from, if they are under this seal.
+pub(crate) fn sealed_at(
     ledger: &Ledger,
     stored: &Rows,
+    seal: Option<Vec<u8>>,
 ) -> Result<Option<Frontier>, Error> {
-    let seal = parts.state.get(ledger.log(), Kind::Seal, seal::ROWS).await?;
-    sealed_at(ledger, stored, seal)
-}
-
-fn sealed_at(ledger: &Ledger, stored: &Rows, seal: Option<Vec<u8>>) -> Result<Option<Frontier>, Error> {
     let from = seal.and_then(|seal| stored.follow_from(&seal));
     if from.as_ref().is_some_and(|from| from.size() > ledger.size()) {
         return Err(cut_off(ledger.log()).into());

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::arrivals::Arrivals;
 use super::cas::Growth;
 use super::committed::Committed;
+use super::held::Held;
 use super::histories::Histories;
 use super::ledger::Ledger;
 use super::queue::Queue;
@@ -40,13 +41,17 @@ pub(crate) struct TenantLog {
     /// Held while a receipt is signed.
     pub(crate) receipts: async_lock::Mutex<()>,
     /// Whether there may be something new to tell the key provider: to look costs more than most decisions.
-    pub(crate) has_tasks: AtomicBool,
+    pub(crate) has_tasks: Arc<AtomicBool>,
 }
 
 /// What only one task at a time may touch.
 #[derive(Debug)]
 pub(crate) struct Sequencer {
     pub(crate) ledger: Ledger,
+    /// Its turn at the log.
+    pub(crate) turn: Held,
+    /// The tenant's.
+    pub(super) has_tasks: Arc<AtomicBool>,
     /// What the last append made of its agents, if it changed nothing else: it may still be under way.
     pub(super) ahead: Option<Agents>,
     /// What comes into the tenant's inbox.

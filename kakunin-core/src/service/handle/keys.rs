@@ -6,7 +6,8 @@ use crate::access::{ApiKey, ApiKeyFacts, ApiKeyId, KeyCommitment, Role};
 use crate::agent::Label;
 use crate::event::ShortName;
 use crate::id::{TenantId, hex_encode};
-use crate::service::command::system::api_keys::{CreateApiKey, RevokeApiKey};
+use crate::service::command::system::api_keys::{CreateApiKey, CreateFirstAdminKey, FIRST, RevokeApiKey};
+use crate::service::command::system::order::SystemOrder;
 use crate::service::effects::running::Kakunin;
 use crate::service::effects::tenant::Tenant;
 use crate::service::engine::api_keys::{Row, row_key};
@@ -79,6 +80,26 @@ impl Tenant {
         label: Label,
         expires_at: Option<UnixTime>,
     ) -> Result<(ApiKeyFacts, ApiKey), Error> {
+        self.make_key((role, label, expires_at), CreateApiKey).await
+    }
+
+    /// Makes an admin key for a tenant, unless there ever was one of whatever tenant: of several processes over one store that
+    /// do so at once, one makes it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if there is no such tenant.
+    pub async fn create_first_admin_key(&self, label: Label) -> Result<Option<(ApiKeyFacts, ApiKey)>, Error> {
+        match self.make_key((Role::Admin, label, None), CreateFirstAdminKey).await {
+            Err(Error::Exists(FIRST)) => Ok(None),
+            made => made.map(Some),
+        }
+    }
+
+    async fn make_key<O: SystemOrder>(
+        &self,
+        (role, label, expires_at): (Role, Label, Option<UnixTime>),
+        order: impl FnOnce(ApiKeyFacts) -> O,
+    ) -> Result<(ApiKeyFacts, ApiKey), Error> {
         let inner = &self.inner;
         let created_at = inner.now();
         let id = ApiKeyId::generate(created_at, &*inner.parts.entropy)?;
@@ -90,7 +111,7 @@ impl Tenant {
         let row = Row { sha256: hex_encode(hash.as_bytes()), facts: facts.clone() };
         // The vault before the record that commits to it: what is on record works.
         inner.parts.vault().put(&row_key(&id), &octets(&row)?).await?;
-        if let Err(error) = inner.order(&CreateApiKey(facts.clone()), self.by.as_ref()).await {
+        if let Err(error) = inner.order(&order(facts.clone()), self.by.as_ref()).await {
             // Perhaps it is on record; nobody was told the key.
             let _ = inner.parts.vault().remove(&[row_key(&id)]).await;
             return Err(error);

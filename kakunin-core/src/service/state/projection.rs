@@ -64,20 +64,34 @@ impl Projection {
     pub(crate) fn put(&mut self, entry: AgentEntry) {
         let id = entry.row.agent.id;
         let old = self.agents.get(&id).map(|old| &old.row);
-        let (was, is) = (old.and_then(|row| row.former), entry.row.former);
-        if was != is {
-            was.map(|former| self.graces.remove(&(former.until, id)));
-            self.graces.extend(is.map(|former| (former.until, id)));
-        }
-        self.expiries.set(id, told_from(&self.certificates, &entry));
+        let [was, is] =
+            [old, Some(&entry.row)].map(|row| row.and_then(|row| row.former).map(|former| former.until));
         let before = old.map(|row| &row.agent);
         self.names.moved(before.map(|old| (&old.spec.name, old.state.into())), &entry);
+        self.grace(id, was, is);
+        self.expiries.set(id, told_from(&self.certificates, &entry));
         self.agents.insert(id, entry);
     }
 
     /// Takes agents in of which only histories changed.
     pub(crate) fn add(&mut self, agents: &HashMap<AgentId, AgentEntry>) {
         self.agents.extend(agents.iter().map(|(id, entry)| (*id, entry.clone())));
+    }
+
+    fn grace(&mut self, id: AgentId, was: Option<UnixTime>, is: Option<UnixTime>) {
+        if was != is {
+            was.map(|until| self.graces.remove(&(until, id)));
+            self.graces.extend(is.map(|until| (until, id)));
+        }
+    }
+
+    /// Looks once more for what [`Projection::put`] keeps of an agent whose grace was until then, after a record of it was
+    /// replayed.
+    pub(crate) fn recount_one(&mut self, id: AgentId, was: Option<UnixTime>) {
+        let Some(entry) = self.agents.get(&id) else { return };
+        let is = entry.row.former.map(|former| former.until);
+        self.expiries.set(id, told_from(&self.certificates, entry));
+        self.grace(id, was, is);
     }
 
     /// Looks once more for what [`Projection::put`] keeps, after a replay.

@@ -67,6 +67,12 @@ pub(super) async fn findings(link: &Link) -> Result<Vec<String>, StoreError> {
     Ok(found)
 }
 
+/// The server's version, as it names it.
+pub(super) async fn version(link: &Link) -> Result<String, StoreError> {
+    let row = link.query_one(SERVER, &[]).await?;
+    row.map_or_else(|| Ok(String::new()), |row| column(&row, 6))
+}
+
 /// What could be better, and is no reason to refuse.
 pub(super) async fn notes(link: &Link) -> Result<Vec<String>, StoreError> {
     let guards: i64 = link.query_one(EVENTS, &[]).await?.map_or(Ok(0), |row| column(&row, 0))?;

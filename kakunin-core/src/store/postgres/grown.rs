@@ -8,7 +8,7 @@ use event_listener::Event;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::error::undone;
-use super::link::{Connector, Link};
+use super::link::{BRIEF, Connector, Link};
 use super::sql;
 use crate::error::StoreError;
 use crate::id::hex_encode;
@@ -34,6 +34,8 @@ struct Tables {
     /// Appends of this process that are under way.
     ours: HashMap<LogId, usize>,
     grown: BTreeMap<LogId, u64>,
+    /// Whether the database answered since somebody was told of it.
+    answered: bool,
 }
 
 impl Sizes {
@@ -71,6 +73,7 @@ impl Sizes {
 
     fn take(&self, sizes: impl IntoIterator<Item = (LogId, u64)>, looked: bool) {
         let mut tables = self.tables();
+        tables.answered |= looked;
         for (log, size) in sizes {
             let known = tables.known.get(&log).copied().unwrap_or_default();
             if size > known && !(looked && tables.ours.contains_key(&log)) {
@@ -78,18 +81,22 @@ impl Sizes {
                 tables.grown.insert(log, size);
             }
         }
-        if !tables.grown.is_empty() {
+        if tables.answered || !tables.grown.is_empty() {
             drop(tables);
             self.heard.notify(usize::MAX);
         }
     }
 
-    /// Waits until there is something. It is taken at the moment it is given.
+    /// Waits until there is something, or the database said that there is nothing: whoever hears neither goes by what is old.
+    /// It is taken at the moment it is given.
     pub(super) async fn grown(&self) -> Vec<(LogId, u64)> {
         loop {
             let heard = self.heard.listen();
-            let grown = std::mem::take(&mut self.tables().grown);
-            if !grown.is_empty() {
+            let (grown, answered) = {
+                let mut tables = self.tables();
+                (std::mem::take(&mut tables.grown), std::mem::take(&mut tables.answered))
+            };
+            if answered || !grown.is_empty() {
                 return grown.into_iter().collect();
             }
             heard.await;
@@ -161,6 +168,7 @@ async fn notify(
         // A notice that is lost is made up for.
         None => Arc::new(connector.open_with("notices", &[sql::NOTIFY], "-c synchronous_commit=off").await?),
     };
+    let _limit = open.limit(BRIEF);
     open.client().execute(&open.statement(sql::NOTIFY)?, &[&notices]).await.map_err(undone)?;
     *link = Some(open);
     Ok(())
@@ -221,7 +229,9 @@ mod tests {
         assert!(sizes.tables().grown.is_empty());
         sizes.hear([(log.clone(), 5)]);
         sizes.hear([(log.clone(), 5)]);
-        assert_eq!(pollster::block_on(sizes.grown()), [(log, 5)]);
+        assert_eq!(pollster::block_on(sizes.grown()), [(log.clone(), 5)]);
+        sizes.look(vec![(log, 5)]);
+        assert_eq!(pollster::block_on(sizes.grown()), [], "the database was heard, and nothing grew");
         assert!(sizes.tables().grown.is_empty());
     }
 }

@@ -20,6 +20,11 @@ use crate::error::StoreError;
 /// How long connecting and preparing may take.
 const CONNECT: Duration = Duration::from_secs(8);
 
+/// How long the answer to a read is waited for: the server gives up before.
+const READ: Duration = Duration::from_secs(32);
+/// The same of what takes no time.
+pub(super) const BRIEF: Duration = Duration::from_secs(5);
+
 /// Limits that the server keeps for us, whatever becomes of this process. `lock_timeout` is how long a turn is waited for.
 const LIMITS: &str = "-c statement_timeout=30s -c lock_timeout=3s -c idle_in_transaction_session_timeout=2s \
     -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000 \
@@ -33,8 +38,19 @@ pub(super) struct Link {
     client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
     driver: AbortHandle,
-    spoilt: AtomicBool,
+    spoilt: Arc<AtomicBool>,
     next: Turnstile<()>,
+    runs: Arc<Runs>,
+}
+
+/// Closes a connection that does not answer, unless it is dropped before.
+#[derive(Debug)]
+pub(super) struct Limit(AbortHandle);
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Opens connections.
@@ -62,8 +78,8 @@ impl Connector {
         let open = async move {
             let (client, connection) = config.connect(tls).await.map_err(undone)?;
             let driver = runs.spawn(async move { _ = connection.await }).abort_handle();
-            let (statements, spoilt, next) = (Mutex::default(), AtomicBool::new(false), Turnstile::new(()));
-            let link = Link { client, statements, driver, spoilt, next };
+            let (statements, spoilt, next) = (Mutex::default(), Arc::default(), Turnstile::new(()));
+            let link = Link { client, statements, driver, spoilt, next, runs };
             link.prepare(&ready).await?;
             Ok(link)
         };
@@ -85,6 +101,18 @@ impl Link {
     pub(super) fn spoil(&self) {
         self.spoilt.store(true, Ordering::Relaxed);
         self.driver.abort();
+    }
+
+    /// Closes it after so long, unless what this gives is dropped before: whoever waits for an answer hears that none comes.
+    /// What is between may keep a connection whose other end is gone, and take whatever is sent over it.
+    pub(super) fn limit(&self, limit: Duration) -> Limit {
+        let (driver, spoilt) = (self.driver.clone(), self.spoilt.clone());
+        let closes = async move {
+            tokio::time::sleep(limit).await;
+            spoilt.store(true, Ordering::Relaxed);
+            driver.abort();
+        };
+        Limit(self.runs.spawn(closes).abort_handle())
     }
 
     /// The right to be the next who sends something over it, for those that share it and come in order.
@@ -119,6 +147,7 @@ impl Link {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, StoreError> {
+        let _limit = self.limit(READ);
         self.prepare(&[sql]).await?;
         self.client.query(&self.statement(sql)?, values).await.map_err(unread)
     }

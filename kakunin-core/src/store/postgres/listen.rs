@@ -11,7 +11,7 @@ use tokio_postgres::{AsyncMessage, Client};
 
 use super::error::undone;
 use super::grown::{Sizes, read};
-use super::link::Connector;
+use super::link::{BRIEF, Connector};
 use super::pool::Pool;
 use super::rows::{column, number};
 use super::sql;
@@ -23,7 +23,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// How large all logs are.
 pub(super) async fn sizes(readers: &Arc<Pool>) -> Result<Vec<(LogId, u64)>, StoreError> {
-    let rows = readers.lend().await?.query(sql::SIZES, &[]).await?;
+    let link = readers.lend().await?;
+    let _limit = link.limit(BRIEF);
+    let rows = link.query(sql::SIZES, &[]).await?;
     rows.iter().map(|row| Ok((column::<&str>(row, 0)?.parse()?, number(row, 1)?))).collect()
 }
 

@@ -76,6 +76,18 @@ impl PostgresOptions {
         Ok(Self { tls: Tls::new(trust, roots.as_deref())?, config })
     }
 
+    /// Host and database, as people name them: `db.example/kakunin`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let host = |host: &Host| match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(folder) => folder.display().to_string(),
+        };
+        let hosts: Vec<_> = self.config.get_hosts().iter().map(host).collect();
+        format!("{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or_default())
+    }
+
     /// How to connect, with these settings of the server's for the session.
     pub(super) fn config(&self, name: &str, settings: &str) -> Config {
         let mut config = self.config.clone();

@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::id::{IssuerId, Serial};
 use crate::log::entry::{Entry, LogId, Payload};
 use crate::log::merkle::{Frontier, Hash};
+use crate::log::record::EVENT;
 use crate::revoke::Revocation;
 use crate::store::audit::Head;
 use crate::store::state::Kind;
@@ -47,18 +48,30 @@ pub(super) async fn size(link: &Link, log: &LogId) -> Result<u64, StoreError> {
     link.query_one(sql::SIZE, &[&log.to_string()]).await?.map_or(Ok(0), |row| number(&row, 0))
 }
 
+/// How much of entries is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Much {
+    All,
+    /// Not the payloads of events.
+    Leaves,
+}
+
 pub(super) async fn read(
     link: &Link,
     log: &LogId,
     from: u64,
-    limit: usize,
+    (limit, much): (usize, Much),
 ) -> Result<Vec<Entry>, StoreError> {
     // Before the rows, so that an append in between makes nothing missing.
     let end = size(link, log).await?.min(from.saturating_add(u64::try_from(limit).unwrap_or(u64::MAX)));
     let (name, mut entries, mut next) = (log.to_string(), Vec::new(), from);
     while next < end {
         let until = end.min(next.saturating_add(STEP));
-        let rows = link.query(sql::READ, &[&name, &clamp(next), &clamp(until)]).await?;
+        let (first, end) = (clamp(next), clamp(until));
+        let rows = match much {
+            Much::All => link.query(sql::READ, &[&name, &first, &end]).await?,
+            Much::Leaves => link.query(sql::READ_LEAVES, &[&name, &first, &end, &i32::from(EVENT)]).await?,
+        };
         for row in &rows {
             if number(row, 0)? != next {
                 break;

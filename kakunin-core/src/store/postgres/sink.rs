@@ -1,16 +1,21 @@
 //! Logs, and who is on duty.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::append::{Batch, months, sizes};
+use super::rows::Much;
 use super::store::PostgresStore;
 use super::{rows, sql};
 use crate::error::StoreError;
 use crate::log::entry::{Entry, LogId};
 use crate::store::audit::{Append, AuditSink, Head, Room, Turn};
 use crate::store::duty::Duties;
+
+/// How long the answer to an append is waited for: after that nobody knows whether it was written.
+const ANSWER: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl AuditSink for PostgresStore {
@@ -43,7 +48,11 @@ impl AuditSink for PostgresStore {
     }
 
     async fn read(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        rows::read(&*self.reader().await?, log, from, limit).await
+        rows::read(&*self.reader().await?, log, from, (limit, Much::All)).await
+    }
+
+    async fn read_leaves(&self, log: &LogId, from: u64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        rows::read(&*self.reader().await?, log, from, (limit, Much::Leaves)).await
     }
 
     async fn logs(&self) -> Result<Vec<LogId>, StoreError> {
@@ -73,6 +82,7 @@ impl PostgresStore {
         let batch = Batch::of(appends)?;
         if let Some(link) = appends.iter().find_map(|append| self.turns.link(&append.log)) {
             let next = link.next().await;
+            let _limit = link.limit(ANSWER);
             self.make_months(months(appends)).await?;
             let sent = batch.send(&link).await?;
             drop(next);
@@ -81,6 +91,7 @@ impl PostgresStore {
         let slot = self.writers.of(&first.log).await?;
         self.make_months(months(appends)).await?;
         let link = slot.link.clone();
+        let _limit = link.limit(ANSWER);
         let sent = batch.send(&link).await?;
         // Whoever comes next is sent behind it, while this one waits for its answer.
         drop(slot);
@@ -105,6 +116,10 @@ impl PostgresStore {
 
 #[async_trait]
 impl Duties for PostgresStore {
+    fn is_alone(&self) -> bool {
+        false
+    }
+
     async fn on_duty(&self) -> bool {
         self.duty.is_ours().await
     }

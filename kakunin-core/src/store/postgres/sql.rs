@@ -58,6 +58,13 @@ pub(super) const READ: &str = "SELECT idx, leaf, salt, payload FROM audit.entry 
     AND month <= (SELECT s.month FROM audit.span s WHERE s.log = $1 AND s.first < $3 ORDER BY s.first DESC LIMIT 1) \
     ORDER BY idx";
 
+/// The same without payloads of events, whose kind is $4.
+pub(super) const READ_LEAVES: &str = "SELECT idx, leaf, CASE WHEN kind <> $4 THEN salt END, CASE WHEN kind <> $4 THEN payload END \
+    FROM audit.entry WHERE log = $1 AND idx >= $2 AND idx < $3 \
+    AND month >= (SELECT s.month FROM audit.span s WHERE s.log = $1 AND s.first <= $2 ORDER BY s.first DESC LIMIT 1) \
+    AND month <= (SELECT s.month FROM audit.span s WHERE s.log = $1 AND s.first < $3 ORDER BY s.first DESC LIMIT 1) \
+    ORDER BY idx";
+
 /// All logs, for who asks for just that.
 pub(super) const LOGS: &str = "SELECT log FROM state.head ORDER BY log";
 

@@ -122,6 +122,14 @@ impl PostgresStore {
         check::findings(&*self.readers.lend().await?).await
     }
 
+    /// Which version of PostgreSQL the server is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database cannot be asked.
+    pub async fn server(&self) -> Result<String, StoreError> {
+        check::version(&*self.readers.lend().await?).await
+    }
+
     /// What could be better, and is no reason not to use the database.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use futures_util::future::{join, join3};
 use sha2::{Digest, Sha256};
 
 use super::error::undone;
-use super::link::{Connector, Link};
+use super::link::{BRIEF, Connector, Link};
 use super::pool::{Lent, Pool};
 use super::rows::number;
 use super::sql;
@@ -160,6 +160,7 @@ impl Drop for Held {
 }
 
 async fn unlock(lent: &Lent, key: i64) -> Result<(), StoreError> {
+    let _limit = lent.limit(BRIEF);
     let statement = lent.statement(sql::UNLOCK)?;
     let key: [super::link::Value<'_>; 1] = [&key];
     let (unlocked, free) =

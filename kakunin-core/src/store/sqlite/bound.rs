@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::store_error;
 use crate::error::StoreError;
-use crate::id::AgentId;
+use crate::id::{AgentId, IssuerId};
 use crate::store::bound::Binding;
 
 /// Makes each key its agent's, in the transaction of the append that says so.
@@ -32,4 +32,20 @@ pub(super) fn put(connection: &Connection, bound: &Binding) -> Result<(), StoreE
         .and_then(|mut s| s.execute(params![bound.key.as_bytes(), bound.agent.as_bytes()]))
         .map(|_| ())
         .map_err(store_error)
+}
+
+/// Those of keys above one, in order.
+pub(super) fn after(
+    connection: &Connection,
+    after: Option<&IssuerId>,
+    limit: i64,
+) -> Result<Vec<Binding>, StoreError> {
+    let sql = "SELECT key, agent FROM bound_key WHERE key > ?1 ORDER BY key LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+    let least: &[u8] = after.map_or(&[], |key| key.as_bytes());
+    let one = |row: &rusqlite::Row<'_>| {
+        Ok(Binding { key: IssuerId::from_bytes(row.get(0)?), agent: AgentId::from_bytes(row.get(1)?) })
+    };
+    let found = statement.query_map(params![least, limit], one).map_err(store_error)?;
+    found.collect::<Result<_, _>>().map_err(store_error)
 }

@@ -6,15 +6,18 @@ use std::path::Path;
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 
+use super::bound;
 use super::error::store_error;
 use super::readers::Readers;
 use super::rows::{self, clamp, unsigned};
 use super::schema;
 use crate::error::StoreError;
+use crate::id::IssuerId;
 use crate::log::entry::{Entry, LogId};
 use crate::log::merkle::Hash;
 use crate::log::walk::SignedHead;
 use crate::store::audit::{Append, AuditSink, Head, Room};
+use crate::store::bound::{Binding, Bound};
 use crate::store::heads::Heads;
 use crate::store::state::{Kind, StateView};
 use crate::store::vault::{Kept, Vault};
@@ -111,6 +114,13 @@ impl Heads for SqliteReader {
     async fn above(&self, log: &LogId, size: u64, limit: usize) -> Result<Vec<SignedHead>, StoreError> {
         let sql = "new_size > ?2 ORDER BY new_size LIMIT ?3";
         self.readers.read(|c| heads(c, sql, (log, size, limit)))
+    }
+}
+
+#[async_trait]
+impl Bound for SqliteReader {
+    async fn bound(&self, after: Option<&IssuerId>, limit: usize) -> Result<Vec<Binding>, StoreError> {
+        self.readers.read(|c| bound::after(c, after, rows::clamp(limit)))
     }
 }
 

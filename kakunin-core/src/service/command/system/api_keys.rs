@@ -28,6 +28,26 @@ impl SystemOrder for CreateApiKey {
     }
 }
 
+/// Puts the first admin key on record, unless there ever was one: of several processes that begin at once, one does.
+#[derive(Debug)]
+pub(crate) struct CreateFirstAdminKey(pub(crate) ApiKeyFacts);
+
+impl SystemOrder for CreateFirstAdminKey {
+    fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error> {
+        if state.keys.had_admin_key() {
+            return Err(Error::Exists(FIRST));
+        }
+        CreateApiKey(self.0.clone()).decide(state)
+    }
+
+    fn closes(&self) -> Option<Closed> {
+        None
+    }
+}
+
+/// What there is already, in place of a first key.
+pub(crate) const FIRST: &str = "there was an admin key before";
+
 /// Takes a key away.
 #[derive(Debug)]
 pub(crate) struct RevokeApiKey(pub(crate) ApiKeyId);

@@ -9,7 +9,7 @@ use super::follow::followed_key;
 use super::guard::keeps_entries;
 use super::index::Index;
 use super::kept::{Publishing, RefusedCrl, ToRecord};
-use super::published::PublishedCrl;
+use super::published::{PublishedCrl, key};
 use super::unwritten::MAX_BATCH;
 use crate::error::StoreError;
 use crate::id::IssuerId;
@@ -44,15 +44,26 @@ impl Kakunin {
                 Some(_) => Err(Error::NotFound("CRL")),
             };
         };
-        let now = inner.now();
-        let mut index = ca.crls.index.lock().await;
-        if let Some(crl) = ca.crls.served(inner.level_index(&ca, &mut index).await?, shard, now) {
-            return Ok(crl);
+        for _ in 0..TRIES {
+            let now = inner.now();
+            let mut index = ca.crls.index.lock().await;
+            inner.level_index(&ca, &mut index).await?;
+            inner.learn_crl(&ca, shard, &mut index).await?;
+            if let Some(crl) = index.as_ref().and_then(|index| ca.crls.served(index, shard, now)) {
+                return Ok(crl);
+            }
+            drop(index);
+            let _turn = ca.crls.turn.lock().await;
+            match inner.publish(&ca, &[shard], false).await {
+                // Another process was quicker.
+                Err(Error::Store(StoreError::Conflict)) => {}
+                published => {
+                    published?;
+                    return ca.crls.last(shard).ok_or(Error::NotFound("CRL"));
+                }
+            }
         }
-        drop(index);
-        let _turn = ca.crls.turn.lock().await;
-        inner.publish(&ca, &[shard], false).await?;
-        ca.crls.last(shard).ok_or(Error::NotFound("CRL"))
+        Err(StoreError::Conflict.into())
     }
 
     /// A new CRL of the CA that issues now, DER: one shard, or every revoked certificate that has not expired.
@@ -88,6 +99,8 @@ impl Kakunin {
 pub(in crate::service::effects) struct Crls;
 
 const CRLS: &str = "crls";
+/// How often a CRL is made anew because another process published one meanwhile.
+const TRIES: usize = 4;
 
 /// How long a revocation waits at the most for others that come on the same CRL, in milliseconds: while so many shards
 /// change that signing them takes the machine from those who revoke. Else it is a fifth of that.
@@ -150,6 +163,8 @@ impl Running {
             match self.publish(ca, batch, false).await {
                 // It is on record as refused, and the others go on.
                 Err(Error::CrlRegression(_)) => {}
+                // Another process was quicker, and the next turn looks what it said.
+                Err(Error::Store(StoreError::Conflict)) => complete = false,
                 all => complete &= all?,
             }
         }
@@ -204,6 +219,8 @@ impl Running {
     /// The next CRL of this coverage, if there is a reason for one.
     async fn make(&self, ca: &Followed, shard: Option<u16>, anyway: bool) -> Result<Next, Error> {
         let mut guard = ca.crls.index.lock().await;
+        self.level_index(ca, &mut guard).await?;
+        self.learn_crl(ca, shard, &mut guard).await?;
         let index = self.level_index(ca, &mut guard).await?;
         let now = self.now();
         let last = ca.crls.last(shard);
@@ -226,6 +243,31 @@ impl Running {
         let on_record = self.mark_on_record(&ca.issuer.id(), shard).await?;
         let mark = ca.crls.next_mark(shard, on_record, now);
         draft.sign(&ca.issuer, &*ca.signer, &self.place, mark, last.as_deref(), now).await.map(Next::Made)
+    }
+
+    /// Takes the CRL of another process for the last one, if it published one since. Of a full one only the mark is stored:
+    /// the next is made above it.
+    async fn learn_crl(
+        &self,
+        ca: &Followed,
+        shard: Option<u16>,
+        index: &mut Option<Index>,
+    ) -> Result<(), Error> {
+        let Some(last) = ca.crls.last(shard).filter(|_| self.is_shared()) else { return Ok(()) };
+        let issuer = ca.issuer.id();
+        if last.number >= self.mark_on_record(&issuer, shard).await?.number {
+            return Ok(());
+        }
+        let key = key(&issuer, shard);
+        let crl = match self.parts.state.get(&LogId::System, Kind::Crl, &key).await? {
+            Some(row) => self.published_row(&issuer, shard, &key, &row).await?,
+            None => None,
+        };
+        match (crl.filter(|crl| !crl.der.is_empty()), index) {
+            (Some(crl), Some(index)) => served(ca, index, shard, Arc::new(crl)),
+            _ => _ = ca.crls.known().published.remove(&shard),
+        }
+        Ok(())
     }
 
     /// The mark of the last CRL with this coverage that is on record and was lost before it was served, or

@@ -141,7 +141,10 @@ impl Running {
         crls: &mut HashMap<IssuerId, Arc<PublishedCrl>>,
         id: &IssuerId,
     ) -> Result<Option<Arc<PublishedCrl>>, Error> {
-        if let Some(crl) = crls.get(id) {
+        if let Some(crl) = crls.get(id)
+            // Another process may have published one since.
+            && (!self.is_shared() || self.mark_on_record(id, None).await?.number <= crl.number)
+        {
             return Ok(Some(crl.clone()));
         }
         let row_key = key(id, None);

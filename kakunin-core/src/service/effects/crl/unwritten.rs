@@ -22,6 +22,9 @@ use crate::time::SECOND;
 /// Most CRLs that are recorded in one append: each lies beside its record.
 pub(super) const MAX_BATCH: usize = 128;
 
+/// How often they are written anew because somebody else recorded something meanwhile.
+const TRIES: usize = 64;
+
 /// How much of a CRL is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Much {
@@ -44,6 +47,11 @@ impl Follower for CrlRecords {
 
     fn logs(&self, _: &Running) -> Option<Vec<LogId>> {
         Some(vec![LogId::System])
+    }
+
+    fn on_duty(&self) -> bool {
+        // Each has its own.
+        false
     }
 
     fn pace(&self) -> Pace {
@@ -118,7 +126,36 @@ impl Running {
         if crls.is_empty() {
             return Ok(());
         }
+        let _turn = self.parts.sink.turn(&LogId::System).await?;
+        for _ in 0..TRIES {
+            match self.try_to_write_crls(system, crls, much).await {
+                Err(Error::Store(StoreError::Conflict)) if self.are_above(crls).await? => {}
+                written => return written,
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// Whether each is above what is on record, as far as others write that, too.
+    async fn are_above(&self, crls: &[ToRecord]) -> Result<bool, Error> {
+        for one in crls.iter().filter(|_| self.is_shared()) {
+            if self.mark_on_record(&one.issuer, one.shard).await?.number >= one.crl.number {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn try_to_write_crls(
+        &self,
+        system: &mut Ledger,
+        crls: &[ToRecord],
+        much: Much,
+    ) -> Result<(), Error> {
         self.settle_system(system).await?;
+        if !self.are_above(crls).await? {
+            return Err(StoreError::Conflict.into());
+        }
         let time = system.time(self.log_now());
         let (mut records, mut rows) = (Vec::new(), Vec::new());
         for ToRecord { issuer, shard, crl, .. } in crls {

@@ -12,6 +12,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::attempt::Landed;
 use super::desk::Desk;
+use super::follower::Webhooks;
 use crate::error::StoreError;
 use crate::id::WebhookId;
 use crate::log::entry::LogId;
@@ -71,6 +72,9 @@ impl Running {
             let round = self.rounds.listen();
             // With one that is gone goes all that waits for it; of one that is switched off, what flies lands first.
             let Some(endpoint) = endpoint(tenant, desk.id()) else { return Ok(None) };
+            if !self.is_due_here(&Webhooks) {
+                return Ok(None);
+            }
             if desk.goes_on(endpoint.facts.is_active()) && full.is_none() {
                 let asked = self.webhooks.asked(&desk.id());
                 if !asked.is_empty() {

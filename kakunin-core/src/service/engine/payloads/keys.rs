@@ -89,6 +89,11 @@ impl DataKeys {
         Ok(made)
     }
 
+    /// Forgets the keys of an agent in memory.
+    pub(super) fn forget(&self, log: u32, agent: &AgentId) {
+        self.cache.forget(log, agent);
+    }
+
     /// Whether the vault has no room for another key, as far as that is known; looks again while it has none.
     pub(super) async fn is_full(&self) -> bool {
         if self.full.load(Ordering::Relaxed) && self.vault.put(ROOM, b"").await.is_ok() {

@@ -90,6 +90,12 @@ impl SealedSink {
         Ok(count)
     }
 
+    /// Forgets keys of an agent, of which another process destroys some.
+    pub(crate) fn forget(&self, log: &LogId, agent: &AgentId) -> Result<(), StoreError> {
+        self.keys.forget(self.of(log)?.number, agent);
+        Ok(())
+    }
+
     /// Agents of which keys may have to be destroyed still.
     pub(crate) fn to_destroy(&self, log: &LogId) -> Result<Vec<AgentId>, StoreError> {
         Ok(self.of(log)?.to_destroy())

@@ -92,7 +92,8 @@ BEGIN
   END IF;
   -- One at a time: of two that make it at once, the other finds it.
   PERFORM pg_advisory_xact_lock(hashtext('kakunin.make_month'));
-  IF to_regclass('audit.' || named) IS NOT NULL THEN
+  -- Not to_regclass, which remembers that there was none before the lock was waited for.
+  IF EXISTS (SELECT FROM pg_class WHERE relnamespace = 'audit'::regnamespace AND relname = named) THEN
     RETURN true;
   END IF;
   EXECUTE format('CREATE TABLE audit.%I (LIKE audit.entry INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE INCLUDING INDEXES)', named);
@@ -103,6 +104,9 @@ BEGIN
     named, begins, (begins + interval '1 month')::date);
   RETURN true;
 EXCEPTION
+  -- Whoever waited for the lock may not see yet what the other made.
+  WHEN duplicate_table THEN
+    RETURN true;
   -- Entries of that month lie in entry_other already, from a time when it was too far off: there they go on.
   WHEN check_violation THEN
     RETURN false;
