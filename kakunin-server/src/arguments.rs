@@ -22,6 +22,7 @@ use crate::backup_arguments::{Backup, Restore};
 use crate::config::Serve;
 use crate::erase_arguments::Erase;
 use crate::log_arguments::Log;
+use crate::migrate_arguments::Migrate;
 use crate::numbers::{between, seconds};
 use crate::policy_arguments::{Judge, Tenants};
 use crate::server_arguments::Server;
@@ -37,9 +38,9 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Serves a deployment over HTTP: SQLite and software keys in one folder.
+    /// Serves a deployment over HTTP: SQLite and software keys in one folder, or a PostgreSQL database that servers share.
     Serve(Box<Serve>),
-    /// Makes one more admin key, and prints it; the deployment's server must not be running.
+    /// Makes one more admin key, and prints it; a server over the deployment's folder must not be running.
     AdminKey(Box<Serve>),
     /// Plays the whole story over the public API: twenty agents, one led astray.
     Demo(Demo),
@@ -90,6 +91,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Makes the tables of a database, or brings them up to date; with --from, moves the deployment of a folder there.
+    Migrate(Box<Migrate>),
     /// The logs of a deployment: whether they are what was signed.
     #[command(subcommand)]
     Log(Log),

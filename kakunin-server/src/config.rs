@@ -14,7 +14,6 @@ use kakunin_core::policy::Policy;
 use kakunin_core::service::Config;
 use kakunin_core::shape;
 use kakunin_core::webhook::Allow;
-use kakunin_kms::url::KeyUrlError;
 use kakunin_server::http::{
     ApiOptions, DEFAULT_ANONYMOUS_RATE, DEFAULT_FEED_PER_ADDRESS, DEFAULT_FEED_SUBSCRIBERS, DEFAULT_KEY_RATE,
     GatewayProxy, Network, policy_from_json,
@@ -27,9 +26,12 @@ use kakunin_verify::dry_run::{DryRun, RoutePattern};
 use kakunin_verify::possession::Authority;
 use serde::{Deserialize, Deserializer};
 
+pub(crate) use crate::config_error::ConfigError;
+use crate::database_arguments::{Place, database_of};
 use crate::numbers::{at_least_one, number, seconds};
 
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+pub(crate) const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
 /// Every member is a flag, a variable `KAKUNIN_...`, and a key of the file.
 #[derive(Args, Default, Deserialize)]
@@ -42,6 +44,20 @@ pub(crate) struct Serve {
     /// Folder of the deployment; made on the first start.
     #[arg(long, env = "KAKUNIN_DATA")]
     data: Option<PathBuf>,
+    /// Database of the deployment, in place of a folder; any number of servers share it:
+    /// `postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full`. With a password, name a file that holds it instead.
+    #[arg(long, env = "KAKUNIN_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// File that holds that URL, so that no list of processes shows a password.
+    #[arg(long, env = "KAKUNIN_DATABASE_FILE", value_name = "FILE")]
+    database_file: Option<PathBuf>,
+    /// What the keys of the log lie sealed under in a database: `file:PATH`, `awskms:region=R;key-id=KEY`,
+    /// `pkcs11:token=T;object=LABEL?module-path=M&pin-source=FILE`.
+    #[arg(long, env = "KAKUNIN_SEAL", hide_env_values = true, value_name = "URL")]
+    seal: Option<String>,
+    /// With a database: file that the first admin key is written to, which is not there yet [default: it is printed].
+    #[arg(long, env = "KAKUNIN_ADMIN_KEY_FILE", value_name = "FILE")]
+    admin_key_file: Option<PathBuf>,
     /// Address to listen at, or a name of this machine: `localhost:8080` is its IPv4 address [default: 127.0.0.1:8080].
     #[arg(long, env = "KAKUNIN_LISTEN")]
     #[serde(deserialize_with = "one")]
@@ -166,35 +182,6 @@ pub(crate) struct Logging {
     pub(crate) json: bool,
 }
 
-/// Why the configuration is refused.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConfigError {
-    #[error("--config: cannot read {path}: {source}", path = path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("--config: {0}")]
-    NotPrivate(#[from] kakunin_kms::private::NotPrivate),
-    #[error("{path} line {line}: {why}", path = path.display())]
-    File { path: PathBuf, line: usize, why: String },
-    #[error("--log-level is `{0}`: write error, warn, info or debug")]
-    LogLevel(String),
-    #[error("name the folder of the deployment with --data")]
-    NoData,
-    #[error("{0} is missing: --tls-cert and --tls-key go together")]
-    HalfTls(&'static str),
-    #[error("--keys: {0}")]
-    Keys(#[from] KeyUrlError),
-    #[error(
-        "--ca-algorithm is rsa-2048, rsa-3072, rsa-4096 or p256: many relying parties refuse CAs with Ed25519"
-    )]
-    CaAlgorithm,
-    #[error("--gateway names {0}, and the same addresses in another form: say it once")]
-    Gateways(String),
-    #[error("--default-policy: cannot use {path}: {why}", path = path.display())]
-    Policy { path: PathBuf, why: String },
-    #[error("--client-certificates needs --tls-cert and --tls-key")]
-    NoTls,
-}
-
 fn parsed<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(d: D) -> Result<Vec<T>, D::Error> {
     let texts = Vec::<String>::deserialize(d)?;
     let wrong = |text: &str, error| serde::de::Error::custom(format_args!("`{text}`: {error}"));
@@ -228,11 +215,24 @@ impl Serve {
     pub(crate) fn options(self) -> Result<(ServeOptions, Logging), ConfigError> {
         let file = self.config.as_deref().map(read).transpose()?.unwrap_or_default();
         // With a PIN in it, it is a secret itself.
-        let secrets = file.keys.as_ref().filter(|keys| keys.contains("pin-value")).and(self.config.clone());
-        let all = self.over(file);
+        let pins = [&file.keys, &file.seal].into_iter().flatten().any(|url| url.contains("pin-value"));
+        let secrets = self.config.clone().filter(|_| pins || file.database.is_some());
+        let mut all = self.over(file);
         if let Some(gateway) = GatewayProxy::ambiguous(&all.gateway) {
             return Err(ConfigError::Gateways(gateway.to_string()));
         }
+        let database_file = all.database_file.clone();
+        let database = database_of(Place {
+            data: all.data.as_deref(),
+            url: all.database.take(),
+            file: all.database_file.take(),
+            seal: all.seal.take(),
+            admin_key_file: all.admin_key_file.take(),
+        })?;
+        let data = match &database {
+            Some(_) => PathBuf::new(),
+            None => all.data.take().ok_or(ConfigError::NoData)?,
+        };
         let tls = tls_of(all.tls_cert, all.tls_key, all.client_certificates)?;
         let options = ServeOptions {
             public_url: all.public_url,
@@ -276,13 +276,11 @@ impl Serve {
                 trust: all.webhook_trust,
                 insecure_http: all.insecure_webhook_http,
             },
-            secrets: secrets.into_iter().collect(),
+            secrets: secrets.into_iter().chain(database_file).collect(),
+            database,
             insecure_plain_http: all.insecure_plain_http,
             insecure_software_keys: all.insecure_software_keys,
-            ..ServeOptions::new(
-                all.data.ok_or(ConfigError::NoData)?,
-                all.listen.map_or(DEFAULT_LISTEN, |listen| listen.0),
-            )
+            ..ServeOptions::new(data, all.listen.map_or(DEFAULT_LISTEN, |listen| listen.0))
         };
         let level = level_of(all.log_level.as_deref())?;
         Ok((options, Logging { level, json: all.log_json }))
@@ -293,6 +291,10 @@ impl Serve {
         Self {
             config: self.config,
             data: self.data.or(file.data),
+            database: self.database.or(file.database),
+            database_file: self.database_file.or(file.database_file),
+            seal: self.seal.or(file.seal),
+            admin_key_file: self.admin_key_file.or(file.admin_key_file),
             listen: self.listen.or(file.listen),
             public_url: self.public_url.or(file.public_url),
             trust_domain: self.trust_domain.or(file.trust_domain),

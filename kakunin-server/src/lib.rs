@@ -11,6 +11,7 @@ pub mod http;
 pub mod inbox;
 pub mod log_verify;
 pub mod logging;
+pub mod migrate;
 pub mod monitor;
 mod pem_file;
 pub mod policy;

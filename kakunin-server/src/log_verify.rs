@@ -1,9 +1,8 @@
-//! `kakunin log verify`: whether the logs of a folder are what was signed, beside its server or without one.
+//! `kakunin log verify`: whether the logs of a deployment are what was signed, beside its server or without one.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use kakunin_core::error::StoreError;
 use kakunin_core::id::hex_encode;
@@ -11,10 +10,10 @@ use kakunin_core::log::checkpoint::Checkpoint;
 use kakunin_core::log::entry::LogId;
 use kakunin_core::log::note::{NoteError, VerifierKey};
 use kakunin_core::service::{CheckedLog, Error, LogCheck};
-use kakunin_core::store::audit::AuditSink;
 use serde_json::{Value, json};
 
 use crate::progress::Progress;
+use crate::serve::around::Logs;
 use crate::serve::{ServeError, ServeOptions, wire};
 
 /// What is checked.
@@ -73,16 +72,15 @@ pub enum LogVerifyError {
     Io(#[from] std::io::Error),
 }
 
-/// Checks the logs of a folder. It takes no lock, and changes nothing.
+/// Checks the logs of a deployment. It takes no lock, and changes nothing.
 ///
 /// # Errors
 /// [`LogVerifyError`] where nothing can be said; what is wrong with a log is in the report.
 pub async fn run(serve: &ServeOptions, options: &Options) -> Result<Report, LogVerifyError> {
-    let store = Arc::new(wire::reader(serve)?);
-    let sink = wire::decrypted(serve, store.clone()).await?;
+    let Logs { raw, sink, heads } = wire::logs(serve).await?;
     let key = options.key.as_deref().map(VerifierKey::parse).transpose().map_err(LogVerifyError::Key)?;
-    let check = LogCheck::new(&*sink, &*store, key).await?;
-    let mut all = store.logs().await?;
+    let check = LogCheck::new(&*sink, &*heads, key).await?;
+    let mut all = raw.logs().await?;
     if let Some(name) = &options.log {
         all.retain(|log| log.to_string() == *name);
         if all.is_empty() {

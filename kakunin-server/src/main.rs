@@ -3,9 +3,12 @@
 mod arguments;
 mod backup_arguments;
 mod config;
+mod config_error;
+mod database_arguments;
 mod environment;
 mod erase_arguments;
 mod log_arguments;
+mod migrate_arguments;
 mod numbers;
 mod policy_arguments;
 mod running;
@@ -13,7 +16,7 @@ mod server_arguments;
 mod webhook_arguments;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,10 +30,11 @@ use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::{ServeOptions, make_admin_key};
 use kakunin_server::{
-    backup, ca, crl_sync, demo, erase, http, inbox, log_verify, logging, monitor, process, rebuild, recover,
-    replay, webhook,
+    backup, ca, crl_sync, demo, erase, http, inbox, log_verify, logging, migrate, monitor, process, rebuild,
+    recover, replay, webhook,
 };
 use log_arguments::Log;
+use migrate_arguments::Task;
 use policy_arguments::{Judge, Tenants};
 use server_arguments::Server;
 
@@ -75,6 +79,11 @@ fn main() -> ExitCode {
             Err(error) => ended(Err(error)),
         },
         Command::Restore(restore) => said(in_runtime(backup::restore(&restore.into()))),
+        Command::Migrate(options) => match options.task() {
+            Ok(Task::Tables(both)) => said(in_runtime(migrate::tables(&both.0, &both.1))),
+            Ok(Task::Move(both)) => said(in_runtime(migrate::from_folder(&both.0, &both.1))),
+            Err(error) => ended(Err(error)),
+        },
         Command::Log(command) => log(command),
         Command::Rebuild { serve, dry_run, json } => make_anew(serve, dry_run, json),
         Command::Openapi => print(&format!("{:#}", http::openapi())),
@@ -106,7 +115,7 @@ fn certificate_authority(command: Ca) -> ExitCode {
         Ca::Request(serve) => match serve.options() {
             Ok((options, _)) => in_runtime(ca::request(&options)).map(|(request, first)| {
                 if first {
-                    say_that_it_is_the_first(&options.data);
+                    say_that_it_is_the_first(&options);
                 }
                 request
             }),
@@ -133,10 +142,11 @@ fn certificate_authority(command: Ca) -> ExitCode {
 }
 
 // Whoever meant another folder notices before the root has signed.
-fn say_that_it_is_the_first(data: &Path) {
-    let data = data.display();
+fn say_that_it_is_the_first(options: &ServeOptions) {
+    let folder = || options.data.display().to_string();
+    let place = options.database.as_ref().map_or_else(folder, |database| database.url.place());
     logging::complain(&format!(
-        "{data} holds no deployment yet: this request is for the first issuing CA of a new one"
+        "{place} holds no deployment yet: this request is for the first issuing CA of a new one"
     ));
 }
 

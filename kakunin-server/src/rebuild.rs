@@ -9,7 +9,7 @@ use kakunin_core::service::{Rebuild, RebuildProgress, Rebuilt, RebuiltTable, reb
 use serde_json::{Value, json};
 
 use crate::progress::Progress;
-use crate::serve::{ServeError, ServeOptions, wire};
+use crate::serve::{ServeError, ServeOptions, database, wire};
 
 /// What came of it, for people and for programs.
 #[derive(Debug)]
@@ -21,6 +21,9 @@ pub struct Report(Rebuilt);
 /// [`ServeError`] says what to change.
 pub async fn run(options: &ServeOptions, dry_run: bool) -> Result<Report, ServeError> {
     let parts = wire::parts_of_deployment(options).await?;
+    if !dry_run {
+        database::alone(&parts).await?;
+    }
     let config = wire::config(options, options.listen, &parts).await?;
     let what = if dry_run { Rebuild::Compare } else { Rebuild::Write };
     Ok(Report(rebuild(config, parts, what, Some(shown())).await?))

@@ -63,6 +63,12 @@ pub enum RecoverError {
 /// # Errors
 /// [`RecoverError`].
 pub async fn run(options: &ServeOptions, recover: &Options) -> Result<String, RecoverError> {
+    if options.database.is_some() {
+        return Err(ServeError::NeedsFolder(
+            "`kakunin log recover` goes on from a copy of a folder: bring a database back to its newest moment (pg_basebackup and the WAL since, or a standby), and serve that",
+        )
+        .into());
+    }
     let mut evidence = Vec::new();
     for place in &recover.crls {
         let octets = octets_of(place, recover.tls_ca.as_deref()).await?;
@@ -96,6 +102,9 @@ fn keys_said(kakunin: &Kakunin) -> String {
 /// # Errors
 /// [`RecoverError`].
 pub async fn renew_guard(options: &ServeOptions) -> Result<String, RecoverError> {
+    if options.database.is_some() && options.guard.is_none() {
+        return Err(ServeError::NeedsFolder("name the guard file of this server with --guard").into());
+    }
     let parts = wire::parts_of_deployment(options).await?;
     let config = wire::config(options, options.listen, &parts).await?;
     Kakunin::renew_guard(config, parts).await?;

@@ -35,18 +35,24 @@ async fn until_told(options: ServeOptions, logging: Logging, log: &Log) -> Resul
     };
     let url = server.url()?;
     let deployment = server.deployment();
-    if deployment.admin_key.is_some() {
+    match (&deployment.admin_key, &deployment.admin_key_file) {
         // Not the key: what is printed ends in journals.
-        print(&format!(
-            "kakunin: new deployment; its admin key is in {}",
-            deployment.admin_key_file.display()
-        ));
+        (Some(_), Some(file)) => {
+            print(&format!("kakunin: new deployment; its admin key is in {}", file.display()));
+        }
+        // There is no folder that it could lie in.
+        (Some(key), None) => {
+            let key = key.reveal();
+            print(&format!("kakunin: new deployment; its admin key, which is shown this once: {key}"));
+        }
+        (None, _) => {}
     }
     if !deployment.kakunin.has_admin_key() {
-        let data = options.data.display();
-        print(&format!(
-            "kakunin: no admin key stands; with the server stopped, `kakunin admin-key --data {data}` makes one"
-        ));
+        let how = match &options.database {
+            None => format!("with the server stopped, `kakunin admin-key --data {}`", options.data.display()),
+            Some(_) => "`kakunin admin-key` with the same --database, --seal and --keys".to_owned(),
+        };
+        print(&format!("kakunin: no admin key stands; {how} makes one"));
     }
     let (domain, tenant) = (&deployment.kakunin.place().trust_domain, &deployment.tenant);
     print(&format!("kakunin: ready at {url}, trust domain {domain}, first tenant {tenant}"));

@@ -16,7 +16,7 @@ use super::BackupError;
 use super::manifest::{self, Manifest};
 use super::parts::{How, ITEMS, Item, PARTS, Places};
 use super::progress::Progress;
-use crate::serve::{ServeOptions, wire};
+use crate::serve::{ServeError, ServeOptions, wire};
 
 /// Backs up the deployment of these options, also while it is being served, and looks at what was written. Gives what to
 /// say. What an error leaves unfinished is taken away again; what a crash leaves has no manifest, and is restored by nobody.
@@ -24,6 +24,12 @@ use crate::serve::{ServeOptions, wire};
 /// # Errors
 /// [`BackupError`].
 pub async fn run(options: &ServeOptions, places: &Places) -> Result<String, BackupError> {
+    if options.database.is_some() {
+        return Err(ServeError::NeedsFolder(
+            "`kakunin backup` copies a folder, and this deployment is in a database: back that up with pg_basebackup and the WAL, or pg_dump, and keep what --seal and --keys name apart from it: without both nobody opens the copy",
+        )
+        .into());
+    }
     let database = options.data.join(wire::DATABASE);
     if fs::metadata(&database).map_or(true, |file| file.len() == 0) {
         return Err(BackupError::NoDeployment(options.data.clone()));

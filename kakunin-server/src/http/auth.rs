@@ -40,6 +40,8 @@ impl Caller {
             let (scheme, token) = text.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
+        // Which keys were revoked since elsewhere is not known.
+        app.kakunin.in_touch()?;
         match token.and_then(|token| app.kakunin.authenticate(token)) {
             Some(facts) => {
                 app.limits.key(&facts.id)?;

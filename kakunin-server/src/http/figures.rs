@@ -26,6 +26,12 @@ pub(super) async fn all(app: &App) -> String {
     let help = "Attempts to deliver to webhooks that failed, and are made again.";
     to.counter("webhook_failures_total", help, attempts.failed);
     following::write(&app.kakunin.followers(), &mut to);
+    let help = "Whether this server does what one of several over a database is to do.";
+    to.gauge("followers_on_duty", help, u8::from(app.kakunin.is_on_duty()));
+    if let Some(silence) = app.kakunin.silence() {
+        let help = "For how long the database was not heard; from 15 on nobody is let in.";
+        to.gauge("database_silence_seconds", help, silence / SECOND);
+    }
     decisions(app, &mut to).await;
     requests(app, &mut to);
     ends(app, &mut to);

@@ -9,10 +9,11 @@ use super::exposition::Exposition;
 /// Something that follows the logs: what is decided is in force without it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Following {
-    /// `key_tasks`, `crls`, `feed`, `receipts`, `webhooks`, `graces`, `tenants`, `crl_records`, `root_crls`, `endings`, `checks`,
+    /// `key_tasks`, `crls`, `feed`, `receipts`, `webhooks`, `graces`, `tenants`, `crl_records`, `root_crls`, `plans`, `endings`, `checks`,
     /// `snapshots` or `index`.
     name: &'static str,
-    /// `level`: it has done everything. `behind`: there is something left, which it is about to do. `failing`: its last
+    /// `level`: it has done everything. `behind`: there is something left, which it is about to do. `elsewhere`: another server over the same database
+    /// does it. `failing`: its last
     /// attempt failed and is made again, or one has been under way for more than a minute.
     state: &'static str,
     /// What it has found and not done.

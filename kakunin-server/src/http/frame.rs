@@ -158,6 +158,7 @@ async fn in_time(request: Request, next: Next, id: &RequestId) -> Response {
         Err(_) => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             ApiError::new(status, "timeout", "this took too long; see whether it was done, then try again")
+                .retry_after(5)
                 .into_response()
         }
     }

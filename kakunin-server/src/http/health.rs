@@ -25,6 +25,9 @@ pub(crate) struct Health {
     version: &'static str,
 }
 
+/// Seconds after which an operator should know that the database was not heard: it is asked every second.
+const SILENT: u64 = 5;
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Readiness.
@@ -39,8 +42,9 @@ pub(crate) struct Readiness {
     /// (`root_crls_ending`), something else that follows the logs fails (`followers_failing`; see `followers`), the log's
     /// time is ahead of the clock (`log_ahead`), the clock is further ahead of the last record than can be right
     /// (`clock_disbelieved`), somebody else wrote to the store (`damage_found`), the store has no room
-    /// left (`storage_full`), the TLS certificate ends soon or is not valid (`tls_certificate`), or the server cannot
-    /// write its log (`log_not_written`).
+    /// left (`storage_full`), the TLS certificate ends soon or is not valid (`tls_certificate`), the server cannot
+    /// write its log (`log_not_written`), or the database that it shares with others was not heard for more than 5 seconds
+    /// (`database_silent`).
     reasons: Vec<&'static str>,
     version: &'static str,
     /// Whether the CA signs: it is valid now, its root has not revoked it, and its key can be used.
@@ -89,6 +93,11 @@ pub(crate) struct Readiness {
     log_written: bool,
     /// What follows the logs, and how each of it stands.
     followers: Vec<Following>,
+    /// Whether this server does what one of several over a database is to do: exactly one does. True where there is only one.
+    on_duty: bool,
+    /// For how many seconds the database was not heard, which several servers share; nothing in a folder. From 15 on nothing is
+    /// decided or read, for trust may have been taken away elsewhere.
+    database_silence_seconds: Option<u64>,
 }
 
 async fn readiness(app: &App, signing: bool) -> Response {
@@ -106,6 +115,7 @@ async fn readiness(app: &App, signing: bool) -> Response {
     let standing = pair.map(|pair| pair.standing(app.now()));
     let log_written = logging::is_written();
     let room = app.kakunin.room().await;
+    let database_silence_seconds = app.kakunin.silence().map(|silence| silence / SECOND);
     let found = [
         (failing > 0, "key_tasks_failing"),
         (!signing, "signing"),
@@ -120,6 +130,7 @@ async fn readiness(app: &App, signing: bool) -> Response {
         (room.full, "storage_full"),
         (standing.is_some_and(|standing| standing != Standing::Good), "tls_certificate"),
         (!log_written, "log_not_written"),
+        (database_silence_seconds.is_some_and(|seconds| seconds > SILENT), "database_silent"),
     ];
     let found = found.into_iter().filter_map(|(is, reason)| is.then_some(reason));
     let reasons = each_once(found.chain(following::reasons(&followers)));
@@ -147,6 +158,8 @@ async fn readiness(app: &App, signing: bool) -> Response {
         tls_status: standing.map(word_for),
         log_written,
         followers: followers.iter().map(Following::from).collect(),
+        on_duty: app.kakunin.is_on_duty(),
+        database_silence_seconds,
     };
     axum::Json(body).into_response()
 }

@@ -33,6 +33,9 @@ impl Ready {
 }
 
 async fn look(kakunin: &Kakunin) -> Result<bool, ApiError> {
+    if kakunin.is_out_of_touch() {
+        return Err(ApiError::busy("storage_unavailable", "the database was not heard for too long", 5));
+    }
     let silent = |_| ApiError::busy("storage_unavailable", "the store or the log key does not answer", 5);
     timeout(PATIENCE, kakunin.check()).await.map_err(silent)??;
     let signs = timeout(PATIENCE, kakunin.check_signing()).await;

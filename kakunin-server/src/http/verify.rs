@@ -78,6 +78,7 @@ pub(crate) async fn verify(
 
 /// The answer about one certificate.
 pub(crate) async fn card(app: &App, serial: &Serial) -> Result<Arc<Card>, ApiError> {
+    app.kakunin.in_touch()?;
     let now = app.now();
     if let Some(card) = app.cards.0.get(serial)
         // One that is kept longer than any is of a clock that was ahead.

@@ -1,14 +1,16 @@
-//! `kakunin serve`: a deployment over embedded SQLite and software keys, served over HTTP.
+//! `kakunin serve`: a deployment over embedded SQLite or a PostgreSQL database, served over HTTP.
 //!
 //! | file | does |
 //! |---|---|
 //! | `options.rs` | what may be configured, and what is refused |
-//! | `wire.rs` | the one place that names concrete backends |
+//! | `wire.rs`, `database.rs` | the one place that names concrete backends: a folder, a database |
+//! | `first_key.rs` | the first admin key |
 //! | `listen.rs`, `listener.rs` | where; connections: accepted, limited, ended |
 //! | `connection.rs`, `listening.rs` | one of them; what all share, and how requests are answered |
 //! | `activity.rs`, `pace.rs` | when one has done nothing for too long; how long the other side may take |
 //! | `patient.rs`, `arriving.rs`, `delivery.rs` | connections that are not read; bodies that do not come, or are not taken |
 //! | `warnings.rs` | what is told before it is too late: what follows the logs and fails, ends of CAs, a log that is ahead of the clock |
+//! | `upkeep.rs` | duty, silence and damage of a database |
 //! | `files.rs` | the TLS pair and files with secrets, looked at again and again |
 //! | `pair.rs`, `exposed.rs` | how long a TLS pair is good, and for whom; secrets that others can read |
 //! | `records.rs` | what happens to agents, as lines of the log |
@@ -21,6 +23,7 @@ mod connection;
 mod delivery;
 mod exposed;
 mod files;
+mod first_key;
 mod lingering;
 mod listen;
 mod listener;
@@ -29,11 +32,15 @@ mod options;
 mod pace;
 mod pair;
 mod patient;
+mod place;
 mod records;
 mod reload;
 mod tls;
+mod upkeep;
 mod warnings;
 
+pub(crate) mod around;
+pub(crate) mod database;
 pub(crate) mod wire;
 
 use std::sync::{Arc, Mutex};
@@ -47,6 +54,7 @@ use tokio::task::JoinSet;
 
 pub use listen::{Listen, ListenError};
 pub use options::{DEFAULT_CONNECTIONS_PER_ADDRESS, Patience, ServeError, ServeOptions, Tls, WebhookOptions};
+pub use place::Database;
 pub use reload::{Reloaded, Reloads};
 pub use wire::{Deployment, make_admin_key};
 
@@ -90,7 +98,7 @@ impl Server {
             None => None,
         };
         let (ending, ended) = watch::channel(false);
-        let (kakunin, clock) = (deployment.kakunin.clone(), Arc::new(deployment.clock));
+        let (kakunin, clock) = (deployment.kakunin.clone(), deployment.clock.clone());
         let api = http::ApiOptions { new_deployment: deployment.new, ..options.api.clone() };
         let public_url = &kakunin.place().public_url;
         tracing::info!("{}", options.believed(public_url));
@@ -131,7 +139,7 @@ impl Server {
     pub async fn serve(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
         let Self { listener, reloads, deployment, ending } = self;
         let following = tokio::spawn(follow(deployment.kakunin.clone()));
-        let warning = tokio::spawn(warnings::warn(deployment.kakunin.clone()));
+        let warning = tokio::spawn(warnings::warn(deployment.kakunin.clone(), deployment.store.clone()));
         let watching = tokio::spawn(reloads.watch.clone().look_for_ever());
         let ending = tokio::spawn(end_streams(stop.clone(), ending));
         listener::serve(listener, reloads.listening, stop).await;

@@ -1,7 +1,7 @@
 //! What may be configured, and what is refused unless a flag whose name says insecure allows it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kakunin_core::error::StoreError;
@@ -13,13 +13,16 @@ use kakunin_core::x509::published::Published;
 
 use kakunin_kms::url::{KeyUrl, KeyUrlError, Scheme};
 
+use super::place::Database;
 use crate::http::ApiOptions;
 
 /// How to serve.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// Folder of the deployment.
+    /// Folder of the deployment; of one that is in a database nothing is in it.
     pub data: PathBuf,
+    /// Database of the deployment, in place of a folder.
+    pub database: Option<Database>,
     /// Address to listen at.
     pub listen: SocketAddr,
     /// URL under which relying parties reach this server: CRLs and CA certificates are named by it.
@@ -150,6 +153,49 @@ pub enum ServeError {
     /// There is no deployment in this folder.
     #[error("{path} holds no deployment: `kakunin serve` makes one, with its first admin key", path = .0.display())]
     NoDeployment(PathBuf),
+    /// There is no deployment in this database.
+    #[error("database {0} holds no deployment: `kakunin serve` makes one, with its first admin key")]
+    NoDeploymentIn(String),
+    /// The database cannot be used.
+    #[error("database {place}: {source}")]
+    Database {
+        /// Host and database.
+        place: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// The seal cannot be used.
+    #[error("--seal: {0}")]
+    Seal(#[from] kakunin_kms::seal::SealUrlError),
+    /// Nobody says where the keys are that all servers share.
+    #[error(
+        "with a database say where the keys of CAs and agents are, which all servers share: --keys with a KMS or an HSM"
+    )]
+    NoSharedKeys,
+    /// Software keys, which each server would need a copy of.
+    #[error(
+        "with a database all servers share the keys of CAs and agents, and software keys lie in a folder: give --keys with a KMS or an HSM, or say --insecure-software-keys and name a folder that all of them see"
+    )]
+    SharedSoftwareKeys,
+    /// No folder of software keys that others could see.
+    #[error(
+        "with a database software keys need a folder and the file that decrypts them, and all servers see both: write --keys local:FOLDER?key-file=FILE; make FILE with `openssl rand -hex 32`, of mode 0600"
+    )]
+    NoSharedFolder,
+    /// A move was cut off.
+    #[error(
+        "a move into database {0} was begun and is not done: run `kakunin migrate --from` again, which goes on with it"
+    )]
+    HalfMoved(String),
+    /// The deployment was moved away.
+    #[error("the deployment of {path} was moved into a database, and is served there: see {file} in it", path = .0.display(), file = super::wire::MOVED_FILE)]
+    Moved(PathBuf),
+    /// Servers are running.
+    #[error("a server of this deployment is running: stop all of them first")]
+    ServersRun,
+    /// A command that copies or mends files.
+    #[error("{0}")]
+    NeedsFolder(&'static str),
     /// Others can write where the deployment lies.
     #[error(transparent)]
     NotPrivate(#[from] kakunin_kms::private::NotPrivate),
@@ -202,6 +248,7 @@ impl ServeOptions {
     pub fn new(data: impl Into<PathBuf>, listen: SocketAddr) -> Self {
         Self {
             data: data.into(),
+            database: None,
             listen,
             public_url: None,
             trust_domain: None,
@@ -226,6 +273,7 @@ impl ServeOptions {
     /// Takes from options in force what cannot change while they are.
     pub(super) fn keep_what_is_fixed(&mut self, old: &Self) {
         self.data.clone_from(&old.data);
+        self.database.clone_from(&old.database);
         self.listen = old.listen;
         self.public_url.clone_from(&old.public_url);
         self.trust_domain.clone_from(&old.trust_domain);
@@ -250,10 +298,31 @@ impl ServeOptions {
         self.keys.as_ref().is_none_or(|url| url.scheme() == Scheme::Local)
     }
 
+    /// Where keys are that all servers over a database can share.
+    pub(super) fn shared_keys(&self) -> Result<&KeyUrl, ServeError> {
+        let url = self.keys.as_ref().ok_or(ServeError::NoSharedKeys)?;
+        if url.scheme() == Scheme::Local {
+            if !self.insecure_software_keys {
+                return Err(ServeError::SharedSoftwareKeys);
+            }
+            self.shared_folder(url)?;
+        }
+        Ok(url)
+    }
+
+    /// Their folder, and the file with what they are encrypted with.
+    pub(super) fn shared_folder<'o>(&'o self, url: &'o KeyUrl) -> Result<(&'o Path, &'o Path), ServeError> {
+        let file = url.key_file().or(self.key_file.as_deref());
+        url.folder().zip(file).ok_or(ServeError::NoSharedFolder)
+    }
+
     /// Refuses what is insecure and was not asked for by name.
     pub(super) fn check(&self) -> Result<(), ServeError> {
         if let Some(url) = &self.public_url {
             Published::parse(url)?;
+        }
+        if self.database.is_some() {
+            self.shared_keys()?;
         }
         if self.listen.ip().is_loopback() {
             return Ok(());

@@ -97,6 +97,8 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
     ];
     let kept = [
         ("data", old.data != new.data),
+        ("database", differ(old.database.as_ref().map(|d| &d.url), new.database.as_ref().map(|d| &d.url))),
+        ("seal", old.database.as_ref().map(|d| &d.seal) != new.database.as_ref().map(|d| &d.seal)),
         ("listen", old.listen != new.listen),
         ("public-url", old.public_url != new.public_url),
         ("trust-domain", old.trust_domain != new.trust_domain),

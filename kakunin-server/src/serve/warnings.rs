@@ -1,5 +1,6 @@
 //! What an operator is told before it is too late.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kakunin_core::id::IssuerId;
@@ -8,8 +9,10 @@ use kakunin_core::service::{
     FollowerError, FollowerState, FollowerStatus, Kakunin, RefusedCrl, RootCrlEnding,
 };
 use kakunin_core::store::audit::Room;
+use kakunin_core::store::postgres::PostgresStore;
 use kakunin_core::time::{Clock, DAY, SECOND, SystemClock};
 
+use super::upkeep;
 use crate::http::FAILURES;
 
 /// How often it is looked.
@@ -21,11 +24,15 @@ const SLOWLY: u32 = 30;
 /// day and whenever one is nearer than before, of those that their root has revoked, of CRLs of roots that end or cannot
 /// be made, and of a log whose time is ahead of the clock, once when it begins and again when it grew; for as long as the
 /// server runs.
-pub(super) async fn warn(kakunin: Kakunin) {
+pub(super) async fn warn(kakunin: Kakunin, store: Option<Arc<PostgresStore>>) {
+    let mut database = store.map(|store| upkeep::Database::of(store, &kakunin));
     let (mut failing, mut refused, mut named, mut room) = (Vec::new(), Vec::new(), 0, Room::default());
     let (mut ends, mut revoked, mut crls) = (Vec::new(), Vec::new(), Vec::new());
     let (mut ahead, mut disbelieved) = (0, false);
     for look in (0..SLOWLY).cycle() {
+        if let Some(database) = &mut database {
+            database.look(&kakunin, look == 0).await;
+        }
         of_followers(&kakunin, &mut failing);
         of_refused(&kakunin, &mut refused);
         room = of_room(&kakunin, room).await;

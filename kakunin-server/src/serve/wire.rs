@@ -1,30 +1,30 @@
-//! Concrete backends, named here and nowhere else: SQLite, and keys in a folder, a KMS or an HSM.
+//! Concrete backends, named here and in `database.rs`: SQLite, and keys in a folder, a KMS or an HSM.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use kakunin_core::access::{ApiKey, Role};
+use kakunin_core::access::ApiKey;
 use kakunin_core::agent::AgentError;
 use kakunin_core::id::{TenantId, hex_encode};
 use kakunin_core::key::{KeyAlgorithm, KeyProvider};
 use kakunin_core::service::{self, Config, Error as ServiceError, Kakunin, Parts};
 use kakunin_core::store::audit::AuditSink;
-use kakunin_core::store::guard::{Guard, GuardFile};
+use kakunin_core::store::postgres::PostgresStore;
 use kakunin_core::store::sqlite::{SqliteReader, SqliteStore, SqliteVault};
 use kakunin_core::store::vault::{StateVault, Vault, move_all};
-use kakunin_core::time::SystemClock;
-use kakunin_core::webhook::{self, HttpWebhooks, WebhookTransport};
+use kakunin_core::time::Clock;
 use kakunin_core::x509::published::Published;
 use kakunin_kms::local::{LocalKeys, Secret};
 use kakunin_kms::private;
 
-use super::options::{ServeError, ServeOptions, WebhookOptions};
-use super::records::Lines;
-use crate::pem_file;
+use super::around::{Logs, surrounded};
+use super::database;
+use super::first_key::{self, write_private};
+use super::options::{ServeError, ServeOptions};
 
 /// The tenant of the first key.
 const FIRST_TENANT: &str = "default";
@@ -34,6 +34,8 @@ pub(crate) const SECRET_FILE: &str = "key.secret";
 pub(crate) const DATABASE: &str = "kakunin.db";
 /// The newest checkpoints, if they are kept nowhere else.
 pub(crate) const GUARD_FILE: &str = "kakunin.guard";
+/// What says that the deployment was moved into a database, and is served there.
+pub(crate) const MOVED_FILE: &str = "moved.txt";
 /// Secrets lie apart from the logs: who copies these has none of them, and a backup of these brings none back.
 pub(crate) const VAULT: &str = "vault.db";
 /// What lies in the folder beside the keys.
@@ -59,23 +61,30 @@ pub struct Deployment {
     /// The deployment.
     pub kakunin: Kakunin,
     /// Its clock.
-    pub clock: SystemClock,
+    pub clock: Arc<dyn Clock>,
     /// The first tenant.
     pub tenant: TenantId,
     /// The admin key, if this start made it.
     pub admin_key: Option<ApiKey>,
-    /// Where that key was written to.
-    pub admin_key_file: PathBuf,
+    /// Where that key was written to; it is shown once if it was written nowhere.
+    pub admin_key_file: Option<PathBuf>,
     /// Whether this start made the deployment, so that no process served it before.
     pub new: bool,
+    /// The database, if it is in one.
+    pub(super) store: Option<Arc<PostgresStore>>,
 }
 
 pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<Deployment, ServeError> {
-    let folder = &options.data;
-    let parts = parts(options).await?;
-    let new = Kakunin::made_as(&parts).await?.is_none();
-    if new && folder.join(ADMIN_KEY_FILE).exists() {
-        return Err(ServeError::DatabaseGone(folder.clone()));
+    let (parts, store) = match &options.database {
+        Some(database) => {
+            let (parts, store) = database::parts(options, database).await?;
+            (parts, Some(store))
+        }
+        None => (folder_parts(options).await?, None),
+    };
+    let (clock, made) = (parts.clock.clone(), Kakunin::made_as(&parts).await?.is_some());
+    if !made && store.is_none() && options.data.join(ADMIN_KEY_FILE).exists() {
+        return Err(ServeError::DatabaseGone(options.data.clone()));
     }
     let config = config(options, address, &parts).await?;
     let kakunin = Kakunin::open(config, parts).await?;
@@ -90,15 +99,35 @@ pub(super) async fn open(options: &ServeOptions, address: SocketAddr) -> Result<
     for tenant in options.api.insecure_dry_run.tenants().iter().filter(|tenant| !known.contains(tenant)) {
         tracing::warn!(%tenant, "--insecure-dry-run-tenant names a tenant that is not there");
     }
-    let admin_key_file = folder.join(ADMIN_KEY_FILE);
-    let admin_key = admin_key(&kakunin, &tenant, &admin_key_file).await?;
-    Ok(Deployment { kakunin, clock: SystemClock, tenant, admin_key, admin_key_file, new })
+    let (admin_key, admin_key_file) = match &options.database {
+        None => first_key::in_folder(&kakunin, &tenant, options.data.join(ADMIN_KEY_FILE)).await?,
+        Some(database) => {
+            first_key::of_several(&kakunin, &tenant, database.admin_key_file.as_deref()).await?
+        }
+    };
+    if let (Some(database), Some(store)) = (&options.database, &store) {
+        database::say(database, store, &kakunin).await?;
+    }
+    // In a database others may have served it meanwhile.
+    let new = !made && store.is_none();
+    Ok(Deployment { kakunin, clock, tenant, admin_key, admin_key_file, new, store })
+}
+
+/// What a deployment runs on.
+pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
+    match &options.database {
+        Some(database) => Ok(database::parts(options, database).await?.0),
+        None => folder_parts(options).await,
+    }
 }
 
 /// What a deployment in this folder runs on. Its log and feed keys sign with each append, so they are in
 /// software wherever the others are.
-pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
+async fn folder_parts(options: &ServeOptions) -> Result<Parts, ServeError> {
     let folder = &options.data;
+    if folder.join(MOVED_FILE).exists() {
+        return Err(ServeError::Moved(folder.clone()));
+    }
     let unusable = |source| ServeError::File { path: folder.clone(), source };
     let path = keys_folder(options);
     if is_gone(&folder.join(DATABASE)) && (folder.join(ADMIN_KEY_FILE).exists() || has_keys(&path)) {
@@ -121,29 +150,18 @@ pub(crate) async fn parts(options: &ServeOptions) -> Result<Parts, ServeError> {
     let vault = SqliteVault::open(folder.join(VAULT))?;
     // They lay among the rows of the database before.
     move_all(&StateVault(store.clone()), &vault).await?;
-    let webhooks: Option<Arc<dyn WebhookTransport>> = Some(Arc::new(webhooks(&options.webhooks)?));
-    let guard: Option<Arc<dyn Guard>> = Some(Arc::new(GuardFile::new(guard_file(options))));
     let vault: Option<Arc<dyn Vault>> = Some(Arc::new(vault));
-    let listener = Arc::new(Lines);
-    Ok(Parts { log_keys: local, guard, listener, webhooks, vault, ..Parts::shared(store, keys) })
-}
-
-fn webhooks(options: &WebhookOptions) -> Result<HttpWebhooks, ServeError> {
-    let roots = match &options.trust {
-        Some(path) => {
-            let octets = fs::read(path).map_err(|source| ServeError::File { path: path.clone(), source })?;
-            let wrong = |why| ServeError::WebhookTrust { path: path.clone(), why };
-            pem_file::certificates(path, &octets).map_err(wrong)?
-        }
-        None => Vec::new(),
-    };
-    let roots: Vec<_> = roots.iter().map(|root| root.to_vec()).collect();
-    let guard = webhook::Guard { allow: options.allow.clone(), http: options.insecure_http };
-    Ok(HttpWebhooks::new(guard, &roots)?)
+    let parts = Parts { log_keys: local, vault, ..Parts::shared(store, keys) };
+    surrounded(options, Some(&guard_file(options)), parts)
 }
 
 /// The same, of a deployment that is there: commands that change one make none.
 pub(crate) async fn parts_of_deployment(options: &ServeOptions) -> Result<Parts, ServeError> {
+    if let Some(database) = &options.database {
+        let parts = parts(options).await?;
+        let none = || ServeError::NoDeploymentIn(database.url.place());
+        return if Kakunin::made_as(&parts).await?.is_none() { Err(none()) } else { Ok(parts) };
+    }
     let none = || ServeError::NoDeployment(options.data.clone());
     if is_gone(&options.data.join(DATABASE)) && !options.data.join(ADMIN_KEY_FILE).exists() {
         return Err(none());
@@ -152,8 +170,18 @@ pub(crate) async fn parts_of_deployment(options: &ServeOptions) -> Result<Parts,
     if Kakunin::made_as(&parts).await?.is_none() { Err(none()) } else { Ok(parts) }
 }
 
-/// The logs of a deployment that is there, for reading beside its server.
-pub(crate) fn reader(options: &ServeOptions) -> Result<SqliteReader, ServeError> {
+/// Opens the logs of a deployment that is there.
+pub(crate) async fn logs(options: &ServeOptions) -> Result<Logs, ServeError> {
+    if let Some(database) = &options.database {
+        return database::logs(database).await;
+    }
+    let reader = Arc::new(reader(options)?);
+    let sink = decrypted(options, reader.clone()).await?;
+    Ok(Logs { raw: reader.clone(), sink, heads: reader })
+}
+
+/// The logs of a folder.
+fn reader(options: &ServeOptions) -> Result<SqliteReader, ServeError> {
     let database = options.data.join(DATABASE);
     if is_gone(&database) {
         return Err(ServeError::NoDeployment(options.data.clone()));
@@ -164,7 +192,7 @@ pub(crate) fn reader(options: &ServeOptions) -> Result<SqliteReader, ServeError>
 }
 
 /// The same, their payloads decrypted.
-pub(crate) async fn decrypted(
+async fn decrypted(
     options: &ServeOptions,
     reader: Arc<SqliteReader>,
 ) -> Result<Arc<dyn AuditSink>, ServeError> {
@@ -260,28 +288,19 @@ pub(crate) fn secret_file(options: &ServeOptions) -> PathBuf {
 }
 
 /// Files with what opens everything else.
-pub(super) fn secrets(options: &ServeOptions) -> [PathBuf; 2] {
-    [secret_file(options), options.data.join(ADMIN_KEY_FILE)]
-}
-
-/// Makes the first key, if there never was one: who revoked the last one meant it.
-async fn admin_key(kakunin: &Kakunin, tenant: &TenantId, file: &Path) -> Result<Option<ApiKey>, ServeError> {
-    if kakunin.had_admin_key().await? {
-        return Ok(None);
+pub(super) fn secrets(options: &ServeOptions) -> Vec<PathBuf> {
+    match &options.database {
+        None => vec![secret_file(options), options.data.join(ADMIN_KEY_FILE)],
+        Some(database) => {
+            let key_file = options.keys.as_ref().and_then(|url| url.key_file()).map(Path::to_owned);
+            let all = [database.admin_key_file.clone(), options.key_file.clone(), key_file];
+            all.into_iter().flatten().collect()
+        }
     }
-    let key = new_admin_key(kakunin, tenant).await?;
-    let _ = fs::remove_file(file);
-    write_private(file, key.reveal())?;
-    Ok(Some(key))
-}
-
-async fn new_admin_key(kakunin: &Kakunin, tenant: &TenantId) -> Result<ApiKey, ServeError> {
-    let label = "admin".parse().map_err(ServiceError::from)?;
-    Ok(kakunin.tenant(tenant).create_api_key(Role::Admin, label, None).await?.1)
 }
 
 /// Makes one more admin key for the first tenant of a deployment that is not being served, and gives it: for
-/// whoever revoked or lost the last one, and has the folder and its keys.
+/// whoever revoked or lost the last one, and has the folder or the database, and its keys.
 ///
 /// # Errors
 /// [`ServeError`].
@@ -290,16 +309,9 @@ pub async fn make_admin_key(options: &ServeOptions) -> Result<ApiKey, ServeError
     let kakunin = Kakunin::open(config(options, options.listen, &parts).await?, parts).await?;
     let tenant = first_tenant()?;
     kakunin.create_tenant(&tenant).await?;
-    new_admin_key(&kakunin, &tenant).await
+    first_key::new(&kakunin, &tenant).await
 }
 
 fn first_tenant() -> Result<TenantId, ServeError> {
     Ok(FIRST_TENANT.parse().map_err(AgentError::from).map_err(ServiceError::from)?)
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), ServeError> {
-    let unusable = |source| ServeError::File { path: path.to_owned(), source };
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(unusable)?;
-    writeln!(file, "{text}").and_then(|()| file.sync_all()).map_err(unusable)
 }

@@ -96,12 +96,18 @@ pub(crate) async fn check(State(app): State<App>, request: Request<Body>) -> Res
 
 /// The agent that asks for itself, with a certificate that stands, and by nobody's word but its key's.
 pub(crate) async fn agent_itself(app: &App, parts: &Parts) -> Result<VerifiedAgent, ApiError> {
+    in_touch(app)?;
     let who = Asked::new(app, parts, None, None, Bytes::new())?.identify(app).await?;
     who.agent.recheck(app.now()).map_err(|denied| refusal(&denied))?;
     if who.attribution < Attribution::Possession {
         return Err(ApiError::unauthorized("possession_missing", "show possession of the certificate's key"));
     }
     Ok(who.agent)
+}
+
+/// Refuses while it may not be known here what others took away.
+pub(super) fn in_touch(app: &App) -> Result<(), ApiError> {
+    app.kakunin.in_touch().map_err(|error| ApiError::from(error).at_gateway())
 }
 
 /// A body with the octets it was read from.
@@ -194,6 +200,7 @@ impl Asked {
         target: Result<(), Denied>,
         dry_run: &DryRunOf<'_>,
     ) -> Result<(Identified, Option<u64>), Refused> {
+        in_touch(app)?;
         let who = self.identify(app).await?;
         // A gateway makes it of the name of a tool, or of a path: one that is none is refused, and counts.
         let question = Question { action: &body.action, target, instead: MALFORMED.parse().ok() };

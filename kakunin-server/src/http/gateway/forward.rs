@@ -15,6 +15,7 @@ use kakunin_core::id::Serial;
 use kakunin_verify::possession::{ACTION_HEADER, SERIAL_HEADER, SPIFFE_ID_HEADER};
 use kakunin_verify::{Denied, VerifiedAgent};
 
+use super::check::in_touch;
 use super::decision::{Identified, Question, count, decide, itself};
 use super::dry_run::DryRunOf;
 use super::proxy::{GatewayProxy, one};
@@ -71,6 +72,7 @@ async fn permitted(
     (gateway, target): (&GatewayProxy, Result<(), Denied>),
     dry_run: &DryRunOf<'_>,
 ) -> Result<VerifiedAgent, Refused> {
+    in_touch(app)?;
     let who = match identify(app, parts, gateway) {
         Ok(who) => who,
         Err(error) => {
