@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 /// Rooms of `kakunin_core::service`, from the lowest up.
-const ROOMS: [&str; 9] =
-    ["limits", "error", "state", "command", "engine", "deployment", "effects", "query", "handle"];
+const ROOMS: [&str; 10] =
+    ["limits", "error", "state", "command", "engine", "deployment", "moving", "effects", "query", "handle"];
 
 type Module = Vec<String>;
 
