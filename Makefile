@@ -25,6 +25,8 @@ test: setup
 	.ci/readme
 	@echo "== the lines for gateways: nginx, Envoy, HAProxy, Caddy and Traefik"
 	.ci/gateways
+	@echo "== several servers over one database: examples/deploy"
+	.ci/deploy
 	@echo "== the API, attacked by its own description"
 	.ci/api $(API_SECONDS)
 	@echo "== light: what kakunin-verify pulls in, and wasm"
