@@ -47,9 +47,9 @@ impl Kakunin {
         for _ in 0..TRIES {
             let now = inner.now();
             let mut index = ca.crls.index.lock().await;
-            inner.level_index(&ca, &mut index).await?;
-            inner.learn_crl(&ca, shard, &mut index).await?;
-            if let Some(crl) = index.as_ref().and_then(|index| ca.crls.served(index, shard, now)) {
+            let level = inner.level_index(&ca, &mut index).await?;
+            inner.learn_crl(&ca, shard, level).await?;
+            if let Some(crl) = ca.crls.served(level, shard, now) {
                 return Ok(crl);
             }
             drop(index);
@@ -219,9 +219,8 @@ impl Running {
     /// The next CRL of this coverage, if there is a reason for one.
     async fn make(&self, ca: &Followed, shard: Option<u16>, anyway: bool) -> Result<Next, Error> {
         let mut guard = ca.crls.index.lock().await;
-        self.level_index(ca, &mut guard).await?;
-        self.learn_crl(ca, shard, &mut guard).await?;
         let index = self.level_index(ca, &mut guard).await?;
+        self.learn_crl(ca, shard, index).await?;
         let now = self.now();
         let last = ca.crls.last(shard);
         let draft = Draft::take(index, shard, now);
@@ -247,12 +246,7 @@ impl Running {
 
     /// Takes the CRL of another process for the last one, if it published one since. Of a full one only the mark is stored:
     /// the next is made above it.
-    async fn learn_crl(
-        &self,
-        ca: &Followed,
-        shard: Option<u16>,
-        index: &mut Option<Index>,
-    ) -> Result<(), Error> {
+    async fn learn_crl(&self, ca: &Followed, shard: Option<u16>, index: &mut Index) -> Result<(), Error> {
         let Some(last) = ca.crls.last(shard).filter(|_| self.is_shared()) else { return Ok(()) };
         let issuer = ca.issuer.id();
         if last.number >= self.mark_on_record(&issuer, shard).await?.number {
@@ -263,9 +257,9 @@ impl Running {
             Some(row) => self.published_row(&issuer, shard, &key, &row).await?,
             None => None,
         };
-        match (crl.filter(|crl| !crl.der.is_empty()), index) {
-            (Some(crl), Some(index)) => served(ca, index, shard, Arc::new(crl)),
-            _ => _ = ca.crls.known().published.remove(&shard),
+        match crl.filter(|crl| !crl.der.is_empty()) {
+            Some(crl) => served(ca, index, shard, Arc::new(crl)),
+            None => _ = ca.crls.known().published.remove(&shard),
         }
         Ok(())
     }
