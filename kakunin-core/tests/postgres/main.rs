@@ -17,6 +17,7 @@ mod logs;
 mod measured;
 mod opened;
 mod several;
+mod silent;
 mod suites;
 mod tampered;
 mod turns;

@@ -21,12 +21,14 @@ use crate::error::StoreError;
 const CONNECT: Duration = Duration::from_secs(8);
 
 /// How long the answer to a read is waited for: the server gives up before.
-const READ: Duration = Duration::from_secs(32);
+const READ: Duration = Duration::from_secs(12);
+/// How long the answer to something that writes is waited for: after that nobody knows whether it was written.
+pub(super) const WRITE: Duration = Duration::from_secs(12);
 /// The same of what takes no time.
 pub(super) const BRIEF: Duration = Duration::from_secs(5);
 
 /// Limits that the server keeps for us, whatever becomes of this process. `lock_timeout` is how long a turn is waited for.
-const LIMITS: &str = "-c statement_timeout=30s -c lock_timeout=3s -c idle_in_transaction_session_timeout=2s \
+const LIMITS: &str = "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=2s \
     -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000 \
     -c client_min_messages=error -c search_path=pg_catalog -c bytea_output=hex";
 
@@ -41,6 +43,8 @@ pub(super) struct Link {
     spoilt: Arc<AtomicBool>,
     next: Turnstile<()>,
     runs: Arc<Runs>,
+    /// How many connections had been given up for their silence when this one was opened.
+    born: u64,
 }
 
 /// Closes a connection that does not answer, unless it is dropped before.
@@ -76,10 +80,11 @@ impl Connector {
         let config = self.options.config(name, &format!("{LIMITS} {settings}"));
         let (tls, ready, runs) = (self.options.tls(), ready.to_vec(), self.runs.clone());
         let open = async move {
+            let born = runs.silenced();
             let (client, connection) = config.connect(tls).await.map_err(undone)?;
             let driver = runs.spawn(async move { _ = connection.await }).abort_handle();
             let (statements, spoilt, next) = (Mutex::default(), Arc::default(), Turnstile::new(()));
-            let link = Link { client, statements, driver, spoilt, next, runs };
+            let link = Link { client, statements, driver, spoilt, next, runs, born };
             link.prepare(&ready).await?;
             Ok(link)
         };
@@ -97,6 +102,11 @@ impl Link {
         self.client.is_closed() || self.spoilt.load(Ordering::Relaxed)
     }
 
+    /// Whether a connection that was open at the same time was given up for its silence: it may say nothing either.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.born < self.runs.silenced()
+    }
+
     /// Closes it, and with it what it was in the middle of.
     pub(super) fn spoil(&self) {
         self.spoilt.store(true, Ordering::Relaxed);
@@ -106,10 +116,13 @@ impl Link {
     /// Closes it after so long, unless what this gives is dropped before: whoever waits for an answer hears that none comes.
     /// What is between may keep a connection whose other end is gone, and take whatever is sent over it.
     pub(super) fn limit(&self, limit: Duration) -> Limit {
-        let (driver, spoilt) = (self.driver.clone(), self.spoilt.clone());
+        let (driver, spoilt, runs) = (self.driver.clone(), self.spoilt.clone(), Arc::downgrade(&self.runs));
         let closes = async move {
             tokio::time::sleep(limit).await;
             spoilt.store(true, Ordering::Relaxed);
+            if let Some(runs) = runs.upgrade() {
+                runs.silence();
+            }
             driver.abort();
         };
         Limit(self.runs.spawn(closes).abort_handle())
@@ -129,6 +142,7 @@ impl Link {
         if missing.is_empty() {
             return Ok(());
         }
+        let _limit = self.limit(BRIEF);
         let prepared =
             try_join_all(missing.iter().map(|sql| self.client.prepare(sql))).await.map_err(undone)?;
         self.statements().extend(missing.into_iter().zip(prepared));

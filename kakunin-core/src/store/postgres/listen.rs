@@ -1,6 +1,6 @@
 //! Hears what others appended: by their notices, and by a look once a second for what no notice told.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
@@ -20,6 +20,8 @@ use crate::log::entry::LogId;
 
 /// Between two looks, and before another attempt to connect.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often the connection that hears notices has to answer.
+const PING: Duration = Duration::from_secs(5);
 
 /// How large all logs are.
 pub(super) async fn sizes(readers: &Arc<Pool>) -> Result<Vec<(LogId, u64)>, StoreError> {
@@ -54,7 +56,8 @@ async fn hear(
     known: &Weak<Sizes>,
 ) -> Result<(), StoreError> {
     let config = connector.options.config("listener", "");
-    let (client, mut connection) = config.connect(connector.options.tls()).await.map_err(undone)?;
+    let connect = async { config.connect(connector.options.tls()).await.map_err(undone) };
+    let (client, mut connection) = in_time(connect).await?;
     let heard = poll_fn(|cx| {
         loop {
             match connection.poll_message(cx) {
@@ -68,12 +71,24 @@ async fn hear(
             }
         }
     });
-    // The connection is polled for as long as it lives; what is asked over it ends before.
-    if let Either::Right((began, heard)) = select(heard, pin!(began(&client, readers, known))).await {
-        began?;
-        heard.await;
+    let asks = async {
+        in_time(began(&client, readers, known)).await?;
+        // What is between may keep a connection whose other end is gone: then no notice comes, and no end either.
+        loop {
+            tokio::time::sleep(PING).await;
+            in_time(async { client.batch_execute("").await.map_err(undone) }).await?;
+        }
+    };
+    // The connection is polled for as long as it lives.
+    match select(heard, pin!(asks)).await {
+        Either::Left(_) => Ok(()),
+        Either::Right((ended, _)) => ended,
     }
-    Ok(())
+}
+
+async fn in_time<T>(task: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| StoreError::unavailable("the database does not answer in time");
+    tokio::time::timeout(BRIEF, task).await.map_err(late)?
 }
 
 /// What was appended before is in a look that comes after LISTEN.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio_postgres::{Error, Statement};
 
 use super::error::{of_commit, undone};
-use super::link::{Link, Value};
+use super::link::{Limit, Link, Value, WRITE};
 use crate::error::StoreError;
 
 type Reply<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'a>>;
@@ -26,6 +26,8 @@ enum Step<'a> {
 /// A transaction that was sent.
 pub(super) struct Sent<'a> {
     replies: Vec<Step<'a>>,
+    /// Whoever does not wait for the answers any more has no limit either: nothing waits for them then.
+    _limit: Limit,
 }
 
 impl<'a> Pipeline<'a> {
@@ -55,6 +57,7 @@ impl<'a> Pipeline<'a> {
     pub(super) async fn send(mut self) -> Result<Sent<'a>, StoreError> {
         self.batch("COMMIT");
         let link = self.link;
+        let limit = link.limit(WRITE);
         if link.is_closed() {
             return Err(StoreError::not_written("the connection to the database is closed"));
         }
@@ -73,7 +76,7 @@ impl<'a> Pipeline<'a> {
             Poll::Ready(Ok(()))
         })
         .await?;
-        Ok(Sent { replies })
+        Ok(Sent { replies, _limit: limit })
     }
 }
 

@@ -43,7 +43,8 @@ impl Pool {
         let place = self.places.acquire_arc().await;
         let idle = {
             let mut idle = self.idle();
-            idle.retain(|link| !link.is_closed());
+            // What is between may be gone for all of them: it is not found out for each again.
+            idle.retain(|link| !link.is_closed() && !link.is_doubtful());
             idle.pop()
         };
         let link = match idle {
@@ -74,7 +75,7 @@ impl Deref for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if !self.link.is_closed() {
+        if !self.link.is_closed() && !self.link.is_doubtful() {
             self.pool.idle().push(self.link.clone());
         }
     }

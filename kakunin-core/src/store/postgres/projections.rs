@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::changes::{Changes, Revoked};
 use super::error::of_commit;
-use super::link::Value;
+use super::link::{Value, WRITE};
 use super::pipeline::Pipeline;
 use super::rows;
 use super::sql;
@@ -156,6 +156,7 @@ impl PostgresStore {
         let statement = link.statement(sql)?;
         // Those of one log need no order among each other: they are answered before the next is called.
         drop(slot);
+        let _limit = link.limit(WRITE);
         link.client().execute(&statement, values).await.map_err(of_commit)
     }
 }

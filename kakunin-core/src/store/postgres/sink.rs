@@ -1,11 +1,11 @@
 //! Logs, and who is on duty.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::append::{Batch, months, sizes};
+use super::link::BRIEF;
 use super::rows::Much;
 use super::store::PostgresStore;
 use super::{rows, sql};
@@ -13,9 +13,6 @@ use crate::error::StoreError;
 use crate::log::entry::{Entry, LogId};
 use crate::store::audit::{Append, AuditSink, Head, Room, Turn};
 use crate::store::duty::Duties;
-
-/// How long the answer to an append is waited for: after that nobody knows whether it was written.
-const ANSWER: Duration = Duration::from_secs(10);
 
 #[async_trait]
 impl AuditSink for PostgresStore {
@@ -82,7 +79,6 @@ impl PostgresStore {
         let batch = Batch::of(appends)?;
         if let Some(link) = appends.iter().find_map(|append| self.turns.link(&append.log)) {
             let next = link.next().await;
-            let _limit = link.limit(ANSWER);
             self.make_months(months(appends)).await?;
             let sent = batch.send(&link).await?;
             drop(next);
@@ -91,7 +87,6 @@ impl PostgresStore {
         let slot = self.writers.of(&first.log).await?;
         self.make_months(months(appends)).await?;
         let link = slot.link.clone();
-        let _limit = link.limit(ANSWER);
         let sent = batch.send(&link).await?;
         // Whoever comes next is sent behind it, while this one waits for its answer.
         drop(slot);
@@ -102,6 +97,7 @@ impl PostgresStore {
     async fn has_room(&self) -> bool {
         let probe = async {
             let link = self.reader().await?;
+            let _limit = link.limit(BRIEF);
             let script = format!("BEGIN; {}; ROLLBACK", sql::FILL);
             let filled = link.client().batch_execute(&script).await;
             if filled.is_err() {

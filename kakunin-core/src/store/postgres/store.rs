@@ -13,7 +13,7 @@ use super::clock::PostgresClock;
 use super::duty::Duty;
 use super::error::undone;
 use super::grown::{Notifier, Sizes};
-use super::link::Connector;
+use super::link::{Connector, WRITE};
 use super::options::PostgresOptions;
 use super::pool::{Lent, Pool};
 use super::runs::Runs;
@@ -169,6 +169,7 @@ impl Months {
         let link = readers.lend().await?;
         link.prepare(&[sql::MAKE_MONTH]).await?;
         let statement = link.statement(sql::MAKE_MONTH)?;
+        let _limit = link.limit(WRITE);
         link.client().execute(&statement, &[&FirstDay::of(month)]).await.map_err(undone)?;
         self.known().insert(month);
         Ok(())

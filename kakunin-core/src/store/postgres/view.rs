@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::error::unread;
+use super::link::BRIEF;
 use super::pool::Lent;
 use super::rows::{self, Pairs};
 use super::runs::Runs;
@@ -30,6 +31,7 @@ impl View {
         // From here on whoever is dropped ends the transaction.
         let mut view = Self { lent: Some(lent), runs, log: log.clone(), applied: 0 };
         let link = view.link()?;
+        let _limit = link.limit(BRIEF);
         link.client().batch_execute(BEGIN).await.map_err(unread)?;
         view.applied = rows::applied(link, log).await?;
         Ok(view)
@@ -55,6 +57,7 @@ impl Drop for View {
     fn drop(&mut self) {
         let Some(lent) = self.lent.take() else { return };
         self.runs.spawn(async move {
+            let _limit = lent.limit(BRIEF);
             if lent.client().batch_execute("ROLLBACK").await.is_err() {
                 lent.spoil();
             }

@@ -39,7 +39,7 @@ impl Writers {
         let none = || StoreError::not_written("there are no connections that write");
         let mut slot = self.slots.get(number).ok_or_else(none)?.lock().await;
         let link = match &*slot {
-            Some(link) if !link.is_closed() => link.clone(),
+            Some(link) if !link.is_closed() && !link.is_doubtful() => link.clone(),
             _ => {
                 let link = Arc::new(self.connector.open("writer", &sql::OF_WRITERS).await?);
                 *slot = Some(link.clone());
