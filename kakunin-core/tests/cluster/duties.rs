@@ -1,12 +1,15 @@
 //! One of several does what one is to do; when it is gone another one does.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use kakunin_core::key::KeyProvider as _;
 use kakunin_core::revoke::Cause;
-use kakunin_core::service::FollowerState;
+use kakunin_core::service::{FollowerState, Kakunin, Parts};
+use kakunin_core::time::{Clock as _, ManualClock, SECOND, SystemClock};
 use pollster::block_on;
 
+use crate::common::config;
 use crate::world::World;
 
 #[test]
@@ -37,4 +40,21 @@ fn one_is_on_duty_and_the_next_one_when_it_is_gone() {
     w.until("the next one does it", || held() == before);
     w.members[first].1.cut_off.store(false, Ordering::SeqCst);
     w.agree(&[agent]);
+}
+
+#[test]
+fn who_opens_a_shared_store_and_never_listens_goes_by_what_it_read_for_some_seconds() {
+    let w = World::of(1);
+    let began = SystemClock.now();
+    let clock = Arc::new(ManualClock::at(began));
+    let (agent, _) = w.agent(0, "one");
+    let (parts, _member) = w.parts();
+    let alone = block_on(Kakunin::open(config(), Parts { clock: clock.clone(), ..parts })).unwrap();
+    assert!(alone.in_touch().is_ok());
+    clock.set(began.plus(14 * SECOND));
+    let tenant = alone.tenant(&w.acme);
+    assert!(alone.in_touch().is_ok() && block_on(tenant.agent(&agent)).is_ok());
+    clock.set(began.plus(16 * SECOND));
+    assert!(alone.is_out_of_touch());
+    assert!(block_on(tenant.agent(&agent)).is_err());
 }

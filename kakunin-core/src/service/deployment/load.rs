@@ -94,7 +94,7 @@ pub(crate) async fn load(config: Config, mut parts: Parts) -> Result<(Inner, Fee
         api_keys: ApiKeys::new(known.clone()),
         known,
         commits: Commits::default(),
-        heard: Heard::default(),
+        heard: Heard::since((!parts.duties.is_alone()).then(|| parts.clock.steady())),
         recent: Recent::default(),
         damages,
         payloads,

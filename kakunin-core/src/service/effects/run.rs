@@ -78,6 +78,9 @@ impl Kakunin {
     /// One that fails is tried again, after 1 s and then twice as long, up to a minute, and holds up no other; how each
     /// stands is in [`Kakunin::followers`]. It never ends. Dropped and begun again it loses nothing; two at once do each
     /// thing once. All tenants are loaded, so that theirs are done too.
+    ///
+    /// Over a store that other processes share it also hears what they append: whoever has not polled it for 15 s is refused
+    /// what it reads and decides, since trust may have been taken away elsewhere.
     pub async fn run<S, F>(self, sleep: S) -> Infallible
     where
         S: Fn(Duration) -> F + Send,

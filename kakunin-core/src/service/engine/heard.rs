@@ -22,11 +22,18 @@ pub(crate) struct Heard {
 #[derive(Debug, Default)]
 struct Known {
     sizes: HashMap<LogId, u64>,
-    /// What the steady clock said when the store said last what grew; nothing where there are no others.
+    /// What the steady clock said when the store was read, or said last what grew; nothing where there are no others.
     at: Option<u64>,
 }
 
 impl Heard {
+    /// Of a store that other processes share it is known how it is at this time of the steady clock. Whoever hears nothing
+    /// from then on, as one that never polls [`Kakunin::run`](crate::service::Kakunin::run), does not know for long.
+    pub(crate) fn since(at: Option<u64>) -> Self {
+        let known = Known { at, ..Known::default() };
+        Self { known: Mutex::new(known), grown: Event::default() }
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -48,7 +48,7 @@ impl Inner {
             return Ok(());
         }
         Err(StoreError::unavailable(
-            "the database has not been heard for so long that trust may have been taken away since",
+            "the database has not been heard for so long that trust may have been taken away since: it is heard while `Kakunin::run` is polled",
         ))
     }
 
