@@ -25,6 +25,7 @@ use crate::log_arguments::Log;
 use crate::migrate_arguments::Migrate;
 use crate::numbers::{between, seconds};
 use crate::policy_arguments::{Judge, Tenants};
+use crate::risk_arguments::Risk;
 use crate::server_arguments::Server;
 use crate::webhook_arguments::Webhook;
 
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Feeds recorded agent traces through issuance, scope check, scoring and revocation.
     Replay(Replay),
+    /// The risk engine: over recorded traces, and over the scores of a deployment.
+    #[command(subcommand)]
+    Risk(Risk),
     /// An offline root, and the issuing CAs of a deployment; its server must not be running.
     #[command(subcommand)]
     Ca(Ca),

@@ -7,6 +7,7 @@ pub mod client;
 pub mod crl_sync;
 pub mod demo;
 pub mod erase;
+pub mod evaluate;
 pub mod http;
 pub mod inbox;
 pub mod log_verify;
@@ -21,6 +22,7 @@ pub mod rebuild;
 pub mod recover;
 mod replace;
 pub mod replay;
+pub mod rescore;
 pub mod serve;
 pub mod webhook;
 

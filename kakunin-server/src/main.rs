@@ -11,6 +11,7 @@ mod log_arguments;
 mod migrate_arguments;
 mod numbers;
 mod policy_arguments;
+mod risk_arguments;
 mod running;
 mod server_arguments;
 mod webhook_arguments;
@@ -30,12 +31,13 @@ use kakunin_server::logging::Level;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::{ServeOptions, make_admin_key};
 use kakunin_server::{
-    backup, ca, crl_sync, demo, erase, http, inbox, log_verify, logging, migrate, monitor, process, rebuild,
-    recover, replay, webhook,
+    backup, ca, crl_sync, demo, erase, evaluate, http, inbox, log_verify, logging, migrate, monitor, process,
+    rebuild, recover, replay, rescore, webhook,
 };
 use log_arguments::Log;
 use migrate_arguments::Task;
 use policy_arguments::{Judge, Tenants};
+use risk_arguments::{Evaluate, Risk};
 use server_arguments::Server;
 
 fn main() -> ExitCode {
@@ -59,6 +61,8 @@ fn main() -> ExitCode {
         },
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
+        Command::Risk(Risk::Evaluate(options)) => measure(&options),
+        Command::Risk(Risk::Replay { serve, json }) => score_anew(serve, json),
         Command::CrlSync(options) => {
             let _log = logging::start(Level::Info, false);
             ended(in_runtime(crl_sync::run(&options.into())))
@@ -220,6 +224,20 @@ fn watch_canaries(options: &arguments::Monitor) -> ExitCode {
 fn make_anew(serve: Box<Serve>, dry_run: bool, json: bool) -> ExitCode {
     let done = with_options(serve, |options| in_runtime(rebuild::run(options, dry_run)));
     found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
+}
+
+fn score_anew(serve: Box<Serve>, json: bool) -> ExitCode {
+    let done = with_options(serve, |options| in_runtime(rescore::run(options)));
+    found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
+}
+
+fn measure(options: &Evaluate) -> ExitCode {
+    let (folder, how) = (&options.folder, options.into());
+    let text = |json: String, table: String| if options.json { json } else { table };
+    said(match options.loud {
+        true => evaluate::loud(folder, &how, options.seed).map(|r| text(r.to_json(), r.to_string())),
+        false => evaluate::run(folder, &how).map(|r| text(r.to_json(), r.to_string())),
+    })
 }
 
 /// What came of work on a folder, or why nothing did.

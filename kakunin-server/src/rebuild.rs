@@ -30,7 +30,7 @@ pub async fn run(options: &ServeOptions, dry_run: bool) -> Result<Report, ServeE
 }
 
 /// One bar after the other: logs are read one after the other.
-fn shown() -> RebuildProgress {
+pub(crate) fn shown() -> RebuildProgress {
     let now: Mutex<Option<(LogId, Progress)>> = Mutex::default();
     Arc::new(move |log: &LogId, done, of| {
         let mut now = now.lock().unwrap_or_else(PoisonError::into_inner);

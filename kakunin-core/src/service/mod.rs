@@ -32,6 +32,7 @@ pub use deployment::aside::RebuildProgress;
 pub use deployment::config::{Config, OfflineRoot};
 pub use deployment::proven::{ProvenLog, prove_logs};
 pub use deployment::rebuild::{Rebuild, Rebuilt, RebuiltTable, rebuild};
+pub use deployment::rescored::{MAX_NAMED_SCORES, RescoredLog, ScoreDiffers, rescore};
 pub use effects::crl::{COALESCE_MOST, FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, RootCrlEnding};
 pub use effects::ending::Ending;
 pub use effects::feed::FeedPage;

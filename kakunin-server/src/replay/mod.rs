@@ -2,8 +2,8 @@
 
 mod error;
 mod report;
-mod scores;
-mod trace;
+pub(crate) mod scores;
+pub(crate) mod trace;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub use trace::ScopeColumn;
 use trace::{Call, TracedAgent, Truth};
 
 /// A Monday, 00:00 UTC: day 0 of every trace.
-const BASE: UnixTime = UnixTime::from_secs(1_767_571_200);
+pub(crate) const BASE: UnixTime = UnixTime::from_secs(1_767_571_200);
 const DATABASE: &str = "replay.db";
 /// It, and what SQLite and the lock keep beside it.
 const FILES: [&str; 4] = [DATABASE, "replay.db-wal", "replay.db-shm", "replay.db.lock"];

@@ -160,12 +160,22 @@ pub(super) fn calls(
     Ok(calls)
 }
 
-fn lines(
+/// Each line of a gzipped file, with its number from 1.
+pub(crate) fn lines(
     file: File,
+    path: &Path,
+    each: impl FnMut(u64, &[u8]) -> Result<(), ReplayError>,
+) -> Result<(), ReplayError> {
+    plain_lines(MultiGzDecoder::new(BufReader::new(file)), path, each)
+}
+
+/// Each line of a text, with its number from 1.
+pub(crate) fn plain_lines(
+    text: impl Read,
     path: &Path,
     mut each: impl FnMut(u64, &[u8]) -> Result<(), ReplayError>,
 ) -> Result<(), ReplayError> {
-    let mut reader = BufReader::with_capacity(1 << 16, MultiGzDecoder::new(BufReader::new(file)));
+    let mut reader = BufReader::with_capacity(1 << 16, text);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -186,16 +196,18 @@ fn lines(
     Ok(())
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, number: u64, line: &[u8]) -> Result<T, ReplayError> {
+/// Reads a line as an object.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, number: u64, line: &[u8]) -> Result<T, ReplayError> {
     shape::read(line).map_err(|error| bad(path, number, format!("{error} (column {})", error.column)))
 }
 
-fn bad(path: &Path, line: u64, why: String) -> ReplayError {
+/// Says what is wrong with a line.
+pub(crate) fn bad(path: &Path, line: u64, why: String) -> ReplayError {
     ReplayError::Line { path: path.to_owned(), line, why }
 }
 
 /// Seconds with a fraction, as milliseconds.
-fn millis(seconds: f64) -> Option<u64> {
+pub(crate) fn millis(seconds: f64) -> Option<u64> {
     (seconds.is_finite() && (0.0..1e10).contains(&seconds)).then(|| {
         // Decimal text is exact where a cast of a float would not be allowed here.
         format!("{:.0}", seconds * 1_000.0).parse().ok()
@@ -203,7 +215,7 @@ fn millis(seconds: f64) -> Option<u64> {
 }
 
 /// Currency units in decimal, as minor units; `None` for what is not an amount of money.
-fn minor_units(text: &str) -> Option<Amount> {
+pub(crate) fn minor_units(text: &str) -> Option<Amount> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let cents: String = fraction.chars().chain("00".chars()).take(2).collect();
     let minor = format!("{whole}{cents}").parse().ok()?;

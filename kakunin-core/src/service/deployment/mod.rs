@@ -7,3 +7,4 @@ pub(crate) mod load;
 pub(crate) mod offline;
 pub(crate) mod proven;
 pub(crate) mod rebuild;
+pub(crate) mod rescored;

@@ -202,7 +202,10 @@ impl Sequencer {
                 self.changed.extend(record.agent.filter(|_| lacks));
                 let due = Due { apply: index >= reach.sealed, see: index >= reach.seen, fold: lacks };
                 let scores = replay_one(inner, projection, (index, &record), due, (&mut follows, &mut rows))?;
-                scores.into_iter().for_each(|two| ScoresDiffer::note(&mut differing, index, two));
+                if let Some((recorded, folded)) = scores {
+                    ScoresDiffer::note(&mut differing, index, (recorded, folded));
+                    inner.parts.listener.score_folded(&log, index, recorded, folded);
+                }
                 // What the key provider was to be told before is there still, or done.
                 changes.extend(follows.into_iter().filter(|c| c.kind != Kind::Plan || index >= reach.stored));
                 frontier.push(leaf_hash(&entry.leaf));
@@ -259,7 +262,7 @@ async fn read(inner: &Inner, log: &LogId, from: u64, reach: &Reach) -> Result<Ve
     }
 }
 
-/// Gives the score on record and the one that came out, where these are two.
+/// Gives the score on record and the one that came out, if it was folded.
 pub(super) fn replay_one(
     inner: &Inner,
     projection: &mut Projection,

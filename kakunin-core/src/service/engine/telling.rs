@@ -22,6 +22,12 @@ pub trait RecordListener: Debug + Send + Sync {
     fn scores_differ(&self, log: &LogId, differing: &ScoresDiffer) {
         let _ = (log, differing);
     }
+
+    /// The same of each score that was folded again, also where nothing differs: the one of the record at `index`, and the
+    /// one by the model and the prior of this start.
+    fn score_folded(&self, log: &LogId, index: u64, recorded: Score, folded: Score) {
+        let _ = (log, index, recorded, folded);
+    }
 }
 
 /// Scores that came out otherwise than they are on record.
@@ -38,8 +44,11 @@ pub struct ScoresDiffer {
 }
 
 impl ScoresDiffer {
-    /// Counts one.
+    /// Counts one, if these are two.
     pub(super) fn note(known: &mut Option<Self>, index: u64, (recorded, folded): (Score, Score)) {
+        if recorded == folded {
+            return;
+        }
         known.get_or_insert(Self { count: 0, first: index, recorded, folded }).count += 1;
     }
 }

@@ -85,7 +85,7 @@ impl AgentEntry {
 }
 
 /// Folds one record into the agent's risk history, as it was folded when it was decided. Gives the score on record and
-/// the one that came out, where these are two.
+/// the one that came out, if it was scored.
 pub(crate) fn fold(
     entry: &mut AgentEntry,
     index: u64,
@@ -98,7 +98,7 @@ pub(crate) fn fold(
             let recorded = act.score?;
             let assessment = measure.model.assess(&entry.history, measure.prior, record.time, &act.facts);
             entry.record((index, record.time), act, &assessment, measure);
-            return (recorded != assessment.score).then_some((recorded, assessment.score));
+            return Some((recorded, assessment.score));
         }
         Body::Control(control) => match &**control {
             Control::CertificateIssued { reinstates, renewal, .. } => {
