@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => ended(in_runtime(demo::run(options.into()))),
         Command::Replay(options) => replay_trace(&options),
         Command::Risk(Risk::Evaluate(options)) => measure(&options),
-        Command::Risk(Risk::Replay { serve, json }) => score_anew(serve, json),
+        Command::Risk(Risk::Replay { serve, model, json }) => score_anew(serve, model.as_ref(), json),
         Command::CrlSync(options) => {
             let _log = logging::start(Level::Info, false);
             ended(in_runtime(crl_sync::run(&options.into())))
@@ -226,8 +226,8 @@ fn make_anew(serve: Box<Serve>, dry_run: bool, json: bool) -> ExitCode {
     found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
 }
 
-fn score_anew(serve: Box<Serve>, json: bool) -> ExitCode {
-    let done = with_options(serve, |options| in_runtime(rescore::run(options)));
+fn score_anew(serve: Box<Serve>, model: Option<&evaluate::Model>, json: bool) -> ExitCode {
+    let done = with_options(serve, |options| in_runtime(rescore::run(options, model)));
     found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
 }
 

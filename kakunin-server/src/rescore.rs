@@ -5,6 +5,7 @@ use std::fmt;
 use kakunin_core::service::{RescoredLog, ScoreDiffers, rescore};
 use serde_json::{Value, json};
 
+use crate::evaluate::Model;
 use crate::rebuild::shown;
 use crate::serve::{ServeError, ServeOptions, wire};
 
@@ -18,12 +19,16 @@ pub struct Report {
     logs: Vec<RescoredLog>,
 }
 
-/// Makes every score anew, and compares it with the one in its record. It changes nothing.
+/// Makes every score anew, by the model that the server would have or by another one, and compares it with the one in its
+/// record. It changes nothing.
 ///
 /// # Errors
 /// [`ServeError`] says what to change.
-pub async fn run(options: &ServeOptions) -> Result<Report, ServeError> {
-    let parts = wire::parts_of_deployment(options).await?;
+pub async fn run(options: &ServeOptions, model: Option<&Model>) -> Result<Report, ServeError> {
+    let mut parts = wire::parts_of_deployment(options).await?;
+    if let Some(model) = model {
+        parts.model = model.0.clone();
+    }
     let model = parts.model.id().0;
     let config = wire::config(options, options.listen, &parts).await?;
     Ok(Report { model, logs: rescore(config, parts, Some(shown())).await? })

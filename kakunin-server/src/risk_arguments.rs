@@ -19,6 +19,9 @@ pub(crate) enum Risk {
     Replay {
         #[command(flatten)]
         serve: Box<Serve>,
+        /// The risk model, if not the one that the server has.
+        #[arg(long, value_name = "NAME")]
+        model: Option<Model>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

@@ -8,6 +8,9 @@ use super::folder::{Call, Scope, whole};
 use crate::replay::ReplayError;
 use crate::replay::trace::{bad, parse};
 
+/// A property that the file does not tell.
+pub(super) const UNKNOWN: &str = "unknown";
+
 /// What the truth says of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -85,7 +88,7 @@ pub(super) fn agent(path: &Path, number: u64, line: &[u8], scope: Scope) -> Resu
     for (name, seq) in [("onset_seq", row.onset_seq), ("first_injected_seq", row.first_injected_seq)] {
         seq.map_or(Ok(()), |seq| whole(path, number, name, seq))?;
     }
-    let none = || "none".to_owned();
+    let none = || UNKNOWN.to_owned();
     Ok(Agent {
         name: row.agent,
         suite: row.suite.unwrap_or_else(none),

@@ -14,7 +14,7 @@ const MODELS: [(&str, fn() -> Arc<dyn RiskModel>); 1] = [(DEFAULT_MODEL, || Arc:
 
 /// A risk model, chosen by its name.
 #[derive(Clone, Debug)]
-pub struct Model(pub(super) Arc<dyn RiskModel>);
+pub struct Model(pub(crate) Arc<dyn RiskModel>);
 
 /// No model has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -102,14 +102,14 @@ impl fmt::Display for Report {
 fn header(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let [of, recall, honest] = ["", "recall", "honest flagged"];
     let [benign, exposed, early] = ["benign", "exposed", "before onset"];
-    writeln!(f, "{of:<22}{recall:<32}{honest:<32}{benign:<32}{exposed:<32}{early:<12}successes")
+    writeln!(f, "{of:<22}{recall:<32}{honest:<32}{benign:<32}{exposed:<32}{early:<14}successes")
 }
 
 fn row(f: &mut fmt::Formatter<'_>, name: &str, figures: &Figures) -> fmt::Result {
     let Figures { recall, honest, benign, exposed, early, successes_before_flag, .. } = figures;
     let early = format!("{} of {}", early.part, early.of);
     write!(f, "{name:<22}{recall:<32}{honest:<32}{benign:<32}{exposed:<32}")?;
-    writeln!(f, "{early:<12}{successes_before_flag}")
+    writeln!(f, "{early:<14}{successes_before_flag}")
 }
 
 fn write_folds(f: &mut fmt::Formatter<'_>, folds: &Folds) -> fmt::Result {

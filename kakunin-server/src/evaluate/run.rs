@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kakunin_core::time::DAY;
 
-use super::agents::Agent;
+use super::agents::{Agent, UNKNOWN};
 use super::budgets::{by_agent, by_session};
 use super::engine::{Engine, Judged, shown};
 use super::error::EvaluateError;
@@ -49,7 +49,8 @@ pub fn run(folder: &Path, options: &Options) -> Result<Report, EvaluateError> {
     let all: Vec<&Judged<'_>> = judged.iter().collect();
     let at = [("revoked", REVOKE), ("warned", WARN)].map(|(what, threshold)| {
         let groups = [PROFILE, SUITE].iter().flat_map(|property| {
-            parts(&judged, property.1).into_iter().map(|(is, part)| Group {
+            let known = parts(&judged, property.1).into_iter().filter(|(is, _)| *is != UNKNOWN);
+            known.map(|(is, part)| Group {
                 by: property.0,
                 is: is.to_owned(),
                 figures: figures(part, threshold, folder.has_sessions),

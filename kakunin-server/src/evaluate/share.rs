@@ -105,10 +105,10 @@ pub(super) fn median(numbers: &[u64]) -> Option<f64> {
     Some((real(lower) + real(upper)) / 2.0)
 }
 
-/// The mean, to two decimals.
+/// The mean, to two decimals, a tie to the even one.
 pub(super) fn mean(numbers: &[u64]) -> Option<f64> {
     let count = u64::try_from(numbers.len()).ok().filter(|count| *count > 0)?;
-    Some((real(numbers.iter().sum()) / real(count) * 100.0).round() / 100.0)
+    format!("{:.2}", real(numbers.iter().sum()) / real(count)).parse().ok()
 }
 
 /// The smallest of them that 95 % do not exceed.
@@ -139,6 +139,7 @@ mod tests {
     fn middles_and_ends() {
         assert_eq!((median(&[]), median(&[3, 1]), median(&[5, 1, 9])), (None, Some(2.0), Some(5.0)));
         assert_eq!((mean(&[]), mean(&[1, 2, 2])), (None, Some(1.67)));
+        assert_eq!(mean(&[1, 0, 0, 0, 0, 0, 0, 0]), Some(0.12));
         let hundred: Vec<u64> = (1..=100).collect();
         assert_eq!(
             (ninety_fifth(&hundred), ninety_fifth(&[4]), ninety_fifth(&[])),

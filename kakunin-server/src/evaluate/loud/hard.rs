@@ -84,7 +84,8 @@ pub(super) fn outage(base: &Base<'_>, _: Others<'_>, _: &mut Chance) -> Option<V
         }
         let mut at = own.call.at;
         for retry in 1..=RETRIES {
-            let failed = Call { at, outcome: Outcome::Error, ..own.call.clone() };
+            // It fails before anybody is asked who they are.
+            let failed = Call { at, outcome: Outcome::Error, auth_failure: false, ..own.call.clone() };
             acts.push(Act::added(failed));
             at = at.plus(SECOND << retry);
         }
