@@ -16,7 +16,7 @@ use kakunin_core::log::record::{Body, Control, Record};
 use kakunin_core::revoke::Cause;
 use kakunin_core::risk::ModelId;
 use kakunin_core::risk::weighted::{Weighted, Weights};
-use kakunin_core::service::{Config, Kakunin, KeySource, Parts, RecordListener, ScoresDiffer};
+use kakunin_core::service::{Config, Kakunin, KeySource, Parts, RecordListener, ScoresDiffer, rescore};
 use kakunin_core::store::MemoryStore;
 use kakunin_kms::local::LocalKeys;
 use pollster::block_on;
@@ -131,6 +131,18 @@ fn scores_that_come_out_otherwise_than_they_are_on_record_are_told_of() {
     let model =
         Arc::new(Weighted::with_weights(ModelId("stern".into()), Weights { out_of_scope: 1, ..Weights::V1 }));
     let other = Parts { model, ..parts.clone() };
+    // Only looking at them tells nobody, and changes nothing.
+    let looked = |parts: &Parts| block_on(rescore(config.clone(), parts.clone(), None)).unwrap();
+    let [same, differ] = [&parts, &other].map(looked);
+    assert_eq!(looked(&parts), same);
+    let all: Vec<_> = (first..first + 3).map(|index| u64::try_from(index).unwrap()).collect();
+    let [of] = same.as_slice() else { panic!("{same:?}") };
+    assert_eq!((&of.log, of.compared, of.differing), (&LogId::Tenant(acme.clone()), 3, 0));
+    let [of] = differ.as_slice() else { panic!("{differ:?}") };
+    assert_eq!((of.compared, of.differing), (3, 3));
+    assert_eq!(of.named.iter().map(|score| score.index).collect::<Vec<_>>(), all);
+    assert!(of.named.iter().all(|score| score.recorded > score.folded), "{of:?}");
+    assert!(said.0.lock().unwrap().is_empty());
     block_on(block_on(Kakunin::open(config, other)).unwrap().load()).unwrap();
     let said = said.0.lock().unwrap();
     let [(log, differing)] = said.as_slice() else { panic!("{said:?}") };

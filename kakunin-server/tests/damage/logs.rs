@@ -6,7 +6,7 @@ use crate::binary::kakunin;
 use crate::world::World;
 
 /// How a command on the folder ended, and what it said.
-fn run(world: &World, command: &[&str], more: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(world: &World, command: &[&str], more: &[&str]) -> (i32, String, String) {
     let data = world.data().display().to_string();
     let out = kakunin(&[command, &["--data", &data], more].concat()).output().unwrap();
     let text = |octets| String::from_utf8(octets).unwrap().trim_end().to_owned();
@@ -17,7 +17,7 @@ fn verify(world: &World, more: &[&str]) -> (i32, String, String) {
     run(world, &["log", "verify"], more)
 }
 
-fn json(said: &str) -> Value {
+pub(crate) fn json(said: &str) -> Value {
     serde_json::from_str(said).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 

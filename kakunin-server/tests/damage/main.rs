@@ -14,5 +14,6 @@ mod binary;
 
 mod logs;
 mod schema;
+mod scores;
 mod state;
 mod world;

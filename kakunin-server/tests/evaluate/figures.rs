@@ -38,8 +38,9 @@ fn figures_are_those_that_are_counted_by_hand() {
     let budget = &report["budgets"][0];
     assert_eq!((of(budget, "flagged"), budget["per"].as_str()), ((0, 3), Some("agent_month")));
     assert_eq!(report["budgets"].as_array().unwrap().len(), 6);
-    // Of six pairs, the sessions with refusals are above two each and level with one; the others are level with two.
-    assert!((0.0..=1.0).contains(&report["session_auc"].as_f64().unwrap()));
+    // Of nine pairs of an attacked and an honest session: two wins and a tie with the refusals of the honest one, two wins of
+    // the one that is calm again by a little, two ties of the one in which nothing is seen.
+    assert!((report["session_auc"].as_f64().unwrap() - 5.5 / 9.0).abs() < 1e-12, "{}", report["session_auc"]);
     let by_model = &report["folds"][0];
     assert_eq!((by_model["by"].as_str(), by_model["folds"].as_array().unwrap().len()), (Some("model"), 2));
     // One of two of the first model, none of one of the second.
