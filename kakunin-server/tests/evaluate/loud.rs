@@ -37,11 +37,9 @@ fn every_kind_is_run_and_the_same_seed_gives_the_same() {
     assert_eq!((&report["agents"], &report["seed"]), (&13.into(), &1.into()));
     for name in KINDS {
         let of = kind(&report, name)["revoked"]["share"]["of"].as_u64().unwrap();
-        assert!(
-            of <= 13
-                && (of == 13
-                    || ["payments", "exfiltration", "month end"].contains(&name.trim_end_matches(", slow")))
-        );
+        // Five days of each of the thirteen, of those who can.
+        let some = ["payments", "exfiltration", "month end"].contains(&name.trim_end_matches(", slow"));
+        assert!(if some { of <= 65 } else { of == 65 }, "{name}: {of}");
         assert!(of > 0, "{name}: somebody can do it");
     }
     assert_eq!(json(&sample(), &["--loud", "--seed", "1"]), report);
@@ -54,7 +52,7 @@ fn what_is_loudest_is_revoked_and_a_plain_day_is_not() {
     let report = json(&sample(), &["--loud"]);
     for name in ["stuffing", "stuffing, slow", "probing", "probing, slow"] {
         let revoked = &kind(&report, name)["revoked"];
-        assert_eq!(revoked["share"]["part"], 13, "{name}: {revoked}");
+        assert_eq!(revoked["share"]["part"], 65, "{name}: {revoked}");
         assert!(revoked["events_95th"].as_u64().unwrap() <= 40, "{name}: {revoked}");
     }
     let slower = |name: &str| kind(&report, name)["revoked"]["minutes_median"].as_f64().unwrap();

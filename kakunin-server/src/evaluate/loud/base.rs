@@ -30,10 +30,10 @@ pub(super) struct Base<'a> {
 }
 
 impl<'a> Base<'a> {
-    /// An agent at the beginning of one of its days; `None` if it has not done enough.
-    pub(super) fn of(agent: &'a Agent, engine: &Engine, seed: u64) -> Option<Self> {
+    /// An agent at the beginning of one of its days, another one in each round; `None` if it has not done enough.
+    pub(super) fn of(agent: &'a Agent, engine: &Engine, (seed, round): (u64, u64)) -> Option<Self> {
         let days: Vec<u64> = days(agent).into_iter().collect();
-        let day = *Chance::of(seed, &agent.name, "day").one_of(days.get(DAYS_BEFORE..)?)?;
+        let day = *Chance::of(seed, &agent.name, &format!("day {round}")).one_of(days.get(DAYS_BEFORE..)?)?;
         let day = BASE.plus(day * DAY);
         let (past, coming) = agent.calls.split_at(agent.calls.partition_point(|call| call.at < day));
         let (mut history, mut is_lost) = (History::default(), false);

@@ -1,5 +1,7 @@
 //! Each kind on each agent that has a history.
 
+use std::cell::LazyCell;
+
 use kakunin_core::time::MINUTE;
 
 use super::act::Act;
@@ -28,36 +30,67 @@ pub(super) struct Outcome {
     pub(super) revoked: Option<Moment>,
 }
 
+/// So often each kind is to be seen, with other days of the same agents where these are fewer.
+const WANTED: usize = 300;
+/// Days of one agent at most.
+const ROUNDS: u64 = 5;
+
+/// Agents of one round, and how many would be revoked already by their own acts.
+struct Round<'a> {
+    bases: Vec<Base<'a>>,
+    lost: u64,
+}
+
 /// All kinds on all honest agents with a history; `None` if there are none. Who would be revoked already by its own acts is
 /// left out, and counted.
 pub(in crate::evaluate) fn run(folder: &Folder, options: &Options, seed: u64) -> Option<LoudReport> {
     let engine = Engine::new(&options.model);
     let settled: Vec<&Agent> = folder.agents.iter().filter(|agent| is_settled(agent)).collect();
-    let bases: Vec<Base<'_>> = settled.iter().filter_map(|agent| Base::of(agent, &engine, seed)).collect();
-    if bases.is_empty() {
+    if settled.is_empty() {
         return None;
     }
-    let (lost, bases): (Vec<_>, Vec<_>) = bases.into_iter().partition(|base| base.is_lost);
+    let begin = |number| {
+        let bases = settled.iter().filter_map(|agent| Base::of(agent, &engine, (seed, number)));
+        let (lost, bases): (Vec<_>, Vec<_>) = bases.partition(|base| base.is_lost);
+        Round { bases, lost: count(lost.len()) }
+    };
+    let rounds: Vec<(u64, LazyCell<Round<'_>, _>)> = (0..ROUNDS)
+        .map(|number| {
+            (
+                number,
+                LazyCell::new({
+                    let begin = &begin;
+                    move || begin(number)
+                }),
+            )
+        })
+        .collect();
     let kinds = KINDS.iter().map(|kind| {
-        let outcomes = bases.iter().filter_map(|base| {
-            let mut chance = Chance::of(seed, &base.agent.name, kind.name);
-            Some(live(base, &engine, make(kind, base, &settled, &mut chance)?))
-        });
-        let outcomes: Vec<Outcome> = outcomes.collect();
-        let of = count(outcomes.len());
-        let reached = |at: fn(&Outcome) -> Option<Moment>| Reached::of(outcomes.iter().filter_map(at), of);
-        let (revoked, warned) = (reached(|outcome| outcome.revoked), reached(|outcome| outcome.warned));
-        let share = kind.goal.share(outcomes.iter().map(|outcome| outcome.revoked));
-        KindReport { kind: kind.name, goal: kind.goal, met: kind.goal.is_met(share), share, revoked, warned }
+        let mut outcomes = Vec::new();
+        for (number, round) in &rounds {
+            if outcomes.len() >= WANTED {
+                break;
+            }
+            outcomes.extend(round.bases.iter().filter_map(|base| {
+                let mut chance = Chance::of(seed, &base.agent.name, &format!("{} {number}", kind.name));
+                Some(live(base, &engine, make(kind, base, &settled, &mut chance)?))
+            }));
+        }
+        summary(kind, &outcomes)
     });
-    Some(LoudReport {
-        model: options.model.to_string(),
-        scope: options.scope.name(),
-        seed,
-        agents: count(bases.len()),
-        left_out: count(lost.len()),
-        kinds: kinds.collect(),
-    })
+    let kinds = kinds.collect();
+    let (agents, left_out) =
+        rounds.first().map(|(_, first)| (count(first.bases.len()), first.lost)).unwrap_or_default();
+    let (model, scope) = (options.model.to_string(), options.scope.name());
+    Some(LoudReport { model, scope, seed, agents, left_out, kinds })
+}
+
+fn summary(kind: &Kind, outcomes: &[Outcome]) -> KindReport {
+    let of = count(outcomes.len());
+    let reached = |at: fn(&Outcome) -> Option<Moment>| Reached::of(outcomes.iter().filter_map(at), of);
+    let (revoked, warned) = (reached(|outcome| outcome.revoked), reached(|outcome| outcome.warned));
+    let share = kind.goal.share(outcomes.iter().map(|outcome| outcome.revoked));
+    KindReport { kind: kind.name, goal: kind.goal, met: kind.goal.is_met(share), share, revoked, warned }
 }
 
 fn make(kind: &Kind, base: &Base<'_>, others: &[&Agent], chance: &mut Chance) -> Option<Vec<Act>> {
