@@ -9,8 +9,14 @@ use kakunin_core::risk::{RiskModel, Weighted};
 /// The model of a deployment that is not told of another.
 pub const DEFAULT_MODEL: &str = "weighted/1";
 
+/// Makes a model.
+type Make = fn() -> Arc<dyn RiskModel>;
+
 /// Name and maker of each model: another one is one line.
-const MODELS: [(&str, fn() -> Arc<dyn RiskModel>); 1] = [(DEFAULT_MODEL, || Arc::new(Weighted::default()))];
+const MODELS: &[(&str, Make)] = &[
+    // The one of a deployment that is not told of another.
+    (DEFAULT_MODEL, || Arc::new(Weighted::default())),
+];
 
 /// A risk model, chosen by its name.
 #[derive(Clone, Debug)]
@@ -37,7 +43,7 @@ impl fmt::Display for Model {
 }
 
 fn names() -> String {
-    MODELS.map(|(name, _)| format!("`{name}`")).join(", ")
+    MODELS.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -47,7 +53,7 @@ mod tests {
     #[test]
     fn a_model_is_named_as_it_names_itself() {
         for (name, make) in MODELS {
-            assert_eq!(make().id().0, name);
+            assert_eq!(make().id().0, *name);
         }
         assert!("weighted/0".parse::<Model>().is_err_and(|error| error.to_string().contains(DEFAULT_MODEL)));
     }
