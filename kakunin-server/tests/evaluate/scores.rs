@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::binary::kakunin;
 use crate::made::Traces;
-use crate::{evaluate, sample, scores, text};
+use crate::{evaluate, sample, scores, text, whole};
 
 /// Holds both against each other, and gives how many events both scored.
 fn same_as_a_deployment(folder: &Path, scope: &str) -> (usize, usize) {
@@ -32,6 +32,14 @@ fn scores_are_those_of_a_deployment_to_the_last_digit() {
         assert_eq!(ours, 5_447);
         assert!(theirs > ours * 9 / 10, "{theirs} of {ours} with scope {scope}");
     }
+}
+
+/// The same over the whole set, where `KAKUNIN_DATA` names the folder that has it.
+#[test]
+fn scores_of_the_whole_set_are_those_of_a_deployment() {
+    let Some(whole) = whole() else { return };
+    let (ours, theirs) = same_as_a_deployment(&whole, "suite");
+    assert!(ours == 221_136 && theirs > ours * 9 / 10, "{theirs} of {ours}");
 }
 
 #[test]
