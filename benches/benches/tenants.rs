@@ -42,7 +42,7 @@ fn main() {
         return measured(url, Path::new(folder));
     }
     let quick = std::env::var_os("KAKUNIN_BENCH_QUICK").is_some();
-    let all = if quick { 1_000 } else { 20_000 };
+    let all = if quick { 500 } else { 5_000 };
     println!("{all} agents, each with a certificate and {EVENTS} events; a new process starts over them");
     println!("  tenants  agents each     filled in     starts in   memory   a further agent");
     let empty = case(0, 0);
@@ -57,7 +57,7 @@ fn case(tenants: usize, agents: usize) -> f64 {
     let database = cluster::database();
     let folder = tempfile::tempdir().unwrap();
     for name in ["seal", "secret"] {
-        FileSeal::create(&folder.path().join(name)).unwrap();
+        FileSeal::create(folder.path().join(name)).unwrap();
     }
     let url = database.url(cluster::APPLICATION);
     let began = Instant::now();
