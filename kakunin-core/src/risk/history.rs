@@ -2,10 +2,11 @@
 
 use super::codec::{Reader, Writer};
 use super::fixed::to_u32;
-use super::habits::Habits;
+use super::habits::{Habits, pair_key};
+use super::ledger::Ledger;
 use super::window::{Day, Window};
 use super::{Assessment, RiskModel};
-use crate::event::Facts;
+use crate::event::{Facts, Outcome};
 use crate::time::UnixTime;
 
 /// Most octets that a model keeps of an agent beside its history.
@@ -13,10 +14,12 @@ pub const MAX_KEPT_LEN: usize = 4_096;
 /// Most octets of an encoded history.
 pub const MAX_HISTORY_LEN: usize = 8_192 + 2 + MAX_KEPT_LEN;
 
-/// Version of the encoding.
-const VERSION: u8 = 1;
-/// With what a model keeps at its end, and its length before that.
-const WITH_KEPT: u8 = 2;
+/// Versions of the encoding, without and with what a model keeps at its end, and its length before that.
+const VERSION: u8 = 3;
+const WITH_KEPT: u8 = 4;
+/// The same before there was a ledger, which then starts empty.
+const OLD: u8 = 1;
+const OLD_WITH_KEPT: u8 = 2;
 /// Surprise, in millionths of a bit, from which an event is no ground for trust.
 pub(crate) const SUSPICIOUS: u64 = 300_000;
 /// Score, in millionths, from which nothing is trusted that an agent does.
@@ -29,6 +32,7 @@ const UNTRUSTED: u32 = 300_000;
 pub struct History {
     window: Window,
     habits: Habits,
+    ledger: Ledger,
     kept: Vec<u8>,
 }
 
@@ -47,6 +51,8 @@ impl History {
         }
         self.window = window;
         self.window.add(facts, &assessment.surprise);
+        self.ledger.advance(at);
+        self.ledger.add(facts, self.is_fresh(facts));
         self.habits.learn(to_u32(self.window.day()), facts, suspicious);
     }
 
@@ -60,7 +66,9 @@ impl History {
     pub fn teach<'f>(&mut self, at: UnixTime, acts: impl Iterator<Item = &'f Facts>) {
         // The hour in which it did something last: people judge it later.
         self.habits.teach_hour(self.window.this_hour());
+        self.ledger.teach();
         self.window = self.window.at(at);
+        self.ledger.advance(at);
         let day = to_u32(self.window.day());
         acts.for_each(|facts| self.habits.teach(day, facts));
     }
@@ -82,6 +90,17 @@ impl History {
         self.window.at(at)
     }
 
+    /// The ledger as it stands at `at`.
+    pub(super) fn ledger_at(&self, at: UnixTime) -> Ledger {
+        self.ledger.at(at)
+    }
+
+    /// Whether an act names somebody it never was about, and was not refused for today either.
+    pub(super) fn is_fresh(&self, facts: &Facts) -> bool {
+        let unmet = pair_key(facts).is_some_and(|key| self.habits.days(key).is_none());
+        unmet && (facts.outcome != Outcome::Denied || self.ledger.refusals(facts) == 0)
+    }
+
     /// What the agent is used to.
     pub(super) const fn habits(&self) -> &Habits {
         &self.habits
@@ -94,6 +113,8 @@ impl History {
         out.u8(if self.kept.is_empty() { VERSION } else { WITH_KEPT });
         self.window.encode(&mut out);
         self.habits.encode(&mut out);
+        self.habits.encode_days(&mut out);
+        self.ledger.encode(&mut out);
         if !self.kept.is_empty() {
             // At most MAX_KEPT_LEN.
             out.u16(u16::try_from(self.kept.len()).unwrap_or(u16::MAX));
@@ -102,22 +123,43 @@ impl History {
         out.0
     }
 
-    /// Decodes what [`History::encode`] gave; `None` for anything else.
+    /// As it was encoded before there was a ledger.
+    #[cfg(test)]
+    pub(super) fn encode_old(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u8(if self.kept.is_empty() { OLD } else { OLD_WITH_KEPT });
+        self.window.encode(&mut out);
+        self.habits.encode(&mut out);
+        if !self.kept.is_empty() {
+            out.u16(u16::try_from(self.kept.len()).unwrap());
+            out.0.extend_from_slice(&self.kept);
+        }
+        out.0
+    }
+
+    /// Decodes what [`History::encode`] gave, and what it gave before there was a ledger; `None` for anything else.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut bytes = Reader(bytes);
         let version = bytes.u8()?;
-        if version != VERSION && version != WITH_KEPT {
+        if !(OLD..=WITH_KEPT).contains(&version) {
             return None;
         }
         let window = Window::decode(&mut bytes)?;
-        let habits = Habits::decode(&mut bytes, to_u32(window.day()))?;
+        let mut habits = Habits::decode(&mut bytes, to_u32(window.day()))?;
+        let ledger = match version {
+            OLD | OLD_WITH_KEPT => Ledger::default(),
+            _ => {
+                habits.decode_days(&mut bytes)?;
+                Ledger::decode(&mut bytes)?
+            }
+        };
         let kept = match version {
-            WITH_KEPT => bytes.kept()?,
+            WITH_KEPT | OLD_WITH_KEPT => bytes.kept()?,
             _ => Vec::new(),
         };
         bytes.end()?;
-        Some(Self { window, habits, kept })
+        Some(Self { window, habits, ledger, kept })
     }
 }
 
@@ -167,6 +209,20 @@ mod tests {
         assert!(History::decode(&[bytes.as_slice(), &[0]].concat()).is_none());
         assert!(History::decode(&[]).is_none());
         assert_eq!(History::decode(&History::default().encode()), Some(History::default()));
+    }
+
+    /// What was stored before there was a ledger is read, and judged by the older model as before.
+    #[test]
+    fn older_encodings_are_read() {
+        let history = worked(9);
+        let old = History::decode(&history.encode_old()).unwrap();
+        assert_eq!((&old.window, &old.ledger), (&history.window, &Ledger::default()));
+        let at = UnixTime::from_millis(1_767_571_200_000 + 10 * DAY);
+        assert_eq!(old.encode_old(), history.encode_old());
+        assert_eq!(Weighted::default().current(&old, at), Weighted::default().current(&history, at));
+        let kept = History { kept: vec![7; 9], ..history };
+        assert_eq!(History::decode(&kept.encode_old()).unwrap().kept, kept.kept);
+        assert_eq!(History::decode(&kept.encode()), Some(kept));
     }
 
     // Whatever is accepted is what would have been written, and can be worked with.

@@ -6,12 +6,16 @@
 
 #[cfg(test)]
 mod behaviour;
+#[cfg(test)]
+mod behaviour2;
 mod codec;
 mod fixed;
 mod habits;
 pub mod history;
+mod ledger;
 pub mod prior;
 pub mod weighted;
+pub mod weighted2;
 mod window;
 
 use core::fmt;
@@ -25,6 +29,7 @@ pub(crate) use history::SUSPICIOUS;
 pub use history::{History, MAX_KEPT_LEN};
 pub use prior::Prior;
 pub use weighted::Weighted;
+pub use weighted2::Weighted2;
 pub use window::Day;
 
 /// A risk score in millionths: 0 is calm, 1,000,000 is certain.
