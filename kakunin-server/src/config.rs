@@ -77,6 +77,9 @@ pub(crate) struct Serve {
     /// [default: rsa-2048].
     #[arg(long, env = "KAKUNIN_CA_ALGORITHM", value_parser = ca_algorithm)]
     ca_algorithm: Option<KeyAlgorithm>,
+    /// Risk model that judges beside the one that decides, and only reports: `weighted/1` or `weighted/2` [default: none].
+    #[arg(long, env = "KAKUNIN_SHADOW_MODEL", value_name = "NAME")]
+    shadow_model: Option<String>,
     /// File with the key that encrypts the software keys; `key.secret` in the folder if not given.
     #[arg(long, env = "KAKUNIN_KEY_FILE")]
     key_file: Option<PathBuf>,
@@ -242,6 +245,7 @@ impl Serve {
                 Some(KeyAlgorithm::Ed25519) => return Err(ConfigError::CaAlgorithm),
                 chosen => chosen.unwrap_or(KeyAlgorithm::Rsa2048),
             },
+            shadow_model: all.shadow_model.as_deref().map(str::parse).transpose()?,
             key_file: all.key_file,
             believe_clock: all.believe_clock,
             guard: all.guard,
@@ -300,6 +304,7 @@ impl Serve {
             trust_domain: self.trust_domain.or(file.trust_domain),
             keys: self.keys.or(file.keys),
             ca_algorithm: self.ca_algorithm.or(file.ca_algorithm),
+            shadow_model: self.shadow_model.or(file.shadow_model),
             key_file: self.key_file.or(file.key_file),
             guard: self.guard.or(file.guard),
             tls_cert: self.tls_cert.or(file.tls_cert),

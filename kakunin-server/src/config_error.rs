@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use kakunin_core::error::StoreError;
 use kakunin_kms::seal::SealUrlError;
 use kakunin_kms::url::KeyUrlError;
+use kakunin_server::models::NoModel;
 
 /// Why the configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,8 @@ pub(crate) enum ConfigError {
     NotPrivate(#[from] kakunin_kms::private::NotPrivate),
     #[error("{path} line {line}: {why}", path = path.display())]
     File { path: PathBuf, line: usize, why: String },
+    #[error("--shadow-model: {0}")]
+    ShadowModel(#[from] NoModel),
     #[error("--log-level is `{0}`: write error, warn, info or debug")]
     LogLevel(String),
     #[error("name the folder of the deployment with --data, or its database with --database")]

@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod log_verify;
 pub mod logging;
 pub mod migrate;
+pub mod models;
 pub mod monitor;
 mod pem_file;
 pub mod policy;

@@ -28,6 +28,7 @@ use config::Serve;
 use kakunin_core::time::{Clock, SystemClock};
 use kakunin_server::client::{Client, ClientError};
 use kakunin_server::logging::Level;
+use kakunin_server::models::Model;
 use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::{ServeOptions, make_admin_key};
 use kakunin_server::{
@@ -226,7 +227,7 @@ fn make_anew(serve: Box<Serve>, dry_run: bool, json: bool) -> ExitCode {
     found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
 }
 
-fn score_anew(serve: Box<Serve>, model: Option<&evaluate::Model>, json: bool) -> ExitCode {
+fn score_anew(serve: Box<Serve>, model: Option<&Model>, json: bool) -> ExitCode {
     let done = with_options(serve, |options| in_runtime(rescore::run(options, model)));
     found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use kakunin_core::service::{RescoredLog, ScoreDiffers, rescore};
 use serde_json::{Value, json};
 
-use crate::evaluate::Model;
+use crate::models::Model;
 use crate::rebuild::shown;
 use crate::serve::{ServeError, ServeOptions, wire};
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use kakunin_server::evaluate::{self, DEFAULT_MODEL, Model, Scope};
+use kakunin_server::evaluate::{self, Scope};
+use kakunin_server::models::{DEFAULT_MODEL, Model};
 
 use crate::config::Serve;
 use crate::numbers::number;

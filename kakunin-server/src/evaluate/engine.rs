@@ -8,7 +8,7 @@ use kakunin_core::risk::{History, Prior, RiskModel, Score};
 
 use super::agents::Agent;
 use super::folder::{Call, Folder};
-use super::models::Model;
+use crate::models::Model;
 
 /// A model, its prior, and a key for names; scores do not depend on which key that is.
 #[derive(Debug)]

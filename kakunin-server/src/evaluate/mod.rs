@@ -5,7 +5,6 @@
 //! | `run.rs` | one evaluation, from a folder to a report |
 //! | `folder.rs`, `agents.rs` | the recorded agents, sessions and calls, each line checked |
 //! | `engine.rs` | the model over one agent's calls, as a server would feed it |
-//! | `models.rs` | the models that there are, by name |
 //! | `figures.rs`, `share.rs` | what is caught and what is flagged in vain, with intervals |
 //! | `budgets.rs`, `folds.rs` | the same at fixed false-alarm budgets, and on what was left out |
 //! | `report.rs` | the figures as a table and as JSON |
@@ -19,7 +18,6 @@ mod figures;
 mod folder;
 mod folds;
 mod loud;
-mod models;
 mod report;
 mod run;
 mod share;
@@ -30,7 +28,7 @@ pub use figures::Figures;
 pub use folder::Scope;
 pub use folds::{Fold, FoldedBudget, Folds};
 pub use loud::{Goal, KindReport, LoudReport, Reached};
-pub use models::{DEFAULT_MODEL, Model, NoModel};
+
 pub use report::{At, Group, Report};
 pub use run::{Options, loud, run};
 pub use share::Share;

@@ -13,8 +13,8 @@ use super::figures::{count, figures};
 use super::folder::{self, Scope};
 use super::folds::folds;
 use super::loud::{self, LoudReport};
-use super::models::Model;
 use super::report::{At, Group, REVOKE, Report, WARN};
+use crate::models::Model;
 use crate::replay::scores::Scores;
 
 /// How to evaluate.

@@ -23,7 +23,8 @@ pub(super) fn surrounded(
     let webhooks: Option<Arc<dyn WebhookTransport>> = Some(Arc::new(webhooks(&options.webhooks)?));
     let file = |path: &Path| -> Arc<dyn Guard> { Arc::new(GuardFile::new(path.to_owned())) };
     let guard = guard.map(file);
-    Ok(Parts { guard, listener: Arc::new(Lines), webhooks, ..parts })
+    let shadow = options.shadow_model.as_ref().map(|model| model.0.clone());
+    Ok(Parts { guard, listener: Arc::new(Lines), webhooks, shadow, ..parts })
 }
 
 fn webhooks(options: &WebhookOptions) -> Result<HttpWebhooks, ServeError> {

@@ -15,6 +15,7 @@ use kakunin_kms::url::{KeyUrl, KeyUrlError, Scheme};
 
 use super::place::Database;
 use crate::http::ApiOptions;
+use crate::models::Model;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct ServeOptions {
     /// Algorithm of the issuing CA, used when the deployment is made: RSA or P-256. Its root has the same, or
     /// RSA-3072 above RSA-2048.
     pub ca_algorithm: KeyAlgorithm,
+    /// A risk model that judges the same events beside the one that decides, and only reports.
+    pub shadow_model: Option<Model>,
     /// File with the key that encrypts the software keys, if not `key.secret` in the folder.
     pub key_file: Option<PathBuf>,
     /// File that keeps the newest checkpoints, if not `kakunin.guard` in the folder: on another volume, who puts an older
@@ -254,6 +257,7 @@ impl ServeOptions {
             trust_domain: None,
             keys: None,
             ca_algorithm: KeyAlgorithm::Rsa2048,
+            shadow_model: None,
             key_file: None,
             guard: None,
             tls: None,
@@ -279,6 +283,7 @@ impl ServeOptions {
         self.trust_domain.clone_from(&old.trust_domain);
         self.keys.clone_from(&old.keys);
         self.ca_algorithm = old.ca_algorithm;
+        self.shadow_model.clone_from(&old.shadow_model);
         self.key_file.clone_from(&old.key_file);
         self.guard.clone_from(&old.guard);
         if self.tls.is_some() != old.tls.is_some() {

@@ -79,6 +79,7 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
     }
     let tls =
         |options: &ServeOptions| options.tls.as_ref().map(|tls| (tls.certificate.clone(), tls.key.clone()));
+    let named = |options: &ServeOptions| options.shadow_model.as_ref().map(ToString::to_string);
     let clients = |options: &ServeOptions| options.tls.as_ref().is_some_and(|tls| tls.client_certificates);
     let is_switched = old.tls.is_some() != new.tls.is_some();
     let changed = [
@@ -104,6 +105,7 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
         ("trust-domain", old.trust_domain != new.trust_domain),
         ("keys", old.keys != new.keys),
         ("ca-algorithm", old.ca_algorithm != new.ca_algorithm),
+        ("shadow-model", named(old) != named(new)),
         ("key-file", old.key_file != new.key_file),
         ("guard", old.guard != new.guard),
         ("tls-cert", is_switched),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::world_with;
 use crate::world::{
-    POLICY, certified, policy, put, put_text, records, refused, risk, set, until, why, world,
+    MODEL, POLICY, certified, policy, put, put_text, records, refused, risk, set, until, why, world,
 };
 
 #[tokio::test]
@@ -177,4 +177,28 @@ async fn the_deployment_says_what_holds_for_who_said_nothing() {
     );
     let elsewhere = world().await;
     assert_ne!(policy(&elsewhere.admin).await.1, tag, "another policy has another tag");
+}
+
+#[tokio::test]
+async fn a_second_model_says_what_it_would_have_done_and_takes_nothing_away() {
+    let w = world_with(|options| options.shadow_model = Some("weighted/2".parse().unwrap())).await;
+    let spec = json!({ "name": "one", "model_hash": MODEL, "scope": ["write:email"] });
+    let id = w.admin.post("/api/v1/agents", &spec).await.unwrap().text("id");
+    let wanted = json!({ "key_algorithm": "p256" });
+    let made = w.admin.post(&format!("/api/v1/agents/{id}/certify"), &wanted).await.unwrap();
+    let serial = made.text("serial_number");
+    // Many new receivers within a moment: nothing to the one that decides.
+    for n in 0..30 {
+        let event = json!({
+            "serial": serial, "action": "write:email", "outcome": "ok", "target": format!("{n}@example.com"),
+        });
+        let seen = w.admin.post("/api/v1/events", &event).await.unwrap();
+        assert_eq!((seen.status.as_u16(), &seen.data()["revoked"]), (201, &json!(false)), "{}", seen.json());
+    }
+    let shadowed = records(&w.admin, "risk.shadowed").await;
+    let text = shadowed.iter().map(|record| record["metadata"].to_string()).collect::<String>();
+    assert!(text.contains("weighted/2") && !text.contains("weighted/1"), "{text}");
+    assert_eq!(risk(&w.admin, &id).await["agent_status"], "active");
+    let unknown = crate::binary::refused(&["serve", "--data", "nowhere", "--shadow-model", "weighted/9"]);
+    assert!(unknown.contains("--shadow-model") && unknown.contains("`weighted/2`"), "{unknown}");
 }

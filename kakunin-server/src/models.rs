@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::sync::Arc;
 
-use kakunin_core::risk::{RiskModel, Weighted};
+use kakunin_core::risk::{RiskModel, Weighted, Weighted2};
 
 /// The model of a deployment that is not told of another.
 pub const DEFAULT_MODEL: &str = "weighted/1";
@@ -16,6 +16,7 @@ type Make = fn() -> Arc<dyn RiskModel>;
 const MODELS: &[(&str, Make)] = &[
     // The one of a deployment that is not told of another.
     (DEFAULT_MODEL, || Arc::new(Weighted::default())),
+    ("weighted/2", || Arc::new(Weighted2::default())),
 ];
 
 /// A risk model, chosen by its name.
