@@ -65,11 +65,15 @@ impl Look<'_> {
                 let damped = mul_div(full, own, usual).clamp(mul_div(full, w.habit_floor, 1_000), full);
                 let known = self.history.habits().days(refusal_key(self.facts)) == Some(KNOWN);
                 let again = self.ledger.refusals(self.facts) > 0;
-                let damped = if known { mul_div(damped, w.refused_before, 1_000) } else { damped };
-                let damped = if again { mul_div(damped, w.tried_today, 1_000) } else { damped };
                 // A burst is no habit.
-                let burst = self.ledger.out() >= w.burst;
-                if burst { mul_div(full, w.burst_share, 1_000) } else { damped.max(w.denied) }
+                let counted = match (self.ledger.out() >= w.burst, again) {
+                    (true, true) => mul_div(full, w.burst_again, 1_000),
+                    (true, false) => mul_div(full, w.burst_new, 1_000),
+                    (false, true) => mul_div(damped, w.tried_today, 1_000),
+                    (false, false) => damped,
+                };
+                let counted = if known { mul_div(counted, w.refused_before, 1_000) } else { counted };
+                counted.max(w.denied)
             }
             (false, Outcome::Denied) => w.denied,
             (false, _) => 0,

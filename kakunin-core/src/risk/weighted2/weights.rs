@@ -33,8 +33,10 @@ pub struct Weights2 {
     pub refused_before: u64,
     /// Acts out of scope of one hour from which they are a burst.
     pub burst: u64,
-    /// Share of it for each of a burst, at whatever door.
-    pub burst_share: u64,
+    /// Share of it for each of a burst, at a door that was not tried today.
+    pub burst_new: u64,
+    /// The same at a door that was.
+    pub burst_again: u64,
     /// Share of refusals that stays evidence however often they happen.
     pub habit_floor: u64,
     /// Evidence of a refusal although the scope covers the act.
@@ -117,15 +119,16 @@ impl Weights2 {
         out_of_scope: ByEffect {
             read: 160_000,
             write: 200_000,
-            send: 240_000,
-            pay: 240_000,
-            delete: 240_000,
-            rights: 240_000,
+            send: 300_000,
+            pay: 340_000,
+            delete: 340_000,
+            rights: 340_000,
         },
         tried_today: 300,
         refused_before: 400,
-        burst: 7,
-        burst_share: 1_000,
+        burst: 8,
+        burst_new: 1_300,
+        burst_again: 700,
         habit_floor: 600,
         denied: 15_000,
         login_new: 50_000,
@@ -154,11 +157,11 @@ impl Weights2 {
         many_times: 2,
         rate: ByEffect {
             read: 50_000,
-            write: 700_000,
-            send: 700_000,
-            pay: 700_000,
-            delete: 700_000,
-            rights: 700_000,
+            write: 850_000,
+            send: 850_000,
+            pay: 850_000,
+            delete: 850_000,
+            rights: 850_000,
         },
         many_pays: 12,
         pay_rate: 100_000,
