@@ -153,7 +153,7 @@ impl Weights2 {
         other_days: 350,
         same_day: 1,
         many: ByEffect { read: 40, write: 9, send: 8, pay: 6, delete: 8, rights: 8 },
-        many_acts: 10,
+        many_acts: 8,
         many_times: 2,
         rate: ByEffect {
             read: 50_000,
