@@ -11,8 +11,6 @@ const PAIRS: usize = 256;
 const MOST_USES: u32 = 1_000_000;
 /// Distinct days after which a pair is taken for granted.
 pub(super) const KNOWN: u8 = 2;
-/// Days of use from which they are halved.
-const MANY_DAYS: u8 = 60;
 /// Busy hours that count at most, so that the measure keeps up.
 const SETTLED: u8 = 200;
 
@@ -24,12 +22,6 @@ pub(super) struct ActionHabit {
     pub(super) uses: u32,
     pub(super) run: u32,
     pub(super) amount: u8,
-    /// Days on which it was used; halved with the next when there are many.
-    pub(super) days: u8,
-    /// Twice the days after the first on which it was used on somebody new; one for a suspicious such day.
-    pub(super) fresh: u8,
-    /// What today already added to that.
-    pub(super) fresh_today: u8,
 }
 
 /// An action together with its target, its counterparty, or its refusal.
@@ -66,23 +58,6 @@ pub(super) fn refusal_key(facts: &Facts) -> u64 {
 // Both tokens are uniform already; the rotation keeps the pair ordered.
 const fn mixed(a: Token, b: Token) -> u64 {
     (a.rotate_left(21) ^ b).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-impl ActionHabit {
-    // A day counts once, so that a burst is a day like any other. The first is all new, and says nothing.
-    fn count_day(&mut self, day: u32, fresh: bool, suspicious: bool) {
-        if self.days == 0 || day > self.last_day {
-            if self.days >= MANY_DAYS {
-                (self.days, self.fresh) = (self.days / 2, self.fresh / 2);
-            }
-            (self.days, self.fresh_today) = (self.days + 1, 0);
-        }
-        let worth = if suspicious { 1 } else { 2 };
-        if fresh && self.days > 1 && worth > self.fresh_today {
-            self.fresh = self.fresh.saturating_add(worth - self.fresh_today);
-            self.fresh_today = worth;
-        }
-    }
 }
 
 impl Habits {
@@ -181,7 +156,6 @@ impl Habits {
         let Some(habit) = self.actions.get_mut(at) else {
             return;
         };
-        habit.count_day(day, fresh, suspicious);
         habit.last_day = day;
         habit.uses = (habit.uses + 1).min(MOST_USES);
         habit.run = match (fresh, suspicious) {
@@ -232,26 +206,6 @@ impl Habits {
         }
     }
 
-    /// What older encodings lack: on how many days each action was used, and on how many on somebody new.
-    pub(super) fn encode_days(&self, out: &mut Writer) {
-        for a in &self.actions {
-            out.u8(a.days);
-            out.u8(a.fresh);
-            out.u8(a.fresh_today);
-        }
-    }
-
-    /// Reads what [`Self::encode_days`] wrote into the actions that were read before.
-    pub(super) fn decode_days(&mut self, bytes: &mut Reader<'_>) -> Option<()> {
-        for a in &mut self.actions {
-            (a.days, a.fresh, a.fresh_today) = (bytes.u8()?, bytes.u8()?, bytes.u8()?);
-            if a.days > MANY_DAYS || a.fresh_today > 2 || a.fresh_today > a.fresh {
-                return None;
-            }
-        }
-        Some(())
-    }
-
     /// `today` is the day of the newest event: nothing can be remembered from later.
     pub(super) fn decode(bytes: &mut Reader<'_>, today: u32) -> Option<Self> {
         let (busy, busy_hours, day) = (bytes.u32()?, bytes.u8()?, bytes.u32()?);
@@ -259,8 +213,7 @@ impl Habits {
         let actions = table(bytes, ACTIONS, |b| {
             let (action, last_day, uses, run, amount) = (b.u64()?, b.u32()?, b.u32()?, b.u32()?, b.u8()?);
             let sound = (1..=MOST_USES).contains(&uses) && run <= uses && amount <= 64 && last_day <= today;
-            let habit = ActionHabit { action, last_day, uses, run, amount, ..ActionHabit::default() };
-            sound.then_some(habit)
+            sound.then_some(ActionHabit { action, last_day, uses, run, amount })
         })?;
         let pairs = table(bytes, PAIRS, |b| {
             let (key, last_day, days) = (b.u64()?, b.u32()?, b.u8()?);

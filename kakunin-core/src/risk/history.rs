@@ -113,7 +113,6 @@ impl History {
         out.u8(if self.kept.is_empty() { VERSION } else { WITH_KEPT });
         self.window.encode(&mut out);
         self.habits.encode(&mut out);
-        self.habits.encode_days(&mut out);
         self.ledger.encode(&mut out);
         if !self.kept.is_empty() {
             // At most MAX_KEPT_LEN.
@@ -146,13 +145,10 @@ impl History {
             return None;
         }
         let window = Window::decode(&mut bytes)?;
-        let mut habits = Habits::decode(&mut bytes, to_u32(window.day()))?;
+        let habits = Habits::decode(&mut bytes, to_u32(window.day()))?;
         let ledger = match version {
             OLD | OLD_WITH_KEPT => Ledger::default(),
-            _ => {
-                habits.decode_days(&mut bytes)?;
-                Ledger::decode(&mut bytes)?
-            }
+            _ => Ledger::decode(&mut bytes)?,
         };
         let kept = match version {
             WITH_KEPT | OLD_WITH_KEPT => bytes.kept()?,
