@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kakunin_core::scope::ScopeSet;
 
-use super::folder::{Call, Scope, whole};
+use super::call::{Call, Scope, whole};
 use crate::replay::ReplayError;
 use crate::replay::trace::{bad, parse};
 

@@ -7,8 +7,14 @@ use kakunin_core::id::Serial;
 use kakunin_core::risk::{History, Prior, RiskModel, Score};
 
 use super::agents::Agent;
-use super::folder::{Call, Folder};
+use super::call::Call;
+use super::folder::Folder;
 use crate::models::Model;
+
+/// The score from which a server revokes, in millionths, unless a policy says otherwise.
+pub(super) const REVOKE: u32 = 850_000;
+/// The score from which it warns.
+pub(super) const WARN: u32 = 750_000;
 
 /// A model, its prior, and a key for names; scores do not depend on which key that is.
 #[derive(Debug)]

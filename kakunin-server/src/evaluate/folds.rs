@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use super::agents::Agent;
 use super::budgets::{BUDGETS, threshold};
-use super::engine::Judged;
+use super::engine::{Judged, REVOKE, WARN};
 use super::figures::count;
-use super::report::{REVOKE, WARN};
 use super::share::{Share, real};
 
 /// The folds by one property of agents.

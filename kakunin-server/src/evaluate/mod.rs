@@ -2,8 +2,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `run.rs` | one evaluation, from a folder to a report |
-//! | `folder.rs`, `agents.rs` | the recorded agents, sessions and calls, each line checked |
+//! | `options.rs`, `run.rs` | one evaluation, from a folder to a report |
+//! | `folder.rs`, `agents.rs`, `call.rs` | the recorded agents, sessions and calls, each line checked |
 //! | `engine.rs` | the model over one agent's calls, as a server would feed it |
 //! | `figures.rs`, `share.rs` | what is caught and what is flagged in vain, with intervals |
 //! | `budgets.rs`, `folds.rs` | the same at fixed false-alarm budgets, and on what was left out |
@@ -12,23 +12,25 @@
 
 mod agents;
 mod budgets;
+mod call;
 mod engine;
 mod error;
 mod figures;
 mod folder;
 mod folds;
 mod loud;
+mod options;
 mod report;
 mod run;
 mod share;
 
 pub use budgets::{Budget, Per};
+pub use call::Scope;
 pub use error::EvaluateError;
 pub use figures::Figures;
-pub use folder::Scope;
 pub use folds::{Fold, FoldedBudget, Folds};
 pub use loud::{Goal, KindReport, LoudReport, Reached};
-
+pub use options::Options;
 pub use report::{At, Group, Report};
-pub use run::{Options, loud, run};
+pub use run::{loud, run};
 pub use share::Share;

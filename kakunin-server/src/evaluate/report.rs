@@ -7,11 +7,6 @@ use super::engine::shown;
 use super::figures::Figures;
 use super::folds::{Fold, Folds};
 
-/// The score from which a server revokes, in millionths, unless a policy says otherwise.
-pub(super) const REVOKE: u32 = 850_000;
-/// The score from which it warns.
-pub(super) const WARN: u32 = 750_000;
-
 /// What a model makes of a folder.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Report {

@@ -1,34 +1,21 @@
 //! One evaluation, from a folder to a report.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kakunin_core::time::DAY;
 
 use super::agents::{Agent, UNKNOWN};
 use super::budgets::{by_agent, by_session};
-use super::engine::{Engine, Judged, shown};
+use super::engine::{Engine, Judged, REVOKE, WARN, shown};
 use super::error::EvaluateError;
 use super::figures::{count, figures};
-use super::folder::{self, Scope};
+use super::folder;
 use super::folds::folds;
 use super::loud::{self, LoudReport};
-use super::report::{At, Group, REVOKE, Report, WARN};
-use crate::models::Model;
+use super::options::Options;
+use super::report::{At, Group, Report};
 use crate::replay::scores::Scores;
-
-/// How to evaluate.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The model.
-    pub model: Model,
-    /// What the agents may do.
-    pub scope: Scope,
-    /// Write the score after each event to this file.
-    pub scores: Option<PathBuf>,
-    /// Give the figures of folds by model and suite.
-    pub folds: bool,
-}
 
 type Property = (&'static str, fn(&Agent) -> &str);
 

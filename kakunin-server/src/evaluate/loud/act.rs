@@ -4,7 +4,7 @@ use kakunin_core::event::{Amount, Currency, Effect, Name, Outcome};
 use kakunin_core::scope::{Action, ScopeSet};
 use kakunin_core::time::UnixTime;
 
-use crate::evaluate::folder::Call;
+use crate::evaluate::call::Call;
 
 /// One act, of the agent's own work or added to it.
 #[derive(Clone, Debug)]

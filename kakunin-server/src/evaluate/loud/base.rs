@@ -8,9 +8,8 @@ use kakunin_core::time::{DAY, UnixTime};
 use super::act::Act;
 use super::chance::Chance;
 use crate::evaluate::agents::Agent;
-use crate::evaluate::engine::Engine;
-use crate::evaluate::folder::Call;
-use crate::evaluate::report::REVOKE;
+use crate::evaluate::call::Call;
+use crate::evaluate::engine::{Engine, REVOKE};
 use crate::replay::BASE;
 
 /// Days on which the agent did something before anything begins.

@@ -9,7 +9,7 @@ use super::act::{Act, money};
 use super::base::Base;
 use super::chance::Chance;
 use crate::evaluate::agents::Agent;
-use crate::evaluate::folder::Call;
+use crate::evaluate::call::Call;
 
 /// Errors of a storm against one target.
 const STORM: u64 = 170;

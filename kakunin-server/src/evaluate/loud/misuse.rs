@@ -9,7 +9,7 @@ use kakunin_core::time::{HOUR, SECOND, UnixTime};
 use super::act::{Act, act, actions, money, name};
 use super::base::Base;
 use super::chance::Chance;
-use crate::evaluate::folder::Call;
+use crate::evaluate::call::Call;
 
 /// Wrong passwords, acts outside the scope: as many tries at most.
 const TRIES: u64 = 120;

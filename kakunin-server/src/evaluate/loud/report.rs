@@ -6,8 +6,14 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::kinds::Goal;
-use super::run::Moment;
 use crate::evaluate::share::{Share, median, ninety_fifth};
+
+/// How far it was when a threshold was reached: acts that were added, and minutes since the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) events: u64,
+    pub(super) minutes: u64,
+}
 
 /// What a model makes of loud misuse and of hard days.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

@@ -8,20 +8,12 @@ use super::act::Act;
 use super::base::{Base, is_settled};
 use super::chance::Chance;
 use super::kinds::{KINDS, Kind, Make};
-use super::report::{KindReport, LoudReport, Reached};
+use super::report::{KindReport, LoudReport, Moment, Reached};
 use crate::evaluate::agents::Agent;
-use crate::evaluate::engine::Engine;
+use crate::evaluate::engine::{Engine, REVOKE, WARN};
 use crate::evaluate::figures::count;
 use crate::evaluate::folder::Folder;
-use crate::evaluate::report::{REVOKE, WARN};
-use crate::evaluate::run::Options;
-
-/// How far it was when a threshold was reached: acts that were added, and minutes since the first of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) events: u64,
-    pub(super) minutes: u64,
-}
+use crate::evaluate::options::Options;
 
 /// What came of one kind on one agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
