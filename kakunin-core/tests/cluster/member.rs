@@ -66,6 +66,11 @@ impl All {
         *self.next.lock().unwrap() = Some(Next(Box::new(act)));
     }
 
+    /// Whether nobody is in its turn.
+    pub(crate) fn is_still(&self) -> bool {
+        self.turns.lock().unwrap().values().all(|turn| turn.try_lock().is_some())
+    }
+
     pub(crate) fn join(self: &Arc<Self>) -> Arc<Member> {
         let news = Arc::<News>::default();
         let mut all = self.news.lock().unwrap();

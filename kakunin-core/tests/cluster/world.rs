@@ -143,6 +143,8 @@ impl World {
             self.members.iter().for_each(|(_, member)| member.cut_off.store(all, Ordering::SeqCst));
         };
         cut_off(true);
+        // Who was in the middle of an append has yet to store what follows from it.
+        self.until("nobody is in its turn", || self.all.is_still());
         crate::common::assert_folded(&config(), &parts);
         cut_off(false);
     }
