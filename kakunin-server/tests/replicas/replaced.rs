@@ -100,7 +100,9 @@ async fn a_standby_that_lacks_what_was_acknowledged_is_found_out_by_whoever_know
     w.revoke(0, &w.agents[1].1).await;
     w.level().await;
     let checkpoint = recorded.text("checkpoint");
-    assert!(w.checked(&checkpoint).status.success());
+    let out = w.checked(&checkpoint);
+    let said = [&*out.stdout, &*out.stderr].map(String::from_utf8_lossy).concat();
+    assert!(out.status.success(), "{said}");
     primary.crash();
     standby.promote();
     w.moves_to(standby);
