@@ -128,11 +128,13 @@ fn scores_that_come_out_otherwise_than_they_are_on_record_are_told_of() {
     drop(kakunin);
     block_on(open(&config).load()).unwrap();
     assert!(said.0.lock().unwrap().is_empty(), "by the same model they are the same");
-    let model =
-        Arc::new(Weighted::with_weights(ModelId("stern".into()), Weights { out_of_scope: 1, ..Weights::V1 }));
+    let model = Arc::new(Weighted::with_weights(
+        ModelId("weighted/2".into()),
+        Weights { out_of_scope: 1, ..Weights::V1 },
+    ));
     let other = Parts { model, ..parts.clone() };
     // Only looking at them tells nobody, and changes nothing.
-    let looked = |parts: &Parts| block_on(rescore(config.clone(), parts.clone(), None)).unwrap();
+    let looked = |parts: &Parts| block_on(rescore(config.clone(), parts.clone(), None, None)).unwrap();
     let [same, differ] = [&parts, &other].map(looked);
     assert_eq!(looked(&parts), same);
     let all: Vec<_> = (first..first + 3).map(|index| u64::try_from(index).unwrap()).collect();

@@ -19,6 +19,7 @@ use kakunin_server::http::{
     GatewayProxy, Network, policy_from_json,
 };
 use kakunin_server::logging::Level;
+use kakunin_server::models::Model;
 use kakunin_server::serve::{
     DEFAULT_CONNECTIONS_PER_ADDRESS, Listen, Patience, ServeOptions, Tls, WebhookOptions,
 };
@@ -77,6 +78,10 @@ pub(crate) struct Serve {
     /// [default: rsa-2048].
     #[arg(long, env = "KAKUNIN_CA_ALGORITHM", value_parser = ca_algorithm)]
     ca_algorithm: Option<KeyAlgorithm>,
+    /// Risk model of tenants that are made from now on: `weighted/2` or `weighted/1`. Others stay with the one that they were
+    /// made with, until their policy names another [default: weighted/2].
+    #[arg(long, env = "KAKUNIN_DEFAULT_MODEL", value_name = "NAME")]
+    default_model: Option<String>,
     /// Risk model that judges beside the one that decides, and only reports: `weighted/1` or `weighted/2` [default: none].
     #[arg(long, env = "KAKUNIN_SHADOW_MODEL", value_name = "NAME")]
     shadow_model: Option<String>,
@@ -245,7 +250,8 @@ impl Serve {
                 Some(KeyAlgorithm::Ed25519) => return Err(ConfigError::CaAlgorithm),
                 chosen => chosen.unwrap_or(KeyAlgorithm::Rsa2048),
             },
-            shadow_model: all.shadow_model.as_deref().map(str::parse).transpose()?,
+            default_model: model("--default-model", all.default_model.as_deref())?.unwrap_or_default(),
+            shadow_model: model("--shadow-model", all.shadow_model.as_deref())?,
             key_file: all.key_file,
             believe_clock: all.believe_clock,
             guard: all.guard,
@@ -304,6 +310,7 @@ impl Serve {
             trust_domain: self.trust_domain.or(file.trust_domain),
             keys: self.keys.or(file.keys),
             ca_algorithm: self.ca_algorithm.or(file.ca_algorithm),
+            default_model: self.default_model.or(file.default_model),
             shadow_model: self.shadow_model.or(file.shadow_model),
             key_file: self.key_file.or(file.key_file),
             guard: self.guard.or(file.guard),
@@ -374,10 +381,19 @@ fn ca_algorithm(text: &str) -> Result<KeyAlgorithm, ConfigError> {
     text.parse().map_err(|_| ConfigError::CaAlgorithm)
 }
 
+fn model(option: &'static str, name: Option<&str>) -> Result<Option<Model>, ConfigError> {
+    name.map(str::parse).transpose().map_err(|error| ConfigError::Model(option, error))
+}
+
 fn policy_in(path: &Path) -> Result<Policy, ConfigError> {
     let refused = |why| ConfigError::Policy { path: path.to_owned(), why };
     let text = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
-    policy_from_json(&text).map_err(refused)
+    let policy = policy_from_json(&text).map_err(refused)?;
+    // Scores are made anew from the log, which does not say what this file said.
+    match policy.model {
+        Some(_) => Err(refused("it names a model; say that with --default-model".into())),
+        None => Ok(policy),
+    }
 }
 
 fn read(path: &Path) -> Result<Serve, ConfigError> {

@@ -16,8 +16,8 @@ pub(crate) enum ConfigError {
     NotPrivate(#[from] kakunin_kms::private::NotPrivate),
     #[error("{path} line {line}: {why}", path = path.display())]
     File { path: PathBuf, line: usize, why: String },
-    #[error("--shadow-model: {0}")]
-    ShadowModel(#[from] NoModel),
+    #[error("{0}: {1}")]
+    Model(&'static str, NoModel),
     #[error("--log-level is `{0}`: write error, warn, info or debug")]
     LogLevel(String),
     #[error("name the folder of the deployment with --data, or its database with --database")]

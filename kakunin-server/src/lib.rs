@@ -25,6 +25,7 @@ mod replace;
 pub mod replay;
 pub mod rescore;
 pub mod serve;
+pub mod simulate;
 pub mod webhook;
 
 /// What the page about webhooks shows in Rust.

@@ -33,7 +33,7 @@ use kakunin_server::policy::{self, PolicyCommandError};
 use kakunin_server::serve::{ServeOptions, make_admin_key};
 use kakunin_server::{
     backup, ca, crl_sync, demo, erase, evaluate, http, inbox, log_verify, logging, migrate, monitor, process,
-    rebuild, recover, replay, rescore, webhook,
+    rebuild, recover, replay, rescore, simulate, webhook,
 };
 use log_arguments::Log;
 use migrate_arguments::Task;
@@ -64,6 +64,7 @@ fn main() -> ExitCode {
         Command::Replay(options) => replay_trace(&options),
         Command::Risk(Risk::Evaluate(options)) => measure(&options),
         Command::Risk(Risk::Replay { serve, model, json }) => score_anew(serve, model.as_ref(), json),
+        Command::Risk(Risk::Simulate { serve, what_if, json }) => what_would_be(serve, &what_if.into(), json),
         Command::CrlSync(options) => {
             let _log = logging::start(Level::Info, false);
             ended(in_runtime(crl_sync::run(&options.into())))
@@ -230,6 +231,11 @@ fn make_anew(serve: Box<Serve>, dry_run: bool, json: bool) -> ExitCode {
 fn score_anew(serve: Box<Serve>, model: Option<&Model>, json: bool) -> ExitCode {
     let done = with_options(serve, |options| in_runtime(rescore::run(options, model)));
     found(done.map(|report| (report.is_equal(), if json { report.to_json() } else { report.to_string() })))
+}
+
+fn what_would_be(serve: Box<Serve>, what_if: &simulate::Options, json: bool) -> ExitCode {
+    let done = with_options(serve, |options| in_runtime(simulate::run(options, what_if)));
+    found(done.map(|report| (true, if json { report.to_json() } else { report.to_string() })))
 }
 
 fn measure(options: &Evaluate) -> ExitCode {

@@ -6,22 +6,26 @@ use std::sync::Arc;
 
 use kakunin_core::risk::{RiskModel, Weighted, Weighted2};
 
-/// The model of a deployment that is not told of another.
-pub const DEFAULT_MODEL: &str = "weighted/1";
+/// The model of tenants that are made while the deployment is told of no other.
+pub const DEFAULT_MODEL: &str = "weighted/2";
 
 /// Makes a model.
 type Make = fn() -> Arc<dyn RiskModel>;
 
 /// Name and maker of each model: another one is one line.
-const MODELS: &[(&str, Make)] = &[
-    // The one of a deployment that is not told of another.
-    (DEFAULT_MODEL, || Arc::new(Weighted::default())),
-    ("weighted/2", || Arc::new(Weighted2::default())),
-];
+const MODELS: &[(&str, Make)] =
+    &[(DEFAULT_MODEL, || Arc::new(Weighted2::default())), ("weighted/1", || Arc::new(Weighted::default()))];
 
 /// A risk model, chosen by its name.
 #[derive(Clone, Debug)]
 pub struct Model(pub(crate) Arc<dyn RiskModel>);
+
+/// The one of [`DEFAULT_MODEL`].
+impl Default for Model {
+    fn default() -> Self {
+        Self(Arc::new(Weighted2::default()))
+    }
+}
 
 /// No model has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +60,7 @@ mod tests {
         for (name, make) in MODELS {
             assert_eq!(make().id().0, *name);
         }
+        assert_eq!(Model::default().to_string(), DEFAULT_MODEL);
         assert!("weighted/0".parse::<Model>().is_err_and(|error| error.to_string().contains(DEFAULT_MODEL)));
     }
 }

@@ -47,6 +47,8 @@ pub struct Change {
     pub thresholds: [(&'static str, Option<Number>); 3],
     /// Suspicious events that have to come together.
     pub minimum_events: Option<u32>,
+    /// The risk model; an empty one is that which the tenant was made with.
+    pub model: Option<String>,
     /// Whether automatic revocations never become holds.
     pub no_breaker: bool,
     /// What needs a second person, and nothing else.
@@ -179,6 +181,9 @@ fn edit(policy: &mut Map<String, Value>, change: &Change) {
         threshold.iter().for_each(|number| put(Some("thresholds"), name, number.clone().into()));
     }
     change.minimum_events.into_iter().for_each(|events| put(Some("minimum"), "events", events.into()));
+    if let Some(model) = &change.model {
+        put(None, "model", if model.is_empty() { Value::Null } else { json!(model) });
+    }
     if change.no_breaker {
         put(None, "breaker", Value::Null);
     }

@@ -68,6 +68,10 @@ struct Edits {
     /// Suspicious events that there must be before that.
     #[arg(long)]
     minimum_events: Option<u32>,
+    /// The risk model that judges; `--model ""` for the one that the tenant was made with. With another one all evidence begins
+    /// anew.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
     /// Never hold what would be revoked.
     #[arg(long)]
     no_breaker: bool,
@@ -115,7 +119,7 @@ impl Decision {
 
 impl Set {
     fn change(&self) -> Change {
-        let Edits { file, mode, medium, warning, revoke, minimum_events, no_breaker, second_approver } =
+        let Edits { file, mode, medium, warning, revoke, minimum_events, model, no_breaker, second_approver } =
             &self.edits;
         Change {
             file: file.clone(),
@@ -123,6 +127,7 @@ impl Set {
             thresholds: [("medium", medium), ("warning", warning), ("revoke", revoke)]
                 .map(|(name, number)| (name, number.clone())),
             minimum_events: *minimum_events,
+            model: model.clone(),
             no_breaker: *no_breaker,
             second_approver: second_approver.clone(),
             reason: self.reason.clone(),

@@ -15,23 +15,21 @@ const NAMED: usize = 10;
 /// What came of it, for people and for programs.
 #[derive(Debug)]
 pub struct Report {
-    model: String,
+    /// The one that was to make all of them.
+    model: Option<String>,
     logs: Vec<RescoredLog>,
 }
 
-/// Makes every score anew, by the model that the server would have or by another one, and compares it with the one in its
-/// record. It changes nothing.
+/// Makes every score anew, by the model that judged then or by this one, and compares it with the one in its record. It changes
+/// nothing.
 ///
 /// # Errors
 /// [`ServeError`] says what to change.
 pub async fn run(options: &ServeOptions, model: Option<&Model>) -> Result<Report, ServeError> {
-    let mut parts = wire::parts_of_deployment(options).await?;
-    if let Some(model) = model {
-        parts.model = model.0.clone();
-    }
-    let model = parts.model.id().0;
+    let parts = wire::parts_of_deployment(options).await?;
     let config = wire::config(options, options.listen, &parts).await?;
-    Ok(Report { model, logs: rescore(config, parts, Some(shown())).await? })
+    let logs = rescore(config, parts, model.map(|model| model.0.clone()), Some(shown())).await?;
+    Ok(Report { model: model.map(ToString::to_string), logs })
 }
 
 impl Report {
@@ -61,22 +59,22 @@ fn log_json(rescored: &RescoredLog) -> Value {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = self.model.as_deref().unwrap_or("the model of then");
         for RescoredLog { log, compared, differing, named } in &self.logs {
             writeln!(f, "{log}: {compared} scores compared, {differing} differ")?;
             for ScoreDiffers { index, recorded, folded } in named.iter().take(NAMED) {
                 let [recorded, folded] = [recorded, folded].map(|score| f64::from(score.millionths()) / 1e6);
-                writeln!(f, "  record {index}: the log says {recorded:.6}, {} says {folded:.6}", self.model)?;
+                writeln!(f, "  record {index}: the log says {recorded:.6}, {model} says {folded:.6}")?;
             }
             if *differing > 0 && named.len() > NAMED {
                 writeln!(f, "  and more; --json names the first {}", named.len())?;
             }
         }
         match self.is_equal() {
-            true => write!(f, "every score is what {} makes of the log", self.model),
+            true => write!(f, "every score is what {model} makes of the log"),
             false => write!(
                 f,
-                "some scores are not what {} makes of the log: they are of another model, or of another prior",
-                self.model
+                "some scores are not what {model} makes of the log: they are of another model, or of another prior"
             ),
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use kakunin_server::evaluate::{self, Scope};
 use kakunin_server::models::{DEFAULT_MODEL, Model};
+use kakunin_server::simulate;
 
 use crate::config::Serve;
 use crate::numbers::number;
@@ -20,13 +21,42 @@ pub(crate) enum Risk {
     Replay {
         #[command(flatten)]
         serve: Box<Serve>,
-        /// The risk model, if not the one that the server has.
+        /// Make all of them by this risk model, and not by the one that judged then.
         #[arg(long, value_name = "NAME")]
         model: Option<Model>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
     },
+    /// Says who would have been warned of, and who would have lost the identity, when and why, had another model or another
+    /// policy been in force, over a deployment's logs. It changes nothing; the deployment's server must not be running.
+    Simulate {
+        #[command(flatten)]
+        serve: Box<Serve>,
+        #[command(flatten)]
+        what_if: WhatIf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What is to be otherwise than it was.
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct WhatIf {
+    /// The risk model that judges every event.
+    #[arg(long, value_name = "NAME")]
+    model: Option<Model>,
+    /// What follows from scores: a file with what `kakunin policy show` printed, edited.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+impl From<WhatIf> for simulate::Options {
+    fn from(WhatIf { model, policy }: WhatIf) -> Self {
+        Self { model, policy }
+    }
 }
 
 #[derive(Args)]

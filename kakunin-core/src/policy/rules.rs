@@ -2,7 +2,7 @@
 
 use super::BreakerPolicy;
 use crate::issue::Profile;
-use crate::risk::{Band, Score, Thresholds};
+use crate::risk::{Band, ModelId, Score, Thresholds};
 use crate::words::words;
 
 /// The widest hysteresis, in millionths.
@@ -47,6 +47,11 @@ pub struct Policy {
     /// Other rules, which only report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow>,
+    /// Which model judges; `None`: the one that the tenant was made with. With another one all evidence begins anew, since
+    /// one counts otherwise than the other; what agents do as usual stays known. In the policy of a deployment it says
+    /// nothing: that is on no record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelId>,
 }
 
 /// What there must be before an identity is taken away automatically.
@@ -104,6 +109,7 @@ impl Default for Policy {
             breaker: Some(BreakerPolicy::default()),
             second_approver: SecondApprover::default(),
             shadow: None,
+            model: None,
         }
     }
 }
@@ -133,6 +139,11 @@ pub enum PolicyError {
     /// More risk would give a longer life.
     #[error("ceilings do not rise with the risk: low >= medium >= warning")]
     Ceilings,
+    /// Nobody could judge.
+    #[error(
+        "the deployment has no risk model of this name; take one that it has, or none for the one that the tenant was made with"
+    )]
+    Model,
     /// A window or a number of agents that says nothing.
     #[error("the breaker looks back 1 min to 1 day, and counts 2 agents or more at one target")]
     Breaker,
@@ -146,6 +157,7 @@ impl PolicyError {
             Self::Hysteresis => "policy_hysteresis",
             Self::Minimum => "policy_minimum",
             Self::Ceilings => "policy_ceilings",
+            Self::Model => "policy_model",
             Self::Breaker => "policy_breaker",
         }
     }

@@ -166,6 +166,26 @@ fn one_door_tried_again_and_again_is_revoked_a_little_later() {
     assert!((12..=30).contains(&acts), "{acts}");
 }
 
+/// Of an agent that begins nobody knows how much is usual: a person is told, and what it keeps to becomes its own.
+#[test]
+fn the_pace_of_a_new_agent_warns_and_does_not_revoke() {
+    let mut agent = Agent::new();
+    let mut tops = Vec::new();
+    for _ in 0..5 {
+        tops.push((0..5_000).map(|i| agent.act(SECOND, honest(i))).max().unwrap());
+        agent.now += DAY - 5_000 * SECOND;
+    }
+    assert!((WARNING..REVOKE).contains(&tops[0]), "{tops:?}");
+    assert!(tops[1..].iter().all(|top| *top < WARNING), "{tops:?}");
+    // Once that is known, what is far beyond it revokes.
+    let pace = agent.until(REVOKE, 100_000, |i| (20, honest(i)));
+    assert!(pace.is_some());
+    // An act that is against it otherwise counts as ever.
+    let mut loud = Agent::new();
+    (0..5_000).for_each(|i| _ = loud.act(SECOND, honest(i)));
+    assert!(loud.until(REVOKE, 40, |i| (10 * SECOND, refused(900 + i))).is_some());
+}
+
 #[test]
 fn mails_shares_and_posts_in_turn_are_revoked_too() {
     let mixed = loud(20 * SECOND, 40, |i| {

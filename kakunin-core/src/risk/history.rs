@@ -21,9 +21,9 @@ const WITH_KEPT: u8 = 4;
 const OLD: u8 = 1;
 const OLD_WITH_KEPT: u8 = 2;
 /// Surprise, in millionths of a bit, from which an event is no ground for trust.
-pub(crate) const SUSPICIOUS: u64 = 300_000;
+pub(super) const SUSPICIOUS: u64 = 300_000;
 /// Score, in millionths, from which nothing is trusted that an agent does.
-const UNTRUSTED: u32 = 300_000;
+pub(super) const UNTRUSTED: u32 = 300_000;
 
 /// What is remembered of an agent: counts and surprise of 30 days, and what it is used to.
 ///
@@ -43,8 +43,7 @@ impl History {
         if kept.len() <= MAX_KEPT_LEN {
             self.kept = kept;
         }
-        let surprise: u64 = assessment.surprise.iter().copied().map(u64::from).sum();
-        let suspicious = surprise >= SUSPICIOUS || assessment.score.millionths() >= UNTRUSTED;
+        let suspicious = assessment.bits() >= SUSPICIOUS || assessment.score.millionths() >= UNTRUSTED;
         let window = self.window.at(at);
         if window.hour() > self.window.hour() && self.window.this_hour() > 0 {
             self.habits.learn_hour(self.window.this_hour());

@@ -220,6 +220,11 @@ impl Ledger {
         self.slots.iter().map(|s| u64::from(s.done)).sum()
     }
 
+    /// The same, of which each five minutes count as `most` at the most: what went on all the time is more than what came at once.
+    pub(super) fn spread(&self, most: u64) -> u64 {
+        self.slots.iter().map(|s| u64::from(s.done).min(most)).sum()
+    }
+
     /// Payments made in the last hour.
     pub(super) fn pays(&self) -> u64 {
         self.slots.iter().map(|s| u64::from(s.pays)).sum()

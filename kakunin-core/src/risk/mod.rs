@@ -13,6 +13,8 @@ mod fixed;
 mod habits;
 pub mod history;
 mod ledger;
+#[cfg(feature = "service")]
+mod models;
 pub mod prior;
 pub mod weighted;
 pub mod weighted2;
@@ -24,9 +26,10 @@ use crate::event::Facts;
 use crate::time::UnixTime;
 use crate::words::words;
 
-#[cfg(feature = "service")]
-pub(crate) use history::SUSPICIOUS;
+use history::SUSPICIOUS;
 pub use history::{History, MAX_KEPT_LEN};
+#[cfg(feature = "service")]
+pub(crate) use models::Models;
 pub use prior::Prior;
 pub use weighted::Weighted;
 pub use weighted2::Weighted2;
@@ -184,6 +187,12 @@ pub struct Assessment {
 }
 
 impl Assessment {
+    /// How suspicious the event is in all families, in millionths of a bit.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        self.surprise.iter().copied().map(u64::from).sum()
+    }
+
     /// The families that contribute, strongest first.
     #[must_use]
     pub fn strongest(&self) -> Vec<(Family, Score)> {
@@ -209,10 +218,10 @@ pub struct ModelId(pub String);
 /// ```
 /// use kakunin_core::event::{Event, TokenKey};
 /// use kakunin_core::id::Serial;
-/// use kakunin_core::risk::{History, Prior, RiskModel, Weighted};
+/// use kakunin_core::risk::{History, Prior, RiskModel, Weighted2};
 /// use kakunin_core::time::{HOUR, UnixTime};
 ///
-/// let (model, prior, tokens) = (Weighted::default(), Prior::default(), TokenKey::new([7; 32]));
+/// let (model, prior, tokens) = (Weighted2::default(), Prior::default(), TokenKey::new([7; 32]));
 /// let (mut history, mut at) = (History::default(), UnixTime::from_secs(1_795_420_800));
 /// let serial = Serial::from_bytes([1; 16]).unwrap();
 /// let facts = tokens.facts(&Event::refused(serial, "delete:vault".parse().unwrap()));
@@ -241,6 +250,14 @@ pub trait RiskModel: fmt::Debug + Send + Sync {
 
     /// The score at `at` if nothing more happened.
     fn current(&self, history: &History, at: UnixTime) -> Score;
+
+    /// Whether an event that is so assessed, of an agent whose score was `before`, is a ground for doubt: an identity is taken
+    /// away with one alone, and after as many as the policy wants. By itself as far as the history would not trust it either;
+    /// of a model that says nothing of single events, if the score rose.
+    fn is_ground(&self, before: Score, assessment: &Assessment) -> bool {
+        let surprise = assessment.bits();
+        surprise >= SUSPICIOUS || surprise == 0 && assessment.score > before
+    }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Weights {
     }
 }
 
-/// The default model, `weighted/1`.
+/// The model `weighted/1`: the only one that there was once, and so the one of tenants whose record names none.
 #[derive(Clone, Debug)]
 pub struct Weighted {
     id: ModelId,

@@ -33,6 +33,7 @@ pub use deployment::config::{Config, OfflineRoot};
 pub use deployment::proven::{ProvenLog, prove_logs};
 pub use deployment::rebuild::{Rebuild, Rebuilt, RebuiltTable, rebuild};
 pub use deployment::rescored::{MAX_NAMED_SCORES, RescoredLog, ScoreDiffers, rescore};
+pub use deployment::simulated::{Crossing, Crossings, SimulatedAgent, SimulatedLog, WhatIf, simulate};
 pub use effects::crl::{COALESCE_MOST, FULL_CRL_AGE, PublishedCrl, Publishing, RefusedCrl, RootCrlEnding};
 pub use effects::ending::Ending;
 pub use effects::feed::FeedPage;
@@ -59,6 +60,7 @@ pub use limits::{
 pub use query::agents::Risk;
 pub use query::authorities::Authority;
 pub use query::certificates::{CertificateStatus, MAX_CERTIFICATES_LISTED};
+pub use query::explained::{Explanation, Grounds, MAX_EXPLAINED};
 pub use query::filter::RecordFilter;
 pub use query::inbox::{InboxFilter, InboxItem, InboxPage};
 pub use query::log_check::{BadRecords, CheckedLog, LogCheck, OnProgress, Progress};

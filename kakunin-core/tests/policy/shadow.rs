@@ -35,7 +35,7 @@ fn other_rules_report_and_do_nothing() {
     };
     w.set(|policy| policy.shadow = Some(strict));
     let (_, serial) = w.agent("one");
-    w.until(serial, |observed| observed.score >= score(250_000));
+    w.until(serial, |observed| observed.score >= score(350_000));
     let told = told(&w);
     let last = told.last().map(|told| (told.to, told.revokes, told.evidence.threshold));
     assert_eq!(last, Some((Band::Revoke, true, score(200_000))), "{told:?}");

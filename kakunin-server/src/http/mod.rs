@@ -57,6 +57,7 @@ mod event_lines;
 mod event_members;
 mod event_stream;
 mod events;
+mod explanation;
 mod exposition;
 mod failures;
 mod feed;

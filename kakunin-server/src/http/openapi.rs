@@ -29,7 +29,7 @@ pub fn document() -> Value {
     let agent = |operation: &str| link(operation, "id", "$response.body#/data/id");
     let links = json!({
         "certify": agent("certifyAgent"), "get": agent("getAgent"), "update": agent("updateAgent"),
-        "risk": agent("getRisk"), "halt": agent("haltAgent"), "reinstate": agent("reinstateAgent"), "retire": agent("retireAgent"),
+        "risk": agent("getRisk"), "explanation": agent("explainRisk"), "halt": agent("haltAgent"), "reinstate": agent("reinstateAgent"), "retire": agent("retireAgent"),
     });
     set("/paths/~1api~1v1~1agents/post/responses/201", "links", links);
     let certificate =

@@ -25,6 +25,8 @@ pub(crate) struct PolicyState {
     /// Index of the record in the tenant's log that put it in force (`policy.changed`); null while the tenant has said nothing: then it
     /// is the deployment's.
     since: Option<String>,
+    /// The risk model that judges: the one that the policy names, or else the one that the tenant was made with.
+    model: String,
 }
 
 /// A policy that is to be in force.
@@ -39,8 +41,9 @@ pub(crate) struct NewPolicy {
 }
 
 impl From<&InForce> for PolicyState {
-    fn from(InForce { since, policy }: &InForce) -> Self {
-        Self { policy: (&**policy).into(), since: since.map(|index| index.to_string()) }
+    fn from(InForce { since, policy, model }: &InForce) -> Self {
+        let since = since.map(|index| index.to_string());
+        Self { policy: (&**policy).into(), since, model: model.0.clone() }
     }
 }
 

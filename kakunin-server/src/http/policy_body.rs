@@ -5,7 +5,7 @@ use kakunin_core::issue::Profile;
 use kakunin_core::policy::{
     BreakerPolicy, Ceilings, Minimum, Mode, Policy, PolicyError, SecondApprover, Shadow,
 };
-use kakunin_core::risk::{Score, Thresholds};
+use kakunin_core::risk::{ModelId, Score, Thresholds};
 use kakunin_core::time::SECOND;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -18,7 +18,7 @@ use super::json::{self, object, whole};
 use super::schema::{ModeWord, ProfileWord};
 
 /// What a tenant decides over the risk of its agents. All members are written, so that nothing changes that was not meant;
-/// only `shadow` may be left out.
+/// only `shadow` and `model` may be left out.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PolicyBody {
@@ -48,6 +48,10 @@ pub(crate) struct PolicyBody {
     /// Other rules, which run beside these and only report.
     #[serde(default, deserialize_with = "object::optional")]
     shadow: Option<ShadowBody>,
+    /// The risk model that judges; null: the one that the tenant was made with. With another one all evidence begins anew.
+    #[serde(default)]
+    #[schema(max_length = 64, pattern = r"^[!-~]{1,64}$")]
+    model: Option<String>,
 }
 
 /// Where bands begin.
@@ -176,6 +180,7 @@ impl PolicyBody {
                 }),
                 None => None,
             },
+            model: self.model.map(ModelId),
         };
         policy.check().map(|()| policy).map_err(refused)
     }
@@ -228,6 +233,7 @@ impl From<&Policy> for PolicyBody {
                 thresholds: (&thresholds).into(),
                 minimum: minimum.into(),
             }),
+            model: policy.model.as_ref().map(|model| model.0.clone()),
         }
     }
 }
@@ -315,6 +321,7 @@ mod tests {
                 ..Policy::default()
             },
             Policy { breaker: Some(breaker), ..Policy::default() },
+            Policy { model: Some(ModelId("weighted/1".into())), ..Policy::default() },
         ] {
             let text = serde_json::to_vec(&PolicyBody::from(&policy)).unwrap();
             assert_eq!(policy_from_json(&text).unwrap(), policy);

@@ -12,8 +12,8 @@ use utoipa::openapi::security::SecurityRequirement;
 use super::app::App;
 use super::{
     access, agents, approvals, audit, breaker, certificates, certify, crl, enrol, erasures, event_batch,
-    event_lines, events, feed, gateway, health, inbox, inbox_stream, message, orders, pki, policy, revoke,
-    risk, verdicts, verify, webhooks,
+    event_lines, events, explanation, feed, gateway, health, inbox, inbox_stream, message, orders, pki,
+    policy, revoke, risk, verdicts, verify, webhooks,
 };
 
 /// Most octets of a body from who shows no account: a message to verify, a request for a certificate, one to check.
@@ -54,7 +54,7 @@ macro_rules! add {
 pub(super) fn all() -> Routes {
     let mut all = Routes { router: Router::new(), described: Api::openapi() };
     add!(all: agents::list, agents::create, agents::get, agents::patch, agents::retire);
-    add!(all: certify::certify, certify::renew, orders::halt, orders::reinstate, orders::sign, risk::risk);
+    add!(all: certify::certify, certify::renew, orders::halt, orders::reinstate, orders::sign, risk::risk, explanation::explain);
     add!(all: certificates::get, revoke::revoke, revoke::hold, revoke::release);
     add!(all: enrol::create_token, enrol::grant, enrol::enrol, enrol::renew);
     add!(all: events::list, events::create, event_batch::batch, event_lines::stream, audit::log);

@@ -24,7 +24,8 @@ pub(super) fn surrounded(
     let file = |path: &Path| -> Arc<dyn Guard> { Arc::new(GuardFile::new(path.to_owned())) };
     let guard = guard.map(file);
     let shadow = options.shadow_model.as_ref().map(|model| model.0.clone());
-    Ok(Parts { guard, listener: Arc::new(Lines), webhooks, shadow, ..parts })
+    let model = options.default_model.0.clone();
+    Ok(Parts { guard, listener: Arc::new(Lines), webhooks, model, shadow, ..parts })
 }
 
 fn webhooks(options: &WebhookOptions) -> Result<HttpWebhooks, ServeError> {

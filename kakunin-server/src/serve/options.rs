@@ -35,6 +35,9 @@ pub struct ServeOptions {
     /// Algorithm of the issuing CA, used when the deployment is made: RSA or P-256. Its root has the same, or
     /// RSA-3072 above RSA-2048.
     pub ca_algorithm: KeyAlgorithm,
+    /// The risk model of tenants that are made from now on; others have the one that they were made with, or that their policy
+    /// names.
+    pub default_model: Model,
     /// A risk model that judges the same events beside the one that decides, and only reports.
     pub shadow_model: Option<Model>,
     /// File with the key that encrypts the software keys, if not `key.secret` in the folder.
@@ -257,6 +260,7 @@ impl ServeOptions {
             trust_domain: None,
             keys: None,
             ca_algorithm: KeyAlgorithm::Rsa2048,
+            default_model: Model::default(),
             shadow_model: None,
             key_file: None,
             guard: None,
@@ -283,6 +287,7 @@ impl ServeOptions {
         self.trust_domain.clone_from(&old.trust_domain);
         self.keys.clone_from(&old.keys);
         self.ca_algorithm = old.ca_algorithm;
+        self.default_model.clone_from(&old.default_model);
         self.shadow_model.clone_from(&old.shadow_model);
         self.key_file.clone_from(&old.key_file);
         self.guard.clone_from(&old.guard);

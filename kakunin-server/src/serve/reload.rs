@@ -105,6 +105,7 @@ fn compare(old: &ServeOptions, new: &ServeOptions) -> Reloaded {
         ("trust-domain", old.trust_domain != new.trust_domain),
         ("keys", old.keys != new.keys),
         ("ca-algorithm", old.ca_algorithm != new.ca_algorithm),
+        ("default-model", old.default_model.to_string() != new.default_model.to_string()),
         ("shadow-model", named(old) != named(new)),
         ("key-file", old.key_file != new.key_file),
         ("guard", old.guard != new.guard),

@@ -123,7 +123,7 @@ fn amounts_beyond_what_a_double_holds_are_taken_to_the_digit() {
 fn arguments_that_do_not_go_together_are_said() {
     let folder = sample();
     for (more, why) in [
-        (&["--model", "weighted/0"][..], "there is no risk model `weighted/0`: take one of `weighted/1`"),
+        (&["--model", "weighted/0"][..], "there is no risk model `weighted/0`: take one of `weighted/2`"),
         (&["--scope", "none"], "invalid value 'none'"),
         (&["--loud", "--folds"], "cannot be used with"),
         (&["--seed", "3"], "--loud"),

@@ -23,6 +23,7 @@ async fn a_policy_is_replaced_by_whoever_read_it_and_is_on_record() {
             "ceilings": { "low": "standard", "medium": "elevated", "warning": "high-risk" },
             "breaker": { "window_seconds": 3600, "revocations": 5, "share": 0.05, "same_target": 3 },
             "second_approver": { "revoke": false, "release": false, "policy": false }, "shadow": null,
+            "model": null,
         })
     );
     let known = w.admin.send(Method::GET, POLICY, &[("if-none-match", &tag)], Vec::new()).await.unwrap();
@@ -181,7 +182,11 @@ async fn the_deployment_says_what_holds_for_who_said_nothing() {
 
 #[tokio::test]
 async fn a_second_model_says_what_it_would_have_done_and_takes_nothing_away() {
-    let w = world_with(|options| options.shadow_model = Some("weighted/2".parse().unwrap())).await;
+    let w = world_with(|options| {
+        options.default_model = "weighted/1".parse().unwrap();
+        options.shadow_model = Some("weighted/2".parse().unwrap());
+    })
+    .await;
     let spec = json!({ "name": "one", "model_hash": MODEL, "scope": ["write:email"] });
     let id = w.admin.post("/api/v1/agents", &spec).await.unwrap().text("id");
     let wanted = json!({ "key_algorithm": "p256" });
@@ -199,6 +204,41 @@ async fn a_second_model_says_what_it_would_have_done_and_takes_nothing_away() {
     let text = shadowed.iter().map(|record| record["metadata"].to_string()).collect::<String>();
     assert!(text.contains("weighted/2") && !text.contains("weighted/1"), "{text}");
     assert_eq!(risk(&w.admin, &id).await["agent_status"], "active");
-    let unknown = crate::binary::refused(&["serve", "--data", "nowhere", "--shadow-model", "weighted/9"]);
-    assert!(unknown.contains("--shadow-model") && unknown.contains("`weighted/2`"), "{unknown}");
+    for option in ["--shadow-model", "--default-model"] {
+        let unknown = crate::binary::refused(&["serve", "--data", "nowhere", option, "weighted/9"]);
+        assert!(unknown.contains(option) && unknown.contains("`weighted/2`"), "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_names_the_model_that_judges_and_the_record_of_a_decision_does() {
+    let w = world().await;
+    let state = w.admin.get(POLICY).await.unwrap();
+    assert_eq!(
+        (&state.data()["model"], &state.data()["policy"]["model"]),
+        (&json!("weighted/2"), &Value::Null)
+    );
+    let (default, tag) = policy(&w.admin).await;
+    for (unknown, status, code) in [
+        (json!("weighted/9"), 422, "policy_model"),
+        (json!(""), 422, "policy_model"),
+        (json!("\u{202e}1/dethgiew"), 422, "policy_model"),
+        (json!(1), 400, "body_malformed"),
+        (json!({}), 400, "body_malformed"),
+    ] {
+        let mut wrong = default.clone();
+        wrong["model"] = unknown;
+        assert_eq!(why(&put(&w.admin, &tag, &wrong).await), (status, code.to_owned()), "{wrong}");
+    }
+    let (id, serial) = certified(&w.admin, "one").await;
+    until(&w.admin, &refused(&serial), |seen| seen["band"] == "warning").await;
+    let before = risk(&w.admin, &id).await;
+    let changed = set(&w.admin, &[("/model", json!("weighted/1"))]).await;
+    assert_eq!(changed.data()["model"], "weighted/1");
+    // What another model thought is nobody's evidence.
+    assert!(before["risk_score"].as_f64() > Some(0.7), "{before}");
+    assert_eq!(risk(&w.admin, &id).await["risk_score"], json!(0.0));
+    until(&w.admin, &refused(&serial), |seen| seen["revoked"] == true).await;
+    let revoked = records(&w.admin, "certificate.revoked").await;
+    assert!(revoked[0]["metadata"].to_string().contains("weighted/1"), "{revoked:?}");
 }

@@ -177,3 +177,40 @@ async fn an_agent_is_trusted_again_with_a_fresh_key_by_one_call() {
     let without = w.admin.send(Method::GET, &format!("/api/v1/agents/{id}"), &[], Vec::new()).await.unwrap();
     assert!(without.data()["certificate"].is_null());
 }
+
+#[tokio::test]
+async fn a_score_is_explained_by_the_events_that_make_it_up() {
+    let w = world().await;
+    let (id, serial) = certified(&w.admin, "one").await;
+    let path = format!("/api/v1/agents/{id}/risk/explanation");
+    let nothing = w.admin.get(&path).await.unwrap();
+    assert_eq!(
+        (nothing.status.as_u16(), &nothing.data()["evidence"], &nothing.data()["trend"]),
+        (200, &json!([]), &json!([]))
+    );
+    let warned = until(&w.admin, &refused(&serial), |seen| seen["band"] == "warning").await;
+    let explained = w.admin.get(&path).await.unwrap().data();
+    assert_eq!((&explained["agent_id"], &explained["model"]), (&json!(id), &json!("weighted/2")));
+    let score = |member: &str| explained[member].as_f64().unwrap();
+    assert!(score("risk_score") >= 0.75 && score("without_evidence") < score("risk_score"), "{explained}");
+    let evidence = explained["evidence"].as_array().unwrap();
+    assert!(!evidence.is_empty() && evidence.len() <= 8, "{explained}");
+    let last = evidence.last().unwrap();
+    assert_eq!((&last["action"], &last["outcome"]), (&json!("delete:backups"), &json!("denied")));
+    assert!(
+        last["surprise"][0]["family"] == "scope_boundary" && last["surprise"][0]["bits"].as_f64() > Some(0.0)
+    );
+    // Each is in the log under its index.
+    let page = w.admin.get(&format!("/api/v1/audit-log?agent_id={id}&limit=100")).await.unwrap().data();
+    let logged = page.as_array().unwrap().iter().find(|record| record["id"] == last["id"]);
+    assert!(logged.is_some_and(|record| record["created_at"] == last["at"]), "{last} {page}");
+    assert_eq!(explained["trend"][0]["highest_score"], warned["risk_score"]);
+    for (hostile, status) in
+        [("..%2f..", 400), ("0190d3a4-7c1e-7000-8000-000000000001", 404), ("%e2%80%ae", 400)]
+    {
+        let refused = w.admin.get(&format!("/api/v1/agents/{hostile}/risk/explanation")).await.unwrap();
+        assert_eq!(refused.status.as_u16(), status, "{hostile}");
+    }
+    let stranger = w.admin.without_key().get(&path).await.unwrap();
+    assert_eq!(stranger.status.as_u16(), 401);
+}

@@ -12,7 +12,7 @@ use crate::issue::{Issued, Profile};
 use crate::key::{KeyAlgorithm, KeyRef, PlannedKeyId};
 use crate::month::Month;
 use crate::revoke::{Halt, Receipt, Revocation, RevocationChange, Said};
-use crate::risk::Band;
+use crate::risk::{Band, ModelId};
 use crate::time::UnixTime;
 use crate::webhook::{Disabled, WebhookFacts, WebhookId};
 
@@ -66,6 +66,9 @@ pub enum Control {
     TenantCreated {
         /// The tenant.
         tenant: TenantId,
+        /// The model that judges until a policy of the tenant names one; older records lack it, and mean `weighted/1`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<ModelId>,
     },
     /// `crl.published`
     CrlPublished {

@@ -33,8 +33,15 @@ impl Look<'_> {
         let w = self.weights;
         let (taught, _) = self.ledger.taught(self.facts.effect);
         let busy = self.busy(usual).max(w.least_busy * 100).max(taught * 2_000 / w.busy_times.max(1));
-        let over = self.ledger.done() * 1_000 >= busy.saturating_mul(w.busy_times);
-        if over { mul_div(w.overload, 100, busy) } else { 0 }
+        // A busy day comes in sessions.
+        let most = (busy * w.slot_times / 1_000).max(1);
+        if self.ledger.spread(most) * 1_000 < busy.saturating_mul(w.busy_times) {
+            return 0;
+        }
+        let more = mul_div(w.overload, 100, busy);
+        let pace = u64::from(self.window.recent()[0]);
+        // The whole family: what is new in great numbers has counted before.
+        if usual.days < w.paced_days { more.min(w.unpaced_most.saturating_sub(pace)) } else { more }
     }
 
     // The geometric mean of the prior's busy hour and the agent's own: a fleet's prior may be far off.
@@ -72,8 +79,12 @@ impl Look<'_> {
                     (false, true) => mul_div(damped, w.tried_today, 1_000),
                     (false, false) => damped,
                 };
-                let counted = if known { mul_div(counted, w.refused_before, 1_000) } else { counted };
-                counted.max(w.denied)
+                match (known, again) {
+                    // Whoever loops at a door that stays shut learns nothing by it.
+                    (true, true) => w.denied,
+                    (true, false) => mul_div(counted, w.refused_before, 1_000).max(w.denied),
+                    (false, _) => counted.max(w.denied),
+                }
             }
             (false, Outcome::Denied) => w.denied,
             (false, _) => 0,

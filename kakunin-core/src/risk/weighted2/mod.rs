@@ -7,11 +7,15 @@ mod weights;
 pub use weights::{PerFamily, Weights2};
 
 use super::fixed::{doubt, mul_div, to_u32};
+use super::history::UNTRUSTED;
 use super::window::Window;
 use super::{Assessment, History, ModelId, Prior, RiskModel, Score};
 use crate::event::Facts;
 use crate::time::UnixTime;
 use look::Look;
+
+/// Surprise, in millionths of a bit, of an act that is a ground for doubt whoever does it: as that of most acts outside the scope.
+const GROUND: u64 = 100_000;
 
 /// The model `weighted/2`.
 #[derive(Clone, Debug)]
@@ -55,6 +59,12 @@ impl RiskModel for Weighted2 {
 
     fn current(&self, history: &History, at: UnixTime) -> Score {
         self.weights.combine(&history.window_at(at)).0
+    }
+
+    // Of pace and bursts each act says little: those of an agent that is not trusted any more say enough.
+    fn is_ground(&self, _: Score, assessment: &Assessment) -> bool {
+        let bits = assessment.bits();
+        bits >= GROUND || bits > 0 && assessment.score.millionths() >= UNTRUSTED
     }
 }
 

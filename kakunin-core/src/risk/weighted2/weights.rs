@@ -16,12 +16,18 @@ pub struct Weights2 {
 
     /// Tenths of the usual busy hour from which what succeeds is too much.
     pub busy_times: u64,
+    /// Tenths of the usual busy hour that five minutes count as at the most.
+    pub slot_times: u64,
     /// Evidence of each further multiple of it.
     pub overload: u64,
     /// Days that the prior's busy hour counts as.
     pub busy_days: u64,
     /// Events of a busy hour that are never too few to be usual.
     pub least_busy: u64,
+    /// Days of work from which an agent has a pace of its own.
+    pub paced_days: u64,
+    /// Evidence of pace at most before that: of whom nobody knows yet how much is usual, a person is told.
+    pub unpaced_most: u64,
 
     /// How many events the prior's rates of refusals and failures count as against an agent's own.
     pub prior_events: u64,
@@ -111,10 +117,13 @@ impl Weights2 {
     /// The weights of `weighted/2`, chosen as docs/RISK.md tells.
     pub const V2: Self = Self {
         event_cap: 1_950_000,
-        busy_times: 70,
+        busy_times: 75,
+        slot_times: 10,
         overload: 4_000_000,
         busy_days: 1,
         least_busy: 3,
+        paced_days: 3,
+        unpaced_most: 2_200_000,
         prior_events: 64,
         out_of_scope: ByEffect {
             read: 160_000,

@@ -12,7 +12,6 @@ use crate::revoke::{Cause, Said};
 use crate::risk::{Assessment, Band};
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates;
-use crate::service::state::folding::is_suspicious;
 use crate::service::state::own::InForce;
 use crate::service::state::second::Second;
 
@@ -24,7 +23,7 @@ impl Draft<'_> {
         // The band may be one that is not left yet: nothing is taken away below the threshold.
         let takes = policy.mode == Mode::Enforce
             && assessment.score >= policy.thresholds.revoke()
-            && is_suspicious(entry.score, assessment)
+            && self.judging.model.is_ground(entry.score, assessment)
             && entry.tally.suspicious(self.time).saturating_add(1) >= policy.minimum.events;
         let present = takes.then(|| certificates::present(&self.certificates, entry)).flatten();
         present.map(|certificate| certificate.facts)
@@ -38,7 +37,7 @@ impl Draft<'_> {
         (assessment, lost): (&Assessment, Option<Issued>),
         observed: &mut Observed,
     ) -> Result<(), StoreError> {
-        let InForce { since, policy } = self.policy.clone();
+        let InForce { since, policy, .. } = self.policy.clone();
         let Some(entry) = self.agent(&agent) else { return Ok(()) };
         let (from, to) = (observed.band, policy.band(assessment.score, observed.band));
         let shadowed = self.shadowed(entry, assessment, event);
@@ -54,7 +53,7 @@ impl Draft<'_> {
         let reason = Evidence {
             score: assessment.score,
             threshold: policy.thresholds.revoke(),
-            model: self.rules.model.id(),
+            model: self.judging.model.id(),
             event,
             families: assessment.strongest(),
             policy: since,
@@ -73,7 +72,7 @@ impl Draft<'_> {
 
     /// What other rules or another model would do, if that changes with this event, and one of both is worth a warning.
     fn shadowed(&self, entry: &AgentEntry, assessment: &Assessment, event: u64) -> Option<Shadowed> {
-        let InForce { since, policy } = &self.policy;
+        let InForce { since, policy, .. } = &self.policy;
         let second = entry.second.as_deref();
         let own = || second.map(|_| Shadow { thresholds: policy.thresholds, minimum: policy.minimum });
         let rules = policy.shadow.or_else(own)?;
@@ -88,7 +87,7 @@ impl Draft<'_> {
         let evidence = Evidence {
             score,
             threshold: rules.thresholds.revoke(),
-            model: second.map_or_else(|| self.rules.model.id(), |second| second.model.clone()),
+            model: second.map_or_else(|| self.judging.model.id(), |second| second.model.clone()),
             event,
             families: second.map_or_else(|| assessment.strongest(), Second::families),
             policy: *since,

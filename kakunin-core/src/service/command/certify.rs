@@ -148,7 +148,7 @@ impl Command for Making {
             old.is_due(draft, entry)?;
         }
         let stood = Stood::of(entry);
-        let standing = standing_of(entry, rules.model, &draft.policy.policy, draft.time);
+        let standing = standing_of(entry, draft.judging, &draft.policy.policy, draft.time);
         let renewal = order.renews.as_ref().map(|(attested, old)| old.renewal(entry, attested, standing));
         let profile = order.profile.min(draft.policy.policy.ceiling(standing.1));
         let prepared =

@@ -11,6 +11,7 @@ use super::grace::EndGraces;
 use super::halt::StopAgent;
 use super::hold::{Hold, Release};
 use super::observe::{Batch, EventStatus};
+use super::policy::{Replaces, SetPolicy};
 use super::register::{Ensure, Register};
 use super::reinstate::Reinstate;
 use super::retire::Retire;
@@ -22,12 +23,13 @@ use crate::event::{Attribution, Event, Outcome, TokenKey};
 use crate::id::{AgentId, HaltId, IssuerId, Serial};
 use crate::issue::{Issued, Place, Profile};
 use crate::log::record::{Control, Record};
+use crate::policy::Policy;
 use crate::revoke::{Cause, Said};
-use crate::risk::{Prior, Weighted};
+use crate::risk::{ModelId, Models, Prior, Weighted2};
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
-use crate::service::state::folding::Measure;
+use crate::service::state::folding::{Judging, Measure};
 use crate::service::state::own::{InForce, Own};
 use crate::service::state::projection::Projection;
 use crate::service::state::settings::Settings;
@@ -45,7 +47,7 @@ struct Tenant {
     records: u64,
     now: UnixTime,
     settings: Settings,
-    model: Weighted,
+    models: Models,
     place: Place,
     bound: BoundKeys,
     api_keys: ApiKeys,
@@ -59,8 +61,9 @@ impl Tenant {
             public_url: "https://kakunin.test".into(),
             arc: oid::Arc::default(),
         };
+        let own = Own::of(Some(ModelId("weighted/2".into())));
         Self {
-            projection: Projection::default(),
+            projection: Projection { own, ..Projection::default() },
             records: 0,
             now: NOW,
             settings: Settings {
@@ -69,7 +72,7 @@ impl Tenant {
                 renewal_grace: 5 * MINUTE,
                 certificate_retention: 40 * DAY,
             },
-            model: Weighted::default(),
+            models: Models::of(Arc::new(Weighted2::default()), &[]),
             place,
             bound: BoundKeys::default(),
             api_keys: ApiKeys::new(Arc::new(Known::new(SystemState::default()))),
@@ -81,7 +84,7 @@ impl Tenant {
     fn decide<C: Command>(&self, command: C) -> Result<(C::Answer, Decided), Error> {
         let rules = Rules {
             settings: &self.settings,
-            model: &self.model,
+            models: &self.models,
             second: None,
             place: &self.place,
             bound: &self.bound,
@@ -109,17 +112,16 @@ impl Tenant {
                 continue;
             };
             let mut entry = self.projection.agents.get(&id).cloned();
+            let judging = Judging::at(&self.projection.own, self.records, &self.models);
+            if let Some(entry) = &mut entry {
+                entry.judged_by(judging);
+            }
             let certificates = &mut self.projection.certificates;
             apply::apply(&mut entry, certificates, self.records, record, &mut Vec::new()).unwrap();
             let mut entry = entry.unwrap();
             let policy = InForce::before(&self.projection.own, self.records, &self.settings.policy).policy;
-            let (model, prior) = (&self.model, &self.settings.prior);
-            folding::fold(
-                &mut entry,
-                self.records,
-                record,
-                Measure { model, second: None, prior, policy: &policy },
-            );
+            let measure = Measure { judging, second: None, prior: &self.settings.prior, policy: &policy };
+            folding::fold(&mut entry, self.records, record, measure);
             self.projection.put(entry);
             self.records += 1;
         }
@@ -250,7 +252,7 @@ fn what_is_decided_is_what_its_records_say() {
         let mut done = 0;
         for n in 10..60_u8 {
             tenant.now = tenant.now.plus(below(MINUTE * 30));
-            let (before, command) = (tenant.state(&id), below(14));
+            let (before, command) = (tenant.state(&id), below(15));
             let outcome = if below(2) == 0 { Outcome::Denied } else { Outcome::Ok };
             let (said, reason) = (Said::default(), Note::try_from("looked at".to_owned()).unwrap());
             let taken = match command {
@@ -279,6 +281,13 @@ fn what_is_decided_is_what_its_records_say() {
                     tenant.live(create).map(drop)
                 }
                 12 => tenant.live(EndGraces(vec![id])),
+                13 => {
+                    let named = [None, Some("weighted/1"), Some("weighted/2")][below(3) as usize];
+                    let policy =
+                        Policy { model: named.map(|name| ModelId(name.into())), ..Policy::default() };
+                    let (replaces, reason) = (Replaces::Any, None);
+                    tenant.live(SetPolicy { policy, replaces, reason, approved: false }).map(drop)
+                }
                 _ => tenant.live(events(serial, 3, outcome)).map(drop),
             };
             done += u32::from(taken.is_ok());

@@ -12,13 +12,13 @@ use crate::id::{AgentId, IssuerId, JoinTokenId, Serial};
 use crate::issue::Place;
 use crate::log::record::{Body, Control, Evidence, Record};
 use crate::revoke::{Revocation, RevocationChange, Said};
-use crate::risk::RiskModel;
+use crate::risk::{Models, RiskModel};
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
 use crate::service::state::certificates::{CertificateState, Certificates, Drafted};
-use crate::service::state::folding::Measure;
+use crate::service::state::folding::{Judging, Measure};
 use crate::service::state::names::{self, Names};
 use crate::service::state::own::{InForce, Own};
 use crate::service::state::projection::Projection;
@@ -33,7 +33,7 @@ use crate::x509::csr::CsrError;
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'p> {
     pub(crate) settings: &'p Settings,
-    pub(crate) model: &'p dyn RiskModel,
+    pub(crate) models: &'p Models,
     pub(crate) second: Option<&'p dyn RiskModel>,
     pub(crate) place: &'p Place,
     pub(crate) bound: &'p BoundKeys,
@@ -76,8 +76,10 @@ pub(crate) struct Draft<'p> {
     pub(super) own: Option<Own>,
     /// Whether the breaker holds somebody no more whom it held before.
     unbraked: bool,
-    /// The policy that is in force after the draft so far.
+    /// The policy that is in force after the draft so far,
     pub(crate) policy: InForce,
+    /// and the model that judges by it.
+    pub(crate) judging: Judging<'p>,
 }
 
 impl<'p> Draft<'p> {
@@ -112,6 +114,7 @@ impl<'p> Draft<'p> {
             own: None,
             unbraked: false,
             policy: InForce::of(&base.own, &rules.settings.policy),
+            judging: Judging::now(&base.own, rules.models),
         }
     }
 
@@ -237,14 +240,15 @@ impl<'p> Draft<'p> {
             let own = self.own.get_or_insert_with(|| self.base.own.clone());
             own.apply(index, record, &mut self.changes)?;
             self.policy = InForce::of(own, &self.rules.settings.policy);
+            self.judging = Judging::now(own, self.rules.models);
         }
         Ok(())
     }
 
     /// What scores are made and counted by.
     pub(crate) fn measure<'m>(&'m self, policy: &'m InForce) -> Measure<'m> {
-        let Rules { settings, model, second, .. } = self.rules;
-        Measure { model, second, prior: &settings.prior, policy: &policy.policy }
+        let Rules { settings, second, .. } = self.rules;
+        Measure { judging: self.judging, second, prior: &settings.prior, policy: &policy.policy }
     }
 
     pub(crate) fn add(&mut self, agent: AgentId, record: Record) -> Result<(), StoreError> {
@@ -254,6 +258,9 @@ impl<'p> Draft<'p> {
         let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
         let braked = entry.as_ref().is_some_and(|entry| entry.row.braked.is_some());
         let redeemed = entry.as_ref().filter(|_| is_control).and_then(|entry| entry.row.redeemed);
+        if let Some(entry) = &mut entry {
+            entry.judged_by(self.judging);
+        }
         let certificates = &mut self.certificates;
         let changed = apply::apply(&mut entry, certificates, index, &record, &mut self.changes)?;
         if let Some(mut entry) = entry {

@@ -118,13 +118,20 @@ impl Draft<'_> {
     /// Takes one event in: recorded once, scored if it is the agent's own, and acted upon. What is refused
     /// leaves nothing behind.
     pub(crate) fn observe(&mut self, reporter: Reporter, event: Event) -> Result<Observed, Error> {
-        let (Rules { settings, model, .. }, tokens) = (self.rules, self.tokens);
+        let (Rules { settings, .. }, tokens, judging) = (self.rules, self.tokens, self.judging);
         let agent = self.agent_of(&event.serial).ok_or(Error::NO_CERTIFICATE)?;
         let corrupt = || StoreError::Corrupt("an event's agent is gone".into());
         self.end_due_grace(&agent)?;
         let role = if event.once { "nonce" } else { "client" };
         let client_id = event.client_id.as_ref().map(|id| tokens.token(role, id.as_str()));
         let entry = self.agent(&agent).ok_or_else(corrupt)?;
+        // What is refused leaves nothing behind: so not in the draft.
+        let anew = entry.is_of_another(judging).then(|| {
+            let mut anew = entry.clone();
+            anew.judged_by(judging);
+            anew
+        });
+        let entry = anew.as_ref().unwrap_or(entry);
         let before = Observed {
             index: None,
             status: EventStatus::Duplicate,
@@ -142,7 +149,7 @@ impl Draft<'_> {
         let accepted =
             counts(certificates::reckons(&self.certificates, entry, &event.serial, self.now), &event);
         let assessment = (accepted && event.attribution > Attribution::Asserted)
-            .then(|| model.assess(&entry.history, &settings.prior, self.time, &facts));
+            .then(|| judging.model.assess(&entry.history, &settings.prior, self.time, &facts));
         let status = match (accepted, &assessment) {
             (true, Some(_)) => EventStatus::Scored,
             (true, None) => EventStatus::Unattributed,
@@ -178,11 +185,12 @@ impl Draft<'_> {
 
     /// Takes the event that was added last into its agent's history, as replay does.
     fn fold_in(&mut self, agent: AgentId, index: u64, assessment: &Assessment) -> Result<(), StoreError> {
-        let (Rules { settings, model, second, .. }, policy) = (self.rules, self.policy.policy.clone());
+        let (Rules { settings, second, .. }, policy) = (self.rules, self.policy.policy.clone());
+        let judging = self.judging;
         let entry = self.agents.get_mut(&agent);
         let entry = entry.ok_or_else(|| StoreError::Corrupt("an event's agent is gone".into()))?;
         if let Some(Record { body: Body::Event(act, _), .. }) = self.records.last() {
-            let measure = Measure { model, second, prior: &settings.prior, policy: &policy };
+            let measure = Measure { judging, second, prior: &settings.prior, policy: &policy };
             entry.record((index, self.time), act, assessment, measure);
         }
         Ok(())

@@ -4,7 +4,7 @@ use super::decide::{Command, Need};
 use super::draft::Draft;
 use crate::agent::Note;
 use crate::log::record::{Control, PolicyChange};
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyError};
 use crate::service::error::Error;
 use crate::service::state::own::InForce;
 
@@ -34,7 +34,10 @@ impl Command for SetPolicy {
     fn decide(self, draft: &mut Draft<'_>) -> Result<InForce, Error> {
         let Self { policy, replaces, reason, approved } = self;
         policy.check()?;
-        let InForce { since, policy: before } = draft.policy.clone();
+        if policy.model.as_ref().is_some_and(|model| draft.rules.models.find(model).is_none()) {
+            return Err(PolicyError::Model.into());
+        }
+        let InForce { since, policy: before, .. } = draft.policy.clone();
         if !matches!(replaces, Replaces::Any) && replaces != Replaces::Since(since) {
             return Err(Error::PolicyChanged);
         }

@@ -72,7 +72,7 @@ impl Draft<'_> {
     /// Puts a verdict on record, about the score as it is now.
     pub(super) fn judge(&mut self, agent: &AgentId, verdict: Verdict, reason: Note) -> Result<(), Error> {
         let entry = known(self, agent)?;
-        let (score, band) = standing_of(entry, self.rules.model, &self.policy.policy, self.time);
+        let (score, band) = standing_of(entry, self.judging, &self.policy.policy, self.time);
         let serial = entry.row.agent.certificate;
         let given = VerdictGiven { verdict, reason, score, band };
         Ok(self.push(*agent, serial, Control::RiskVerdict(given))?)
@@ -82,7 +82,7 @@ impl Draft<'_> {
     /// decides first.
     pub(super) fn may_be_certified(&self, entry: &AgentEntry) -> Result<(), Error> {
         let policy = &self.policy.policy;
-        let (score, _) = standing_of(entry, self.rules.model, policy, self.time);
+        let (score, _) = standing_of(entry, self.judging, policy, self.time);
         let allows = policy.mode == Mode::Observe || score < policy.thresholds.revoke();
         // Also of one that had no certificate to lose.
         let allows = allows && entry.row.risk_state != RiskState::ConfirmedCompromised;

@@ -12,7 +12,7 @@ use crate::log::entry::LogId;
 use crate::log::note::VerifierKey;
 use crate::log::record::Control;
 use crate::revoke::LiveRevocations;
-use crate::risk::Prior;
+use crate::risk::{Models, Prior};
 use crate::service::engine::cas::{self, Ca, Cas};
 use crate::service::engine::commits::Commits;
 use crate::service::engine::damage::Damages;
@@ -76,6 +76,7 @@ pub(crate) async fn load(config: Config, mut parts: Parts) -> Result<(Inner, Fee
     let first = first_authority(&parts, &origins, (&log_signer, &seal_key), &known).await?;
     let inner = Inner {
         settings: settings_of(&config),
+        models: Models::of(parts.model.clone(), &parts.models),
         place: Place { trust_domain, public_url, arc },
         origins,
         cas: Cas::new(known.clone(), first.clone()),

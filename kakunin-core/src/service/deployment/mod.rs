@@ -8,3 +8,4 @@ pub(crate) mod offline;
 pub(crate) mod proven;
 pub(crate) mod rebuild;
 pub(crate) mod rescored;
+pub(crate) mod simulated;

@@ -9,7 +9,7 @@ use super::load::load;
 use crate::error::StoreError;
 use crate::id::TenantId;
 use crate::log::entry::LogId;
-use crate::log::record::RowsHash;
+use crate::log::record::{HistoriesHash, RowsHash};
 use crate::service::engine::damage::Damage;
 use crate::service::engine::digest::{self, bare, tables};
 use crate::service::engine::histories::Taken;
@@ -133,10 +133,10 @@ impl Run {
     async fn tenant(&mut self, id: TenantId) -> Result<(), Error> {
         let log = LogId::Tenant(id.clone());
         let tenant = TenantLog::load(&self.anew, id.clone()).await?;
-        let after = self.anew.hash_histories(taken(&tenant)).await?;
+        let after = hash_histories(&self.anew, &tenant).await?;
         let before = match &self.old {
             Some(old) => match TenantLog::load(old, id).await {
-                Ok(tenant) => Some(old.hash_histories(taken(&tenant)).await?),
+                Ok(tenant) => Some(hash_histories(old, &tenant).await?),
                 Err(_) => None,
             },
             None => None,
@@ -250,6 +250,7 @@ impl Run {
     }
 }
 
-fn taken(tenant: &TenantLog) -> Vec<Taken> {
-    tenant.committed.read().agents.iter().map(|(id, entry)| Taken::of(*id, entry)).collect()
+async fn hash_histories(of: &Inner, tenant: &TenantLog) -> Result<HistoriesHash, StoreError> {
+    let (model, taken) = Taken::all(&tenant.committed.read());
+    of.hash_histories(model, taken).await
 }

@@ -9,7 +9,7 @@ use super::config::Config;
 use super::load::load;
 use crate::log::entry::LogId;
 use crate::log::record::Record;
-use crate::risk::Score;
+use crate::risk::{Models, RiskModel, Score};
 use crate::service::engine::parts::Parts;
 use crate::service::engine::telling::RecordListener;
 use crate::service::engine::tenant::TenantLog;
@@ -39,12 +39,12 @@ pub struct ScoreDiffers {
     pub index: u64,
     /// The score that it has.
     pub recorded: Score,
-    /// The score by the model of these parts.
+    /// The score that came out.
     pub folded: Score,
 }
 
-/// Makes every score anew from the logs of a deployment, in memory, by the model of these parts, and holds each against the
-/// one in its record's leaf, bit for bit. It begins at each log's first record, whatever is stored beside the logs. Nothing is
+/// Makes every score anew from the logs of a deployment, in memory, by the model that judged then, or by `model` all of them,
+/// and holds each against the one in its record's leaf, bit for bit. It begins at each log's first record, whatever is stored beside the logs. Nothing is
 /// written. It needs as much memory as a server.
 ///
 /// # Errors
@@ -53,12 +53,16 @@ pub struct ScoreDiffers {
 pub async fn rescore(
     config: Config,
     parts: Parts,
+    model: Option<Arc<dyn RiskModel>>,
     progress: Option<RebuildProgress>,
 ) -> Result<Vec<RescoredLog>, Error> {
     let heard = Arc::new(Heard::default());
     let mut parts = aside(&parts, Arc::new(MemoryStore::new()), progress);
     parts.listener = heard.clone();
-    let (anew, _) = load(config, parts).await?;
+    let (mut anew, _) = load(config, parts).await?;
+    if let Some(model) = model {
+        anew.models = Models::only(model);
+    }
     let mut logs = Vec::new();
     for tenant in anew.tenant_ids() {
         let log = LogId::Tenant(tenant.clone());

@@ -11,6 +11,7 @@ use crate::id::IssuerId;
 use crate::log::entry::LogId;
 use crate::log::record::{HistoriesHash, RevocationsHash, RowsHash, Sha256Hash, TableHash};
 use crate::revoke::Revocation;
+use crate::risk::ModelId;
 use crate::store::revocations::RevocationStore;
 use crate::store::state::{Change, Kind, StateView};
 
@@ -95,7 +96,11 @@ pub(crate) async fn of_tables(view: &mut dyn StateView, log: &LogId) -> Result<V
 
 impl Inner {
     /// Risk histories that were taken in one moment.
-    pub(crate) async fn hash_histories(&self, mut taken: Vec<Taken>) -> Result<HistoriesHash, StoreError> {
+    pub(crate) async fn hash_histories(
+        &self,
+        model: ModelId,
+        mut taken: Vec<Taken>,
+    ) -> Result<HistoriesHash, StoreError> {
         taken.sort_unstable_by_key(|one| one.agent);
         let mut rows = Rows::default();
         for some in taken.chunks(STEP) {
@@ -105,7 +110,7 @@ impl Inner {
             }
             yield_now().await;
         }
-        Ok(HistoriesHash { model: self.parts.model.id(), hash: rows.hash() })
+        Ok(HistoriesHash { model, hash: rows.hash() })
     }
 }
 

@@ -8,8 +8,9 @@ use crate::error::StoreError;
 use crate::id::AgentId;
 use crate::log::entry::LogId;
 use crate::log::merkle::Frontier;
-use crate::risk::{History, Score};
+use crate::risk::{History, ModelId, Score};
 use crate::service::state::agent::AgentEntry;
+use crate::service::state::projection::Projection;
 use crate::service::state::rows::set;
 use crate::service::state::second::Second;
 use crate::service::state::tally::Tally;
@@ -63,6 +64,12 @@ impl Taken {
             tally: entry.tally.clone(),
             second: entry.second.clone(),
         }
+    }
+
+    /// Those of all agents, and the model that judges them.
+    pub(crate) fn all(projection: &Projection) -> (ModelId, Vec<Self>) {
+        let model = ModelId::clone(projection.own.policies.model(u64::MAX).1);
+        (model, projection.agents.iter().map(|(id, entry)| Self::of(*id, entry)).collect())
     }
 
     /// What follows from the log, as rows: not up to where it is stored, nor what a second model makes of it.

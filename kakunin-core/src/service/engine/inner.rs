@@ -26,6 +26,7 @@ use crate::key::Signer;
 use crate::log::entry::LogId;
 use crate::log::note::VerifierKey;
 use crate::revoke::LiveRevocations;
+use crate::risk::Models;
 use crate::service::error::Error;
 use crate::service::state::api_keys::ApiKeys;
 use crate::service::state::bound::BoundKeys;
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     /// The sink, which knows what was erased.
     pub(crate) payloads: Arc<SealedSink>,
     pub(crate) settings: Settings,
+    pub(crate) models: Models,
     pub(crate) place: Place,
     pub(crate) origins: Origins,
     pub(crate) cas: Cas,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::telling::{Nobody, RecordListener};
 use crate::id::{Entropy, SystemEntropy};
 use crate::key::KeyProvider;
-use crate::risk::{RiskModel, Weighted};
+use crate::risk::{RiskModel, Weighted2};
 use crate::store::Store;
 use crate::store::audit::AuditSink;
 use crate::store::duty::{Alone, Duties};
@@ -36,8 +36,11 @@ pub struct Parts {
     /// Makes and keeps the log key and the feed key, which sign with each append: a provider that is near.
     /// They are Ed25519, and apart from the CA.
     pub log_keys: Arc<dyn KeyProvider>,
-    /// Judges events.
+    /// Judges the events of tenants that are made from now on: its name goes on record with them. In others it judges once
+    /// their policy names it ([`Policy::model`](crate::policy::Policy::model)).
     pub model: Arc<dyn RiskModel>,
+    /// Further models, which policies and older records may name. `weighted/1` and `weighted/2` are always there.
+    pub models: Vec<Arc<dyn RiskModel>>,
     /// Judges the same events beside it, and only reports: see [`Shadow`](crate::policy::Shadow). What it remembers of an
     /// agent begins when it is first set. Nobody unless it is set.
     pub shadow: Option<Arc<dyn RiskModel>>,
@@ -69,7 +72,8 @@ impl Parts {
             duties: Arc::new(Alone),
             log_keys: keys.clone(),
             keys,
-            model: Arc::new(Weighted::default()),
+            model: Arc::new(Weighted2::default()),
+            models: Vec::new(),
             shadow: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),

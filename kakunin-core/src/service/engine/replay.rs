@@ -18,7 +18,7 @@ use crate::risk::Score;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{CertificateState, Certificates as _};
-use crate::service::state::folding::Measure;
+use crate::service::state::folding::{Judging, Measure};
 use crate::service::state::key_task::receipt_task;
 use crate::service::state::own::{self, InForce, Own};
 use crate::service::state::projection::Projection;
@@ -94,7 +94,7 @@ impl Sequencer {
             self.ledger.rows = stored;
             (from, None)
         } else {
-            let none = Projection::keeping(inner.settings.certificate_retention);
+            let none = empty(inner, &log);
             (projection, self.ledger.rows) = (none, stored.cleared());
             (Frontier::default(), Some(stored))
         };
@@ -283,6 +283,11 @@ pub(super) fn replay_one(
     let is_control = matches!(record.body, Body::Control(_));
     let before = entry.as_ref().filter(|_| is_control).map(names::known_as);
     let seen = entry.as_mut().filter(|_| !see).map(|entry| std::mem::take(&mut entry.seen));
+    // As whoever decided it.
+    let judging = Judging::at(&projection.own, index, &inner.models);
+    if let Some(entry) = entry.as_mut().filter(|_| fold) {
+        entry.judged_by(judging);
+    }
     if apply && apply::apply(&mut entry, &mut projection.certificates, index, record, changes)? {
         rows.insert(agent);
     }
@@ -294,10 +299,9 @@ pub(super) fn replay_one(
     if let Some(mut entry) = entry {
         if fold {
             let InForce { policy, .. } = InForce::before(&projection.own, index, &inner.settings.policy);
-            let (model, prior) = (&*inner.parts.model, &inner.settings.prior);
-            let second = inner.parts.shadow.as_deref();
-            scores =
-                folding::fold(&mut entry, index, record, Measure { model, second, prior, policy: &policy });
+            let (prior, second) = (&inner.settings.prior, inner.parts.shadow.as_deref());
+            let measure = Measure { judging, second, prior, policy: &policy };
+            scores = folding::fold(&mut entry, index, record, measure);
         }
         if is_control {
             projection.names.moved(before.as_ref().map(|(name, class)| (name, *class)), &entry);
@@ -336,6 +340,15 @@ pub(super) fn seal_of(seals: &[(Vec<u8>, Vec<u8>)], name: &[u8]) -> Option<Vec<u
     seals.iter().find(|(key, _)| key == name).map(|(_, seal)| seal.clone())
 }
 
+/// What a log amounts to before its first record.
+fn empty(inner: &Inner, log: &LogId) -> Projection {
+    let mut projection = Projection::keeping(inner.settings.certificate_retention);
+    if let LogId::Tenant(tenant) = log {
+        projection.own = Own::of(inner.known.read(|state| state.tenants.model(tenant).cloned()));
+    }
+    projection
+}
+
 /// The rows of agents and certificates, as they stand in memory and under the seal.
 async fn load_rows(
     inner: &Inner,
@@ -343,7 +356,7 @@ async fn load_rows(
     view: &mut dyn StateView,
 ) -> Result<(Projection, Rows), Error> {
     let (mut rows, log) = (ledger.rows.cleared(), ledger.log());
-    let mut projection = Projection::keeping(inner.settings.certificate_retention);
+    let mut projection = empty(inner, log);
     for kind in [Kind::Standing, Kind::Agent].into_iter().chain(own::TABLES) {
         for (key, row) in system::scan_view(view, kind).await? {
             // One that does not decode is not under the seal either.

@@ -108,7 +108,7 @@ impl Sequencer {
         let time = self.ledger.time(inner.log_now());
         let rules = Rules {
             settings: &inner.settings,
-            model: &*inner.parts.model,
+            models: &inner.models,
             second: inner.parts.shadow.as_deref(),
             place: &inner.place,
             bound: &inner.bound,

@@ -8,6 +8,7 @@ use super::tenant::TenantLog;
 use crate::error::StoreError;
 use crate::log::entry::LogId;
 use crate::log::record::{Body, Control, Record, StateSnapshot};
+use crate::risk::ModelId;
 use crate::service::command::record_state::RecordState;
 use crate::service::error::Error;
 use crate::store::state::StateView;
@@ -32,7 +33,8 @@ impl StateOf<'_> {
 struct Moment {
     size: u64,
     view: Box<dyn StateView>,
-    histories: Vec<Taken>,
+    /// Of a tenant: the model that judges, and what it makes of its agents.
+    histories: Option<(ModelId, Vec<Taken>)>,
 }
 
 impl Inner {
@@ -54,7 +56,9 @@ impl Inner {
         let mut snapshot = StateSnapshot { size, tables, histories: None, revocations: Vec::new() };
         match of {
             StateOf::Tenant(tenant) => {
-                snapshot.histories = Some(self.hash_histories(histories).await?);
+                if let Some((model, taken)) = histories {
+                    snapshot.histories = Some(self.hash_histories(model, taken).await?);
+                }
                 self.decide(tenant, None, RecordState(snapshot)).await?;
             }
             StateOf::System => {
@@ -78,14 +82,14 @@ impl Inner {
                 let sequencer = self.settled(tenant).await?;
                 let view = self.parts.state.view(log).await?;
                 let committed = sequencer.committed.read();
-                let histories = committed.agents.iter().map(|(id, entry)| Taken::of(*id, entry)).collect();
+                let histories = Some(Taken::all(&committed));
                 Ok(Moment { size: sequencer.ledger.size(), view, histories })
             }
             StateOf::System => {
                 let mut system = self.system.lock().await;
                 self.settle_system(&mut system).await?;
                 let view = self.parts.state.view(log).await?;
-                Ok(Moment { size: system.size(), view, histories: Vec::new() })
+                Ok(Moment { size: system.size(), view, histories: None })
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::service::engine::tenant::TenantLog;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
 use crate::service::state::certificates::{CertificateState, Certificates, Standing};
-use crate::service::state::folding::standing_of;
+use crate::service::state::folding::{Judging, standing_of};
 use crate::service::state::own::InForce;
 use crate::x509::certificate::CertificateView;
 use crate::x509::csr::Proven;
@@ -50,9 +50,12 @@ impl Running {
         algorithm: KeyAlgorithm,
     ) -> Result<Option<Certificate>, Error> {
         let Some((_, old)) = &order.renews else { return Ok(None) };
-        let policy = InForce::of(&self.committed(tenant).await?.own, &self.settings.policy).policy;
+        let (policy, judging) = {
+            let own = &self.committed(tenant).await?.own;
+            (InForce::of(own, &self.settings.policy).policy, Judging::now(own, &self.models))
+        };
         let same = |entry: &AgentEntry, newest: &CertificateState| {
-            let (_, band) = standing_of(entry, &*self.parts.model, &policy, self.now());
+            let (_, band) = standing_of(entry, judging, &policy, self.now());
             let profile = order.profile.min(policy.ceiling(band));
             newest.key.is_some() && newest.profile == profile && newest.replaces == Some(old.serial)
         };

@@ -14,7 +14,9 @@ impl Kakunin {
     pub async fn create_tenant(&self, tenant: &TenantId) -> Result<Tenant, Error> {
         // None is ever taken away.
         if !self.inner.known.has_tenant(tenant) {
-            self.inner.order(&CreateTenant(tenant.clone()), self.by.as_ref()).await?;
+            let model = self.inner.models.first().clone();
+            let order = CreateTenant { tenant: tenant.clone(), model };
+            self.inner.order(&order, self.by.as_ref()).await?;
         }
         Ok(self.tenant(tenant))
     }

@@ -8,7 +8,8 @@ use crate::service::effects::running::Running;
 use crate::service::effects::tenant::Tenant;
 use crate::service::error::Error;
 use crate::service::state::agent::AgentEntry;
-use crate::service::state::folding::standing_of;
+use crate::service::state::folding::{Judging, standing_of};
+use crate::service::state::own::InForce;
 use crate::service::state::tally::{Adverse, DayTally};
 use crate::service::state::usage::Refusals;
 
@@ -99,10 +100,15 @@ impl Tenant {
     pub async fn risk(&self, agent: &AgentId) -> Result<Risk, Error> {
         let inner = &self.inner;
         let now = inner.now();
-        let policy = self.policy().await?.policy;
+        let tenant = inner.tenant(&self.id).await?;
+        let (policy, judging) = {
+            let own = &inner.committed(&tenant).await?.own;
+            (InForce::of(own, &inner.settings.policy).policy, Judging::now(own, &inner.models))
+        };
         inner
             .with_agent(&self.id, agent, |entry| {
-                let (score, band) = standing_of(entry, &*inner.parts.model, &policy, now);
+                let (score, band) = standing_of(entry, judging, &policy, now);
+                let evidence = if entry.is_of_another(judging) { [0; 4] } else { entry.evidence };
                 let (days, tally) = (entry.history.days(now), entry.tally.days(now));
                 let counted: u64 = tally.iter().map(DayTally::events).sum();
                 let whole = days.iter().map(|d| u64::from(d.events)).sum::<u64>() == counted;
@@ -113,7 +119,7 @@ impl Tenant {
                     thresholds: policy.thresholds,
                     state: entry.row.risk_state,
                     held: entry.row.braked.as_ref().map(|braked| braked.tripped),
-                    evidence: Family::ranked(&entry.evidence),
+                    evidence: Family::ranked(&evidence),
                     days,
                     tally: whole.then_some(tally),
                     adverse: whole.then(|| entry.tally.adverse(now)),

@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod authorities;
 pub(crate) mod certificates;
+pub(crate) mod explained;
 mod filling;
 pub(crate) mod filter;
 mod finding;

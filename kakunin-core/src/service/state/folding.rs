@@ -3,26 +3,42 @@
 use std::sync::Arc;
 
 use super::agent::AgentEntry;
+use super::own::Own;
 use super::second::Second;
 use super::tally::Tally;
 use super::usage::Usage;
 use crate::log::leaf::Act;
 use crate::log::record::{Body, Control, Record, Renewal};
 use crate::policy::{Policy, Verdict};
-use crate::risk::{Assessment, Band, Prior, RiskModel, SUSPICIOUS, Score};
+use crate::risk::{Assessment, Band, Models, Prior, RiskModel, Score};
 use crate::time::UnixTime;
 
-/// Whether an event is a ground for doubt: by itself, as far as the history would not trust it either; with a model that
-/// says nothing of single events, because the score rose with it.
-pub(crate) fn is_suspicious(before: Score, assessment: &Assessment) -> bool {
-    let surprise: u64 = assessment.surprise.iter().copied().map(u64::from).sum();
-    surprise >= SUSPICIOUS || surprise == 0 && assessment.score > before
+/// Which model judges, and since which record of the tenant's log: what another one made of an agent before it is nothing that
+/// this one could go on from.
+#[derive(Clone, Copy)]
+pub(crate) struct Judging<'m> {
+    pub(crate) model: &'m dyn RiskModel,
+    since: Option<u64>,
+}
+
+impl<'m> Judging<'m> {
+    /// What is recorded next.
+    pub(crate) fn now(own: &Own, models: &'m Models) -> Self {
+        Self::at(own, u64::MAX, models)
+    }
+
+    /// The record at `index`.
+    pub(crate) fn at(own: &Own, index: u64, models: &'m Models) -> Self {
+        let (since, name) = own.policies.model(index);
+        // Where one judges all, no other made anything of anybody.
+        Self { model: models.named(name), since: since.filter(|_| !models.is_one()) }
+    }
 }
 
 /// What scores are made and counted by.
 #[derive(Clone, Copy)]
 pub(crate) struct Measure<'m> {
-    pub(crate) model: &'m dyn RiskModel,
+    pub(crate) judging: Judging<'m>,
     /// One that runs beside it, and only reports.
     pub(crate) second: Option<&'m dyn RiskModel>,
     pub(crate) prior: &'m Prior,
@@ -45,9 +61,9 @@ impl AgentEntry {
             // One that runs no more says nothing any more.
             None => self.second = None,
         }
-        let judged = (assessment, is_suspicious(self.score, assessment));
+        let judged = (assessment, measure.judging.model.is_ground(self.score, assessment));
         Tally::note(&mut self.tally, place, act, judged, &measure.policy.thresholds);
-        Arc::make_mut(&mut self.history).record(measure.model, at, &act.facts, assessment);
+        Arc::make_mut(&mut self.history).record(measure.judging.model, at, &act.facts, assessment);
         Usage::note(&mut self.usage, at, &act.action, act.facts.outcome);
         (self.score, self.evidence) = (assessment.score, assessment.evidence);
     }
@@ -69,6 +85,20 @@ impl AgentEntry {
 }
 
 impl AgentEntry {
+    /// Whether what is known of it was judged by another model last.
+    pub(crate) fn is_of_another(&self, judging: Judging<'_>) -> bool {
+        judging.since.is_some_and(|since| self.reach <= since)
+    }
+
+    /// Before its next record is taken in: what another model made of it counts no more.
+    pub(crate) fn judged_by(&mut self, judging: Judging<'_>) {
+        if self.is_of_another(judging) {
+            Arc::make_mut(&mut self.history).dismiss();
+            Arc::make_mut(&mut self.tally).dismiss();
+            (self.score, self.evidence) = (Score::default(), [0; 4]);
+        }
+    }
+
     /// A person judged the score: what makes it up counts no more.
     fn judged(&mut self, verdict: Verdict, at: UnixTime) {
         let history = Arc::make_mut(&mut self.history);
@@ -84,8 +114,8 @@ impl AgentEntry {
     }
 }
 
-/// Folds one record into the agent's risk history, as it was folded when it was decided. Gives the score on record and
-/// the one that came out, if it was scored.
+/// Folds one record into the agent's risk history, as it was folded when it was decided; whoever applies it has called
+/// [`AgentEntry::judged_by`] before. Gives the score on record and the one that came out, if it was scored.
 pub(crate) fn fold(
     entry: &mut AgentEntry,
     index: u64,
@@ -96,7 +126,8 @@ pub(crate) fn fold(
     match &record.body {
         Body::Event(act, _) => {
             let recorded = act.score?;
-            let assessment = measure.model.assess(&entry.history, measure.prior, record.time, &act.facts);
+            let assessment =
+                measure.judging.model.assess(&entry.history, measure.prior, record.time, &act.facts);
             entry.record((index, record.time), act, &assessment, measure);
             return Some((recorded, assessment.score));
         }
@@ -115,10 +146,13 @@ pub(crate) fn fold(
 /// An agent's score and band now; they fall while nothing happens.
 pub(crate) fn standing_of(
     entry: &AgentEntry,
-    model: &dyn RiskModel,
+    judging: Judging<'_>,
     policy: &Policy,
     now: UnixTime,
 ) -> (Score, Band) {
-    let score = model.current(&entry.history, now).min(entry.score);
+    let score = match entry.is_of_another(judging) {
+        true => Score::default(),
+        false => judging.model.current(&entry.history, now).min(entry.score),
+    };
     (score, policy.band(score, entry.row.band))
 }

@@ -1,7 +1,7 @@
 //! What is believed of an agent, as it is shown.
 
 use kakunin_core::policy::RiskState;
-use kakunin_core::risk::{Day, Family, Score};
+use kakunin_core::risk::{Day, Family, Score, Thresholds};
 use kakunin_core::service::Risk;
 use kakunin_core::time::{DAY, UnixTime};
 use serde::Serialize;
@@ -86,8 +86,16 @@ pub(crate) struct Factor {
 /// Over how many days.
 const WINDOW_DAYS: u32 = 30;
 
+impl From<&Thresholds> for ThresholdsBody {
+    fn from(thresholds: &Thresholds) -> Self {
+        let [medium, warning, revoke] =
+            [thresholds.medium(), thresholds.warning(), thresholds.revoke()].map(number);
+        Self { medium, warning, revoke }
+    }
+}
+
 impl Factor {
-    pub(super) fn new((family, share): &(Family, Score)) -> Self {
+    pub(crate) fn new((family, share): &(Family, Score)) -> Self {
         Self { family: family.as_str().to_owned(), contribution: number(*share) }
     }
 }
@@ -110,11 +118,7 @@ impl RiskBody {
             risk_score: number(risk.score),
             band: risk.band.as_str().to_owned(),
             risk_band: CoarseBand::of(risk.score, &risk.thresholds).as_str().to_owned(),
-            thresholds: ThresholdsBody {
-                medium: number(risk.thresholds.medium()),
-                warning: number(risk.thresholds.warning()),
-                revoke: number(risk.thresholds.revoke()),
-            },
+            thresholds: (&risk.thresholds).into(),
             risk_state: risk.state,
             held_by_breaker: risk.held.is_some(),
             factors: risk.evidence.iter().map(Factor::new).collect(),

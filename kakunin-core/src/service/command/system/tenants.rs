@@ -4,20 +4,26 @@ use super::order::{SystemOrder, known_tenant};
 use crate::feed::Visibility;
 use crate::id::TenantId;
 use crate::log::record::Control;
+use crate::risk::ModelId;
 use crate::service::error::Error;
 use crate::service::state::system::fold::SystemState;
 use crate::service::state::system::known::Closed;
 
 /// Makes a tenant, if it is not there yet.
 #[derive(Debug)]
-pub(crate) struct CreateTenant(pub(crate) TenantId);
+pub(crate) struct CreateTenant {
+    pub(crate) tenant: TenantId,
+    /// Judges in it, until its policy names another.
+    pub(crate) model: ModelId,
+}
 
 impl SystemOrder for CreateTenant {
     fn decide(&self, state: &SystemState) -> Result<Vec<Control>, Error> {
-        if state.tenants.has(&self.0) {
+        let Self { tenant, model } = self;
+        if state.tenants.has(tenant) {
             return Ok(Vec::new());
         }
-        Ok(vec![Control::TenantCreated { tenant: self.0.clone() }])
+        Ok(vec![Control::TenantCreated { tenant: tenant.clone(), model: Some(model.clone()) }])
     }
 
     fn closes(&self) -> Option<Closed> {
@@ -60,15 +66,20 @@ mod tests {
     #[test]
     fn decisions_need_the_state_alone() {
         let acme: TenantId = "acme".parse().unwrap();
-        let (mut state, made) = (SystemState::default(), CreateTenant(acme.clone()));
+        let (mut state, made) =
+            (SystemState::default(), CreateTenant { tenant: acme.clone(), model: ModelId("own/1".into()) });
         let set = |visibility| SetVisibility { tenant: acme.clone(), visibility };
         assert!(matches!(set(Visibility::Private).decide(&state), Err(Error::NotFound("tenant"))));
         let decided = made.decide(&state).unwrap();
-        assert_eq!(decided, [Control::TenantCreated { tenant: acme.clone() }]);
+        assert_eq!(
+            decided,
+            [Control::TenantCreated { tenant: acme.clone(), model: Some(made.model.clone()) }]
+        );
         let record = |control| crate::log::record::Record::control(Default::default(), None, None, control);
         let first = record(decided.into_iter().next().unwrap());
         state.apply(0, &first).unwrap();
         assert!(made.decide(&state).unwrap().is_empty(), "it is there");
+        assert_eq!(state.tenants.model(&acme), Some(&made.model));
         assert_eq!(state.apply(0, &first).unwrap_err().code(), "storage_corrupt", "no record counts twice");
         assert!(set(Visibility::Public).decide(&state).unwrap().is_empty(), "it is so");
         assert!(matches!(set(Visibility::Private).decide(&state), Err(Error::SharedIssuer)));

@@ -6,6 +6,7 @@ use super::policies::Policies;
 use super::webhooks::Webhooks;
 use crate::error::StoreError;
 use crate::log::record::{Body, Control, Record};
+use crate::risk::ModelId;
 use crate::store::state::{Change, Kind};
 
 /// The tables of its rows.
@@ -21,6 +22,13 @@ pub(crate) struct Own {
 }
 
 impl Own {
+    /// Of a tenant that was made with this model, if its record names one, before its first record.
+    pub(crate) fn of(model: Option<ModelId>) -> Self {
+        let mut own = Self::default();
+        model.into_iter().for_each(|model| own.policies.begin_with(model));
+        own
+    }
+
     /// Whether a record may change any of it: those that are about no agent, and identities that were lost automatically.
     pub(crate) fn concerns(record: &Record) -> bool {
         let Body::Control(control) = &record.body else { return false };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::fold::Own;
 use crate::policy::Policy;
+use crate::risk::ModelId;
 
 /// A policy, and since when it decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,23 +13,22 @@ pub struct InForce {
     pub since: Option<u64>,
     /// The policy.
     pub policy: Arc<Policy>,
+    /// The risk model that judges: the one that it names, or else the one that the tenant was made with.
+    pub model: Arc<ModelId>,
 }
 
 impl InForce {
     /// What is in force after all that was decided; the deployment's if nothing was.
     pub(crate) fn of(own: &Own, default: &Arc<Policy>) -> Self {
-        Self::from(own.policies.last(), default)
+        Self::before(own, u64::MAX, default)
     }
 
     /// What was in force before the record at `index`.
     pub(crate) fn before(own: &Own, index: u64, default: &Arc<Policy>) -> Self {
-        Self::from(own.policies.before(index), default)
-    }
-
-    fn from(said: Option<(&u64, &Arc<Policy>)>, default: &Arc<Policy>) -> Self {
-        match said {
-            Some((since, policy)) => Self { since: Some(*since), policy: policy.clone() },
-            None => Self { since: None, policy: default.clone() },
+        let model = own.policies.model(index).1.clone();
+        match own.policies.before(index) {
+            Some((since, policy)) => Self { since: Some(*since), policy: policy.clone(), model },
+            None => Self { since: None, policy: default.clone(), model },
         }
     }
 }

@@ -31,7 +31,12 @@ impl SystemState {
         };
         match &**control {
             Control::CaCreated { .. } => self.authorities.created(control)?,
-            Control::TenantCreated { tenant } => self.tenants.created(tenant.clone()),
+            Control::TenantCreated { tenant, model } => {
+                self.tenants.created(tenant.clone());
+                if let Some(model) = model {
+                    self.tenants.made_with(tenant.clone(), model.clone());
+                }
+            }
             Control::VisibilityChanged { tenant, visibility } => self.tenants.changed(tenant, *visibility),
             Control::DeploymentSealed { secret } => self.sealed = Some(secret.clone()),
             Control::ApiKeyCreated(facts) => self.keys.created(facts.clone()),

@@ -17,6 +17,8 @@ const MADE: &[u8] = b"made";
 const SEALED: &[u8] = b"sealed";
 /// and the newest admin key, whatever became of it.
 const ADMIN: &[u8] = b"admin-key";
+/// What stands before a tenant's name in the key of the model that it was made with.
+const MODEL: &[u8] = b"model/";
 
 /// Tables whose rows follow from the system log, and the state is read back from.
 pub(crate) const TABLES: [Kind; 5] =
@@ -32,8 +34,12 @@ pub(crate) fn changes(index: u64, record: &Record) -> Result<Vec<Change>, StoreE
         Control::CaCreated { .. } => {
             vec![set(Kind::Authority, index.to_be_bytes().to_vec(), control)?]
         }
-        Control::TenantCreated { tenant } => {
-            vec![set(Kind::Tenant, name_of(tenant), &Visibility::Public)?]
+        Control::TenantCreated { tenant, model } => {
+            let mut rows = vec![set(Kind::Tenant, name_of(tenant), &Visibility::Public)?];
+            if let Some(model) = model {
+                rows.push(set(Kind::Deployment, [MODEL, &name_of(tenant)].concat(), model)?);
+            }
+            rows
         }
         Control::VisibilityChanged { tenant, visibility } => {
             vec![set(Kind::Tenant, name_of(tenant), visibility)?]
@@ -89,6 +95,10 @@ impl SystemState {
             }
             Kind::ApiKey => self.keys.restored(read(value)?),
             Kind::ApiKeyCommitment => self.keys.committed(named(key)?, read(value)?),
+            Kind::Deployment if key.starts_with(MODEL) => {
+                let tenant = named(key.get(MODEL.len()..).unwrap_or_default())?;
+                self.tenants.made_with(tenant, read(value)?);
+            }
             Kind::Deployment if key == ADMIN => self.keys.had_admin(read(value)?),
             Kind::Deployment if key == SEALED => match read(value)? {
                 Control::DeploymentSealed { secret } => self.sealed = Some(secret),

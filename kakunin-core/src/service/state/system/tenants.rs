@@ -1,20 +1,31 @@
 //! The tenants on record, and which of them keep to themselves what their own CAs revoked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::feed::Visibility;
 use crate::id::TenantId;
+use crate::risk::ModelId;
 
 /// The tenants on record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tenants {
     all: BTreeSet<TenantId>,
     private: BTreeSet<TenantId>,
+    models: BTreeMap<TenantId, ModelId>,
 }
 
 impl Tenants {
     pub(super) fn created(&mut self, tenant: TenantId) {
         self.all.insert(tenant);
+    }
+
+    pub(super) fn made_with(&mut self, tenant: TenantId, model: ModelId) {
+        self.models.insert(tenant, model);
+    }
+
+    /// The model that a tenant was made with, if that is on record.
+    pub(crate) fn model(&self, tenant: &TenantId) -> Option<&ModelId> {
+        self.models.get(tenant)
     }
 
     pub(super) fn changed(&mut self, tenant: &TenantId, visibility: Visibility) {
