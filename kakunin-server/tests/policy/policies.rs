@@ -223,8 +223,8 @@ async fn a_policy_names_the_model_that_judges_and_the_record_of_a_decision_does(
         (json!("weighted/9"), 422, "policy_model"),
         (json!(""), 422, "policy_model"),
         (json!("\u{202e}1/dethgiew"), 422, "policy_model"),
-        (json!(1), 400, "body_malformed"),
-        (json!({}), 400, "body_malformed"),
+        (json!(1), 422, "body_invalid"),
+        (json!({}), 422, "body_invalid"),
     ] {
         let mut wrong = default.clone();
         wrong["model"] = unknown;

@@ -205,11 +205,9 @@ async fn a_score_is_explained_by_the_events_that_make_it_up() {
     let logged = page.as_array().unwrap().iter().find(|record| record["id"] == last["id"]);
     assert!(logged.is_some_and(|record| record["created_at"] == last["at"]), "{last} {page}");
     assert_eq!(explained["trend"][0]["highest_score"], warned["risk_score"]);
-    for (hostile, status) in
-        [("..%2f..", 400), ("0190d3a4-7c1e-7000-8000-000000000001", 404), ("%e2%80%ae", 400)]
-    {
+    for hostile in ["..%2f..", "0190d3a4-7c1e-7000-8000-000000000001", "%e2%80%ae"] {
         let refused = w.admin.get(&format!("/api/v1/agents/{hostile}/risk/explanation")).await.unwrap();
-        assert_eq!(refused.status.as_u16(), status, "{hostile}");
+        assert_eq!(refused.status.as_u16(), 404, "{hostile}");
     }
     let stranger = w.admin.without_key().get(&path).await.unwrap();
     assert_eq!(stranger.status.as_u16(), 401);
