@@ -9,6 +9,9 @@ const START: u64 = 1_767_571_200_000;
 const WARNING: u32 = 750_000;
 const REVOKE: u32 = 850_000;
 
+/// What is done, by number.
+type Acts = fn(u64) -> Facts;
+
 struct Agent {
     model: Weighted2,
     prior: Prior,
@@ -140,7 +143,7 @@ fn loud(gap: u64, most: u64, act: impl Fn(u64) -> Facts) -> u64 {
 
 #[test]
 fn loud_misuse_is_revoked_within_twenty_events() {
-    let kinds: [(&str, fn(u64) -> Facts); 8] = [
+    let kinds: [(&str, Acts); 8] = [
         ("passwords for one account", |_| Facts { target: Some(1), ..wrong_password() }),
         ("passwords for nobody in particular", |_| wrong_password()),
         ("passwords for many accounts", |i| Facts { target: Some(7_000 + i), ..wrong_password() }),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kakunin_core::log::record::Control;
 use kakunin_core::policy::{Mode, Policy};
 use kakunin_core::risk::weighted::{Weighted, Weights};
-use kakunin_core::risk::{Band, ModelId, RiskModel as _, Score, Thresholds, Weighted2};
+use kakunin_core::risk::{Band, ModelId, RiskModel, Score, Thresholds, Weighted2};
 use kakunin_core::service::{Crossings, Parts, Rebuild, Replaces, WhatIf, rebuild, rescore, simulate};
 use kakunin_core::time::{Clock as _, MINUTE};
 use kakunin_kms::local::LocalKeys;
@@ -148,8 +148,8 @@ fn a_model_that_is_gone_is_found_out_by_the_scores_on_record() {
     let all = block_on(rescore(config(), w.parts.clone(), None, None)).unwrap();
     assert_eq!((all[0].compared, all[0].differing), (3, 3));
     // By a model of one's choice they are what that makes of them.
-    let chosen = Some(Arc::new(Weighted::default()) as _);
-    assert_eq!(block_on(rescore(config(), w.parts.clone(), chosen, None)).unwrap(), all);
+    let chosen: Arc<dyn RiskModel> = Arc::new(Weighted::default());
+    assert_eq!(block_on(rescore(config(), w.parts.clone(), Some(chosen), None)).unwrap(), all);
 }
 
 /// What another model or policy would have made of the same log, and when: nothing is written, and nobody is told.

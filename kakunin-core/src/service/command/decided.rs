@@ -282,7 +282,8 @@ fn what_is_decided_is_what_its_records_say() {
                 }
                 12 => tenant.live(EndGraces(vec![id])),
                 13 => {
-                    let named = [None, Some("weighted/1"), Some("weighted/2")][below(3) as usize];
+                    let named =
+                        [None, Some("weighted/1"), Some("weighted/2")][usize::try_from(below(3)).unwrap()];
                     let policy =
                         Policy { model: named.map(|name| ModelId(name.into())), ..Policy::default() };
                     let (replaces, reason) = (Replaces::Any, None);
