@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use kakunin_core::event::Outcome;
+use kakunin_core::id::AgentId;
 use kakunin_core::service::{Explanation, Grounds, MAX_EXPLAINED};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -125,12 +126,18 @@ pub(crate) async fn explain(
     Reader(caller): Reader,
     Path(id): Path<String>,
 ) -> Result<Data<ExplanationBody>, ApiError> {
-    let explained = app.kakunin.tenant(caller.tenant()).explain(&agent_id(&id)?).await?;
-    let too_many = || {
-        let sentence = format!(
-            "this agent has more than {MAX_EXPLAINED} records; read them at /api/v1/audit-log?agent_id={id}, with the score after each"
-        );
-        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_records", sentence)
+    let (agent, tenant) = (agent_id(&id)?, app.kakunin.tenant(caller.tenant()));
+    // It reads as much as a long list does.
+    let work = async move {
+        let explained = tenant.explain(&agent).await?;
+        Ok(Data { data: explained.ok_or_else(|| too_many(&agent))?.into() })
     };
-    Ok(Data { data: explained.ok_or_else(too_many)?.into() })
+    app.listing(caller.tenant(), work).await
+}
+
+fn too_many(agent: &AgentId) -> ApiError {
+    let sentence = format!(
+        "this agent has more than {MAX_EXPLAINED} records; read them at /api/v1/audit-log?agent_id={agent}, with the score after each"
+    );
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_records", sentence)
 }

@@ -110,7 +110,14 @@ impl Tenant {
         let (mut all, mut from) = (Vec::new(), 0);
         loop {
             let page = self.find(&filter, ReadFrom::After(from), PAGE, |_| true).await?;
-            all.extend(page.items.into_iter().map(|item| (item.index, item.record)));
+            // Scores are made of leaves: what else an event holds is not kept in memory.
+            let bare = |mut record: Record| {
+                if let Body::Event(_, payload) = &mut record.body {
+                    *payload = None;
+                }
+                record
+            };
+            all.extend(page.items.into_iter().map(|item| (item.index, bare(item.record))));
             match page.next {
                 _ if all.len() > MAX_EXPLAINED => return Ok(None),
                 Some(next) => from = next,
