@@ -169,6 +169,14 @@ fn one_door_tried_again_and_again_is_revoked_a_little_later() {
     assert!((12..=30).contains(&acts), "{acts}");
 }
 
+/// All that it may read, in one go: no hour has to pass.
+#[test]
+fn far_more_than_an_hour_holds_is_revoked_within_minutes() {
+    // A busy hour holds four acts.
+    let all = Agent::settled().until(REVOKE, 300, |i| (SECOND, honest(i)));
+    assert!(all.is_some_and(|acts| (80..160).contains(&acts)), "{all:?}");
+}
+
 /// Of an agent that begins nobody knows how much is usual: a person is told, and what it keeps to becomes its own.
 #[test]
 fn the_pace_of_a_new_agent_warns_and_does_not_revoke() {

@@ -33,9 +33,10 @@ impl Look<'_> {
         let w = self.weights;
         let (taught, _) = self.ledger.taught(self.facts.effect);
         let busy = self.busy(usual).max(w.least_busy * 100).max(taught * 2_000 / w.busy_times.max(1));
-        // A busy day comes in sessions.
+        // A busy day comes in sessions; what is far beyond any of them comes as it likes.
         let most = (busy * w.slot_times / 1_000).max(1);
-        if self.ledger.spread(most) * 1_000 < busy.saturating_mul(w.busy_times) {
+        let goes_on = self.ledger.spread(most) * 1_000 >= busy.saturating_mul(w.busy_times);
+        if !goes_on && self.ledger.done() * 1_000 < busy.saturating_mul(w.burst_times) {
             return 0;
         }
         let more = mul_div(w.overload, 100, busy);

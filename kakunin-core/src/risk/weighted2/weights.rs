@@ -18,6 +18,8 @@ pub struct Weights2 {
     pub busy_times: u64,
     /// Tenths of the usual busy hour that five minutes count as at the most.
     pub slot_times: u64,
+    /// Tenths of the usual busy hour from which it is too much, however it comes.
+    pub burst_times: u64,
     /// Evidence of each further multiple of it.
     pub overload: u64,
     /// Days that the prior's busy hour counts as.
@@ -119,6 +121,7 @@ impl Weights2 {
         event_cap: 1_950_000,
         busy_times: 75,
         slot_times: 10,
+        burst_times: 250,
         overload: 4_000_000,
         busy_days: 1,
         least_busy: 3,
